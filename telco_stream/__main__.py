@@ -1,0 +1,4 @@
+from telco_stream.cli import main
+
+if __name__ == "__main__":
+    main()
