@@ -1,0 +1,140 @@
+"""The dead-letter topic: the original, where it came from, and why it has no prediction."""
+
+import base64
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from telco_stream.records import ErrorType, Headers, Message, Record, Rejected
+
+#: Input headers that belong to an earlier letter or answer, and would lie if they were carried over.
+_OWN = ("source", "telco.dlq.")
+RETRY_COUNT = "telco.dlq.retry_count"
+REPLAY_OF = "telco.dlq.replay_of"
+
+#: Where in the record's way it failed, for the header `telco.dlq.stage`.
+_STAGES: dict[ErrorType, str] = {
+    "empty": "decode",
+    "encoding": "decode",
+    "json": "decode",
+    "validation": "validate",
+    "scoring": "score",
+    "output_too_large": "encode",
+}
+#: Bytes kept free for what Kafka's record and batch formats add to key, value and headers.
+_ENVELOPE = 1_024
+
+
+class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A dead letter's value; what is not in every letter has a default and is left out of the JSON."""
+
+    original_message: str | None
+    error_type: ErrorType
+    error_message: str
+    timestamp: str
+    retry_count: int
+    original_encoding: Literal["base64"] | None = None
+    truncated: bool = False
+    original_bytes: int | None = None
+    original_sha256: str | None = None
+
+    @property
+    def original(self) -> bytes | None:
+        """The input's value; where the letter was cut, what is left of it."""
+        if self.original_message is None:
+            return None
+        if self.original_encoding == "base64":
+            return base64.b64decode(self.original_message)
+        return self.original_message.encode()
+
+
+_encode = msgspec.json.Encoder().encode
+decode_dead_letter = msgspec.json.Decoder(DeadLetter).decode
+
+
+def encode_dead_letter(rejected: Rejected, *, model_version: str, failed_at: str, limit: int) -> Message:
+    """Key, value and headers of the letter, together no larger than `limit` bytes as Kafka counts them."""
+    key, headers = rejected.record.key(), _headers(rejected, model_version, failed_at)
+    room = limit - _ENVELOPE - _size(key, headers)
+    if room < _ENVELOPE:  # key and headers alone would fill it: keep what finds the original again
+        key, headers = None, [header for header in headers if header[0].startswith(_OWN)]
+        room = limit - _ENVELOPE - _size(key, headers)
+    return key, _fit(rejected, failed_at, room), headers
+
+
+def retry_count(record: Record) -> int:
+    """How often the record has come back from the dead letters."""
+    for name, value in record.headers() or ():
+        if name == RETRY_COUNT and value is not None and value.isdigit():
+            return int(value[:9])
+    return 0
+
+
+def carried(record: Record) -> Headers:
+    """The input's own headers (trace context and the like), which its answer carries on."""
+    return [header for header in record.headers() or () if not header[0].startswith(_OWN)]
+
+
+def _headers(rejected: Rejected, model_version: str, failed_at: str) -> Headers:
+    record = rejected.record
+    topic, partition, offset = record.topic(), record.partition(), record.offset()
+    facts = {
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "timestamp": record.timestamp()[1],
+        "stage": _STAGES[rejected.error_type],
+        "error.code": rejected.code,
+        "model.version": model_version,
+        "failed.at": failed_at,
+    }
+    own = [("source", f"{topic}/{partition}/{offset}".encode())]
+    own += [(f"telco.dlq.{name}", str(fact).encode()) for name, fact in facts.items()]
+    return carried(record) + own
+
+
+def _fit(rejected: Rejected, failed_at: str, room: int) -> bytes:
+    """The letter's JSON: whole if it fits, else with the original cut to what does."""
+    value = rejected.record.value()
+    whole = _encode(_letter(rejected, failed_at, *_as_text(value)))
+    if len(whole) <= room or value is None:
+        return whole
+    marks = {"truncated": True, "original_bytes": len(value), "original_sha256": hashlib.sha256(value).hexdigest()}
+    frame = len(_encode(_letter(rejected, failed_at, "", "base64", **marks)))
+    kept = value[: (room - frame) // 4 * 3]  # base64 needs four characters for three bytes
+    return _encode(_letter(rejected, failed_at, base64.b64encode(kept).decode(), "base64", **marks))
+
+
+def _letter(
+    rejected: Rejected, failed_at: str, text: str | None, encoding: Literal["base64"] | None, **marks: object
+) -> DeadLetter:
+    return msgspec.convert(
+        {
+            "original_message": text,
+            "original_encoding": encoding,
+            "error_type": rejected.error_type,
+            "error_message": rejected.message,
+            "timestamp": failed_at,
+            "retry_count": retry_count(rejected.record),
+            **marks,
+        },
+        DeadLetter,
+    )
+
+
+def _as_text(value: bytes | None) -> tuple[str | None, Literal["base64"] | None]:
+    """The value as text where it is UTF-8 and that is the shorter form in JSON, else as base64."""
+    if value is None:
+        return None, None
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode(), "base64"
+    if len(_encode(text)) - 2 > (len(value) + 2) // 3 * 4:
+        return base64.b64encode(value).decode(), "base64"
+    return text, None
+
+
+def _size(key: bytes | None, headers: Headers) -> int:
+    return len(key or b"") + sum(len(name) + len(value or b"") + 16 for name, value in headers)
