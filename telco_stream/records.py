@@ -1,7 +1,6 @@
 """The nouns that cross rooms."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 Headers: TypeAlias = list[tuple[str, bytes]]
@@ -45,18 +44,11 @@ class Rejected:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """All that one batch leads to: what to send, and where each partition continues."""
+#: Bytes kept free for what Kafka's record and batch formats add to key, value and headers.
+ENVELOPE = 1_024
 
-    predictions: list[Message]
-    letters: list[Message]
-    next_offsets: dict[tuple[str, int], int]
-    rejected: Sequence[Rejected] = ()
-    dead_letters_in_a_row: int = 0
-    labels: dict[str, int] = field(default_factory=dict)
 
-    @property
-    def consumed(self) -> int:
-        """Records answered, either way."""
-        return len(self.predictions) + len(self.letters)
+def size_of(key: bytes | str | None, value: bytes | None, headers: Headers) -> int:
+    """Bytes of a record without its envelope."""
+    name = key.encode() if isinstance(key, str) else key or b""
+    return len(name) + len(value or b"") + sum(len(name) + len(value or b"") + 16 for name, value in headers)

@@ -80,7 +80,7 @@ def explain(value: bytes | None, error: Exception) -> tuple[ErrorType, str, str]
     if not value:
         return "empty", "no_value" if value is None else "empty_value", "The record has no content"
     if isinstance(error, msgspec.ValidationError):
-        return "validation", _code(str(error)), str(error)
+        return "validation", _code(str(error)), _without_value(str(error))
     if isinstance(error, RecursionError):
         return "json", "too_deep", "JSON is nested beyond the parser's depth"
     if not _is_utf8(value):
@@ -119,6 +119,13 @@ def _bad_fields(value: bytes) -> str:
     except BAD_DATA:
         return ""
     return "".join(f" - at `$.{name}`" for name in COLUMNS if "\ufffd" in str(fields.get(name)))
+
+
+def _without_value(message: str) -> str:
+    """Msgspec's sentence, but for the value that it quotes: that may be a megabyte, and is somebody's."""
+    if message.startswith("Invalid enum value"):
+        return f"Unknown category - at {message.rpartition(' - at ')[2]}"
+    return message
 
 
 def _code(message: str) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from telco_stream.records import ErrorType, Headers, Message, Record, Rejected
+from telco_stream.records import ENVELOPE, ErrorType, Headers, Message, Record, Rejected, size_of
 
 #: Input headers that belong to an earlier letter or answer, and would lie if they were carried over.
 _OWN = ("source", "telco.dlq.")
@@ -22,8 +22,6 @@ _STAGES: dict[ErrorType, str] = {
     "scoring": "score",
     "output_too_large": "encode",
 }
-#: Bytes kept free for what Kafka's record and batch formats add to key, value and headers.
-_ENVELOPE = 1_024
 
 
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,10 +54,10 @@ decode_dead_letter = msgspec.json.Decoder(DeadLetter).decode
 def encode_dead_letter(rejected: Rejected, *, model_version: str, failed_at: str, limit: int) -> Message:
     """Key, value and headers of the letter, together no larger than `limit` bytes as Kafka counts them."""
     key, headers = rejected.record.key(), _headers(rejected, model_version, failed_at)
-    room = limit - _ENVELOPE - _size(key, headers)
-    if room < _ENVELOPE:  # key and headers alone would fill it: keep what finds the original again
+    room = limit - ENVELOPE - size_of(key, None, headers)
+    if room < ENVELOPE:  # key and headers alone would fill it: keep what finds the original again
         key, headers = None, [header for header in headers if header[0].startswith(_OWN)]
-        room = limit - _ENVELOPE - _size(key, headers)
+        room = limit - ENVELOPE - size_of(key, None, headers)
     return key, _fit(rejected, failed_at, room), headers
 
 
@@ -134,7 +132,3 @@ def _as_text(value: bytes | None) -> tuple[str | None, Literal["base64"] | None]
     if len(_encode(text)) - 2 > (len(value) + 2) // 3 * 4:
         return base64.b64encode(value).decode(), "base64"
     return text, None
-
-
-def _size(key: bytes | None, headers: Headers) -> int:
-    return len(key or b"") + sum(len(name) + len(value or b"") + 16 for name, value in headers)

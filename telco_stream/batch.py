@@ -1,0 +1,165 @@
+"""The whole business on one page: records in, what to send and commit out. Pure: no client, no clock, no file."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from telco_stream.contracts.customer import BAD_DATA, Customer, decode_customer, explain
+from telco_stream.contracts.deadletter import carried, encode_dead_letter
+from telco_stream.contracts.prediction import Prediction, encode_prediction
+from telco_stream.contracts.scoring import Scorer, ScoringError
+from telco_stream.records import ENVELOPE, ErrorType, Headers, Message, Record, Rejected, size_of
+
+#: Bytes below which a prediction need not be measured.
+_SMALL = 4_096
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """All that one batch leads to: what to send, and where each partition of the raw topic continues."""
+
+    predictions: list[Message]
+    letters: list[Message]
+    answers: list[Prediction]
+    rejected: list[Rejected]
+    next_offsets: dict[int, int]
+    longest_run: int
+    last_run: int
+
+    @property
+    def consumed(self) -> int:
+        """Records answered, either way."""
+        return len(self.predictions) + len(self.letters)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bytes that one record may have, as Kafka counts them."""
+
+    prediction: int = 1_048_588
+    letter: int = 2_097_152
+
+
+def process(
+    records: Sequence[Record], scorer: Scorer, *, now: str, limits: Limits, dead_letters_before: int = 0
+) -> Outcome:
+    """Every record answered once: by a prediction, or by a dead letter that says why there is none.
+
+    `now` is the time of processing (RFC 3339) and `dead_letters_before` how many in a row preceded this batch.
+    """
+    good, undecodable = _decode(records)
+    probabilities = _score([customer for _, customer in good], scorer)
+    stamp = _Stamp(scorer.version, scorer.threshold, now, limits.prediction)
+    answers, predictions, unanswerable = _answer(records, good, probabilities, stamp)
+    rejected = undecodable | unanswerable
+    bad = [rejected[position] for position in sorted(rejected)]
+    return Outcome(
+        predictions=predictions,
+        letters=[
+            encode_dead_letter(one, model_version=scorer.version, failed_at=now, limit=limits.letter) for one in bad
+        ],
+        answers=answers,
+        rejected=bad,
+        next_offsets={record.partition(): record.offset() + 1 for record in records},
+        longest_run=longest_run(rejected, dead_letters_before),
+        last_run=last_run(rejected, len(records), dead_letters_before),
+    )
+
+
+def longest_run(rejected: Iterable[int], before: int) -> int:
+    """The most dead letters in a row, counting those that ended the batch before; positions from 0."""
+    longest, run, expected = before, before, 0
+    for position in sorted(rejected):
+        run = run + 1 if position == expected else 1
+        expected = position + 1
+        longest = max(longest, run)
+    return longest
+
+
+def last_run(rejected: Iterable[int], size: int, before: int) -> int:
+    """Dead letters in a row at the end of a batch of `size` records, with those before it if there was nothing else."""
+    bad, run = set(rejected), 0
+    while run < size and size - 1 - run in bad:
+        run += 1
+    return run + before if run == size else run
+
+
+def _decode(records: Sequence[Record]) -> tuple[list[tuple[int, Customer]], dict[int, Rejected]]:
+    """The good customers and the bad records, each with its position in the batch."""
+    good: list[tuple[int, Customer]] = []
+    bad: dict[int, Rejected] = {}
+    for position, record in enumerate(records):
+        try:
+            good.append((position, decode_customer(record.value())))
+        except BAD_DATA as error:
+            bad[position] = Rejected(record, *explain(record.value(), error))
+    return good, bad
+
+
+def _score(customers: Sequence[Customer], scorer: Scorer) -> list[float]:
+    """A probability each, from one call; NaN where the model has none."""
+    if not customers:
+        return []
+    try:
+        probabilities = scorer.score(customers)
+    except ScoringError:
+        if len(customers) == 1:
+            return [math.nan]
+        half = len(customers) // 2
+        return _score(customers[:half], scorer) + _score(customers[half:], scorer)
+    return probabilities
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamp:
+    """What all answers of a batch share."""
+
+    version: str
+    threshold: float
+    now: str
+    limit: int
+
+
+def _answer(
+    records: Sequence[Record], good: list[tuple[int, Customer]], probabilities: list[float], stamp: _Stamp
+) -> tuple[list[Prediction], list[Message], dict[int, Rejected]]:
+    """The predictions, the same as messages, and the records that can't be answered, by position."""
+    answers: list[Prediction] = []
+    messages: list[Message] = []
+    bad: dict[int, Rejected] = {}
+    for (position, customer), probability in zip(good, probabilities, strict=True):
+        record, answer = records[position], _prediction(customer, probability, stamp)
+        message = (customer.customerID, encode_prediction(answer), _headers(record))
+        if reason := _unanswerable(probability, message, stamp.limit):
+            bad[position] = Rejected(record, *reason)
+        else:
+            answers.append(answer)
+            messages.append(message)
+    return answers, messages, bad
+
+
+def _prediction(customer: Customer, probability: float, stamp: _Stamp) -> Prediction:
+    return Prediction(
+        customer.customerID,
+        probability,
+        "Yes" if probability >= stamp.threshold else "No",
+        customer.event_ts,
+        stamp.now,
+        stamp.version,
+        customer.Contract,
+        customer.InternetService,
+    )
+
+
+def _headers(record: Record) -> Headers:
+    source = ("source", f"{record.topic()}/{record.partition()}/{record.offset()}".encode())
+    return [source] if record.headers() is None else [*carried(record), source]
+
+
+def _unanswerable(probability: float, message: Message, limit: int) -> tuple[ErrorType, str, str] | None:
+    if not 0.0 <= probability <= 1.0:  # NaN too
+        return "scoring", "no_probability", "The model has no probability for this customer"
+    key, value, headers = message
+    if (len(value) > _SMALL or len(headers) > 1) and ENVELOPE + size_of(key, value, headers) > limit:
+        return "output_too_large", "too_large", f"The prediction would exceed the topic's {limit} bytes"
+    return None
