@@ -1,0 +1,162 @@
+"""Predictions to numbers, as a fold: what `report` shows, and what a batch run closes with.
+
+The newest prediction of a customer is that of the newest event, by `event_ts` as an instant; of equal instants the one
+added last counts. Order of arrival alone would let a replayed dead letter or a backfill, which bring an old event late,
+take the place of a newer answer; and raw records without a key reach a customer's partition from several others.
+Instants, because the text may carry any zone.
+
+A customer costs a dictionary's entry and twenty bytes in arrays, whatever the number of predictions.
+"""
+
+import math
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from heapq import nsmallest
+
+from telco_stream.contracts.prediction import Prediction
+
+_parse_time = datetime.fromisoformat
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A group of predictions; `churn_rate` is from 0 to 1, and 0 of none."""
+
+    total: int
+    churners: int
+    churn_rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class AtRisk:
+    """A customer and the newest probability of churn."""
+
+    customerID: str  # noqa: N815 - named as in the message
+    churn_probability: float
+    Contract: str
+    InternetService: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the predictions say; rates are shares of predictions, from 0 to 1, and 0 where there are none."""
+
+    total: int
+    customers: int
+    churners: int
+    churn_rate: float
+    mean_probability: float
+    by_contract: Mapping[str, Segment]
+    by_internet_service: Mapping[str, Segment]
+    top: tuple[AtRisk, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One micro-batch of a batch run; windows are numbered from 1."""
+
+    number: int
+    consumed: int
+    predicted: int
+    dead_lettered: int
+    churners: int
+    seconds: float
+
+    @property
+    def churn_rate(self) -> float:
+        """Churners among the window's predictions, from 0 to 1."""
+        return _share(self.churners, self.predicted)
+
+
+class Analytics:
+    """The predictions so far, folded."""
+
+    def __init__(self) -> None:
+        self._segments: dict[tuple[str, str], int] = {}
+        self._totals: list[int] = []
+        self._churners: list[int] = []
+        self._probability_sum = 0.0
+        self._rows: dict[str, int] = {}
+        self._instants = array("d")
+        self._probabilities = array("d")
+        self._segment_of = array("I")
+
+    def add(self, prediction: Prediction) -> None:
+        """Count one prediction."""
+        pair = (prediction.Contract, prediction.InternetService)
+        segment = self._segments.get(pair)
+        if segment is None:
+            segment = self._new_segment(pair)
+        self._totals[segment] += 1
+        if prediction.prediction == "Yes":
+            self._churners[segment] += 1
+        self._probability_sum += prediction.churn_probability
+        self._remember(prediction, segment)
+
+    def add_all(self, predictions: Iterable[Prediction]) -> None:
+        """Count each prediction, in their order."""
+        add = self.add
+        for prediction in predictions:
+            add(prediction)
+
+    def result(self, top_k: int) -> Summary:
+        """The numbers so far, with the `top_k` customers at the highest risk; equal ones by id."""
+        total, churners = sum(self._totals), sum(self._churners)
+        return Summary(
+            total=total,
+            customers=len(self._rows),
+            churners=churners,
+            churn_rate=_share(churners, total),
+            mean_probability=_share(self._probability_sum, total),
+            by_contract=self._by(0),
+            by_internet_service=self._by(1),
+            top=tuple(self._top(top_k)),
+        )
+
+    def _new_segment(self, pair: tuple[str, str]) -> int:
+        self._totals.append(0)
+        self._churners.append(0)
+        return self._segments.setdefault(pair, len(self._segments))
+
+    def _remember(self, prediction: Prediction, segment: int) -> None:
+        """Keep the customer's newest prediction."""
+        instant = _instant(prediction.event_ts)
+        rows = self._rows
+        row = rows.setdefault(prediction.customerID, len(rows))
+        if row == len(self._instants):
+            self._instants.append(instant)
+            self._probabilities.append(prediction.churn_probability)
+            self._segment_of.append(segment)
+        elif instant >= self._instants[row]:
+            self._instants[row] = instant
+            self._probabilities[row] = prediction.churn_probability
+            self._segment_of[row] = segment
+
+    def _by(self, place: int) -> dict[str, Segment]:
+        """The segments by the first or the second of their names, in alphabetical order."""
+        sums: dict[str, tuple[int, int]] = {}
+        for pair, segment in self._segments.items():
+            total, churners = sums.get(pair[place], (0, 0))
+            sums[pair[place]] = (total + self._totals[segment], churners + self._churners[segment])
+        return {name: Segment(*sums[name], _share(sums[name][1], sums[name][0])) for name in sorted(sums)}
+
+    def _top(self, size: int) -> Iterator[AtRisk]:
+        pairs, probabilities = list(self._segments), self._probabilities
+        highest = nsmallest(size, self._rows.items(), key=lambda item: (-probabilities[item[1]], item[0]))
+        for customer, row in highest:
+            yield AtRisk(customer, probabilities[row], *pairs[self._segment_of[row]])
+
+
+def _instant(text: str) -> float:
+    """Seconds since 1970; without a zone UTC is meant, and a time that can't be read is older than any."""
+    try:
+        time = _parse_time(text)
+    except ValueError:
+        return -math.inf
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+
+
+def _share(part: float, whole: int) -> float:
+    return part / whole if whole else 0.0
