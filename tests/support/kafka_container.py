@@ -1,0 +1,120 @@
+"""A real Apache Kafka in a container, one node, ready for transactions."""
+
+import os
+import socket
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from tests.support.waiting import wait_until
+
+# Its reaper is one more image to pull, and the fixtures remove what they start; read when testcontainers is imported.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound
+from testcontainers.core.container import DockerContainer
+
+IMAGE = "apache/kafka:4.3.1"
+#: A broker that comes back 4 s after a SIGKILL, not 12.
+QUICK_RESTART = {"broker_session_timeout_ms": "2000", "broker_heartbeat_interval_ms": "500"}
+
+
+class KafkaContainer(DockerContainer):
+    """Start it with `with`; whatever happens inside, container and volumes are gone afterwards."""
+
+    def __init__(self, **settings: str) -> None:
+        super().__init__(IMAGE)
+        # A random port would change when the container is killed and started, and Kafka advertises the first one.
+        self.port = _free_port()
+        self.with_bind_ports(9092, self.port)
+        # One KAFKA_* setting replaces all of the image's defaults, so the whole set stands here.
+        for name, value in (_settings(self.port) | settings).items():
+            self.with_env(f"KAFKA_{name.upper()}", value)
+
+    @property
+    def bootstrap(self) -> str:
+        """Where clients reach it, before and after a restart."""
+        return f"localhost:{self.port}"
+
+    def start(self) -> "KafkaContainer":
+        """It runs and answers."""
+        super().start()
+        self._wait()
+        return self
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye, the data stays."""
+        self.get_wrapped_container().kill()
+
+    def start_again(self) -> None:
+        """After `kill`, it answers again at the same address."""
+        self.get_wrapped_container().start()
+        self._wait()
+
+    def pause(self) -> None:
+        """It stands still, as on SIGSTOP; connections stay open and nothing answers."""
+        self.get_wrapped_container().pause()
+
+    def unpause(self) -> None:
+        """After `pause`, it goes on where it stood."""
+        self.get_wrapped_container().unpause()
+
+    def _wait(self) -> None:
+        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
+        wait_until(lambda: self._answers(admin), 60, f"an answer of {IMAGE}")
+
+    def _answers(self, admin: AdminClient) -> bool:
+        container: Any = self.get_wrapped_container()
+        container.reload()
+        assert container.status == "running", f"{IMAGE} ended: {container.logs(tail=20).decode(errors='replace')}"
+        try:
+            return bool(admin.list_topics(timeout=1).brokers)
+        except KafkaException:
+            return False
+
+
+def why_no_container() -> str | None:
+    """What keeps a Kafka container from being started on this machine, in one line; None if nothing does."""
+    try:
+        client = docker.from_env()
+        try:
+            client.images.get(IMAGE)
+        except ImageNotFound:
+            client.images.pull(IMAGE)
+    except APIError as error:
+        return f"the image {IMAGE} is not here and can't be pulled ({_line(error)})"
+    except DockerException as error:
+        return f"no Docker daemon answers ({_line(error)})"
+    client.close()
+    return None
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
+
+
+def _free_port() -> int:
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return int(door.getsockname()[1])
+
+
+def _settings(port: int) -> dict[str, str]:
+    return {
+        "node_id": "1",
+        "process_roles": "broker,controller",
+        # The broker reaches itself through BROKER: by the advertised host port its transactions would hang.
+        "listeners": "PLAINTEXT://:9092,BROKER://:9095,CONTROLLER://:9093",
+        "advertised_listeners": f"PLAINTEXT://localhost:{port},BROKER://localhost:9095",
+        "listener_security_protocol_map": "PLAINTEXT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "inter_broker_listener_name": "BROKER",
+        "controller_listener_names": "CONTROLLER",
+        "controller_quorum_voters": "1@localhost:9093",
+        "offsets_topic_replication_factor": "1",
+        "transaction_state_log_replication_factor": "1",
+        "transaction_state_log_min_isr": "1",
+        "group_initial_rebalance_delay_ms": "0",
+        "auto_create_topics_enable": "false",
+    }
