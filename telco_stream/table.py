@@ -1,0 +1,138 @@
+"""A CSV file, read forward with the standard library's reader in constant memory; every complaint names its line.
+
+Bytes are decoded line by line, so that wrong encoding has a line number too. Lines are counted as an editor does,
+quoted line breaks included; a row's line is the one that it begins on. Blank lines are passed over.
+"""
+
+import csv
+import re
+import stat
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from itertools import chain, islice
+from pathlib import Path
+
+from telco_stream.contracts.raw import Row
+from telco_stream.errors import DataError
+from telco_stream.form import Fault, Layout, check_rows, read_header
+
+#: Bytes read at a time; a line may be longer by `_MAX_LINE`.
+_BLOCK = 1 << 16
+_MAX_LINE = 1 << 20
+#: Rows that are best taken at a time: of 20,000 each costs twice as much, outside the processor's cache.
+STRIDE = 1_000
+_BOM = b"\xef\xbb\xbf"
+_LINE_BREAK = re.compile(r"\r\n?|\n")
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[BufferedReader]:
+    """The file's bytes; what the system refuses, now or while reading, is a DataError."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(f"{path} is not a file: give the path of a CSV file")
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror or error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Checked rows, and the line that each begins on."""
+
+    rows: list[Row]
+    lines: Sequence[int]
+
+
+class Table:
+    """The rows of an open CSV, whose header has been checked."""
+
+    def __init__(self, path: Path, file: BufferedReader, line_sizes: "array[int] | None" = None) -> None:
+        """Reads the header; the bytes of each line read are added to `line_sizes`. Raises DataError."""
+        self._path = path
+        self._reader = csv.reader(chain.from_iterable(_blocks(file, line_sizes)), strict=True)
+        self.layout = self._read_header()
+
+    def skip(self, count: int) -> None:
+        """Leaves `count` rows behind, unchecked but for encoding and quotes."""
+        while count > 0 and (fields := self._parse(min(count, STRIDE))):
+            count -= sum(map(bool, fields))
+
+    def take(self, size: int) -> Chunk:
+        """The next rows, `size` or less where lines are blank; no rows at the end. Raises DataError."""
+        line = self._reader.line_num + 1
+        while fields := self._parse(size):
+            if rows := list(filter(None, fields)):
+                return self._checked(rows, self._lines(fields, line))
+            line = self._reader.line_num + 1
+        return Chunk([], ())
+
+    def _checked(self, rows: list[list[str]], lines: Sequence[int]) -> Chunk:
+        checked = check_rows(self.layout, rows)
+        if isinstance(checked, Fault):
+            raise self._refusal(lines[checked.index], checked.reason)
+        return Chunk(checked, lines)
+
+    def _parse(self, size: int) -> list[list[str]]:
+        fields: list[list[str]] = []
+        line = self._reader.line_num + 1
+        try:
+            fields.extend(islice(self._reader, size))
+        except csv.Error as error:
+            # What was read before the error tells where the row begins that it arose in.
+            raise self._refusal(line + sum(map(_height, fields)), str(error)) from None
+        except ValueError as error:
+            reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
+            raise self._refusal(self._reader.line_num + 1, reason) from None
+        return fields
+
+    def _lines(self, fields: list[list[str]], line: int) -> Sequence[int]:
+        """The line that each row begins on, given the first one's."""
+        if all(fields) and self._reader.line_num + 1 == line + len(fields):
+            return range(line, line + len(fields))
+        lines = []
+        for row in fields:
+            if row:
+                lines.append(line)
+            line += _height(row)
+        return lines
+
+    def _read_header(self) -> Layout:
+        while header := self._parse(1):
+            if header[0]:
+                layout = read_header(header[0])
+                if isinstance(layout, Fault):
+                    raise self._refusal(self._reader.line_num, layout.reason)
+                return layout
+        raise DataError(f"{self._path} is empty: a header line with the 21 columns is expected")
+
+    def _refusal(self, line: int, reason: str) -> DataError:
+        return DataError(f"{self._path}, line {line}: {reason}; nothing from there on was read")
+
+
+def _blocks(file: BufferedReader, line_sizes: "array[int] | None") -> Iterator[Iterator[str]]:
+    """The lines of one block after the other, each with its line end."""
+    block = file.read(_BLOCK) + file.readline(_MAX_LINE)
+    mark = len(_BOM) if block.startswith(_BOM) else 0
+    while block:
+        lines = block.splitlines(keepends=True)
+        if line_sizes is not None:
+            line_sizes.extend(map(len, lines))
+        lines[0] = lines[0][mark:]
+        yield map(_decode_without_nul if b"\0" in block else bytes.decode, lines)
+        block, mark = file.read(_BLOCK) + file.readline(_MAX_LINE), 0
+
+
+def _decode_without_nul(line: bytes) -> str:
+    if b"\0" in line:
+        raise ValueError("holds a NUL byte")
+    return line.decode()
+
+
+def _height(row: list[str]) -> int:
+    """Lines of the file that a row takes."""
+    return 1 + sum(len(_LINE_BREAK.findall(field)) for field in row)
