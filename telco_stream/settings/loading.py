@@ -1,5 +1,6 @@
 """Settings in force, and where each came from: flag > environment > `.env` > `telco-stream.toml` > default."""
 
+import operator
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class Leaf:
     name: str
     value: object
     origin: str
+    meaning: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +81,10 @@ def _explain(error: ValidationError, merged: Layer) -> str:
 
 
 def _leaves(settings: Settings, merged: Layer) -> Iterator[Leaf]:
-    for name in LEAVES:
-        value = reduce(getattr, name.split("."), settings)
-        yield Leaf(name, value, merged[name].origin if name in merged else "default")
+    for name, field in LEAVES.items():
+        value = operator.attrgetter(name)(settings)
+        origin = merged[name].origin if name in merged else "default"
+        yield Leaf(name, value, origin, field.description or "")
     for name, text in sorted(settings.kafka.items()):
-        yield Leaf(f"kafka.{name}", MASK if is_secret(name) else text, merged[f"kafka.{name}"].origin)
+        shown = MASK if is_secret(name) else text
+        yield Leaf(f"kafka.{name}", shown, merged[f"kafka.{name}"].origin, "Property of librdkafka, passed through.")

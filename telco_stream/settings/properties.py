@@ -80,14 +80,15 @@ _CODE = re.compile(
 PROPERTY = re.compile(r"\w+(\.\w+)*", re.ASCII)
 
 #: Names that speak of a secret, and those that only say where one is.
-_SECRET = re.compile(r"passw|passphrase|secret|token|credential|jaas|pem|key(?!tab)|kinit", re.IGNORECASE)
+_SECRET = re.compile(r"pas+w|pwd|passphrase|secret|token|credential|jaas|pem|key(?!tab)|kinit", re.IGNORECASE)
 _PLACE = re.compile(r"\.(location|file)$", re.IGNORECASE)
 #: Of the authentication's own names only these are shown: a misspelt password is a password too.
 _AUTHENTICATION = re.compile(r"sasl|ssl|https|oauth", re.IGNORECASE)
 _OPEN = re.compile(
-    r"sasl\.(mechanisms?|username|kerberos\.(service\.name|principal|keytab|min\..*)|oauthbearer\.(method|scope|grant\.type))"
-    r"|ssl\.(cipher\.suites|curves\.list|sigalgs\.list|endpoint\.identification\.algorithm|providers|engine\.id)"
-    r"|.*\.(location|file)"
+    r"sasl\.mechanisms?|sasl\.username|sasl\.kerberos\.(service\.name|principal|keytab|min\..*)"
+    r"|sasl\.oauthbearer\.(method|scope|grant\.type|assertion\.algorithm)|enable\.sasl\.oauthbearer\.unsecure\.jwt"
+    r"|enable\.ssl\.certificate\.verification|ssl\.(endpoint\.identification\.algorithm|ca\.certificate\.stores)"
+    r"|ssl\.(cipher\.suites|curves\.list|sigalgs\.list|providers|engine\.id)|.*\.(location|file)"
 )
 
 

@@ -1,0 +1,216 @@
+"""Where a value comes from, which source wins, and what `config show` can tell of it."""
+
+import pickle
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telco_stream.settings import Consumer, Loaded, Settings, load, load_traced
+from telco_stream.settings.tree import LEAVES
+from telco_stream.settings.variables import read_environment, variable_of
+
+Trace = Callable[..., Loaded]
+
+
+@pytest.fixture
+def trace(tmp_path: Path) -> Trace:
+    """Settings of a directory of their own, with nothing in the environment but what the test hands in."""
+
+    def run(
+        flags: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None, **files: str
+    ) -> Loaded:
+        for name, text in files.items():
+            (tmp_path / {"dotenv": ".env", "toml": "telco-stream.toml"}[name]).write_text(text)
+        return load_traced(flags, environ=environ or {}, cwd=tmp_path)
+
+    return run
+
+
+def origin_of(loaded: Loaded, name: str) -> str:
+    return next(leaf.origin for leaf in loaded.leaves if leaf.name == name)
+
+
+def value_of(loaded: Loaded, name: str) -> object:
+    return next(leaf.value for leaf in loaded.leaves if leaf.name == name)
+
+
+def test_nothing_given_is_the_defaults(trace: Trace) -> None:
+    loaded = trace()
+    assert loaded.settings == Settings()
+    assert {leaf.origin for leaf in loaded.leaves} == {"default"}
+
+
+def test_a_tree_made_by_hand_ignores_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TELCO_STREAM_BOOTSTRAP_SERVERS", "elsewhere:9092")
+    monkeypatch.setenv("BOOTSTRAP_SERVERS", "elsewhere:9092")
+    assert Settings(consumer=Consumer(group_id="g")).bootstrap_servers == "localhost:9092"
+
+
+def test_the_process_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TELCO_STREAM_BOOTSTRAP_SERVERS", "elsewhere:9092")
+    assert load().bootstrap_servers == "elsewhere:9092"
+
+
+@pytest.mark.parametrize(
+    ("sources", "value", "origin"),
+    [
+        (("flag", "environ", "dotenv", "toml"), "flag", "flag"),
+        (("environ", "dotenv", "toml"), "environ", "environment TELCO_STREAM_CONSUMER__GROUP_ID"),
+        (("dotenv", "toml"), "dotenv", ".env TELCO_STREAM_CONSUMER__GROUP_ID"),
+        (("toml",), "toml", "telco-stream.toml"),
+        ((), "churn-prediction-group", "default"),
+    ],
+)
+def test_the_highest_source_wins_and_is_named(trace: Trace, sources: tuple[str, ...], value: str, origin: str) -> None:
+    name = "TELCO_STREAM_CONSUMER__GROUP_ID"
+    loaded = trace(
+        {"consumer.group_id": "flag" if "flag" in sources else None},
+        {name: "environ"} if "environ" in sources else {},
+        dotenv=f"{name}=dotenv" if "dotenv" in sources else "",
+        toml='[consumer]\ngroup_id = "toml"' if "toml" in sources else "",
+    )
+    assert loaded.settings.consumer.group_id == value_of(loaded, "consumer.group_id") == value
+    assert origin_of(loaded, "consumer.group_id") == origin
+
+
+def test_each_value_of_a_group_has_a_source_of_its_own(trace: Trace) -> None:
+    """A table in one source doesn't replace the whole group of another."""
+    loaded = trace(
+        {"topics.raw": "a"}, {"TELCO_STREAM_TOPICS__PREDICTIONS": "b"}, toml='[topics]\nraw = "x"\ndeadletter = "c"'
+    )
+    topics = loaded.settings.topics
+    assert (topics.raw, topics.predictions, topics.deadletter) == ("a", "b", "c")
+    assert topics.raw_partitions == 3
+
+
+def test_case_of_a_variable_does_not_count(trace: Trace) -> None:
+    assert trace(environ={"telco_stream_model__Path": "m"}).settings.model.path == "m"
+
+
+def test_every_setting_can_be_set_by_its_variable(trace: Trace) -> None:
+    for name in LEAVES:
+        default = value_of(trace(), name)
+        text = {"consumer.auto_offset_reset": "latest", "topics.deadletter_max_message_bytes": "20000"}.get(name, "77")
+        changed = value_of(trace(environ={variable_of(name): text}), name)
+        assert str(changed).removesuffix(".0") == text
+        assert changed != default
+
+
+def test_every_setting_has_a_meaning(trace: Trace) -> None:
+    assert all(leaf.meaning.endswith(".") and "\n" not in leaf.meaning for leaf in trace().leaves)
+
+
+def test_an_empty_variable_is_no_path(trace: Trace) -> None:
+    """Compose passes an empty one for `${NAME:-}`."""
+    assert trace(environ={"TELCO_STREAM_MODEL__PATH": ""}).settings.model.path is None
+
+
+@pytest.mark.parametrize("text", ["1e5", "true", "null", "0123", "1.10"])
+def test_text_stays_text(trace: Trace, text: str) -> None:
+    assert trace(environ={"TELCO_STREAM_TOPICS__RAW": text}).settings.topics.raw == text
+    assert trace(dotenv=f"TELCO_STREAM_TOPICS__RAW={text}").settings.topics.raw == text
+    assert trace(toml=f'[topics]\nraw = "{text}"', dotenv="").settings.topics.raw == text
+
+
+def test_dotenv_expands_nothing_and_ignores_names_of_others(trace: Trace) -> None:
+    dotenv = "HOME=/x\nPOSTGRES_PASSWORD=y\nTELCO_STREAM_KAFKA__SASL__PASSWORD=a${HOME}b\n"
+    assert trace(dotenv=dotenv).settings.kafka == {"sasl.password": "a${HOME}b"}
+
+
+def test_kubernetes_and_the_test_suite_may_use_the_prefix(trace: Trace) -> None:
+    names = ["PORT", "PORT_9092_TCP_ADDR", "SERVICE_HOST", "SERVICE_PORT_HTTP", "TEST_DATA"]
+    assert trace(environ={f"TELCO_STREAM_{name}": "tcp://10.0.0.1" for name in names}).settings == Settings()
+
+
+@pytest.mark.parametrize(
+    ("content", "value"), [("g\n", "g"), ("g\n\n", "g\n"), ("g\r\n", "g"), (" g ", " g "), ("a\r\nb\n", "a\r\nb")]
+)
+def test_a_file_gives_its_text_without_one_newline(trace: Trace, tmp_path: Path, content: str, value: str) -> None:
+    (tmp_path / "secret").write_bytes(content.encode())
+    loaded = trace(environ={"TELCO_STREAM_CONSUMER__GROUP_ID_FILE": "secret"})
+    assert loaded.settings.consumer.group_id == value
+    expected = f"file {tmp_path / 'secret'} (TELCO_STREAM_CONSUMER__GROUP_ID_FILE)"
+    assert origin_of(loaded, "consumer.group_id") == expected
+
+
+def test_names_that_end_in_file_themselves_are_no_trap(trace: Trace, tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("from-file")
+    plain = trace(environ={"TELCO_STREAM_PRODUCER__CHECKPOINT_FILE": "f"}).settings
+    read = trace(environ={"TELCO_STREAM_PRODUCER__CHECKPOINT_FILE_FILE": "f"}).settings
+    assert (plain.producer.checkpoint_file, read.producer.checkpoint_file) == ("f", "from-file")
+    prefix = "TELCO_STREAM_KAFKA__SASL__OAUTHBEARER__ASSERTION__FILE"
+    assert trace(environ={prefix: "f"}).settings.kafka == {"sasl.oauthbearer.assertion.file": "f"}
+    assert trace(environ={f"{prefix}_FILE": "f"}).settings.kafka == {"sasl.oauthbearer.assertion.file": "from-file"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "name"),
+    [
+        ("SASL__PASSWORD", "sasl.password"),
+        ("LOG_LEVEL", "log_level"),
+        ("SSL__KEY__PASSWORD", "ssl.key.password"),
+        ("fetch__min__bytes", "fetch.min.bytes"),
+    ],
+)
+def test_a_property_is_named_by_the_rest_of_the_variable(trace: Trace, variable: str, name: str) -> None:
+    assert trace(environ={f"TELCO_STREAM_KAFKA__{variable}": "1e5"}).settings.kafka == {name: "1e5"}
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_property_is_verbatim(text: str) -> None:
+    layer = read_environment({"TELCO_STREAM_KAFKA__SASL__PASSWORD": text}, Path())
+    assert [(name, reading.value) for name, reading in layer.items()] == [("kafka.sasl.password", text)]
+
+
+def test_a_property_read_from_a_file_is_verbatim(trace: Trace, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("1e5\n")
+    assert trace(environ={"TELCO_STREAM_KAFKA__SASL__PASSWORD_FILE": "password"}).settings.kafka == {
+        "sasl.password": "1e5"
+    }
+
+
+def test_toml_takes_properties_quoted_nested_and_as_values(trace: Trace) -> None:
+    toml = '[kafka]\n"sasl.password" = "1e5"\nsocket.keepalive.enable = true\n[kafka.linger]\nms = 5\n'
+    assert trace(toml=toml).settings.kafka == {
+        "sasl.password": "1e5",
+        "socket.keepalive.enable": "true",
+        "linger.ms": "5",
+    }
+
+
+def test_an_alias_in_a_higher_source_replaces_the_property(trace: Trace) -> None:
+    """Both handed to librdkafka, the one that happens to come last would win."""
+    loaded = trace(
+        environ={"TELCO_STREAM_KAFKA__SASL__MECHANISM": "PLAIN"},
+        dotenv="TELCO_STREAM_KAFKA__SASL__MECHANISMS=GSSAPI\nTELCO_STREAM_KAFKA__SASL__USERNAME=u",
+    )
+    assert loaded.settings.kafka == {"sasl.mechanism": "PLAIN", "sasl.username": "u"}
+
+
+def test_secrets_are_masked_in_leaves_and_left_out_of_the_repr(trace: Trace) -> None:
+    loaded = trace(environ={"TELCO_STREAM_KAFKA__SASL__PASSWORD": "hunter2", "TELCO_STREAM_KAFKA__LINGER__MS": "7"})
+    assert value_of(loaded, "kafka.sasl.password") == "********"
+    assert value_of(loaded, "kafka.linger.ms") == "7"
+    assert "hunter2" not in repr(loaded)
+    assert loaded.settings.kafka["sasl.password"] == "hunter2"
+
+
+def test_settings_travel_to_worker_processes(trace: Trace) -> None:
+    settings = trace({"consumer.group_id": "g"}).settings
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_an_unknown_flag_is_a_bug(trace: Trace) -> None:
+    with pytest.raises(KeyError):
+        trace({"consumer.gruop_id": "g"})
+
+
+def test_settings_cannot_change(trace: Trace) -> None:
+    settings = trace().settings
+    for place, name in ((settings, "bootstrap_servers"), (settings.consumer, "group_id")):
+        with pytest.raises(ValueError, match="frozen"):
+            setattr(place, name, "other")

@@ -1,0 +1,30 @@
+"""`.env.example` is complete and true."""
+
+import re
+from pathlib import Path
+
+from telco_stream.settings import Settings, load, load_traced
+from telco_stream.settings.tree import LEAVES
+from telco_stream.settings.variables import variable_of
+
+EXAMPLE = Path(__file__).parent.parent / ".env.example"
+
+
+def test_every_setting_stands_there_in_the_tree_s_order_with_its_meaning() -> None:
+    pairs = re.findall(r"^# (.+)\n(TELCO_STREAM_\w+)=", EXAMPLE.read_text(), re.MULTILINE)
+    assert pairs == [(field.description, variable_of(name)) for name, field in LEAVES.items()]
+
+
+def test_its_values_are_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(EXAMPLE.read_text())
+    loaded = load_traced(environ={}, cwd=tmp_path)
+    assert loaded.settings == Settings()
+    assert {leaf.origin.split()[0] for leaf in loaded.leaves} == {".env"}
+
+
+def test_its_commented_properties_are_accepted(tmp_path: Path) -> None:
+    lines = re.findall(r"^# (TELCO_STREAM_KAFKA__\w+=.*)$", EXAMPLE.read_text(), re.MULTILINE)
+    (tmp_path / "password").write_text("x")
+    text = "\n".join(lines).replace("/run/secrets/kafka-password", "password")
+    (tmp_path / ".env").write_text(text)
+    assert len(load(environ={}, cwd=tmp_path).kafka) == len(lines) > 3

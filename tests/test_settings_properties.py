@@ -1,0 +1,145 @@
+"""Each client gets the properties of its kind: checked against the librdkafka that is linked."""
+
+import ctypes
+import logging
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer, Producer, cimpl
+from confluent_kafka.admin import AdminClient
+
+from telco_stream.settings import for_client, is_secret
+from telco_stream.settings.properties import ALIASES, CONSUMER_ONLY, PRODUCER_ONLY
+
+_ROW = re.compile(r"^(?P<name>[\w.]+)\s*\|\s*(?P<kind>[CP*])\s*\|.*\|(?P<text>.*)$")
+_ALIAS = re.compile(r"Alias for `([\w.]+)`")
+BOTH = {"client.id": "t", "metadata.broker.list": "localhost:1"}
+MIXED = BOTH | {"linger.ms": "7", "message.timeout.ms": "9000", "fetch.min.bytes": "1", "check.crcs": "true"}
+
+
+@pytest.fixture(scope="module")
+def documented(tmp_path_factory: pytest.TempPathFactory) -> list[re.Match[str]]:
+    """The rows of librdkafka's own table of properties: name, kind and description."""
+    path = tmp_path_factory.mktemp("librdkafka") / "properties.md"
+    libc, librdkafka = ctypes.CDLL(None), ctypes.CDLL(cimpl.__file__)
+    libc.fopen.restype = ctypes.c_void_p
+    file = ctypes.c_void_p(libc.fopen(os.fsencode(path), b"w"))
+    librdkafka.rd_kafka_conf_properties_show(file)
+    libc.fclose(file)
+    return [row for line in path.read_text().splitlines() if (row := _ROW.match(line))]
+
+
+def test_the_lists_are_those_of_the_linked_library(documented: list[re.Match[str]]) -> None:
+    kinds = {(row["name"], row["kind"]) for row in documented}
+    assert len(kinds) > 150
+    assert {name for name, kind in kinds if kind == "P"} == PRODUCER_ONLY
+    assert {name for name, kind in kinds if kind == "C"} == CONSUMER_ONLY
+
+
+def test_the_aliases_are_those_of_the_linked_library(documented: list[re.Match[str]]) -> None:
+    pairs = {frozenset((row["name"], found[1])) for row in documented if (found := _ALIAS.search(row["text"]))}
+    assert {frozenset(pair) for pair in ALIASES.items()} == pairs
+
+
+def test_a_client_gets_the_properties_of_its_kind() -> None:
+    assert for_client("producer", MIXED).keys() - BOTH == {"linger.ms", "message.timeout.ms"}
+    assert for_client("consumer", MIXED).keys() - BOTH == {"fetch.min.bytes", "check.crcs"}
+    assert for_client("admin", MIXED) == BOTH
+
+
+def test_a_property_unknown_here_reaches_every_client() -> None:
+    """A newer librdkafka may know it; a wrong one is its to refuse."""
+    for kind in ("producer", "consumer", "admin"):
+        assert for_client(kind, {"new.one": "1"}) == {"new.one": "1"}
+
+
+class _Warnings(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines += [record.getMessage()] if "CONFWARN" in record.getMessage() else []
+
+
+@pytest.fixture
+def logger() -> Iterator[logging.Logger]:
+    logger = logging.getLogger("librdkafka of one test")
+    logger.propagate = False
+    logger.addHandler(_Warnings())
+    yield logger
+    logger.handlers.clear()
+
+
+def warnings_of(logger: logging.Logger) -> list[str]:
+    handler = logger.handlers[0]
+    assert isinstance(handler, _Warnings)
+    return handler.lines
+
+
+def test_a_producer_warns_of_nothing(logger: logging.Logger) -> None:
+    Producer(for_client("producer", MIXED), logger=logger).poll(0)
+    assert warnings_of(logger) == []
+    Producer(MIXED, logger=logger).poll(0)
+    assert len(warnings_of(logger)) == 2
+
+
+def test_a_consumer_warns_of_nothing(logger: logging.Logger) -> None:
+    consumer = Consumer({"group.id": "g"} | for_client("consumer", MIXED), logger=logger)
+    consumer.poll(0)
+    consumer.close()
+    assert warnings_of(logger) == []
+
+
+def test_an_admin_client_warns_of_nothing(logger: logging.Logger) -> None:
+    AdminClient({**for_client("admin", MIXED)}, logger=logger).poll(0)
+    assert warnings_of(logger) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sasl.password",
+        "SASL.PASSWORD",
+        "sasl.pasword",
+        "sasl_password",
+        "sasl.secert",
+        "ssl.key.password",
+        "ssl.key.pem",
+        "ssl.certificate.pem",
+        "ssl_key",
+        "ssl.keystore.password",
+        "sasl.oauthbearer.config",
+        "sasl.oauthbearer.extensions",
+        "sasl.oauthbearer.client.secret",
+        "sasl.oauthbearer.client.credentials.client.secret",
+        "sasl.oauthbearer.assertion.private.key.pem",
+        "sasl.oauthbearer.assertion.private.key.passphrase",
+        "sasl.oauthbearer.token",
+        "sasl.jaas.config",
+        "sasl.kerberos.kinit.cmd",
+    ],
+)
+def test_a_secret_is_known_by_its_name(name: str) -> None:
+    assert is_secret(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "security.protocol",
+        "sasl.mechanism",
+        "sasl.username",
+        "sasl.kerberos.keytab",
+        "ssl.ca.location",
+        "ssl.key.location",
+        "sasl.oauthbearer.assertion.private.key.file",
+        "enable.ssl.certificate.verification",
+        "client.id",
+        "linger.ms",
+    ],
+)
+def test_what_is_no_secret_is_shown(name: str) -> None:
+    assert not is_secret(name)

@@ -1,0 +1,185 @@
+"""What is refused: in one line, under the name that the user wrote, and never with the value."""
+
+from pathlib import Path
+
+import pytest
+
+from telco_stream.errors import UsageError
+from telco_stream.settings import load
+
+SECRET = "hunter2"
+
+
+def refusal(environ: dict[str, str], cwd: Path, dotenv: str = "", toml: str = "") -> str:
+    """The complaint, which must be one line and hold no secret."""
+    (cwd / ".env").write_text(dotenv)
+    (cwd / "telco-stream.toml").write_text(toml)
+    with pytest.raises(UsageError) as caught:
+        load(environ=environ, cwd=cwd)
+    message = str(caught.value)
+    assert caught.value.exit_code == 2
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    assert len(message.splitlines()) == 1
+    assert SECRET not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("TELCO_STREAM_BOOTSTRAP_SERVER", "TELCO_STREAM_BOOTSTRAP_SERVERS"),
+        ("TELCO_STREAM_BATCH_SIZE", "TELCO_STREAM_PRODUCER__BATCH_SIZE"),
+        ("TELCO_STREAM_CONSUMER_GROUP_ID", "TELCO_STREAM_CONSUMER__GROUP_ID"),
+        ("telco_stream_topics__raw_partition", "TELCO_STREAM_TOPICS__RAW_PARTITIONS"),
+        ("TELCO_STREAM_MODEL__PATH_FILES", "TELCO_STREAM_MODEL__PATH"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_what_was_meant(tmp_path: Path, variable: str, meant: str) -> None:
+    expected = f"{variable}: there is no such setting; did you mean {meant}?"
+    assert refusal({variable: SECRET}, tmp_path) == expected
+    assert refusal({}, tmp_path, dotenv=f"{variable}={SECRET}") == expected.replace(":", " in .env:", 1)
+
+
+@pytest.mark.parametrize(
+    "variable", ["TELCO_STREAM_", "TELCO_STREAM_X", "TELCO_STREAM_KAFKA", "TELCO_STREAM_KAFKA__", "TELCO_STREAM__FILE"]
+)
+def test_a_variable_that_is_nothing_is_refused(tmp_path: Path, variable: str) -> None:
+    assert refusal({variable: SECRET}, tmp_path).startswith(f"{variable}: ")
+
+
+@pytest.mark.parametrize(
+    ("toml", "start"),
+    [
+        ("bootstrap_server = 'hunter2'", "bootstrap_server in telco-stream.toml: there is no such setting; did you"),
+        ("[consumer]\ngroup = 'hunter2'", "consumer.group in telco-stream.toml: there is no such setting; did you"),
+        ("topics = 'hunter2'", "topics in telco-stream.toml: there is no such setting"),
+        ("[kafka]\n'sasl.password' = ['hunter2']", "kafka.sasl.password in telco-stream.toml: write text"),
+        ("[kafka]\n'a.b' = 'hunter2'\na.b = 'hunter2'", "kafka.a.b in telco-stream.toml: kafka.a.b in"),
+        ("[kafka]\nacks = 1", "kafka.acks in telco-stream.toml: acks can't be set here"),
+        ("[kafka]\n'a\nb' = 'hunter2'", "telco-stream.toml: this is not TOML"),
+        ('"a\\nb" = 1', "a b in telco-stream.toml: there is no such setting"),
+        ("[producer]\nbatch_size = true", "producer.batch_size in telco-stream.toml: Input should be a valid integer"),
+        ("x = hunter2", "telco-stream.toml: this is not TOML: Invalid value (at line 1"),
+    ],
+)
+def test_a_wrong_key_is_refused(tmp_path: Path, toml: str, start: str) -> None:
+    assert refusal({}, tmp_path, toml=toml).startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("PRODUCER__BATCH_SIZE", "0", "greater than 0"),
+        ("PRODUCER__BATCH_SIZE", SECRET, "valid integer"),
+        ("PRODUCER__EVENTS_PER_SEC", "-1", "greater than or equal to 0"),
+        ("PRODUCER__EVENTS_PER_SEC", "nan", "finite"),
+        ("PRODUCER__EVENTS_PER_SEC", "inf", "finite"),
+        ("TOPICS__RETENTION_MS", "-2", "greater than or equal to -1"),
+        ("TOPICS__RAW", SECRET + " x", "match pattern"),
+        ("TOPICS__RAW", "", "match pattern"),
+        ("CONSUMER__GROUP_ID", "", "at least 1 character"),
+        ("CONSUMER__AUTO_OFFSET_RESET", SECRET, "'earliest' or 'latest'"),
+        ("CONSUMER__MAX_POLL_RECORDS", "1000001", "less than or equal to 1000000"),
+        ("BOOTSTRAP_SERVERS", "", "at least 1 character"),
+    ],
+)
+def test_a_wrong_value_is_refused_under_its_variable(tmp_path: Path, name: str, text: str, reason: str) -> None:
+    variable = f"TELCO_STREAM_{name}"
+    message = refusal({variable: text}, tmp_path)
+    assert message.startswith(f"{variable}: ")
+    assert reason in message
+
+
+def test_a_wrong_value_is_refused_under_its_flag(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^--batch-size: .*greater than 0"):
+        load({"producer.batch_size": 0}, environ={}, cwd=tmp_path)
+    with pytest.raises(UsageError, match=r"^--broker: "):
+        load({"bootstrap_servers": ""}, environ={}, cwd=tmp_path)
+
+
+def test_a_wrong_value_is_refused_under_the_file_that_it_stands_in(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    message = refusal({"TELCO_STREAM_PRODUCER__BATCH_SIZE_FILE": "secret"}, tmp_path)
+    assert message.startswith("TELCO_STREAM_PRODUCER__BATCH_SIZE_FILE: ")
+
+
+def test_all_wrong_values_are_named_at_once(tmp_path: Path) -> None:
+    message = refusal({"TELCO_STREAM_PRODUCER__BATCH_SIZE": "x"}, tmp_path, dotenv="TELCO_STREAM_TOPICS__RAW=a b")
+    assert "TELCO_STREAM_PRODUCER__BATCH_SIZE: " in message
+    assert "TELCO_STREAM_TOPICS__RAW in .env: " in message
+
+
+def test_one_topic_for_two_jobs_is_refused(tmp_path: Path) -> None:
+    """Predictions in the raw topic would be scored for ever."""
+    assert "three different topics" in refusal({"TELCO_STREAM_TOPICS__RAW": "telco.deadletter"}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        ("KAFKA__SASL__PASSWORD", "KAFKA__SASL__PASSWORD_FILE"),
+        ("MODEL__PATH_FILE", "MODEL__PATH"),
+        ("MODEL__PATH", "model__path"),
+        ("KAFKA__SASL__MECHANISM", "KAFKA__SASL__MECHANISMS"),
+    ],
+)
+def test_a_setting_given_twice_is_refused(tmp_path: Path, variables: tuple[str, str]) -> None:
+    (tmp_path / "f").write_text(SECRET)
+    first, second = (f"TELCO_STREAM_{name}" for name in variables)
+    assert refusal({first: "f", second: "f"}, tmp_path) == f"{second}: {first} sets the same; keep one of them"
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff" + SECRET.encode())
+    for path, reason in {
+        "none": "No such file",
+        ".": "Is a directory",
+        "": "Is a directory",
+        "binary": "UTF-8",
+    }.items():
+        assert reason in refusal({"TELCO_STREAM_KAFKA__SASL__PASSWORD_FILE": path}, tmp_path)
+
+
+@pytest.mark.parametrize("name", [".env", "telco-stream.toml"])
+def test_a_settings_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\xff" + SECRET.encode())
+    with pytest.raises(UsageError, match="can't be read: it is not UTF-8 text"):
+        load(environ={}, cwd=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line", ["TELCO_STREAM_MODEL__PATH", "TELCO_STREAM_KAFKA__SASL__PASSWORD='hunter2", "= hunter2"]
+)
+def test_a_line_of_dotenv_that_says_nothing_is_refused(tmp_path: Path, line: str) -> None:
+    """python-dotenv passes over it with a warning; a password would be missing without a word."""
+    assert refusal({}, tmp_path, dotenv=f"A=b\n{line}\n").startswith(".env, line 2: write NAME=value")
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("ENABLE__AUTO__COMMIT", "--delivery"),
+        ("AUTO__COMMIT__ENABLE", "--delivery"),
+        ("ENABLE__AUTO__OFFSET__STORE", "--delivery"),
+        ("ISOLATION__LEVEL", "only committed records"),
+        ("TRANSACTIONAL__ID", "TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID"),
+        ("ENABLE__IDEMPOTENCE", "--delivery"),
+        ("ACKS", "in-sync replicas"),
+        ("REQUEST__REQUIRED__ACKS", "in-sync replicas"),
+        ("DELIVERY__REPORT__ONLY__ERROR", "delivery is confirmed"),
+        ("PARTITIONER", "murmur2_random"),
+        ("BOOTSTRAP__SERVERS", "TELCO_STREAM_BOOTSTRAP_SERVERS"),
+        ("METADATA__BROKER__LIST", "--broker"),
+        ("GROUP__ID", "TELCO_STREAM_CONSUMER__GROUP_ID"),
+        ("AUTO__OFFSET__RESET", "TELCO_STREAM_CONSUMER__AUTO_OFFSET_RESET"),
+        ("ERROR_CB", "code, not text"),
+        ("LOGGER", "code, not text"),
+        ("DEFAULT__TOPIC__CONFIG", "code, not text"),
+    ],
+)
+def test_a_property_that_carries_a_promise_is_refused(tmp_path: Path, name: str, instead: str) -> None:
+    message = refusal({f"TELCO_STREAM_KAFKA__{name}": SECRET}, tmp_path)
+    assert message.startswith(f"TELCO_STREAM_KAFKA__{name}: ")
+    assert instead in message
+    (tmp_path / "f").write_text(SECRET)
+    assert instead in refusal({f"TELCO_STREAM_KAFKA__{name}_FILE": "f"}, tmp_path)
