@@ -182,13 +182,19 @@ def test_toml_takes_properties_quoted_nested_and_as_values(trace: Trace) -> None
     }
 
 
-def test_an_alias_in_a_higher_source_replaces_the_property(trace: Trace) -> None:
+@pytest.mark.parametrize(("higher", "lower"), [("MECHANISM", "MECHANISMS"), ("MECHANISMS", "MECHANISM")])
+def test_an_alias_in_a_higher_source_replaces_the_property(trace: Trace, higher: str, lower: str) -> None:
     """Both handed to librdkafka, the one that happens to come last would win."""
     loaded = trace(
-        environ={"TELCO_STREAM_KAFKA__SASL__MECHANISM": "PLAIN"},
-        dotenv="TELCO_STREAM_KAFKA__SASL__MECHANISMS=GSSAPI\nTELCO_STREAM_KAFKA__SASL__USERNAME=u",
+        environ={f"TELCO_STREAM_KAFKA__SASL__{higher}": "PLAIN"},
+        dotenv=f"TELCO_STREAM_KAFKA__SASL__{lower}=GSSAPI\nTELCO_STREAM_KAFKA__SASL__USERNAME=u",
     )
-    assert loaded.settings.kafka == {"sasl.mechanism": "PLAIN", "sasl.username": "u"}
+    assert loaded.settings.kafka == {f"sasl.{higher.lower()}": "PLAIN", "sasl.username": "u"}
+
+
+def test_one_load_leaves_nothing_for_the_next(trace: Trace) -> None:
+    assert trace({"bootstrap_servers": "elsewhere:9092"}).settings != Settings()
+    assert Settings().bootstrap_servers == "localhost:9092"
 
 
 def test_secrets_are_masked_in_leaves_and_left_out_of_the_repr(trace: Trace) -> None:

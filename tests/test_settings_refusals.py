@@ -18,6 +18,7 @@ def refusal(environ: dict[str, str], cwd: Path, dotenv: str = "", toml: str = ""
         load(environ=environ, cwd=cwd)
     message = str(caught.value)
     assert caught.value.exit_code == 2
+    assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
     assert len(message.splitlines()) == 1
     assert SECRET not in message
