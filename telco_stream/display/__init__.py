@@ -1,0 +1,1 @@
+"""Results, progress and complaints, as people and scripts read them."""

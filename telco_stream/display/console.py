@@ -1,0 +1,135 @@
+"""The two streams of a command: results on stdout, everything else on stderr."""
+
+import io
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import is_dataclass
+from typing import Literal, TextIO, TypeAlias
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from telco_stream.analytics import Window
+from telco_stream.display.jsonlines import as_json
+from telco_stream.display.progress import Progress
+from telco_stream.display.tables import Listing, table
+from telco_stream.display.text import safe
+from telco_stream.display.windows import window_lines
+from telco_stream.report import Report
+
+Output: TypeAlias = Literal["table", "json"]
+
+
+class Screen:
+    """Where a command's result and its talk go."""
+
+    def __init__(
+        self,
+        output: Output = "table",
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        streams: tuple[TextIO, TextIO] | None = None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._output = output
+        self._quiet = quiet
+        self._verbose = verbose
+        stdout, stderr = streams or (sys.stdout, sys.stderr)
+        self._stdout, self._stderr = _forgiving(stdout), _forgiving(stderr)
+        self._drawn = False
+        self._out = _console(self._stdout, environ)
+        self._err = _console(self._stderr, environ)
+
+    def show(self, result: object) -> None:
+        """A result, or the rows of a listing, on stdout; what it says about itself on stderr."""
+        if is_dataclass(result) or isinstance(result, Mapping):
+            self._emit(result)
+        elif isinstance(result, Iterable):
+            self._emit_rows(result)
+        if isinstance(result, Report) and result.unreadable:
+            self.warn(f"{result.unreadable:,} values of the topic are not predictions and were not counted")
+
+    def window(self, window: Window) -> None:
+        """One line on stderr about a window that is done, below a heading once in a while; silent if quiet."""
+        if not self._quiet:
+            for line in window_lines(window):
+                self._talk(line)
+
+    def say(self, message: str) -> None:
+        """What a user may want to know, on stderr; silent if quiet."""
+        if not self._quiet:
+            self._talk(safe(message))
+
+    def detail(self, message: str) -> None:
+        """What only an investigator wants to know, on stderr; silent unless verbose."""
+        if self._verbose:
+            self._talk(safe(message, "dim"))
+
+    def warn(self, message: str) -> None:
+        """What puts the result in another light: one line on stderr, quiet or not."""
+        self._talk(Text("Warning: ", "yellow").append_text(_one_line(message)))
+
+    def complain(self, error: Exception) -> None:
+        """What went wrong and what to do: one line on stderr."""
+        self._talk(Text("Error: ", "bold red").append_text(_one_line(str(error))))
+
+    def progress(self, what: str, total: int | None = None) -> Progress:
+        """Counts rows, drawn on stderr where that is a terminal and nobody asked for quiet."""
+        shown = not self._quiet and self._stderr.isatty() and not self._err.is_dumb_terminal
+        return Progress(self._err if shown else None, what, total)
+
+    def _emit(self, result: object) -> None:
+        if self._output == "json":
+            self._write(as_json(result))
+        else:
+            self._draw(table(result))
+
+    def _emit_rows(self, rows: Iterable[object]) -> None:
+        if self._output == "json":
+            for row in rows:
+                self._write(as_json(row))
+            return
+        shown = list(rows)
+        if shown:
+            self._draw(Listing(shown))
+        else:
+            self.say("Nothing to list.")
+
+    def _draw(self, shown: RenderableType) -> None:
+        """Tables of one command stand apart."""
+        if self._drawn:
+            self._out.print()
+        self._out.print(shown)
+        self._drawn = True
+
+    def _write(self, line: str) -> None:
+        self._stdout.write(line + "\n")
+
+    def _talk(self, line: Text) -> None:
+        """Long lines are left to the terminal to wrap, so that one line stays one in a log."""
+        self._err.print(line, soft_wrap=True)
+
+
+def _console(stream: TextIO, environ: Mapping[str, str]) -> Console:
+    """A console that adds no meaning to text; under NO_COLOR it adds nothing at all, not even bold."""
+    return Console(
+        file=stream,
+        color_system=None if environ.get("NO_COLOR") else "auto",
+        markup=False,
+        emoji=False,
+        highlight=False,
+        _environ=environ,
+    )
+
+
+def _one_line(message: str) -> Text:
+    return safe(" ".join(message.split()))
+
+
+def _forgiving(stream: TextIO) -> TextIO:
+    """The stream, which now spells out what its encoding lacks instead of failing on it."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+    return stream
