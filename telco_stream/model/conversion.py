@@ -1,0 +1,44 @@
+"""The fitted pipeline as an ONNX graph."""
+
+from copy import deepcopy
+
+import numpy as np
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
+from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
+from sklearn.pipeline import Pipeline
+
+from telco_stream.contracts.customer import CATEGORIES, NUMBERS
+from telco_stream.model.columns import ORDER
+
+#: Versions of ONNX's operators, old enough for every onnxruntime that the package accepts.
+_OPERATORS = {"": 18, "ai.onnx.ml": 3}
+_INPUTS = [("numbers", FloatTensorType([None, len(NUMBERS)])), ("codes", Int64TensorType([None, len(CATEGORIES)]))]
+
+
+def convert(pipeline: Pipeline) -> bytes:
+    """The whole pipeline, from `number_columns` and `code_columns` to the two probabilities."""
+    coded = _with_codes(pipeline)
+    graph = to_onnx(
+        coded,
+        name="churn",  # by default a random one, and no two trainings would give the same file
+        initial_types=_INPUTS,
+        options={id(coded): {"zipmap": False}},
+        target_opset=_OPERATORS,
+    )
+    content: bytes = select_model_inputs_outputs(graph, ["probabilities"]).SerializeToString()
+    return content
+
+
+def _with_codes(pipeline: Pipeline) -> Pipeline:
+    """A copy that reads arrays instead of a frame, and codes instead of texts: onnxruntime would copy each text."""
+    coded = deepcopy(pipeline)
+    columns = coded.named_steps["columns"]
+    encoder = columns.named_transformers_["categories"]
+    encoder.categories_ = [np.arange(len(values)) for values in encoder.categories_]
+    columns.transformers_ = [
+        (name, step, [ORDER.index(column) for column in names])
+        for name, step, names in columns.transformers_
+        if name != "remainder"
+    ]
+    return coded

@@ -1,0 +1,82 @@
+"""How well the model does on customers it has not seen: repeated stratified cross-validation."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+from sklearn.model_selection import StratifiedKFold
+
+from telco_stream.contracts.manifest import Decile, Metrics
+from telco_stream.model.pipeline import build_pipeline
+
+FOLDS = 5
+REPEATS = 5
+
+Floats: TypeAlias = NDArray[np.float64]
+Labels: TypeAlias = NDArray[np.bool_]
+#: Told what is being done, and how many steps of it are done, of how many.
+Progress: TypeAlias = Callable[[str, int, int], None]
+
+_METHOD = (
+    f"{REPEATS} x repeated stratified {FOLDS}-fold cross-validation; each row predicted by models that never saw it"
+)
+_THRESHOLDS = np.arange(1, 100) / 100
+
+
+def cross_validate(features: pd.DataFrame, churned: Labels, *, seed: int, progress: Progress) -> Floats:
+    """Out-of-fold probabilities, [repeats, customers]."""
+    probabilities = np.empty((REPEATS, len(churned)))
+    folds = [
+        (repeat, *fold)
+        for repeat in range(REPEATS)
+        for fold in StratifiedKFold(FOLDS, shuffle=True, random_state=seed + repeat).split(features, churned)
+    ]
+    for done, (repeat, rest, held_out) in enumerate(folds):
+        progress("cross-validating", done, len(folds))
+        fitted = build_pipeline().fit(features.iloc[rest], churned[rest])
+        probabilities[repeat, held_out] = fitted.predict_proba(features.iloc[held_out])[:, 1]
+    progress("cross-validating", len(folds), len(folds))
+    return probabilities
+
+
+def best_threshold(probabilities: Floats, churned: Labels) -> float:
+    """The threshold, in hundredths, with the highest F1 on out-of-fold probabilities; the lowest of equals."""
+    scores = [_f1(*_precision_recall(probabilities >= threshold, churned)) for threshold in _THRESHOLDS]
+    return float(_THRESHOLDS[int(np.argmax(scores))])
+
+
+def measure(probabilities: Floats, churned: Labels, threshold: float) -> Metrics:
+    """Means over the repeats; calibration, precision and recall over all out-of-fold predictions together."""
+    areas = [roc_auc_score(churned, repeat) for repeat in probabilities]
+    precision, recall = _precision_recall(probabilities >= threshold, churned)
+    return Metrics(
+        method=_METHOD,
+        roc_auc=float(np.mean(areas)),
+        roc_auc_sd=float(np.std(areas)),
+        brier=float(np.mean([brier_score_loss(churned, repeat) for repeat in probabilities])),
+        log_loss=float(np.mean([log_loss(churned, repeat) for repeat in probabilities])),
+        precision=precision,
+        recall=recall,
+        calibration=tuple(_deciles(probabilities, churned)),
+    )
+
+
+def _precision_recall(flagged: NDArray[np.bool_], churned: Labels) -> tuple[float, float]:
+    hits = float((flagged & churned).sum())
+    return hits / max(float(flagged.sum()), 1.0), hits / float(churned.sum() * len(flagged))
+
+
+def _f1(precision: float, recall: float) -> float:
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _deciles(probabilities: Floats, churned: Labels) -> list[Decile]:
+    order = np.argsort(probabilities, axis=None, kind="stable")
+    predicted, came = probabilities.ravel()[order], np.tile(churned, len(probabilities))[order]
+    return [
+        Decile(len(tenth), float(predicted[tenth].mean()), float(came[tenth].mean()))
+        for tenth in np.array_split(np.arange(len(order)), 10)
+    ]

@@ -1,0 +1,50 @@
+"""The scikit-learn engine: the pipeline as it was trained."""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from operator import attrgetter
+
+import joblib
+import pandas as pd
+from sklearn.exceptions import InconsistentVersionWarning
+from sklearn.pipeline import Pipeline
+
+from telco_stream.contracts.customer import FEATURES, Customer
+from telco_stream.contracts.scoring import ScoringError
+
+_features_of = attrgetter(*FEATURES)
+
+
+@dataclass(frozen=True, slots=True)
+class SklearnScorer:
+    """A pipeline, ready to score."""
+
+    version: str
+    threshold: float
+    pipeline: Pipeline
+    engine: str = "sklearn"
+
+    def score(self, customers: Sequence[Customer]) -> list[float]:
+        """The probability of churn of each customer, in their order; raises `ScoringError`."""
+        try:
+            probabilities = self.pipeline.predict_proba(frame(customers))
+        except (TypeError, ValueError) as error:
+            raise ScoringError(f"sklearn: {type(error).__name__}") from error
+        scores: list[float] = probabilities[:, 1].tolist()
+        return scores
+
+
+def frame(customers: Sequence[Customer]) -> pd.DataFrame:
+    """One row a customer, one column a feature: what the pipeline is fitted to, and what it scores."""
+    return pd.DataFrame(list(map(_features_of, customers)), columns=list(FEATURES))
+
+
+def load_sklearn(pickled: bytes, *, version: str, threshold: float) -> SklearnScorer:
+    """The scorer in a pipeline's verified bytes."""
+    with warnings.catch_warnings():
+        # Major and minor version were compared before; a patch level between them is harmless.
+        warnings.simplefilter("ignore", InconsistentVersionWarning)
+        pipeline = joblib.load(BytesIO(pickled))
+    return SklearnScorer(version, threshold, pipeline)
