@@ -125,7 +125,7 @@ def test_a_condition_that_never_comes_fails_and_says_which() -> None:
 def test_a_process_can_be_watched_and_ended(start_cli: Callable[..., RunningCli]) -> None:
     """Even one that fails at once: its words and its code are there."""
     cli = start_cli("no-such-command")
-    assert cli.wait() != 0
+    assert cli.wait() == 2
     assert "no-such-command" in cli.stderr()
 
 
@@ -134,8 +134,10 @@ def test_settings_of_the_outside_never_reach_a_test(tmp_path: Path) -> None:
     assert Path.cwd() == tmp_path
 
 
-def test_a_process_says_no_when_asked_for_nothing_that_exists() -> None:
-    assert run_cli("no-such-command").returncode != 0
+def test_a_finished_process_hands_over_its_code_and_words() -> None:
+    run = run_cli("no-such-command", env={"NO_COLOR": "1"})
+    assert run.returncode == 2
+    assert "no-such-command" in run.stderr
 
 
 @pytest.mark.parametrize(("ci", "outcome"), [("", "1 skipped"), ("1", "1 error")])
