@@ -1,0 +1,110 @@
+"""The one factory of every producer, consumer and admin client, and the properties that carry the promises."""
+
+import logging
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from telco_stream import errors
+from telco_stream.settings import Settings, for_client
+
+log = logging.getLogger("telco_stream.kafka")
+
+#: Seconds that one call into the client may take, so that a signal is seen in between.
+SLICE = 0.5
+#: Milliseconds; how long a transaction left by a killed process can hold readers back.
+_TRANSACTION_TIMEOUT = 30_000
+
+_PRODUCER = {
+    "enable.idempotence": "true",
+    "acks": "all",
+    "partitioner": "murmur2_random",  # as Java's, so that all producers agree on a key's partition
+    "compression.type": "lz4",
+    "linger.ms": "5",
+    "delivery.report.only.error": "true",
+    "queue.buffering.max.messages": "100000",
+    "queue.buffering.max.kbytes": "65536",
+    "retry.backoff.ms": "5",  # also how long a transaction waits for the one before: 100 adds 100 ms to each
+}
+_CONSUMER = {
+    "enable.auto.commit": "false",
+    "enable.auto.offset.store": "false",
+    "isolation.level": "read_committed",
+    "allow.auto.create.topics": "false",
+    # A small queue keeps memory flat; with the client's usual back-off of a second it would run dry.
+    "queued.max.messages.kbytes": "4096",
+    "queued.min.messages": "10000",
+    "fetch.message.max.bytes": "262144",
+    "fetch.queue.backoff.ms": "5",
+}
+#: For the classic protocol only: KIP-848 keeps these on the broker.
+_CLASSIC = {
+    "partition.assignment.strategy": "cooperative-sticky",
+    "session.timeout.ms": "10000",
+    "heartbeat.interval.ms": "2000",
+}
+
+Client = TypeVar("Client")
+
+
+class Clients:
+    """Makes the clients of one process, and remembers the last thing that any of them complained about."""
+
+    def __init__(self, settings: Settings, timeout: float = 10.0) -> None:
+        self.settings = settings
+        self.timeout = timeout
+        self.last_error: KafkaError | None = None
+        self.on_statistics: Callable[[str], None] | None = None
+
+    def admin(self) -> AdminClient:
+        """A client for topics, groups and offsets; keep it until its futures have resolved."""
+        return self._make(AdminClient, self._common("admin"))
+
+    def producer(self, transactional_id: str | None = None) -> Producer:
+        """An idempotent producer; with an id, a transactional one that still has to be initialised."""
+        own = dict(_PRODUCER)
+        # Above the largest letter: the client's default is below the broker's, and what was read must be writable.
+        own["message.max.bytes"] = str(max(2_097_152, self.settings.topics.deadletter_max_message_bytes) + 65_536)
+        properties = self._common("producer")
+        if transactional_id is None:
+            own["message.timeout.ms"] = "0"  # wait for the broker as long as it takes
+        else:
+            limit = int(properties.get("transaction.timeout.ms", _TRANSACTION_TIMEOUT))
+            own |= {"transactional.id": transactional_id, "transaction.timeout.ms": str(limit)}
+            own["message.timeout.ms"] = str(limit * 5 // 6)
+        return self._make(Producer, own | properties)
+
+    def consumer(self, group: str, **more: str) -> Consumer:
+        """A consumer of that group; `more` are properties with `_` for `.`."""
+        own = _CONSUMER | {"group.id": group, "auto.offset.reset": self.settings.consumer.auto_offset_reset}
+        properties = self._common("consumer")
+        if properties.get("group.protocol", "classic").lower() == "classic":
+            own |= _CLASSIC
+        return self._make(Consumer, own | properties | {name.replace("_", "."): text for name, text in more.items()})
+
+    def reader(self) -> Consumer:
+        """A consumer outside of any group, that tells where a partition ends."""
+        return self.consumer("telco-stream-reader", enable_partition_eof="true", auto_offset_reset="error")
+
+    def _common(self, kind: Literal["admin", "producer", "consumer"]) -> dict[str, Any]:
+        common = {
+            "bootstrap.servers": self.settings.bootstrap_servers,
+            "client.id": "telco-stream",
+            "error_cb": self._on_error,
+            "logger": log,
+        }
+        if self.on_statistics is not None:
+            common |= {"stats_cb": self.on_statistics, "statistics.interval.ms": "5000"}
+        return common | for_client(kind, self.settings.kafka)
+
+    def _make(self, kind: Callable[[dict[str, Any]], Client], properties: dict[str, Any]) -> Client:
+        try:
+            return kind(properties)
+        except KafkaException as error:
+            message = f"Kafka's client refuses a property: {error.args[0].str()}; check TELCO_STREAM_KAFKA__*"
+            raise errors.UsageError(message) from error
+
+    def _on_error(self, error: KafkaError) -> None:
+        self.last_error = error

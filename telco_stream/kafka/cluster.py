@@ -1,0 +1,132 @@
+"""The cluster as it is before the first record: reachable? topics there? where do partitions end?"""
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotYet
+from typing import Any, TypeVar
+
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    ClusterMetadata,
+    ConfigResource,
+    NewTopic,
+    OffsetSpec,
+    ResourceType,
+)
+
+from telco_stream import errors
+from telco_stream.kafka.clients import SLICE, Clients
+from telco_stream.kafka.trouble import complaint, is_no_use_waiting
+from telco_stream.stop import Stop, Stopped
+
+Result = TypeVar("Result")
+
+
+class Cluster:
+    """Answers questions within the clients' timeout; raises `errors.KafkaError` where Kafka doesn't."""
+
+    def __init__(self, clients: Clients, stop: Stop | None = None) -> None:
+        self._clients = clients
+        self._stop = stop or Stop()
+        self._admin: AdminClient = clients.admin()
+
+    def partitions(self, *topics: str) -> dict[str, int]:
+        """How many partitions each topic has; a topic that is missing or forbidden is an error that names it."""
+        futures = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=self._clients.timeout)
+        return {topic: len(self.wait(futures[topic], f"Topic {topic}").partitions) for topic in topics}
+
+    def topics(self) -> dict[str, tuple[int, int]]:
+        """Partitions and replication factor of every topic that may be seen."""
+        metadata = self._metadata()
+        return {
+            name: (len(topic.partitions), min((len(one.replicas) for one in topic.partitions.values()), default=0))
+            for name, topic in metadata.topics.items()
+        }
+
+    def create(self, topics: Sequence[NewTopic], *, dry_run: bool) -> None:
+        """Create the topics, or only have the broker check that it could; one that another made meanwhile is fine."""
+        if not topics:
+            return
+        futures = self._admin.create_topics(list(topics), validate_only=dry_run, request_timeout=self._clients.timeout)
+        for name, future in futures.items():
+            try:
+                self._result(future)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    raise self._in_words(error.args[0], f"Topic {name} was not created") from error
+
+    def ends(self, topic: str, partitions: Iterable[int], *, committed_only: bool = True) -> dict[int, int]:
+        """The offset after the last record that a reader can see now, by partition."""
+        return self._offsets(topic, partitions, OffsetSpec.latest(), committed_only=committed_only)
+
+    def starts(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+        """The offset of the oldest record still kept, by partition."""
+        return self._offsets(topic, partitions, OffsetSpec.earliest(), committed_only=True)
+
+    def offsets_at(self, topic: str, partitions: Iterable[int], milliseconds: int) -> dict[int, int]:
+        """The first offset at or after that time, by partition; -1 where there is none."""
+        return self._offsets(topic, partitions, OffsetSpec.for_timestamp(milliseconds), committed_only=True)
+
+    def largest_message(self, topic: str, default: int) -> int:
+        """The topic's `max.message.bytes`; `default` where it may not be asked."""
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        future = self._admin.describe_configs([resource], request_timeout=self._clients.timeout)[resource]
+        try:
+            return int(self._result(future)["max.message.bytes"].value)
+        except (KafkaException, KeyError):
+            return default
+
+    def wait(self, future: "Future[Result]", doing: str) -> Result:
+        """The future's result; an error is put into words that begin with `doing`."""
+        try:
+            return self._result(future)
+        except KafkaException as error:
+            raise self._in_words(error.args[0], doing) from error
+
+    def _metadata(self) -> ClusterMetadata:
+        """The one call here that blocks: asked in slices, so that a signal is seen."""
+        deadline = time.monotonic() + self._clients.timeout
+        while True:
+            try:
+                return self._admin.list_topics(timeout=SLICE)
+            except KafkaException as error:
+                if self._stop.requested:
+                    raise Stopped from error
+                if self._is_over(deadline):
+                    raise self._in_words(error.args[0], "The topics can't be listed") from error
+
+    def _offsets(
+        self, topic: str, partitions: Iterable[int], spec: OffsetSpec, *, committed_only: bool
+    ) -> dict[int, int]:
+        isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
+        asked = {TopicPartition(topic, partition): spec for partition in partitions}
+        futures: Mapping[TopicPartition, Future[Any]] = self._admin.list_offsets(
+            asked, isolation_level=isolation, request_timeout=self._clients.timeout
+        )
+        return {one.partition: self.wait(future, f"Topic {topic}").offset for one, future in futures.items()}
+
+    def _result(self, future: "Future[Result]") -> Result:
+        deadline = time.monotonic() + self._clients.timeout
+        while True:
+            try:
+                return future.result(SLICE)
+            except NotYet:
+                if self._stop.requested:
+                    raise Stopped from None
+                if self._is_over(deadline):
+                    raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
+
+    def _is_over(self, deadline: float) -> bool:
+        return time.monotonic() > deadline or is_no_use_waiting(self._clients.last_error)
+
+    def _in_words(self, error: KafkaError, doing: str) -> errors.KafkaError:
+        if error.code() not in {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}:  # noqa: SLF001
+            return complaint(error, doing)
+        last = self._clients.last_error
+        reason = f": {last.str()}" if last else ""
+        where = self._clients.settings.bootstrap_servers
+        return errors.KafkaError(
+            f"Kafka at {where} doesn't answer within {self._clients.timeout:g} s{reason}; is it up, and --broker right?"
+        )

@@ -1,0 +1,133 @@
+"""Rows on their way into the raw topic, and the progress that is confirmed with them.
+
+At least once, a flush confirms the rows and the checkpoint file follows. Exactly once, rows and progress are one
+transaction: the progress is the committed offset of a group that is named for file and topic and has no members.
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from typing import Protocol
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from telco_stream.checkpoint import Pass, Progress, from_json, to_json
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.sink import Sink
+from telco_stream.kafka.transactions import End, Transactions
+from telco_stream.kafka.trouble import complaint, is_hopeless
+from telco_stream.records import Message
+from telco_stream.stop import Stop, Stopped
+
+log = logging.getLogger("telco_stream.produce")
+
+#: Seconds that one question after committed offsets may take.
+_TIMEOUT = 1.0
+
+
+class Outlet(Protocol):
+    """The way out for the rows of one pass."""
+
+    #: Whether Kafka itself keeps the pass's progress.
+    keeps_progress: bool
+
+    def found(self) -> Progress | None:
+        """The progress that Kafka keeps; None where it keeps none."""
+
+    def send(self, topic: str, messages: Sequence[Message]) -> None:
+        """Send; nothing is certain before `confirm`."""
+
+    def confirm(self, progress: Progress) -> bool:
+        """Whether all that was sent, and this progress with it, has arrived; else start again from `found`."""
+
+    def unconfirmed(self) -> int:
+        """How many of the messages sent are not confirmed."""
+
+
+class AtLeastOnceOutlet:
+    """Confirmed by a flush; the checkpoint file alone keeps the progress."""
+
+    keeps_progress = False
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+
+    def found(self) -> Progress | None:
+        """Kafka keeps nothing here."""
+        return None
+
+    def send(self, topic: str, messages: Sequence[Message]) -> None:
+        """Queue them."""
+        self._sink.send(topic, messages)
+
+    def confirm(self, progress: Progress) -> bool:  # noqa: ARG002 - it goes to the checkpoint file, after this
+        """Wait until the broker has confirmed each of them."""
+        self._sink.flush()
+        return True
+
+    def unconfirmed(self) -> int:
+        """How many are still in the queue, or failed."""
+        return self._sink.unconfirmed()
+
+
+class ExactlyOnceOutlet:
+    """Confirmed by a transaction that carries the progress."""
+
+    keeps_progress = True
+
+    def __init__(self, clients: Clients, wanted: Pass, stop: Stop) -> None:
+        name = group_of(wanted)
+        self._topic = wanted.topic
+        self._stop = stop
+        # The id is the pass's own: whoever starts it anew ends what a killed process has left open.
+        self._transactions = Transactions(lambda: clients.producer(name), stop, own_id=False)
+        self._group: Consumer = clients.consumer(name)
+        self._open = False
+        self._unconfirmed = 0
+
+    def found(self) -> Progress | None:
+        """The progress that was committed last."""
+        committed = self._committed()
+        if committed.offset < 0:
+            return None
+        try:
+            return from_json(committed.metadata or "")
+        except ValueError as error:
+            log.warning("the progress kept in Kafka can't be understood: %s", error)
+            return None
+
+    def send(self, topic: str, messages: Sequence[Message]) -> None:
+        """Queue them in the transaction."""
+        if not self._open:
+            self._transactions.begin()
+            self._open = True
+        self._transactions.send(topic, messages)
+        self._unconfirmed += len(messages)
+
+    def confirm(self, progress: Progress) -> bool:
+        """Commit rows and progress."""
+        self.send(progress.of.topic, ())  # the end of a pass is worth a transaction without rows
+        self._open, self._unconfirmed = False, 0
+        offset = TopicPartition(self._topic, 0, progress.last_processed_index + 1, to_json(progress))
+        return self._transactions.commit([offset], self._group.consumer_group_metadata()) is End.COMMITTED
+
+    def unconfirmed(self) -> int:
+        """How many are in the open transaction."""
+        return self._unconfirmed
+
+    def _committed(self) -> TopicPartition:
+        while True:
+            try:
+                return self._group.committed([TopicPartition(self._topic, 0)], timeout=_TIMEOUT)[0]
+            except KafkaException as error:
+                if is_hopeless(error.args[0]):
+                    raise complaint(error.args[0], "The pass's progress can't be read") from error
+                if self._stop.requested:
+                    raise Stopped from error
+
+
+def group_of(wanted: Pass) -> str:
+    """The group that keeps a pass's progress, and its producer's transactional id: readable, and one for each pass."""
+    digest = hashlib.sha256("\0".join((wanted.file, wanted.topic, wanted.run_id or "")).encode()).hexdigest()
+    name = "".join(one if one.isalnum() or one in "._-" else "_" for one in wanted.file.rsplit("/", 1)[-1][:60])
+    return f"telco-stream-produce-{name}-{digest[:16]}"

@@ -1,0 +1,188 @@
+"""Batches of records from the raw topic, for a member of a consumer group.
+
+The loop that takes from here holds no record while it takes: a rebalance happens inside `take` and nowhere else.
+"""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from telco_stream.kafka.clients import SLICE
+from telco_stream.kafka.trouble import complaint, is_hopeless
+from telco_stream.records import Record
+from telco_stream.stop import Stop, Stopped
+
+log = logging.getLogger("telco_stream.consume")
+
+#: Seconds that a closing consumer may take to say where it stands.
+_OFFSETS_TIMEOUT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Records, and the group's view at the moment they were taken: a commit under any later view could be another's."""
+
+    records: list[Record]
+    group_metadata: object
+
+
+class Source:
+    """A consumer's records, its partitions, and the way back to what is committed."""
+
+    def __init__(self, consumer: Consumer, topic: str, stop: Stop, *, until: Mapping[int, int] | None = None) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._stop = stop
+        self._owned: set[int] = set()
+        self._revoked: set[int] = set()
+        self._until = until or {}
+        self._first: dict[int, int] = {}
+        self._position: dict[int, int] = {}
+        self._unasked: set[int] = set()
+        #: Whether the group has given this member its partitions, if only none.
+        self.joined = False
+        #: Times that partitions came or went.
+        self.rebalances = 0
+        consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone)
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """Partitions that this member owns now."""
+        return frozenset(self._owned)
+
+    @property
+    def ended(self) -> bool:
+        """Whether every partition that this member owns has been read up to where it ended at the start."""
+        return self.joined and all(self._position.get(one, -1) >= self._until.get(one, 0) for one in self._owned)
+
+    def take(self, most: int, patience: float, *, whole: bool = False) -> Batch:
+        """What has arrived, up to `most` records; waits up to `patience` seconds (0.5 at the most) for the first.
+
+        A `whole` batch is waited for until it has `most` records, or the partitions have ended.
+        """
+        first = self._consumer.poll(min(patience, SLICE))
+        self._revoked.clear()  # what poll returns came after the rebalances that it served
+        if first is None:
+            return Batch([], None)
+        records = self._received([first, *(self._consumer.consume(most - 1, 0) if most > 1 else ())])
+        while whole and len(records) < most and not self.ended and not self._stop.requested:
+            records += self._received(self._consumer.consume(most - len(records), SLICE))
+        if self._revoked:
+            records = self._without_revoked(records)
+        return Batch(cast("list[Record]", records), self._consumer.consumer_group_metadata())
+
+    def rewind(self, partitions: Iterable[int] | None = None) -> dict[int, int]:
+        """Go back to what is committed, and say where that is, by partition; waits for the broker until stopped."""
+        wanted = self._owned if partitions is None else set(partitions) & self._owned
+        committed = self.committed(wanted)
+        for partition, offset in committed.items():
+            self._position.pop(partition, None)
+            start = offset if offset >= 0 else self._first.get(partition, OFFSET_BEGINNING)
+            self._seek(TopicPartition(self._topic, partition, start))
+        return committed
+
+    def committed(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The group's committed offsets, negative where there is none; waits for the broker until stopped."""
+        return {one.partition: one.offset for one in self._ask_committed(partitions)}
+
+    def dead_letters_in_a_row(self) -> int | None:
+        """How many in a row ended the newest batch of the partitions that came last; None if none came, or none says.
+
+        It is kept beside the offsets, so that a restart goes on counting where the one before stopped.
+        """
+        if not self._unasked:
+            return None
+        asked, self._unasked = self._unasked & self._owned, set()
+        notes = [_note_of(one) for one in self._ask_committed(asked)]
+        return max(notes, default=(0, 0))[1] or None
+
+    def close(self) -> None:
+        """Leave the group."""
+        self._consumer.close()
+
+    def _ask_committed(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        asked = [TopicPartition(self._topic, partition) for partition in partitions]
+        while asked:
+            try:
+                return self._consumer.committed(asked, timeout=_OFFSETS_TIMEOUT)
+            except KafkaException as error:
+                if is_hopeless(error.args[0]):
+                    raise complaint(error.args[0], "Committed offsets") from error
+                if self._stop.requested:
+                    raise Stopped from error
+        return []
+
+    def _seek(self, target: TopicPartition) -> None:
+        try:
+            self._consumer.seek(target)
+        except KafkaException:
+            # Gone in the meantime: whoever owns it now starts from the same committed offset.
+            log.debug("partition %d is no longer ours to rewind", target.partition)
+
+    def _without_revoked(self, messages: list[Message]) -> list[Message]:
+        """A partition that went while the batch was filled has a new owner; if that is us again, we read it again."""
+        gone = frozenset(self._revoked)
+        self.rewind(gone)
+        return [message for message in messages if message.partition() not in gone]
+
+    def _received(self, messages: list[Message]) -> list[Message]:
+        """The records among the messages; errors come as messages too, and there is no record in them."""
+        records = [message for message in messages if message.error() is None or self._note(message)]
+        if records:
+            self._position |= {cast("int", one.partition()): cast("int", one.offset()) + 1 for one in records}
+        if len(self._first) < len(self._owned):
+            for one in records:
+                self._first.setdefault(cast("int", one.partition()), cast("int", one.offset()))
+        return records
+
+    def _note(self, message: Message) -> bool:
+        error = message.error()
+        if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name
+            self._position[cast("int", message.partition())] = cast("int", message.offset())
+        elif error is not None and (error.fatal() or is_hopeless(error)):
+            raise complaint(error, f"Topic {self._topic}")
+        else:
+            log.debug("the client will try again: %s", error)
+        return False
+
+    # The callbacks are total: an exception in one would lose a record and hang the close.
+
+    def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.joined = True
+        self.rebalances += 1
+        numbers = {one.partition for one in partitions}
+        self._owned |= numbers
+        self._unasked |= numbers
+        log.info("assigned partitions %s of %s", _listed(numbers), self._topic)
+
+    def _gone(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.rebalances += 1
+        numbers = {one.partition for one in partitions}
+        self._owned -= numbers
+        self._revoked |= numbers
+        for number in numbers:
+            self._first.pop(number, None)
+            self._position.pop(number, None)
+        log.info("gave up partitions %s of %s", _listed(numbers), self._topic)
+
+
+def note(in_a_row: int, milliseconds: int) -> str:
+    """What is kept beside a committed offset."""
+    return json.dumps({"dead_letters_in_a_row": in_a_row, "at": milliseconds}, separators=(",", ":"))
+
+
+def _note_of(committed: TopicPartition) -> tuple[int, int]:
+    """Time and number of a note; zeros where somebody else wrote, or nobody."""
+    try:
+        found = json.loads(committed.metadata or "{}")
+        return int(found["at"]), int(found["dead_letters_in_a_row"])
+    except (ValueError, TypeError, KeyError):
+        return 0, 0
+
+
+def _listed(numbers: set[int]) -> str:
+    return ", ".join(map(str, sorted(numbers))) or "none"

@@ -1,0 +1,100 @@
+"""What the client's errors ask for, and how they are put into words for a user."""
+
+from enum import Enum, auto
+
+from confluent_kafka import KafkaError
+
+from telco_stream import errors
+
+
+class Answer(Enum):
+    """What to do after a transaction that did not commit."""
+
+    ABORT = auto()  # abort, rewind to the committed offsets, go on
+    GIVE_UP = auto()  # abort, exit 3
+    FENCED = auto()  # exit 6
+    RENEW = auto()  # how it ended is unclear: a new producer fences the old; rewind, go on
+
+
+#: No repetition mends these: the broker refuses, or what is needed isn't there.
+_HOPELESS = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - the client's public name
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.MSG_SIZE_TOO_LARGE,
+        KafkaError.RECORD_LIST_TOO_LARGE,
+        KafkaError.INVALID_RECORD,
+        KafkaError.POLICY_VIOLATION,
+        KafkaError.KAFKA_STORAGE_ERROR,
+        KafkaError.UNSUPPORTED_VERSION,
+        KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001
+        KafkaError.INVALID_TRANSACTION_TIMEOUT,
+        KafkaError.INVALID_REQUIRED_ACKS,
+    }
+)
+_FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001
+#: The client will go on trying, but with these there is no point in waiting for it.
+_NO_USE_WAITING = _HOPELESS | {KafkaError._SSL}  # noqa: SLF001
+#: A commit by a member that the group has moved on from: its records have another owner, or will be read again.
+_MOVED_ON = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError.FENCED_MEMBER_EPOCH,
+        KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001
+    }
+)
+
+
+def answer_to(error: KafkaError, *, own_id: bool) -> Answer:
+    """The table of errors: what a transaction's error asks for.
+
+    `own_id` is true where the transactional id belongs to this process alone: nobody can have taken it over, so that
+    being fenced is only the broker's word for a transaction that has timed out.
+    """
+    if error.code() in _HOPELESS:
+        return Answer.GIVE_UP
+    if error.code() in _FENCED:
+        return Answer.RENEW if own_id else Answer.FENCED
+    if error.txn_requires_abort():
+        return Answer.ABORT
+    return Answer.RENEW
+
+
+def is_hopeless(error: KafkaError) -> bool:
+    """Whether no repetition mends it."""
+    return error.code() in _HOPELESS
+
+
+def has_moved_on(error: KafkaError) -> bool:
+    """Whether the group has given this member's partitions to another."""
+    return error.code() in _MOVED_ON
+
+
+def is_no_use_waiting(error: KafkaError | None) -> bool:
+    """Whether a connection will not come about however long one waits."""
+    return error is not None and error.code() in _NO_USE_WAITING
+
+
+def complaint(error: KafkaError, doing: str) -> errors.KafkaError:
+    """The error that a user sees, with the broker's own words."""
+    hints = {
+        KafkaError.UNKNOWN_TOPIC_OR_PART: "; create the topics with `telco-stream topics init`",
+        KafkaError._UNKNOWN_TOPIC: "; create the topics with `telco-stream topics init`",  # noqa: SLF001
+        KafkaError.TOPIC_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
+        KafkaError.GROUP_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
+        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
+        KafkaError.MSG_SIZE_TOO_LARGE: "; raise the topic's max.message.bytes",
+    }
+    return errors.KafkaError(f"{doing}: {error.str()}{hints.get(error.code(), '')}")

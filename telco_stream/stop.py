@@ -1,0 +1,54 @@
+"""The wish to stop. A signal only sets it; whoever waits looks at it, so no call is broken in the middle."""
+
+import os
+import signal
+import threading
+import time
+from types import FrameType
+
+#: Exit code of a second Ctrl-C.
+AT_ONCE = 130
+
+
+class Stopped(Exception):  # noqa: N818 - no error: somebody asked
+    """Raised out of a wait that somebody ended."""
+
+
+class Stop:
+    """A flag with a clock: was a stop asked for, and how long ago?"""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+        self._since = 0.0
+
+    def request(self) -> None:
+        """Ask for the stop."""
+        self._since = self._since or time.monotonic()
+        self._event.set()
+
+    @property
+    def requested(self) -> bool:
+        """Whether somebody asked."""
+        return self._event.is_set()
+
+    def overdue(self, grace: float) -> bool:
+        """Whether the stop was asked for more than `grace` seconds ago."""
+        return self.requested and time.monotonic() - self._since > grace
+
+    def wait(self, seconds: float) -> bool:
+        """Wait that long, or until somebody asks; says which."""
+        return self._event.wait(seconds)
+
+
+def stop_on_signals() -> Stop:
+    """A flag set by the first SIGINT or SIGTERM; the second ends the process at once with 130."""
+    stop = Stop()
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        if stop.requested:
+            os._exit(AT_ONCE)
+        stop.request()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+    return stop
