@@ -96,6 +96,10 @@ def test_a_name_is_shown_as_written_and_cut_with_an_ellipsis() -> None:
     assert "xxx… " in shown(summary_of("x" * 50))
 
 
+def test_characters_without_width_cannot_swell_a_line() -> None:
+    assert len(shown(summary_of("e" + "\u0301" * 100_000))) < 10_000
+
+
 def test_a_result_without_a_table_of_its_own_shows_its_fields_and_parts() -> None:
     whole = Whole("raw", 7043, 1.234, 5707.4, None, {0: 1234, 1: 5}, (Part("a", 3, True), Part("b", 1, False)))
     text = shown(whole)

@@ -77,7 +77,7 @@ class Screen:
 
     def progress(self, what: str, total: int | None = None) -> Progress:
         """Counts rows, drawn on stderr where that is a terminal and nobody asked for quiet."""
-        shown = not self._quiet and self._stderr.isatty() and not self._err.is_dumb_terminal
+        shown = not self._quiet and self._stderr.isatty()
         return Progress(self._err if shown else None, what, total)
 
     def _emit(self, result: object) -> None:
