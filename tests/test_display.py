@@ -11,6 +11,7 @@ from telco_stream.analytics import Analytics, Summary, Window
 from telco_stream.contracts.prediction import Prediction
 from telco_stream.display.console import Screen
 from telco_stream.report import Report
+from tests.support.desk import Terminal
 
 HOSTILE = [
     "[red]markup[/red]",
@@ -163,11 +164,6 @@ def shown(result: object, environ: Mapping[str, str] | None = None, *, terminal:
     Screen(streams=(out, err), environ={"COLUMNS": "80", **(environ or {})}).show(result)
     assert err.getvalue() == ""
     return out.getvalue()
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 def streams() -> tuple[io.StringIO, io.StringIO]:

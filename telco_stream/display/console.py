@@ -12,7 +12,7 @@ from rich.text import Text
 
 from telco_stream.analytics import Window
 from telco_stream.display.jsonlines import as_json
-from telco_stream.display.progress import Progress
+from telco_stream.display.progress import Progress, Stages
 from telco_stream.display.tables import Listing, table
 from telco_stream.display.text import safe
 from telco_stream.display.windows import window_lines
@@ -77,8 +77,15 @@ class Screen:
 
     def progress(self, what: str, total: int | None = None) -> Progress:
         """Counts rows, drawn on stderr where that is a terminal and nobody asked for quiet."""
-        shown = not self._quiet and self._stderr.isatty()
-        return Progress(self._err if shown else None, what, total)
+        return Progress(self._terminal(), what, total)
+
+    def stages(self) -> Stages:
+        """Names the stage of a job that has few and long steps; drawn where `progress` is."""
+        return Stages(self._terminal())
+
+    def _terminal(self) -> Console | None:
+        """Asks the stream, not rich: colours can be forced into a log, where a bar would be thousands of lines."""
+        return self._err if self._stderr.isatty() and not self._quiet else None
 
     def _emit(self, result: object) -> None:
         if self._output == "json":

@@ -1,16 +1,17 @@
 """A bar on a terminal, nothing elsewhere. Counting costs two additions; a thread of rich draws a few times a second."""
 
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from telco_stream.display.text import count, percent_of, safe
+from telco_stream.display.text import count, percent, safe, words
 
 #: Pictures a second.
 _FRAMES = 8
@@ -18,31 +19,18 @@ _FRAMES = 8
 _BAR_WIDTH = 20
 
 
-class Progress:
-    """Rows and errors so far, shown while the `with` block runs, and gone after it."""
+class _Live(ABC):
+    """A line drawn anew while the `with` block runs, and gone after it; what it shows must stand before it is made."""
 
-    def __init__(
-        self, console: Console | None, what: str, total: int | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.rows = 0
-        self.errors = 0
-        self._what = what
-        self._total = total
-        self._clock = clock
-        self._started = clock()
+    def __init__(self, console: Console | None) -> None:
         self._live = console and Live(
-            get_renderable=self._picture,
+            get_renderable=self._line,
             console=console,
             refresh_per_second=_FRAMES,
             transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
-
-    def advance(self, rows: int = 1, errors: int = 0) -> None:
-        """Count rows that are done, and errors."""
-        self.rows += rows
-        self.errors += errors
 
     def __enter__(self) -> Self:
         if self._live:
@@ -55,17 +43,64 @@ class Progress:
         if self._live:
             self._live.stop()
 
-    def _picture(self) -> Table:
+    def _line(self) -> Table:
         line = Table.grid(padding=(0, 2, 0, 0))
-        cells = [safe(self._what, "bold")]
-        if self._total:
-            line.add_row(*cells, ProgressBar(self._total, self.rows, width=_BAR_WIDTH), *self._numbers())
-        else:
-            line.add_row(*cells, *self._numbers())
+        line.add_row(*self._cells())
         return line
 
-    def _numbers(self) -> list[str]:
+    @abstractmethod
+    def _cells(self) -> Iterable[RenderableType]:
+        """What stands in the line now."""
+
+
+class Progress(_Live):
+    """Rows and errors so far; with a `total`, a bar too."""
+
+    def __init__(
+        self, console: Console | None, what: str, total: int | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.rows = 0
+        self.errors = 0
+        self._what = what
+        self._total = total
+        self._clock = clock
+        self._started = clock()
+        super().__init__(console)
+
+    def advance(self, rows: int = 1, errors: int = 0) -> None:
+        """Count rows that are done, and errors."""
+        self.rows += rows
+        self.errors += errors
+
+    def confirmed(self, rows: int) -> None:
+        """Count rows that Kafka has: what `produce` tells whoever looks on."""
+        self.advance(rows)
+
+    def _cells(self) -> Iterator[RenderableType]:
+        yield safe(self._what, "bold")
+        if self._total:
+            yield ProgressBar(self._total, self.rows, width=_BAR_WIDTH)
+            yield percent(self.rows / self._total)
         seconds = self._clock() - self._started
-        share = [percent_of(self.rows / self._total, self._total)] if self._total else []
-        rate = self.rows / seconds if seconds > 0 else 0.0
-        return [*share, f"{count(self.rows)} rows", f"{rate:,.0f}/s", f"{count(self.errors)} errors"]
+        yield f"{count(self.rows)} rows"
+        yield f"{self.rows / seconds if seconds > 0 else 0:,.0f}/s"
+        yield f"{count(self.errors)} errors"
+
+
+class Stages(_Live):
+    """The stage that a long job is in, and how far: called with the stage's name, steps done, and steps in all."""
+
+    def __init__(self, console: Console | None) -> None:
+        self._stage = ("", 0, 1)
+        super().__init__(console)
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """The job has come this far."""
+        self._stage = (what, done, total)
+
+    def _cells(self) -> Iterator[RenderableType]:
+        what, done, total = self._stage
+        yield safe(words(what), "bold")
+        if total > 1:
+            yield ProgressBar(total, done, width=_BAR_WIDTH)
+            yield f"{done} of {total}"
