@@ -61,13 +61,18 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     ) -> Request | None:
         """The next request; raises DataError for an unsafe one."""
         if not _is_safe(newurl) or (_is_loopback(newurl) and not _is_loopback(req.full_url)):
+            fp.close()
             raise DataError(f"{req.full_url} leads to {newurl}: {_HTTPS_ONLY}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def _is_safe(url: str) -> bool:
     """HTTPS, or a server on this very machine."""
-    return urlsplit(url).scheme == "https" or (urlsplit(url).scheme == "http" and _is_loopback(url))
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    return bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(url)))
 
 
 def _is_loopback(url: str) -> bool:
@@ -79,7 +84,8 @@ def _open(url: str, timeout: float) -> HTTPResponse:
         response: HTTPResponse = urllib.request.build_opener(_SafeRedirects).open(url, timeout=timeout)
     except HTTPError as error:
         error.close()
-        raise DataError(f"{url} answers {error.code} {error.reason}: check the address, or try again later") from error
+        reason = _one_line(error.reason)
+        raise DataError(f"{url} answers {error.code} {reason}: check the address, or try again later") from error
     except (OSError, HTTPException) as error:
         raise _unreachable(url, error) from error
     return response
@@ -109,5 +115,9 @@ def _read(response: HTTPResponse, url: str) -> bytes:
 
 
 def _unreachable(url: str, error: Exception) -> DataError:
-    reason = getattr(error, "reason", None) or error
+    reason = _one_line(getattr(error, "reason", None) or error)
     return DataError(f"Cannot fetch {url} ({reason}): check the network, or try again later")
+
+
+def _one_line(reason: object) -> str:
+    return " ".join(str(reason).split())

@@ -111,7 +111,7 @@ class Table:
         raise DataError(f"{self._path} is empty: a header line with the 21 columns is expected")
 
     def _refusal(self, line: int, reason: str) -> DataError:
-        return DataError(f"{self._path}, line {line}: {reason}; nothing from there on was read")
+        return DataError(f"{self._path}, line {line}: {reason}; mend the file, or leave that line out")
 
 
 def _blocks(file: BufferedReader, line_sizes: "array[int] | None") -> Iterator[Iterator[str]]:
@@ -128,9 +128,10 @@ def _blocks(file: BufferedReader, line_sizes: "array[int] | None") -> Iterator[I
 
 
 def _decode_without_nul(line: bytes) -> str:
-    if b"\0" in line:
+    text = line.decode()
+    if "\0" in text:
         raise ValueError("holds a NUL byte")
-    return line.decode()
+    return text
 
 
 def _height(row: list[str]) -> int:

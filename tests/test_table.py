@@ -1,0 +1,157 @@
+"""What the CSV must have, and the line that a refusal names."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from telco_stream.contracts.customer import COLUMNS
+from telco_stream.errors import DataError
+from telco_stream.rows import fingerprint, load_rows, read_chunks
+from tests.support.table import HEADER, customer, table
+
+BREAK = customer(customerID='"two\nlines"')
+
+
+def refusal(path: Path, skip: int = 0) -> str:
+    """The complaint, which is the same for reading in order and for drawing."""
+    with pytest.raises(DataError) as caught:
+        list(read_chunks(path, 1_000, skip=skip))
+    if not skip:
+        with pytest.raises(DataError) as drawing, load_rows(path):
+            pass
+        assert str(drawing.value) == str(caught.value)
+    assert caught.value.exit_code == 5
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (customer() + ",more", "22 fields instead of 21"),
+        (customer().removesuffix(",No"), "20 fields instead of 21"),
+        ("   ", "1 fields instead of 21"),
+        (customer(customerID=""), "no customerID"),
+        (customer(customerID="  "), "no customerID"),
+        (customer(MonthlyCharges=""), "MonthlyCharges is not a number"),
+        (customer(SeniorCitizen=" "), "SeniorCitizen is not a number"),
+        (customer(TotalCharges="unknown"), "TotalCharges is not a number"),
+        (customer(gender='"Fem"ale'), "expected"),
+        (customer(gender="Fe\0male"), "holds a NUL byte"),
+        (customer(gender=f'"{"x" * 200_000}"'), "field larger than field limit"),
+        (customer(gender="x" * 3_000_000), "field larger than field limit"),
+        (customer(Churn='"never closed'), "unexpected end of data"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("before", "line"), [([], 2), ([customer()] * 3, 5), ([BREAK, "", customer()], 6), ([customer()] * 2_500, 2_502)]
+)
+def test_broken_form_is_refused_with_the_line_it_begins_on(
+    tmp_path: Path, broken: str, reason: str, before: list[str], line: int
+) -> None:
+    """Lines as an editor counts them: quoted line breaks and blank lines too."""
+    path = table(tmp_path, *before, broken)
+    assert f"{path}, line {line}: " in refusal(path)
+    assert reason in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "NaN",
+            "nan",
+            "Infinity",
+            "-Infinity",
+            "inf",
+            "null",
+            "true",
+            "1_000",
+            "1 000",
+            "0x10",
+            "٣",
+            "1e",
+            ".",
+            "-",
+            "+",
+        ),
+        *("--5", "5-", "1.2.3", "29,85", "[1]", '"1"', "$5", "5%", "1e5.5", "e5", "1\xa0"),
+    ],
+)
+@pytest.mark.parametrize("name", ["SeniorCitizen", "tenure", "MonthlyCharges", "TotalCharges"])
+def test_what_is_no_number_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    escaped = text.replace('"', '""')
+    path = table(tmp_path, customer(), customer(**{name: f'"{escaped}"'}))
+    assert f"line 3: {name} is not a number" in refusal(path)
+
+
+def test_commas_and_blanks_can_not_make_up_for_each_other(tmp_path: Path) -> None:
+    """Columns are checked joined by commas."""
+    path = table(tmp_path, customer(TotalCharges='"1,2"'), customer(TotalCharges=" "))
+    assert "line 2: TotalCharges is not a number" in refusal(path)
+
+
+def test_the_first_of_several_faults_is_named(tmp_path: Path) -> None:
+    assert "line 3: tenure" in refusal(
+        table(tmp_path, customer(), customer(tenure="x"), "ragged", customer(tenure="y"))
+    )
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+@pytest.mark.parametrize("before", [1, 2_000])
+def test_another_encoding_is_refused_with_its_line(tmp_path: Path, encoding: str, before: int) -> None:
+    path = table(tmp_path, *[customer()] * before)
+    with path.open("ab") as file:
+        file.write((customer(customerID="Zoë") + "\n").encode(encoding) + customer().encode())
+    assert f"line {before + 2}: not UTF-8" in refusal(path)
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
+    header = HEADER.replace(column, "other", 1)
+    assert f"line 1: missing column {column};" in refusal(table(tmp_path, customer(), header=header))
+
+
+def test_a_repeated_column_is_named(tmp_path: Path) -> None:
+    path = table(tmp_path, customer() + ",Yes", header=HEADER + ",Churn")
+    assert "line 1: repeated column Churn;" in refusal(path)
+
+
+def test_other_separators_are_missing_columns(tmp_path: Path) -> None:
+    assert "missing column customerID" in refusal(table(tmp_path, header=HEADER.replace(",", ";")))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n"])
+def test_an_empty_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "empty.csv"
+    path.write_bytes(content)
+    assert "is empty" in refusal(path)
+
+
+def test_rows_passed_over_count_as_lines(tmp_path: Path) -> None:
+    path = table(tmp_path, BREAK, "", customer(), customer(tenure="x"))
+    assert "line 6: tenure" in refusal(path, skip=2)
+
+
+def test_what_is_no_readable_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name, reason in {
+        ".": "is not a file",
+        "pipe": "is not a file",
+        "none": "No such file",
+        "loop": "Too many",
+    }.items():
+        assert reason in refusal(tmp_path / name)
+        with pytest.raises(DataError, match=reason):
+            fingerprint(tmp_path / name)
+
+
+def test_a_refusal_holds_nothing_of_the_customer(tmp_path: Path) -> None:
+    for broken in (
+        customer(customerID="SECRET", tenure="SECRET"),
+        "SECRET",
+        customer(gender='"SECRET"x', Churn="SECRET"),
+    ):
+        assert "SECRET" not in refusal(table(tmp_path, broken))
