@@ -43,7 +43,7 @@ class ProduceResult:
 class Watch(Protocol):
     """Whoever looks on."""
 
-    def confirmed(self, rows: int) -> None:
+    def advance(self, rows: int) -> None:
         """So many more rows have arrived."""
 
 
@@ -113,7 +113,7 @@ def produce_stream(job: Job, schedule: Schedule, hands: Hands) -> Sent:
     sent = 0
     with load_rows(job.path) as population:
         for arrived in _confirmed(job, schedule, population, hands):
-            hands.watch.confirmed(arrived - sent)
+            hands.watch.advance(arrived - sent)
             sent = arrived
             hands.checkpoint.write(replace(before, mode="streaming", last_event_ts=hands.now(), total_sent=sent))
     return Sent(sent, None, time.perf_counter() - started)
@@ -156,7 +156,7 @@ def _steps(job: Job, start: Progress, last: float, hands: Hands) -> Iterator[Pro
         ahead = _send_some(chunks, progress, hands)
         if not hands.outlet.confirm(ahead):
             return
-        hands.watch.confirmed(ahead.last_processed_index - progress.last_processed_index)
+        hands.watch.advance(ahead.last_processed_index - progress.last_processed_index)
         yield (progress := ahead)
     if chunks.fault:
         raise chunks.fault

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from types import FrameType
@@ -46,6 +47,8 @@ def stop_on_signals() -> Stop:
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
         if stop.requested:
+            if sys.stderr.isatty():
+                os.write(sys.stderr.fileno(), b"\x1b[?25h")  # a progress bar has hidden the cursor
             os._exit(AT_ONCE)
         stop.request()
 

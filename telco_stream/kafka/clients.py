@@ -10,20 +10,20 @@ from confluent_kafka.admin import AdminClient
 from telco_stream import errors
 from telco_stream.settings import Settings, for_client
 
-log = logging.getLogger("telco_stream.kafka")
+log = logging.getLogger("telco_stream.kafka.client")
 
 #: Seconds that one call into the client may take, so that a signal is seen in between.
 SLICE = 0.5
 #: Milliseconds; how long a transaction left by a killed process can hold readers back.
 _TRANSACTION_TIMEOUT = 30_000
 
-_PRODUCER = {
+_PRODUCER: dict[str, Any] = {
     "enable.idempotence": "true",
     "acks": "all",
     "partitioner": "murmur2_random",  # as Java's, so that all producers agree on a key's partition
     "compression.type": "lz4",
     "linger.ms": "5",
-    "delivery.report.only.error": "true",
+    "delivery.report.only.error": True,  # the binding itself reads this one, as a bool
     "queue.buffering.max.messages": "100000",
     "queue.buffering.max.kbytes": "65536",
     "retry.backoff.ms": "5",  # also how long a transaction waits for the one before: 100 adds 100 ms to each

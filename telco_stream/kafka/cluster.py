@@ -34,8 +34,11 @@ class Cluster:
 
     def partitions(self, *topics: str) -> dict[str, int]:
         """How many partitions each topic has; a topic that is missing or forbidden is an error that names it."""
-        futures = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=self._clients.timeout)
-        return {topic: len(self.wait(futures[topic], f"Topic {topic}").partitions) for topic in topics}
+        seen = self.topics()
+        for topic in topics:
+            if topic not in seen:
+                self._why_unseen(topic)
+        return {topic: seen[topic][0] for topic in topics}
 
     def topics(self) -> dict[str, tuple[int, int]]:
         """Partitions and replication factor of every topic that may be seen."""
@@ -70,7 +73,9 @@ class Cluster:
         return self._offsets(topic, partitions, OffsetSpec.for_timestamp(milliseconds), committed_only=True)
 
     def largest_message(self, topic: str, default: int) -> int:
-        """The topic's `max.message.bytes`; `default` where it may not be asked."""
+        """The topic's `max.message.bytes`; `default` where it may not be asked, or nobody is there to ask."""
+        if self._metadata().controller_id < 0:  # the embedded broker
+            return default
         resource = ConfigResource(ResourceType.TOPIC, topic)
         future = self._admin.describe_configs([resource], request_timeout=self._clients.timeout)[resource]
         try:
@@ -84,6 +89,12 @@ class Cluster:
             return self._result(future)
         except KafkaException as error:
             raise self._in_words(error.args[0], doing) from error
+
+    def _why_unseen(self, topic: str) -> None:
+        """The broker's own words for a topic that it doesn't list."""
+        futures = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._clients.timeout)
+        self.wait(futures[topic], f"Topic {topic}")
+        raise errors.KafkaError(f"Topic {topic} has only just been created; try again")
 
     def _metadata(self) -> ClusterMetadata:
         """The one call here that blocks: asked in slices, so that a signal is seen."""

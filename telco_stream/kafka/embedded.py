@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from confluent_kafka import Producer
 
-log = logging.getLogger("telco_stream.kafka")
+log = logging.getLogger("telco_stream.kafka.client")
 
 #: Seconds; the broker is in this process, so it answers at once or never.
 _TIMEOUT = 5.0

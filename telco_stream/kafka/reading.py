@@ -154,7 +154,9 @@ class _Reader:
             )
         self._position[partition] = oldest
         if oldest < self._ends[partition]:
-            self._consumer.seek(TopicPartition(self._topic, partition, oldest))
+            # A partition whose fetching has failed takes no seek.
+            self._consumer.incremental_unassign([TopicPartition(self._topic, partition)])
+            self._consumer.incremental_assign([TopicPartition(self._topic, partition, oldest)])
 
     def _finish(self) -> None:
         """Fetch no more of what has ended."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from telco_stream.errors import UsageError
-from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.settings import Settings
 
@@ -27,11 +26,10 @@ class TopicsResult:
     topics: list[Topic]
 
 
-def init_topics(clients: Clients, *, dry_run: bool = False) -> TopicsResult:
+def init_topics(cluster: Cluster, settings: Settings, *, dry_run: bool = False) -> TopicsResult:
     """Create what is missing, leave the rest alone; an existing topic with too few partitions is a `UsageError`."""
-    cluster = Cluster(clients)
     existing = cluster.topics()
-    wanted = [_new_topic(name, partitions, clients.settings) for name, partitions in _wanted(clients.settings)]
+    wanted = [_new_topic(name, partitions, settings) for name, partitions in _wanted(settings)]
     _refuse_too_few([(new, existing[new.topic][0]) for new in wanted if new.topic in existing])
     missing = [new for new in wanted if new.topic not in existing]
     cluster.create(missing, dry_run=dry_run)

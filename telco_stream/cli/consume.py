@@ -1,0 +1,63 @@
+"""`telco-stream consume`."""
+
+from typing import Annotated, Literal
+
+import typer
+
+from telco_stream.cli import options
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(consume)
+
+
+def consume(
+    mode: Annotated[
+        Literal["batch", "streaming"], typer.Option(help="Up to the end in windows, or until stopped.")
+    ] = "streaming",
+    broker: options.Broker = None,
+    group: options.Group = None,
+    model: options.Model = None,
+    engine: options.Engine = "auto",
+    delivery: Annotated[options.Delivery, typer.Option(help="What is promised.")] = "exactly-once",
+    max_messages: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Stop after exactly that many records.")
+    ] = None,
+    idle_timeout: Annotated[
+        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Stop when nothing came for so long.")
+    ] = None,
+    window_size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Records in a window of batch mode.", show_default="1000")
+    ] = None,
+    max_consecutive_dead_letters: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="N", help="Stop at so many bad records in a row; 0 is never.", show_default="1000"),
+    ] = None,
+    top_k: options.TopK = 10,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Score the raw topic: predictions to their topic, bad records to the dead letters."""
+    from telco_stream.cli.session import Session
+
+    flags = {
+        "bootstrap_servers": broker,
+        "consumer.group_id": group,
+        "model.path": model and str(model),
+        "consumer.window_size": window_size,
+        "consumer.max_consecutive_dead_letters": max_consecutive_dead_letters,
+    }
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    scorer = session.scorer(engine)
+
+    from telco_stream.assembly import ConsumeOrder, run_consume
+    from telco_stream.display.windows import ProgressWatch, WindowWatch
+
+    order = ConsumeOrder(mode, delivery, max_messages, idle_timeout, top_k)
+    with session.screen.progress("consume", max_messages) as bar:
+        watch = WindowWatch(session.screen.window) if mode == "batch" else ProgressWatch(bar)
+        result = run_consume(session.clients, scorer, order, stop=session.stop, watch=watch)
+    session.screen.show(result)

@@ -1,0 +1,54 @@
+"""`telco-stream sample` and `telco-stream data`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telco_stream.cli import options
+
+group = typer.Typer(no_args_is_help=True, help="The public data set.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(sample)
+    app.add_typer(group, name="data")
+
+
+def sample(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="CSV to write.")],
+    rows: Annotated[int, typer.Option(min=0, metavar="N", help="Customers.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same customers.")] = 42,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Make synthetic customers like those of the public data set."""
+    from telco_stream.cli.session import Session
+    from telco_stream.sample import write_sample
+
+    session = Session(output, quiet=quiet, verbose=verbose)
+    with session.screen.progress("sample", rows) as bar:
+        result = write_sample(out, rows, seed, bar.advance)
+    session.screen.show(result)
+
+
+@group.callback()
+def _data() -> None: ...
+
+
+@group.command()
+def fetch(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where it goes.")] = Path("data/telco_customer_churn.csv"),
+    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="For each answer of the server.")] = 30.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Download the public data set from its home, and check its sha256."""
+    from telco_stream import dataset
+    from telco_stream.cli.session import Session
+
+    session = Session(output, quiet=quiet, verbose=verbose)
+    session.screen.show(dataset.fetch(out, timeout=timeout))

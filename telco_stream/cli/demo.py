@@ -1,0 +1,30 @@
+"""`telco-stream demo`."""
+
+import typer
+
+from telco_stream.cli import options
+
+_NEXT = """
+What to try next:
+  telco-stream topics init --broker HOST:PORT      the same against a Kafka of yours
+  telco-stream produce --mode streaming            customers, ten a second
+  telco-stream consume                             scores, exactly once, until Ctrl-C"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(demo)
+
+
+def demo(output: options.Output = "table", quiet: options.Quiet = False, verbose: options.Verbose = False) -> None:
+    """Run the whole pipeline on a broker inside this process: no Docker, no network, no configuration."""
+    from telco_stream.cli.session import Session
+
+    session = Session(output, quiet=quiet, verbose=verbose, calm=True)
+    screen, scorer = session.screen, session.scorer("auto")
+
+    from telco_stream.demo import run_demo
+    from telco_stream.display.windows import WindowWatch
+
+    screen.show(run_demo(scorer, stop=session.stop, watch=WindowWatch(screen.window), say=screen.say))
+    screen.say(_NEXT)

@@ -1,0 +1,54 @@
+"""`telco-stream train` and `telco-stream model`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telco_stream.cli import options
+
+group = typer.Typer(no_args_is_help=True, help="The model that answers.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(train)
+    app.add_typer(group, name="model")
+
+
+def train(
+    data_path: Annotated[Path, typer.Option(metavar="CSV", help="Labelled customers.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder that becomes the model.")] = Path("models/churn"),
+    seed: Annotated[int, typer.Option(help="Of the folds.")] = 0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Fit the model to a labelled CSV, measure it by cross-validation, and write it with its manifest."""
+    from telco_stream.cli.session import Session
+    from telco_stream.clock import now
+    from telco_stream.model.training import train as fit
+
+    session = Session(output, quiet=quiet, verbose=verbose)
+    with session.screen.stages() as stages:
+        result = fit(data_path, out, now=now(), seed=seed, progress=stages)
+    session.screen.show(result)
+
+
+@group.callback()
+def _model() -> None: ...
+
+
+@group.command()
+def show(
+    model: options.Model = None,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show a model's manifest: version, metrics, features, checksums."""
+    from telco_stream.cli.session import Session
+    from telco_stream.model.artifact import read_manifest
+
+    session = Session(output, quiet=quiet, verbose=verbose, flags={"model.path": model and str(model)})
+    session.screen.show(read_manifest(session.model_folder()))

@@ -1,0 +1,66 @@
+"""`telco-stream produce`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from telco_stream.cli import options
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(produce)
+
+
+def produce(
+    mode: Annotated[Literal["batch", "streaming"], typer.Option(help="The file once, or random rows of it for ever.")],
+    broker: options.Broker = None,
+    topic: options.Topic = None,
+    data_path: Annotated[
+        Path | None, typer.Option(metavar="CSV", help="Customers to send.", show_default="the shipped sample")
+    ] = None,
+    events_per_sec: Annotated[
+        float | None, typer.Option(min=0, help="Rate of streaming; 0 is as fast as possible.", show_default="10")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Rows read and checked at a time.", show_default="1000")
+    ] = None,
+    checkpoint_file: Annotated[
+        Path | None, typer.Option(help="Where the progress is kept.", show_default="checkpoints/producer.json")
+    ] = None,
+    delivery: Annotated[
+        options.Delivery | None,
+        typer.Option(help="What is promised.", show_default="exactly-once in batch mode, else at-least-once"),
+    ] = None,
+    run_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="Name of this pass: once finished, it sends nothing again.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after so many rows.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Streaming: the same seed draws the same customers.")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Start over, whatever the checkpoint says.")] = False,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Send customers from a CSV to the raw topic; an interrupted pass goes on where Kafka confirmed it last."""
+    from telco_stream.cli.session import Session
+
+    flags = {
+        "bootstrap_servers": broker,
+        "topics.raw": topic,
+        "producer.data_path": data_path and str(data_path),
+        "producer.events_per_sec": events_per_sec,
+        "producer.batch_size": batch_size,
+        "producer.checkpoint_file": checkpoint_file and str(checkpoint_file),
+    }
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    settings = session.settings
+
+    from telco_stream.assembly import ProduceOrder, run_produce
+
+    order = ProduceOrder(mode, delivery, run_id, limit, seed, restart)
+    with session.screen.progress(f"produce to {settings.topics.raw}", limit) as bar:
+        result = run_produce(session.clients, order, stop=session.stop, watch=bar)
+    session.screen.show(result)

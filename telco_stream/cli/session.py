@@ -1,0 +1,91 @@
+"""What every command sets up: the screen, the settings, the wish to stop, the log."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from telco_stream.cli.options import Output
+    from telco_stream.contracts.scoring import Scorer
+    from telco_stream.display.console import Screen
+    from telco_stream.kafka.clients import Clients
+    from telco_stream.kafka.cluster import Cluster
+    from telco_stream.settings import Settings
+    from telco_stream.stop import Stop
+
+
+class Session:
+    """One command's surroundings, each part made when it is first asked for, so that none costs a command without it.
+
+    `calm` keeps the log to warnings where a command's own words say enough.
+    """
+
+    def __init__(
+        self,
+        output: "Output" = "table",
+        *,
+        quiet: bool = False,
+        verbose: bool = False,
+        calm: bool = False,
+        flags: Mapping[str, object] | None = None,
+        timeout: float = 10.0,
+    ) -> None:
+        from telco_stream import logs
+
+        self._output = output
+        self._quiet = quiet
+        self._verbose = verbose
+        self._flags = dict(flags or {})
+        self._timeout = timeout
+        logs.configure(quiet=quiet or calm, verbose=verbose)
+
+    @cached_property
+    def screen(self) -> "Screen":
+        """Where results and talk go."""
+        from telco_stream.display.console import Screen
+
+        return Screen(self._output, quiet=self._quiet, verbose=self._verbose)
+
+    @cached_property
+    def settings(self) -> "Settings":
+        """The settings in force."""
+        from telco_stream.settings import load
+
+        return load(self._flags)
+
+    @cached_property
+    def stop(self) -> "Stop":
+        """The wish to stop, from here on set by SIGINT and SIGTERM."""
+        from telco_stream.stop import stop_on_signals
+
+        return stop_on_signals()
+
+    @cached_property
+    def clients(self) -> "Clients":
+        """The factory of the clients."""
+        from telco_stream.kafka.clients import Clients
+
+        return Clients(self.settings, self._timeout)
+
+    @cached_property
+    def cluster(self) -> "Cluster":
+        """The cluster, to ask before the first record."""
+        from telco_stream.kafka.cluster import Cluster
+
+        return Cluster(self.clients, self.stop)
+
+    def model_folder(self) -> Path:
+        """The folder of the model: as set, else `models/churn` here, else the one that comes with the package."""
+        from telco_stream.shipped import shipped
+
+        if self.settings.model.path is not None:
+            return Path(self.settings.model.path)
+        here = Path("models/churn")
+        return here if (here / "manifest.json").is_file() else shipped("models/churn")
+
+    def scorer(self, engine: str) -> "Scorer":
+        """The model, checked and loaded."""
+        from telco_stream.model.artifact import load_scorer
+
+        return load_scorer(self.model_folder(), engine, self.settings.consumer.scoring_threads)

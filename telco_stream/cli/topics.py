@@ -1,0 +1,36 @@
+"""`telco-stream topics`."""
+
+from typing import Annotated
+
+import typer
+
+from telco_stream.cli import options
+
+group = typer.Typer(no_args_is_help=True, help="The three topics.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(group, name="topics")
+
+
+@group.callback()
+def _topics() -> None: ...
+
+
+@group.command()
+def init(
+    broker: options.Broker = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be created.")] = False,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Create the three topics; what exists is left alone and reported."""
+    from telco_stream.cli.session import Session
+    from telco_stream.kafka.topics import init_topics
+
+    flags = {"bootstrap_servers": broker}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    session.screen.show(init_topics(session.cluster, session.settings, dry_run=dry_run))

@@ -1,0 +1,68 @@
+"""The whole pipeline in one process: sample, produce, consume, report, on the embedded broker."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from telco_stream.analytics import Summary
+from telco_stream.assembly import ConsumeOrder, ProduceOrder, run_consume, run_produce, run_report
+from telco_stream.consume import ConsumeResult, Watch
+from telco_stream.contracts.scoring import Scorer
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.embedded import embedded_broker
+from telco_stream.kafka.sink import Sink
+from telco_stream.produce import ProduceResult
+from telco_stream.records import Message
+from telco_stream.settings import Producer, Settings
+from telco_stream.stop import Stop
+
+#: Records as no producer should send them: each becomes a dead letter.
+_BROKEN: list[Message] = [
+    ("broken-1", b"not JSON at all", []),
+    ("broken-2", b'{"customerID": "broken-2"}', []),
+    ("broken-3", b"\xff\xfe\x00", []),
+    ("broken-4", b"[]", []),
+    ("broken-5", b"", []),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoResult:
+    """What the three steps did."""
+
+    produce: ProduceResult
+    consume: ConsumeResult
+    report: Summary
+
+
+def run_demo(scorer: Scorer, *, stop: Stop, watch: Watch, say: Callable[[str], None], top_k: int = 5) -> DemoResult:
+    """Run it; `say` is told of each step."""
+    usual = Settings().topics
+    with (
+        embedded_broker(usual.raw, usual.predictions, usual.deadletter) as address,
+        tempfile.TemporaryDirectory() as folder,
+    ):
+        producer = Producer(checkpoint_file=str(Path(folder) / "producer.json"))
+        clients = Clients(Settings(bootstrap_servers=address, producer=producer))
+        say(f"1. A broker inside this process listens at {address}.")
+        say("2. Produce: the sample's customers, and a few broken records beside them.")
+        sent = run_produce(clients, ProduceOrder("batch", "at-least-once"), stop=stop, watch=_Nobody())
+        _send_broken(clients, usual.raw, stop)
+        say("3. Consume: each record is scored or becomes a dead letter (at least once: this broker fences nobody).")
+        consumed = run_consume(clients, scorer, ConsumeOrder("batch", "at-least-once"), stop=stop, watch=watch)
+        say("4. Report: what the predictions topic says.")
+        return DemoResult(sent, consumed, run_report(clients, top_k, stop=stop).summary)
+
+
+def _send_broken(clients: Clients, topic: str, stop: Stop) -> None:
+    sink = Sink(clients.producer(), stop)
+    sink.send(topic, _BROKEN)
+    sink.flush()
+
+
+class _Nobody:
+    """Looks on without a word."""
+
+    def advance(self, rows: int) -> None:
+        """Rows have arrived."""
