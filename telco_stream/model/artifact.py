@@ -4,7 +4,6 @@ Each file is read once, and what is loaded are the bytes that were hashed: nothi
 """
 
 import hashlib
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -23,7 +22,7 @@ def read_manifest(folder: Path) -> Manifest:
     """What the folder says of its model, nothing else looked at; raises ModelError."""
     try:
         manifest = decode_manifest(_read(folder, MANIFEST))
-    except ValueError as error:  # msgspec's errors, and Unicode's
+    except (ValueError, RecursionError) as error:  # msgspec's errors, Unicode's, and JSON without end
         raise ModelError(f"{folder / MANIFEST} is not a model's manifest ({error}): {_RETRAIN}") from error
     for name, known in ((PIPELINE, manifest.artifacts), (_SKLEARN, manifest.libraries)):
         if name not in known:
@@ -72,17 +71,20 @@ def _check_schema(folder: Path, manifest: Manifest) -> None:
 
 
 def _load_sklearn(pickled: bytes, manifest: Manifest) -> Scorer:
-    trained, here = manifest.libraries[_SKLEARN], version(_SKLEARN)
-    if trained.split(".")[:2] != here.split(".")[:2]:
-        raise ModelError(
-            f"The model was trained with {_SKLEARN} {trained}, this is {here}: pip install {_SKLEARN}=={trained}"
-        )
-    from telco_stream.model.scorer import load_sklearn  # noqa: PLC0415 - pandas and scikit-learn for this engine only
+    # Only this engine waits for pandas and scikit-learn.
+    from telco_stream.model.scorer import SKLEARN_VERSION, load_sklearn  # noqa: PLC0415
 
+    trained = manifest.libraries[_SKLEARN]
+    if trained.split(".")[:2] != SKLEARN_VERSION.split(".")[:2]:
+        raise ModelError(
+            f"The model was trained with {_SKLEARN} {trained}, this is {SKLEARN_VERSION}: "
+            f"pip install {_SKLEARN}=={trained}"
+        )
     return load_sklearn(pickled, version=manifest.model_version, threshold=manifest.threshold)
 
 
 def _load_onnx(model: bytes, manifest: Manifest, threads: int) -> Scorer:
-    from telco_stream.model.compiled import load_onnx  # noqa: PLC0415 - onnxruntime for this engine only
+    # Only this engine waits for onnxruntime.
+    from telco_stream.model.compiled import load_onnx  # noqa: PLC0415
 
     return load_onnx(model, version=manifest.model_version, threshold=manifest.threshold, threads=threads)

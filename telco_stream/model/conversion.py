@@ -21,12 +21,14 @@ def convert(pipeline: Pipeline) -> bytes:
     coded = _with_codes(pipeline)
     graph = to_onnx(
         coded,
-        name="churn",  # by default a random one, and no two trainings would give the same file
+        name="churn",
         initial_types=_INPUTS,
         options={id(coded): {"zipmap": False}},
         target_opset=_OPERATORS,
     )
-    content: bytes = select_model_inputs_outputs(graph, ["probabilities"]).SerializeToString()
+    graph = select_model_inputs_outputs(graph, ["probabilities"])
+    graph.opset_import.sort(key=lambda operators: operators.domain)  # they come from a set, in any order
+    content: bytes = graph.SerializeToString()
     return content
 
 

@@ -17,17 +17,19 @@ EDGE_CUSTOMERS = 10_000
 
 
 def compare(original: Scorer, compiled: Scorer, customers: Sequence[Customer]) -> Parity:
-    """How far the two are apart, and why the compiled one must not be used, if it mustn't."""
+    """How far the two are apart, and why the compiled one must not be used, if it mustn't.
+
+    Differences within the tolerance can turn a decision only as close as that to the threshold.
+    """
     ours, theirs = np.array(original.score(customers)), np.array(compiled.score(customers))
     largest = float(np.abs(ours - theirs).max())
-    differing = (ours >= original.threshold) != (theirs >= compiled.threshold)
-    beyond = int((differing & (np.abs(ours - original.threshold) > TOLERANCE)).sum())
-    refused = None
-    if not largest <= TOLERANCE:  # NaN too
+    differing = int(((ours >= original.threshold) != (theirs >= compiled.threshold)).sum())
+    if np.isnan(largest):
+        return Parity(len(ours), None, differing, "some of its answers are no numbers")
+    if largest > TOLERANCE:
         refused = f"it differs from the original by up to {largest:.1e}, {TOLERANCE:.0e} is allowed"
-    elif beyond:
-        refused = f"{beyond} of {len(ours)} decisions differ from the original's"
-    return Parity(len(ours), None if np.isnan(largest) else largest, int(differing.sum()), refused)
+        return Parity(len(ours), largest, differing, refused)
+    return Parity(len(ours), largest, differing)
 
 
 def edge_customers(trained_on: Sequence[Customer], *, seed: int) -> list[Customer]:

@@ -8,11 +8,15 @@ from operator import attrgetter
 
 import joblib
 import pandas as pd
+import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import Pipeline
 
 from telco_stream.contracts.customer import FEATURES, Customer
 from telco_stream.contracts.scoring import ScoringError
+from telco_stream.errors import ModelError
+
+SKLEARN_VERSION: str = sklearn.__version__
 
 _features_of = attrgetter(*FEATURES)
 
@@ -42,9 +46,14 @@ def frame(customers: Sequence[Customer]) -> pd.DataFrame:
 
 
 def load_sklearn(pickled: bytes, *, version: str, threshold: float) -> SklearnScorer:
-    """The scorer in a pipeline's verified bytes."""
+    """The scorer in a pipeline's verified bytes; raises ModelError where the libraries here lack what it is made of."""
     with warnings.catch_warnings():
         # Major and minor version were compared before; a patch level between them is harmless.
         warnings.simplefilter("ignore", InconsistentVersionWarning)
-        pipeline = joblib.load(BytesIO(pickled))
+        try:
+            pipeline = joblib.load(BytesIO(pickled))
+        except (AttributeError, ImportError) as error:
+            raise ModelError(
+                f"The model needs other libraries than these ({error}): install the versions in its manifest"
+            ) from error
     return SklearnScorer(version, threshold, pipeline)

@@ -1,0 +1,45 @@
+"""Customers with a label, made up on the spot: as rows of a CSV, and decoded."""
+
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from random import Random
+
+from telco_stream.contracts.customer import CATEGORIES, COLUMNS, Customer, decode_customer
+
+NUMBERS = ("SeniorCitizen", "tenure", "MonthlyCharges", "TotalCharges")
+
+Row = dict[str, str]
+
+
+def labelled_rows(count: int, seed: int = 0) -> list[Row]:
+    """Rows in which customers on monthly contracts, and new ones, leave more often; tenure 0 has a blank total."""
+    random = Random(seed)
+    return [_row(random, number) for number in range(count)]
+
+
+def write_csv(path: Path, rows: Iterable[Row]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def customers_of(rows: Iterable[Row]) -> list[Customer]:
+    return [decode_customer(json.dumps(row | {"event_ts": "2026-01-01T00:00:00Z"}).encode()) for row in rows]
+
+
+def _row(random: Random, number: int) -> Row:
+    row = {name: random.choice(values) for name, values in CATEGORIES.items()}
+    tenure, monthly = random.randrange(73), round(random.uniform(18, 119), 2)
+    odds = 0.6 * (row["Contract"] == "Month-to-month") + 0.3 * (tenure < 12)
+    return row | {
+        "customerID": f"{number:04}-MADEUP",
+        "SeniorCitizen": str(random.randrange(2)),
+        "tenure": str(tenure),
+        "MonthlyCharges": str(monthly),
+        "TotalCharges": str(round(tenure * monthly, 2)) if tenure else " ",
+        "Churn": "Yes" if random.random() < odds else "No",
+    }

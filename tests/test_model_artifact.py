@@ -1,0 +1,197 @@
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telco_stream.errors import ModelError
+from telco_stream.model.artifact import Engine, load_scorer, read_manifest
+from tests.support.cli import ROOT
+from tests.support.model_folder import COMMITTED, copy_model, edit_manifest, replace_vouched
+
+ENGINES: tuple[Engine, ...] = ("auto", "onnx", "sklearn")
+FILES = ("manifest.json", "pipeline.joblib", "pipeline.onnx")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return copy_model(tmp_path)
+
+
+class Trap:
+    """Leaves a trace when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.trace),)
+
+
+@pytest.mark.parametrize(("engine", "chosen"), [("auto", "onnx"), ("onnx", "onnx"), ("sklearn", "sklearn")])
+def test_the_engine_asked_for_answers_and_auto_takes_the_compiled_one(engine: Engine, chosen: str) -> None:
+    assert load_scorer(COMMITTED, engine).engine == chosen
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_refused_by_its_name(model: Path, engine: Engine, name: str) -> None:
+    (model / name).unlink()
+    with pytest.raises(ModelError, match=f"{name}.*telco-stream train"):
+        load_scorer(model, engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_missing_folder_is_refused(tmp_path: Path, engine: Engine) -> None:
+    with pytest.raises(ModelError, match="No model at"):
+        load_scorer(tmp_path / "nowhere", engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["pipeline.joblib", "pipeline.onnx"])
+def test_a_file_that_differs_by_one_bit_is_refused_with_either_engine(model: Path, engine: Engine, name: str) -> None:
+    content = bytearray((model / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (model / name).write_bytes(content)
+    with pytest.raises(ModelError, match=f"{name} is not the file that the manifest describes"):
+        load_scorer(model, engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_nothing_is_unpickled_before_its_checksum_is_known(model: Path, tmp_path: Path, engine: Engine) -> None:
+    trace = tmp_path / "trace"
+    (model / "pipeline.joblib").write_bytes(pickle.dumps(Trap(trace)))
+    with pytest.raises(ModelError):
+        load_scorer(model, engine)
+    assert not trace.exists()
+
+
+def test_the_compiled_engine_unpickles_nothing_even_when_the_checksum_is_right(model: Path, tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    replace_vouched(model, "pipeline.joblib", pickle.dumps(Trap(trace)))
+    load_scorer(model, "onnx")
+    assert not trace.exists()
+    load_scorer(model, "sklearn")  # the trap does work
+    assert trace.exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b"[]", b"{}", b"\xff", b"null", b'{"x":' + b"[" * 200_000],
+    ids=["empty", "cut", "list", "bare", "not UTF-8", "null", "deep"],
+)
+def test_a_manifest_that_is_none_is_refused(model: Path, content: bytes) -> None:
+    (model / "manifest.json").write_bytes(content)
+    with pytest.raises(ModelError, match=r"is not a model's manifest"):
+        load_scorer(model)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda manifest: manifest.pop("threshold"),
+        lambda manifest: manifest.update(threshold=1.5),
+        lambda manifest: manifest.update(threshold="0.5"),
+        lambda manifest: manifest.update(classes=["Yes", "No"]),
+        lambda manifest: manifest.pop("model_version"),
+        lambda manifest: manifest["artifacts"].pop("pipeline.joblib"),
+        lambda manifest: manifest["artifacts"].update({"pipeline.joblib": "abc"}),
+        lambda manifest: manifest["artifacts"].update({"../pipeline.joblib": "0" * 64}),
+        lambda manifest: manifest["libraries"].pop("scikit-learn"),
+    ],
+)
+def test_an_incomplete_or_impossible_manifest_is_refused(model: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    edit_manifest(model, edit)
+    with pytest.raises(ModelError, match=r"manifest\.json"):
+        load_scorer(model)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("edit", "named"),
+    [
+        (lambda manifest: manifest["features"].pop(), "TotalCharges"),
+        (lambda manifest: manifest["features"][0]["categories"].append("Other"), "gender"),
+        (lambda manifest: manifest["features"][0]["categories"].reverse(), "gender"),
+        (lambda manifest: manifest["features"][0].update(name="sex"), "sex, gender"),
+        (lambda manifest: manifest["features"].reverse(), "their order"),
+        (lambda manifest: manifest["features"][4].update(maximum=100.0), "tenure"),
+    ],
+    ids=["one less", "new category", "other order of categories", "renamed", "other order", "other range"],
+)
+def test_other_features_are_refused_and_named(
+    model: Path, engine: Engine, edit: Callable[[dict[str, Any]], object], named: str
+) -> None:
+    edit_manifest(model, edit)
+    with pytest.raises(ModelError, match=rf"other features \({named}\)"):
+        load_scorer(model, engine)
+
+
+def test_another_minor_version_of_scikit_learn_is_refused_with_the_command_that_mends_it(model: Path) -> None:
+    edit_manifest(model, lambda manifest: manifest["libraries"].update({"scikit-learn": "1.2.3"}))
+    with pytest.raises(ModelError, match=r"pip install scikit-learn==1\.2\.3"):
+        load_scorer(model, "sklearn")
+
+
+def test_another_patch_level_of_scikit_learn_is_accepted_without_a_warning(model: Path) -> None:
+    version = read_manifest(model).libraries["scikit-learn"].rpartition(".")[0] + ".99"
+    edit_manifest(model, lambda manifest: manifest["libraries"].update({"scikit-learn": version}))
+    content = (model / "pipeline.joblib").read_bytes()
+    trained_with = read_manifest(COMMITTED).libraries["scikit-learn"].encode()
+    replace_vouched(model, "pipeline.joblib", content.replace(trained_with, trained_with[:-1] + b"9"))
+    assert load_scorer(model, "sklearn").engine == "sklearn"
+
+
+def test_the_compiled_engine_does_not_care_for_the_version_of_scikit_learn(model: Path) -> None:
+    edit_manifest(model, lambda manifest: manifest["libraries"].update({"scikit-learn": "1.2.3"}))
+    assert load_scorer(model, "auto").engine == "onnx"
+
+
+def test_without_the_manifests_word_auto_leaves_the_compiled_file_alone_and_onnx_is_refused(model: Path) -> None:
+    edit_manifest(model, lambda manifest: manifest["artifacts"].pop("pipeline.onnx"))
+    edit_manifest(model, lambda manifest: manifest["onnx"].update(refused="it differs"))
+    assert load_scorer(model, "auto").engine == "sklearn"
+    with pytest.raises(ModelError, match=r"it differs\): use --engine sklearn"):
+        load_scorer(model, "onnx")
+
+
+def test_a_compiled_file_that_onnxruntime_cannot_load_is_refused(model: Path) -> None:
+    replace_vouched(model, "pipeline.onnx", b"no graph")
+    with pytest.raises(ModelError, match="--engine sklearn"):
+        load_scorer(model)
+
+
+def test_a_pipeline_made_of_what_the_libraries_here_lack_is_refused(model: Path) -> None:
+    replace_vouched(model, "pipeline.joblib", b"cnumpy\nno_such_class\n.")
+    with pytest.raises(ModelError, match="other libraries"):
+        load_scorer(model, "sklearn")
+
+
+def test_the_compiled_engine_imports_neither_pandas_nor_scikit_learn_nor_joblib() -> None:
+    """Loading and scoring, in an interpreter of its own."""
+    program = """
+import sys
+from pathlib import Path
+from telco_stream.model.artifact import load_scorer
+from tests.support.labelled import customers_of, labelled_rows
+assert len(load_scorer(Path(sys.argv[1])).score(customers_of(labelled_rows(3)))) == 3
+print(*sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv[2:])))
+"""
+    heavy = ["pandas", "sklearn", "joblib", "scipy", "skl2onnx", "onnx", "onnxruntime"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, COMMITTED, *heavy], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert (done.stdout.split(), done.stderr) == (["onnxruntime"], "")
+
+
+def test_the_manifest_is_read_without_any_engine() -> None:
+    program = "import sys; from pathlib import Path; from telco_stream.model.artifact import read_manifest; "
+    program += "read_manifest(Path(sys.argv[1])); print(*{'numpy', 'onnxruntime', 'sklearn'} & set(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program, COMMITTED], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == []

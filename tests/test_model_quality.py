@@ -1,0 +1,56 @@
+"""The committed model: good enough, and what `train` makes of the public data set."""
+
+from pathlib import Path
+
+import pytest
+
+from telco_stream.model.artifact import load_scorer, read_manifest
+from telco_stream.model.labelled import read_labelled
+from telco_stream.model.training import train
+from telco_stream.shipped import shipped
+from tests.support.model_folder import COMMITTED
+
+#: Of the public data set, as IBM publishes it.
+PUBLIC_SHA256 = "16320c9c1ec72448db59aa0a26a0b95401046bef5d02fd3aeb906448e3055e91"
+
+
+def test_the_committed_model_was_trained_on_the_public_data_set_and_is_good_enough() -> None:
+    manifest = read_manifest(COMMITTED)
+    assert (manifest.training_data.sha256, manifest.training_data.rows) == (PUBLIC_SHA256, 7_043)
+    assert manifest.metrics.roc_auc >= 0.848
+    assert manifest.metrics.brier <= 0.134
+    assert manifest.onnx.refused is None
+
+
+def test_predicted_and_actual_churn_agree_in_every_tenth() -> None:
+    for decile in read_manifest(COMMITTED).metrics.calibration:
+        assert decile.churn_rate == pytest.approx(decile.mean_probability, abs=0.02)
+
+
+def test_the_committed_model_is_small() -> None:
+    assert sum(path.stat().st_size for path in COMMITTED.iterdir()) < 1_000_000
+
+
+def test_training_on_the_public_data_set_again_gives_the_committed_model(real_data: Path, tmp_path: Path) -> None:
+    """The same figures and the same probabilities; other versions of the libraries may differ in the last digits."""
+    committed = read_manifest(COMMITTED)
+    again = train(real_data, tmp_path / "model", now="2026-01-02T03:04:05Z", seed=committed.training_data.seed)
+    assert again.threshold == committed.threshold
+    assert again.metrics.roc_auc == pytest.approx(committed.metrics.roc_auc, abs=1e-6)
+    assert again.metrics.brier == pytest.approx(committed.metrics.brier, abs=1e-6)
+    assert again.seconds < 60
+    customers = read_labelled(real_data).customers
+    first, second = (load_scorer(folder, "sklearn").score(customers) for folder in (COMMITTED, again.path))
+    assert first == pytest.approx(second, abs=1e-6)
+
+
+def test_the_model_card_names_the_committed_model_and_its_figures() -> None:
+    card, manifest = (COMMITTED.parent / "README.md").read_text(), read_manifest(COMMITTED)
+    metrics = manifest.metrics
+    shown = [metrics.roc_auc, metrics.brier, metrics.log_loss, metrics.precision, metrics.recall]
+    for fact in (manifest.model_version, PUBLIC_SHA256, f"{manifest.threshold}", *(f"{value:.4f}" for value in shown)):
+        assert fact in card
+
+
+def test_the_shipped_model_is_found_from_any_folder() -> None:
+    assert load_scorer(shipped("models/churn")).version == read_manifest(COMMITTED).model_version

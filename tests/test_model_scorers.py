@@ -1,0 +1,117 @@
+"""Both engines behind one protocol: the same tests for either."""
+
+import math
+from pathlib import Path
+
+import joblib
+import pandas as pd
+import pytest
+
+from telco_stream.contracts.customer import CATEGORIES, FEATURES, NUMBERS, Customer
+from telco_stream.contracts.scoring import Scorer, ScoringError
+from telco_stream.model.artifact import load_scorer, read_manifest
+from telco_stream.model.columns import ORDER, code_columns, number_columns
+from tests.support.labelled import Row, customers_of, labelled_rows
+from tests.support.model_folder import COMMITTED
+
+#: The engines' promises: the original to the last digits, the compiled one in single precision.
+TOLERANCES = {"sklearn": 1e-9, "onnx": 1e-6}
+
+
+@pytest.fixture(params=["sklearn", "onnx"], scope="module")
+def scorer(request: pytest.FixtureRequest) -> Scorer:
+    return load_scorer(COMMITTED, request.param)
+
+
+@pytest.fixture
+def close(scorer: Scorer) -> float:
+    return TOLERANCES[scorer.engine]
+
+
+def expected(rows: list[Row]) -> list[float]:
+    """The pickled pipeline's answers to a frame made without the package."""
+    frame = pd.DataFrame(rows)[list(FEATURES)].replace({"TotalCharges": " "}, math.nan)
+    answers = joblib.load(COMMITTED / "pipeline.joblib").predict_proba(frame.astype(dict.fromkeys(NUMBERS, float)))
+    return [float(yes) for _, yes in answers]
+
+
+def test_probabilities_are_those_of_predict_proba_on_the_same_rows(scorer: Scorer, close: float) -> None:
+    rows = labelled_rows(2_000)
+    assert any(row["TotalCharges"] == " " for row in rows)
+    assert scorer.score(customers_of(rows)) == pytest.approx(expected(rows), rel=0, abs=close)
+
+
+def test_a_customer_scores_the_same_alone_as_in_company(scorer: Scorer, close: float) -> None:
+    customers = customers_of(labelled_rows(50, seed=1))
+    alone = [probability for customer in customers for probability in scorer.score([customer])]
+    assert alone == pytest.approx(scorer.score(customers), rel=0, abs=close)
+
+
+def test_probabilities_are_plain_floats(scorer: Scorer) -> None:
+    assert {type(probability) for probability in scorer.score(customers_of(labelled_rows(3)))} == {float}
+
+
+def test_a_scorer_knows_its_version_and_threshold(scorer: Scorer) -> None:
+    manifest = read_manifest(COMMITTED)
+    assert (scorer.version, scorer.threshold) == (manifest.model_version, manifest.threshold)
+
+
+def test_a_blank_total_counts_as_nothing_paid(scorer: Scorer) -> None:
+    (row,) = labelled_rows(1)
+    blank, zero = scorer.score(customers_of([row | {"TotalCharges": " "}, row | {"TotalCharges": "0"}]))
+    assert blank == zero
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [(name, value) for name, values in CATEGORIES.items() for value in values]
+)
+def test_every_category_reaches_the_model(scorer: Scorer, close: float, column: str, value: str) -> None:
+    rows = [row | {column: value} for row in labelled_rows(20, seed=2)]
+    assert scorer.score(customers_of(rows)) == pytest.approx(expected(rows), rel=0, abs=close)
+
+
+def test_beyond_the_training_range_a_number_changes_nothing_more(scorer: Scorer) -> None:
+    """The cubic would run away; what is beyond counts as the end of what was seen."""
+    (row,) = labelled_rows(1)
+    ends = [
+        row | {"tenure": tenure, "MonthlyCharges": charges, "TotalCharges": total}
+        for tenure, charges, total in [("72", "118.75", "8684.8"), ("1000", "10000", "10000000")]
+    ]
+    seen, beyond = scorer.score(customers_of(ends))
+    assert beyond == pytest.approx(seen, abs=1e-6)
+
+
+@pytest.mark.parametrize(("column", "value"), [("Contract", "Ten years"), ("gender", None), ("tenure", "many")])
+def test_what_the_engine_fails_on_is_a_scoring_error_without_the_value(
+    scorer: Scorer, column: str, value: object
+) -> None:
+    customers = customers_of(labelled_rows(3))
+    setattr(customers[1], column, value)
+    with pytest.raises(ScoringError) as caught:
+        scorer.score(customers)
+    assert str(value) not in str(caught.value)
+
+
+def test_more_threads_give_the_same_answers() -> None:
+    customers = customers_of(labelled_rows(500))
+    assert load_scorer(COMMITTED, "onnx", threads=2).score(customers) == load_scorer(COMMITTED, "onnx").score(customers)
+
+
+def test_the_arrays_hold_each_customers_numbers_and_the_positions_of_its_categories() -> None:
+    """Looked up one by one here, in groups there."""
+    customers: list[Customer] = customers_of(labelled_rows(200, seed=3))
+    arrays = zip(number_columns(customers).tolist(), code_columns(customers).tolist(), strict=True)
+    for customer, (numbers, codes) in zip(customers, arrays, strict=True):
+        assert codes == [values.index(getattr(customer, name)) for name, values in CATEGORIES.items()]
+        assert numbers == pytest.approx([getattr(customer, name) for name in NUMBERS], rel=1e-6, nan_ok=True)
+    assert (*NUMBERS, *CATEGORIES) == ORDER
+
+
+def test_the_pipeline_alone_holds_all_preprocessing(tmp_path: Path) -> None:
+    """A frame as pandas reads it from the file is enough, with texts as they are and a gap for a blank."""
+    rows = labelled_rows(100)
+    path = tmp_path / "rows.csv"
+    pd.DataFrame(rows).to_csv(path, index=False)
+    pipeline = joblib.load(COMMITTED / "pipeline.joblib")
+    answers = pipeline.predict_proba(pd.read_csv(path, na_values=" "))[:, 1]
+    assert answers == pytest.approx(expected(rows), abs=1e-12)

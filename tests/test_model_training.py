@@ -1,0 +1,210 @@
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import joblib
+import pytest
+
+from telco_stream.contracts.manifest import SCHEMA
+from telco_stream.errors import DataError, UsageError
+from telco_stream.model import folder as folders
+from telco_stream.model.artifact import load_scorer, read_manifest
+from telco_stream.model.training import TrainingResult, train
+from tests.support.cli import ROOT
+from tests.support.labelled import Row, customers_of, labelled_rows, write_csv
+
+NOW = "2026-01-02T03:04:05Z"
+ROWS = labelled_rows(400)
+STEPS = ["reading", "cross-validating", "fitting", "compiling"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_csv(tmp_path_factory.mktemp("data") / "labelled.csv", ROWS)
+
+
+@pytest.fixture(scope="module")
+def trained(source: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
+    return train(source, tmp_path_factory.mktemp("models") / "new/model", now=NOW)
+
+
+def small(tmp_path: Path, rows: list[Row]) -> Path:
+    return write_csv(tmp_path / "small.csv", rows)
+
+
+def test_a_trained_folder_holds_the_three_files_and_loads_with_both_engines(trained: TrainingResult) -> None:
+    assert {path.name for path in trained.path.iterdir()} == {"manifest.json", "pipeline.joblib", "pipeline.onnx"}
+    customers = customers_of(ROWS)
+    first, second = (load_scorer(trained.path, engine).score(customers) for engine in ("sklearn", "onnx"))
+    assert first == pytest.approx(second, abs=1e-6)
+
+
+def test_nothing_else_is_left_beside_the_folder(trained: TrainingResult) -> None:
+    assert list(trained.path.parent.iterdir()) == [trained.path]
+
+
+def test_the_manifest_says_what_it_was_made_from(trained: TrainingResult, source: Path) -> None:
+    manifest = read_manifest(trained.path)
+    data = manifest.training_data
+    assert (data.sha256, data.rows) == (hashlib.sha256(source.read_bytes()).hexdigest(), 400)
+    assert data.churners == sum(row["Churn"] == "Yes" for row in ROWS)
+    assert (manifest.created_at, manifest.classes, manifest.features) == (NOW, ("No", "Yes"), SCHEMA)
+    assert {"python", "scikit-learn", "numpy", "skl2onnx", "onnxruntime"} <= set(manifest.libraries)
+    assert manifest.onnx.rows == 400 + 10_000
+    for name, sha256 in manifest.artifacts.items():
+        assert hashlib.sha256((trained.path / name).read_bytes()).hexdigest() == sha256
+
+
+def test_the_result_repeats_the_manifest(trained: TrainingResult) -> None:
+    manifest = read_manifest(trained.path)
+    assert (trained.version, trained.threshold) == (manifest.model_version, manifest.threshold)
+    assert (trained.metrics, trained.onnx, trained.rows) == (manifest.metrics, manifest.onnx, 400)
+    assert trained.version.startswith("2026-01-02-")
+    assert trained.seconds > 0
+
+
+def test_calibration_covers_every_prediction_in_rising_tenths(trained: TrainingResult) -> None:
+    calibration = trained.metrics.calibration
+    means = [decile.mean_probability for decile in calibration]
+    assert (len(calibration), means) == (10, sorted(means))
+    assert sum(decile.predictions for decile in calibration) == 5 * 400  # five repeats predict each row once
+
+
+def test_metrics_come_from_rows_that_the_model_had_not_seen(tmp_path: Path) -> None:
+    """Labels drawn by lot can't be foreseen, though they can be fitted."""
+    random = Random(0)
+    rows = [row | {"Churn": random.choice(["Yes", "No"])} for row in labelled_rows(150)]
+    result = train(small(tmp_path, rows), tmp_path / "model", now=NOW)
+    assert result.metrics.roc_auc < 0.6
+    pipeline = load_scorer(result.path, "sklearn").score(customers_of(rows))
+    churned = [probability for probability, row in zip(pipeline, rows, strict=True) if row["Churn"] == "Yes"]
+    assert sum(churned) / len(churned) > sum(pipeline) / len(pipeline) + 0.1
+
+
+def test_the_same_data_and_seed_give_the_same_files_and_version(
+    trained: TrainingResult, source: Path, tmp_path: Path
+) -> None:
+    again = train(source, tmp_path / "model", now=NOW)
+    assert again.version == trained.version
+    for path in trained.path.iterdir():
+        assert (tmp_path / "model" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_compiled_file_does_not_depend_on_the_order_of_sets(trained: TrainingResult) -> None:
+    program = "import hashlib, joblib, sys; from telco_stream.model.conversion import convert; "
+    program += "print(hashlib.sha256(convert(joblib.load(sys.argv[1]))).hexdigest())"
+    command = [sys.executable, "-c", program, str(trained.path / "pipeline.joblib")]
+    digests = {
+        subprocess.run(
+            command, cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout.strip()
+        for seed in ("0", "1")
+    }
+    assert digests == {read_manifest(trained.path).artifacts["pipeline.onnx"]}
+
+
+def test_another_seed_divides_the_data_otherwise(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
+    other = train(source, tmp_path / "model", now=NOW, seed=100)
+    assert other.metrics.roc_auc != trained.metrics.roc_auc
+    assert read_manifest(other.path).training_data.seed == 100
+
+
+def test_progress_is_told_step_by_step_and_each_fold(source: Path, tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+    train(source, tmp_path / "model", now=NOW, progress=lambda *step: told.append(step))
+    assert list(dict.fromkeys(name for name, _, _ in told)) == STEPS
+    assert [step for step in told if step[0] == "cross-validating"] == [
+        ("cross-validating", done, 25) for done in range(26)
+    ]
+
+
+def test_a_blank_total_is_missing_until_the_pipeline_fills_it(trained: TrainingResult) -> None:
+    """The imputer stands inside the pipeline, and there was something for it to do."""
+    assert any(row["TotalCharges"] == " " for row in ROWS)
+    columns = joblib.load(trained.path / "pipeline.joblib").named_steps["columns"]
+    assert "simpleimputer" in columns.named_transformers_["curves"].named_steps
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "complaint"),
+    [
+        ("Churn", "", "line 4: Churn is neither Yes nor No"),
+        ("Churn", "yes", "line 4: Churn is neither Yes nor No"),
+        ("Contract", "Ten years", r"line 4: .*\$\.Contract"),
+        ("tenure", "1001", r"line 4: .*\$\.tenure"),
+        ("tenure", "1.5", r"line 4: .*\$\.tenure"),
+        ("MonthlyCharges", "much", "line 4: MonthlyCharges is not a number"),
+        ("customerID", "", "line 4: no customerID"),
+    ],
+)
+def test_a_row_that_cannot_be_learnt_from_is_refused_with_its_line(
+    tmp_path: Path, column: str, value: str, complaint: str
+) -> None:
+    rows = labelled_rows(20)
+    rows[2][column] = value
+    with pytest.raises(DataError, match=complaint) as caught:
+        train(small(tmp_path, rows), tmp_path / "model", now=NOW)
+    assert not value or value not in str(caught.value).replace("neither Yes", "")
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("label", ["Yes", "No"])
+def test_data_with_one_kind_of_customer_is_refused(tmp_path: Path, label: str) -> None:
+    rows = [row | {"Churn": label} for row in labelled_rows(20)]
+    with pytest.raises(DataError, match="churners in 20 customers: 5 of either"):
+        train(small(tmp_path, rows), tmp_path / "model", now=NOW)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="Cannot read"):
+        train(tmp_path / "none.csv", tmp_path / "model", now=NOW)
+
+
+def test_an_older_model_is_replaced_as_a_whole(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    folders.write_folder(out, {"manifest.json": b"old", "pipeline.onnx": b"old"})
+    train(source, out, now=NOW)
+    assert json.loads((out / "manifest.json").read_bytes())["model_version"] == trained.version
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def too_late(*_: object) -> None:
+    """Refusals come before the work."""
+    pytest.fail("training has begun")
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(UsageError, match=r"thesis\.txt"):
+        train(source, tmp_path, now=NOW, progress=too_late)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_a_file_in_the_folders_place_is_left_alone(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("a file")
+    with pytest.raises(UsageError, match="is not a folder"):
+        train(source, tmp_path / "model", now=NOW)
+    assert (tmp_path / "model").read_text() == "a file"
+
+
+def test_a_write_that_fails_half_way_leaves_the_old_model(tmp_path: Path) -> None:
+    """A name with a folder in it stands for a full disk."""
+    out = tmp_path / "model"
+    folders.write_folder(out, {"manifest.json": b"old"})
+    with pytest.raises(UsageError, match="Cannot write the model"):
+        folders.write_folder(out, {"manifest.json": b"new", "no/such/place": b"new"})
+    assert (out / "manifest.json").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_link_to_a_model_stays_a_link(tmp_path: Path) -> None:
+    target, link = tmp_path / "v1", tmp_path / "current"
+    folders.write_folder(target, {"manifest.json": b"old"})
+    link.symlink_to(target)
+    folders.write_folder(link, {"manifest.json": b"new"})
+    assert link.is_symlink()
+    assert (target / "manifest.json").read_bytes() == b"new"
