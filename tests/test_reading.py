@@ -1,0 +1,169 @@
+"""A topic read from end to end: what stands behind its last record must neither stop the reader nor be waited for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from telco_stream import errors
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.reading import read, settled_ends
+from telco_stream.settings import load
+from telco_stream.stop import Stop, Stopped
+from tests.conftest import Broker
+from tests.support.mock_cluster import MockCluster
+from tests.support.topics import Topics, send
+
+
+def _clients(bootstrap: str, timeout: float = 10) -> Clients:
+    return Clients(load({"bootstrap_servers": bootstrap}, environ={}), timeout)
+
+
+def _values(bootstrap: str, topic: str, **bounds: dict[int, int]) -> list[bytes | None]:
+    """Sorted, because partitions are read side by side."""
+    batches = read(_clients(bootstrap), topic, stop=Stop(), **bounds)
+    return sorted((record.value() for batch in batches for record in batch), key=lambda value: value or b"")
+
+
+def _fill(bootstrap: str, topic: str, partition: int, *values: bytes) -> None:
+    send(bootstrap, topic, [(None, value, []) for value in values], partition=partition)
+
+
+@contextmanager
+def _transactions(bootstrap: str, topics: Topics) -> Iterator[Callable[..., None]]:
+    """Writes values to a partition of the raw topic and ends the transaction as told."""
+    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": topics.transactional_id})
+    producer.init_transactions(15)
+
+    def write(*values: bytes, partition: int = 0, end: str = "commit") -> None:
+        producer.begin_transaction()
+        for value in values:
+            producer.produce(topics.raw, value, partition=partition)
+        producer.flush(15)
+        if end != "leave open":
+            getattr(producer, f"{end}_transaction")(15)
+
+    yield write
+
+
+def test_all_partitions_are_read_to_their_ends_and_empty_ones_are_not_waited_for(broker: Broker) -> None:
+    _fill(broker.bootstrap, broker.topics.raw, 0, b"a", b"b")
+    _fill(broker.bootstrap, broker.topics.raw, 2, b"c")
+    assert _values(broker.bootstrap, broker.topics.raw) == [b"a", b"b", b"c"]
+
+
+def test_an_empty_topic_has_no_batches(broker: Broker) -> None:
+    assert _values(broker.bootstrap, broker.topics.raw) == []
+
+
+def test_only_the_partitions_named_are_read_and_only_between_their_bounds(broker: Broker) -> None:
+    _fill(broker.bootstrap, broker.topics.raw, 0, b"a", b"b", b"c", b"d")
+    _fill(broker.bootstrap, broker.topics.raw, 1, b"e")
+    raw = broker.topics.raw
+    assert _values(broker.bootstrap, raw, starts={0: 1}) == [b"b", b"c", b"d"]
+    assert _values(broker.bootstrap, raw, ends={0: 3}) == [b"a", b"b", b"c"]
+    assert _values(broker.bootstrap, raw, starts={0: 1, 1: 0}, ends={0: 2, 1: 99}) == [b"b", b"e"]
+    assert _values(broker.bootstrap, raw, starts={0: 2, 1: -1, 7: 0}) == [b"c", b"d"]
+    assert _values(broker.bootstrap, raw, starts={0: 4}) == []
+
+
+def test_what_arrives_while_it_reads_is_left_for_another_time(broker: Broker) -> None:
+    """The end is the one at the start, or a busy topic would never end."""
+    _fill(broker.bootstrap, broker.topics.raw, 0, b"a")
+    ends = {0: 1, 1: 0, 2: 0}
+    _fill(broker.bootstrap, broker.topics.raw, 0, b"late")
+    _fill(broker.bootstrap, broker.topics.raw, 1, b"late")
+    assert _values(broker.bootstrap, broker.topics.raw, ends=ends) == [b"a"]
+
+
+def test_markers_and_an_aborted_tail_are_no_records_and_no_reason_to_wait(kafka: str, topics: Topics) -> None:
+    with _transactions(kafka, topics) as write:
+        write(b"a", b"b")
+        write(b"gone", end="abort")
+        write(b"c")
+        write(b"gone", b"gone too", end="abort")
+        write(b"gone as well", partition=1, end="abort")
+    assert _values(kafka, topics.raw) == [b"a", b"b", b"c"]
+    # Offsets: a b marker | gone marker | c marker | gone gone marker
+    assert _values(kafka, topics.raw, starts={0: 2}, ends={0: 3}) == []
+    assert _values(kafka, topics.raw, starts={0: 3}, ends={0: 6}) == [b"c"]
+
+
+def test_an_open_transaction_bounds_the_reading(kafka: str, topics: Topics) -> None:
+    """What stands behind it isn't to be seen yet, so the end is before it."""
+    with _transactions(kafka, topics) as write:
+        write(b"a")
+        write(b"open", end="leave open")
+        _fill(kafka, topics.raw, 0, b"hidden")
+        assert _values(kafka, topics.raw) == [b"a"]
+
+
+def test_ends_are_settled_when_the_transactions_before_them_have_ended(kafka: str, topics: Topics) -> None:
+    cluster = Cluster(_clients(kafka))
+    with _transactions(kafka, topics) as write:
+        write(b"a")
+        assert settled_ends(cluster, topics.raw, 3, Stop()) == {0: 2, 1: 0, 2: 0}
+        write(b"open", end="leave open")
+        stop = Stop()
+        stop.request()
+        with pytest.raises(Stopped):
+            settled_ends(cluster, topics.raw, 3, stop)
+
+
+def test_reading_begins_at_the_oldest_record_kept(kafka: str, topics: Topics) -> None:
+    _fill(kafka, topics.raw, 0, b"a", b"b", b"c")
+    _delete(kafka, topics.raw, 0, 2)
+    assert _values(kafka, topics.raw) == [b"c"]
+    assert _values(kafka, topics.raw, starts={0: 0}) == [b"c"]
+
+
+def test_records_deleted_under_the_reader_are_passed_over(kafka: str, topics: Topics) -> None:
+    """Retention may overtake a reader that takes its time."""
+    _fill(kafka, topics.raw, 0, *[b"x" * 1000 + b"%06d" % number for number in range(60_000)])
+    batches = read(_clients(kafka), topics.raw, stop=Stop())
+    first = next(batches)
+    _delete(kafka, topics.raw, 0, 59_990)
+    rest = [record.offset() for batch in batches for record in batch]
+    assert first[0].offset() == 0
+    assert rest[-10:] == list(range(59_990, 60_000))
+    assert len(first) + len(rest) < 60_000
+
+
+def test_a_reader_that_is_told_to_stop_stops(broker: Broker) -> None:
+    _fill(broker.bootstrap, broker.topics.raw, 0, b"a")
+    stop = Stop()
+    batches = read(_clients(broker.bootstrap), broker.topics.raw, stop=stop, ends={0: 1, 1: 1})
+    next(batches)
+    assert list(batches) == []
+    again = read(_clients(broker.bootstrap), broker.topics.raw, stop=stop)
+    next(again)
+    stop.request()
+    with pytest.raises(Stopped):
+        list(read(_clients(broker.bootstrap), broker.topics.raw, stop=stop))
+
+
+def test_a_broker_that_goes_away_ends_the_reading_after_the_timeout(
+    embedded: MockCluster, embedded_topics: Topics
+) -> None:
+    _fill(embedded.bootstrap, embedded_topics.raw, 0, *[b"x" * 10_000] * 500)
+    batches = read(_clients(embedded.bootstrap, timeout=1), embedded_topics.raw, stop=Stop())
+    next(batches)
+    embedded.take_down()
+    with pytest.raises(errors.KafkaError, match=rf"has sent nothing of topic {embedded_topics.raw} for 1 s"):
+        list(batches)
+
+
+def test_a_topic_that_is_missing_is_named(kafka: str, topics: Topics) -> None:
+    with pytest.raises(errors.KafkaError, match=r"Topic no\.such\.topic.*topics init"):
+        list(read(_clients(kafka), "no.such.topic", stop=Stop()))
+    assert topics
+
+
+def _delete(bootstrap: str, topic: str, partition: int, before: int) -> None:
+    """Records before that offset are gone, as by retention."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for done in admin.delete_records([TopicPartition(topic, partition, before)]).values():
+        done.result(20)
