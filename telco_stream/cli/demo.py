@@ -4,11 +4,12 @@ import typer
 
 from telco_stream.cli import options
 
-_NEXT = """
-What to try next:
-  telco-stream topics init --broker HOST:PORT      the same against a Kafka of yours
-  telco-stream produce --mode streaming            customers, ten a second
-  telco-stream consume                             scores, exactly once, until Ctrl-C"""
+_NEXT = (
+    "What to try next, against a Kafka of yours (--broker HOST:PORT):",
+    "  telco-stream topics init                   the three topics",
+    "  telco-stream produce --mode streaming      customers, ten a second",
+    "  telco-stream consume                       their scores, exactly once, until Ctrl-C",
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -27,4 +28,5 @@ def demo(output: options.Output = "table", quiet: options.Quiet = False, verbose
     from telco_stream.display.windows import WindowWatch
 
     screen.show(run_demo(scorer, stop=session.stop, watch=WindowWatch(screen.window), say=screen.say))
-    screen.say(_NEXT)
+    for line in _NEXT:
+        screen.say(line)

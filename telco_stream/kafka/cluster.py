@@ -74,7 +74,8 @@ class Cluster:
 
     def largest_message(self, topic: str, default: int) -> int:
         """The topic's `max.message.bytes`; `default` where it may not be asked, or nobody is there to ask."""
-        if self._metadata().controller_id < 0:  # the embedded broker
+        metadata = self._metadata()
+        if metadata.controller_id not in metadata.brokers:  # the embedded broker has none, and would let us wait
             return default
         resource = ConfigResource(ResourceType.TOPIC, topic)
         future = self._admin.describe_configs([resource], request_timeout=self._clients.timeout)[resource]
