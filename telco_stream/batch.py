@@ -10,9 +10,6 @@ from telco_stream.contracts.prediction import Prediction, encode_prediction
 from telco_stream.contracts.scoring import Scorer, ScoringError
 from telco_stream.records import ENVELOPE, ErrorType, Headers, Message, Record, Rejected, size_of
 
-#: Bytes below which a prediction need not be measured.
-_SMALL = 4_096
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -67,8 +64,11 @@ def process(
 
 
 def longest_run(rejected: Iterable[int], before: int) -> int:
-    """The most dead letters in a row, counting those that ended the batch before; positions from 0."""
-    longest, run, expected = before, before, 0
+    """The most dead letters in a row that this batch adds to or makes; `before` ended the one before it.
+
+    Positions count from 0. A batch without any makes none, however many came before.
+    """
+    longest, run, expected = 0, before, 0
     for position in sorted(rejected):
         run = run + 1 if position == expected else 1
         expected = position + 1
@@ -160,6 +160,7 @@ def _unanswerable(probability: float, message: Message, limit: int) -> tuple[Err
     if not 0.0 <= probability <= 1.0:  # NaN too
         return "scoring", "no_probability", "The model has no probability for this customer"
     key, value, headers = message
-    if (len(value) > _SMALL or len(headers) > 1) and ENVELOPE + size_of(key, value, headers) > limit:
+    # Its key stands in its value too, so without the input's headers a small value makes a small record.
+    if (len(value) * 4 > limit or len(headers) > 1) and ENVELOPE + size_of(key, value, headers) > limit:
         return "output_too_large", "too_large", f"The prediction would exceed the topic's {limit} bytes"
     return None

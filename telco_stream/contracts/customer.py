@@ -2,7 +2,7 @@
 
 import math
 from datetime import datetime
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -59,6 +59,8 @@ CATEGORIES: dict[str, tuple[str, ...]] = {
 BAD_DATA = (ValueError, RecursionError)
 
 _decode = msgspec.json.Decoder(Customer, strict=False).decode
+_skim = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _parse_time = datetime.fromisoformat
 
 
@@ -66,11 +68,11 @@ def decode_customer(value: bytes | None) -> Customer:
     """The customer in a record's value; raises one of `BAD_DATA`, which `explain` puts into words."""
     try:
         customer = _decode(value or b"")
-    except msgspec.ValidationError as error:
-        customer = _decode_last_of_repeated(value or b"", error)
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        customer = _judge_again(value or b"", error)
     if type(customer.TotalCharges) is not float:
         customer.TotalCharges = _amount(customer.TotalCharges)
-    if _parse_time(customer.event_ts).tzinfo is None:
+    if _parse_time(customer.event_ts.upper()).tzinfo is None:
         raise msgspec.ValidationError("Expected a time with a zone - at `$.event_ts`")
     return customer
 
@@ -80,22 +82,27 @@ def explain(value: bytes | None, error: Exception) -> tuple[ErrorType, str, str]
     if not value:
         return "empty", "no_value" if value is None else "empty_value", "The record has no content"
     if isinstance(error, msgspec.ValidationError):
-        return "validation", _code(str(error)), _without_value(str(error))
+        return "validation", _code(str(error)), _in_words(str(error))
     if isinstance(error, RecursionError):
         return "json", "too_deep", "JSON is nested beyond the parser's depth"
-    if not _is_utf8(value):
+    if isinstance(error, UnicodeDecodeError) or (isinstance(error, msgspec.DecodeError) and not _is_utf8(value)):
         return "encoding", "not_utf8", f"Not UTF-8{_bad_fields(value)}"
     if isinstance(error, msgspec.DecodeError):
         return "json", "malformed", str(error)
     return "validation", "bad_time", "Expected a time as in RFC 3339 - at `$.event_ts`"
 
 
-def _decode_last_of_repeated(value: bytes, error: msgspec.ValidationError) -> Customer:
-    """Of a repeated field only the last counts, while msgspec has judged each: judge again what is left of them."""
+def _judge_again(value: bytes, error: Exception) -> Customer:
+    """Of a repeated field only the last counts, while msgspec has judged each: judge again what is left of them.
+
+    What isn't JSON, or is nested too deep, is told as that, whatever was wrong in the part that could be read.
+    """
+    _skim(value)
     try:
-        return _decode(msgspec.json.encode(msgspec.json.decode(value)))
+        last = msgspec.json.encode(_decode_fields(value))
     except BAD_DATA:
         raise error from None
+    return _decode(last)
 
 
 def _amount(text: float | str | None) -> float:
@@ -115,16 +122,20 @@ def _is_utf8(value: bytes) -> bool:
 
 def _bad_fields(value: bytes) -> str:
     try:
-        fields: dict[str, Any] = msgspec.json.decode(value.decode(errors="replace"), type=dict[str, Any])
+        fields = _decode_fields(value)
     except BAD_DATA:
         return ""
-    return "".join(f" - at `$.{name}`" for name in COLUMNS if "\ufffd" in str(fields.get(name)))
+    names = (name for name in Customer.__struct_fields__ if name in fields)
+    return "".join(f" - at `$.{name}`" for name in names if not _is_utf8(bytes(fields[name])))
 
 
-def _without_value(message: str) -> str:
-    """Msgspec's sentence, but for the value that it quotes: that may be a megabyte, and is somebody's."""
+def _in_words(message: str) -> str:
+    """Msgspec's sentence, but for a value that it quotes (that may be a megabyte, and is somebody's) and a pattern."""
+    where = message.rpartition(" - at ")[2]
     if message.startswith("Invalid enum value"):
-        return f"Unknown category - at {message.rpartition(' - at ')[2]}"
+        return f"Unknown category - at {where}"
+    if message.startswith("Expected `str` matching regex"):
+        return f"Expected a number, as JSON writes it, or a blank - at {where}"
     return message
 
 

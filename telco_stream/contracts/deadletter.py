@@ -8,10 +8,10 @@ import msgspec
 
 from telco_stream.records import ENVELOPE, ErrorType, Headers, Message, Record, Rejected, size_of
 
-#: Input headers that belong to an earlier letter or answer, and would lie if they were carried over.
-_OWN = ("source", "telco.dlq.")
+SOURCE = "source"
 RETRY_COUNT = "telco.dlq.retry_count"
 REPLAY_OF = "telco.dlq.replay_of"
+_PREFIX = "telco.dlq."
 
 #: Where in the record's way it failed, for the header `telco.dlq.stage`.
 _STAGES: dict[ErrorType, str] = {
@@ -53,12 +53,13 @@ decode_dead_letter = msgspec.json.Decoder(DeadLetter).decode
 
 def encode_dead_letter(rejected: Rejected, *, model_version: str, failed_at: str, limit: int) -> Message:
     """Key, value and headers of the letter, together no larger than `limit` bytes as Kafka counts them."""
-    key, headers = rejected.record.key(), _headers(rejected, model_version, failed_at)
+    key, own = rejected.record.key(), _headers(rejected, model_version, failed_at)
+    headers = carried(rejected.record) + own
     room = limit - ENVELOPE - size_of(key, None, headers)
-    if room < ENVELOPE:  # key and headers alone would fill it: keep what finds the original again
-        key, headers = None, [header for header in headers if header[0].startswith(_OWN)]
-        room = limit - ENVELOPE - size_of(key, None, headers)
-    return key, _fit(rejected, failed_at, room), headers
+    if room >= 2 * ENVELOPE:
+        return key, _fit(rejected, failed_at, room), headers
+    # Key and headers alone would fill it: keep what finds the original again.
+    return None, _cut(rejected, failed_at, limit - ENVELOPE - size_of(None, None, own)), own
 
 
 def retry_count(record: Record) -> int:
@@ -70,8 +71,11 @@ def retry_count(record: Record) -> int:
 
 
 def carried(record: Record) -> Headers:
-    """The input's own headers (trace context and the like), which its answer carries on."""
-    return [header for header in record.headers() or () if not header[0].startswith(_OWN)]
+    """The input's own headers (trace context and the like), which its answer carries on.
+
+    Those of an earlier letter or answer would lie, and stay behind.
+    """
+    return [header for header in record.headers() or () if header[0] != SOURCE and not header[0].startswith(_PREFIX)]
 
 
 def _headers(rejected: Rejected, model_version: str, failed_at: str) -> Headers:
@@ -87,20 +91,21 @@ def _headers(rejected: Rejected, model_version: str, failed_at: str) -> Headers:
         "model.version": model_version,
         "failed.at": failed_at,
     }
-    own = [("source", f"{topic}/{partition}/{offset}".encode())]
-    own += [(f"telco.dlq.{name}", str(fact).encode()) for name, fact in facts.items()]
-    return carried(record) + own
+    own = [(SOURCE, f"{topic}/{partition}/{offset}".encode())]
+    return own + [(f"{_PREFIX}{name}", str(fact).encode()) for name, fact in facts.items()]
 
 
 def _fit(rejected: Rejected, failed_at: str, room: int) -> bytes:
     """The letter's JSON: whole if it fits, else with the original cut to what does."""
-    value = rejected.record.value()
-    whole = _encode(_letter(rejected, failed_at, *_as_text(value)))
-    if len(whole) <= room or value is None:
-        return whole
+    whole = _encode(_letter(rejected, failed_at, *_as_text(rejected.record.value())))
+    return whole if len(whole) <= room else _cut(rejected, failed_at, room)
+
+
+def _cut(rejected: Rejected, failed_at: str, room: int) -> bytes:
+    value = rejected.record.value() or b""
     marks = {"truncated": True, "original_bytes": len(value), "original_sha256": hashlib.sha256(value).hexdigest()}
     frame = len(_encode(_letter(rejected, failed_at, "", "base64", **marks)))
-    kept = value[: (room - frame) // 4 * 3]  # base64 needs four characters for three bytes
+    kept = value[: max(0, room - frame) // 4 * 3]  # base64 needs four characters for three bytes
     return _encode(_letter(rejected, failed_at, base64.b64encode(kept).decode(), "base64", **marks))
 
 

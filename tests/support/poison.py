@@ -1,0 +1,124 @@
+"""Poison by the hundred: what a good record can become on a bad day, for hypothesis to draw from."""
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+from telco_stream.contracts.customer import CATEGORIES, COLUMNS, NUMBERS
+from tests.support.records import GOOD, good, raw
+
+#: The fields that are read.
+READ = (*COLUMNS[:-1], "event_ts")
+_BOUNDARIES = [
+    *("1e400", "-1e400", "1e309", "1e39", "-1", "-1e-9", "10001", "10000.0000001", "1e8", "9" * 400),
+    *("9223372036854775808", "-9223372036854775809", "18446744073709551616", "NaN", "Infinity", "-Infinity"),
+    *(
+        '"NaN"',
+        '"Infinity"',
+        '"-Infinity"',
+        '"1e400"',
+        '"0x10"',
+        '"1_0"',
+        '"-1"',
+        '"٣"',
+        "0x10",
+        "01",
+        "+1",
+        ".5",
+        "1.",
+    ),
+]
+_ENCODINGS = ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "cp037"]
+
+
+def truncations() -> st.SearchStrategy[bytes]:
+    """A good record that ends too early."""
+    whole = good()
+    return st.integers(0, len(whole) - 1).map(lambda end: whole[:end])
+
+
+@st.composite
+def bit_flips(draw: st.DrawFn) -> bytes:
+    """A record with up to three bits turned; it may still be good."""
+    value = bytearray(good(customerID="Жanna"))
+    for place in draw(st.lists(st.integers(0, len(value) * 8 - 1), min_size=1, max_size=3)):
+        value[place // 8] ^= 1 << place % 8
+    return bytes(value)
+
+
+@st.composite
+def type_swaps(draw: st.DrawFn) -> bytes:
+    """A read field of a type that it can't have."""
+    name = draw(st.sampled_from(READ))
+    wrong: list[Any] = [True, False, [], {}, [1], {"a": 1}]
+    wrong += ["text"] if name in NUMBERS else [1, 1.5]
+    wrong += [] if name == "TotalCharges" else [None]
+    return good(**{name: draw(st.sampled_from(wrong))})
+
+
+@st.composite
+def boundary_numbers(draw: st.DrawFn) -> bytes:
+    """A number just beyond what is one, or what may be one."""
+    return raw(draw(st.sampled_from(["tenure", "MonthlyCharges", "SeniorCitizen"])), draw(st.sampled_from(_BOUNDARIES)))
+
+
+@st.composite
+def unknown_categories(draw: st.DrawFn) -> bytes:
+    """Text that is none of a category's values."""
+    name = draw(st.sampled_from(sorted(CATEGORIES)))
+    return good(**{name: draw(st.text().filter(lambda text: text not in CATEGORIES[name]))})
+
+
+@st.composite
+def bad_bytes(draw: st.DrawFn) -> bytes:
+    """Bytes that are no UTF-8 in the place of a field's value."""
+    broken = draw(
+        st.sampled_from([b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe2\x28\xa1", b"\x80"])
+    )
+    return raw(draw(st.sampled_from(["customerID", "event_ts", *sorted(CATEGORIES)])), b'"' + broken + b'"')
+
+
+def other_encodings() -> st.SearchStrategy[bytes]:
+    """JSON, but not in UTF-8."""
+    return st.sampled_from(_ENCODINGS).map(lambda name: json.dumps(GOOD).encode(name))
+
+
+@st.composite
+def deep_nesting(draw: st.DrawFn) -> bytes:
+    """Brackets far beyond any parser's depth, closed or not, as the record or in a field."""
+    depth = draw(st.integers(20_000, 100_000))
+    opened, inner, closed = draw(st.sampled_from([("[", "", "]"), ('{"a":', "1", "}"), ('[{"a":', "1", "}]")]))
+    nest = opened * depth + inner + closed * (depth if draw(st.booleans()) else 0)
+    return draw(st.sampled_from([nest.encode(), raw(draw(st.sampled_from(COLUMNS)), nest)]))
+
+
+@st.composite
+def oversize(draw: st.DrawFn) -> bytes:
+    """Up to a megabyte of what is no customer."""
+    length = draw(st.integers(100_000, 1_000_000))
+    unit = draw(st.sampled_from([b"x", b"\x00", b"\xff", b'"', b"\\", b" ", b"1", "Ж".encode(), b'{"a":1}']))
+    field = draw(st.sampled_from(["Contract", "tenure", "event_ts"]))
+    text = unit.decode(errors="ignore") or "y"
+    return draw(st.sampled_from([unit * (length // len(unit)), good(**{field: text * (length // len(text.encode()))})]))
+
+
+def missing_fields() -> st.SearchStrategy[bytes]:
+    """A good record without some of the fields that are read."""
+    gone = st.sets(st.sampled_from(READ), min_size=1)
+    return gone.map(lambda names: json.dumps({name: one for name, one in GOOD.items() if name not in names}).encode())
+
+
+#: Kinds of which every one must be rejected.
+POISONS: dict[str, st.SearchStrategy[bytes | None]] = {
+    "truncations": truncations(),
+    "type swaps": type_swaps(),
+    "boundary numbers": boundary_numbers(),
+    "unknown categories": unknown_categories(),
+    "bad bytes": bad_bytes(),
+    "other encodings": other_encodings(),
+    "deep nesting": deep_nesting(),
+    "oversize": oversize(),
+    "missing fields": missing_fields(),
+    "noise": st.none() | st.binary(max_size=300) | st.text(max_size=100).map(str.encode),
+}

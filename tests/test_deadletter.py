@@ -1,0 +1,180 @@
+import base64
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from telco_stream.contracts.deadletter import carried, decode_dead_letter, encode_dead_letter, retry_count
+from telco_stream.records import ENVELOPE, Headers, Message, Rejected, size_of
+from tests.support.records import Fake
+
+LIMIT = 2_097_152
+#: The smallest that a topic may be set to.
+SMALLEST = 16_384
+NOW = "2026-01-02T03:04:05.678Z"
+
+
+def test_a_letter_is_what_the_interface_says() -> None:
+    record = Fake(b"hello", offset_=7, partition_=2, headers_=[("traceparent", b"00-1")])
+    key, value, headers = letter(record)
+    assert (key, json.loads(value)) == (
+        b"7590-VHVEG",
+        {
+            "original_message": "hello",
+            "error_type": "validation",
+            "error_message": "Expected a b - at `$.c`",
+            "timestamp": NOW,
+            "retry_count": 0,
+        },
+    )
+    assert headers == [
+        ("traceparent", b"00-1"),
+        ("source", b"raw/2/7"),
+        ("telco.dlq.topic", b"raw"),
+        ("telco.dlq.partition", b"2"),
+        ("telco.dlq.offset", b"7"),
+        ("telco.dlq.timestamp", b"1767225600000"),
+        ("telco.dlq.stage", b"validate"),
+        ("telco.dlq.error.code", b"wrong_type"),
+        ("telco.dlq.model.version", b"v1"),
+        ("telco.dlq.failed.at", NOW.encode()),
+    ]
+
+
+@given(st.none() | st.binary() | st.text().map(str.encode), st.none() | st.binary())
+def test_key_and_bytes_come_back_as_they_were(value: bytes | None, key: bytes | None) -> None:
+    kept, body, _ = letter(Fake(value, key_=key))
+    assert (kept, decode_dead_letter(body).original) == (key, value)
+
+
+@pytest.mark.parametrize(
+    ("value", "encoding"),
+    [
+        (None, None),
+        (b"", None),
+        (b"text", None),
+        ("Ж日🙂".encode(), None),
+        (b"\xff", "base64"),
+        (b'"' * 3, "base64"),  # 6 characters as text
+        (b'"a', None),  # 3 characters as text, 4 as base64
+        (b"\x01\x01", "base64"),
+    ],
+)
+def test_base64_is_for_bytes_that_are_no_text_and_for_text_that_is_longer(
+    value: bytes | None, encoding: str | None
+) -> None:
+    body = json.loads(letter(Fake(value))[1])
+    assert body.get("original_encoding") == encoding
+    if encoding and value is not None:
+        assert base64.b64decode(body["original_message"]) == value
+
+
+def test_no_value_is_null_and_an_empty_one_is_not() -> None:
+    assert [json.loads(letter(Fake(value))[1])["original_message"] for value in (None, b"")] == [None, ""]
+
+
+@pytest.mark.parametrize("value", [b"x" * 3_000_000, b"\xff" * 1_600_000, b"\x01" * 1_600_000])
+def test_what_does_not_fit_is_cut_and_can_be_told_by_its_sum(value: bytes) -> None:
+    message = letter(Fake(value))
+    cut = decode_dead_letter(message[1])
+    assert (cut.truncated, cut.original_bytes, cut.original_sha256) == (
+        True,
+        len(value),
+        hashlib.sha256(value).hexdigest(),
+    )
+    assert cut.original
+    assert value.startswith(cut.original)
+    assert LIMIT - 100 < size(message) <= LIMIT
+
+
+@pytest.mark.parametrize("value", [b"x" * 1_000_000, b"\x01" * 1_048_000, b'"' * 1_048_000, b"\xff" * 1_048_000])
+def test_the_largest_record_of_the_raw_topic_is_kept_whole(value: bytes) -> None:
+    kept = decode_dead_letter(letter(Fake(value))[1])
+    assert (kept.truncated, kept.original == value) == (False, True)
+
+
+@given(
+    st.integers(0, 40_000),
+    st.sampled_from([b"x", b"\x01", b"\xff", "Ж".encode()]),
+    st.integers(0, 20_000),
+    st.lists(st.tuples(st.text(max_size=20), st.binary(max_size=9_000)), max_size=3),
+    st.integers(SMALLEST, 60_000),
+)
+def test_no_letter_exceeds_the_limit(length: int, unit: bytes, key: int, headers: Headers, limit: int) -> None:
+    record = Fake(unit * length, key_=b"k" * key, headers_=headers)
+    message = letter(record, limit=limit)
+    kept = decode_dead_letter(message[1])
+    assert size(message) <= limit
+    assert kept.truncated or (message[0], kept.original) == (record.key(), record.value())
+
+
+def test_a_key_too_large_for_the_letter_is_left_out_and_the_letter_says_that_it_is_cut() -> None:
+    """Else a replay would send the record back without its key."""
+    key, body, headers = letter(Fake(b"hello", key_=b"k" * LIMIT, headers_=[("traceparent", b"00-1")]))
+    assert (key, decode_dead_letter(body).truncated, decode_dead_letter(body).original) == (None, True, b"hello")
+    assert ("source", b"raw/0/0") in headers
+    assert "traceparent" not in dict(headers)
+
+
+@pytest.mark.parametrize(
+    ("stage", "error_type"),
+    [
+        ("decode", "empty"),
+        ("decode", "encoding"),
+        ("decode", "json"),
+        ("validate", "validation"),
+        ("score", "scoring"),
+        ("encode", "output_too_large"),
+    ],
+)
+def test_the_stage_follows_from_the_type(stage: str, error_type: Any) -> None:
+    _, body, headers = letter(Fake(b"x"), error_type=error_type)
+    assert (dict(headers)["telco.dlq.stage"], decode_dead_letter(body).error_type) == (stage.encode(), error_type)
+
+
+@pytest.mark.parametrize(
+    ("headers", "count"),
+    [
+        (None, 0),
+        ([], 0),
+        ([("telco.dlq.retry_count", b"2")], 2),
+        ([("telco.dlq.retry_count", b"2"), ("telco.dlq.retry_count", b"9")], 2),
+        ([("telco.dlq.retry_count", b"many"), ("telco.dlq.retry_count", b"1")], 1),
+        ([("telco.dlq.retry_count", None)], 0),
+        ([("telco.dlq.retry_count", b"-1")], 0),
+        ([("telco.dlq.retry_count", "٣".encode())], 0),
+        ([("telco.dlq.retry_count", b"9" * 5_000)], 999_999_999),
+    ],
+)
+def test_the_count_of_retries_is_read_from_a_header_that_anybody_may_have_written(headers: Any, count: int) -> None:
+    record = Fake(b"x", headers_=headers)
+    assert (retry_count(record), decode_dead_letter(letter(record)[1]).retry_count) == (count, count)
+
+
+def test_the_input_keeps_its_headers_but_for_those_of_an_earlier_letter() -> None:
+    own: Headers = [("traceparent", b"1"), ("traceparent", b"2"), ("source_system", b"crm"), ("sourcery", b"")]
+    stale: Headers = [("source", b"old/0/0"), ("telco.dlq.retry_count", b"1"), ("telco.dlq.anything", b"")]
+    record = Fake(b"x", headers_=[stale[0], *own, *stale[1:]])
+    headers = letter(record)[2]
+    assert carried(record) == own
+    assert headers[:4] == own
+    assert [value for name, value in headers if name == "source"] == [b"raw/0/0"]
+    assert not {"telco.dlq.retry_count", "telco.dlq.anything"} & dict(headers).keys()
+
+
+@pytest.mark.parametrize("key", ["original_encoding", "truncated", "original_bytes", "original_sha256"])
+def test_what_is_said_of_some_letters_is_left_out_of_the_rest(key: str) -> None:
+    assert key not in json.loads(letter(Fake(b"x"))[1])
+
+
+def letter(record: Fake, *, error_type: Any = "validation", limit: int = LIMIT) -> Message:
+    rejected = Rejected(record, error_type, "wrong_type", "Expected a b - at `$.c`")
+    return encode_dead_letter(rejected, model_version="v1", failed_at=NOW, limit=limit)
+
+
+def size(message: Message) -> int:
+    """Bytes of the letter as Kafka counts them, at the most."""
+    return ENVELOPE + size_of(*message)

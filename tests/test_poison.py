@@ -1,0 +1,70 @@
+"""Hundreds of generated poison records through the core: none may raise, and each gets exactly one letter."""
+
+import base64
+import hashlib
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from telco_stream.batch import Limits, Outcome, process
+from telco_stream.contracts.deadletter import DeadLetter, decode_dead_letter
+from telco_stream.records import ENVELOPE, size_of
+from tests.support.poison import POISONS, bit_flips
+from tests.support.records import Fake, RuleScorer, good
+
+NOW = "2026-01-02T03:04:05.678Z"
+LIMITS = Limits()
+#: Each kind, many times; the large ones take their time to draw.
+MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+
+
+@pytest.mark.parametrize("kind", POISONS)
+@MANY
+@given(st.data())
+def test_every_poison_record_gets_one_letter_with_its_bytes(kind: str, data: st.DataObject) -> None:
+    """Its neighbours are scored all the same."""
+    poison = data.draw(POISONS[kind])
+    done = answered([good(customerID="before"), poison, good(customerID="after")])
+    assert [key for key, _, _ in done.predictions] == ["before", "after"]
+    (_, body, _), letter = done.letters[0], decode_dead_letter(done.letters[0][1])
+    assert len(done.letters) == 1
+    assert gives_back(letter, poison), "the letter holds other bytes"
+    assert len(body) < LIMITS.letter
+    assert 0 < len(letter.error_message) < 600
+
+
+@MANY
+@given(st.lists(bit_flips(), min_size=1, max_size=20))
+def test_turned_bits_lead_to_one_answer_each(values: list[bytes]) -> None:
+    """Some leave a good record, which must then be scored; a letter has the bytes as they came."""
+    done = answered(list(values))
+    assert done.consumed == len(values)
+    assert done.next_offsets == {0: len(values)}
+    bad = [values[one.record.offset()] for one in done.rejected]
+    assert [decode_dead_letter(body).original for _, body, _ in done.letters] == bad
+
+
+@MANY
+@given(st.lists(st.one_of(*POISONS.values(), st.just(good())), max_size=30))
+def test_any_mixture_is_answered_in_its_order(values: list[bytes | None]) -> None:
+    done = answered(values)
+    rejected = [one.record.offset() for one in done.rejected]
+    assert done.consumed == len(values)
+    assert rejected == sorted(set(rejected))
+    assert len(done.letters) == len(rejected)
+    assert all(ENVELOPE + size_of(*letter) <= LIMITS.letter for letter in done.letters)
+
+
+def answered(values: list[bytes | None]) -> Outcome:
+    records = [Fake(value, offset_=offset) for offset, value in enumerate(values)]
+    return process(records, RuleScorer(), now=NOW, limits=LIMITS)
+
+
+def gives_back(letter: DeadLetter, value: bytes | None) -> bool:
+    """Whether the letter holds the value, or as much of it as it says. A bool, so that no failure prints a megabyte."""
+    if letter.truncated:
+        return letter.original_sha256 == hashlib.sha256(value or b"").hexdigest()
+    if value is not None and letter.original_encoding:
+        return base64.b64decode(letter.original_message or "") == value
+    return letter.original_message == (None if value is None else value.decode())
