@@ -1,5 +1,6 @@
 """The model's manifest: what a model folder says of itself, read before anything in it is loaded."""
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
@@ -12,7 +13,8 @@ FileName = Annotated[str, Meta(pattern=r"^\w[\w.-]*\Z")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
-class Feature(msgspec.Struct, frozen=True, omit_defaults=True):
+@dataclass(frozen=True, slots=True)
+class Feature:
     """A column that the model sees, with the values that it may have."""
 
     name: str
@@ -22,7 +24,8 @@ class Feature(msgspec.Struct, frozen=True, omit_defaults=True):
     maximum: float | None = None
 
 
-class Decile(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Decile:
     """A tenth of the predictions, by their size: what was predicted, and what came."""
 
     predictions: int
@@ -30,7 +33,8 @@ class Decile(msgspec.Struct, frozen=True):
     churn_rate: Share
 
 
-class Metrics(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Metrics:
     """How well the model does on customers it was not fitted to; `precision` and `recall` are the threshold's."""
 
     method: str
@@ -43,7 +47,8 @@ class Metrics(msgspec.Struct, frozen=True):
     calibration: tuple[Decile, ...]
 
 
-class TrainingData(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class TrainingData:
     """What the model was fitted to."""
 
     sha256: Sha256
@@ -52,7 +57,8 @@ class TrainingData(msgspec.Struct, frozen=True):
     seed: int
 
 
-class Parity(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Parity:
     """How far the compiled pipeline is from the original, and why it was not written, if it was not."""
 
     rows: int = 0
@@ -61,7 +67,8 @@ class Parity(msgspec.Struct, frozen=True):
     refused: str | None = None
 
 
-class Manifest(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Manifest:
     """All that is known of a model."""
 
     model_version: str
