@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from uuid import uuid4
 
 from telco_stream import consume as consuming
+from telco_stream import logs
 from telco_stream import produce as producing
 from telco_stream.batch import Limits
 from telco_stream.checkpoint import CheckpointFile, Pass
@@ -23,6 +24,7 @@ from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import Source
 from telco_stream.kafka.transactions import Transactions
+from telco_stream.model.artifact import Engine, load_scorer
 from telco_stream.produce import Hands, Job, ProduceResult, Schedule
 from telco_stream.report import Report, report
 from telco_stream.rows import fingerprint
@@ -55,6 +57,28 @@ class ProduceOrder:
     limit: int | None = None
     seed: int | None = None
     restart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumeInSlot:
+    """What one of several workers does; sent to its process, where it makes clients and model of its own."""
+
+    settings: Settings
+    model: Path
+    engine: Engine
+    order: ConsumeOrder
+    timeout: float
+    talk: Mapping[str, bool]
+    #: Common to all workers of this run; with the slot it is a transactional id that a replacement takes over.
+    name: str
+
+    def __call__(self, slot: int, stop: Stop, watch: consuming.Watch) -> ConsumeResult:
+        """Consume until stopped."""
+        logs.configure(**self.talk)
+        consumer = self.settings.consumer.model_copy(update={"transactional_id": f"{self.name}-{slot}"})
+        settings = self.settings.model_copy(update={"consumer": consumer})
+        scorer = load_scorer(self.model, self.engine, consumer.scoring_threads)
+        return run_consume(Clients(settings, self.timeout), scorer, self.order, stop=stop, watch=watch)
 
 
 def run_consume(
@@ -157,7 +181,11 @@ def _limits(cluster: Cluster, settings: Settings) -> Limits:
     )
 
 
+def new_transactional_id(settings: Settings) -> str:
+    """The one that is set, else one that nobody else has."""
+    return settings.consumer.transactional_id or f"{settings.consumer.group_id}-{uuid4()}"
+
+
 def _transactions(clients: Clients, stop: Stop) -> Transactions:
-    consumer = clients.settings.consumer
-    name = consumer.transactional_id or f"{consumer.group_id}-{uuid4()}"
+    consumer, name = clients.settings.consumer, new_transactional_id(clients.settings)
     return Transactions(lambda: clients.producer(name), stop, own_id=consumer.transactional_id is None)

@@ -1,10 +1,16 @@
 """`telco-stream consume`."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from telco_stream.cli import options
+
+if TYPE_CHECKING:
+    from telco_stream.assembly import ConsumeOrder
+    from telco_stream.cli.session import Session
+    from telco_stream.consume import ConsumeResult
+    from telco_stream.model.artifact import Engine
 
 
 def register(app: typer.Typer) -> None:
@@ -34,6 +40,7 @@ def consume(
         int | None,
         typer.Option(min=0, metavar="N", help="Stop at so many bad records in a row; 0 is never.", show_default="1000"),
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that share the partitions.")] = 1,
     top_k: options.TopK = 10,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
@@ -57,7 +64,25 @@ def consume(
     from telco_stream.display.windows import ProgressWatch, WindowWatch
 
     order = ConsumeOrder(mode, delivery, max_messages, idle_timeout, top_k)
+    if workers > 1:
+        session.screen.show(_run_workers(session, order, engine, workers))
+        return
     with session.screen.progress("consume", max_messages) as bar:
         watch = WindowWatch(session.screen.window) if mode == "batch" else ProgressWatch(bar)
         result = run_consume(session.clients, scorer, order, stop=session.stop, watch=watch)
     session.screen.show(result)
+
+
+def _run_workers(session: "Session", order: "ConsumeOrder", engine: "Engine", count: int) -> "ConsumeResult":
+    """The same in several processes; the model has been checked here, and is loaded by each."""
+    from telco_stream.assembly import ConsumeInSlot, new_transactional_id
+    from telco_stream.errors import UsageError
+    from telco_stream.workers import run_workers
+
+    if order.mode == "batch" or order.max_messages or order.idle_timeout:
+        raise UsageError("--workers runs until it is stopped: leave out --mode batch, --max-messages, --idle-timeout")
+    name = new_transactional_id(session.settings)
+    folder = session.model_folder()
+    work = ConsumeInSlot(session.settings, folder, engine, order, session.timeout, session.talk, name)
+    with session.screen.progress(f"consume with {count} workers") as bar:
+        return run_workers(work, count, stop=session.stop, advance=bar.advance)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from telco_stream.display.console import Screen
     from telco_stream.kafka.clients import Clients
     from telco_stream.kafka.cluster import Cluster
+    from telco_stream.model.artifact import Engine
     from telco_stream.settings import Settings
     from telco_stream.stop import Stop
 
@@ -37,8 +38,10 @@ class Session:
         self._quiet = quiet
         self._verbose = verbose
         self._flags = dict(flags or {})
-        self._timeout = timeout
-        logs.configure(quiet=quiet or calm, verbose=verbose)
+        self.timeout = timeout
+        #: How the log is set up, here and in processes that work for this one.
+        self.talk = {"quiet": quiet or calm, "verbose": verbose}
+        logs.configure(**self.talk)
 
     @cached_property
     def screen(self) -> "Screen":
@@ -66,7 +69,7 @@ class Session:
         """The factory of the clients."""
         from telco_stream.kafka.clients import Clients
 
-        return Clients(self.settings, self._timeout)
+        return Clients(self.settings, self.timeout)
 
     @cached_property
     def cluster(self) -> "Cluster":
@@ -84,7 +87,7 @@ class Session:
         here = Path("models/churn")
         return here if (here / "manifest.json").is_file() else shipped("models/churn")
 
-    def scorer(self, engine: str) -> "Scorer":
+    def scorer(self, engine: "Engine") -> "Scorer":
         """The model, checked and loaded."""
         from telco_stream.model.artifact import load_scorer
 

@@ -1,0 +1,194 @@
+"""Several consumers of one group on one machine: a process each, one summary, one exit code."""
+
+import logging
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any, TypeAlias
+
+from telco_stream.batch import Outcome
+from telco_stream.consume import ConsumeResult, Seconds
+from telco_stream.errors import TelcoStreamError
+from telco_stream.stop import Stop, stop_on_signals
+
+log = logging.getLogger("telco_stream.consume")
+
+#: Librdkafka's threads don't survive a fork.
+_SPAWN = multiprocessing.get_context("spawn")
+#: Seconds between two looks at the wish to stop.
+_TICK = 0.2
+#: Seconds until a crashed worker is replaced: doubled with each crash, forgotten after a while without one.
+_BACK_OFF, _LONGEST_BACK_OFF, _QUIET = 1.0, 30.0, 60.0
+#: Seconds that workers may take to end once they were told to; a broker that is away makes them take five.
+_PATIENCE = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a worker tells of each batch that it has committed."""
+
+    consumed: int
+    predicted: int
+    dead_lettered: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why a worker has ended, where a new one would end the same way."""
+
+    kind: type[TelcoStreamError]
+    message: str
+
+
+class Teller:
+    """Looks on in a worker, and tells the parent."""
+
+    def __init__(self, pipe: "Connection[Any, Any]") -> None:
+        self._pipe = pipe
+
+    def turned(self) -> None:
+        """Nothing to tell."""
+
+    def delivered(self, outcome: Outcome, seconds: Seconds) -> None:  # noqa: ARG002 - as `consume` calls it
+        """A batch more."""
+        self._pipe.send(Delivered(outcome.consumed, len(outcome.predictions), len(outcome.letters)))
+
+
+#: What a worker does in its slot: consume until stopped, telling of each batch. It is sent to another process.
+Work: TypeAlias = Callable[[int, Stop, Teller], object]
+#: Who looks on in the parent: is told of records and dead letters.
+Advance: TypeAlias = Callable[[int, int], None]
+
+
+class Worker:
+    """A slot for a process; a crashed one is replaced once its back-off is over."""
+
+    def __init__(self, slot: int, work: Work) -> None:
+        self.slot = slot
+        self._work = work
+        self._started = 0.0
+        self._due = 0.0
+        self._crashes = 0
+        self.pipe: Connection[Any, Any]
+        self.process: BaseProcess | None = None
+
+    def start_if_due(self) -> None:
+        """Start it, unless it runs or has to wait."""
+        if self.process is not None or time.monotonic() < self._due:
+            return
+        self.pipe, theirs = _SPAWN.Pipe()
+        self.process = _SPAWN.Process(target=_run, args=(self._work, self.slot, theirs), name=f"worker {self.slot}")
+        self.process.start()
+        theirs.close()
+        self._started = time.monotonic()
+
+    def bury(self) -> None:
+        """Note that the process has crashed, and when the next one is due."""
+        code = self.process and self.process.exitcode
+        self._crashes = 1 if time.monotonic() - self._started > _QUIET else self._crashes + 1
+        pause = min(_LONGEST_BACK_OFF, _BACK_OFF * 2 ** (self._crashes - 1))
+        log.warning("worker %d has crashed (exit %s); a new one starts in %g s", self.slot, code, pause)
+        self.process, self._due = None, time.monotonic() + pause
+
+
+class Tally:
+    """What the workers have told so far."""
+
+    def __init__(self, advance: Advance) -> None:
+        self._advance = advance
+        self._batches: int = 0
+        self._sums = Delivered(0, 0, 0)
+        self._first = self._last = 0.0
+        self.failed: Failed | None = None
+
+    def heard(self, told: Delivered | Failed) -> None:
+        """Take it in."""
+        if isinstance(told, Failed):
+            self.failed = self.failed or told
+            return
+        sums, self._batches = self._sums, self._batches + 1
+        self._sums = Delivered(
+            sums.consumed + told.consumed, sums.predicted + told.predicted, sums.dead_lettered + told.dead_lettered
+        )
+        self._last = time.monotonic()
+        self._first = self._first or self._last
+        self._advance(told.consumed, told.dead_lettered)
+
+    def result(self) -> ConsumeResult:
+        """One summary; the rate counts from the first batch committed to the last."""
+        seconds, sums = self._last - self._first, self._sums
+        return ConsumeResult(
+            mode="streaming",
+            consumed=sums.consumed,
+            predicted=sums.predicted,
+            dead_lettered=sums.dead_lettered,
+            batches=self._batches,
+            seconds=round(seconds, 3),
+            rate=round(sums.consumed / seconds, 1) if seconds else 0.0,
+            stopped_by="signal",
+        )
+
+
+def run_workers(work: Work, count: int, *, stop: Stop, advance: Advance) -> ConsumeResult:
+    """Keep `count` workers at it until stopped; raises the error of one that a restart would not mend."""
+    tally, workers = Tally(advance), [Worker(slot, work) for slot in range(count)]
+    try:
+        while not (stop.requested or tally.failed):
+            for worker in workers:
+                worker.start_if_due()
+            _listen(workers, tally)
+            for worker in workers:
+                if worker.process is not None and not worker.process.is_alive() and not tally.failed:
+                    worker.bury()
+    finally:
+        _end(workers, tally)
+    if tally.failed:
+        raise tally.failed.kind(tally.failed.message)
+    return tally.result()
+
+
+def _listen(workers: Sequence[Worker], tally: Tally) -> None:
+    """Hear what the running workers tell, for a tick."""
+    ready = wait([worker.pipe for worker in workers if worker.process is not None], _TICK)
+    for pipe in [worker.pipe for worker in workers if worker.process is not None and worker.pipe in ready]:
+        with suppress(EOFError, OSError):  # it has ended, and what it told before has been heard
+            while pipe.poll():
+                tally.heard(pipe.recv())
+
+
+def _end(workers: Sequence[Worker], tally: Tally) -> None:
+    """Tell all to stop, hear their last words, and make sure that none is left."""
+    running = [worker.process for worker in workers if worker.process is not None]
+    deadline = time.monotonic() + _PATIENCE
+    for process in running:
+        process.terminate()
+    while time.monotonic() < deadline and any(process.is_alive() for process in running):
+        _listen(workers, tally)
+    _listen(workers, tally)
+    for process in running:
+        process.kill()
+        process.join()
+
+
+def _run(work: Work, slot: int, pipe: "Connection[Any, Any]") -> None:
+    """In the worker's process: do the work, and tell the parent where it fails for good."""
+    stop = stop_on_signals()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent tells us in its own way
+    threading.Thread(target=_stop_with_parent, args=(pipe, stop), daemon=True).start()
+    try:
+        work(slot, stop, Teller(pipe))
+    except TelcoStreamError as error:
+        pipe.send(Failed(type(error), str(error)))
+
+
+def _stop_with_parent(pipe: "Connection[Any, Any]", stop: Stop) -> None:
+    """The parent never sends a word: what ends the wait is its end."""
+    with suppress(EOFError, OSError):
+        pipe.recv()
+    stop.request()
