@@ -5,7 +5,7 @@ import sys
 import typer
 
 from telco_stream import __version__
-from telco_stream.cli import config, consume, data, demo, model, produce, report, topics
+from telco_stream.cli import config, consume, data, demo, model, produce, report, status, topics, verify
 from telco_stream.errors import TelcoStreamError
 from telco_stream.stop import Stopped
 
@@ -17,9 +17,10 @@ app = typer.Typer(
     help="Scores customer events in Kafka with a scikit-learn model: exactly once, every bad record accounted for.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (demo, produce, consume, topics, report, model, data, config):
+for room in (demo, produce, consume, topics, report, verify, status, model, data, config):
     room.register(app)
 
 

@@ -1,0 +1,40 @@
+"""`telco-stream status`."""
+
+from typing import Annotated
+
+import typer
+
+from telco_stream.cli import options
+from telco_stream.errors import DataError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(status)
+
+
+def status(
+    broker: options.Broker = None,
+    group: options.Group = None,
+    max_lag: Annotated[int | None, typer.Option(min=0, metavar="N", help="Exit 5 if the group's lag is above.")] = None,
+    max_age: Annotated[
+        float | None, typer.Option(min=0, metavar="SECONDS", help="Exit 5 if the newest prediction is older.")
+    ] = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show end offsets, the group's lag by partition, the newest prediction's age, and the dead letters."""
+    import time
+
+    from telco_stream import status as standing
+    from telco_stream.cli.session import Session
+
+    flags = {"bootstrap_servers": broker, "consumer.group_id": group}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    name = session.settings.consumer.group_id
+    result = standing.status(session.clients, name, now=time.time(), stop=session.stop)
+    session.screen.show(result)
+    if complaints := standing.exceeded(result, max_lag=max_lag, max_age=max_age):
+        raise DataError("; ".join(complaints))

@@ -1,0 +1,43 @@
+"""`telco-stream verify`."""
+
+import typer
+
+from telco_stream.cli import options
+from telco_stream.errors import DataError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(verify)
+
+
+def verify(
+    broker: options.Broker = None,
+    group: options.Group = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Account for every input up to the group's committed offsets: answered exactly once, or exit 5."""
+    import time
+
+    from telco_stream.cli.session import Session
+    from telco_stream.verify import verify as audit
+
+    flags = {"bootstrap_servers": broker, "consumer.group_id": group}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    with session.screen.progress("verify") as bar:
+        result = audit(
+            session.clients,
+            session.settings.consumer.group_id,
+            now=time.time(),
+            stop=session.stop,
+            turned=bar.advance,
+        )
+    session.screen.show(result)
+    if not result.is_clean:
+        raise DataError(
+            f"The ledger has gaps: {result.missing} missing, {result.duplicated} duplicated,"
+            f" {result.unexplained} unexplained; docs/delivery.md says what each can mean"
+        )
