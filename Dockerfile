@@ -1,0 +1,55 @@
+# Two images from one wheel:
+#   docker build -t telco-stream .                            everything, training included
+#   docker build -t telco-stream:consume --target consume .   serves the compiled model; no pandas, no scikit-learn
+FROM python:3.11-slim-bookworm AS base
+ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+
+FROM base AS wheel
+WORKDIR /src
+COPY pyproject.toml README.md LICENSE ./
+COPY telco_stream telco_stream
+COPY data/sample_customers.csv data/
+COPY models/churn models/churn
+RUN pip wheel --quiet --no-cache-dir --no-deps --wheel-dir /wheels .
+
+# What serving needs: all dependencies but those of training and of the uncompiled model.
+FROM base AS serving
+WORKDIR /src
+RUN python -m venv --without-pip /opt/venv
+COPY pyproject.toml constraints.txt ./
+RUN python -c "import re, tomllib; needs = tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']; \
+      print(*(need for need in needs if not re.match('(joblib|pandas|scikit-learn|skl2onnx)[^a-z-]', need)), sep='\n')" >serving.txt \
+ && pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --constraint constraints.txt --requirement serving.txt
+COPY --from=wheel /wheels /wheels
+RUN pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --no-deps /wheels/*.whl
+
+# The rest of it. The libraries' own tests are a fifth of their size, and nothing imports them.
+FROM serving AS everything
+RUN pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --constraint constraints.txt /wheels/*.whl \
+ && find /opt/venv/lib -type d \( -name tests -o -path '*/onnx/backend/test' \) -prune -exec rm -rf {} +
+
+FROM base AS runtime
+ARG VERSION=0.0.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="telco-stream" \
+      org.opencontainers.image.description="Scores customer events in Kafka with a scikit-learn model, exactly once" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.base.name="docker.io/library/python:3.11-slim-bookworm"
+RUN pip uninstall --quiet --yes pip setuptools wheel \
+ && useradd --system --no-log-init --uid 10001 --user-group --no-create-home --home-dir /var/lib/telco-stream telco \
+ && install --directory --owner=telco --group=telco /var/lib/telco-stream /var/lib/telco-stream/checkpoints
+COPY compose/image/healthcheck.py /opt/healthcheck.py
+WORKDIR /var/lib/telco-stream
+USER telco
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python", "/opt/healthcheck.py"]
+ENTRYPOINT ["telco-stream"]
+CMD ["--help"]
+
+FROM runtime AS consume
+COPY --from=serving /opt/venv /opt/venv
+
+FROM runtime
+COPY --from=everything /opt/venv /opt/venv
