@@ -16,7 +16,7 @@ PACKAGE = ROOT / "telco_stream"
 LAYERS = [
     {"errors", "records"},
     {"contracts"},
-    {"batch", "analytics", "form"},
+    {"batch", "analytics", "form", "ledger"},
     {"settings", "stop", "clock", "atomic", "table", "synthetic"},
     {"rows", "checkpoint"},
     {"kafka", "model", "metrics"},
@@ -29,7 +29,7 @@ COMMANDS = LAYERS.index({"COMMANDS"})
 RANKS = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 
 #: These see whole batches and touch nothing: no file, clock, client or terminal.
-CORE = {"errors", "records", "contracts", "batch", "analytics", "form"}
+CORE = {"errors", "records", "contracts", "batch", "analytics", "form", "ledger"}
 PURE = {
     *("abc", "array", "base64", "bisect", "collections", "contextlib", "dataclasses", "datetime", "decimal", "enum"),
     *("functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "statistics", "string"),
