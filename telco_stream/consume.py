@@ -1,7 +1,7 @@
 """Raw topic to scores: the only loop. Take, process, deliver, and only then take again."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -11,12 +11,15 @@ from telco_stream.contracts.scoring import Scorer
 from telco_stream.errors import DataError
 from telco_stream.kafka.delivery import Delivery
 from telco_stream.kafka.source import Source
+from telco_stream.records import Record
 from telco_stream.stop import Stop, Stopped
 
 StoppedBy = Literal["signal", "idle", "max-messages", "end"]
 
 #: Seconds that one take waits for a first record: the longest that a signal or a bound has to wait too.
 _PATIENCE = 0.5
+#: Records of a batch whose age is looked at.
+_SAMPLES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class Seconds:
 
     processing: float
     delivery: float
+    #: From time stamp to commit, of some records that are evenly spaced: to ask each would cost what scoring costs.
+    ages: Sequence[float] = ()
 
 
 def consume(  # noqa: PLR0913 - the doors, handed in
@@ -85,10 +90,20 @@ def consume(  # noqa: PLR0913 - the doors, handed in
             processed = time.perf_counter()
             if delivery.deliver(outcome, batch):
                 tally.add(outcome)
-                watch.delivered(outcome, Seconds(processed - started, time.perf_counter() - processed))
+                delivered = time.perf_counter()
+                watch.delivered(
+                    outcome, Seconds(processed - started, delivered - processed, ages(batch.records, time.time()))
+                )
     except Stopped:
         stopped_by = "signal"
     return tally.result(stopped_by)
+
+
+def ages(records: Sequence[Record], now: float) -> list[float]:
+    """Seconds since the time stamps of up to 64 evenly spaced records; clocks that disagree make none below 0."""
+    some = min(_SAMPLES, len(records))
+    stamps = [records[number * len(records) // some].timestamp() for number in range(some)]
+    return [max(0.0, now - milliseconds / 1_000) for kind, milliseconds in stamps if kind]
 
 
 class _Tally:

@@ -1,6 +1,7 @@
 """The one factory of every producer, consumer and admin client, and the properties that carry the promises."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
@@ -56,7 +57,10 @@ class Clients:
         self.settings = settings
         self.timeout = timeout
         self.last_error: KafkaError | None = None
-        self.on_statistics: Callable[[str], None] | None = None
+        #: How often the clients complained, by the name of the error.
+        self.errors: Counter[str] = Counter()
+        #: What is told of the clients' statistics, which only clients that are polled all the time can deliver.
+        self.on_statistics: dict[str, Callable[[str], None]] = {}
 
     def admin(self) -> AdminClient:
         """A client for topics, groups and offsets; keep it until its futures have resolved."""
@@ -95,8 +99,8 @@ class Clients:
             "error_cb": self._on_error,
             "logger": log,
         }
-        if self.on_statistics is not None:
-            common |= {"stats_cb": self.on_statistics, "statistics.interval.ms": "5000"}
+        if kind in self.on_statistics:
+            common |= {"stats_cb": self.on_statistics[kind], "statistics.interval.ms": "5000"}
         return common | for_client(kind, self.settings.kafka)
 
     def _make(self, kind: Callable[[dict[str, Any]], Client], properties: dict[str, Any]) -> Client:
@@ -108,3 +112,4 @@ class Clients:
 
     def _on_error(self, error: KafkaError) -> None:
         self.last_error = error
+        self.errors[error.name()] += 1

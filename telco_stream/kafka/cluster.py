@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -22,6 +23,11 @@ from telco_stream.kafka.trouble import complaint, is_no_use_waiting
 from telco_stream.stop import Stop, Stopped
 
 Result = TypeVar("Result")
+
+#: A partition that was just created, or whose broker has gone, has a leader in a moment; the client asks only once.
+_MOVING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+#: Seconds between two such questions.
+_PAUSE = 0.1
 
 
 class Cluster:
@@ -63,6 +69,15 @@ class Cluster:
     def ends(self, topic: str, partitions: Iterable[int], *, committed_only: bool = True) -> dict[int, int]:
         """The offset after the last record that a reader can see now, by partition."""
         return self._offsets(topic, partitions, OffsetSpec.latest(), committed_only=committed_only)
+
+    def ends_in_reach(self, topic: str, partitions: Iterable[int], *, committed_only: bool) -> dict[int, int]:
+        """As `ends`, but partitions whose leader doesn't answer in time are left out."""
+        asked = self._asked(topic, partitions, OffsetSpec.latest(), committed_only=committed_only)
+        known = {}
+        for one, future in asked.items():
+            with suppress(KafkaException):
+                known[one.partition] = self._result(future).offset
+        return known
 
     def starts(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
         """The offset of the oldest record still kept, by partition."""
@@ -112,12 +127,15 @@ class Cluster:
     def _offsets(
         self, topic: str, partitions: Iterable[int], spec: OffsetSpec, *, committed_only: bool
     ) -> dict[int, int]:
+        asked = self._asked(topic, partitions, spec, committed_only=committed_only)
+        return {one.partition: self.wait(future, f"Topic {topic}").offset for one, future in asked.items()}
+
+    def _asked(
+        self, topic: str, partitions: Iterable[int], spec: OffsetSpec, *, committed_only: bool
+    ) -> "Mapping[TopicPartition, Future[Any]]":
         isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
         asked = {TopicPartition(topic, partition): spec for partition in partitions}
-        futures: Mapping[TopicPartition, Future[Any]] = self._admin.list_offsets(
-            asked, isolation_level=isolation, request_timeout=self._clients.timeout
-        )
-        return {one.partition: self.wait(future, f"Topic {topic}").offset for one, future in futures.items()}
+        return self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=self._clients.timeout)
 
     def _result(self, future: "Future[Result]") -> Result:
         deadline = time.monotonic() + self._clients.timeout

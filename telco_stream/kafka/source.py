@@ -42,6 +42,8 @@ class Source:
         self._until = until or {}
         self._first: dict[int, int] = {}
         self._position: dict[int, int] = {}
+        #: Up to where each partition is answered, records and whatever else Kafka keeps between them.
+        self.answered: Mapping[int, int] = {}
         self._unasked: set[int] = set()
         #: Whether the group has given this member its partitions, if only none.
         self.joined = False
@@ -64,6 +66,7 @@ class Source:
 
         A `whole` batch is waited for until it has `most` records, or the partitions have ended.
         """
+        self.answered = dict(self._position)  # nothing is in hand now, and what was not committed has been rewound
         first = self._consumer.poll(min(patience, SLICE))
         self._revoked.clear()  # what poll returns came after the rebalances that it served
         if first is None:

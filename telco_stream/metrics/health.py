@@ -1,0 +1,145 @@
+"""Is the loop alive, and is it making progress? Answers for /healthz and /readyz, and the end of a stalled run."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+from telco_stream.metrics.stalls import Standing, look
+from telco_stream.stop import Stopped
+
+log = logging.getLogger("telco_stream.consume")
+
+#: Seconds between two looks at the partitions, at the most.
+_LOOK_EVERY = 5.0
+
+
+class Reading(Protocol):
+    """What is asked of whoever reads the topic."""
+
+    @property
+    def answered(self) -> Mapping[int, int]:
+        """Where each partition stands, as far as it is answered and committed."""
+
+    @property
+    def rebalances(self) -> int:
+        """Times that partitions came or went."""
+
+    @property
+    def owned(self) -> frozenset[int]:
+        """The partitions that are read."""
+
+
+#: Where these partitions end, those whose leader answers; of what is committed only, or of everything.
+Ends = Callable[[Collection[int], bool], Mapping[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class NothingRead:
+    """As long as there is no consumer yet."""
+
+    answered: Mapping[int, int]
+    rebalances: int = 0
+    owned: frozenset[int] = frozenset()
+
+
+class Pulse:
+    """When the loop last came round."""
+
+    def __init__(self, deadline: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._deadline = deadline
+        self._clock = clock
+        self._last = clock()
+        #: The same as seconds since 1970.
+        self.last_turn = time.time()
+
+    def beat(self) -> None:
+        """It has come round."""
+        self._last = self._clock()
+        self.last_turn = time.time()
+
+    def problems(self) -> list[str]:
+        """One if that is too long ago."""
+        still = self._clock() - self._last
+        return [f"The loop has not come round for {still:.0f} s"] if still > self._deadline else []
+
+
+class Watchman:
+    """Looks at the partitions every few seconds, from a thread of its own: a loop that hangs can't look for itself."""
+
+    def __init__(self, topic: str, reading: Reading, ends: Ends, limit: float, on_stall: Callable[[str], None]) -> None:
+        self._topic = topic
+        self._reading = reading
+        self._ends = ends
+        self._limit = limit
+        self._on_stall = on_stall
+        self._over = threading.Event()
+        self._stalled: dict[int, str] = {}
+        self._seen_at = time.monotonic()
+        #: The partitions as last seen.
+        self.standings: dict[int, Standing] = {}
+        self._thread = threading.Thread(target=self._run, name="watchman", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def stalled_for(self) -> dict[int, float]:
+        """Seconds for which each partition has stood still although it should move; 0 is well."""
+        return {number: self._seen_at - one.well_at for number, one in self.standings.items()}
+
+    def problems(self) -> list[str]:
+        """What keeps the consumer from being ready: nothing assigned, or partitions that stand still, each named."""
+        if not self._reading.owned:
+            return [f"No partition of {self._topic} is assigned to this member"]
+        return list(self._stalled.values())
+
+    def look(self) -> None:
+        """Ask where the partitions end, and judge."""
+        owned = self._reading.owned
+        ends = self._ends(owned, False) if owned else {}  # noqa: FBT003 - the name stands in `Ends`
+        now = time.monotonic()
+        self.standings = look(self.standings, owned=owned, answered=self._reading.answered, ends=ends, now=now)
+        self._seen_at = now
+        self._judge({one: still for one, still in self.stalled_for().items() if still > self._limit})
+
+    def _run(self) -> None:
+        try:
+            while not self._over.is_set():
+                self.look()
+                self._over.wait(min(_LOOK_EVERY, self._limit / 4))
+        except Stopped:
+            return
+
+    def _judge(self, still: dict[int, float]) -> None:
+        readable = self._ends(still.keys(), True) if still else {}  # noqa: FBT003 - as above
+        before = self._stalled.keys()
+        self._stalled = {
+            one: f"Partition {one} of {self._topic} has not moved for {seconds:.0f} s: "
+            + reason(self.standings[one], readable.get(one))
+            for one, seconds in still.items()
+        }
+        for one in sorted(still.keys() - before):
+            facts = {"topic": self._topic, "partition": one, "seconds": round(still[one], 1)}
+            log.warning("%s", self._stalled[one], extra={"event": "stalled", "facts": facts})
+            self._on_stall(self._stalled[one])
+        for one in sorted(before - still.keys()):
+            facts = {"topic": self._topic, "partition": one}
+            log.info("partition %d of %s moves again", one, self._topic, extra={"event": "moving", "facts": facts})
+
+
+def reason(standing: Standing, readable: int | None) -> str:
+    """Why a partition may stand still; `readable` is where it ends for a reader of committed records."""
+    if standing.end is None:
+        return "its leader doesn't answer"
+    if standing.answered is None:
+        return "nothing has come of it since it was assigned"
+    if readable is not None and readable <= standing.answered:
+        return f"{standing.lag} offsets behind, all of them held back by a transaction that is still open"
+    return f"{standing.lag} offsets behind"
