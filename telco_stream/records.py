@@ -6,6 +6,8 @@ from typing import Literal, Protocol, TypeAlias
 Headers: TypeAlias = list[tuple[str, bytes]]
 #: What goes out: key, value, headers. A tuple, because a hundred thousand of them are made each second.
 Message: TypeAlias = tuple[bytes | str | None, bytes, Headers]
+#: The same, where there may be no value: a record that had none goes back as it came.
+Outgoing: TypeAlias = tuple[bytes | str | None, bytes | None, Headers]
 ErrorType: TypeAlias = Literal["empty", "encoding", "json", "validation", "scoring", "output_too_large"]
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from typing import Literal
 
 import msgspec
@@ -12,6 +13,7 @@ SOURCE = "source"
 RETRY_COUNT = "telco.dlq.retry_count"
 REPLAY_OF = "telco.dlq.replay_of"
 _PREFIX = "telco.dlq."
+_PLACE = re.compile(rb"(\d{1,9})/(\d{1,18})")
 
 #: Where in the record's way it failed, for the header `telco.dlq.stage`.
 _STAGES: dict[ErrorType, str] = {
@@ -43,7 +45,7 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
         if self.original_message is None:
             return None
         if self.original_encoding == "base64":
-            return base64.b64decode(self.original_message)
+            return base64.b64decode(self.original_message, validate=True)
         return self.original_message.encode()
 
 
@@ -76,6 +78,20 @@ def carried(record: Record) -> Headers:
     Those of an earlier letter or answer would lie, and stay behind.
     """
     return [header for header in record.headers() or () if header[0] != SOURCE and not header[0].startswith(_PREFIX)]
+
+
+def headers_back(letter: Record, retries: int) -> Headers:
+    """What an original takes along when its letter goes back: its own headers, one retry more, the letter's place."""
+    place = f"{letter.partition()}/{letter.offset()}".encode()
+    return [*carried(letter), (RETRY_COUNT, str(retries + 1).encode()), (REPLAY_OF, place)]
+
+
+def replay_of(record: Record) -> tuple[int, int] | None:
+    """Partition and offset of the letter that this record came back from; None where it came from none."""
+    for name, value in record.headers() or ():
+        if name == REPLAY_OF and value is not None and (place := _PLACE.fullmatch(value)):
+            return int(place[1]), int(place[2])
+    return None
 
 
 def _headers(rejected: Rejected, model_version: str, failed_at: str) -> Headers:

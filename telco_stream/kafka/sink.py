@@ -7,7 +7,7 @@ from confluent_kafka import Message as Report
 
 from telco_stream.kafka.clients import SLICE
 from telco_stream.kafka.trouble import complaint
-from telco_stream.records import Message
+from telco_stream.records import Outgoing
 from telco_stream.stop import Stop, Stopped
 
 #: Seconds after a wish to stop in which the queue may still empty itself; then it is left behind, unconfirmed.
@@ -24,7 +24,7 @@ class Sink:
         self._stop = stop
         self._failed: list[KafkaError] = []
 
-    def send(self, topic: str, messages: Iterable[Message]) -> None:
+    def send(self, topic: str, messages: Iterable[Outgoing]) -> None:
         """Queue all messages; their delivery is confirmed by `flush` or by the transaction's commit."""
         produce: Callable[..., None] = self.producer.produce
         failed = self._note_failure

@@ -10,7 +10,7 @@ from telco_stream import errors
 from telco_stream.kafka.clients import SLICE
 from telco_stream.kafka.sink import GRACE, Sink
 from telco_stream.kafka.trouble import Answer, answer_to, complaint, is_hopeless
-from telco_stream.records import Message
+from telco_stream.records import Outgoing
 from telco_stream.stop import Stop, Stopped
 
 log = logging.getLogger("telco_stream.kafka")
@@ -40,14 +40,15 @@ class Transactions:
         """Open a transaction."""
         self._try(self._sink.producer.begin_transaction)
 
-    def send(self, topic: str, messages: Iterable[Message]) -> None:
+    def send(self, topic: str, messages: Iterable[Outgoing]) -> None:
         """Queue messages in the open transaction; what fails, fails the commit."""
         self._try(lambda: self._sink.send(topic, messages))
 
-    def commit(self, offsets: Sequence[TopicPartition], group_metadata: object) -> End:
+    def commit(self, offsets: Sequence[TopicPartition] = (), group_metadata: object = None) -> End:
         """Commit messages and offsets together; raises where no repetition would help, or another took over."""
         producer = self._sink.producer
-        self._try(lambda: producer.send_offsets_to_transaction(list(offsets), group_metadata, SLICE))
+        if offsets:
+            self._try(lambda: producer.send_offsets_to_transaction(list(offsets), group_metadata, SLICE))
         self._try(lambda: producer.commit_transaction(SLICE))
         failure, self._failure = self._failure, None
         end = End.COMMITTED if failure is None else self._recover(failure)

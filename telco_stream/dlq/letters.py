@@ -1,0 +1,133 @@
+"""The letters of the dead-letter topic, and which of them somebody asks for."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import TypeAlias
+
+from telco_stream.contracts.customer import BAD_DATA
+from telco_stream.contracts.deadletter import SOURCE, DeadLetter, decode_dead_letter
+from telco_stream.contracts.original import customer_id
+from telco_stream.errors import UsageError
+from telco_stream.records import Record
+
+#: A letter's partition and offset, which name it.
+Place: TypeAlias = tuple[int, int]
+
+#: Milliseconds; a record may claim any time, a datetime ends with the year 9999.
+_END_OF_TIME = 253_402_300_799_000
+_AGE = re.compile(r"(\d{1,6})([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A letter in its record, and the original that it holds."""
+
+    record: Record
+    content: DeadLetter
+    original: bytes | None
+
+    @property
+    def place(self) -> Place:
+        """Where it stands."""
+        return self.record.partition(), self.record.offset()
+
+    @property
+    def time(self) -> datetime:
+        """When the record failed; where the letter doesn't say so, when the letter was written."""
+        written = datetime.fromtimestamp(min(max(0, self.record.timestamp()[1]), _END_OF_TIME) / 1_000, UTC)
+        try:
+            told = datetime.fromisoformat(self.content.timestamp.upper())
+        except ValueError:
+            return written
+        return told if told.tzinfo else written
+
+    @property
+    def source(self) -> str | None:
+        """`topic/partition/offset` of the input."""
+        return next((text_of(value) for name, value in self.record.headers() or () if name == SOURCE), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which letters: those that pass all that is given; `since` counts, `until` doesn't; `customer` is key or id."""
+
+    error_types: frozenset[str] = frozenset()
+    since: datetime | None = None
+    until: datetime | None = None
+    customer: str | None = None
+    partition: int | None = None
+    limit: int | None = None
+
+    def lets_pass(self, letter: Letter) -> bool:
+        """Whether the letter is wanted, but for the limit."""
+        return (
+            (not self.error_types or letter.content.error_type in self.error_types)
+            and (self.since is None or letter.time >= self.since)
+            and (self.until is None or letter.time < self.until)
+            and (self.customer is None or self.customer in _customers(letter))
+        )
+
+
+class Letters:
+    """The wanted letters among a topic's records, in their order, in constant memory."""
+
+    def __init__(self, records: Iterable[Record], wanted: Wanted) -> None:
+        self._records = records
+        self._wanted = wanted
+        #: Records so far that are no letters; another hand has written them.
+        self.unreadable = 0
+
+    def __iter__(self) -> Iterator[Letter]:
+        return islice(self._passing(), self._wanted.limit)
+
+    def _passing(self) -> Iterator[Letter]:
+        for record in self._records:
+            if self._wanted.partition not in {None, record.partition()}:
+                continue
+            letter = open_letter(record)
+            if letter is None:
+                self.unreadable += 1
+            elif self._wanted.lets_pass(letter):
+                yield letter
+
+
+def open_letter(record: Record) -> Letter | None:
+    """The letter, or nothing where the record is none."""
+    try:
+        content = decode_dead_letter(record.value() or b"")
+        return Letter(record, content, content.original)
+    except BAD_DATA:
+        return None
+
+
+def parse_place(text: str) -> Place:
+    """The place in `PARTITION:OFFSET`; raises `UsageError`."""
+    partition, colon, offset = text.partition(":")
+    if not (colon and partition.isdecimal() and offset.isdecimal() and len(text) < 30):  # noqa: PLR2004 - a long is 19
+        raise UsageError(f"{text[:40]!r} is no place of a letter: give PARTITION:OFFSET, as in 0:42")
+    return int(partition), int(offset)
+
+
+def parse_time(text: str, now: datetime) -> datetime:
+    """A time in ISO 8601 (in UTC unless it says otherwise), or an age such as `90s`, `15m`, `2h`, `7d`, `4w`."""
+    try:
+        if age := _AGE.fullmatch(text):
+            return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        time = datetime.fromisoformat(text.upper())
+    except (ValueError, OverflowError):
+        raise UsageError(f"{text[:40]!r} is no time: give one as 2026-01-31T12:00:00Z, or an age as 2h") from None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def text_of(value: bytes | None) -> str | None:
+    """A key or header as text; bytes that are no UTF-8 are spelt out."""
+    return None if value is None else value.decode(errors="backslashreplace")
+
+
+def _customers(letter: Letter) -> set[str | None]:
+    """Under which names the letter's customer may be looked for."""
+    return {text_of(letter.record.key()), customer_id(letter.original or b"")}

@@ -1,0 +1,49 @@
+"""The parts put together: one run of each command, against the cluster that the clients know."""
+
+from telco_stream.batch import Limits
+from telco_stream.clock import now
+from telco_stream.contracts.scoring import Scorer
+from telco_stream.dlq.letters import Letters, Place, Wanted
+from telco_stream.dlq.listing import ShownLetter, show_letter
+from telco_stream.dlq.replay import ReplayDoors, ReplayOrder, ReplayResult, replay
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.deadletters import DeadLetterTopic, ReplayedLetters, ReplayOutlet
+from telco_stream.stop import Stop
+
+
+def run_list(clients: Clients, wanted: Wanted, *, stop: Stop) -> Letters:
+    """The wanted letters, read while they are iterated, for `list_letters` or `summarize`; may raise `Stopped`."""
+    topic = DeadLetterTopic(clients, Cluster(clients, stop), stop)
+    return Letters(topic.records(wanted.partition), wanted)
+
+
+def run_show(clients: Clients, place: Place, *, stop: Stop) -> ShownLetter:
+    """The letter at this place; raises `DataError` where there is none."""
+    return show_letter(DeadLetterTopic(clients, Cluster(clients, stop), stop).record_at(*place))
+
+
+def run_replay(  # noqa: PLR0913 - what a user may choose
+    clients: Clients, wanted: Wanted, *, max_retries: int, execute: bool, scorer: Scorer | None, stop: Stop
+) -> ReplayResult:
+    """Send the wanted letters back, or, unless `execute`, tell which would go; with a scorer only what passes it."""
+    cluster, topics = Cluster(clients, stop), clients.settings.topics
+    letters, replayed = DeadLetterTopic(clients, cluster, stop), ReplayedLetters(clients, cluster, stop)
+    usual = Limits()
+    predictions = cluster.largest_message(topics.predictions, usual.prediction)
+    order = ReplayOrder(
+        wanted,
+        max_retries,
+        cluster.largest_message(topics.raw, usual.prediction),
+        Limits(predictions, topics.deadletter_max_message_bytes),
+    )
+    doors = ReplayDoors(
+        records=lambda: letters.records(wanted.partition),
+        gone=replayed.since,
+        # Made before anything is read: from then on no other replay can add to what has gone back.
+        send=ReplayOutlet(clients, stop).send if execute else None,
+        scorer=scorer,
+        now=now,
+        stop=stop,
+    )
+    return replay(order, doors)

@@ -1,0 +1,44 @@
+"""Letters as the topic keeps them, made by the core itself."""
+
+from typing import Any
+
+from telco_stream.contracts.deadletter import encode_dead_letter
+from telco_stream.records import ErrorType, Headers, Rejected
+from tests.support.records import Fake
+
+#: When the letters of the tests were written, in milliseconds.
+WRITTEN = 1_767_312_000_000
+NOW = "2026-01-02T00:00:00.000Z"
+
+
+def letter(
+    value: bytes | None = b"hello",
+    offset: int = 0,
+    *,
+    partition: int = 0,
+    key: bytes | None = b"7590-VHVEG",
+    error_type: ErrorType = "json",
+    at: str = NOW,
+    headers: Headers | None = None,
+    limit: int = 2_097_152,
+    **more: Any,
+) -> Fake:
+    """The record of a letter about an original with this value, key and headers."""
+    rejected = Rejected(Fake(value, 41, 2, key, headers), error_type, "malformed", "JSON is malformed")
+    kept, body, own = encode_dead_letter(rejected, model_version="v1", failed_at=at, limit=limit)
+    assert not isinstance(kept, str)
+    return Fake(body, offset, partition, kept, own, "dead", **{"timestamp_": WRITTEN} | more)
+
+
+#: What another hand may have left in the dead-letter topic.
+FOREIGN: list[bytes | None] = [
+    None,
+    b"",
+    b"hello",
+    b"\xff",
+    b"{}",
+    b"[" * 100_000,
+    b'{"original_message":"x","error_type":"gone","error_message":"","timestamp":"","retry_count":0}',
+    (letter(b"\xff").value() or b"").replace(b'"/w=="', b'"!"'),
+    b'{"original_message":1,"error_type":"json","error_message":"","timestamp":"","retry_count":0}',
+]
