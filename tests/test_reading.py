@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from telco_stream import errors
@@ -14,7 +14,7 @@ from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.settings import load
 from telco_stream.stop import Stop, Stopped
 from tests.conftest import Broker
-from tests.support.mock_cluster import MockCluster
+from tests.support.mock_cluster import Api, MockCluster
 from tests.support.topics import Topics, send
 
 
@@ -154,6 +154,27 @@ def test_a_broker_that_goes_away_ends_the_reading_after_the_timeout(
     embedded.take_down()
     with pytest.raises(errors.KafkaError, match=rf"has sent nothing of topic {embedded_topics.raw} for 1 s"):
         list(batches)
+
+
+def test_a_partition_whose_leader_is_just_moving_is_asked_again(embedded: MockCluster, embedded_topics: Topics) -> None:
+    """As each one is for a moment after its topic was created."""
+    _fill(embedded.bootstrap, embedded_topics.raw, 0, b"a")
+    embedded.push_errors(Api.LIST_OFFSETS, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+    assert _values(embedded.bootstrap, embedded_topics.raw) == [b"a"]
+
+
+def test_no_right_to_a_group_is_needed(embedded: MockCluster, embedded_topics: Topics) -> None:
+    """The client asks for its group's coordinator by itself, and may be told that it may not."""
+    _fill(embedded.bootstrap, embedded_topics.raw, 0, b"a")
+    embedded.push_errors(Api.FIND_COORDINATOR, *[KafkaError.GROUP_AUTHORIZATION_FAILED] * 20)
+    assert _values(embedded.bootstrap, embedded_topics.raw, ends={0: 1}) == [b"a"]
+
+
+def test_a_refusal_while_reading_is_told_in_the_brokers_words(embedded: MockCluster, embedded_topics: Topics) -> None:
+    _fill(embedded.bootstrap, embedded_topics.raw, 0, b"a")
+    embedded.push_errors(Api.FETCH, *[KafkaError.TOPIC_AUTHORIZATION_FAILED] * 20)
+    with pytest.raises(errors.KafkaError, match=r"authorization failed; docs/security\.md"):
+        _values(embedded.bootstrap, embedded_topics.raw)
 
 
 def test_a_topic_that_is_missing_is_named(kafka: str, topics: Topics) -> None:

@@ -127,8 +127,16 @@ class Cluster:
     def _offsets(
         self, topic: str, partitions: Iterable[int], spec: OffsetSpec, *, committed_only: bool
     ) -> dict[int, int]:
-        asked = self._asked(topic, partitions, spec, committed_only=committed_only)
-        return {one.partition: self.wait(future, f"Topic {topic}").offset for one, future in asked.items()}
+        numbers, deadline = list(partitions), time.monotonic() + self._clients.timeout
+        while True:
+            asked = self._asked(topic, numbers, spec, committed_only=committed_only)
+            try:
+                return {one.partition: self._result(future).offset for one, future in asked.items()}
+            except KafkaException as error:
+                if error.args[0].code() not in _MOVING or self._is_over(deadline):
+                    raise self._in_words(error.args[0], f"Topic {topic}") from error
+            if self._stop.wait(_PAUSE):
+                raise Stopped
 
     def _asked(
         self, topic: str, partitions: Iterable[int], spec: OffsetSpec, *, committed_only: bool

@@ -140,7 +140,8 @@ class _Reader:
             self._position[partition] = cast("int", message.offset())
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             self._skip_deleted(partition)
-        elif error.fatal() or is_hopeless(error):
+        elif error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED and (error.fatal() or is_hopeless(error)):
+            # The client looks for its group's coordinator, which nobody here needs.
             raise complaint(error, f"Topic {self._topic}")
         return False
 
