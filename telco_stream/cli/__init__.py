@@ -5,7 +5,7 @@ import sys
 import typer
 
 from telco_stream import __version__
-from telco_stream.cli import config, consume, data, demo, model, produce, report, status, topics, verify
+from telco_stream.cli import config, consume, data, demo, dlq, model, produce, report, status, topics, verify
 from telco_stream.errors import TelcoStreamError
 from telco_stream.stop import Stopped
 
@@ -20,7 +20,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (demo, produce, consume, topics, report, verify, status, model, data, config):
+for room in (demo, produce, consume, topics, report, verify, status, dlq, model, data, config):
     room.register(app)
 
 

@@ -1,0 +1,146 @@
+"""`telco-stream dlq`."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
+import typer
+
+from telco_stream.cli import options
+
+if TYPE_CHECKING:
+    from telco_stream.dlq.letters import Wanted
+
+group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+class ErrorType(StrEnum):
+    """As `telco_stream.records.ErrorType`: typer takes a list of an enumeration only."""
+
+    EMPTY = "empty"
+    ENCODING = "encoding"
+    JSON = "json"
+    VALIDATION = "validation"
+    SCORING = "scoring"
+    OUTPUT_TOO_LARGE = "output_too_large"
+
+
+ErrorTypes: TypeAlias = Annotated[
+    list[ErrorType] | None, typer.Option("--error-type", help="Only letters of this type; may be given again.")
+]
+Since: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Only letters from then on: 2026-01-31T12:00:00Z, or an age as 2h.")
+]
+Until: TypeAlias = Annotated[str | None, typer.Option(metavar="TIME", help="Only letters before then.")]
+Customer: TypeAlias = Annotated[str | None, typer.Option(metavar="ID", help="Only letters of this customer.")]
+Partition: TypeAlias = Annotated[int | None, typer.Option(min=0, help="Only this partition of the dead letters.")]
+Limit: TypeAlias = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only so many letters.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.add_typer(group, name="dlq", help="The dead letters, and the way back.")
+
+
+@group.command("list")
+def list_(
+    broker: options.Broker = None,
+    error_type: ErrorTypes = None,
+    since: Since = None,
+    until: Until = None,
+    customer: Customer = None,
+    partition: Partition = None,
+    limit: Limit = None,
+    summary: Annotated[bool, typer.Option("--summary", help="Only how many there are of each type.")] = False,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """List the dead letters, oldest first."""
+    from telco_stream.cli.session import Session
+    from telco_stream.dlq.listing import list_letters, summarize
+    from telco_stream.dlq.runs import run_list
+
+    wanted = _wanted(error_type, since, until, customer, partition, limit)
+    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
+    letters = run_list(session.clients, wanted, stop=session.stop)
+    session.screen.show(summarize(letters) if summary else list_letters(letters))
+    if letters.unreadable and not summary:
+        session.screen.warn(f"{letters.unreadable:,} records of the topic are no dead letters and were not listed")
+
+
+@group.command()
+def show(
+    place: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="Where the letter stands.")],
+    broker: options.Broker = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show one dead letter: its headers, the reason, the original."""
+    from telco_stream.cli.session import Session
+    from telco_stream.dlq.letters import parse_place
+    from telco_stream.dlq.runs import run_show
+
+    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
+    session.screen.show(run_show(session.clients, parse_place(place), stop=session.stop))
+
+
+@group.command()
+def replay(
+    broker: options.Broker = None,
+    error_type: ErrorTypes = None,
+    since: Since = None,
+    until: Until = None,
+    customer: Customer = None,
+    partition: Partition = None,
+    limit: Limit = None,
+    execute: Annotated[
+        bool, typer.Option("--execute", help="Really send; without it, only say what would go.")
+    ] = False,
+    only_fixed: Annotated[bool, typer.Option("--only-fixed", help="Score first; send only what now passes.")] = False,
+    max_retries: Annotated[int, typer.Option(min=0, help="Leave letters that have come back so often.")] = 3,
+    model: options.Model = None,
+    engine: options.Engine = "auto",
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Send dead letters back to the raw topic, each at most once ever."""
+    from telco_stream.cli.session import Session
+    from telco_stream.dlq.runs import run_replay
+
+    wanted = _wanted(error_type, since, until, customer, partition, limit)
+    flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    scorer = session.scorer(engine) if only_fixed else None
+    session.screen.show(
+        run_replay(session.clients, wanted, max_retries=max_retries, execute=execute, scorer=scorer, stop=session.stop)
+    )
+    if not execute:
+        session.screen.say("Nothing was sent; --execute sends.")
+
+
+def _wanted(
+    error_types: list[ErrorType] | None,
+    since: str | None,
+    until: str | None,
+    customer: str | None,
+    partition: int | None,
+    limit: int | None,
+) -> "Wanted":
+    from datetime import UTC, datetime
+
+    from telco_stream.dlq.letters import Wanted, parse_time
+
+    now = datetime.now(UTC)
+    return Wanted(
+        error_types=frozenset(error_types or ()),
+        since=parse_time(since, now) if since else None,
+        until=parse_time(until, now) if until else None,
+        customer=customer,
+        partition=partition,
+        limit=limit,
+    )
