@@ -1,8 +1,9 @@
 """Parts put together into runs, for the command line and the demo alike."""
 
+import logging
 from collections.abc import Mapping
-from contextlib import closing
-from dataclasses import dataclass
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
 from uuid import uuid4
@@ -11,11 +12,12 @@ from telco_stream import consume as consuming
 from telco_stream import logs
 from telco_stream import produce as producing
 from telco_stream.batch import Limits
-from telco_stream.checkpoint import CheckpointFile, Pass
+from telco_stream.checkpoint import CheckpointFile
 from telco_stream.clock import now
 from telco_stream.consume import ConsumeResult, Plan
+from telco_stream.contracts.progress import Pass
 from telco_stream.contracts.scoring import Scorer
-from telco_stream.errors import UsageError
+from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.delivery import AtLeastOnce, Delivery, ExactlyOnce
@@ -25,12 +27,18 @@ from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import Source
 from telco_stream.kafka.transactions import Transactions
 from telco_stream.model.artifact import Engine, load_scorer
-from telco_stream.produce import Hands, Job, ProduceResult, Schedule
+from telco_stream.observing import NOBODY, Eyes, Watching, looking_on
+from telco_stream.produce import Hands, Job, ProduceResult, Schedule, Sent
 from telco_stream.report import Report, report
 from telco_stream.rows import fingerprint
 from telco_stream.settings import Settings
 from telco_stream.shipped import shipped
-from telco_stream.stop import Stop
+from telco_stream.stop import Stop, Stopped
+
+log = logging.getLogger("telco_stream.assembly")
+
+#: Seconds that a question may take once somebody has asked to stop.
+_LAST_QUESTION = 1.0
 
 Mode: TypeAlias = Literal["batch", "streaming"]
 Promise: TypeAlias = Literal["exactly-once", "at-least-once"]
@@ -45,6 +53,7 @@ class ConsumeOrder:
     max_messages: int | None = None
     idle_timeout: float | None = None
     top_k: int = 10
+    watching: Watching = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,7 @@ class ProduceOrder:
     limit: int | None = None
     seed: int | None = None
     restart: bool = False
+    watching: Watching = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,58 +88,65 @@ class ConsumeInSlot:
         consumer = self.settings.consumer.model_copy(update={"transactional_id": f"{self.name}-{slot}"})
         settings = self.settings.model_copy(update={"consumer": consumer})
         scorer = load_scorer(self.model, self.engine, consumer.scoring_threads)
-        return run_consume(Clients(settings, self.timeout), scorer, self.order, stop=stop, watch=watch)
+        order = replace(self.order, watching=self.order.watching.in_slot(slot))
+        return run_consume(Clients(settings, self.timeout), scorer, order, stop=stop, watch=watch)
 
 
 def run_consume(
     clients: Clients, scorer: Scorer, order: ConsumeOrder, *, stop: Stop, watch: consuming.Watch
 ) -> ConsumeResult:
     """Consume until a bound is met or somebody stops it; the group is left in any case."""
+    with looking_on(order.watching, clients, scorer, stop=stop, watch=watch) as eyes:
+        return _consume(clients, order, stop, eyes)
+
+
+def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> ConsumeResult:
     settings, cluster = clients.settings, Cluster(clients, stop)
     partitions = cluster.partitions(settings.topics.raw, settings.topics.predictions, settings.topics.deadletter)
     limits = _limits(cluster, settings)
-    until, more = None, {}
+    until = None
     if order.mode == "batch":
         # What is written, not what can be read yet: a transaction just committed becomes visible a moment later.
         until = cluster.ends(settings.topics.raw, range(partitions[settings.topics.raw]), committed_only=False)
-        more = {"enable_partition_eof": "true"}
-    consumer = clients.consumer(settings.consumer.group_id, **more)
-    with closing(Source(consumer, settings.topics.raw, stop, until=until)) as source:
+    # Ends that are seen tell a partition that has nothing more from one that stands still.
+    consumer = clients.consumer(settings.consumer.group_id, enable_partition_eof="true")
+    with closing(Source(consumer, settings.topics.raw, stop, until=until)) as source, eyes.on(source):
         delivery: Delivery
         if order.delivery == "exactly-once":
-            delivery = ExactlyOnce(_transactions(clients, stop), source, settings.topics)
+            transactions = _transactions(clients, stop)
+            eyes.count(transactions)
+            delivery = ExactlyOnce(transactions, source, settings.topics)
         else:
             delivery = AtLeastOnce(Sink(clients.producer(), stop), consumer, source, settings.topics, stop)
         plan = _plan(order, settings, limits)
-        return consuming.consume(source, delivery, scorer, plan, now=now, stop=stop, watch=watch)
+        return consuming.consume(source, delivery, eyes.scorer, plan, now=now, stop=stop, watch=eyes.watch)
 
 
 def run_produce(clients: Clients, order: ProduceOrder, *, stop: Stop, watch: producing.Watch) -> ProduceResult:
-    """Send the file once, or random rows of it for as long as is asked."""
-    settings, cluster = clients.settings, Cluster(clients, stop)
-    promise = _promise(order)
+    """Send the file once, or random rows of it for as long as is asked; stopped before it begins, it sends nothing."""
+    settings, promise = clients.settings, _promise(order)
+    topic = settings.topics.raw
     path = Path(settings.producer.data_path or shipped("data/sample_customers.csv"))
-    of = Pass(str(path.resolve()), fingerprint(path), settings.topics.raw, order.run_id)
-    partitions = cluster.partitions(settings.topics.raw)[settings.topics.raw]
-    outlet: Outlet
-    if promise == "exactly-once":
-        outlet = ExactlyOnceOutlet(clients, of, stop)
-    else:
-        outlet = AtLeastOnceOutlet(Sink(clients.producer(), stop))
-    job = Job(of, path, settings.producer.batch_size, order.limit, order.restart)
-    hands = Hands(outlet, CheckpointFile(Path(settings.producer.checkpoint_file)), now, stop, watch)
-    if order.mode == "batch":
-        sent = producing.produce_pass(job, hands)
-    else:
-        sent = producing.produce_stream(job, Schedule(settings.producer.events_per_sec, order.seed), hands)
+    partitions, outlet, sent = 0, None, Sent(0, None, 0.0)
+    with suppress(Stopped):
+        with stop.interrupting():  # the file is read whole, and may be long
+            of = Pass(str(path.resolve()), fingerprint(path), topic, order.run_id)
+        partitions = Cluster(clients, stop).partitions(topic)[topic]
+        outlet = _outlet(clients, promise, of, stop)
+        job = Job(of, path, settings.producer.batch_size, order.limit, order.restart)
+        hands = Hands(outlet, CheckpointFile(Path(settings.producer.checkpoint_file)), now, stop, watch)
+        if order.mode == "batch":
+            sent = producing.produce_pass(job, hands)
+        else:
+            sent = producing.produce_stream(job, Schedule(settings.producer.events_per_sec, order.seed), hands)
     return ProduceResult(
         mode=order.mode,
-        topic=of.topic,
+        topic=topic,
         run_id=order.run_id,
         sent=sent.rows,
-        failed=outlet.unconfirmed(),
+        failed=outlet.unconfirmed() if outlet else 0,
         resumed_from=sent.resumed_from,
-        end_offsets=_ends(clients, of.topic, partitions),
+        end_offsets=_ends(clients, topic, partitions, stop),
         seconds=round(sent.seconds, 3),
         rate=round(sent.rows / sent.seconds, 1) if sent.seconds else 0.0,
     )
@@ -153,9 +170,23 @@ def _promise(order: ProduceOrder) -> Promise:
     return "at-least-once"
 
 
-def _ends(clients: Clients, topic: str, partitions: int) -> Mapping[int, int]:
-    """Asked anew: the wish to stop has ended the sending, not this."""
-    return Cluster(clients).ends(topic, range(partitions), committed_only=False)
+def _outlet(clients: Clients, promise: Promise, of: Pass, stop: Stop) -> Outlet:
+    if promise == "exactly-once":
+        return ExactlyOnceOutlet(clients, of, stop)
+    return AtLeastOnceOutlet(Sink(clients.producer(), stop))
+
+
+def _ends(clients: Clients, topic: str, partitions: int, stop: Stop) -> Mapping[int, int]:
+    """Where the partitions end; nothing where Kafka doesn't say: what was sent is confirmed all the same.
+
+    Asked without the wish to stop, which has ended the sending, not this, but leaves little time.
+    """
+    patience = _LAST_QUESTION if stop.requested else clients.timeout
+    try:
+        return Cluster(Clients(clients.settings, patience)).ends(topic, range(partitions), committed_only=False)
+    except KafkaError as error:
+        log.warning("the end offsets are not known: %s", error)
+        return {}
 
 
 def _plan(order: ConsumeOrder, settings: Settings, limits: Limits) -> Plan:

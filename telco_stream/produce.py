@@ -5,11 +5,13 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
-from telco_stream.checkpoint import CheckpointFile, Pass, Progress, start_of
+from telco_stream.checkpoint import CheckpointFile, refuse_another_place, start_of
+from telco_stream.contracts.progress import Pass, Progress
 from telco_stream.errors import DataError
 from telco_stream.kafka.outlet import Outlet
 from telco_stream.records import Message
@@ -91,69 +93,91 @@ def produce_pass(job: Job, hands: Hands) -> Sent:
     started = time.perf_counter()
     start = progress = find_start(job, hands)
     last = math.inf if job.limit is None else start.last_processed_index + job.limit
+    if not start.complete:
+        hands.checkpoint.write(start)  # a place that can't be written is better known before the first row
     try:
-        while not (progress.complete or progress.last_processed_index >= last or hands.stop.requested):
+        while _goes_on(progress, last, hands.stop):
             for reached in _steps(job, progress, last, hands):
                 hands.checkpoint.write(progress := reached)
-            if not progress.complete:
-                progress = _as_kept(start, progress, hands)
+            if _goes_on(progress, last, hands.stop):  # a transaction was lost
+                hands.checkpoint.write(progress := _as_kept(start, hands))
     except Stopped:
         log.warning("stopped before Kafka had confirmed everything: what it has not is not in the checkpoint")
-    rows = progress.last_processed_index - start.last_processed_index
-    resumed_from = start.last_processed_index + 1 if start.last_processed_index >= 0 else None
-    return Sent(rows, resumed_from, time.perf_counter() - started)
+    resumed_from = start.last_processed_index + 1 if start.is_unfinished else None
+    return Sent(progress.total_sent - start.total_sent, resumed_from, time.perf_counter() - started)
 
 
 def produce_stream(job: Job, schedule: Schedule, hands: Hands) -> Sent:
     """Send random rows on a schedule, until stopped or until the job's limit."""
     started = time.perf_counter()
-    before = start_of(job.of, hands.checkpoint.read(), restart=job.restart)
-    if before.last_processed_index >= 0 and not before.complete:
-        raise DataError(f"{hands.checkpoint.path} holds an unfinished batch pass: finish it, or give --restart")
-    sent = 0
-    with load_rows(job.path) as population:
-        for arrived in _confirmed(job, schedule, population, hands):
-            hands.watch.advance(arrived - sent)
-            sent = arrived
-            hands.checkpoint.write(replace(before, mode="streaming", last_event_ts=hands.now(), total_sent=sent))
-    return Sent(sent, None, time.perf_counter() - started)
+    progress = _start_of_stream(job, hands)
+    hands.checkpoint.write(progress)
+    with ExitStack() as open_file:
+        with hands.stop.interrupting():  # the file is checked whole, and may be long
+            population = open_file.enter_context(load_rows(job.path))
+        for reached in _confirmed(progress, _departures(job, schedule, population, hands), hands):
+            hands.watch.advance(reached.total_sent - progress.total_sent)
+            hands.checkpoint.write(progress := reached)
+    return Sent(progress.total_sent, None, time.perf_counter() - started)
 
 
 def find_start(job: Job, hands: Hands) -> Progress:
-    """Where the pass begins. Where Kafka keeps the progress too, Kafka is believed."""
-    in_file = None if job.restart else hands.checkpoint.read()
-    if in_file and hands.outlet.keeps_progress and _is_another_run(in_file.of, job.of):
-        in_file = None  # each run has its own progress in Kafka, while the file mirrors the last one only
-    by_file = start_of(job.of, in_file)
+    """Where the pass begins. Where Kafka keeps the progress too, Kafka is believed, and the file is its mirror."""
+    in_file = _read_checkpoint(job, hands)
     if not hands.outlet.keeps_progress:
-        return by_file
-    by_kafka = start_of(job.of, None if job.restart else hands.outlet.found())
-    if in_file and by_kafka.last_processed_index != by_file.last_processed_index:
-        log.warning(
-            "the checkpoint file says row %d, Kafka says row %d: Kafka is right",
-            by_file.last_processed_index + 1,
-            by_kafka.last_processed_index + 1,
+        return start_of(job.of, in_file, restart=job.restart)
+    if in_file and not (job.restart or job.of.run_id):  # a run with a name needs no file: Kafka knows it by that
+        refuse_another_place(job.of, in_file)
+    start = start_of(job.of, hands.outlet.found(), restart=job.restart)
+    if in_file and in_file.of.name == job.of.name and not job.restart:
+        _tell_difference(in_file, start)
+    # Only the file knows of the other runs: in Kafka each has its own place.
+    return replace(start, finished_runs=start_of(job.of, in_file, restart=True).finished_runs)
+
+
+def _read_checkpoint(job: Job, hands: Hands) -> Progress | None:
+    try:
+        return hands.checkpoint.read()
+    except DataError:
+        if job.restart:  # whatever it says
+            return None
+        raise
+
+
+def _start_of_stream(job: Job, hands: Hands) -> Progress:
+    found = _read_checkpoint(job, hands)
+    if found and found.is_unfinished and not job.restart:
+        raise DataError(
+            f"{hands.checkpoint.path} holds the unfinished pass of {found.of.file}: finish it with --mode batch, give"
+            " another --checkpoint-file, or start over with --restart"
         )
-    return by_kafka
+    return Progress(job.of, mode="streaming", finished_runs=found.finished_runs if found else ())
 
 
-def _is_another_run(found: Pass, wanted: Pass) -> bool:
-    return (found.file, found.topic) == (wanted.file, wanted.topic) and found.run_id != wanted.run_id
+def _tell_difference(in_file: Progress, in_kafka: Progress) -> None:
+    rows = [one.last_processed_index + 1 if one.is_unfinished or one.of.run_id else 0 for one in (in_file, in_kafka)]
+    if rows[0] != rows[1]:
+        log.warning("the checkpoint file says row %d, Kafka says row %d: Kafka is right", *rows)
 
 
-def _as_kept(start: Progress, progress: Progress, hands: Hands) -> Progress:
-    """The progress that Kafka has committed, where it keeps one: a lost transaction takes the pass back to it."""
-    if not hands.outlet.keeps_progress:
-        return progress
+def _goes_on(progress: Progress, last: float, stop: Stop) -> bool:
+    return not (progress.complete or progress.last_processed_index >= last or stop.requested)
+
+
+def _as_kept(start: Progress, hands: Hands) -> Progress:
+    """The progress that Kafka has committed: where a pass goes on after a lost transaction."""
     found = hands.outlet.found()
-    return found if found and found.pass_id == start.pass_id else start
+    kept = found if found and found.pass_id == start.pass_id else start
+    return replace(kept, finished_runs=start.finished_runs)
 
 
 def _steps(job: Job, start: Progress, last: float, hands: Hands) -> Iterator[Progress]:
     """The progress after each confirmation; ends with the pass, with a stop, or where a transaction was lost."""
-    chunks, progress = _Chunks(job, start, last), start
+    chunks, progress = _Chunks(job, start, last, hands.stop), start
     while not (progress.complete or chunks.is_over or hands.stop.requested):
         ahead = _send_some(chunks, progress, hands)
+        if ahead is progress:  # the chunk that came next is bad
+            break
         if not hands.outlet.confirm(ahead):
             return
         hands.watch.advance(ahead.last_processed_index - progress.last_processed_index)
@@ -178,48 +202,52 @@ def _send_some(chunks: "_Chunks", progress: Progress, hands: Hands) -> Progress:
 class _Chunks:
     """The file's checked rows up to a limit. A bad chunk ends them; its fault waits until the good are confirmed."""
 
-    def __init__(self, job: Job, start: Progress, last: float) -> None:
+    def __init__(self, job: Job, start: Progress, last: float, stop: Stop) -> None:
         self.size = min(job.batch_size, _ROWS_A_CONFIRMATION)
         self.at_end = False
         self.is_over = False
         self.fault: DataError | None = None
-        self._rows = self._read(job.path, start.last_processed_index + 1, last)
+        skip = start.last_processed_index + 1
+        self._rows = self._read(job.path, skip, last + 1 - skip, stop)
 
     def __iter__(self) -> Iterator[list[Row]]:
         return self._rows
 
-    def _read(self, path: Path, skip: int, last: float) -> Iterator[list[Row]]:
-        room = last + 1 - skip
+    def _read(self, path: Path, skip: int, room: float, stop: Stop) -> Iterator[list[Row]]:
+        chunks = read_chunks(path, self.size, skip=skip)
         try:
-            for rows in read_chunks(path, self.size, skip=skip):
+            with stop.interrupting():  # the rows to pass over may be many
+                rows = next(chunks, None)
+            while rows:
                 if room:
                     yield rows if len(rows) <= room else rows[: int(room)]
-                room = room - len(rows)
+                room -= len(rows)
                 if room < 0:  # there is more, but not for this run
                     break
-            else:
-                self.at_end = True
+                rows = next(chunks, None)
+            self.at_end = not rows
         except DataError as error:
             self.fault = error if room > 0 else None
         self.is_over = True
 
 
-def _confirmed(job: Job, schedule: Schedule, population: Population, hands: Hands) -> Iterator[int]:
-    """How many rows have been confirmed so far; ends at the job's limit, or with a stop."""
+def _departures(job: Job, schedule: Schedule, population: Population, hands: Hands) -> Iterator[tuple[int, str]]:
+    """Sends on the schedule; how many rows have left and when the last did, as often as a confirmation is due."""
     draws, clock = random.Random(schedule.seed), time.monotonic  # noqa: S311 - customers, no secrets
-    started, sent, due = clock(), 0, clock() + _SECONDS_A_CONFIRMATION
+    started, sent, event_ts, due = clock(), 0, hands.now(), clock() + _SECONDS_A_CONFIRMATION
     most = math.inf if job.limit is None else job.limit
-    while sent < most and not hands.stop.requested:
-        rows = _rows_due(schedule, clock() - started, sent, most, job.batch_size)
-        if rows:
-            hands.outlet.send(job.of.topic, _messages(population.draw(draws, rows), hands.now()))
-            sent += rows
-        else:
-            hands.stop.wait(min(_TICK, max(0.0, started + sent / schedule.rate - clock())))
-        if clock() > due:
-            yield _confirm(job, sent, hands)
-            due = clock() + _SECONDS_A_CONFIRMATION
-    yield _confirm(job, sent, hands)
+    with suppress(Stopped):  # a queue that stays full is left behind; what has arrived is still counted
+        while sent < most and not hands.stop.requested:
+            if rows := _rows_due(schedule, clock() - started, sent, most, job.batch_size):
+                event_ts = hands.now()
+                hands.outlet.send(job.of.topic, _messages(population.draw(draws, rows), event_ts))
+                sent += rows
+            else:
+                hands.stop.wait(min(_TICK, max(0.0, started + sent / schedule.rate - clock())))
+            if clock() > due:
+                yield sent, event_ts
+                due = clock() + _SECONDS_A_CONFIRMATION
+    yield sent, event_ts
 
 
 def _rows_due(schedule: Schedule, elapsed: float, sent: int, most: float, batch_size: int) -> int:
@@ -227,13 +255,18 @@ def _rows_due(schedule: Schedule, elapsed: float, sent: int, most: float, batch_
     return int(min(due - sent, most - sent, batch_size))
 
 
-def _confirm(job: Job, sent: int, hands: Hands) -> int:
-    """How many of the rows sent have arrived: all, unless a stop leaves no time to wait for the rest."""
+def _confirmed(progress: Progress, departures: Iterator[tuple[int, str]], hands: Hands) -> Iterator[Progress]:
+    """The progress after each confirmation of new rows; at a stop that leaves no time, what has arrived by then."""
+    sent, event_ts = 0, None
     try:
-        hands.outlet.confirm(Progress(job.of))
+        for sent, event_ts in departures:
+            if sent > progress.total_sent:
+                hands.outlet.confirm(progress)
+                yield (progress := replace(progress, total_sent=sent, last_event_ts=event_ts))
     except Stopped:
-        return sent - hands.outlet.unconfirmed()
-    return sent
+        arrived = sent - hands.outlet.unconfirmed()
+        if arrived > progress.total_sent:
+            yield replace(progress, total_sent=arrived, last_event_ts=event_ts)
 
 
 def _messages(rows: Sequence[Row], event_ts: str) -> list[Message]:

@@ -5,6 +5,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 #: Exit code of a second Ctrl-C.
@@ -21,11 +23,25 @@ class Stop:
     def __init__(self) -> None:
         self._event = threading.Event()
         self._since = 0.0
+        self._interrupts = False
 
     def request(self) -> None:
         """Ask for the stop."""
         self._since = self._since or time.monotonic()
         self._event.set()
+        if self._interrupts:
+            raise Stopped
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Inside, a wish to stop breaks off at once, by `Stopped`: for long work that may be left in the middle."""
+        self._interrupts = True
+        try:
+            if self.requested:
+                raise Stopped
+            yield
+        finally:
+            self._interrupts = False
 
     @property
     def requested(self) -> bool:

@@ -5,21 +5,20 @@ transaction: the progress is the committed offset of a group that is named for f
 """
 
 import hashlib
-import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from telco_stream.checkpoint import Pass, Progress, from_json, to_json
+from telco_stream.contracts.progress import Pass, Progress, decode_progress, encode_progress
+from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.transactions import End, Transactions
 from telco_stream.kafka.trouble import complaint, is_hopeless
 from telco_stream.records import Message
 from telco_stream.stop import Stop, Stopped
-
-log = logging.getLogger("telco_stream.produce")
 
 #: Seconds that one question after committed offsets may take.
 _TIMEOUT = 1.0
@@ -76,7 +75,7 @@ class ExactlyOnceOutlet:
     keeps_progress = True
 
     def __init__(self, clients: Clients, wanted: Pass, stop: Stop) -> None:
-        name = group_of(wanted)
+        name = self._name = group_of(wanted)
         self._topic = wanted.topic
         self._stop = stop
         # The id is the pass's own: whoever starts it anew ends what a killed process has left open.
@@ -86,15 +85,17 @@ class ExactlyOnceOutlet:
         self._unconfirmed = 0
 
     def found(self) -> Progress | None:
-        """The progress that was committed last."""
+        """The progress that was committed last; raises `DataError` where somebody else has committed something."""
         committed = self._committed()
         if committed.offset < 0:
             return None
         try:
-            return from_json(committed.metadata or "")
+            return decode_progress(committed.metadata or "")
         except ValueError as error:
-            log.warning("the progress kept in Kafka can't be understood: %s", error)
-            return None
+            raise DataError(
+                f"The offset of group {self._name} holds no progress of a pass: was it set by hand? Start over with"
+                " --restart"
+            ) from error
 
     def send(self, topic: str, messages: Sequence[Message]) -> None:
         """Queue them in the transaction."""
@@ -108,7 +109,8 @@ class ExactlyOnceOutlet:
         """Commit rows and progress."""
         self.send(progress.of.topic, ())  # the end of a pass is worth a transaction without rows
         self._open, self._unconfirmed = False, 0
-        offset = TopicPartition(self._topic, 0, progress.last_processed_index + 1, to_json(progress))
+        note = encode_progress(replace(progress, finished_runs=()))  # the broker takes 4 KiB, and this is one run's own
+        offset = TopicPartition(self._topic, 0, progress.last_processed_index + 1, note)
         return self._transactions.commit([offset], self._group.consumer_group_metadata()) is End.COMMITTED
 
     def unconfirmed(self) -> int:

@@ -1,0 +1,96 @@
+"""What a pass over a file is made of, with doors that keep a log."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from telco_stream.checkpoint import CheckpointFile
+from telco_stream.contracts.progress import Pass, Progress
+from telco_stream.produce import Hands, Job
+from telco_stream.records import Message
+from telco_stream.rows import fingerprint
+from telco_stream.stop import Stop, Stopped
+from tests.support.table import customer, table
+
+TOPIC = "raw"
+CHECKPOINT = "checkpoints/producer.json"
+
+
+@dataclass
+class FakeOutlet:
+    """A topic in memory; `kept` is the progress as Kafka keeps it, `loses` says which confirmations get lost."""
+
+    keeps_progress: bool = True
+    kept: Progress | None = None
+    topic: list[Message] = field(default_factory=list)
+    open: list[Message] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+    loses: dict[int, str] = field(default_factory=dict)
+    after: Callable[["FakeOutlet"], object] = lambda _: None
+
+    def found(self) -> Progress | None:
+        return self.kept
+
+    def send(self, topic: str, messages: Sequence[Message]) -> None:
+        assert topic == TOPIC
+        self.log.append("send")
+        self.open += messages
+
+    def confirm(self, progress: Progress) -> bool:
+        fate = self.loses.get(len(self.sizes), "committed")
+        self.log.append("confirm")
+        self.sizes.append(len(self.open))
+        if fate == "never":
+            raise Stopped
+        if fate in {"committed", "unclear"}:
+            self.topic += self.open
+            self.kept = progress
+        self.open = []
+        self.after(self)
+        return fate == "committed"
+
+    def unconfirmed(self) -> int:
+        return len(self.open)
+
+    def keys(self) -> list[Any]:
+        """Of what has been confirmed."""
+        return [key for key, _, _ in self.topic]
+
+    def times(self) -> list[str]:
+        """The `event_ts` of what has been confirmed."""
+        return [msgspec.json.decode(value)["event_ts"] for _, value, _ in self.topic]
+
+
+class Counter:
+    """Looks on and counts."""
+
+    rows = 0
+
+    def advance(self, rows: int) -> None:
+        self.rows += rows
+
+
+def csv_of(folder: Path, rows: int, *bad: str) -> Path:
+    """A CSV of customers 0, 1, 2 …, and these lines after them."""
+    return table(folder, *(customer(customerID=str(number)) for number in range(rows)), *bad)
+
+
+def numbers(*spans: tuple[int, int]) -> list[str]:
+    """The customers' ids from … up to, not including, …"""
+    return [str(number) for start, end in spans for number in range(start, end)]
+
+
+def job_for(
+    path: Path, *, size: int = 10, limit: int | None = None, run: str | None = None, restart: bool = False
+) -> Job:
+    of = Pass(str(path), fingerprint(path), TOPIC, run)
+    return Job(of, path, size, limit, restart)
+
+
+def hands_with(outlet: FakeOutlet, stop: Stop | None = None, folder: Path = Path()) -> Hands:
+    ticks = iter(range(1_000_000))
+    return Hands(outlet, CheckpointFile(folder / CHECKPOINT), lambda: f"t{next(ticks)}", stop or Stop(), Counter())

@@ -1,0 +1,336 @@
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telco_stream.contracts.progress import Pass, Progress
+from telco_stream.errors import DataError, UsageError
+from telco_stream.produce import Sent, produce_pass
+from telco_stream.stop import Stop
+from tests.support.passes import CHECKPOINT, Counter, FakeOutlet, csv_of, hands_with, job_for, numbers
+from tests.support.table import customer
+
+
+@pytest.fixture(params=[True, False], ids=["kafka keeps progress", "the file keeps progress"])
+def outlet(request: pytest.FixtureRequest) -> FakeOutlet:
+    return FakeOutlet(keeps_progress=request.param)
+
+
+@pytest.fixture
+def heard(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """What is logged, wherever another test has sent the package's log."""
+    log = logging.getLogger("telco_stream.produce")
+    log.addHandler(caplog.handler)
+    yield caplog
+    log.removeHandler(caplog.handler)
+
+
+def checkpoint() -> dict[str, Any]:
+    kept: dict[str, Any] = json.loads(Path(CHECKPOINT).read_text())
+    return kept
+
+
+def run(outlet: FakeOutlet, path: Path, stop: Stop | None = None, **more: Any) -> Sent:
+    return produce_pass(job_for(path, **more), hands_with(outlet, stop))
+
+
+def test_a_pass_sends_each_row_once_in_the_file_s_order(outlet: FakeOutlet, tmp_path: Path) -> None:
+    sent = run(outlet, csv_of(tmp_path, 25))
+    assert (sent.rows, sent.resumed_from, outlet.keys()) == (25, None, numbers((0, 25)))
+    assert checkpoint()["complete"]
+    assert (checkpoint()["last_processed_index"], checkpoint()["total_sent"]) == (24, 25)
+
+
+def test_a_finished_pass_is_followed_by_a_new_one(outlet: FakeOutlet, tmp_path: Path) -> None:
+    path = csv_of(tmp_path, 3)
+    assert [run(outlet, path).rows, run(outlet, path).rows] == [3, 3]
+    assert outlet.keys() == numbers((0, 3), (0, 3))
+
+
+def test_an_empty_table_is_a_finished_pass(outlet: FakeOutlet, tmp_path: Path) -> None:
+    assert run(outlet, csv_of(tmp_path, 0)).rows == 0
+    assert checkpoint()["complete"]
+
+
+def test_a_limit_is_exact_and_the_next_run_goes_on_after_it(outlet: FakeOutlet, tmp_path: Path) -> None:
+    path = csv_of(tmp_path, 25)
+    results = [run(outlet, path, limit=limit) for limit in (7, 13, 4)]
+    assert [(sent.rows, sent.resumed_from) for sent in results] == [(7, None), (13, 7), (4, 20)]
+    assert outlet.keys() == numbers((0, 24))
+    assert not checkpoint()["complete"]
+    assert run(outlet, path, limit=100).rows == 1
+    assert checkpoint()["complete"]
+
+
+@pytest.mark.parametrize("size", [1, 5, 10, 11, 1000])
+def test_a_limit_that_meets_the_file_s_end_finishes_the_pass(outlet: FakeOutlet, tmp_path: Path, size: int) -> None:
+    run(outlet, csv_of(tmp_path, 10), size=size, limit=10)
+    assert checkpoint()["complete"]
+    assert outlet.keys() == numbers((0, 10))
+
+
+@pytest.mark.parametrize("size", [1, 3, 9, 1000])
+def test_a_limit_of_one_row_less_does_not(outlet: FakeOutlet, tmp_path: Path, size: int) -> None:
+    run(outlet, csv_of(tmp_path, 10), size=size, limit=9)
+    assert not checkpoint()["complete"]
+    assert outlet.keys() == numbers((0, 9))
+
+
+def test_each_chunk_has_one_time_and_the_checkpoint_has_the_last(outlet: FakeOutlet, tmp_path: Path) -> None:
+    run(outlet, csv_of(tmp_path, 15))
+    assert outlet.times() == ["t0"] * 10 + ["t1"] * 5
+    assert checkpoint()["last_event_ts"] == "t1"
+
+
+def test_many_small_chunks_share_one_confirmation(outlet: FakeOutlet, tmp_path: Path) -> None:
+    run(outlet, csv_of(tmp_path, 60), size=7)
+    assert outlet.sizes == [60]
+
+
+@pytest.mark.parametrize("size", [3_000, 20_000, 1_000_000])
+def test_a_confirmation_spans_no_more_than_20_000_rows_whatever_the_batch_size(tmp_path: Path, size: int) -> None:
+    outlet = FakeOutlet()
+    run(outlet, csv_of(tmp_path, 45_000), size=size)
+    assert max(outlet.sizes) <= 20_000
+    assert outlet.keys() == numbers((0, 45_000))
+
+
+def test_nothing_is_in_the_checkpoint_before_it_is_confirmed(outlet: FakeOutlet, tmp_path: Path) -> None:
+    seen = []
+    outlet.after = lambda _: seen.append(checkpoint()["total_sent"])
+    run(outlet, csv_of(tmp_path, 30), limit=20)
+    run(outlet, csv_of(tmp_path, 30))
+    assert seen == [0, 20]
+
+
+def test_a_stop_ends_the_pass_after_the_chunk_in_hand_and_the_next_run_goes_on(
+    outlet: FakeOutlet, tmp_path: Path
+) -> None:
+    path, stop = csv_of(tmp_path, 95), Stop()
+    outlet.send = _stopping_at(outlet, stop, 3)  # type: ignore[method-assign]
+    sent = run(outlet, path, stop)
+    assert (sent.rows, checkpoint()["total_sent"], outlet.keys()) == (30, 30, numbers((0, 30)))
+    del outlet.send
+    assert run(outlet, path).resumed_from == 30
+    assert outlet.keys() == numbers((0, 95))
+
+
+def test_a_stop_without_time_to_confirm_leaves_the_rest_out_of_the_checkpoint(
+    outlet: FakeOutlet, tmp_path: Path
+) -> None:
+    path, stop = csv_of(tmp_path, 95), Stop()
+    run(outlet, path, limit=40)
+    outlet.send = _stopping_at(outlet, stop, 2)  # type: ignore[method-assign]
+    outlet.loses = {1: "never"}
+    sent = run(outlet, path, stop)
+    assert (sent.rows, sent.resumed_from, outlet.unconfirmed()) == (0, 40, 20)
+    assert checkpoint()["total_sent"] == 40
+
+
+def test_a_stop_asked_for_before_the_pass_sends_nothing(outlet: FakeOutlet, tmp_path: Path) -> None:
+    path, stop = csv_of(tmp_path, 20), Stop()
+    run(outlet, path, limit=10)
+    stop.request()
+    assert run(outlet, path, stop).rows == 0
+    assert checkpoint()["total_sent"] == 10
+
+
+@pytest.mark.parametrize("fate", ["aborted", "unclear"])
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_lost_transaction_takes_the_pass_back_to_what_kafka_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fate: str, lost: int
+) -> None:
+    """Whether its commit was applied or not: each row is there once."""
+    monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
+    outlet = FakeOutlet(loses={lost: fate})
+    sent = run(outlet, csv_of(tmp_path, 25))
+    assert (outlet.keys(), sent.rows) == (numbers((0, 25)), 25)
+    assert checkpoint()["complete"]
+    assert checkpoint()["total_sent"] == 25
+
+
+def test_the_first_transaction_lost_after_a_finished_pass_starts_from_the_first_row(tmp_path: Path) -> None:
+    """What Kafka has then is the earlier pass, at its end."""
+    outlet, path = FakeOutlet(), csv_of(tmp_path, 5)
+    run(outlet, path)
+    outlet.loses = {1: "aborted"}
+    assert run(outlet, path).rows == 5
+    assert outlet.keys() == numbers((0, 5), (0, 5))
+
+
+BAD_ROW = customer(customerID="bad", tenure="many")
+
+
+def test_a_bad_row_sends_none_of_its_chunk_and_all_before_it(outlet: FakeOutlet, tmp_path: Path) -> None:
+    path = csv_of(tmp_path, 25, BAD_ROW, customer(customerID="after"))
+    with pytest.raises(DataError, match=r"customers.csv, line 27: tenure is not a number"):
+        run(outlet, path)
+    assert outlet.keys() == numbers((0, 20))
+    assert checkpoint()["total_sent"] == 20
+    with pytest.raises(DataError, match="line 27"):
+        run(outlet, path)
+    assert outlet.keys() == numbers((0, 20))
+
+
+def test_a_file_bad_from_its_first_chunk_can_be_mended_and_sent(outlet: FakeOutlet, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 4"):
+        run(outlet, csv_of(tmp_path, 2, BAD_ROW))
+    assert outlet.log == []
+    assert run(outlet, csv_of(tmp_path, 2)).rows == 2
+
+
+def test_a_file_mended_behind_rows_that_were_sent_is_an_error_unless_it_starts_over(
+    outlet: FakeOutlet, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="line 17"):
+        run(outlet, csv_of(tmp_path, 15, BAD_ROW))
+    mended = csv_of(tmp_path, 16)
+    with pytest.raises(DataError, match="has changed since row 10"):
+        run(outlet, mended)
+    assert run(outlet, mended, restart=True).rows == 16
+
+
+def test_a_bad_row_beyond_the_limit_is_not_looked_for(outlet: FakeOutlet, tmp_path: Path) -> None:
+    assert run(outlet, csv_of(tmp_path, 10, BAD_ROW), limit=10).rows == 10
+    assert not checkpoint()["complete"]
+
+
+def test_whoever_looks_on_hears_of_every_confirmed_row(outlet: FakeOutlet, tmp_path: Path) -> None:
+    hands = hands_with(outlet)
+    produce_pass(job_for(csv_of(tmp_path, 33)), hands)
+    assert isinstance(hands.watch, Counter)
+    assert hands.watch.rows == 33
+
+
+def test_a_checkpoint_that_cannot_be_written_is_known_before_the_first_row(outlet: FakeOutlet, tmp_path: Path) -> None:
+    path = csv_of(tmp_path, 5)
+    Path(CHECKPOINT).parent.write_text("a file where the folder should be")
+    with pytest.raises((UsageError, DataError)):
+        run(outlet, path)
+    assert outlet.log == []
+
+
+def test_a_finished_run_sends_nothing_again_and_other_runs_are_their_own(outlet: FakeOutlet, tmp_path: Path) -> None:
+    path = csv_of(tmp_path, 5)
+    topics: dict[str, FakeOutlet] = {}
+    for name, rows in (("mon", 5), ("mon", 0), ("tue", 5), ("mon", 0), ("tue", 0)):
+        # In Kafka each run has its own place.
+        door = topics.setdefault(name, FakeOutlet()) if outlet.keeps_progress else outlet
+        assert run(door, path, run=name).rows == rows, name
+
+
+def test_an_interrupted_run_goes_on_under_its_id(outlet: FakeOutlet, tmp_path: Path) -> None:
+    path = csv_of(tmp_path, 25)
+    run(outlet, path, run="mon", limit=12)
+    assert run(outlet, path, run="mon").resumed_from == 12
+    assert run(outlet, path, run="mon").rows == 0
+    assert outlet.keys() == numbers((0, 25))
+
+
+def test_a_finished_run_starts_over_when_asked_to(outlet: FakeOutlet, tmp_path: Path) -> None:
+    path = csv_of(tmp_path, 5)
+    assert [run(outlet, path, run="mon", restart=again).rows for again in (False, True, False)] == [5, 5, 0]
+
+
+def test_restart_passes_over_a_damaged_checkpoint(outlet: FakeOutlet, tmp_path: Path) -> None:
+    path = csv_of(tmp_path, 5)
+    Path(CHECKPOINT).parent.mkdir()
+    Path(CHECKPOINT).write_text("{")
+    with pytest.raises(DataError, match="is no checkpoint"):
+        run(outlet, path)
+    assert run(outlet, path, restart=True).rows == 5
+
+
+def test_kafka_is_believed_and_says_so_where_the_file_knows_less(
+    tmp_path: Path, heard: pytest.LogCaptureFixture
+) -> None:
+    """As after a kill between the commit and the writing of the file."""
+    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(outlet, path, limit=10)
+    older = Path(CHECKPOINT).read_text()
+    run(outlet, path, limit=10)
+    Path(CHECKPOINT).write_text(older)
+    heard.clear()
+    assert run(outlet, path).resumed_from == 20
+    assert "the checkpoint file says row 10, Kafka says row 20: Kafka is right" in heard.text
+    assert outlet.keys() == numbers((0, 25))
+
+
+def test_kafka_is_believed_where_the_file_knows_more(tmp_path: Path, heard: pytest.LogCaptureFixture) -> None:
+    """As after the file was kept and the cluster was not."""
+    path = csv_of(tmp_path, 25)
+    run(FakeOutlet(), path, limit=10)
+    fresh = FakeOutlet()
+    assert run(fresh, path).rows == 25
+    assert "the checkpoint file says row 10, Kafka says row 0: Kafka is right" in heard.text
+
+
+@pytest.mark.parametrize("limit", [10, None])
+def test_nothing_is_said_where_file_and_kafka_agree(
+    tmp_path: Path, heard: pytest.LogCaptureFixture, limit: int | None
+) -> None:
+    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(outlet, path, limit=limit)
+    run(outlet, path)
+    Path(CHECKPOINT).unlink()
+    run(outlet, path)
+    assert heard.text == ""
+
+
+def test_a_lost_file_does_not_matter_where_kafka_keeps_the_progress(tmp_path: Path) -> None:
+    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(outlet, path, limit=10)
+    Path(CHECKPOINT).unlink()
+    assert run(outlet, path).resumed_from == 10
+
+
+def test_an_unfinished_pass_of_another_file_is_an_error_in_either_delivery(outlet: FakeOutlet, tmp_path: Path) -> None:
+    run(outlet, csv_of(tmp_path, 25), limit=10)
+    (tmp_path / "b").mkdir()
+    other = csv_of(tmp_path / "b", 5)
+    with pytest.raises(DataError, match="unfinished pass of"):
+        run(FakeOutlet(keeps_progress=outlet.keeps_progress), other)
+    assert run(FakeOutlet(keeps_progress=outlet.keeps_progress), other, restart=True).rows == 5
+
+
+def test_a_named_run_needs_no_checkpoint_file_where_kafka_keeps_the_progress(tmp_path: Path) -> None:
+    """Tasks of one scheduler share a folder: each finds its own progress in Kafka."""
+    run(FakeOutlet(), csv_of(tmp_path, 25), run="a", limit=10)
+    (tmp_path / "b").mkdir()
+    assert run(FakeOutlet(), csv_of(tmp_path / "b", 5), run="b").rows == 5
+
+
+def test_finished_runs_of_the_file_survive_a_pass_whose_progress_is_in_kafka(tmp_path: Path) -> None:
+    path, by_file = csv_of(tmp_path, 5), FakeOutlet(keeps_progress=False)
+    run(by_file, path, run="mon")
+    run(FakeOutlet(), path)
+    assert run(by_file, path, run="mon").rows == 0
+
+
+def test_the_note_for_kafka_that_belongs_to_other_content_is_an_error(tmp_path: Path) -> None:
+    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(outlet, path, limit=10)
+    Path(CHECKPOINT).unlink()
+    with pytest.raises(DataError, match="has changed since row 10"):
+        run(outlet, csv_of(tmp_path, 26))
+
+
+def test_a_note_of_kafka_that_sent_nothing_is_no_pass(tmp_path: Path) -> None:
+    path = csv_of(tmp_path, 5)
+    outlet = FakeOutlet(kept=Progress(Pass(str(path), "other content", "raw")))
+    assert run(outlet, path).rows == 5
+
+
+def _stopping_at(outlet: FakeOutlet, stop: Stop, count: int) -> Any:
+    """The outlet's `send`, during whose call number `count` somebody asks to stop."""
+    calls = iter(range(1, 1_000))
+
+    def send(topic: str, messages: Any) -> None:
+        FakeOutlet.send(outlet, topic, messages)
+        if next(calls) == count:
+            stop.request()
+
+    return send
