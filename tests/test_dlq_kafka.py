@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from telco_stream.batch import Limits, process
 from telco_stream.contracts.deadletter import decode_dead_letter
@@ -66,6 +67,15 @@ def test_the_mark_of_a_transaction_is_no_letter(kafka: str, topics: Topics) -> N
     with pytest.raises(DataError, match="0:1 is no record but the mark of a transaction"):
         run_show(clients, (0, 1), stop=Stop())
     assert [line.offset for line in list_letters(run_list(clients, Wanted(), stop=Stop()))] == [0, 2]
+
+
+def test_a_letter_that_retention_has_taken_is_said_to_be_gone(kafka: str, topics: Topics) -> None:
+    write(kafka, topics, [letter(), letter(), letter()])
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for gone in admin.delete_records([TopicPartition(topics.deadletter, 0, 2)]).values():
+        gone.result(15)
+    with pytest.raises(DataError, match="0:1 is no longer kept: the oldest offset of partition 0 is 2"):
+        run_show(clients_of(kafka, topics), (0, 1), stop=Stop())
 
 
 def test_a_missing_topic_is_named(kafka: str, topics: Topics) -> None:

@@ -12,10 +12,12 @@ from rich.text import Text
 
 from telco_stream.analytics import Window
 from telco_stream.display.jsonlines import as_json
+from telco_stream.display.letters import letters_grid
 from telco_stream.display.progress import Progress, Stages
 from telco_stream.display.tables import Listing, table
 from telco_stream.display.text import safe
 from telco_stream.display.windows import window_lines
+from telco_stream.dlq.listing import ListedLetter
 from telco_stream.report import Report
 
 Output: TypeAlias = Literal["table", "json"]
@@ -99,7 +101,10 @@ class Screen:
                 self._write(as_json(row))
             return
         shown = list(rows)
-        if shown:
+        letters = [row for row in shown if isinstance(row, ListedLetter)]
+        if letters:
+            self._draw(letters_grid(letters))
+        elif shown:
             self._draw(Listing(shown))
         else:
             self.say("Nothing to list.")

@@ -6,15 +6,15 @@ from typing import Any, TypeGuard
 from rich.text import Text
 
 #: Code points of one value that are shown; characters without width would fit into any column by the thousand.
-_LONGEST = 1_000
+LONGEST = 1_000
 #: Numbers that are names of places, so that they can be copied into a command.
 _PLACES = frozenset({"partition", "offset", "end_offsets", "port", "seed"})
 
 
 def visible(text: str) -> str:
     """The text with each character that is not printable (escape codes, line ends, bidirectional marks) spelt out."""
-    if len(text) > _LONGEST:
-        text = text[:_LONGEST] + "…"
+    if len(text) > LONGEST:
+        text = text[:LONGEST] + "…"
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
