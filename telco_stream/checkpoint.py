@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 from telco_stream.atomic import replacing
-from telco_stream.contracts.progress import Pass, Progress, decode_progress, encode_progress
+from telco_stream.contracts.progress import Pass, Progress, Run, decode_progress, encode_progress
 from telco_stream.errors import DataError
 
 #: The ways out of a checkpoint that stands in the way.
@@ -14,13 +15,13 @@ _WAYS_OUT = "finish that one, give another --checkpoint-file, or start over with
 def start_of(wanted: Pass, found: Progress | None, *, restart: bool = False) -> Progress:
     """Where the wanted pass begins, given what was found; raises `DataError` where that belongs to another pass."""
     if found is None:
-        return Progress(wanted)
+        return _beginning(wanted)
     if restart:
-        return Progress(wanted, finished_runs=tuple(name for name in found.finished_runs if name != wanted.name))
+        return _beginning(wanted, *(name for name in found.finished_runs if name != wanted.name))
     if found.has_finished(wanted):
         return replace(found, of=wanted, complete=True)
     if not found.is_unfinished:
-        return Progress(wanted, finished_runs=found.finished_runs)
+        return _beginning(wanted, *found.finished_runs)
     refuse_another_place(wanted, found)
     if found.of.run_id != wanted.run_id:
         raise DataError(f"The checkpoint is of the unfinished run {found.of.run_id or 'without an id'}; {_WAYS_OUT}")
@@ -36,6 +37,10 @@ def refuse_another_place(wanted: Pass, found: Progress) -> None:
     """Raises `DataError` where that is an unfinished pass of another file, or to another topic."""
     if found.is_unfinished and (found.of.file, found.of.topic) != (wanted.file, wanted.topic):
         raise DataError(f"The checkpoint is of an unfinished pass of {found.of.file} to {found.of.topic}; {_WAYS_OUT}")
+
+
+def _beginning(wanted: Pass, *finished_runs: Run) -> Progress:
+    return Progress(wanted, finished_runs=finished_runs, pass_id=uuid4().hex)
 
 
 class CheckpointFile:

@@ -1,11 +1,13 @@
 """How far a pass over a file has come: what the checkpoint file says, and the note beside an offset in Kafka."""
 
-from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
-from uuid import uuid4
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta
+
+#: File, topic, and the id of a named run.
+Run: TypeAlias = tuple[str, str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Pass:
     run_id: str | None = None
 
     @property
-    def name(self) -> tuple[str, str, str | None]:
+    def name(self) -> Run:
         """What the progress belongs to; the content may change under it."""
         return self.file, self.topic, self.run_id
 
@@ -36,10 +38,10 @@ class Progress:
     total_sent: Annotated[int, Meta(ge=0)] = 0
     complete: bool = False
     mode: Literal["batch", "streaming"] = "batch"
-    #: Named runs that have come to their end: file, topic and id of each. They send nothing again.
-    finished_runs: tuple[tuple[str, str, str | None], ...] = ()
+    #: Named runs that have come to their end: they send nothing again.
+    finished_runs: tuple[Run, ...] = ()
     #: Tells this pass from an earlier one over the same file.
-    pass_id: str = field(default_factory=lambda: uuid4().hex)
+    pass_id: str = ""
 
     @property
     def is_unfinished(self) -> bool:
