@@ -42,6 +42,14 @@ def consume(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that share the partitions.")] = 1,
     top_k: options.TopK = 10,
+    metrics_port: options.MetricsPort = 0,
+    exit_on_stall: Annotated[
+        bool,
+        typer.Option(
+            "--exit-on-stall",
+            help="Exit 3 when a partition with lag has stood still for TELCO_STREAM_CONSUMER__STALL_SECONDS (60).",
+        ),
+    ] = False,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
@@ -62,8 +70,11 @@ def consume(
 
     from telco_stream.assembly import ConsumeOrder, run_consume
     from telco_stream.display.windows import ProgressWatch, WindowWatch
+    from telco_stream.model.artifact import read_manifest
+    from telco_stream.observing import Watching
 
-    order = ConsumeOrder(mode, delivery, max_messages, idle_timeout, top_k)
+    watching = Watching(metrics_port, exit_on_stall, read_manifest(session.model_folder()).created_at)
+    order = ConsumeOrder(mode, delivery, max_messages, idle_timeout, top_k, watching)
     if workers > 1:
         session.screen.show(_run_workers(session, order, engine, workers))
         return

@@ -28,4 +28,14 @@ Engine: TypeAlias = Annotated[
 ]
 Topic: TypeAlias = Annotated[str | None, typer.Option("--topic", help="Raw topic.", show_default="telco.raw.customers")]
 TopK: TypeAlias = Annotated[int, typer.Option("--top-k", min=0, metavar="K", help="Customers at risk to list.")]
+MetricsPort: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        "--metrics-port",
+        min=0,
+        max=65_535,
+        metavar="PORT",
+        help="Serve /metrics, /healthz and /readyz at this port of all addresses; 0 is not at all.",
+    ),
+]
 Delivery: TypeAlias = Literal["exactly-once", "at-least-once"]

@@ -43,6 +43,10 @@ class Sink:
         if self._failed:
             raise complaint(self._failed[0], "A record was not delivered")
 
+    def failed(self) -> int:
+        """Messages that were refused, or ran out of time."""
+        return len(self._failed)
+
     def unconfirmed(self) -> int:
         """Messages sent but not confirmed, or failed."""
         return len(self.producer) + len(self._failed)

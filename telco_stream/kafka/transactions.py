@@ -34,7 +34,16 @@ class Transactions:
         self._failure: KafkaException | None = None
         #: Transactions by how they ended.
         self.ended = dict.fromkeys(End, 0)
+        self._failed_before = 0
         self._sink = self._renewed()
+
+    def outcomes(self) -> dict[str, int]:
+        """Transactions so far, by how they ended."""
+        return {end.value: number for end, number in self.ended.items()}
+
+    def failed(self) -> int:
+        """Messages that were refused, or ran out of time, and were sent again if anything was."""
+        return self._failed_before + self._sink.failed()
 
     def begin(self) -> None:
         """Open a transaction."""
@@ -79,6 +88,7 @@ class Transactions:
         if answer is Answer.GIVE_UP:
             raise complaint(error, "The batch was not committed") from failure
         if not aborted:
+            self._failed_before += self._sink.failed()
             self._sink = self._renewed()
         return End.ABORTED if aborted else End.UNCLEAR
 

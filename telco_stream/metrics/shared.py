@@ -14,6 +14,8 @@ from telco_stream.metrics.statistics import Statistics
 
 #: How a transaction can end.
 _OUTCOMES = ("committed", "aborted", "unclear")
+#: Client errors that are shown before the first: what never was there can't be seen to grow.
+_USUAL = ("_ALL_BROKERS_DOWN", "_TRANSPORT")
 
 
 @dataclass(slots=True)
@@ -42,7 +44,7 @@ class ShellCollector(Collector):
             "outcome",
             {one: ended.get(one, 0) for one in _OUTCOMES},
         )
-        errors = dict(shell.client_errors) or {"none": 0}
+        errors = dict.fromkeys(_USUAL, 0) | dict(shell.client_errors)
         yield counters("telco_stream_client_errors_total", "What the Kafka clients complained of", "error", errors)
         yield counters(
             "telco_stream_client_request_errors_total",
