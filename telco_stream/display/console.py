@@ -11,13 +11,12 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from telco_stream.analytics import Window
+from telco_stream.display import accounts, letters, models  # noqa: F401 - they tell `tables` of their forms
 from telco_stream.display.jsonlines import as_json
-from telco_stream.display.letters import letters_grid
 from telco_stream.display.progress import Progress, Stages
-from telco_stream.display.tables import Listing, table
+from telco_stream.display.tables import listing, table
 from telco_stream.display.text import safe
 from telco_stream.display.windows import window_lines
-from telco_stream.dlq.listing import ListedLetter
 from telco_stream.report import Report
 
 Output: TypeAlias = Literal["table", "json"]
@@ -101,11 +100,8 @@ class Screen:
                 self._write(as_json(row))
             return
         shown = list(rows)
-        letters = [row for row in shown if isinstance(row, ListedLetter)]
-        if letters:
-            self._draw(letters_grid(letters))
-        elif shown:
-            self._draw(Listing(shown))
+        if shown:
+            self._draw(listing(shown))
         else:
             self.say("Nothing to list.")
 

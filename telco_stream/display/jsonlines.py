@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from telco_stream.display.text import OF_ONE_MODE
 from telco_stream.report import Report
-
-#: Keys that a result has in one mode only; without a value they are left out, where any other is null.
-_OF_ONE_MODE = frozenset({"analytics"})
 
 
 def as_json(result: object) -> str:
@@ -22,7 +20,7 @@ def _plain(value: Any) -> Any:  # noqa: ANN401 - any result's field
         return _plain(value.summary)
     if is_dataclass(value):
         pairs = ((field.name, getattr(value, field.name)) for field in fields(value))
-        return {name: _plain(one) for name, one in pairs if one is not None or name not in _OF_ONE_MODE}
+        return {name: _plain(one) for name, one in pairs if one is not None or name not in OF_ONE_MODE}
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):

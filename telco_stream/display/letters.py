@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from telco_stream.contracts.original import readable
-from telco_stream.display.tables import Listing, table
+from telco_stream.display.tables import Listing, lists, table
 from telco_stream.display.text import LONGEST, count, safe, visible
 from telco_stream.dlq.listing import ListedLetter, ShownLetter
 
@@ -22,6 +22,7 @@ _REASON_WIDTH = 24
 _APART = frozenset({"headers", "original_encoding", "original_message"})
 
 
+@lists(ListedLetter)
 def letters_grid(letters: Sequence[ListedLetter]) -> Table:
     """A row for each letter; its place is written as `dlq show` takes it."""
     grid = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=False)

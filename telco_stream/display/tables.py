@@ -1,9 +1,9 @@
 """Results as tables that fit a terminal of 80 columns. A result without a function of its own gets the general form."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from functools import singledispatch
-from typing import Any
+from typing import Any, TypeVar
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from telco_stream.analytics import AtRisk, Segment, Summary
-from telco_stream.display.text import count, is_number, percent, percent_of, safe, value_text, words
+from telco_stream.display.text import OF_ONE_MODE, count, is_number, percent, percent_of, safe, value_text, words
 from telco_stream.report import Report
 
 #: Columns that a name may take before it is cut.
@@ -24,13 +24,33 @@ _ANY_WIDTH = 100_000
 @singledispatch
 def table(result: object) -> RenderableType:
     """What people see of a result: its plain fields, and below them its parts, each with its title."""
-    items = _items(result)
+    items = {name: value for name, value in _items(result).items() if value is not None or name not in OF_ONE_MODE}
     plain = {name: value for name, value in items.items() if not _is_part(value)}
     blocks: list[RenderableType] = [_pairs(plain)] if plain else []
     for name, value in items.items():
         if _is_part(value):
             blocks += [Text(" ").append_text(safe(words(name), "bold")), _part(value)]
     return Group(*_spaced(blocks))
+
+
+Rows = TypeVar("Rows", bound=Callable[..., RenderableType])
+#: Listings that have a form of their own, by the type of their rows.
+_OWN_FORM: dict[type, Callable[[Sequence[Any]], RenderableType]] = {}
+
+
+def lists(kind: type) -> Callable[[Rows], Rows]:
+    """Marks the function that draws a listing of such rows."""
+
+    def register(draw: Rows) -> Rows:
+        _OWN_FORM[kind] = draw
+        return draw
+
+    return register
+
+
+def listing(rows: Sequence[Any]) -> RenderableType:
+    """What people see of several results of one type, of which there is at least one."""
+    return _OWN_FORM.get(type(rows[0]), Listing)(rows)
 
 
 class Listing:
@@ -139,7 +159,7 @@ def _pairs(items: Mapping[str, Any]) -> Table:
 
 def _part(value: Any) -> RenderableType:  # noqa: ANN401 - any result's field
     if isinstance(value, (list, tuple)):
-        return Listing(value)
+        return listing(value)
     return table(value)
 
 

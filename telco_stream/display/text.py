@@ -9,6 +9,8 @@ from rich.text import Text
 LONGEST = 1_000
 #: Numbers that are names of places, so that they can be copied into a command.
 _PLACES = frozenset({"partition", "offset", "end_offsets", "port", "seed"})
+#: Fields that a result has in one mode only; without a value they are left out, where any other is null or "-".
+OF_ONE_MODE = frozenset({"analytics"})
 
 
 def visible(text: str) -> str:
