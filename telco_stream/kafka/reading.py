@@ -129,7 +129,9 @@ class _Reader:
         """The records among the messages, without those that came after the end."""
         records = cast("list[Record]", [one for one in messages if one.error() is None or self._note(one)])
         newest = {record.partition(): record.offset() for record in records}
-        self._position |= {partition: offset + 1 for partition, offset in newest.items()}
+        for partition, offset in newest.items():
+            # The end may have been told in the same breath, and lies beyond the last record where a marker follows it.
+            self._position[partition] = max(self._position[partition], offset + 1)
         if any(offset >= self._ends[partition] for partition, offset in newest.items()):
             return [record for record in records if record.offset() < self._ends[record.partition()]]
         return records

@@ -135,8 +135,10 @@ class Source:
     def _received(self, messages: list[Message]) -> list[Message]:
         """The records among the messages; errors come as messages too, and there is no record in them."""
         records = [message for message in messages if message.error() is None or self._note(message)]
-        if records:
-            self._position |= {cast("int", one.partition()): cast("int", one.offset()) + 1 for one in records}
+        newest = {cast("int", one.partition()): cast("int", one.offset()) for one in records}
+        for number, offset in newest.items():
+            # The end may have been told in the same breath, and lies beyond the last record where a marker follows it.
+            self._position[number] = max(self._position.get(number, -1), offset + 1)
         if len(self._first) < len(self._owned):
             for one in records:
                 self._first.setdefault(cast("int", one.partition()), cast("int", one.offset()))

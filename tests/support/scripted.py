@@ -1,0 +1,63 @@
+"""A consumer that hands out what a test has written down, and messages as the client makes them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import KafkaError, TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class Scripted:
+    """A record, or with `code` an error in its place."""
+
+    offset_: int
+    partition_: int = 0
+    code: int | None = None
+
+    def topic(self) -> str:
+        return "raw"
+
+    def partition(self) -> int:
+        return self.partition_
+
+    def offset(self) -> int:
+        return self.offset_
+
+    def error(self) -> KafkaError | None:
+        return None if self.code is None else KafkaError(self.code)
+
+
+def end(offset: int) -> Scripted:
+    """The client's word that a partition ends here."""
+    return Scripted(offset, code=KafkaError._PARTITION_EOF)
+
+
+@dataclass
+class ScriptedConsumer:
+    """Everything that is left of the script arrives at once."""
+
+    script: list[Scripted]
+    paused: list[TopicPartition] = field(default_factory=list)
+
+    def subscribe(self, _topics: list[str], *, on_assign: Callable[..., None], **_: Any) -> None:
+        on_assign(self, [TopicPartition("raw", 0)])
+
+    def assign(self, _partitions: list[TopicPartition]) -> None:
+        """It has what the script says."""
+
+    def pause(self, partitions: list[TopicPartition]) -> None:
+        self.paused += partitions
+
+    def poll(self, _timeout: float) -> Scripted | None:
+        return self.script.pop(0) if self.script else None
+
+    def consume(self, most: int, _timeout: float) -> list[Scripted]:
+        taken, self.script[:] = self.script[:most], self.script[most:]
+        return taken
+
+    def consumer_group_metadata(self) -> object:
+        return object()
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -1,0 +1,41 @@
+"""Where a partition of transactions ends, told in the same breath as its last records."""
+
+from typing import Any, cast
+
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.reading import _Reader
+from telco_stream.kafka.source import Source
+from telco_stream.settings import load
+from telco_stream.stop import Stop
+from tests.support.scripted import Scripted, ScriptedConsumer, end
+
+#: Records at 0 and 1, a marker at 2.
+SCRIPT = [Scripted(0), Scripted(1), end(3)]
+
+
+def test_a_group_has_ended_where_its_partitions_end() -> None:
+    """Though the last record stands before the marker: nothing will come after it."""
+    source = Source(cast("Any", ScriptedConsumer([*SCRIPT])), "raw", Stop(), until={0: 3})
+    assert len(source.take(10, 0).records) == 2
+    assert source.ended
+
+
+def test_a_reader_has_ended_where_its_partitions_end() -> None:
+    reader = _Reader(_Clients([*SCRIPT]), "raw", {0: (0, 3)}, Stop())
+    assert [[record.offset() for record in batch] for batch in reader.batches()] == [[0, 1]]
+
+
+def test_a_reader_leaves_out_what_came_after_the_end() -> None:
+    reader = _Reader(_Clients([Scripted(0), Scripted(4), Scripted(5), end(7)]), "raw", {0: (0, 4)}, Stop())
+    assert [[record.offset() for record in batch] for batch in reader.batches()] == [[0]]
+
+
+class _Clients(Clients):
+    """Without a broker; its reader follows a script."""
+
+    def __init__(self, script: list[Scripted]) -> None:
+        super().__init__(load(environ={}), timeout=0)
+        self._script = script
+
+    def reader(self) -> Any:
+        return ScriptedConsumer(self._script)
