@@ -21,13 +21,13 @@ from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.delivery import AtLeastOnce, Delivery, ExactlyOnce
-from telco_stream.kafka.outlet import AtLeastOnceOutlet, ExactlyOnceOutlet, Outlet
+from telco_stream.kafka.outlet import AtLeastOnceOutlet, ExactlyOnceOutlet
 from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import Source
 from telco_stream.kafka.transactions import Transactions
 from telco_stream.model.artifact import Engine, load_scorer
-from telco_stream.observing import NOBODY, Eyes, Watching, looking_on
+from telco_stream.observing import NOBODY, Eyes, RowEyes, Watching, looking_on, looking_on_rows
 from telco_stream.produce import Hands, Job, ProduceResult, Schedule, Sent
 from telco_stream.report import Report, report
 from telco_stream.rows import fingerprint
@@ -124,8 +124,14 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
 
 def run_produce(clients: Clients, order: ProduceOrder, *, stop: Stop, watch: producing.Watch) -> ProduceResult:
     """Send the file once, or random rows of it for as long as is asked; stopped before it begins, it sends nothing."""
-    settings, promise = clients.settings, _promise(order)
-    topic = settings.topics.raw
+    promise = _promise(order)
+    target = clients.settings.producer.events_per_sec if order.mode == "streaming" else 0.0
+    with looking_on_rows(order.watching, clients, target, watch) as eyes:
+        return _produce(clients, order, promise, stop, eyes)
+
+
+def _produce(clients: Clients, order: ProduceOrder, promise: Promise, stop: Stop, eyes: RowEyes) -> ProduceResult:
+    settings, topic = clients.settings, clients.settings.topics.raw
     path = Path(settings.producer.data_path or shipped("data/sample_customers.csv"))
     partitions, outlet, sent = 0, None, Sent(0, None, 0.0)
     with suppress(Stopped):
@@ -133,8 +139,9 @@ def run_produce(clients: Clients, order: ProduceOrder, *, stop: Stop, watch: pro
             of = Pass(str(path.resolve()), fingerprint(path), topic, order.run_id)
         partitions = Cluster(clients, stop).partitions(topic)[topic]
         outlet = _outlet(clients, promise, of, stop)
+        eyes.on(outlet)
         job = Job(of, path, settings.producer.batch_size, order.limit, order.restart)
-        hands = Hands(outlet, CheckpointFile(Path(settings.producer.checkpoint_file)), now, stop, watch)
+        hands = Hands(outlet, CheckpointFile(Path(settings.producer.checkpoint_file)), now, stop, eyes)
         if order.mode == "batch":
             sent = producing.produce_pass(job, hands)
         else:
@@ -170,7 +177,7 @@ def _promise(order: ProduceOrder) -> Promise:
     return "at-least-once"
 
 
-def _outlet(clients: Clients, promise: Promise, of: Pass, stop: Stop) -> Outlet:
+def _outlet(clients: Clients, promise: Promise, of: Pass, stop: Stop) -> AtLeastOnceOutlet | ExactlyOnceOutlet:
     if promise == "exactly-once":
         return ExactlyOnceOutlet(clients, of, stop)
     return AtLeastOnceOutlet(Sink(clients.producer(), stop))

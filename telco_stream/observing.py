@@ -155,23 +155,43 @@ def looking_on(
         raise KafkaError(f"{eyes.stall}; ended to be started anew (--exit-on-stall)")
 
 
-class ProduceEyes:
-    """Looks on while `produce` works: `watch` is told of rows, and `on` of what sends them."""
+class RowWatch(Protocol):
+    """Whoever looks on at rows."""
 
-    def __init__(self, clients: Clients, target: float, watch: "RowWatch") -> None:
-        limit = clients.settings.consumer.stall_seconds
-        self._pulse = Pulse(max(limit, _ROWS_OVERDUE / target) if target else limit)
+    def advance(self, rows: int) -> None:
+        """So many more are confirmed."""
+
+
+class RowEyes:
+    """Looks on while `produce` works: is told of rows by `advance`, and of what sends them by `on`."""
+
+    def __init__(self, watch: RowWatch) -> None:
         self._watch = watch
-        self._shell = Shell(self._pulse, client_errors=clients.errors)
+
+    def on(self, outlet: Sending) -> None:
+        """Show what it sends."""
+
+    def advance(self, rows: int) -> None:
+        """So many more rows are confirmed."""
+        self._watch.advance(rows)
+
+
+class WideRowEyes(RowEyes):
+    """Shows what it sees at a port."""
+
+    def __init__(self, clients: Clients, target: float, watch: RowWatch) -> None:
+        super().__init__(watch)
+        limit = clients.settings.consumer.stall_seconds
+        self._shell = Shell(Pulse(max(limit, _ROWS_OVERDUE / target) if target else limit))
+        self._shell.client_errors = clients.errors
         self._registry = new_registry(self._shell)
         self._metrics = ProduceMetrics(target)
         self._registry.register(self._metrics)
-        self._confirmed = False
         clients.on_statistics["producer"] = self._shell.statistics.take
 
     def pages(self) -> Pages:
         """What the port shows."""
-        return Pages(self._registry, self._pulse.problems, self._not_ready)
+        return Pages(self._registry, self._shell.pulse.problems, self._not_ready)
 
     def on(self, outlet: Sending) -> None:
         """Show what it sends."""
@@ -180,20 +200,23 @@ class ProduceEyes:
 
     def advance(self, rows: int) -> None:
         """So many more rows are confirmed."""
-        self._confirmed = True
-        self._pulse.beat()
+        self._shell.pulse.beat()
         self._metrics.advance(rows)
-        self._watch.advance(rows)
+        super().advance(rows)
 
     def _not_ready(self) -> list[str]:
-        return self._pulse.problems() if self._confirmed else ["Kafka has not confirmed a row yet"]
+        return self._shell.pulse.problems() if self._metrics.sent else ["Kafka has not confirmed a row yet"]
 
 
-class RowWatch(Protocol):
-    """Whoever looks on at rows."""
-
-    def advance(self, rows: int) -> None:
-        """So many more are confirmed."""
+@contextmanager
+def looking_on_rows(asked: Watching, clients: Clients, target: float, watch: RowWatch) -> Iterator[RowEyes]:
+    """Eyes on one run of `produce`; `target` is the rate asked for, 0 for as fast as possible."""
+    if not asked.port:
+        yield RowEyes(watch)
+        return
+    eyes = WideRowEyes(clients, target, watch)
+    with serving(asked.port, eyes.pages()):
+        yield eyes
 
 
 class _Beating:

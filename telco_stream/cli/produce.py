@@ -39,6 +39,7 @@ def produce(
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after so many rows.")] = None,
     seed: Annotated[int | None, typer.Option(help="Streaming: the same seed draws the same customers.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Start over, whatever the checkpoint says.")] = False,
+    metrics_port: options.MetricsPort = 0,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
@@ -59,8 +60,9 @@ def produce(
     settings = session.settings
 
     from telco_stream.assembly import ProduceOrder, run_produce
+    from telco_stream.observing import Watching
 
-    order = ProduceOrder(mode, delivery, run_id, limit, seed, restart)
+    order = ProduceOrder(mode, delivery, run_id, limit, seed, restart, Watching(metrics_port))
     with session.screen.progress(f"produce to {settings.topics.raw}", limit) as bar:
         result = run_produce(session.clients, order, stop=session.stop, watch=bar)
     session.screen.show(result)

@@ -68,6 +68,14 @@ class AtLeastOnceOutlet:
         """How many are still in the queue, or failed."""
         return self._sink.unconfirmed()
 
+    def failed(self) -> int:
+        """How many Kafka has refused."""
+        return self._sink.failed()
+
+    def outcomes(self) -> dict[str, int]:
+        """There are no transactions here."""
+        return {}
+
 
 class ExactlyOnceOutlet:
     """Confirmed by a transaction that carries the progress."""
@@ -80,7 +88,7 @@ class ExactlyOnceOutlet:
         self._stop = stop
         # The id is the pass's own: whoever starts it anew ends what a killed process has left open.
         self._transactions = Transactions(lambda: clients.producer(name), stop, own_id=False)
-        self._group: Consumer = clients.consumer(name)
+        self._group: Consumer = clients.consumer(name)  # polled by nobody: it only answers questions
         self._open = False
         self._unconfirmed = 0
 
@@ -116,6 +124,14 @@ class ExactlyOnceOutlet:
     def unconfirmed(self) -> int:
         """How many are in the open transaction."""
         return self._unconfirmed
+
+    def failed(self) -> int:
+        """How many Kafka has refused; each took its transaction with it."""
+        return self._transactions.failed()
+
+    def outcomes(self) -> dict[str, int]:
+        """Transactions so far, by how they ended."""
+        return self._transactions.outcomes()
 
     def _committed(self) -> TopicPartition:
         while True:

@@ -19,7 +19,8 @@ class ProduceMetrics(Collector):
     def __init__(self, target: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._target = target
         self._clock = clock
-        self._sent = 0
+        #: Rows confirmed so far.
+        self.sent = 0
         self._last = 0.0
         #: Confirmations of the last seconds: when, and how many rows had been confirmed by then.
         self._recent = deque([(clock(), 0)])
@@ -28,9 +29,9 @@ class ProduceMetrics(Collector):
 
     def advance(self, rows: int) -> None:
         """So many more rows are confirmed."""
-        self._sent += rows
+        self.sent += rows
         now = self._clock()
-        self._recent.append((now, self._sent))
+        self._recent.append((now, self.sent))
         while len(self._recent) > 1 and self._recent[1][0] <= now - _WINDOW:
             self._recent.popleft()
         if rows:
@@ -46,7 +47,7 @@ class ProduceMetrics(Collector):
     def collect(self) -> Iterator[Metric]:
         """All as it is now."""
         prefix = "telco_stream_producer_"
-        yield CounterMetricFamily(f"{prefix}records_sent", "Rows that Kafka has confirmed", value=self._sent)
+        yield CounterMetricFamily(f"{prefix}records_sent", "Rows that Kafka has confirmed", value=self.sent)
         yield CounterMetricFamily(f"{prefix}records_failed", "Rows that Kafka has refused", value=self.failed())
         yield gauge(f"{prefix}records_per_second", "Rows confirmed a second, over the last 10 s", self.rate())
         yield gauge(f"{prefix}target_records_per_second", "The rate asked for", self._target)
