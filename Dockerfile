@@ -2,7 +2,8 @@
 #   docker build -t telco-stream .                            everything, training included
 #   docker build -t telco-stream:consume --target consume .   serves the compiled model; no pandas, no scikit-learn
 FROM python:3.11-slim-bookworm AS base
-ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# onnxruntime would report its use to its makers.
+ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
 
 FROM base AS wheel
 WORKDIR /src

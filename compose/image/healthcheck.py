@@ -8,8 +8,8 @@ from pathlib import Path
 
 
 def metrics_port(command: bytes) -> str | None:
-    """The port that stands behind `--metrics-port` in a command line as /proc has it; None if there is none."""
-    found = re.search(rb"(?:^|\0)--metrics-port[=\0](\d+)", command)
+    """The port that stands behind `--metrics-port` in a command line as /proc has it; None if there is none, or 0."""
+    found = re.search(rb"(?:^|\0)--metrics-port[=\0]([1-9]\d*)", command)
     return found and found[1].decode()
 
 
