@@ -117,7 +117,7 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
             eyes.count(transactions)
             delivery = ExactlyOnce(transactions, source, settings.topics)
         else:
-            delivery = AtLeastOnce(Sink(clients.producer(), stop), consumer, source, settings.topics, stop)
+            delivery = AtLeastOnce(Sink(clients.producer(), stop), source, settings.topics)
         plan = _plan(order, settings, limits)
         return consuming.consume(source, delivery, eyes.scorer, plan, now=now, stop=stop, watch=eyes.watch)
 
@@ -226,4 +226,5 @@ def new_transactional_id(settings: Settings) -> str:
 
 def _transactions(clients: Clients, stop: Stop) -> Transactions:
     consumer, name = clients.settings.consumer, new_transactional_id(clients.settings)
-    return Transactions(lambda: clients.producer(name), stop, own_id=consumer.transactional_id is None)
+    own_id = consumer.transactional_id is None
+    return Transactions(lambda: clients.producer(name), stop, own_id=own_id, timeout=clients.timeout)

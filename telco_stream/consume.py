@@ -1,5 +1,6 @@
 """Raw topic to scores: the only loop. Take, process, deliver, and only then take again."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -74,10 +75,10 @@ def consume(  # noqa: PLR0913 - the doors, handed in
     source: Source, delivery: Delivery, scorer: Scorer, plan: Plan, *, now: Callable[[], str], stop: Stop, watch: Watch
 ) -> ConsumeResult:
     """Answer records until a bound is met or a stop is asked for; raises `DataError` on too many bad ones in a row."""
-    tally = _Tally(plan)
+    tally, lull = _Tally(plan), (plan.idle_timeout or math.inf) if plan.mode == "batch" else 0
     try:
         while (stopped_by := tally.stopped_by(source, stop)) is None:
-            batch = source.take(tally.room(), _PATIENCE, whole=plan.mode == "batch")
+            batch = source.take(tally.room(), _PATIENCE, lull=lull)
             watch.turned()
             if not batch.records:
                 continue
@@ -124,7 +125,8 @@ class _Tally:
 
     def took(self, in_a_row: int | None) -> None:
         """Records have arrived, perhaps from partitions whose last owner left a count of dead letters."""
-        self._first_taken = self._first_taken or time.perf_counter()
+        self._idle_since = time.perf_counter()
+        self._first_taken = self._first_taken or self._idle_since
         self.dead_letters_in_a_row = max(self.dead_letters_in_a_row, in_a_row or 0)
 
     def add(self, outcome: Outcome) -> None:

@@ -9,12 +9,15 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from telco_stream import errors
+from telco_stream.kafka.outage import Outage
 from telco_stream.settings import Settings, for_client
 
 log = logging.getLogger("telco_stream.kafka.client")
 
 #: Seconds that one call into the client may take, so that a signal is seen in between.
 SLICE = 0.5
+#: Seconds that a broker which seems to be away has to answer.
+_PROBE = 1.0
 #: Milliseconds; how long a transaction left by a killed process can hold readers back.
 _TRANSACTION_TIMEOUT = 30_000
 
@@ -27,6 +30,8 @@ _PRODUCER: dict[str, Any] = {
     "delivery.report.only.error": True,  # the binding itself reads this one, as a bool
     "queue.buffering.max.messages": "100000",
     "queue.buffering.max.kbytes": "65536",
+    # A topic that was deleted is found missing before the records for it are given up as late.
+    "topic.metadata.propagation.max.ms": "10000",
     "retry.backoff.ms": "5",  # also how long a transaction waits for the one before: 100 adds 100 ms to each
 }
 _CONSUMER = {
@@ -61,6 +66,7 @@ class Clients:
         self.errors: Counter[str] = Counter()
         #: What is told of the clients' statistics, which only clients that are polled all the time can deliver.
         self.on_statistics: dict[str, Callable[[str], None]] = {}
+        self._outage = Outage(settings.bootstrap_servers, self._is_there)
 
     def admin(self) -> AdminClient:
         """A client for topics, groups and offsets; keep it until its futures have resolved."""
@@ -75,7 +81,7 @@ class Clients:
         if transactional_id is None:
             own["message.timeout.ms"] = "0"  # wait for the broker as long as it takes
         else:
-            limit = int(properties.get("transaction.timeout.ms", _TRANSACTION_TIMEOUT))
+            limit = _whole(properties.get("transaction.timeout.ms")) or _TRANSACTION_TIMEOUT
             own |= {"transactional.id": transactional_id, "transaction.timeout.ms": str(limit)}
             own["message.timeout.ms"] = str(limit * 5 // 6)
         return self._make(Producer, own | properties)
@@ -96,7 +102,7 @@ class Clients:
         common = {
             "bootstrap.servers": self.settings.bootstrap_servers,
             "client.id": "telco-stream",
-            "error_cb": self._on_error,
+            "error_cb": self._on_error if kind == "admin" else self._on_loss,
             "logger": log,
         }
         if kind in self.on_statistics:
@@ -113,3 +119,23 @@ class Clients:
     def _on_error(self, error: KafkaError) -> None:
         self.last_error = error
         self.errors[error.name()] += 1
+
+    def _on_loss(self, error: KafkaError) -> None:
+        """An error of a client that has work to do; questions have a time limit, and complain for themselves."""
+        self._on_error(error)
+        if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's public name
+            self._outage.suspect()
+
+    def _is_there(self) -> bool:
+        try:
+            return bool(self.admin().list_topics(timeout=_PROBE).brokers)
+        except KafkaException:
+            return False
+
+
+def _whole(text: str | None) -> int | None:
+    """The number; none where there is none, which is for librdkafka to refuse."""
+    try:
+        return int(text or "")
+    except ValueError:
+        return None

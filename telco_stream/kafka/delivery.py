@@ -8,15 +8,13 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
 from telco_stream.batch import Outcome
-from telco_stream.kafka.sink import GRACE, Sink
+from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import Batch, Source, note
 from telco_stream.kafka.transactions import End, Transactions
-from telco_stream.kafka.trouble import complaint, has_moved_on, is_hopeless
 from telco_stream.settings import Topics
-from telco_stream.stop import Stop, Stopped
 
 
 class Delivery(Protocol):
@@ -48,36 +46,19 @@ class ExactlyOnce:
 class AtLeastOnce:
     """Everything confirmed by the broker, then the offsets."""
 
-    def __init__(self, sink: Sink, consumer: Consumer, source: Source, topics: Topics, stop: Stop) -> None:
+    def __init__(self, sink: Sink, source: Source, topics: Topics) -> None:
         self._sink = sink
-        self._consumer = consumer
         self._source = source
         self._topics = topics
-        self._stop = stop
 
     def deliver(self, outcome: Outcome, batch: Batch) -> bool:  # noqa: ARG002 - the commit checks the group's view itself
         """Send, flush, commit."""
         _send(self._sink.send, outcome, self._topics)
         self._sink.flush()
-        if self._commit(_offsets(outcome, self._topics.raw)):
+        if self._source.commit(_offsets(outcome, self._topics.raw)):
             return True
         self._source.rewind()
         return False
-
-    def _commit(self, offsets: list[TopicPartition]) -> bool:
-        """Commit, waiting for the broker if need be; false where the group has given the partitions to another."""
-        while True:
-            try:
-                self._consumer.commit(offsets=offsets, asynchronous=False)
-            except KafkaException as error:
-                if has_moved_on(error.args[0]):
-                    return False
-                if is_hopeless(error.args[0]):
-                    raise complaint(error.args[0], "Offsets were not committed") from error
-                if self._stop.overdue(GRACE):
-                    raise Stopped from error
-            else:
-                return True
 
 
 def _send(send: Callable[..., None], outcome: Outcome, topics: Topics) -> None:

@@ -70,7 +70,7 @@ class AtLeastOnceOutlet:
 
     def failed(self) -> int:
         """How many Kafka has refused."""
-        return self._sink.failed()
+        return self._sink.failed
 
     def outcomes(self) -> dict[str, int]:
         """There are no transactions here."""

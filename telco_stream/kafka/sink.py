@@ -5,13 +5,12 @@ from collections.abc import Callable, Iterable
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka import Message as Report
 
+from telco_stream.kafka.calls import GRACE
 from telco_stream.kafka.clients import SLICE
 from telco_stream.kafka.trouble import complaint
 from telco_stream.records import Outgoing
 from telco_stream.stop import Stop, Stopped
 
-#: Seconds after a wish to stop in which the queue may still empty itself; then it is left behind, unconfirmed.
-GRACE = 2.0
 #: Seconds between two looks at a full queue; only failures wake a wait, so it must be short.
 _PAUSE = 0.01
 
@@ -23,6 +22,8 @@ class Sink:
         self.producer = producer
         self._stop = stop
         self._failed: list[KafkaError] = []
+        #: Messages that were refused, or ran out of time.
+        self.failed = 0
 
     def send(self, topic: str, messages: Iterable[Outgoing]) -> None:
         """Queue all messages; their delivery is confirmed by `flush` or by the transaction's commit."""
@@ -43,13 +44,15 @@ class Sink:
         if self._failed:
             raise complaint(self._failed[0], "A record was not delivered")
 
-    def failed(self) -> int:
-        """Messages that were refused, or ran out of time."""
-        return len(self._failed)
-
     def unconfirmed(self) -> int:
         """Messages sent but not confirmed, or failed."""
         return len(self.producer) + len(self._failed)
+
+    def take_failure(self) -> KafkaError | None:
+        """The first failure since it was last asked for."""
+        first = next(iter(self._failed), None)
+        self._failed.clear()
+        return first
 
     def _wait_for_room(self) -> None:
         full = len(self.producer)
@@ -60,3 +63,4 @@ class Sink:
     def _note_failure(self, error: KafkaError | None, _report: Report) -> None:
         if error is not None:
             self._failed.append(error)
+            self.failed += 1

@@ -5,21 +5,29 @@ The loop that takes from here holds no record while it takes: a rebalance happen
 
 import json
 import logging
+import math
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from telco_stream.kafka.calls import GRACE, finish
 from telco_stream.kafka.clients import SLICE
-from telco_stream.kafka.trouble import complaint, is_hopeless
+from telco_stream.kafka.trouble import complaint, has_moved_on, is_hopeless
 from telco_stream.records import Record
 from telco_stream.stop import Stop, Stopped
 
 log = logging.getLogger("telco_stream.consume")
 
-#: Seconds that a closing consumer may take to say where it stands.
+#: Seconds that one question after committed offsets may take.
 _OFFSETS_TIMEOUT = 1.0
+#: The most records that one call of the client may return; the client refuses more than a million.
+_MOST = 100_000
+#: Seconds without a rebalance after which a member that shares the topic may trust in what it owns: in between,
+#: partitions are on their way from one member to another, and belong to nobody.
+_SETTLED = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +57,8 @@ class Source:
         self.joined = False
         #: Times that partitions came or went.
         self.rebalances = 0
+        self._rebalanced = -math.inf
+        self._left_behind = False
         consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone)
 
     @property
@@ -59,21 +69,27 @@ class Source:
     @property
     def ended(self) -> bool:
         """Whether every partition that this member owns has been read up to where it ended at the start."""
-        return self.joined and all(self._position.get(one, -1) >= self._until.get(one, 0) for one in self._owned)
+        settled = self._owned >= self._until.keys() or time.monotonic() - self._rebalanced > _SETTLED
+        return (
+            self.joined
+            and settled
+            and all(self._position.get(one, -1) >= self._until.get(one, 0) for one in self._owned)
+        )
 
-    def take(self, most: int, patience: float, *, whole: bool = False) -> Batch:
+    def take(self, most: int, patience: float, *, lull: float = 0) -> Batch:
         """What has arrived, up to `most` records; waits up to `patience` seconds (0.5 at the most) for the first.
 
-        A `whole` batch is waited for until it has `most` records, or the partitions have ended.
+        With a `lull`, the batch is filled until it has `most` records, the partitions have ended, or so many seconds
+        have passed without any.
         """
         self.answered = dict(self._position)  # nothing is in hand now, and what was not committed has been rewound
         first = self._consumer.poll(min(patience, SLICE))
         self._revoked.clear()  # what poll returns came after the rebalances that it served
         if first is None:
             return Batch([], None)
-        records = self._received([first, *(self._consumer.consume(most - 1, 0) if most > 1 else ())])
-        while whole and len(records) < most and not self.ended and not self._stop.requested:
-            records += self._received(self._consumer.consume(most - len(records), SLICE))
+        records = self._received([first, *(self._consumer.consume(min(most - 1, _MOST), 0) if most > 1 else ())])
+        if lull:
+            self._fill(records, most, lull)
         if self._revoked:
             records = self._without_revoked(records)
         return Batch(cast("list[Record]", records), self._consumer.consumer_group_metadata())
@@ -83,10 +99,29 @@ class Source:
         wanted = self._owned if partitions is None else set(partitions) & self._owned
         committed = self.committed(wanted)
         for partition, offset in committed.items():
-            self._position.pop(partition, None)
-            start = offset if offset >= 0 else self._first.get(partition, OFFSET_BEGINNING)
-            self._seek(TopicPartition(self._topic, partition, start))
+            start = offset if offset >= 0 else self._first.get(partition)
+            if start is not None:  # else nothing of it has been taken yet
+                self._position.pop(partition, None)
+                self._seek(TopicPartition(self._topic, partition, start))
         return committed
+
+    def commit(self, offsets: list[TopicPartition]) -> bool:
+        """Commit, waiting for the broker if need be; false where the group has given the partitions to another."""
+        while True:
+            self._left_behind = True
+            try:
+                finish(lambda: self._consumer.commit(offsets=offsets, asynchronous=False), self._stop)
+            except KafkaException as error:
+                self._left_behind = False
+                if has_moved_on(error.args[0]):
+                    return False
+                if is_hopeless(error.args[0]):
+                    raise complaint(error.args[0], "Offsets were not committed") from error
+                if self._stop.overdue(GRACE):
+                    raise Stopped from error
+            else:
+                self._left_behind = False
+                return True
 
     def committed(self, partitions: Iterable[int]) -> dict[int, int]:
         """The group's committed offsets, negative where there is none; waits for the broker until stopped."""
@@ -104,8 +139,9 @@ class Source:
         return max(notes, default=(0, 0))[1] or None
 
     def close(self) -> None:
-        """Leave the group."""
-        self._consumer.close()
+        """Leave the group; with a commit left behind, the group has to find out by itself."""
+        if not self._left_behind:
+            self._consumer.close()
 
     def _ask_committed(self, partitions: Iterable[int]) -> list[TopicPartition]:
         asked = [TopicPartition(self._topic, partition) for partition in partitions]
@@ -131,6 +167,16 @@ class Source:
         gone = frozenset(self._revoked)
         self.rewind(gone)
         return [message for message in messages if message.partition() not in gone]
+
+    def _fill(self, records: list[Message], most: int, lull: float) -> None:
+        newest = time.monotonic()
+        while len(records) < most and not self.ended and not self._stop.requested:
+            more = self._received(self._consumer.consume(min(most - len(records), _MOST), SLICE))
+            records += more
+            if more:
+                newest = time.monotonic()
+            elif time.monotonic() - newest >= lull:
+                break
 
     def _received(self, messages: list[Message]) -> list[Message]:
         """The records among the messages; errors come as messages too, and there is no record in them."""
@@ -158,14 +204,14 @@ class Source:
 
     def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.joined = True
-        self.rebalances += 1
+        self._count_rebalance()
         numbers = {one.partition for one in partitions}
         self._owned |= numbers
         self._unasked |= numbers
         log.info("assigned partitions %s of %s", _listed(numbers), self._topic)
 
     def _gone(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self.rebalances += 1
+        self._count_rebalance()
         numbers = {one.partition for one in partitions}
         self._owned -= numbers
         self._revoked |= numbers
@@ -173,6 +219,10 @@ class Source:
             self._first.pop(number, None)
             self._position.pop(number, None)
         log.info("gave up partitions %s of %s", _listed(numbers), self._topic)
+
+    def _count_rebalance(self) -> None:
+        self.rebalances += 1
+        self._rebalanced = time.monotonic()
 
 
 def note(in_a_row: int, milliseconds: int) -> str:

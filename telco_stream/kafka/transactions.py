@@ -1,19 +1,25 @@
 """One transaction after another, each ended for certain: committed, aborted, or fenced by the next producer."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from telco_stream import errors
+from telco_stream.kafka.calls import GRACE, finish
 from telco_stream.kafka.clients import SLICE
-from telco_stream.kafka.sink import GRACE, Sink
+from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.trouble import Answer, answer_to, complaint, is_hopeless
 from telco_stream.records import Outgoing
 from telco_stream.stop import Stop, Stopped
 
 log = logging.getLogger("telco_stream.kafka")
+
+#: Seconds that one step of a transaction may take. The coordinator ends a transaction by itself sooner; and a request
+#: that the client has given up on inside is never answered, however often the call is taken up.
+_PATIENCE = 60.0
 
 
 class End(Enum):
@@ -25,9 +31,14 @@ class End(Enum):
 
 
 class Transactions:
-    """A transactional producer, and the next one where an error asks for it."""
+    """A transactional producer, and the next one where an error asks for it.
 
-    def __init__(self, make_producer: Callable[[], Producer], stop: Stop, *, own_id: bool) -> None:
+    `timeout` is how many seconds the first may take to start; `own_id` is as in `answer_to`.
+    """
+
+    def __init__(
+        self, make_producer: Callable[[], Producer], stop: Stop, *, own_id: bool, timeout: float = 10.0
+    ) -> None:
         self._make_producer = make_producer
         self._stop = stop
         self._own_id = own_id
@@ -35,18 +46,19 @@ class Transactions:
         #: Transactions by how they ended.
         self.ended = dict.fromkeys(End, 0)
         self._failed_before = 0
-        self._sink = self._renewed()
+        self._sink = self._started(timeout)
 
     def outcomes(self) -> dict[str, int]:
         """Transactions so far, by how they ended."""
         return {end.value: number for end, number in self.ended.items()}
 
     def failed(self) -> int:
-        """Messages that were refused, or ran out of time, and were sent again if anything was."""
-        return self._failed_before + self._sink.failed()
+        """Messages that were refused, or ran out of time; each took its transaction with it."""
+        return self._failed_before + self._sink.failed
 
     def begin(self) -> None:
         """Open a transaction."""
+        self._sink.take_failure()
         self._try(self._sink.producer.begin_transaction)
 
     def send(self, topic: str, messages: Iterable[Outgoing]) -> None:
@@ -57,58 +69,77 @@ class Transactions:
         """Commit messages and offsets together; raises where no repetition would help, or another took over."""
         producer = self._sink.producer
         if offsets:
-            self._try(lambda: producer.send_offsets_to_transaction(list(offsets), group_metadata, SLICE))
+            self._try(
+                lambda: finish(
+                    lambda: producer.send_offsets_to_transaction(list(offsets), group_metadata, SLICE), self._stop
+                )
+            )
         self._try(lambda: producer.commit_transaction(SLICE))
         failure, self._failure = self._failure, None
         end = End.COMMITTED if failure is None else self._recover(failure)
         self.ended[end] += 1
         return end
 
-    def _try(self, call: Callable[[], None]) -> None:
-        """Call, unless something failed before; a call that ran out of time goes on in the client and is taken up."""
+    def _try(self, call: Callable[[], None], patience: float = _PATIENCE) -> None:
+        """Call, unless something failed before.
+
+        A call that only ran out of its time goes on in the client, and calling again takes it up where it is: that is
+        the client's own word for it, "retry call to resume", and no second commit.
+        """
+        deadline = time.monotonic() + patience
         while self._failure is None:
             try:
                 return call()
             except KafkaException as error:
-                if not error.args[0].retriable():
+                if not error.args[0].retriable() or time.monotonic() > deadline:
                     self._failure = error
                 elif self._stop.overdue(GRACE):
                     raise Stopped from error
         return None
 
     def _recover(self, failure: KafkaException) -> End:
-        error = failure.args[0]
+        error = self._cause(failure.args[0])
         answer = answer_to(error, own_id=self._own_id)
+        log.warning("a transaction was not committed, will %s: %s", answer.name.lower().replace("_", " "), error.str())
+        refusal = self._abort() if answer in {Answer.ABORT, Answer.GIVE_UP} else error
+        if answer is Answer.ABORT and refusal is not None:
+            error, answer = refusal, answer_to(refusal, own_id=self._own_id)
         if answer is Answer.FENCED:
             raise errors.FencedError(
                 "Another instance has taken over this transactional id; stop one of them, or give each its own"
             ) from failure
-        log.warning("a transaction was not committed, will %s: %s", answer.name.lower(), error.str())
-        aborted = answer is not Answer.RENEW and self._abort()
         if answer is Answer.GIVE_UP:
             raise complaint(error, "The batch was not committed") from failure
-        if not aborted:
-            self._failed_before += self._sink.failed()
-            self._sink = self._renewed()
-        return End.ABORTED if aborted else End.UNCLEAR
+        if refusal is None:
+            return End.ABORTED
+        self._failed_before += self._sink.failed
+        self._sink = self._started()
+        return End.UNCLEAR
 
-    def _abort(self) -> bool:
-        """Whether the abort went through; that can fail too, as fenced."""
+    def _cause(self, error: KafkaError) -> KafkaError:
+        """A delivery that failed for good tells more than the client's "messages failed delivery"."""
+        delivery = self._sink.take_failure()
+        return delivery if delivery is not None and is_hopeless(delivery) else error
+
+    def _abort(self) -> KafkaError | None:
+        """Abort; if that fails, why."""
         self._try(lambda: self._sink.producer.abort_transaction(SLICE))
         failure, self._failure = self._failure, None
-        if failure is not None:
-            log.warning("the abort failed: %s", failure.args[0].str())
-        return failure is None
+        if failure is None:
+            return None
+        log.warning("the abort failed: %s", failure.args[0].str())
+        error: KafkaError = failure.args[0]
+        return error
 
-    def _renewed(self) -> Sink:
-        """A new producer, which ends whatever its id has left open."""
+    def _started(self, timeout: float | None = None) -> Sink:
+        """A new producer, which ends whatever its id has left open; without a timeout it is waited for."""
         while True:
             producer = self._make_producer()
-            self._try(lambda made=producer: made.init_transactions(SLICE))  # type: ignore[misc]
+            self._try(lambda made=producer: made.init_transactions(SLICE), timeout or _PATIENCE)  # type: ignore[misc]
             failure, self._failure = self._failure, None
             if failure is None:
                 return Sink(producer, self._stop)
-            if is_hopeless(failure.args[0]):
+            if timeout or is_hopeless(failure.args[0]):
                 raise complaint(failure.args[0], "The transactional producer can't start") from failure
             if self._stop.wait(SLICE):
                 raise Stopped

@@ -41,6 +41,8 @@ _HOPELESS = frozenset(
     }
 )
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001
+#: What a record meets that is sent in a transaction which has failed already: the abort says of what.
+_UNTOLD = frozenset({KafkaError._STATE, KafkaError._FATAL})  # noqa: SLF001
 #: The client will go on trying, but with these there is no point in waiting for it.
 _NO_USE_WAITING = _HOPELESS | {KafkaError._SSL}  # noqa: SLF001
 #: A commit by a member that the group has moved on from: its records have another owner, or will be read again.
@@ -67,7 +69,7 @@ def answer_to(error: KafkaError, *, own_id: bool) -> Answer:
         return Answer.GIVE_UP
     if error.code() in _FENCED:
         return Answer.RENEW if own_id else Answer.FENCED
-    if error.txn_requires_abort():
+    if error.txn_requires_abort() or error.code() in _UNTOLD:
         return Answer.ABORT
     return Answer.RENEW
 

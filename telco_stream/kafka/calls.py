@@ -1,0 +1,48 @@
+"""Calls into the client that wait for a broker as long as they like, whatever time they were given.
+
+`send_offsets_to_transaction` and a synchronous commit take half a minute and more while the broker is away, and no
+signal is seen inside of them. So they run in a thread of their own, which may be left behind.
+"""
+
+import threading
+from collections.abc import Callable
+
+from confluent_kafka import KafkaException
+
+from telco_stream.kafka.clients import SLICE
+from telco_stream.stop import Stop, Stopped
+
+#: Seconds after a wish to stop in which what was begun may still be finished; then it is left behind, unconfirmed.
+GRACE = 2.0
+
+
+def finish(call: Callable[[], object], stop: Stop) -> None:
+    """Make the call, and raise what it raises; `Stopped` where it outlasts a wish to stop.
+
+    A call that was left behind goes on: the client that it belongs to must not be closed.
+    """
+    made = _Call(call)
+    made.start()
+    while made.is_alive():
+        made.join(SLICE)
+        if made.is_alive() and stop.overdue(GRACE):
+            raise Stopped
+    if made.failure is not None:
+        raise made.failure
+
+
+class _Call(threading.Thread):
+    """A call on its way; the interpreter doesn't wait for it at its end."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        super().__init__(daemon=True)
+        self._call = call
+        self.failure: Exception | None = RuntimeError("the call has not come back")
+
+    def run(self) -> None:
+        try:
+            self._call()
+        except KafkaException as error:
+            self.failure = error
+        else:
+            self.failure = None
