@@ -128,7 +128,7 @@ def find_start(job: Job, hands: Hands) -> Progress:
         return start_of(job.of, in_file, restart=job.restart)
     if in_file and not (job.restart or job.of.run_id):  # a run with a name needs no file: Kafka knows it by that
         refuse_another_place(job.of, in_file)
-    start = start_of(job.of, hands.outlet.found(), restart=job.restart)
+    start = start_of(job.of, None if job.restart else hands.outlet.found())
     if in_file and in_file.of.name == job.of.name and not job.restart:
         _tell_difference(in_file, start)
     # Only the file knows of the other runs: in Kafka each has its own place.
