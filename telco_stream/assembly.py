@@ -97,7 +97,10 @@ def run_consume(
 ) -> ConsumeResult:
     """Consume until a bound is met or somebody stops it; the group is left in any case."""
     with looking_on(order.watching, clients, scorer, stop=stop, watch=watch) as eyes:
-        return _consume(clients, order, stop, eyes)
+        result = _consume(clients, order, stop, eyes)
+    done = {name: getattr(result, name) for name in ("stopped_by", "consumed", "predicted", "dead_lettered", "seconds")}
+    logs.tell_end("consume", **done)
+    return result
 
 
 def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> ConsumeResult:
@@ -108,6 +111,7 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
     if order.mode == "batch":
         # What is written, not what can be read yet: a transaction just committed becomes visible a moment later.
         until = cluster.ends(settings.topics.raw, range(partitions[settings.topics.raw]), committed_only=False)
+    _tell_start(order, settings, eyes.scorer)
     # Ends that are seen tell a partition that has nothing more from one that stands still.
     consumer = clients.consumer(settings.consumer.group_id, enable_partition_eof="true")
     with closing(Source(consumer, settings.topics.raw, stop, until=until)) as source, eyes.on(source):
@@ -127,7 +131,9 @@ def run_produce(clients: Clients, order: ProduceOrder, *, stop: Stop, watch: pro
     promise = _promise(order)
     target = clients.settings.producer.events_per_sec if order.mode == "streaming" else 0.0
     with looking_on_rows(order.watching, clients, target, watch) as eyes:
-        return _produce(clients, order, promise, stop, eyes)
+        result = _produce(clients, order, promise, stop, eyes)
+    logs.tell_end("produce", sent=result.sent, failed=result.failed, seconds=result.seconds)
+    return result
 
 
 def _produce(clients: Clients, order: ProduceOrder, promise: Promise, stop: Stop, eyes: RowEyes) -> ProduceResult:
@@ -140,6 +146,7 @@ def _produce(clients: Clients, order: ProduceOrder, promise: Promise, stop: Stop
         partitions = Cluster(clients, stop).partitions(topic)[topic]
         outlet = _outlet(clients, promise, of, stop)
         eyes.on(outlet)
+        logs.tell_start("produce", mode=order.mode, delivery=promise, topic=topic, run_id=order.run_id, file=path.name)
         job = Job(of, path, settings.producer.batch_size, order.limit, order.restart)
         hands = Hands(outlet, CheckpointFile(Path(settings.producer.checkpoint_file)), now, stop, eyes)
         if order.mode == "batch":
@@ -164,6 +171,13 @@ def run_report(clients: Clients, top_k: int, *, stop: Stop) -> Report:
     topic, cluster = clients.settings.topics.predictions, Cluster(clients, stop)
     ends = settled_ends(cluster, topic, cluster.partitions(topic)[topic], stop)
     return report((one.value() for batch in read(clients, topic, stop=stop, ends=ends) for one in batch), top_k)
+
+
+def _tell_start(order: ConsumeOrder, settings: Settings, scorer: Scorer) -> None:
+    topics = settings.topics
+    promised = {"mode": order.mode, "delivery": order.delivery, "group": settings.consumer.group_id}
+    names = {"raw": topics.raw, "predictions": topics.predictions, "deadletter": topics.deadletter}
+    logs.tell_start("consume", **promised, **names, model_version=scorer.version, engine=scorer.engine)
 
 
 def _promise(order: ProduceOrder) -> Promise:

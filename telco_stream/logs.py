@@ -1,16 +1,145 @@
-"""One line on stderr for each event worth knowing; ids and coordinates, never a customer's values or a secret."""
+"""One line on stderr for each event worth knowing; ids and coordinates, never a customer's values or a secret.
 
+An event is a log record that carries its name and its facts: `log.info("…", extra={"event": "…", "facts": {…}})`.
+"""
+
+import json
 import logging
 import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from telco_stream import __version__
+from telco_stream.batch import Outcome
+from telco_stream.errors import TelcoStreamError
+
+log = logging.getLogger("telco_stream")
+
+#: Dead letters that are told one by one in a minute; the others are counted.
+_LETTERS = 10
+_MINUTE = 60.0
 
 
-def configure(*, quiet: bool = False, verbose: bool = False) -> None:
+def configure(*, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> None:
     """Send the package's log to stderr: warnings only if quiet, everything if verbose."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S"))
-    log = logging.getLogger("telco_stream")
+    handler = _Lines()
+    handler.setFormatter(_Json() if as_json else _Text())
     log.handlers[:] = [handler]
     log.propagate = False
     log.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
     # The client repeats itself while a broker is away; what it means is said once by whoever waits.
     logging.getLogger("telco_stream.kafka.client").setLevel(logging.DEBUG if verbose else logging.CRITICAL)
+
+
+def divert(write: Callable[[str], object]) -> None:
+    """From now on, have each line written by somebody who knows what else is on the screen."""
+    for handler in log.handlers:
+        if isinstance(handler, _Lines):
+            handler.write = write
+
+
+def tell_start(command: str, **facts: object) -> None:
+    """A command has begun, and with what."""
+    facts = {"command": command, "version": __version__, **facts}
+    log.info("started %s", _listed(facts), extra={"event": "started", "facts": facts})
+
+
+def tell_end(command: str, **facts: object) -> None:
+    """A command has ended as it should, and what it did."""
+    facts = {"command": command, **facts}
+    log.info("stopped %s", _listed(facts), extra={"event": "stopped", "facts": facts})
+
+
+def tell_failure(error: TelcoStreamError) -> bool:
+    """Whether the log took the error that ends a command: it does where its readers expect nothing but JSON."""
+    if not any(isinstance(one.formatter, _Json) for one in log.handlers):
+        return False
+    log.critical("%s", error, extra={"event": "failed", "facts": {"exit_code": error.exit_code}})
+    return True
+
+
+class DeadLetterLog:
+    """Looks on in `consume`: tells of dead letters by coordinates, type and code, and of a flood by its size."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._since = clock()
+        self._told = 0
+        self._untold = 0
+
+    def turned(self) -> None:
+        """A minute may be over."""
+        if self._clock() - self._since >= _MINUTE:
+            self.finish()
+
+    def delivered(self, outcome: Outcome, seconds: object) -> None:  # noqa: ARG002 - as `consume` calls it
+        """Tell of the batch's dead letters."""
+        told = outcome.rejected[: _LETTERS - self._told]
+        for one in told:
+            place = {"topic": one.record.topic(), "partition": one.record.partition(), "offset": one.record.offset()}
+            facts = {**place, "error_type": one.error_type, "code": one.code}
+            log.warning("dead letter for %s", _listed(facts), extra={"event": "dead_letter", "facts": facts})
+        self._told += len(told)
+        self._untold += len(outcome.rejected) - len(told)
+
+    def finish(self) -> None:
+        """Tell how many were left untold, and begin a new minute."""
+        if self._untold:
+            facts = {"count": self._untold, "seconds": round(self._clock() - self._since)}
+            log.warning("more dead letters: %s", _listed(facts), extra={"event": "dead_letters", "facts": facts})
+        self._since, self._told, self._untold = self._clock(), 0, 0
+
+
+class _Lines(logging.Handler):
+    """A line each; a log that nobody reads any more is no reason to fail, least of all inside a client's callback."""
+
+    write: Callable[[str], object]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.write = _to_stderr
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with suppress(OSError, ValueError):
+            self.write(self.format(record))
+
+
+class _Text(logging.Formatter):
+    """Time, level, message, for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
+        return _printable(f"{at} {record.levelname} {record.getMessage()}")
+
+
+class _Json(logging.Formatter):
+    """One object with `ts`, `level`, `event`, `message`, and the event's own facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = {
+            "ts": at.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "event": getattr(record, "event", record.name.rpartition(".")[2]),
+            "message": record.getMessage(),
+            **getattr(record, "facts", {}),
+        }
+        return json.dumps(line, default=str)
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
+
+
+def _listed(facts: Mapping[str, object]) -> str:
+    return " ".join(f"{name}={value}" for name, value in facts.items())
+
+
+def _printable(line: str) -> str:
+    """What brokers and clients wrote can't move the cursor or begin a new line."""
+    if line.isprintable():
+        return line
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)

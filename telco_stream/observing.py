@@ -1,7 +1,7 @@
 """Who looks on while a run works: the caller and, where asked for, metrics, health and the watchman."""
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -12,6 +12,7 @@ from telco_stream.contracts.scoring import Scorer
 from telco_stream.errors import KafkaError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
+from telco_stream.logs import DeadLetterLog
 from telco_stream.metrics.consuming import ConsumeMetrics
 from telco_stream.metrics.health import Pulse, Reading, Watchman
 from telco_stream.metrics.producing import ProduceMetrics
@@ -77,6 +78,8 @@ class Eyes:
     def __init__(self, clients: Clients, scorer: Scorer, stop: Stop, watch: consuming.Watch) -> None:
         self.scorer = scorer
         self.watch = watch
+        #: Which partition has stood still, where that was to end the run, and did.
+        self.stall: str | None = None
         self._clients = clients
         self._stop = stop
 
@@ -99,7 +102,6 @@ class WideEyes(Eyes):
         created = datetime.fromisoformat(asked.model_created).timestamp() if asked.model_created else 0.0
         self._metrics.shows_model(self._registry, scorer, created)
         self._exits = asked.exit_on_stall
-        self.stall: str | None = None
         clients.on_statistics["consumer"] = self._shell.statistics.take
         super().__init__(clients, self._metrics.timed(scorer), stop, Watches(_Beating(pulse), self._metrics, watch))
 
@@ -145,11 +147,13 @@ def looking_on(
     asked: Watching, clients: Clients, scorer: Scorer, *, stop: Stop, watch: consuming.Watch
 ) -> Iterator[Eyes]:
     """Eyes on one run of `consume`; afterwards `KafkaError` is raised where a stall was to end the run, and did."""
-    if not (asked.port or asked.exit_on_stall):
-        yield Eyes(clients, scorer, stop, watch)
-        return
-    eyes = WideEyes(asked, clients, scorer, stop, watch)
-    with serving(asked.port, eyes.pages()) if asked.port else nullcontext():
+    letters = DeadLetterLog()
+    eyes = Eyes(clients, scorer, stop, Watches(letters, watch))
+    with ExitStack() as stack:
+        stack.callback(letters.finish)
+        if asked.port or asked.exit_on_stall:
+            eyes = WideEyes(asked, clients, scorer, stop, eyes.watch)
+            stack.enter_context(serving(asked.port, eyes.pages()) if asked.port else nullcontext())
         yield eyes
     if eyes.stall:
         raise KafkaError(f"{eyes.stall}; ended to be started anew (--exit-on-stall)")

@@ -93,7 +93,14 @@ class Worker:
         code = self.process and self.process.exitcode
         self._crashes = 1 if time.monotonic() - self._started > _QUIET else self._crashes + 1
         pause = min(_LONGEST_BACK_OFF, _BACK_OFF * 2 ** (self._crashes - 1))
-        log.warning("worker %d has crashed (exit %s); a new one starts in %g s", self.slot, code, pause)
+        facts = {"worker": self.slot, "exit_code": code, "pause_seconds": pause}
+        log.warning(
+            "worker %d has crashed (exit %s); a new one starts in %g s",
+            self.slot,
+            code,
+            pause,
+            extra={"event": "worker_crashed", "facts": facts},
+        )
         self.process, self._due = None, time.monotonic() + pause
 
 

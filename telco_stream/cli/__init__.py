@@ -38,9 +38,12 @@ def main() -> None:
     try:
         app()
     except TelcoStreamError as error:
-        from telco_stream.display.console import Screen
+        from telco_stream import logs
 
-        Screen().complain(error)
+        if not logs.tell_failure(error):
+            from telco_stream.display.console import Screen
+
+            Screen().complain(error)
         sys.exit(error.exit_code)
     except Stopped:
         sys.exit(_INTERRUPTED)

@@ -34,11 +34,11 @@ def consume(
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Stop when nothing came for so long.")
     ] = None,
     window_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Records in a window of batch mode.", show_default="1000")
+        int | None, typer.Option(min=1, metavar="N", help="Records in a window of batch mode.  [default: 1000]")
     ] = None,
     max_consecutive_dead_letters: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Stop at so many bad records in a row; 0 is never.", show_default="1000"),
+        typer.Option(min=0, metavar="N", help="Stop at so many bad records in a row; 0 is never.  [default: 1000]"),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that share the partitions.")] = 1,
     top_k: options.TopK = 10,
@@ -54,8 +54,9 @@ def consume(
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
+    log_format: options.LogFormat = "text",
 ) -> None:
-    """Score the raw topic: predictions to their topic, bad records to the dead letters."""
+    """Score the raw topic. Predictions go to their topic, bad records to the dead letters."""
     from telco_stream.cli.session import Session
 
     flags = {
@@ -65,7 +66,7 @@ def consume(
         "consumer.window_size": window_size,
         "consumer.max_consecutive_dead_letters": max_consecutive_dead_letters,
     }
-    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    session = Session(output, quiet=quiet, verbose=verbose, log_format=log_format, flags=flags, timeout=timeout)
     scorer = session.scorer(engine)
 
     from telco_stream.assembly import ConsumeOrder, run_consume

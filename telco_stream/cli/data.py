@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 def sample(
     out: Annotated[Path, typer.Option(metavar="FILE", help="CSV to write.")],
     rows: Annotated[int, typer.Option(min=0, metavar="N", help="Customers.")] = 1000,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same customers.")] = 7,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed makes the same customers.")] = 7,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,

@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(output: options.Output = "table", quiet: options.Quiet = False, verbose: options.Verbose = False) -> None:
-    """Run the whole pipeline on a broker inside this process: no Docker, no network, no configuration."""
+    """Run the whole pipeline on a broker inside this process. No Docker, no network, no configuration."""
     from telco_stream.cli.session import Session
 
     session = Session(output, quiet=quiet, verbose=verbose, calm=True)

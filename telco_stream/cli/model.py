@@ -19,12 +19,12 @@ def register(app: typer.Typer) -> None:
 def train(
     data_path: Annotated[Path, typer.Option(metavar="CSV", help="Labelled customers.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder that becomes the model.")] = Path("models/churn"),
-    seed: Annotated[int, typer.Option(help="Of the folds.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Of the folds.")] = 0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Fit the model to a labelled CSV, measure it by cross-validation, and write it with its manifest."""
+    """Fit the model to a labelled CSV. It is measured by cross-validation and written with its manifest."""
     from telco_stream.cli.session import Session
     from telco_stream.clock import now
     from telco_stream.model.training import train as fit

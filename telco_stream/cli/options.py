@@ -11,23 +11,34 @@ Output: TypeAlias = Annotated[
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Only complaints on stderr.")]
 Verbose: TypeAlias = Annotated[bool, typer.Option("--verbose", "-v", help="More talk on stderr.")]
 Broker: TypeAlias = Annotated[
-    str | None, typer.Option("--broker", metavar="HOST:PORT[,...]", help="Kafka's address.", show_default="localhost:9092")
+    str | None,
+    typer.Option("--broker", metavar="HOST:PORT[,...]", help="Kafka's address.  [default: localhost:9092]"),
 ]
 Timeout: TypeAlias = Annotated[
-    float, typer.Option("--timeout", min=0.1, metavar="SECONDS", help="How long to wait for Kafka before exit 3.")
+    float,
+    typer.Option("--timeout", min=0.1, max=86_400, metavar="SECONDS", help="Time for Kafka to answer, then exit 3."),
 ]
 Group: TypeAlias = Annotated[
-    str | None, typer.Option("--group", help="Consumer group.", show_default="churn-prediction-group")
+    str | None,
+    typer.Option("--group", metavar="NAME", help="Consumer group.  [default: churn-prediction-group]"),
 ]
 Model: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--model", metavar="FOLDER", help="The model's folder.", show_default="models/churn, or the shipped one"),
+    typer.Option(
+        "--model", metavar="FOLDER", help="The model's folder.  [default: models/churn here, else the shipped one]"
+    ),
 ]
 Engine: TypeAlias = Annotated[
-    Literal["auto", "onnx", "sklearn"], typer.Option("--engine", help="What scores; auto is onnx where it is vouched for.")
+    Literal["auto", "onnx", "sklearn"],
+    typer.Option("--engine", help="What scores; auto is onnx where it is vouched for."),
 ]
-Topic: TypeAlias = Annotated[str | None, typer.Option("--topic", help="Raw topic.", show_default="telco.raw.customers")]
+Topic: TypeAlias = Annotated[
+    str | None, typer.Option("--topic", metavar="NAME", help="Raw topic.  [default: telco.raw.customers]")
+]
 TopK: TypeAlias = Annotated[int, typer.Option("--top-k", min=0, metavar="K", help="Customers at risk to list.")]
+LogFormat: TypeAlias = Annotated[
+    Literal["text", "json"], typer.Option("--log-format", help="How the log is written to stderr.")
+]
 MetricsPort: TypeAlias = Annotated[
     int,
     typer.Option(
@@ -35,7 +46,7 @@ MetricsPort: TypeAlias = Annotated[
         min=0,
         max=65_535,
         metavar="PORT",
-        help="Serve /metrics, /healthz and /readyz at this port of all addresses; 0 is not at all.",
+        help="Serve /metrics, /healthz and /readyz there; 0 is not at all.",
     ),
 ]
 Delivery: TypeAlias = Literal["exactly-once", "at-least-once"]

@@ -14,38 +14,45 @@ def register(app: typer.Typer) -> None:
 
 
 def produce(
-    mode: Annotated[Literal["batch", "streaming"], typer.Option(help="The file once, or random rows of it for ever.")],
+    mode: Annotated[
+        Literal["batch", "streaming"], typer.Option(help="The file once, or random rows of it without end.")
+    ],
     broker: options.Broker = None,
     topic: options.Topic = None,
     data_path: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Customers to send.", show_default="the shipped sample")
+        Path | None, typer.Option(metavar="CSV", help="Customers to send.  [default: the shipped sample]")
     ] = None,
     events_per_sec: Annotated[
-        float | None, typer.Option(min=0, help="Rate of streaming; 0 is as fast as possible.", show_default="10")
+        float | None,
+        typer.Option(min=0, metavar="RATE", help="Pace of streaming; 0 is as fast as possible.  [default: 10]"),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Rows read and checked at a time.", show_default="1000")
+        int | None, typer.Option(min=1, metavar="N", help="Rows read and checked at a time.  [default: 1000]")
     ] = None,
     checkpoint_file: Annotated[
-        Path | None, typer.Option(help="Where the progress is kept.", show_default="checkpoints/producer.json")
+        Path | None,
+        typer.Option(metavar="FILE", help="Where the progress is kept.  [default: checkpoints/producer.json]"),
     ] = None,
     delivery: Annotated[
         options.Delivery | None,
-        typer.Option(help="What is promised.", show_default="exactly-once in batch mode, else at-least-once"),
+        typer.Option(help="What is promised.  [default: exactly-once in batch mode]"),
     ] = None,
     run_id: Annotated[
         str | None, typer.Option(metavar="ID", help="Name of this pass: once finished, it sends nothing again.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after so many rows.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Streaming: the same seed draws the same customers.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Streaming: the same seed draws the same customers.")
+    ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Start over, whatever the checkpoint says.")] = False,
     metrics_port: options.MetricsPort = 0,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
+    log_format: options.LogFormat = "text",
 ) -> None:
-    """Send customers from a CSV to the raw topic; an interrupted pass goes on where Kafka confirmed it last."""
+    """Send customers from a CSV to the raw topic. An interrupted pass goes on where Kafka confirmed it last."""
     from telco_stream.cli.session import Session
 
     flags = {
@@ -56,7 +63,7 @@ def produce(
         "producer.batch_size": batch_size,
         "producer.checkpoint_file": checkpoint_file and str(checkpoint_file),
     }
-    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    session = Session(output, quiet=quiet, verbose=verbose, log_format=log_format, flags=flags, timeout=timeout)
     settings = session.settings
 
     from telco_stream.assembly import ProduceOrder, run_produce

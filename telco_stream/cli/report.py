@@ -18,7 +18,7 @@ def report(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Say what the predictions say: totals, churn rate, segments and the customers most at risk."""
+    """Say what the predictions say. Totals, churn rate, segments and the customers most at risk."""
     from telco_stream.assembly import run_report
     from telco_stream.cli.session import Session
 

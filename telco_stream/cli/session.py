@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from telco_stream.cli.options import Output
+    from telco_stream.cli.options import LogFormat, Output
     from telco_stream.contracts.scoring import Scorer
     from telco_stream.display.console import Screen
     from telco_stream.kafka.clients import Clients
@@ -29,19 +29,22 @@ class Session:
         quiet: bool = False,
         verbose: bool = False,
         calm: bool = False,
+        log_format: "LogFormat" = "text",
         flags: Mapping[str, object] | None = None,
         timeout: float = 10.0,
     ) -> None:
         from telco_stream import logs
 
         self._output = output
-        self._quiet = quiet
+        as_json = log_format == "json"
+        self._quiet = quiet or as_json  # where only JSON is expected, bars and headings have no place
         self._verbose = verbose
         self._flags = dict(flags or {})
         self.timeout = timeout
         #: How the log is set up, here and in processes that work for this one.
-        self.talk = {"quiet": quiet or calm, "verbose": verbose}
+        self.talk = {"quiet": quiet or calm, "verbose": verbose, "as_json": as_json}
         logs.configure(**self.talk)
+        logs.divert(self._log)
 
     @cached_property
     def screen(self) -> "Screen":
@@ -77,6 +80,9 @@ class Session:
         from telco_stream.kafka.cluster import Cluster
 
         return Cluster(self.clients, self.stop)
+
+    def _log(self, line: str) -> None:
+        self.screen.log(line)
 
     def model_folder(self) -> Path:
         """The folder of the model: as set, else `models/churn` here, else the one that comes with the package."""

@@ -25,7 +25,7 @@ def status(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show end offsets, the group's lag by partition, the newest prediction's age, and the dead letters."""
+    """Show offsets, lag, the newest prediction's age, the dead letters. The limits turn it into a check."""
     import time
 
     from telco_stream import status as standing

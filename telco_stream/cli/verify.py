@@ -19,7 +19,7 @@ def verify(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Account for every input up to the group's committed offsets: answered exactly once, or exit 5."""
+    """Account for every input: answered exactly once, or exit 5. Up to the offsets that the group has committed."""
     import time
 
     from telco_stream.cli.session import Session

@@ -72,6 +72,14 @@ class Screen:
         """What puts the result in another light: one line on stderr, quiet or not."""
         self._talk(Text("Warning: ", "yellow").append_text(_one_line(message)))
 
+    def log(self, line: str) -> None:
+        """A finished line of the log on stderr, above the bar if there is one."""
+        if self._stderr.isatty():
+            self._talk(Text(line))
+        else:
+            self._stderr.write(line + "\n")
+            self._stderr.flush()
+
     def complain(self, error: Exception) -> None:
         """What went wrong and what to do: one line on stderr."""
         self._talk(Text("Error: ", "bold red").append_text(_one_line(str(error))))

@@ -45,8 +45,15 @@ class Outage:
         speaks = since - self._said >= _QUIET
         if speaks:
             self._said = since
-            log.warning("Kafka at %s is away; waiting until it is back", self._where)
+            facts = {"brokers": self._where}
+            log.warning(
+                "Kafka at %s is away; waiting until it is back", self._where, extra={"event": "waiting", "facts": facts}
+            )
         while not self._answers():
             time.sleep(_PAUSE)
         if speaks:
-            log.warning("Kafka at %s is back, after %.0f s", self._where, time.monotonic() - since)
+            seconds = time.monotonic() - since
+            facts = {"brokers": self._where, "seconds": round(seconds, 1)}
+            log.warning(
+                "Kafka at %s is back, after %.0f s", self._where, seconds, extra={"event": "back", "facts": facts}
+            )

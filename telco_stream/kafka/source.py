@@ -208,7 +208,7 @@ class Source:
         numbers = {one.partition for one in partitions}
         self._owned |= numbers
         self._unasked |= numbers
-        log.info("assigned partitions %s of %s", _listed(numbers), self._topic)
+        self._tell("assigned", "assigned partitions %s of %s", numbers)
 
     def _gone(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._count_rebalance()
@@ -218,7 +218,11 @@ class Source:
         for number in numbers:
             self._first.pop(number, None)
             self._position.pop(number, None)
-        log.info("gave up partitions %s of %s", _listed(numbers), self._topic)
+        self._tell("revoked", "gave up partitions %s of %s", numbers)
+
+    def _tell(self, event: str, message: str, numbers: set[int]) -> None:
+        facts = {"topic": self._topic, "partitions": sorted(numbers)}
+        log.info(message, _listed(numbers), self._topic, extra={"event": event, "facts": facts})
 
     def _count_rebalance(self) -> None:
         self.rebalances += 1

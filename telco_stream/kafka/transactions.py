@@ -100,7 +100,14 @@ class Transactions:
     def _recover(self, failure: KafkaException) -> End:
         error = self._cause(failure.args[0])
         answer = answer_to(error, own_id=self._own_id)
-        log.warning("a transaction was not committed, will %s: %s", answer.name.lower().replace("_", " "), error.str())
+        asked = answer.name.lower().replace("_", " ")
+        facts = {"answer": asked, "error": error.name()}
+        log.warning(
+            "a transaction was not committed, will %s: %s",
+            asked,
+            error.str(),
+            extra={"event": "transaction_lost", "facts": facts},
+        )
         refusal = self._abort() if answer in {Answer.ABORT, Answer.GIVE_UP} else error
         if answer is Answer.ABORT and refusal is not None:
             error, answer = refusal, answer_to(refusal, own_id=self._own_id)
