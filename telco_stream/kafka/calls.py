@@ -16,19 +16,28 @@ from telco_stream.stop import Stop, Stopped
 GRACE = 2.0
 
 
-def finish(call: Callable[[], object], stop: Stop) -> None:
+def finish(call: Callable[[], object], stop: Stop, meanwhile: Callable[[], object]) -> None:
     """Make the call, and raise what it raises; `Stopped` where it outlasts a wish to stop.
 
-    A call that was left behind goes on: the client that it belongs to must not be closed.
+    A call that was left behind goes on: the client that it belongs to must not be closed. `meanwhile` is called again
+    and again, so that a client can be served, and complain of a broker that is away.
     """
     made = _Call(call)
     made.start()
     while made.is_alive():
         made.join(SLICE)
+        meanwhile()
         if made.is_alive() and stop.overdue(GRACE):
             raise Stopped
     if made.failure is not None:
         raise made.failure
+
+
+def leave(call: Callable[[], object], seconds: float) -> None:
+    """Make a last call, and wait for it no longer than that."""
+    made = _Call(call)
+    made.start()
+    made.join(seconds)
 
 
 class _Call(threading.Thread):

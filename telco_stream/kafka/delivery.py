@@ -55,7 +55,7 @@ class AtLeastOnce:
         """Send, flush, commit."""
         _send(self._sink.send, outcome, self._topics)
         self._sink.flush()
-        if self._source.commit(_offsets(outcome, self._topics.raw)):
+        if self._source.commit(_offsets(outcome, self._topics.raw), self._sink.serve):
             return True
         self._source.rewind()
         return False

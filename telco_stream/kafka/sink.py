@@ -54,6 +54,10 @@ class Sink:
         self._failed.clear()
         return first
 
+    def serve(self) -> None:
+        """Let the client say what it has to say."""
+        self.producer.poll(0)
+
     def _wait_for_room(self) -> None:
         full = len(self.producer)
         while self.producer.poll(_PAUSE) == 0 and len(self.producer) >= full:

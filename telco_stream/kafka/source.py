@@ -7,13 +7,14 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from telco_stream.kafka.calls import GRACE, finish
+from telco_stream.kafka.calls import GRACE, finish, leave
 from telco_stream.kafka.clients import SLICE
 from telco_stream.kafka.trouble import complaint, has_moved_on, is_hopeless
 from telco_stream.records import Record
@@ -23,6 +24,8 @@ log = logging.getLogger("telco_stream.consume")
 
 #: Seconds that one question after committed offsets may take.
 _OFFSETS_TIMEOUT = 1.0
+#: Seconds that the broker has to take note of a member's leaving; one that stands still would be waited for longer.
+_LEAVING = 1.0
 #: The most records that one call of the client may return; the client refuses more than a million.
 _MOST = 100_000
 #: Seconds without a rebalance after which a member that shares the topic may trust in what it owns: in between,
@@ -105,12 +108,16 @@ class Source:
                 self._seek(TopicPartition(self._topic, partition, start))
         return committed
 
-    def commit(self, offsets: list[TopicPartition]) -> bool:
-        """Commit, waiting for the broker if need be; false where the group has given the partitions to another."""
+    def commit(self, offsets: list[TopicPartition], meanwhile: Callable[[], None]) -> bool:
+        """Commit, waiting for the broker if need be; false where the group has given the partitions to another.
+
+        While it waits it calls `meanwhile`.
+        """
+        commit = partial(self._consumer.commit, offsets=offsets, asynchronous=False)
         while True:
             self._left_behind = True
             try:
-                finish(lambda: self._consumer.commit(offsets=offsets, asynchronous=False), self._stop)
+                finish(commit, self._stop, meanwhile)
             except KafkaException as error:
                 self._left_behind = False
                 if has_moved_on(error.args[0]):
@@ -141,7 +148,7 @@ class Source:
     def close(self) -> None:
         """Leave the group; with a commit left behind, the group has to find out by itself."""
         if not self._left_behind:
-            self._consumer.close()
+            leave(self._consumer.close, _LEAVING)
 
     def _ask_committed(self, partitions: Iterable[int]) -> list[TopicPartition]:
         asked = [TopicPartition(self._topic, partition) for partition in partitions]

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
+from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
@@ -69,11 +70,8 @@ class Transactions:
         """Commit messages and offsets together; raises where no repetition would help, or another took over."""
         producer = self._sink.producer
         if offsets:
-            self._try(
-                lambda: finish(
-                    lambda: producer.send_offsets_to_transaction(list(offsets), group_metadata, SLICE), self._stop
-                )
-            )
+            send = partial(producer.send_offsets_to_transaction, list(offsets), group_metadata, SLICE)
+            self._try(lambda: finish(send, self._stop, self._sink.serve))
         self._try(lambda: producer.commit_transaction(SLICE))
         failure, self._failure = self._failure, None
         end = End.COMMITTED if failure is None else self._recover(failure)
