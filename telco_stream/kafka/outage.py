@@ -45,15 +45,11 @@ class Outage:
         speaks = since - self._said >= _QUIET
         if speaks:
             self._said = since
-            facts = {"brokers": self._where}
-            log.warning(
-                "Kafka at %s is away; waiting until it is back", self._where, extra={"event": "waiting", "facts": facts}
-            )
+            words = {"event": "waiting", "facts": {"brokers": self._where}}
+            log.warning("Kafka at %s is away; waiting until it is back", self._where, extra=words)
         while not self._answers():
             time.sleep(_PAUSE)
         if speaks:
             seconds = time.monotonic() - since
-            facts = {"brokers": self._where, "seconds": round(seconds, 1)}
-            log.warning(
-                "Kafka at %s is back, after %.0f s", self._where, seconds, extra={"event": "back", "facts": facts}
-            )
+            back = {"event": "back", "facts": {"brokers": self._where, "seconds": round(seconds, 1)}}
+            log.warning("Kafka at %s is back, after %.0f s", self._where, seconds, extra=back)

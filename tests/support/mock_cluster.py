@@ -100,6 +100,11 @@ class MockCluster:
         """The coordinator of a "group" or a "transaction" id is this broker from now on."""
         self._check(self._lib.rd_kafka_mock_coordinator_set(self._cluster, kind.encode(), name.encode(), broker))
 
+    def move_leader(self, topic: str, partition: int, broker: int) -> None:
+        """This broker leads the partition from now on; -1 leaves it without a leader."""
+        call = self._lib.rd_kafka_mock_partition_set_leader
+        self._check(call(self._cluster, topic.encode(), partition, broker))
+
     def _check(self, code: int) -> None:
         assert code == 0, f"the mock cluster refused: {self._lib.rd_kafka_err2str(code).decode()}"
 
@@ -136,5 +141,6 @@ _FUNCTIONS: dict[str, list[Any]] = {
     "rd_kafka_mock_broker_set_down": [_INT, _CLUSTER, ctypes.c_int32],
     "rd_kafka_mock_broker_set_up": [_INT, _CLUSTER, ctypes.c_int32],
     "rd_kafka_mock_broker_set_rtt": [_INT, _CLUSTER, ctypes.c_int32, _INT],
+    "rd_kafka_mock_partition_set_leader": [_INT, _CLUSTER, _TEXT, ctypes.c_int32, ctypes.c_int32],
     "rd_kafka_mock_coordinator_set": [_INT, _CLUSTER, _TEXT, _TEXT, ctypes.c_int32],
 }

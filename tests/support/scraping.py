@@ -1,0 +1,70 @@
+"""A command's port, read as Prometheus and a supervisor read it; and the list of metrics that the docs promise."""
+
+import re
+import socket
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.cli import ROOT
+
+Section = Literal["consume", "produce", "both"]
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """`--metrics-port`, free when it was chosen."""
+
+    number: int
+
+    def page(self, path: str) -> tuple[int, str]:
+        """Status and text; status 0 while nobody listens."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.number}{path}", timeout=10) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as answer:
+            return answer.code, answer.read().decode()
+        except OSError:
+            return 0, ""
+
+    def metrics(self) -> dict[str, float]:
+        """Each series' value, by its name with its labels as Prometheus writes them; histograms by their parts."""
+        status, text = self.page("/metrics")
+        assert status == 200, text
+        return series(text)
+
+
+def free_port() -> Port:
+    """A port that nobody listens at."""
+    with socket.socket() as door:
+        door.bind(("127.0.0.1", 0))
+        return Port(int(door.getsockname()[1]))
+
+
+def series(text: str) -> dict[str, float]:
+    """The series of a page."""
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for one in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sorted(one.labels.items()))
+            found[f"{one.name}{{{labels}}}" if labels else one.name] = one.value
+    return found
+
+
+def families(text: str) -> dict[str, str]:
+    """Name, as the docs write it, and type of each metric of a page."""
+    return {
+        f"{one.name}_total" if one.type == "counter" else one.name: one.type
+        for one in text_string_to_metric_families(text)
+    }
+
+
+def documented(section: Section) -> dict[str, str]:
+    """Name and type of each metric that docs/metrics.md lists for a command, or for both."""
+    text = (ROOT / "docs/metrics.md").read_text()
+    rows = text.partition(f"\n### {section}\n")[2].partition("\n#")[0].splitlines()
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if row.startswith("| `")]
+    return {name: row[1] for row in cells for name in re.findall(r"`([a-z_]+)`", row[0])}

@@ -1,0 +1,230 @@
+"""Alive, ready, stalled: what a supervisor asks, and what it gets."""
+
+import logging
+import signal
+import socket
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from telco_stream.errors import UsageError
+from telco_stream.metrics.health import Pulse, Watchman, reason
+from telco_stream.metrics.server import Pages, serving
+from telco_stream.metrics.stalls import Standing
+from telco_stream.stop import Stopped
+from tests.support.cli import RunningCli, run_cli
+from tests.support.mock_cluster import MockCluster
+from tests.support.scraping import Port, free_port
+from tests.support.topics import Topics, fresh_topics, send
+from tests.support.waiting import wait_until
+
+
+@dataclass
+class Member:
+    """A consumer as the watchman sees it, and the topic's ends as the broker tells them."""
+
+    owned: frozenset[int] = frozenset({0, 1})
+    answered: Mapping[int, int] = field(default_factory=dict)
+    rebalances: int = 1
+    all_ends: dict[int, int] = field(default_factory=dict)
+    readable: dict[int, int] = field(default_factory=dict)
+
+    def ends(self, partitions: Collection[int], committed_only: bool) -> Mapping[int, int]:
+        ends = self.readable if committed_only else self.all_ends
+        return {one: ends[one] for one in partitions if one in ends}
+
+
+def test_a_loop_that_comes_round_in_time_is_alive() -> None:
+    clock = iter([0.0, 3.0, 4.0, 9.0]).__next__
+    pulse = Pulse(5.0, clock)
+    pulse.beat()
+    assert pulse.problems() == []
+    assert pulse.problems() == ["The loop has not come round for 6 s"]
+
+
+def test_a_member_without_partitions_is_not_ready() -> None:
+    watchman = watching(Member(frozenset()))
+    watchman.look()
+    assert watchman.problems() == ["No partition of raw is assigned to this member"]
+
+
+def test_a_partition_that_stands_still_is_named_and_only_that_one(caplog: pytest.LogCaptureFixture) -> None:
+    member, stalls = Member(answered={0: 10, 1: 4}, all_ends={0: 10, 1: 10}), list[str]()
+    watchman = watching(member, stalls.append)
+    watchman.look()
+    assert watchman.problems() == []
+    watchman.look()
+    watchman.look()
+    assert watchman.problems() == ["Partition 1 of raw has not moved for 0 s: 6 offsets behind"]
+    assert stalls == watchman.problems()[:1], "it is told once"
+    assert watchman.stalled_for()[0] == 0.0
+    assert watchman.stalled_for()[1] > 0.0
+    assert [one.event for one in caplog.records if one.levelno == logging.WARNING] == ["stalled"]  # type: ignore[attr-defined]
+
+
+def test_a_partition_that_moves_again_is_ready_again(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "telco_stream")
+    member = Member(frozenset({1}), {1: 4}, all_ends={1: 10})
+    watchman = watching(member)
+    watchman.look()
+    watchman.look()
+    member.answered = {1: 10}
+    watchman.look()
+    assert watchman.problems() == []
+    assert caplog.messages[-1] == "partition 1 of raw moves again"
+
+
+def test_a_watchman_whose_question_is_cut_off_by_the_end_of_the_run_says_nothing() -> None:
+    def ends(_partitions: Collection[int], _committed_only: bool) -> Mapping[int, int]:
+        raise Stopped
+
+    with Watchman("raw", Member(), ends, 0.0, no_stall):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("standing", "readable", "words"),
+    [
+        (Standing(4, None, 0), None, "its leader doesn't answer"),
+        (Standing(None, 10, 0), 10, "nothing has come of it since it was assigned"),
+        (Standing(4, 10, 0), 10, "6 offsets behind"),
+        (Standing(4, 10, 0), 4, "6 offsets behind, all of them held back by a transaction that is still open"),
+    ],
+)
+def test_a_stall_is_told_with_its_reason(standing: Standing, readable: int | None, words: str) -> None:
+    assert reason(standing, readable) == words
+
+
+@pytest.fixture
+def port() -> Port:
+    return free_port()
+
+
+@pytest.mark.parametrize(("problems", "status"), [([], 200), (["Nothing moves"], 503)])
+def test_pages_answer_with_what_is_wrong(port: Port, problems: list[str], status: int) -> None:
+    with serving(port.number, Pages(CollectorRegistry(), lambda: problems, list)):
+        assert port.page("/healthz") == (status, "Nothing moves\n" if problems else "ok\n")
+        assert port.page("/readyz?verbose=1") == (200, "ok\n")
+        assert port.page("/metrics")[0] == 200
+        assert port.page("/") == (404, "There are /metrics, /healthz and /readyz.\n")
+
+
+def test_the_port_is_free_again_after_the_run(port: Port) -> None:
+    for _ in range(2):
+        with serving(port.number, pages()):
+            assert port.page("/healthz")[0] == 200
+    assert port.page("/healthz")[0] == 0
+
+
+def test_a_reader_who_never_asks_does_not_hold_up_the_end(port: Port) -> None:
+    with serving(port.number, pages()):
+        silent = socket.create_connection(("127.0.0.1", port.number))
+        assert port.page("/healthz")[0] == 200
+        started = time.monotonic()
+    assert time.monotonic() - started < 1
+    silent.close()
+
+
+def test_a_port_that_is_taken_is_refused_in_one_line(port: Port) -> None:
+    with serving(port.number, pages()), pytest.raises(UsageError, match=f"port {port.number}: Address already in use"):
+        serving(port.number, pages()).__enter__()
+
+
+@pytest.mark.parametrize("command", [("consume",), ("produce", "--mode", "streaming")])
+def test_a_command_whose_port_is_taken_exits_2(port: Port, command: tuple[str, ...]) -> None:
+    with serving(port.number, pages()):
+        done = run_cli(*command, "--metrics-port", str(port.number))
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        f"Error: Metrics can't be served at port {port.number}: Address already in use; choose another --metrics-port"
+    ]
+
+
+# The real thing, on an embedded broker of two nodes, of which one leads a partition and dies.
+
+
+@pytest.fixture
+def pair() -> Iterator[MockCluster]:
+    cluster = MockCluster(brokers=2)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def names(pair: MockCluster) -> Topics:
+    names = fresh_topics()
+    for name, partitions in names.partitions().items():
+        pair.create_topic(name, partitions)
+        for partition in range(partitions):
+            pair.move_leader(name, partition, 1)
+    pair.move_coordinator("group", names.group, 1)
+    return names
+
+
+@pytest.fixture
+def consumer(
+    pair: MockCluster, names: Topics, port: Port, start_cli: Callable[..., RunningCli]
+) -> Callable[..., RunningCli]:
+    def start(*more: str) -> RunningCli:
+        for partition in range(3):
+            send(pair.bootstrap, names.raw, [(b"a", b"no JSON", [])], partition)
+        options = ("--delivery", "at-least-once", "--metrics-port", str(port.number))
+        env = names.env(pair.bootstrap) | {"TELCO_STREAM_CONSUMER__STALL_SECONDS": "2"}
+        running = start_cli("consume", *options, *more, env=env)
+        wait_until(lambda: port.page("/readyz") == (200, "ok\n"), 30, "readiness")
+        wait_until(lambda: port.metrics()["telco_stream_records_consumed_total"] == 3, 30, "the first records")
+        return running
+
+    return start
+
+
+def test_a_partition_whose_leader_has_gone_makes_the_consumer_unready_until_it_is_back(
+    pair: MockCluster, names: Topics, port: Port, consumer: Callable[..., RunningCli]
+) -> None:
+    running = consumer()
+    pair.move_leader(names.raw, 1, 2)
+    pair.take_down(2)
+    wait_until(lambda: port.page("/readyz")[0] == 503, 30, "a stall")
+    assert port.page("/readyz")[1].startswith(f"Partition 1 of {names.raw} has not moved for ")
+    assert port.page("/healthz") == (200, "ok\n"), "the loop goes on for the other partitions"
+    assert port.metrics()['telco_stream_partition_stalled_seconds{partition="1"}'] > 2
+    pair.move_leader(names.raw, 1, 1)
+    wait_until(lambda: port.page("/readyz")[0] == 200, 30, "readiness")
+    running.signal(signal.SIGTERM)
+    assert running.wait(5) == 0
+
+
+def test_a_stall_ends_the_consumer_where_that_was_asked_for(
+    pair: MockCluster, names: Topics, consumer: Callable[..., RunningCli]
+) -> None:
+    running = consumer("--exit-on-stall")
+    pair.move_leader(names.raw, 1, 2)
+    pair.take_down(2)
+    assert running.wait(30) == 3
+    last = running.stderr().splitlines()[-1]
+    assert last.startswith(f"Error: Partition 1 of {names.raw} has not moved for ")
+    assert last.endswith("(--exit-on-stall)")
+
+
+def test_idle_partitions_are_no_stall(port: Port, consumer: Callable[..., RunningCli]) -> None:
+    running = consumer("--exit-on-stall")
+    before = port.metrics()["telco_stream_loop_last_turn_timestamp_seconds"]
+    wait_until(lambda: port.metrics()["telco_stream_loop_last_turn_timestamp_seconds"] > before + 4, 30, "four seconds")
+    assert port.page("/readyz") == (200, "ok\n")
+    assert running.process.poll() is None
+
+
+def watching(member: Member, on_stall: Callable[[str], None] | None = None) -> Watchman:
+    """A watchman without patience, who looks when the test says so."""
+    return Watchman("raw", member, member.ends, 0.0, on_stall or no_stall)
+
+
+def no_stall(which: str) -> None:
+    """Nobody listens."""
+
+
+def pages() -> Pages:
+    return Pages(CollectorRegistry(), list, list)
