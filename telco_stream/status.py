@@ -52,7 +52,7 @@ class StatusResult:
     state: str
     members: int
     lag: int
-    newest_prediction_age: float | None
+    newest_prediction_age_seconds: float | None
     dead_letters: int
     topics: list[TopicStatus]
     partitions: list[PartitionLag]
@@ -74,7 +74,7 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop) -> StatusRes
         state=described.state,
         members=described.members,
         lag=sum(one.lag for one in partitions),
-        newest_prediction_age=None if newest is None else round(max(0.0, now - newest / 1000), 3),
+        newest_prediction_age_seconds=None if newest is None else round(max(0.0, now - newest / 1000), 3),
         dead_letters=sum(_count(clients, letters, letters.start_offsets, stop).values()),
         topics=[raw, predictions, letters],
         partitions=partitions,
@@ -86,7 +86,7 @@ def exceeded(result: StatusResult, *, max_lag: int | None = None, max_age: float
     lines = []
     if max_lag is not None and result.lag > max_lag:
         lines.append(f"the lag of group {result.group} is {result.lag:,}, above {max_lag:,}")
-    age = result.newest_prediction_age
+    age = result.newest_prediction_age_seconds
     if max_age is not None and age is None:
         lines.append("there is no prediction")
     elif max_age is not None and age is not None and age > max_age:

@@ -55,7 +55,7 @@ def _values(count: int) -> list[tuple[None, bytes, list[tuple[str, bytes]]]]:
 
 def test_empty_topics_and_a_group_that_never_was(ask: Ask, topics: Topics) -> None:
     result = ask()
-    assert (result.lag, result.dead_letters, result.newest_prediction_age) == (0, 0, None)
+    assert (result.lag, result.dead_letters, result.newest_prediction_age_seconds) == (0, 0, None)
     assert (result.group, result.state, result.members) == (topics.group, "dead", 0)
     assert [(one.topic, one.partitions) for one in result.topics] == list(topics.partitions().items())
     assert [(one.partition, one.committed, one.end, one.lag) for one in result.partitions] == [
@@ -120,15 +120,15 @@ def test_the_newest_prediction_is_found_behind_markers_and_a_long_aborted_tail(
     after = time.time()
     _transaction(kafka, topics, topics.predictions, *[b"gone"] * 1_500, abort=True)
     asked = time.time()
-    age = ask().newest_prediction_age
+    age = ask().newest_prediction_age_seconds
     assert age is not None
     assert asked - after - 0.01 <= age <= asked - before + 0.5
-    assert ask(later=100).newest_prediction_age == pytest.approx(100 + time.time() - after, abs=10)
+    assert ask(later=100).newest_prediction_age_seconds == pytest.approx(100 + time.time() - after, abs=10)
 
 
 def test_a_topic_of_aborted_predictions_has_no_newest_one(ask: Ask, kafka: str, topics: Topics) -> None:
     _transaction(kafka, topics, topics.predictions, b"gone", abort=True)
-    assert ask().newest_prediction_age is None
+    assert ask().newest_prediction_age_seconds is None
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
@@ -147,11 +147,13 @@ def test_a_running_group_is_seen_and_not_disturbed(ask: Ask, kafka: str, topics:
 
 def test_limits_that_are_exceeded_are_named() -> None:
     result = partial(StatusResult, "g", "stable", 1, dead_letters=0, topics=[], partitions=[])
-    fine = result(lag=10, newest_prediction_age=5.0)
+    fine = result(lag=10, newest_prediction_age_seconds=5.0)
     assert exceeded(fine) == []
     assert exceeded(fine, max_lag=10, max_age=5) == []
     assert exceeded(fine, max_lag=9, max_age=4.5) == [
         "the lag of group g is 10, above 9",
         "the newest prediction is 5.0 s old, above 4.5 s",
     ]
-    assert exceeded(result(lag=0, newest_prediction_age=None), max_lag=0, max_age=9) == ["there is no prediction"]
+    assert exceeded(result(lag=0, newest_prediction_age_seconds=None), max_lag=0, max_age=9) == [
+        "there is no prediction"
+    ]
