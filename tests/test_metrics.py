@@ -1,0 +1,270 @@
+"""What the metrics count, and that the docs list each of them."""
+
+import json
+import math
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry, generate_latest
+
+from telco_stream.batch import Outcome
+from telco_stream.consume import Seconds, ages
+from telco_stream.contracts.customer import Customer
+from telco_stream.contracts.prediction import Prediction
+from telco_stream.metrics.consuming import ConsumeMetrics
+from telco_stream.metrics.health import Pulse
+from telco_stream.metrics.producing import ProduceMetrics
+from telco_stream.metrics.sampling import SampledHistogram
+from telco_stream.metrics.shared import Shell, new_registry
+from telco_stream.metrics.statistics import Statistics
+from telco_stream.records import ErrorType, Message, Rejected
+from tests.support.scraping import Section, documented, families, series
+
+LINUX = sys.platform == "linux"
+
+
+@dataclass
+class Stamped:
+    """A record of which only the time stamp is asked."""
+
+    milliseconds: int
+    kind: int = 1
+    asked: list[int] = field(default_factory=list)
+
+    def timestamp(self) -> tuple[int, int]:
+        self.asked.append(self.milliseconds)
+        return self.kind, self.milliseconds
+
+
+class Half:
+    """A model for which everybody is as likely as not to go."""
+
+    version, threshold, engine = "7", 0.5, "onnx"
+
+    def score(self, customers: Sequence[Customer]) -> list[float]:
+        return [0.5 for _ in customers]
+
+
+@pytest.mark.skipif(not LINUX, reason="process metrics are Linux's")
+@pytest.mark.parametrize("section", ["consume", "produce"])
+def test_the_docs_list_every_metric_with_its_type_and_no_other(section: Section) -> None:
+    shown = families(generate_latest(whole(section)).decode())
+    listed = documented(section) | documented("both")
+    assert listed.keys() == shown.keys()
+    typed = {name: kind for name, kind in listed.items() if kind}
+    assert typed == {name: shown[name] for name in typed}
+
+
+@pytest.mark.parametrize("section", ["consume", "produce"])
+def test_names_end_in_base_units(section: Section) -> None:
+    units = ("_total", "_seconds", "_records", "_info", "_per_second", "_assigned", "_probability")
+    shown = families(generate_latest(whole(section)).decode())
+    own = [name for name in shown if name.startswith("telco_stream_")]
+    assert [name for name in own if not name.endswith(units)] == []
+
+
+def test_a_committed_batch_is_counted() -> None:
+    registry = CollectorRegistry()
+    ConsumeMetrics(registry).delivered(outcome(), Seconds(0.2, 0.03, [0.5, 2.0]))
+    shown = series(generate_latest(registry).decode())
+    assert shown["telco_stream_records_consumed_total"] == 5
+    assert shown['telco_stream_predictions_total{prediction="Yes"}'] == 1
+    assert shown['telco_stream_predictions_total{prediction="No"}'] == 2
+    assert shown['telco_stream_dead_letters_total{error_type="json"}'] == 2
+    assert shown['telco_stream_dead_letters_total{error_type="scoring"}'] == 0
+    assert shown["telco_stream_batch_size_records_sum"] == 5
+    assert shown["telco_stream_processing_seconds_sum"] == 0.2
+    assert shown["telco_stream_commit_seconds_sum"] == 0.03
+    assert shown["telco_stream_end_to_end_seconds_count"] == 5
+    assert shown["telco_stream_end_to_end_seconds_sum"] == pytest.approx(3 * 0.5 + 2 * 2.0)
+    assert shown["telco_stream_churn_probability_count"] == 3
+    assert shown["telco_stream_churn_probability_sum"] == pytest.approx(0.9 + 0.1 + 0.2)
+    assert shown["telco_stream_last_commit_timestamp_seconds"] == pytest.approx(time.time(), abs=60)
+
+
+def test_each_call_of_the_model_is_measured_and_its_answer_handed_on() -> None:
+    registry = CollectorRegistry()
+    scorer = ConsumeMetrics(registry).timed(Half())
+    assert (scorer.version, scorer.threshold, scorer.engine) == ("7", 0.5, "onnx")
+    assert scorer.score([]) == []
+    assert series(generate_latest(registry).decode())["telco_stream_scoring_seconds_count"] == 1
+
+
+def test_the_model_is_shown_by_version_and_engine() -> None:
+    registry = CollectorRegistry()
+    ConsumeMetrics(registry).shows_model(registry, Half(), 1_700_000_000.0)
+    shown = series(generate_latest(registry).decode())
+    assert shown['telco_stream_model_info{engine="onnx",version="7"}'] == 1
+    assert shown["telco_stream_model_created_timestamp_seconds"] == 1_700_000_000
+
+
+def test_ages_are_asked_of_a_few_evenly_spaced_records() -> None:
+    """Asking 20,000 records would cost a hundredth of scoring them."""
+    asked: list[int] = []
+    records: Any = [Stamped(second * 1_000, asked=asked) for second in range(20_000)]
+    assert len(ages(records, 20_000.0)) == 64
+    assert asked[0] == 0
+    assert {later - earlier for earlier, later in pairwise(asked)} <= {312_000, 313_000}
+
+
+def test_ages_leave_out_records_without_a_time_and_never_go_below_0() -> None:
+    records: Any = [Stamped(9_000), Stamped(-1, kind=0), Stamped(99_000)]
+    assert ages(records, 10.0) == [1.0, 0.0]
+    assert ages([], 10.0) == []
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=70), st.integers(0, 10_000))
+def test_samples_stand_for_the_whole_batch(samples: list[float], more: int) -> None:
+    registry, population = CollectorRegistry(), len(samples) + more
+    SampledHistogram("h", "x", (1, 10), registry).add(samples, population)
+    shown = series(generate_latest(registry).decode())
+    assert shown["h_count"] == shown['h_bucket{le="+Inf"}'] == population
+    assert min(samples) * population <= shown["h_sum"] * (1 + 1e-9) + 1e-9
+    assert shown["h_sum"] <= max(samples) * population * (1 + 1e-9) + 1e-9
+    assert (shown['h_bucket{le="1.0"}'] > 0) == (min(samples) <= 1)
+
+
+def test_a_value_on_a_bound_belongs_below_it_as_prometheus_has_it() -> None:
+    registry = CollectorRegistry()
+    SampledHistogram("h", "x", (1, 10), registry).add([1.0, 10.0], 2)
+    shown = series(generate_latest(registry).decode())
+    assert [shown[f'h_bucket{{le="{bound}"}}'] for bound in ("1.0", "10.0", "+Inf")] == [1, 2, 2]
+
+
+def test_no_samples_are_no_change() -> None:
+    registry = CollectorRegistry()
+    SampledHistogram("h", "x", (1,), registry).add([], 5)
+    assert series(generate_latest(registry).decode())["h_count"] == 0
+
+
+def test_the_clients_statistics_are_condensed() -> None:
+    statistics = Statistics()
+    statistics.take(client("a", txerrs=2, req_timeouts=1, rtt=2_000, fetched=7))
+    assert statistics.request_errors == {"transmit": 2, "receive": 0, "timeout": 1}
+    assert (statistics.newest.round_trip_seconds, statistics.newest.queued) == (0.002, 7)
+
+
+def test_a_client_that_is_replaced_stays_counted() -> None:
+    """A producer that was fenced off makes room for another, whose counters start at 0: ours must never fall."""
+    statistics = Statistics()
+    statistics.take(client("a", txerrs=2))
+    statistics.take(client("a", txerrs=3))
+    statistics.take(client("b", txerrs=1, rtt=5_000))
+    assert statistics.request_errors["transmit"] == 4
+    assert statistics.newest.round_trip_seconds == 0.005
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no JSON", "[]", "{}", '{"name":"a","brokers":{"b":{}}}', '{"name":1,"brokers":[]}']
+)
+def test_statistics_that_make_no_sense_raise_nothing_in_the_callback(text: str) -> None:
+    statistics = Statistics()
+    statistics.take(text)
+    assert statistics.request_errors == {"transmit": 0, "receive": 0, "timeout": 0}
+
+
+@dataclass
+class Clock:
+    """Time as the test sets it."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_the_producers_rate_is_that_of_the_last_ten_seconds() -> None:
+    clock = Clock()
+    metrics = ProduceMetrics(100.0, clock)
+    assert metrics.rate() == 0
+    rates = []
+    for _ in range(40):
+        clock.now += 0.5
+        metrics.advance(50 if clock.now <= 10 else 5)
+        rates.append(metrics.rate())
+    assert rates[3] == pytest.approx(100)
+    assert rates[19] == pytest.approx(100)
+    assert rates[-1] == pytest.approx(10)
+
+
+def test_a_producer_that_is_stuck_has_no_rate() -> None:
+    clock = Clock()
+    metrics = ProduceMetrics(100.0, clock)
+    clock.now = 1.0
+    metrics.advance(100)
+    clock.now = 60.0
+    assert metrics.rate() == 0
+
+
+def test_what_failed_and_how_transactions_ended_is_asked_for_at_each_scrape() -> None:
+    shell = Shell(Pulse(1.0), client_errors=Counter({"_TRANSPORT": 3}), transactions=lambda: {"aborted": 2})
+    registry = new_registry(shell)
+    metrics = ProduceMetrics(5.0)
+    metrics.failed = lambda: 4
+    registry.register(metrics)
+    shown = series(generate_latest(registry).decode())
+    assert shown["telco_stream_producer_records_failed_total"] == 4
+    assert shown["telco_stream_producer_target_records_per_second"] == 5
+    assert shown['telco_stream_transactions_total{outcome="aborted"}'] == 2
+    assert shown['telco_stream_transactions_total{outcome="committed"}'] == 0
+    assert shown['telco_stream_client_errors_total{error="_TRANSPORT"}'] == 3
+    assert shown['telco_stream_client_errors_total{error="_ALL_BROKERS_DOWN"}'] == 0
+
+
+def test_looking_on_costs_less_than_a_hundredth_of_what_a_batch_takes() -> None:
+    """5,000 records take 60 ms and more in the loop; the bound is wide, for machines that are busy."""
+    many = Outcome([MESSAGE] * 5_000, [], [answer("No", 0.2)] * 5_000, [], {0: 5_000}, 0, 0)
+    metrics = ConsumeMetrics(CollectorRegistry())
+    assert fastest(lambda: metrics.delivered(many, Seconds(0.05, 0.01, [0.5] * 64))) < 0.0012
+
+
+MESSAGE: Message = ("a", b"", [])
+
+
+def answer(prediction: Any, probability: float) -> Prediction:
+    return Prediction("a", probability, prediction, "", "", "7", "One year", "DSL")
+
+
+def outcome() -> Outcome:
+    """A batch of five records: one churner, two who stay, two that are no JSON."""
+    nobody: Any = None
+    error_type: ErrorType = "json"
+    rejected = [Rejected(nobody, error_type, "malformed", "")] * 2
+    answers = [answer("Yes", 0.9), answer("No", 0.1), answer("No", 0.2)]
+    return Outcome([MESSAGE] * 3, [MESSAGE] * 2, answers, rejected, {0: 5}, 2, 2)
+
+
+def whole(section: Section) -> CollectorRegistry:
+    """All that a command shows."""
+    registry = new_registry(Shell(Pulse(1.0)))
+    if section == "produce":
+        registry.register(ProduceMetrics(1.0))
+    else:
+        ConsumeMetrics(registry).shows_model(registry, Half(), 0.0)
+    return registry
+
+
+def client(name: str, *, txerrs: int = 0, req_timeouts: int = 0, rtt: int = 0, fetched: int = 0) -> str:
+    """Statistics as librdkafka writes them, as far as they are read: partitions of a group share one queue."""
+    broker = {"txerrs": txerrs, "rxerrs": 0, "req_timeouts": req_timeouts, "rtt": {"avg": rtt}}
+    parts = {str(number): {"fetchq_cnt": fetched} for number in range(3)}
+    topics = {"raw": {"partitions": parts}}
+    return json.dumps({"name": name, "msg_cnt": 0, "brokers": {"one": broker}, "topics": topics})
+
+
+def fastest(call: Callable[[], object]) -> float:
+    """Seconds of the fastest of some calls."""
+    best = math.inf
+    for _ in range(20):
+        started = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - started)
+    return best
