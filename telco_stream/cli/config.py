@@ -25,7 +25,7 @@ def show(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show the settings in force, each with where it came from; secrets are masked."""
+    """Show the settings in force, and where each came from. Secrets are masked."""
     from telco_stream.cli.session import Session
     from telco_stream.settings import load_traced
 

@@ -1,5 +1,6 @@
 """What every command sets up: the screen, the settings, the wish to stop, the log."""
 
+import logging
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 class Session:
     """One command's surroundings, each part made when it is first asked for, so that none costs a command without it.
 
-    `calm` keeps the log to warnings where a command's own words say enough.
+    `calm` keeps the log to errors where a command's own words say enough.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Session:
         self._flags = dict(flags or {})
         self.timeout = timeout
         #: How the log is set up, here and in processes that work for this one.
-        self.talk = {"quiet": quiet or calm, "verbose": verbose, "as_json": as_json}
+        self.talk = {"quiet": quiet, "verbose": verbose, "as_json": as_json}
         logs.configure(**self.talk)
+        if calm and not verbose:
+            logs.log.setLevel(logging.ERROR)
         logs.divert(self._log)
 
     @cached_property

@@ -128,9 +128,17 @@ class Screen:
         self._err.print(line, soft_wrap=True)
 
 
+class _Console(Console):
+    """Leaves it to the command line what a reader that has gone means; rich would end the process with 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Let the error pass."""
+        raise  # noqa: PLE0704 - rich calls this where it handles the error
+
+
 def _console(stream: TextIO, environ: Mapping[str, str]) -> Console:
     """A console that adds no meaning to text; under NO_COLOR it adds nothing at all, not even bold."""
-    return Console(
+    return _Console(
         file=stream,
         color_system=None if environ.get("NO_COLOR") else "auto",
         markup=False,

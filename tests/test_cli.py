@@ -1,0 +1,213 @@
+"""The command line as a process: streams, exit codes, signals, pipes."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from telco_stream import __version__
+from telco_stream.cli import main
+from tests.support.cli import ROOT, RunningCli, run_cli
+from tests.support.mock_cluster import MockCluster
+from tests.support.table import customer, table
+from tests.support.topics import Topics
+
+NOWHERE = "127.0.0.1:1"
+Start = Callable[..., RunningCli]
+
+
+@pytest.fixture
+def own_log() -> Iterator[None]:
+    """What a command does to the package's log is undone."""
+    log = logging.getLogger("telco_stream")
+    before = log.handlers[:], log.level, log.propagate
+    yield
+    log.handlers[:], log.level, log.propagate = before
+
+
+def test_version() -> None:
+    done = run_cli("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"telco-stream {__version__}\n", "")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--nope",
+        "nope",
+        "report --nope",
+        "report extra",
+        "produce",
+        "produce --mode hourly",
+        "produce --mode batch --limit 0",
+        "produce --mode batch --batch-size 0",
+        "produce --mode batch --timeout nan",
+        "produce --mode streaming --events-per-sec nan",
+        "produce --mode streaming --events-per-sec inf",
+        "produce --mode batch --topic no/such/name",
+        "consume --max-messages 0",
+        "sample --rows 3",
+        "report --output xml",
+        "config show --broker=",
+    ],
+)
+@pytest.mark.usefixtures("own_log")
+def test_wrong_usage_is_exit_2_and_says_so_on_stderr(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anybody looks for Kafka or a model."""
+    monkeypatch.setattr(sys, "argv", ["telco-stream", *words.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert "Error: " in err
+
+
+@pytest.mark.parametrize("option", ["--delivery=exactly-once", "--run-id=x"])
+def test_a_stream_takes_no_promise_that_only_a_pass_can_keep(option: str) -> None:
+    done = run_cli("produce", "--mode", "streaming", option, "--broker", NOWHERE)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "goes with --mode batch" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "code"),
+    [
+        (["config", "show"], {"TELCO_STREAM_BOOTSTRAP_SERVRES": "x"}, 2),
+        (["report", "--timeout", "0.5", "--broker", NOWHERE], {}, 3),
+        (["model", "show", "--model", "nowhere"], {}, 4),
+        (["produce", "--mode", "batch", "--data-path", "nowhere.csv", "--broker", NOWHERE], {}, 5),
+    ],
+)
+def test_an_error_a_user_can_act_on_is_one_line_on_stderr(words: list[str], env: dict[str, str], code: int) -> None:
+    done = run_cli(*words, "--output", "json", env=env)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done
+    assert done.stderr.startswith("Error: ")
+
+
+def test_usage_and_settings_are_checked_before_the_model_and_the_model_before_kafka() -> None:
+    """All three are wrong; each mended in turn brings the next one up."""
+    bad_kafka = ("consume", "--timeout", "0.5", "--broker", NOWHERE)
+    bad_model = (*bad_kafka, "--model", "nowhere")
+    assert run_cli(*bad_model, env={"TELCO_STREAM_TYPO": "1"}).returncode == 2
+    assert run_cli(*bad_model).returncode == 4
+    assert run_cli(*bad_kafka).returncode == 3
+
+
+def test_a_bug_is_a_traceback_and_exit_1() -> None:
+    code = (
+        "import sys; from telco_stream import cli; cli.app.command('boom')(lambda: 1 / 0);"
+        "sys.argv = ['telco-stream', 'boom']; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("Traceback")
+    assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_an_error_never_shows_a_customer_s_data(tmp_path: Path) -> None:
+    path = table(tmp_path, customer(customerID="SECRET-ID", tenure="SECRET-TENURE"))
+    done = run_cli("train", "--data-path", str(path), "--out", "model")
+    assert done.returncode == 5
+    assert "line 2" in done.stderr
+    assert "SECRET" not in done.stderr
+
+
+def test_json_is_one_object_on_stdout_and_quiet_is_quiet() -> None:
+    done = run_cli("sample", "--rows", "3", "--out", "a.csv", "--output", "json", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["rows"] == 3
+
+
+def test_the_demo_ends_with_its_result_on_stdout_and_its_talk_on_stderr() -> None:
+    started = time.monotonic()
+    done = run_cli("demo", "--output", "json")
+    assert time.monotonic() - started < 30  # 10 s is for a machine that is at leisure
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["produce"]["sent"] == result["consume"]["predicted"] == result["report"]["total"] == 1000
+    assert result["consume"]["dead_lettered"] > 0
+    assert "at least once" in done.stderr
+    assert "What to try next" in done.stderr
+
+
+def test_the_demo_leaves_nothing_behind_and_can_be_quiet(tmp_path: Path) -> None:
+    done = run_cli("demo", "--quiet")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("env", "coloured"), [({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)]
+)
+def test_no_color_is_honoured(env: dict[str, str], coloured: bool) -> None:
+    done = run_cli("model", "show", env={**env, "TERM": "xterm-256color"})
+    assert ("\x1b[" in done.stdout) == coloured
+
+
+@pytest.mark.parametrize("words", [["config", "show", "--output", "json"], ["model", "show"]])
+def test_a_reader_that_has_gone_is_no_traceback(words: list[str]) -> None:
+    """As with `| head -1`: silent, and the exit code is that of SIGPIPE."""
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "telco_stream", *words]
+    done = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+@pytest.mark.parametrize("command", ["report", "verify"])
+def test_ctrl_c_during_a_question_to_kafka_is_130_at_once(
+    embedded: MockCluster, embedded_topics: Topics, start_cli: Start, command: str
+) -> None:
+    embedded.set_round_trip(30_000)
+    running = start_cli(command, "--timeout", "60", env=embedded_topics.env(embedded.bootstrap))
+    _wait_for_handler(running)
+    running.signal(signal.SIGINT)
+    asked = time.monotonic()
+    assert running.wait() == 130
+    assert time.monotonic() - asked < 2
+    assert (running.stdout(), "Traceback" in running.stderr()) == ("", False)
+
+
+def test_a_stop_before_kafka_has_answered_ends_produce_with_its_summary(
+    embedded: MockCluster, embedded_topics: Topics, start_cli: Start
+) -> None:
+    embedded.set_round_trip(30_000)
+    options = ("--mode", "batch", "--timeout", "60", "--output", "json")
+    running = start_cli("produce", *options, env=embedded_topics.env(embedded.bootstrap))
+    _wait_for_handler(running)
+    running.signal(signal.SIGTERM)
+    asked = time.monotonic()
+    assert running.wait() == 0, running.stderr()
+    assert time.monotonic() - asked < 5
+    assert json.loads(running.stdout())["sent"] == 0
+
+
+def test_ctrl_c_while_a_sample_is_written_leaves_no_file(start_cli: Start, tmp_path: Path) -> None:
+    running = start_cli("sample", "--rows", "100000000", "--out", "big.csv", cwd=tmp_path)
+    while not list(tmp_path.iterdir()):
+        assert running.process.poll() is None, running.stderr()
+    running.signal(signal.SIGINT)
+    assert running.wait() == 130
+    assert list(tmp_path.iterdir()) == []
+    assert "Traceback" not in running.stderr()
+
+
+def _wait_for_handler(running: RunningCli) -> None:
+    """Until the process catches SIGTERM itself."""
+    mask = 1 << (signal.SIGTERM - 1)
+    status = Path(f"/proc/{running.process.pid}/status")
+    deadline = time.monotonic() + 30
+    while not mask & int(status.read_text().split("SigCgt:\t")[1].split()[0], 16):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
