@@ -23,12 +23,20 @@ def run_cli(
 
 
 class RunningCli:
-    """A `telco-stream` that runs beside the test, its output kept in files."""
+    """A `telco-stream` that runs beside the test, its output kept in files; `module` names another program."""
 
-    def __init__(self, args: tuple[str, ...], folder: Path, env: Mapping[str, str] | None, cwd: Path | None) -> None:
+    def __init__(
+        self,
+        args: tuple[str, ...],
+        folder: Path,
+        env: Mapping[str, str] | None,
+        cwd: Path | None,
+        module: str = "telco_stream",
+    ) -> None:
         self._out, self._err = folder / "stdout", folder / "stderr"
+        command = _command(args, module)
         with self._out.open("wb") as out, self._err.open("wb") as err:
-            self.process = subprocess.Popen(_command(args), stdout=out, stderr=err, env=_environment(env), cwd=cwd)
+            self.process = subprocess.Popen(command, stdout=out, stderr=err, env=_environment(env), cwd=cwd)
 
     def stdout(self) -> str:
         """What it has written to stdout so far."""
@@ -58,8 +66,8 @@ class RunningCli:
         self.process.wait()
 
 
-def _command(args: tuple[str, ...]) -> list[str]:
-    return [sys.executable, "-m", "telco_stream", *args]
+def _command(args: tuple[str, ...], module: str = "telco_stream") -> list[str]:
+    return [sys.executable, "-m", module, *args]
 
 
 def _environment(extra: Mapping[str, str] | None) -> dict[str, str]:

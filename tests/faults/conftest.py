@@ -1,0 +1,64 @@
+"""One broker for all cases, to kill and to pause; the cases' form, seeds and figures."""
+
+import os
+import random
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import _need_containers
+from tests.faults.figures import Figures, as_table, write_json
+from tests.faults.trial import Trial
+from tests.support.kafka_container import QUICK_RESTART, KafkaContainer
+from tests.support.topics import create_topics, delete_topics, fresh_topics
+
+# Read before `clean_surroundings` removes them.
+FULL = os.environ.get("TELCO_STREAM_TEST_FULL") == "1"
+SEED = os.environ.get("TELCO_STREAM_TEST_SEED")
+FIGURES = os.environ.get("TELCO_STREAM_TEST_FIGURES")
+NOTED = pytest.StashKey[list[Figures]]()
+#: Transactions of killed workers are looked for every second, not every ten.
+_QUICK_ABORT = {
+    "group_min_session_timeout_ms": "1000",
+    "transaction_abort_timed_out_transaction_cleanup_interval_ms": "1000",
+}
+
+
+@pytest.fixture(scope="session")
+def fault_kafka(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
+    """A real Kafka that every case finds running, and may kill and pause."""
+    _need_containers(pytestconfig)
+    with KafkaContainer(**QUICK_RESTART, **_QUICK_ABORT) as container:
+        yield container
+
+
+@pytest.fixture
+def trial(fault_kafka: KafkaContainer, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trial]:
+    """A case with topics of its own; its seed is printed, and `TELCO_STREAM_TEST_SEED` gives it again."""
+    yield from a_trial(fault_kafka.bootstrap, request, tmp_path)
+
+
+def a_trial(bootstrap: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trial]:
+    """A case on this broker."""
+    seed = int(SEED) if SEED else random.randrange(1_000_000)
+    sys.stdout.write(f"seed {seed}\n")
+    name = re.sub(r"^test_|\]$", "", request.node.name).replace("_", " ").replace("[", ": ")
+    topics = fresh_topics()
+    create_topics(bootstrap, topics)
+    noted = request.config.stash.setdefault(NOTED, [])
+    yield Trial(name, bootstrap, topics, tmp_path, seed, FULL, noted.append)
+    delete_topics(bootstrap, topics)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    rows = config.stash.get(NOTED, [])
+    if not rows:
+        return
+    terminalreporter.section(f"faults, {'full' if FULL else 'short'} form")
+    for line in as_table(rows):
+        terminalreporter.line(line)
+    if FIGURES:
+        write_json(rows, Path(FIGURES))

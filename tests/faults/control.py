@@ -1,0 +1,50 @@
+"""A plain worker as most are written: offsets commit themselves on a timer, predictions leave when they leave.
+
+The checker must find it out, or the checker is worth nothing.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import Consumer, Producer
+
+from telco_stream.batch import Limits, process
+from telco_stream.clock import now
+from telco_stream.model.artifact import load_scorer
+from telco_stream.settings import load
+from telco_stream.shipped import shipped
+from telco_stream.stop import stop_on_signals
+
+
+def main() -> None:
+    settings, stop = load({}), stop_on_signals()
+    scorer = load_scorer(shipped("models/churn"))
+    consumer = Consumer(
+        {
+            "bootstrap.servers": settings.bootstrap_servers,
+            "group.id": settings.consumer.group_id,
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": True,
+            "auto.commit.interval.ms": 1_000,
+            "session.timeout.ms": 4_000,
+            "log_level": 0,
+        }
+    )
+    producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "linger.ms": 100, "log_level": 0})
+    send: Callable[..., None] = producer.produce
+    consumer.subscribe([settings.topics.raw])
+    while not stop.requested:
+        records: list[Any] = [one for one in consumer.consume(500, 0.1) if one.error() is None]
+        outcome = process(records, scorer, now=now(), limits=Limits())
+        for key, value, headers in outcome.predictions:
+            send(settings.topics.predictions, value, key, headers=headers)
+        producer.poll(0)
+    producer.flush()
+    consumer.close()
+    sys.stdout.write(json.dumps({"stopped_by": "signal"}))
+
+
+if __name__ == "__main__":
+    main()

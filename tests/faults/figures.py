@@ -1,0 +1,58 @@
+"""What the cases have measured, as a table and as JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from tests.faults.checker import Verdict
+
+if TYPE_CHECKING:
+    from tests.faults.trial import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One case; the wait is the longest of any input for an answer that could be read."""
+
+    case: str
+    inputs: int
+    faults: int
+    missing: int
+    duplicated: int
+    unexplained: int
+    wrong: int
+    longest_wait_seconds: float | None
+    seconds: float
+    seed: int
+
+    @classmethod
+    def of(cls, trial: "Trial", verdict: Verdict, longest_wait: float | None, seconds: float) -> Self:
+        """The figures of a case that has been judged."""
+        return cls(
+            case=trial.name,
+            inputs=verdict.inputs,
+            faults=trial.faults,
+            missing=len(verdict.missing),
+            duplicated=len(verdict.duplicated),
+            unexplained=len(verdict.unexplained),
+            wrong=len(verdict.wrong),
+            longest_wait_seconds=None if longest_wait is None else round(longest_wait, 1),
+            seconds=round(seconds, 1),
+            seed=trial.seed,
+        )
+
+
+def as_table(rows: Sequence[Figures]) -> list[str]:
+    """Lines of a Markdown table."""
+    names = [one.name for one in fields(Figures)]
+    lines = [names, ["---"] * len(names)]
+    lines += [["" if value is None else str(value) for value in asdict(row).values()] for row in rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
+
+
+def write_json(rows: Sequence[Figures], path: Path) -> None:
+    """The same for programs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")

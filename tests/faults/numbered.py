@@ -1,0 +1,88 @@
+"""Uniquely numbered customers, and what the model says of each.
+
+Nothing of the package's way from record to prediction is used: the JSON is written here, and the probabilities come
+from the trained pipeline itself, whichever engine the workers use.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import count, islice
+from random import Random
+
+import joblib
+import pandas as pd
+
+from telco_stream.contracts.customer import COLUMNS, NUMBERS
+from telco_stream.synthetic import synthesize
+from tests.support.cli import ROOT
+
+#: Different customers; a prime, so that the same ones don't meet at the same places of batches.
+_KINDS = 1_999
+_WHOLE = ("SeniorCitizen", "tenure")
+
+
+@dataclass(frozen=True, slots=True)
+class Numbered:
+    """A record to send, and its answer: a probability, or None for a dead letter."""
+
+    key: str
+    value: bytes
+    expected: float | None
+
+
+def numbered(random: Random, poison: float = 0.0) -> Iterator[Numbered]:
+    """Customers without end, no id twice; of each 1, `poison` are records that can't be scored."""
+    kinds = _kinds()
+    for number in count():
+        key = f"{number:07d}"
+        fields, expected = kinds[number % _KINDS]
+        if random.random() < poison:
+            yield Numbered(key, random.choice(_POISON)(key), None)
+        else:
+            yield Numbered(key, _json(fields | {"customerID": key}), expected)
+
+
+def numbered_csv(rows: int) -> tuple[str, dict[str, float | None]]:
+    """A CSV of so many numbered customers, and what the model says of each."""
+    lines = [",".join([f"{number:07d}", *_rows()[number % _KINDS][1:]]) for number in range(rows)]
+    expected = {f"{number:07d}": _kinds()[number % _KINDS][1] for number in range(rows)}
+    return "\n".join([",".join(COLUMNS), *lines, ""]), dict(expected)
+
+
+@cache
+def _rows() -> list[list[str]]:
+    return list(islice(synthesize(1), _KINDS))
+
+
+@cache
+def _kinds() -> list[tuple[dict[str, object], float]]:
+    """The fields of each different customer, and the model's probability."""
+    customers = [_fields(row) for row in _rows()]
+    frame = pd.DataFrame(customers).astype(dict.fromkeys(NUMBERS, float))
+    pipeline = joblib.load(ROOT / "models/churn/pipeline.joblib")
+    return list(zip(customers, pipeline.predict_proba(frame)[:, 1].tolist(), strict=True))
+
+
+def _fields(row: list[str]) -> dict[str, object]:
+    fields: dict[str, object] = dict(zip(COLUMNS, row, strict=True))
+    for name in NUMBERS:
+        text = str(fields[name]).strip()
+        fields[name] = int(text) if name in _WHOLE else float(text) if text else math.nan
+    return fields
+
+
+def _json(fields: dict[str, object]) -> bytes:
+    blank = {name: None for name, value in fields.items() if value != value}  # noqa: PLR0124 - NaN
+    return json.dumps(fields | blank | {"event_ts": "2026-01-01T00:00:00Z"}).encode()
+
+
+_POISON = (
+    lambda key: f'{{"customerID":"{key}","tenure"'.encode(),
+    lambda key: _json(_kinds()[0][0] | {"customerID": key, "tenure": "long"}),
+    lambda key: _json(_kinds()[0][0] | {"customerID": key, "Contract": "Forever"}),
+    lambda key: key.encode() + b"\xff\xfe",
+    lambda key: b" " * len(key),
+)

@@ -1,0 +1,122 @@
+"""Whether answers come: how long the slowest took, and when to call a silence a stall."""
+
+import threading
+import time
+import uuid
+from collections.abc import Collection
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+
+from tests.faults.load import Load
+from tests.support.topics import Topics
+
+#: Seconds of silence after which it is a stall: every time-out of a case, several times over.
+STALL = 60.0
+_TICK = 0.1
+
+
+class StalledError(AssertionError):
+    """Inputs wait, nobody answers, and the group doesn't claim to have answered them: not a loss, but no end either."""
+
+
+class Silence:
+    """How long no answer has come although an input was waiting for one."""
+
+    def __init__(self, now: float) -> None:
+        self._since = now
+        self._answers = 0
+
+    def seconds(self, now: float, answers: int, inputs: int) -> float:
+        """Seconds of it so far."""
+        if answers > self._answers or answers >= inputs:
+            self._since, self._answers = now, answers
+        return now - self._since
+
+
+class Progress(threading.Thread):
+    """Listens to the answers as any `read_committed` reader hears them."""
+
+    def __init__(self, bootstrap: str, topics: Topics, load: Load) -> None:
+        super().__init__(daemon=True)
+        self._topics = topics
+        self._load = load
+        self._ended = threading.Event()
+        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 500})
+        self._reader = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": f"progress-{uuid.uuid4().hex}",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "reconnect.backoff.max.ms": 500,
+                "log_level": 0,
+            }
+        )
+        self._reader.assign(
+            [
+                TopicPartition(topic, number, OFFSET_BEGINNING)
+                for topic, count in topics.partitions().items()
+                for number in range(count)
+                if topic != topics.raw
+            ]
+        )
+        #: When each customer's first answer could be read.
+        self.answered: dict[str, float] = {}
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            for message in self._reader.consume(1_000, _TICK):
+                if message.error() is None:
+                    self.answered.setdefault((message.key() or b"").decode(), time.monotonic())
+        self._reader.close()
+
+    def end(self) -> None:
+        """It listens no longer."""
+        self._ended.set()
+        if self.is_alive():
+            self.join()
+
+    def wait_for_more(self, answers: int = 1, limit: float = STALL) -> None:
+        """So many more customers have been answered."""
+        wanted, silence = len(self.answered) + answers, Silence(time.monotonic())
+        while len(self.answered) < wanted:
+            self._tick(silence, limit)
+
+    def drain(self, limit: float = STALL) -> None:
+        """Every input is answered, or the group says so; raises `StalledError` where neither comes about."""
+        silence = Silence(time.monotonic())
+        while len(self.answered) < len(self._load.sent) and not self._is_done():
+            self._tick(silence, limit)
+
+    def longest_wait(self) -> float:
+        """Seconds from the confirmation of an input to its answer's visibility, the longest of all."""
+        waits = [at - self._load.confirmed.get(key, at) for key, at in self.answered.items()]
+        return max(waits, default=0.0)
+
+    def _tick(self, silence: Silence, limit: float) -> None:
+        self._ended.wait(_TICK)
+        answers, inputs = len(self.answered), len(self._load.confirmed)
+        if silence.seconds(time.monotonic(), answers, inputs) > limit:
+            raise StalledError(f"{inputs - answers} of {inputs} inputs wait, and nothing came for {limit:g} s")
+
+    def _is_done(self) -> bool:
+        """Whether the group has committed all, and no transaction hides an answer: what lacks now is lost."""
+        if self._load.is_alive():
+            return False
+        return self._committed() == self._ends(self._topics.raw) and all(
+            self._ends(topic) == self._ends(topic, committed_only=False)
+            for topic in (self._topics.predictions, self._topics.deadletter)
+        )
+
+    def _committed(self) -> dict[int, int]:
+        asked = [ConsumerGroupTopicPartitions(self._topics.group)]
+        found = self._admin.list_consumer_group_offsets(asked)[self._topics.group].result(15)
+        return {one.partition: one.offset for one in found.topic_partitions if one.topic == self._topics.raw}
+
+    def _ends(self, topic: str, *, committed_only: bool = True) -> dict[int, int]:
+        isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
+        numbers: Collection[int] = range(self._topics.partitions()[topic])
+        asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in numbers}
+        futures = self._admin.list_offsets(asked, isolation_level=isolation)
+        return {one.partition: future.result(15).offset for one, future in futures.items()}

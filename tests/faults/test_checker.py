@@ -1,0 +1,89 @@
+"""The checker is tested on itself: what is planted must be found, and told apart."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.faults.checker import Answer, Input, judge, not_sent_once
+from tests.faults.numbered import numbered, numbered_csv
+from tests.faults.progress import Silence
+
+INPUTS = {f"raw/0/{number}": Input(f"{number:07d}", 0.5 if number % 10 else None) for number in range(100)}
+
+
+def answers() -> list[Answer]:
+    return [Answer(source, one.key, one.expected) for source, one in INPUTS.items()]
+
+
+def test_every_input_answered_once_is_no_complaint() -> None:
+    assert judge(INPUTS, answers()).complaint() == ""
+
+
+@pytest.mark.parametrize(
+    ("plant", "found"),
+    [
+        (lambda all_: all_[:17] + all_[18:], "1 missing: ['0000017 of raw/0/17']"),
+        (lambda all_: [*all_, all_[17]], "1 duplicated: ['0000017 of raw/0/17']"),
+        (lambda all_: [*all_, all_[20], all_[20]], "1 duplicated: ['0000020 of raw/0/20']"),
+        (lambda all_: [*all_, Answer("raw/0/20", "0000020", 0.5)], "1 duplicated"),
+        (lambda all_: [*all_, Answer("raw/0/100", "0000100", 0.5)], "1 unexplained: ['0000100 of raw/0/100']"),
+        (lambda all_: [*all_, Answer("", "0000017", 0.5)], "1 unexplained"),
+        (lambda all_: [*all_[1:], Answer("raw/0/0", "0000000", 0.5)], "1 wrong probability: ['0000000 of raw/0/0: 0.5"),
+        (lambda all_: [*all_[:-1], Answer("raw/0/99", "0000099", None)], "None, not 0.5"),
+        (lambda all_: [*all_[:-1], Answer("raw/0/99", "0000099", 0.50001)], "0.50001, not 0.5"),
+        (lambda all_: [*all_[:-1], Answer("raw/0/99", "0000098", 0.5)], "1 missing: ['0000099 of raw/0/99']; 1 unexpl"),
+        (lambda _: [], "100 missing"),
+    ],
+    ids=[
+        "a loss",
+        "a prediction twice",
+        "a letter three times",
+        "a letter and a prediction",
+        "an answer to nothing",
+        "an answer without source",
+        "a prediction of poison",
+        "a letter of a good one",
+        "another probability",
+        "an answer under another's name",
+        "no answers",
+    ],
+)
+def test_what_is_planted_is_found(plant: Callable[[list[Answer]], list[Answer]], found: str) -> None:
+    assert found in judge(INPUTS, plant(answers())).complaint()
+
+
+def test_what_the_engines_may_differ_by_is_no_other_probability() -> None:
+    assert judge({"raw/0/1": Input("1", 0.5)}, [Answer("raw/0/1", "1", 0.5 + 5e-7)]).wrong == []
+
+
+def test_a_customer_who_never_came_into_the_raw_topic_or_came_twice_is_found_there() -> None:
+    assert not_sent_once({"1": 1, "2": 2}, ["2", "1", "2"]) == []
+    assert not_sent_once({"1": 1}, []) == ["1: 0 times"]
+    assert not_sent_once({"1": 1}, ["1", "1"]) == ["1: 2 times"]
+    assert not_sent_once({}, ["1"]) == ["1: 1 times"]
+
+
+def test_a_silence_lasts_from_the_last_answer_while_an_input_waits() -> None:
+    silence = Silence(now=0.0)
+    assert silence.seconds(5.0, answers=0, inputs=1) == 5.0
+    assert silence.seconds(6.0, answers=1, inputs=9) == 0.0
+    assert silence.seconds(16.0, answers=1, inputs=9) == 10.0
+
+
+def test_there_is_no_silence_while_nothing_waits() -> None:
+    silence = Silence(now=0.0)
+    assert silence.seconds(60.0, answers=0, inputs=0) == 0.0
+    assert silence.seconds(61.0, answers=0, inputs=1) == 1.0
+
+
+def test_numbered_customers_are_the_same_for_a_seed_and_no_id_comes_twice() -> None:
+    from random import Random  # noqa: PLC0415
+
+    first, again = numbered(Random(7), 0.3), numbered(Random(7), 0.3)
+    some = [next(first) for _ in range(3_000)]
+    assert some == [next(again) for _ in range(3_000)]
+    assert len({one.key for one in some}) == 3_000
+    assert 0.2 < sum(one.expected is None for one in some) / 3_000 < 0.4
+    text, expected = numbered_csv(3_000)
+    assert text.count("\n") == 3_001
+    assert len(expected) == 3_000

@@ -1,0 +1,94 @@
+"""Cases 8 and 10: a producer's pass and a replay of dead letters, killed in the middle and run again."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from tests.faults.load import Load
+from tests.faults.numbered import numbered, numbered_csv
+from tests.faults.trial import Trial
+from tests.support.cli import RunningCli, run_cli
+from tests.support.topics import read_topic
+
+pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
+
+#: To the end, once; poison comes in rows where it was replayed.
+_CONSUME_ALL = ("consume", "--mode", "batch", "--quiet", "--output", "json", "--max-consecutive-dead-letters", "0")
+
+
+def test_8_the_producer_is_killed(trial: Trial) -> None:
+    """SIGKILL at random places of the pass, which is then run to its end."""
+    rows = trial.form(40_000, 300_000)
+    text, expected = numbered_csv(rows)
+    (trial.folder / "customers.csv").write_text(text)
+    command = ("produce", "--mode", "batch", "--data-path", "customers.csv", "--output", "json")
+    for _ in range(trial.form(3, 10)):
+        _run_and_kill(trial, command, after=trial.random.randrange(rows // 6))
+    _run(trial, command)
+    _run(trial, _CONSUME_ALL)
+    trial.check(expected)
+
+
+def test_10_a_replay_is_killed(trial: Trial) -> None:
+    """SIGKILL when some letters have gone back; each has gone back once in the end, and is answered once more."""
+    load = Load(
+        trial.bootstrap,
+        trial.topics.raw,
+        numbered(trial.random, poison=0.4),
+        rate=20_000,
+        least=trial.form(8_000, 30_000),
+    )
+    load.start()
+    load.finish()
+    _run(trial, _CONSUME_ALL)
+    letters = sum(expected is None for expected in load.sent.values())
+    command = ("dlq", "replay", "--execute", "--output", "json")
+    for _ in range(trial.form(1, 5)):
+        _run_and_kill(trial, command, after=trial.random.randrange(1, letters // 2))
+    _run(trial, command)
+    _run(trial, _CONSUME_ALL)
+    trial.check(load.sent, times={key: 1 if expected else 2 for key, expected in load.sent.items()})
+    retries = Counter(kept.json()["retry_count"] for kept in read_topic(trial.bootstrap, trial.topics.deadletter))
+    assert retries == {0: letters, 1: letters}
+
+
+def _run(trial: Trial, command: tuple[str, ...]) -> None:
+    done = run_cli(*command, env=trial.env(), cwd=trial.folder, timeout=300)
+    assert done.returncode == 0, f"seed {trial.seed}: {command[0]}: exit {done.returncode}: {done.stderr}"
+
+
+def _run_and_kill(trial: Trial, command: tuple[str, ...], *, after: int) -> None:
+    """It is killed once it has written so many records to the raw topic, committed or not."""
+    folder = trial.folder / f"run-{trial.faults}"
+    folder.mkdir()
+    with _Written(trial) as written:
+        before = written()
+        run = RunningCli(command, folder, trial.env(), trial.folder)
+        try:
+            while run.process.poll() is None and written() - before <= after:
+                time.sleep(0.001)
+        finally:
+            run.end()
+    assert run.process.returncode == -9, f"it ended before it could be killed: {run.stdout()} {run.stderr()}"
+    trial.faults += 1
+
+
+class _Written:
+    """How many records, committed or not, the raw topic holds; markers count too."""
+
+    def __init__(self, trial: Trial) -> None:
+        self._topic = trial.topics.raw
+        self._reader = Consumer({"bootstrap.servers": trial.bootstrap, "group.id": "written"})
+
+    def __enter__(self) -> Callable[[], int]:
+        return lambda: sum(self._end(number) for number in range(3))
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
+
+    def _end(self, number: int) -> int:
+        end: int = self._reader.get_watermark_offsets(TopicPartition(self._topic, number), timeout=15)[1]
+        return end

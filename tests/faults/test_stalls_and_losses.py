@@ -1,0 +1,56 @@
+"""On real topics, the checker tells a stall from a loss; and a worker that commits on a timer is found out."""
+
+from collections.abc import Iterator
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from tests.faults.load import Load
+from tests.faults.numbered import numbered
+from tests.faults.progress import Progress, StalledError
+from tests.faults.trial import Trial
+
+pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture
+def unanswered(trial: Trial) -> Iterator[Progress]:
+    """Fifty inputs and nobody to answer them."""
+    load = Load(trial.bootstrap, trial.topics.raw, numbered(trial.random), rate=1_000, least=50)
+    trial.load, progress = load, Progress(trial.bootstrap, trial.topics, load)
+    progress.start()
+    load.start()
+    load.finish()
+    yield progress
+    progress.end()
+
+
+def test_inputs_that_nobody_takes_are_a_stall(unanswered: Progress) -> None:
+    with pytest.raises(StalledError, match="50 of 50 inputs wait"):
+        unanswered.drain(limit=2)
+
+
+def test_inputs_that_the_group_has_passed_over_are_a_loss(trial: Trial, unanswered: Progress) -> None:
+    """The group has committed all of them, so nothing is left to wait for."""
+    reader = Consumer({"bootstrap.servers": trial.bootstrap, "group.id": trial.topics.group})
+    ends = [
+        TopicPartition(
+            trial.topics.raw, number, reader.get_watermark_offsets(TopicPartition(trial.topics.raw, number))[1]
+        )
+        for number in range(3)
+    ]
+    reader.commit(offsets=ends, asynchronous=False)
+    reader.close()
+    unanswered.drain(limit=60)
+    assert len(trial.judge(trial.load.sent).missing) == 50
+
+
+def test_the_control_is_found_out(trial: Trial) -> None:
+    """Case 1 with workers that commit on a timer: answers are lost, or given twice."""
+    with trial.stream(module="tests.faults.control"):
+        for _ in range(trial.form(3, 10)):
+            trial.moment()
+            trial.crew.replace_killed()
+    verdict = trial.judge(trial.load.sent)
+    trial.figures(verdict, trial.progress.longest_wait())
+    assert verdict.missing or verdict.duplicated
