@@ -97,7 +97,10 @@ def run_consume(
 ) -> ConsumeResult:
     """Consume until a bound is met or somebody stops it; the group is left in any case."""
     with looking_on(order.watching, clients, scorer, stop=stop, watch=watch) as eyes:
-        result = _consume(clients, order, stop, eyes)
+        try:
+            result = _consume(clients, order, stop, eyes)
+        except Stopped:  # while the broker was being asked, before the loop
+            result = consuming.nothing_consumed(_plan(order, clients.settings, Limits()))
     done = {name: getattr(result, name) for name in ("stopped_by", "consumed", "predicted", "dead_lettered", "seconds")}
     logs.tell_end("consume", **done)
     return result

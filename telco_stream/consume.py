@@ -100,6 +100,11 @@ def consume(  # noqa: PLR0913 - the doors, handed in
     return tally.result(stopped_by)
 
 
+def nothing_consumed(plan: Plan) -> ConsumeResult:
+    """The result of a run that was stopped before it had begun."""
+    return _Tally(plan).result("signal")
+
+
 def ages(records: Sequence[Record], now: float) -> list[float]:
     """Seconds since the time stamps of up to 64 evenly spaced records; clocks that disagree make none below 0."""
     some = min(_SAMPLES, len(records))

@@ -67,6 +67,7 @@ def consume(
         "consumer.max_consecutive_dead_letters": max_consecutive_dead_letters,
     }
     session = Session(output, quiet=quiet, verbose=verbose, log_format=log_format, flags=flags, timeout=timeout)
+    stop = session.stop  # from here on a signal is heard: to load the model takes a while
     scorer = session.scorer(engine)
 
     from telco_stream.assembly import ConsumeOrder, run_consume
@@ -81,7 +82,7 @@ def consume(
         return
     with session.screen.progress("consume", max_messages) as bar:
         watch = WindowWatch(session.screen.window) if mode == "batch" else ProgressWatch(bar)
-        result = run_consume(session.clients, scorer, order, stop=session.stop, watch=watch)
+        result = run_consume(session.clients, scorer, order, stop=stop, watch=watch)
     session.screen.show(result)
 
 

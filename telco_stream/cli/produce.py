@@ -64,12 +64,12 @@ def produce(
         "producer.checkpoint_file": checkpoint_file and str(checkpoint_file),
     }
     session = Session(output, quiet=quiet, verbose=verbose, log_format=log_format, flags=flags, timeout=timeout)
-    settings = session.settings
+    settings, stop = session.settings, session.stop  # from here on a signal is heard
 
     from telco_stream.assembly import ProduceOrder, run_produce
     from telco_stream.observing import Watching
 
     order = ProduceOrder(mode, delivery, run_id, limit, seed, restart, Watching(metrics_port))
     with session.screen.progress(f"produce to {settings.topics.raw}", limit) as bar:
-        result = run_produce(session.clients, order, stop=session.stop, watch=bar)
+        result = run_produce(session.clients, order, stop=stop, watch=bar)
     session.screen.show(result)
