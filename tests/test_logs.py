@@ -1,0 +1,287 @@
+"""The log: a line an event, for people or as JSON; a flood is told by its size, and nothing of a customer's is said."""
+
+import json
+import logging
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from telco_stream import logs
+from telco_stream.batch import Outcome
+from telco_stream.errors import KafkaError
+from telco_stream.logs import DeadLetterLog
+from telco_stream.records import Rejected
+from tests.support.cli import ROOT, RunningCli, run_cli
+from tests.support.mock_cluster import MockCluster
+from tests.support.records import good
+from tests.support.topics import Outgoing, Topics, send
+from tests.support.waiting import wait_until
+
+SECRET = "Margot-4711"
+
+
+@pytest.fixture(autouse=True)
+def as_it_was() -> Iterator[None]:
+    """The package's log is one for the whole process."""
+    log, client = logging.getLogger("telco_stream"), logging.getLogger("telco_stream.kafka.client")
+    before = (log.handlers[:], log.propagate, log.level, client.level)
+    yield
+    log.handlers[:], log.propagate = before[0], before[1]
+    log.setLevel(before[2])
+    client.setLevel(before[3])
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def as_json(lines: list[str]) -> list[str]:
+    """Lines of the log, written as JSON."""
+    logs.configure(as_json=True)
+    logs.divert(lines.append)
+    return lines
+
+
+@pytest.fixture
+def as_text(lines: list[str]) -> list[str]:
+    """Lines of the log, written for people."""
+    logs.configure()
+    logs.divert(lines.append)
+    return lines
+
+
+def test_json_has_time_level_event_message_and_the_events_own_facts(as_json: list[str]) -> None:
+    logs.tell_start("consume", mode="streaming", partitions=[0, 1])
+    line = json.loads(as_json[0])
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("ts"))
+    assert line.pop("version")
+    assert line.pop("message").startswith("started command=consume version=")
+    expected = {"level": "info", "event": "started", "command": "consume", "mode": "streaming", "partitions": [0, 1]}
+    assert line == expected
+
+
+def test_a_line_without_an_event_is_named_for_who_wrote_it(as_json: list[str]) -> None:
+    logging.getLogger("telco_stream.kafka").warning("x %d", 1)
+    line = json.loads(as_json[0])
+    assert (line["level"], line["event"], line["message"]) == ("warning", "kafka", "x 1")
+
+
+def test_text_has_time_level_and_message(as_text: list[str]) -> None:
+    logs.tell_end("produce", sent=3)
+    assert re.fullmatch(r"\d\d:\d\d:\d\d INFO stopped command=produce sent=3", as_text[0])
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x1b[2J", "a\u2028b", "\x00"])
+def test_what_a_broker_says_can_neither_move_the_cursor_nor_begin_a_line(text: str, lines: list[str]) -> None:
+    for as_json in (False, True):
+        logs.configure(as_json=as_json)
+        logs.divert(lines.append)
+        logging.getLogger("telco_stream.kafka").warning(text)
+    assert all(line.isprintable() for line in lines)
+    assert json.loads(lines[1])["message"] == text
+
+
+def test_quiet_leaves_warnings_and_verbose_adds_the_clients_own_lines(lines: list[str]) -> None:
+    seen = {}
+    for talk in ({"quiet": True}, {}, {"verbose": True}):
+        lines.clear()
+        logs.configure(**talk)
+        logs.divert(lines.append)
+        logging.getLogger("telco_stream.kafka").warning("w")
+        logging.getLogger("telco_stream.kafka").info("i")
+        logging.getLogger("telco_stream.kafka.client").error("c")
+        seen[next(iter(talk), "")] = "".join(line[-1] for line in lines)
+    assert seen == {"quiet": "w", "": "wi", "verbose": "wic"}
+
+
+def test_a_log_that_nobody_reads_any_more_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    """It may be written inside a client's callback, where an exception would lose a record."""
+
+    def broken(_line: str) -> None:
+        raise BrokenPipeError
+
+    logs.configure()
+    logs.divert(broken)
+    logs.tell_end("produce")
+    assert capsys.readouterr().err == ""
+
+
+def test_the_error_that_ends_a_command_is_json_where_json_is_expected(as_json: list[str]) -> None:
+    assert logs.tell_failure(KafkaError("no broker"))
+    line = json.loads(as_json[0])
+    assert (line["event"], line["level"], line["message"], line["exit_code"]) == ("failed", "critical", "no broker", 3)
+
+
+def test_the_error_that_ends_a_command_is_left_to_the_screen_otherwise(as_text: list[str]) -> None:
+    assert not logs.tell_failure(KafkaError("no broker"))
+    assert as_text == []
+
+
+@dataclass
+class Place:
+    """A record's coordinates, and a value that is nobody's business."""
+
+    number: int
+
+    def topic(self) -> str:
+        return "raw"
+
+    def partition(self) -> int:
+        return 1
+
+    def offset(self) -> int:
+        return self.number
+
+    def key(self) -> bytes:
+        return SECRET.encode()
+
+    value = key
+
+
+@dataclass
+class Clock:
+    """Time as the test sets it."""
+
+    now: float = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_dead_letter_is_told_by_coordinates_type_and_code(as_json: list[str]) -> None:
+    DeadLetterLog().delivered(letters(1), None)
+    line = json.loads(as_json[0])
+    told = {name: line[name] for name in ("event", "topic", "partition", "offset", "error_type", "code")}
+    expected = {"event": "dead_letter", "topic": "raw", "partition": 1, "offset": 0}
+    assert told == {**expected, "error_type": "json", "code": "malformed"}
+    assert SECRET not in as_json[0]
+
+
+def test_of_a_flood_the_first_ten_are_told_and_the_rest_counted_once_a_minute(as_json: list[str]) -> None:
+    clock = Clock()
+    log = DeadLetterLog(clock)
+    log.delivered(letters(7), None)
+    log.delivered(letters(5_000), None)
+    assert len(as_json) == 10
+    clock.now = 59.0
+    log.turned()
+    assert len(as_json) == 10
+    clock.now = 61.0
+    log.turned()
+    line = json.loads(as_json[10])
+    assert (line["event"], line["count"], line["seconds"]) == ("dead_letters", 4_997, 61)
+    log.delivered(letters(3), None)
+    assert len(as_json) == 14, "a new minute"
+
+
+def test_what_was_not_told_is_counted_at_the_end(as_json: list[str]) -> None:
+    log = DeadLetterLog(Clock())
+    log.delivered(letters(12), None)
+    log.finish()
+    log.finish()
+    assert [json.loads(line)["event"] for line in as_json] == ["dead_letter"] * 10 + ["dead_letters"]
+
+
+def test_a_whole_run_is_told_in_json_and_says_nothing_of_customers(
+    embedded: MockCluster, embedded_topics: Topics, start_cli: Callable[..., RunningCli]
+) -> None:
+    """Even the clients' own lines, with everything that --verbose adds."""
+    bad: list[Outgoing] = [(SECRET.encode(), good(customerID=SECRET, Contract=SECRET), []), (b"a", SECRET.encode(), [])]
+    send(embedded.bootstrap, embedded_topics.raw, [*bad, (SECRET.encode(), good(customerID=SECRET), [])])
+    options = ("--delivery", "at-least-once", "--log-format", "json", "--verbose", "--max-messages", "3")
+    running = start_cli("consume", *options, env=embedded_topics.env(embedded.bootstrap))
+    assert running.wait() == 0
+    events = [json.loads(line)["event"] for line in running.stderr().splitlines()]
+    assert [one for one in events if one not in {"consume", "client"}] == [
+        "started",
+        "assigned",
+        "dead_letter",
+        "dead_letter",
+        "revoked",
+        "stopped",
+    ]
+    assert SECRET not in running.stderr()
+
+
+def test_an_unreachable_broker_is_one_line_of_json() -> None:
+    done = run_cli("consume", "--broker", "localhost:1", "--timeout", "0.5", "--log-format", "json")
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert json.loads(line)["event"] == "failed"
+
+
+def test_lines_and_the_bar_do_not_tear_each_other(embedded: MockCluster, embedded_topics: Topics) -> None:
+    """On a terminal of 80 columns, as a terminal would show it."""
+    master, slave = pty.openpty()
+    env = {**os.environ, **embedded_topics.env(embedded.bootstrap), "PYTHONPATH": str(ROOT), "TERM": "xterm"}
+    env |= {"COLUMNS": "80", "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "telco_stream", "consume", "--delivery", "at-least-once"]
+    running = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=slave)
+    os.close(slave)
+    shown = Terminal(master)
+    wait_until(lambda: "assigned" in shown.read(), 30, "the log")
+    for _ in range(5):
+        seen = shown.read().count("dead letter")
+        send(embedded.bootstrap, embedded_topics.raw, [(b"a", b"no JSON", [])])
+        wait_until(lambda seen=seen: shown.read().count("dead letter") > seen, 30, "a dead letter")  # type: ignore[misc]
+    running.send_signal(signal.SIGTERM)
+    assert running.wait(10) == 0
+    assert "0 rows" in shown.read(), "there was a bar"
+    rows = [row for row in shown.screen() if row]
+    torn = [row for row in rows if "rows" in row and re.search("INFO|WARNING", row)]
+    assert torn == []
+    assert sum("dead letter" in row for row in rows) == 5
+    assert not any(row.startswith("consume ") for row in rows), "the bar is gone at the end"
+
+
+class Terminal:
+    """What a program has written to a terminal, and the screen that it makes."""
+
+    def __init__(self, master: int) -> None:
+        self._master = master
+        self._seen = b""
+        os.set_blocking(master, False)
+
+    def read(self) -> str:
+        """All that was written so far."""
+        try:
+            while piece := os.read(self._master, 65_536):
+                self._seen += piece
+        except OSError:  # nothing more now, or the other side is closed
+            pass
+        return self._seen.decode()
+
+    def screen(self) -> list[str]:
+        """The rows: text, line ends, and the codes by which rich goes up a row and clears one."""
+        rows, row, column = [""], 0, 0
+        for code, text in re.findall(r"\x1b\[([0-9;?]*[A-Za-z])|([^\x1b])", self.read()):
+            if code == "2K":
+                rows[row] = ""
+            elif re.fullmatch(r"\d*A", code):
+                row -= int(code[:-1] or 1)
+            elif text == "\r":
+                column = 0
+            elif text == "\n":
+                row += 1
+                rows += [""] * (row == len(rows))
+            elif text:
+                rows[row] = rows[row][:column].ljust(column) + text + rows[row][column + 1 :]
+                column += 1
+        return rows
+
+
+def letters(count: int) -> Outcome:
+    """A batch of dead letters."""
+    place: Callable[[int], Any] = Place
+    rejected = [Rejected(place(number), "json", "malformed", SECRET) for number in range(count)]
+    return Outcome([], [], [], rejected, {1: count}, count, count)
