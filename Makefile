@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 RUN := .venv/installed
 TEST := .venv/installed-for-tests
 
-.PHONY: help demo test fast check clean
+.PHONY: help demo test fast bench check clean
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -23,6 +23,9 @@ test: $(TEST) ## Every test that this machine can run: the fast ones first, then
 
 fast: $(TEST) ## The tests that need no Docker
 	@$(BIN)/python -m pytest -q -m "not real and not own_broker" $(ARGS)
+
+bench: $(TEST) ## Speed, latency and memory beside copy loops and other frameworks, on a real Kafka: half an hour
+	@$(BIN)/python -m benchmarks $(ARGS)
 
 check: $(TEST) ## Linter, formatter, types, structure
 	@$(BIN)/ruff check --quiet .

@@ -1,0 +1,60 @@
+"""FastStream on confluent-kafka: batch subscriber, typed decoder, one model call a batch, confirmed `publish_batch`.
+
+Offsets are committed after the batch was handled (`NACK_ON_ERROR`): at least once.
+"""
+
+import asyncio
+import logging
+from typing import Any
+
+from faststream import AckPolicy, FastStream
+from faststream.confluent import KafkaBroker, KafkaMessage
+from faststream.confluent.response import KafkaResponse
+
+from benchmarks.loops.common import Clock, Job, read_job
+from benchmarks.peers.shared import BAD_DATA, Customer, complain, decode_customer, encode_answers, load, own
+
+
+async def decode(message: KafkaMessage) -> list[Customer]:
+    """The batch's good customers: a decoder of one's own is the documented way to spare a message object a record."""
+    customers = []
+    for record in message.raw_message:
+        try:
+            customers.append(decode_customer(record.value()))
+        except BAD_DATA as error:
+            complain(error)
+    return customers
+
+
+def main(job: Job) -> Clock:
+    """Score `count` records."""
+    scorer, clock, consumer = load(job.model), Clock(), job.properties["consumer"]
+    config = own(consumer) | own(job.properties["producer"])
+    broker = KafkaBroker(job.properties["producer"]["bootstrap.servers"], config=config, logger=None)
+    app = FastStream(broker, logger=None)
+
+    @broker.subscriber(
+        job.raw,
+        group_id=consumer["group.id"],
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        batch=True,
+        max_records=job.size,
+        ack_policy=AckPolicy.NACK_ON_ERROR,
+        decoder=decode,
+    )
+    async def handle(customers: list[Any]) -> None:
+        clock.took()
+        answers = [KafkaResponse(value, key=key.encode()) for key, value in encode_answers(scorer, customers)]
+        await broker.publish_batch(*answers, topic=job.out)
+        clock.done(len(customers))
+        if clock.records >= job.count:
+            app.exit()
+
+    logging.disable(logging.WARNING)
+    asyncio.run(app.run(log_level=logging.ERROR))
+    return clock
+
+
+if __name__ == "__main__":
+    main(read_job()).tell()
