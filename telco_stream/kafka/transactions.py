@@ -78,13 +78,13 @@ class Transactions:
         self.ended[end] += 1
         return end
 
-    def _try(self, call: Callable[[], None], patience: float = _PATIENCE) -> None:
+    def _try(self, call: Callable[[], None], patience: float | None = None) -> None:
         """Call, unless something failed before.
 
         A call that only ran out of its time goes on in the client, and calling again takes it up where it is: that is
         the client's own word for it, "retry call to resume", and no second commit.
         """
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + (patience or _PATIENCE)
         while self._failure is None:
             try:
                 return call()
@@ -140,7 +140,7 @@ class Transactions:
         """A new producer, which ends whatever its id has left open; without a timeout it is waited for."""
         while True:
             producer = self._make_producer()
-            self._try(lambda made=producer: made.init_transactions(SLICE), timeout or _PATIENCE)  # type: ignore[misc]
+            self._try(lambda made=producer: made.init_transactions(SLICE), timeout)  # type: ignore[misc]
             failure, self._failure = self._failure, None
             if failure is None:
                 return Sink(producer, self._stop)

@@ -1,0 +1,248 @@
+"""The only loop: take, process, deliver, and only then take again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from telco_stream import errors
+from telco_stream.batch import Limits, Outcome
+from telco_stream.consume import ConsumeResult, Plan, Seconds, ages, consume
+from telco_stream.contracts.customer import Customer
+from telco_stream.kafka.source import Batch
+from telco_stream.stop import Stop, Stopped
+from tests.support.records import Fake, RuleScorer, good
+
+BAD = b"not JSON"
+
+
+@dataclass
+class FakeSource:
+    """Hands out the records in order, no more than asked for; what was not committed comes again after a rewind."""
+
+    records: list[Fake]
+    log: list[str] = field(default_factory=list)
+    joined: bool = True
+    notes: list[int | None] = field(default_factory=list)
+    position: int = 0
+    asked: list[int] = field(default_factory=list)
+
+    @property
+    def ended(self) -> bool:
+        return self.position >= len(self.records)
+
+    def take(self, most: int, _patience: float, *, lull: float) -> Batch:  # noqa: ARG002
+        self.asked.append(most)
+        taken = self.records[self.position : self.position + most]
+        self.position += len(taken)
+        if taken:
+            self.log.append("take")
+        return Batch(cast("list[Any]", taken), "the group's view")
+
+    def dead_letters_in_a_row(self) -> int | None:
+        return self.notes.pop(0) if self.notes else None
+
+
+@dataclass
+class FakeDelivery:
+    """Commits, unless `failures` says otherwise: False for an aborted batch, or an error to raise."""
+
+    source: FakeSource
+    failures: list[bool | Exception] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    committed: int = 0
+
+    def deliver(self, outcome: Outcome, batch: Batch) -> bool:
+        assert batch.group_metadata == "the group's view"
+        answer = self.failures.pop(0) if self.failures else True
+        if isinstance(answer, Exception):
+            raise answer
+        self.source.log.append("send commit" if answer else "send abort")
+        if answer:
+            self.outcomes.append(outcome)
+            self.committed = self.source.position
+        self.source.position = self.committed
+        return answer
+
+
+@dataclass
+class Onlooker:
+    turns: int = 0
+    seen: list[int] = field(default_factory=list)
+
+    def turned(self) -> None:
+        self.turns += 1
+
+    def delivered(self, outcome: Outcome, seconds: Seconds) -> None:
+        assert seconds.processing >= 0
+        assert seconds.delivery >= 0
+        self.seen.append(outcome.consumed)
+
+
+@dataclass
+class Bench:
+    """One run of the loop on fake doors."""
+
+    source: FakeSource
+    failures: list[bool | Exception] = field(default_factory=list)
+    stop: Stop = field(default_factory=Stop)
+    scorer: RuleScorer = field(default_factory=RuleScorer)
+    onlooker: Onlooker = field(default_factory=Onlooker)
+
+    def run(self, mode: str = "batch", **more: Any) -> ConsumeResult:
+        plan = Plan(cast("Any", mode), batch_size=3, limits=Limits(), **more)
+        self.delivery = FakeDelivery(self.source, self.failures)
+        source, watch = cast("Any", self.source), self.onlooker
+        return consume(source, self.delivery, self._process, plan, now=lambda: "now", stop=self.stop, watch=watch)
+
+    @property
+    def _process(self) -> Any:
+        bench = self
+
+        class Logged(RuleScorer):
+            def score(self, customers: Sequence[Customer]) -> list[float]:
+                bench.source.log.append("process")
+                return bench.scorer.score(customers)
+
+        return Logged()
+
+
+def bench_of(*values: bytes, **more: Any) -> Bench:
+    return Bench(FakeSource([Fake(value, offset) for offset, value in enumerate(values)]), **more)
+
+
+def goods(number: int) -> list[bytes]:
+    return [good(customerID=f"c{one}") for one in range(number)]
+
+
+def test_a_batch_is_taken_processed_sent_and_committed_before_the_next_is_taken() -> None:
+    bench = bench_of(*goods(5))
+    bench.run()
+    assert bench.source.log == ["take", "process", "send commit"] * 2
+
+
+def test_a_failed_delivery_never_commits() -> None:
+    bench = bench_of(*goods(3), failures=[errors.KafkaError("refused")])
+    with pytest.raises(errors.KafkaError):
+        bench.run()
+    assert bench.source.log == ["take", "process"]
+
+
+def test_an_aborted_batch_is_read_and_answered_again_and_counted_once() -> None:
+    bench = bench_of(*goods(5), failures=[False, True, False])
+    result = bench.run()
+    assert (result.consumed, result.predicted, result.batches) == (5, 5, 2)
+    assert bench.source.log.count("send abort") == 2
+    assert bench.onlooker.seen == [3, 2]
+
+
+def test_good_and_bad_records_are_counted_apart() -> None:
+    result = bench_of(*goods(3), BAD, *goods(1)).run()
+    assert (result.consumed, result.predicted, result.dead_lettered, result.stopped_by) == (5, 4, 1, "end")
+
+
+@pytest.mark.parametrize(("most", "batches"), [(1, [1]), (3, [3]), (4, [3, 1]), (7, [3, 3, 1])])
+def test_a_bound_on_messages_is_exact(most: int, batches: list[int]) -> None:
+    bench = bench_of(*goods(10))
+    result = bench.run("streaming", max_messages=most)
+    assert (result.consumed, result.stopped_by) == (most, "max-messages")
+    assert bench.onlooker.seen == batches
+
+
+def test_a_bound_counts_what_was_committed_not_what_was_tried() -> None:
+    bench = bench_of(*goods(10), failures=[True, False, False])
+    assert bench.run("streaming", max_messages=4).consumed == 4
+    assert bench.source.asked == [3, 1, 1, 1]
+
+
+def test_a_stream_ends_when_nothing_comes() -> None:
+    result = bench_of(*goods(4)).run("streaming", idle_timeout=0.02)
+    assert (result.consumed, result.stopped_by, result.analytics) == (4, "idle", None)
+
+
+def test_idle_time_does_not_count_before_the_group_has_handed_out_its_partitions() -> None:
+    bench = bench_of()
+    bench.source.joined = False
+    turns = iter(range(50))
+
+    def turned() -> None:
+        if next(turns, None) is None:
+            bench.stop.request()
+
+    bench.onlooker.turned = turned  # type: ignore[method-assign]
+    assert bench.run("streaming", idle_timeout=0.000_001).stopped_by == "signal"
+
+
+def test_a_batch_run_ends_at_the_end_with_the_whole_runs_summary() -> None:
+    result = bench_of(*goods(7)).run()
+    assert (result.stopped_by, result.batches) == ("end", 3)
+    assert result.analytics is not None
+    assert result.analytics.total == 7
+
+
+def test_a_wish_to_stop_ends_the_loop_after_the_batch_in_hand() -> None:
+    bench = bench_of(*goods(9))
+    bench.onlooker.delivered = lambda *_: bench.stop.request()  # type: ignore[method-assign]
+    result = bench.run("streaming")
+    assert (result.consumed, result.stopped_by) == (3, "signal")
+    assert bench.source.log == ["take", "process", "send commit"]
+
+
+def test_a_stop_in_the_middle_of_a_delivery_counts_only_what_was_committed() -> None:
+    result = bench_of(*goods(9), failures=[True, Stopped()]).run("streaming")
+    assert (result.consumed, result.stopped_by) == (3, "signal")
+
+
+def test_the_first_reason_to_stop_wins() -> None:
+    bench = bench_of(*goods(3))
+    bench.stop.request()
+    assert bench.run("batch", max_messages=3).stopped_by == "signal"
+    assert bench_of(*goods(3)).run("batch", max_messages=3).stopped_by == "max-messages"
+
+
+def test_too_many_dead_letters_in_a_row_end_the_run_before_they_are_delivered() -> None:
+    bench = bench_of(*goods(1), *[BAD] * 8)
+    with pytest.raises(errors.DataError, match="dead letters in a row") as caught:
+        bench.run(max_dead_letters_in_a_row=4)
+    assert caught.value.exit_code == 5
+    assert bench.delivery.committed == 3, "two bad ones stood in the first batch, three more would make five"
+    assert "not JSON" not in str(caught.value), "no customer's data"
+
+
+def test_a_restart_stops_at_the_same_record_instead_of_dead_lettering_on() -> None:
+    """The count is kept beside the committed offset."""
+    bench = bench_of(*[BAD] * 8)
+    bench.source.notes = [3]
+    with pytest.raises(errors.DataError):
+        bench.run(max_dead_letters_in_a_row=4)
+    assert bench.delivery.committed == 0
+    assert bench.delivery.outcomes == []
+
+
+def test_a_good_record_ends_the_row() -> None:
+    bench = bench_of(BAD, BAD, *goods(1), BAD, BAD, *goods(1), BAD, BAD)
+    assert bench.run(max_dead_letters_in_a_row=3).dead_lettered == 6
+
+
+def test_nought_is_never_too_many() -> None:
+    assert bench_of(*[BAD] * 30).run(max_dead_letters_in_a_row=0).dead_lettered == 30
+
+
+def test_the_row_does_not_grow_by_a_batch_that_was_aborted() -> None:
+    bench = bench_of(*[BAD] * 3, *goods(3), failures=[False, False, False])
+    assert bench.run(max_dead_letters_in_a_row=4).dead_lettered == 3
+
+
+def test_a_run_without_records_has_no_rate() -> None:
+    result = bench_of().run()
+    assert (result.consumed, result.seconds, result.rate, result.stopped_by) == (0, 0.0, 0.0, "end")
+
+
+def test_ages_are_asked_of_a_few_records_and_never_below_nought() -> None:
+    records: list[Any] = [Fake(b"", one, timestamp_=1_000 * one) for one in range(1_000)]
+    found = ages(records, 500.0)
+    assert len(found) == 64
+    assert min(found) == 0.0
+    assert max(found) == 500.0
+    assert ages([], 1.0) == []

@@ -1,0 +1,280 @@
+"""Batches for a member of a group: what it may answer, and where it goes on from."""
+
+import threading
+import time
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, TopicPartition
+
+from telco_stream import errors
+from telco_stream.kafka import source as room
+from telco_stream.kafka.source import Source, note
+from telco_stream.stop import Stop, Stopped
+from tests.support.doors import FakeConsumer, failure, offsets
+from tests.support.scripted import Scripted, end
+
+
+def source_of(consumer: FakeConsumer, *, stop: Stop | None = None, until: dict[int, int] | None = None) -> Source:
+    return Source(cast("Any", consumer), "raw", stop or Stop(), until=until)
+
+
+def at(partition: int, *numbers: int) -> list[Scripted]:
+    return [Scripted(number, partition) for number in numbers]
+
+
+def committed(partition: int, offset: int, note_: str | None = None) -> TopicPartition:
+    return TopicPartition("raw", partition, offset, note_) if note_ else TopicPartition("raw", partition, offset)
+
+
+def test_what_has_arrived_is_one_batch_with_the_groups_view() -> None:
+    source = source_of(FakeConsumer([at(0, 0), at(0, 1, 2, 3)]))
+    batch = source.take(10, 0)
+    assert offsets(batch.records) == {0: [0, 1, 2, 3]}
+    assert batch.group_metadata == "generation 2"
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_a_batch_never_has_more_than_asked_for(most: int) -> None:
+    source = source_of(FakeConsumer([at(0, 0, 1, 2, 3, 4)]))
+    assert len(source.take(most, 0).records) == most
+
+
+def test_nothing_arrived_is_an_empty_batch() -> None:
+    assert source_of(FakeConsumer([])).take(10, 0).records == []
+
+
+def test_a_batch_may_be_larger_than_one_call_of_the_client() -> None:
+    """It refuses to be asked for more than a million."""
+    source = source_of(FakeConsumer([at(0, 0), at(0, 1)]))
+    assert len(source.take(2_000_000, 0).records) == 2
+
+
+def test_records_of_a_partition_revoked_meanwhile_are_left_to_its_new_owner() -> None:
+    def revoked(consumer: FakeConsumer) -> list[Scripted]:
+        consumer.revoke(1)
+        return at(0, 1)
+
+    source = source_of(FakeConsumer([[*at(1, 5), *at(0, 0)], revoked], owned=(0, 1)))
+    assert offsets(source.take(10, 0).records) == {1: [5], 0: [0]}, "nothing has been revoked yet"
+    source = source_of(FakeConsumer([at(1, 5), revoked], owned=(0, 1)))
+    assert offsets(source.take(10, 0).records) == {0: [1]}
+    assert source.owned == {0}
+
+
+@pytest.mark.parametrize("how", ["revoke", "lose"])
+def test_a_partition_that_went_and_came_back_in_one_call_is_read_again_from_the_commit(how: str) -> None:
+    """Another may have answered some of it in between."""
+
+    def back_and_forth(consumer: FakeConsumer) -> list[Scripted]:
+        getattr(consumer, how)(0)
+        consumer.assign(0)
+        return at(0, 8, 9)
+
+    consumer = FakeConsumer([at(0, 7), back_and_forth], offsets={0: committed(0, 8)})
+    source = source_of(consumer)
+    assert source.take(10, 0).records == []
+    assert consumer.sought == [(0, 8)]
+
+
+def test_a_rebalance_before_the_first_record_costs_nothing() -> None:
+    """What poll returns came after it."""
+
+    def first(consumer: FakeConsumer) -> list[Scripted]:
+        consumer.revoke(0)
+        consumer.assign(0)
+        return at(0, 3)
+
+    assert offsets(source_of(FakeConsumer([first])).take(10, 0).records) == {0: [3]}
+
+
+def test_the_groups_view_is_taken_with_the_batch_not_later() -> None:
+    consumer = FakeConsumer([at(0, 0)])
+    batch = source_of(consumer).take(10, 0)
+    consumer.revoke(0)
+    consumer.assign(1)
+    assert batch.group_metadata == "generation 2"
+
+
+def test_going_back_goes_to_the_commit_not_to_the_batchs_start() -> None:
+    """The commit may have been applied although its answer was lost."""
+    consumer = FakeConsumer([at(0, 4, 5)], offsets={0: committed(0, 6)})
+    source = source_of(consumer)
+    source.take(10, 0)
+    assert source.rewind() == {0: 6}
+    assert consumer.sought == [(0, 6)]
+
+
+def test_without_a_commit_going_back_goes_to_the_first_record_taken() -> None:
+    """Not to where the partition begins: with auto.offset.reset=latest that is another place."""
+    consumer = FakeConsumer([at(0, 40), at(0, 41)])
+    source = source_of(consumer)
+    source.take(1, 0)
+    source.take(1, 0)
+    source.rewind()
+    assert consumer.sought == [(0, 40)]
+
+
+def test_without_a_commit_or_a_record_there_is_nowhere_to_go_back_to() -> None:
+    """It would read a whole topic that it was told to skip."""
+    consumer = FakeConsumer([at(0, 40)], owned=(0, 1), offsets={0: committed(0, 40)})
+    source = source_of(consumer)
+    source.take(1, 0)
+    source.rewind()
+    assert consumer.sought == [(0, 40)]
+
+
+def test_only_what_is_owned_is_rewound() -> None:
+    consumer = FakeConsumer([at(0, 1)], offsets={0: committed(0, 1), 1: committed(1, 1)})
+    source = source_of(consumer)
+    assert source.rewind([0, 1]) == {0: 1}
+
+
+def test_committed_offsets_are_waited_for_until_somebody_stops() -> None:
+    stop = Stop()
+    source = source_of(FakeConsumer([], failures=[failure("_TIMED_OUT")], offsets={0: committed(0, 3)}), stop=stop)
+    assert source.committed([0]) == {0: 3}
+    stop.request()
+    source = source_of(FakeConsumer([], failures=[failure("_TIMED_OUT")]), stop=stop)
+    with pytest.raises(Stopped):
+        source.committed([0])
+
+
+def test_a_forbidden_group_is_told_in_the_brokers_words() -> None:
+    source = source_of(FakeConsumer([], failures=[failure("GROUP_AUTHORIZATION_FAILED")]))
+    with pytest.raises(errors.KafkaError, match="GROUP_AUTHORIZATION_FAILED"):
+        source.committed([0])
+
+
+def test_errors_that_arrive_as_messages_are_no_records() -> None:
+    passing = Scripted(0, code=KafkaError._MAX_POLL_EXCEEDED)
+    assert offsets(source_of(FakeConsumer([[passing, *at(0, 0)]])).take(10, 0).records) == {0: [0]}
+
+
+@pytest.mark.parametrize("code", [KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART])
+def test_a_topic_that_is_gone_or_forbidden_ends_the_run(code: int) -> None:
+    with pytest.raises(errors.KafkaError, match="Topic raw"):
+        source_of(FakeConsumer([[Scripted(0, code=code)]])).take(10, 0)
+
+
+def test_a_batch_with_a_lull_is_filled_over_many_calls() -> None:
+    source = source_of(FakeConsumer([at(0, 0), [], at(0, 1), [], [], at(0, 2)]), until={0: 100})
+    assert len(source.take(3, 0, lull=60).records) == 3
+
+
+def test_a_lull_ends_a_batch_that_nothing_comes_for() -> None:
+    """An open transaction may hide what stands behind it for minutes."""
+    source = source_of(FakeConsumer([at(0, 0)]), until={0: 100})
+    assert len(source.take(10, 0, lull=0.01).records) == 1
+
+
+def test_the_end_of_the_partitions_ends_a_batch() -> None:
+    source = source_of(FakeConsumer([at(0, 0, 1), [end(2)]]), until={0: 2})
+    assert len(source.take(10, 0, lull=60).records) == 2
+    assert source.ended
+
+
+def test_a_wish_to_stop_ends_a_batch() -> None:
+    stop = Stop()
+    stop.request()
+    assert len(source_of(FakeConsumer([at(0, 0)]), stop=stop, until={0: 9}).take(10, 0, lull=60).records) == 1
+
+
+def test_the_end_is_a_position_not_a_record() -> None:
+    """Markers and aborted records stand at the end of partitions, and some are empty."""
+    source = source_of(
+        FakeConsumer([[*at(0, 0), end(2)], [Scripted(0, 1, KafkaError._PARTITION_EOF)]], owned=(0, 1)),
+        until={0: 2, 1: 0},
+    )
+    source.take(10, 0)
+    assert not source.ended, "of the empty partition nothing has been heard"
+    source.take(10, 0)
+    assert source.ended
+
+
+def test_a_partition_that_was_rewound_has_not_ended() -> None:
+    consumer = FakeConsumer([[*at(0, 0), end(1)]], offsets={0: committed(0, 0)})
+    source = source_of(consumer, until={0: 1})
+    source.take(10, 0)
+    assert source.ended
+    source.rewind()
+    assert not source.ended
+
+
+def test_before_the_group_has_answered_nothing_has_ended() -> None:
+    source = source_of(FakeConsumer([], owned=()), until={})
+    assert not source.joined
+    assert not source.ended
+
+
+def test_a_member_that_shares_the_topic_waits_until_the_partitions_have_settled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In between they are on their way and belong to nobody; were all to leave, nobody would answer them."""
+    consumer = FakeConsumer([[end(0)]], owned=(0, 1))
+    source = source_of(consumer, until={0: 0, 1: 9})
+    consumer.revoke(1)
+    source.take(1, 0)
+    assert not source.ended
+    monkeypatch.setattr(room, "_SETTLED", 0.0)
+    assert source.ended
+
+
+def test_the_newest_note_says_how_many_dead_letters_came_last() -> None:
+    notes = {0: committed(0, 5, note(3, 1_000)), 1: committed(1, 5, note(70, 2_000)), 2: committed(2, 5, "{not ours")}
+    source = source_of(FakeConsumer([at(0, 5)], owned=(0, 1, 2), offsets=notes))
+    assert source.dead_letters_in_a_row() == 70
+    assert source.dead_letters_in_a_row() is None, "asked once for partitions that came"
+
+
+@pytest.mark.parametrize("words", ["null", "[]", '{"at":1}', '{"at":"x","dead_letters_in_a_row":1}', "7"])
+def test_a_note_of_somebody_else_counts_nothing(words: str) -> None:
+    source = source_of(FakeConsumer([], offsets={0: committed(0, 5, words)}))
+    assert source.dead_letters_in_a_row() is None
+
+
+@pytest.mark.parametrize("name", ["ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS"])
+def test_a_commit_refused_after_a_rebalance_is_a_no(name: str) -> None:
+    assert source_of(FakeConsumer([], failures=[failure(name)])).commit([committed(0, 3)], _nothing) is False
+
+
+def test_a_commit_waits_for_a_broker_that_is_away() -> None:
+    consumer = FakeConsumer([], failures=[failure("_WAIT_COORD"), failure("_TRANSPORT")])
+    assert source_of(consumer).commit([committed(0, 3)], _nothing)
+    assert consumer.log == ["commit", "commit", "commit"]
+
+
+def test_a_commit_that_is_forbidden_ends_the_run() -> None:
+    with pytest.raises(errors.KafkaError, match="Offsets were not committed"):
+        source_of(FakeConsumer([], failures=[failure("GROUP_AUTHORIZATION_FAILED")])).commit(
+            [committed(0, 3)], _nothing
+        )
+
+
+def test_a_stop_leaves_a_commit_that_gets_no_answer_and_with_it_the_consumer() -> None:
+    """To close what another thread still calls into would crash the process."""
+    over, stop, consumer = threading.Event(), Stop(), FakeConsumer([])
+    cast("Any", consumer).commit = lambda **_: over.wait(30)
+    source = source_of(consumer, stop=stop)
+    stop.request()
+    stop._since -= 60
+    with pytest.raises(Stopped):
+        source.commit([committed(0, 3)], _nothing)
+    source.close()
+    over.set()
+    assert consumer.log == []
+
+
+def test_the_group_is_left_and_a_broker_that_stands_still_is_not_waited_for() -> None:
+    over, consumer = threading.Event(), FakeConsumer([])
+    source_of(consumer).close()
+    assert consumer.log == ["close"]
+    cast("Any", consumer).close = lambda: over.wait(30)
+    started = time.monotonic()
+    source_of(consumer).close()
+    over.set()
+    assert time.monotonic() - started < 3
+
+
+def _nothing() -> None:
+    """Nobody has anything to do meanwhile."""
