@@ -1,0 +1,95 @@
+"""What each command may import, and how long `--help` takes."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import ROOT
+from tests.support.passes import csv_of
+
+CLIENT = {"confluent_kafka"}
+SETTINGS = {"pydantic_settings", "dotenv"}
+SCREEN = {"rich"}
+ONNX = {"onnxruntime", "numpy"}
+METRICS = {"prometheus_client"}
+SKLEARN = {"sklearn", "pandas", "joblib", "numpy", "scipy"}
+TRAINING = SKLEARN | {"skl2onnx", "onnx", "onnxruntime"}
+#: Whatever is dear enough to be watched; the standard library, msgspec and typer with what it needs cost little.
+WATCHED = CLIENT | SETTINGS | SCREEN | METRICS | TRAINING | {"matplotlib", "torch", "requests"}
+NOWHERE = ("--broker", "127.0.0.1:1", "--timeout", "0.2")
+
+MAY_IMPORT = {
+    "--help": set(),
+    "--version": set(),
+    "produce --help": set(),
+    "consume --help": set(),
+    "dlq --help": set(),
+    "config show": SETTINGS | SCREEN,
+    "model show": SETTINGS | SCREEN,
+    "sample --rows 3 --out a.csv": SCREEN,
+    "produce --mode batch --data-path customers.csv": CLIENT | SETTINGS | SCREEN,
+    "topics init": CLIENT | SETTINGS | SCREEN,
+    "report": CLIENT | SETTINGS | SCREEN,
+    "verify": CLIENT | SETTINGS | SCREEN,
+    "status": CLIENT | SETTINGS | SCREEN,
+    "dlq list": CLIENT | SETTINGS | SCREEN,
+    "dlq replay": CLIENT | SETTINGS | SCREEN,
+    "consume": CLIENT | SETTINGS | SCREEN | ONNX,
+    "consume --engine onnx": CLIENT | SETTINGS | SCREEN | ONNX,
+    "consume --engine sklearn": CLIENT | SETTINGS | SCREEN | SKLEARN,
+}
+_REPORT = (
+    "import atexit, sys; from telco_stream.cli import main; sys.argv[0] = 'telco-stream';"
+    "atexit.register(lambda: print('imported', *sorted({name.partition('.')[0] for name in sys.modules})));"
+    "main()"
+)
+_ONE_COMMAND = (
+    "import typer\n\n\ndef hello(name: str = 'you', loud: bool = False) -> None:\n    '''Say hello.'''\n\n\n"
+    "app = typer.Typer()\napp.command()(hello)\napp()\n"
+)
+
+
+@pytest.mark.parametrize("words", MAY_IMPORT)
+def test_a_command_imports_only_what_it_may(words: str, tmp_path: Path) -> None:
+    """A module at the top of another that only one command needs makes all of them slow."""
+    csv_of(tmp_path, 3)
+    kafka = NOWHERE if "confluent_kafka" in MAY_IMPORT[words] else ()
+    found = _imported(*words.split(), *kafka) & WATCHED
+    assert found - MAY_IMPORT[words] == set()
+
+
+def test_the_list_says_no_more_than_the_dearest_commands_need() -> None:
+    """That the watch works at all: these do import it."""
+    assert _imported("consume", "--engine", "sklearn", *NOWHERE) >= {"sklearn", "confluent_kafka"}
+
+
+def test_help_takes_no_more_than_a_third_longer_than_that_of_an_app_with_one_command(tmp_path: Path) -> None:
+    """In turn, so that both meet the same machine; the medians decide."""
+    (tmp_path / "one.py").write_text(_ONE_COMMAND)
+    one, many = [sys.executable, "one.py", "--help"], [sys.executable, "-m", "telco_stream", "--help"]
+    took = [(_seconds(one), _seconds(many)) for _ in range(7)]
+    ours, theirs = statistics.median(pair[1] for pair in took), statistics.median(pair[0] for pair in took)
+    assert ours <= 1.3 * theirs
+
+
+def _imported(*words: str) -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", _REPORT, *words], env=_environment(), capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return set(done.stdout.splitlines()[-1].split()[1:])
+
+
+def _seconds(command: list[str]) -> float:
+    started = time.perf_counter()
+    subprocess.run(command, env=_environment(), stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - started
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
