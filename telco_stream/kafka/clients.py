@@ -117,7 +117,9 @@ class Clients:
             raise errors.UsageError(message) from error
 
     def _on_error(self, error: KafkaError) -> None:
-        self.last_error = error
+        # That all brokers are down follows each complaint of one, and tells less.
+        if self.last_error is None or error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - public name
+            self.last_error = error
         self.errors[error.name()] += 1
 
     def _on_loss(self, error: KafkaError) -> None:

@@ -18,6 +18,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from telco_stream import errors
+from telco_stream.kafka.access import refusal
 from telco_stream.kafka.clients import SLICE, Clients
 from telco_stream.kafka.trouble import complaint, is_no_use_waiting
 from telco_stream.stop import Stop, Stopped
@@ -157,14 +158,17 @@ class Cluster:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
 
     def _is_over(self, deadline: float) -> bool:
+        self._admin.poll(0)  # what the client complains of, it tells whoever polls
         return time.monotonic() > deadline or is_no_use_waiting(self._clients.last_error)
 
     def _in_words(self, error: KafkaError, doing: str) -> errors.KafkaError:
         if error.code() not in {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}:  # noqa: SLF001
             return complaint(error, doing)
-        last = self._clients.last_error
+        last, where = self._clients.last_error, self._clients.settings.bootstrap_servers
+        if last is not None and is_no_use_waiting(last):
+            return refusal(last, where, self._clients.settings.kafka)
         reason = f": {last.str()}" if last else ""
-        where = self._clients.settings.bootstrap_servers
         return errors.KafkaError(
-            f"Kafka at {where} doesn't answer within {self._clients.timeout:g} s{reason}; is it up, and --broker right?"
+            f"Kafka at {where} doesn't answer within {self._clients.timeout:g} s{reason}; is it up, --broker right, and"
+            " TLS or SASL set as it asks for?"
         )

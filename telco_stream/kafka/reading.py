@@ -10,6 +10,7 @@ from typing import cast
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from telco_stream import errors
+from telco_stream.kafka.access import refusal
 from telco_stream.kafka.clients import SLICE, Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.trouble import complaint, is_hopeless, is_no_use_waiting
@@ -170,6 +171,8 @@ class _Reader:
 
     def _silence(self) -> errors.KafkaError:
         last = self._clients.last_error
+        if last is not None and is_no_use_waiting(last):
+            return refusal(last, self._clients.settings.bootstrap_servers, self._clients.settings.kafka)
         return errors.KafkaError(
             f"Kafka at {self._clients.settings.bootstrap_servers} has sent nothing of topic {self._topic} for"
             f" {self._clients.timeout:g} s{f': {last.str()}' if last else ''}; is it up?"

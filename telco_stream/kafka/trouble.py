@@ -43,8 +43,10 @@ _HOPELESS = frozenset(
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001
 #: What a record meets that is sent in a transaction which has failed already: the abort says of what.
 _UNTOLD = frozenset({KafkaError._STATE, KafkaError._FATAL})  # noqa: SLF001
-#: The client will go on trying, but with these there is no point in waiting for it.
-_NO_USE_WAITING = _HOPELESS | {KafkaError._SSL}  # noqa: SLF001
+#: A broker that is there and lets nobody in; the client will go on trying, but there is no point in waiting for it.
+NOT_LET_IN = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})  # noqa: SLF001
+#: As above; the first such failure of a connection comes under the code of any other, with these words in it.
+UNTRUSTED = "certificate verify failed"
 #: A commit by a member that the group has moved on from: its records have another owner, or will be read again.
 _MOVED_ON = frozenset(
     {
@@ -86,7 +88,9 @@ def has_moved_on(error: KafkaError) -> bool:
 
 def is_no_use_waiting(error: KafkaError | None) -> bool:
     """Whether a connection will not come about however long one waits."""
-    return error is not None and error.code() in _NO_USE_WAITING
+    if error is None:
+        return False
+    return error.code() in NOT_LET_IN or error.code() == KafkaError._SSL or UNTRUSTED in error.str()  # noqa: SLF001
 
 
 def complaint(error: KafkaError, doing: str) -> errors.KafkaError:

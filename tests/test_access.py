@@ -1,0 +1,96 @@
+"""A broker that is there, and refuses: which one, whom, why, and what to do."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError
+
+from telco_stream.kafka.access import refusal, why_untrusted
+from tests.support.certificates import NO_OPENSSL, Pair, make_authority, sign
+
+WRONG_PASSWORD = (
+    "sasl_ssl://kafka:9093/bootstrap: SASL authentication error: Authentication failed due to invalid credentials"
+    " (after 309ms in state AUTH_REQ)"
+)
+NOT_VERIFIED = (
+    "ssl://{}/1: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could"
+    " not be verified, verify that ssl.ca.location is correctly configured (after 6ms in state SSL_HANDSHAKE, 1"
+    " identical error(s) suppressed)"
+)
+needs_openssl = pytest.mark.skipif(NO_OPENSSL is not None, reason=str(NO_OPENSSL))
+
+
+def test_a_user_who_is_not_let_in_is_told_why_and_where_to_look() -> None:
+    error = KafkaError(KafkaError._AUTHENTICATION, WRONG_PASSWORD)
+    assert str(refusal(error, "a:1,b:2", {})) == (
+        "Kafka at kafka:9093 doesn't let this user in: SASL authentication error: Authentication failed due to invalid"
+        " credentials; check TELCO_STREAM_KAFKA__SASL__MECHANISM, __USERNAME and __PASSWORD"
+    )
+
+
+def test_words_of_another_form_are_passed_on() -> None:
+    told = str(refusal(KafkaError(KafkaError._SSL, "no cipher\nmatch"), "a:1", {}))
+    assert told == "TLS with Kafka at a:1 failed: no cipher\nmatch; check TELCO_STREAM_KAFKA__SSL__*"
+
+
+def test_a_certificate_that_can_not_be_looked_at_is_untrusted_all_the_same() -> None:
+    """The broker may be gone by now, and an address that is none is no reason to fail."""
+    for address in ("127.0.0.1:1", "[::1", "kafka"):
+        assert why_untrusted(address, {}) == ""
+    told = str(refusal(KafkaError(KafkaError._SSL, NOT_VERIFIED.format("127.0.0.1:1")), "a:1", {}))
+    assert told.startswith("The certificate of Kafka at 127.0.0.1:1 isn't trusted: certificate verify failed; ")
+
+
+@needs_openssl
+def test_what_is_wrong_with_a_certificate_is_told(tmp_path: Path) -> None:
+    ours, theirs = make_authority(tmp_path, "ours"), make_authority(tmp_path, "theirs")
+    trust = {"ssl.ca.location": str(ours.certificate)}
+    with showing(sign(ours, tmp_path, "good", 2)) as port:
+        assert why_untrusted(f"localhost:{port}", trust) == ""
+        assert why_untrusted(f"localhost:{port}", {"ssl.ca.pem": ours.certificate.read_text()}) == ""
+        assert "unable to get local issuer" in why_untrusted(f"localhost:{port}", {"ssl.ca.location": str(tmp_path)})
+        assert "unable to get local issuer" in why_untrusted(f"localhost:{port}", {})
+        assert "unable to get local issuer" in why_untrusted(
+            f"localhost:{port}", {"ssl.ca.location": str(theirs.certificate)}
+        )
+        assert "mismatch" in why_untrusted(f"127.0.0.2:{port}", trust)
+        assert why_untrusted(f"127.0.0.2:{port}", trust | {"ssl.endpoint.identification.algorithm": "none"}) == ""
+
+
+@needs_openssl
+def test_what_to_do_depends_on_what_is_wrong(tmp_path: Path) -> None:
+    ours, theirs = make_authority(tmp_path, "ours"), make_authority(tmp_path, "theirs")
+    with showing(sign(ours, tmp_path, "old", -1)) as port:
+        error = KafkaError(KafkaError._TRANSPORT, NOT_VERIFIED.format(f"localhost:{port}"))
+        told = str(refusal(error, "a:1", {"ssl.ca.location": str(ours.certificate)}))
+        assert told.endswith("isn't trusted: certificate has expired; it has to be renewed on the broker")
+        told = str(refusal(error, "a:1", {"ssl.ca.location": str(theirs.certificate)}))
+        assert told.endswith("; TELCO_STREAM_KAFKA__SSL__CA__LOCATION should name the authority that signed it")
+
+
+@contextmanager
+def showing(pair: Pair) -> Iterator[int]:
+    """The port of a server that shows this certificate to whoever comes."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    with socket.create_server(("", 0)) as door:
+
+        def greet() -> None:
+            while True:
+                try:
+                    line, _ = door.accept()
+                except OSError:
+                    return
+                with line, suppress(OSError):
+                    context.wrap_socket(line, server_side=True).close()
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        yield door.getsockname()[1]
+        door.shutdown(socket.SHUT_RDWR)
+        thread.join()
