@@ -92,6 +92,16 @@ def test_a_step_that_never_ends_is_given_up_for_a_new_producer(monkeypatch: pyte
     assert bench.log[-2:] == ["new", "init"]
 
 
+def test_a_call_that_never_comes_back_is_left_behind_for_a_new_producer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `send_offsets_to_transaction` when the coordinator was killed in the middle of it, whatever time it was given."""
+    monkeypatch.setattr(room, "_LONGEST_CALL", 0.05)
+    bench, over = Bench(), threading.Event()
+    cast("Any", bench.made[0]).send_offsets_to_transaction = lambda *_: over.wait(30)
+    assert bench.run() is End.UNCLEAR
+    over.set()
+    assert bench.log == ["begin", "send", "send", "new", "init"]
+
+
 def test_nothing_is_sent_or_committed_after_a_step_that_failed() -> None:
     bench = Bench({"begin": [failure("UNKNOWN", fatal=True)]})
     assert bench.run() is End.UNCLEAR

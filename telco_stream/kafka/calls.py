@@ -4,10 +4,12 @@
 signal is seen inside of them. So they run in a thread of their own, which may be left behind.
 """
 
+import math
 import threading
+import time
 from collections.abc import Callable
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from telco_stream.kafka.clients import SLICE
 from telco_stream.stop import Stop, Stopped
@@ -16,19 +18,23 @@ from telco_stream.stop import Stop, Stopped
 GRACE = 2.0
 
 
-def finish(call: Callable[[], object], stop: Stop, meanwhile: Callable[[], object]) -> None:
+def finish(call: Callable[[], object], stop: Stop, meanwhile: Callable[[], object], patience: float = math.inf) -> None:
     """Make the call, and raise what it raises; `Stopped` where it outlasts a wish to stop.
 
     A call that was left behind goes on: the client that it belongs to must not be closed. `meanwhile` is called again
-    and again, so that a client can be served, and complain of a broker that is away.
+    and again, so that a client can be served, and complain of a broker that is away. A call that has not come
+    back after `patience` seconds is left behind too, and raises as one that timed out.
     """
     made = _Call(call)
     made.start()
+    deadline = time.monotonic() + patience
     while made.is_alive():
         made.join(SLICE)
         meanwhile()
         if made.is_alive() and stop.overdue(GRACE):
             raise Stopped
+        if made.is_alive() and time.monotonic() > deadline:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the client's public name
     if made.failure is not None:
         raise made.failure
 

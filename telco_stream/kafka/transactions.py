@@ -21,6 +21,8 @@ log = logging.getLogger("telco_stream.kafka")
 #: Seconds that one step of a transaction may take. The coordinator ends a transaction by itself sooner; and a request
 #: that the client has given up on inside is never answered, however often the call is taken up.
 _PATIENCE = 60.0
+#: Seconds after which a call that doesn't come back is given up; the coordinator has ended the transaction by then.
+_LONGEST_CALL = 30.0
 
 
 class End(Enum):
@@ -71,7 +73,8 @@ class Transactions:
         producer = self._sink.producer
         if offsets:
             send = partial(producer.send_offsets_to_transaction, list(offsets), group_metadata, SLICE)
-            self._try(lambda: finish(send, self._stop, self._sink.serve))
+            # A coordinator that was killed in the middle of it may leave the client waiting for ever.
+            self._try(lambda: finish(send, self._stop, self._sink.serve, _LONGEST_CALL))
         self._try(lambda: producer.commit_transaction(SLICE))
         failure, self._failure = self._failure, None
         end = End.COMMITTED if failure is None else self._recover(failure)
