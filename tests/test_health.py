@@ -11,6 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from telco_stream.errors import UsageError
+from telco_stream.eyes import Watching
 from telco_stream.metrics.health import Pulse, Watchman, reason
 from telco_stream.metrics.server import Pages, serving
 from telco_stream.metrics.stalls import Standing
@@ -96,6 +97,11 @@ def test_a_watchman_whose_question_is_cut_off_by_the_end_of_the_run_says_nothing
 )
 def test_a_stall_is_told_with_its_reason(standing: Standing, readable: int | None, words: str) -> None:
     assert reason(standing, readable) == words
+
+
+def test_each_worker_has_a_port_of_its_own_and_none_where_there_is_to_be_none() -> None:
+    assert [Watching(9_100).in_slot(slot).port for slot in range(3)] == [9_100, 9_101, 9_102]
+    assert Watching().in_slot(2).port == 0
 
 
 @pytest.fixture
