@@ -185,6 +185,8 @@ def _tell_start(order: ConsumeOrder, settings: Settings, scorer: Scorer) -> None
 
 def _promise(order: ProduceOrder) -> Promise:
     """A stream of random rows has none that could be sent twice, so only a pass can promise exactly once."""
+    if order.run_id == "":
+        raise UsageError("--run-id is empty: a run without a name is one without the option")
     if order.mode == "batch":
         return order.delivery or "exactly-once"
     if order.delivery == "exactly-once":
@@ -244,4 +246,5 @@ def new_transactional_id(settings: Settings) -> str:
 def _transactions(clients: Clients, stop: Stop) -> Transactions:
     consumer, name = clients.settings.consumer, new_transactional_id(clients.settings)
     own_id = consumer.transactional_id is None
-    return Transactions(lambda: clients.producer(name), stop, own_id=own_id, timeout=clients.timeout)
+    lifetime = clients.transaction_lifetime()
+    return Transactions(lambda: clients.producer(name), stop, own_id=own_id, timeout=clients.timeout, lifetime=lifetime)

@@ -117,6 +117,14 @@ def test_a_fixed_id_that_another_has_taken_over_ends_the_run_with_6(step: str) -
     assert len(bench.made) == 1, "a new producer would fence the other in turn, and so on for ever"
 
 
+@pytest.mark.parametrize("step", ["commit", "offsets"])
+def test_a_fixed_id_fenced_after_the_transaction_s_lifetime_is_the_broker_s_own_doing(step: str) -> None:
+    """A broker away for long enough ends the transaction itself; nobody has taken over."""
+    bench = Bench({step: [failure("_FENCED", fatal=True)]}, own_id=False, lifetime=0)
+    assert bench.run() is End.UNCLEAR
+    assert bench.run() is End.COMMITTED
+
+
 def test_an_abort_that_is_fenced_ends_the_run_with_6_too() -> None:
     bench = Bench(
         {"offsets": [failure("_TIMED_OUT", txn_requires_abort=True)], "abort": [failure("_FENCED", fatal=True)]},

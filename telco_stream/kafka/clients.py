@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -81,10 +81,14 @@ class Clients:
         if transactional_id is None:
             own["message.timeout.ms"] = "0"  # wait for the broker as long as it takes
         else:
-            limit = _whole(properties.get("transaction.timeout.ms")) or _TRANSACTION_TIMEOUT
+            limit = _transaction_timeout(properties)
             own |= {"transactional.id": transactional_id, "transaction.timeout.ms": str(limit)}
             own["message.timeout.ms"] = str(limit * 5 // 6)
         return self._make(Producer, own | properties)
+
+    def transaction_lifetime(self) -> float:
+        """Seconds after which the broker ends a transaction by itself."""
+        return _transaction_timeout(for_client("producer", self.settings.kafka)) / 1_000
 
     def consumer(self, group: str, **more: str) -> Consumer:
         """A consumer of that group; `more` are properties with `_` for `.`."""
@@ -102,6 +106,7 @@ class Clients:
         common = {
             "bootstrap.servers": self.settings.bootstrap_servers,
             "client.id": "telco-stream",
+            "reconnect.backoff.max.ms": "1000",  # ten times as long as usual, it would be late to see a broker return
             "error_cb": self._on_error if kind == "admin" else self._on_loss,
             "logger": log,
         }
@@ -117,8 +122,8 @@ class Clients:
             raise errors.UsageError(message) from error
 
     def _on_error(self, error: KafkaError) -> None:
-        # That all brokers are down follows each complaint of one, and tells less.
-        if self.last_error is None or error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - public name
+        # That all brokers are down follows each complaint of one, and tells nothing; it can even read "0/2 brokers".
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - public name
             self.last_error = error
         self.errors[error.name()] += 1
 
@@ -133,6 +138,10 @@ class Clients:
             return bool(self.admin().list_topics(timeout=_PROBE).brokers)
         except KafkaException:
             return False
+
+
+def _transaction_timeout(properties: Mapping[str, Any]) -> int:
+    return _whole(properties.get("transaction.timeout.ms")) or _TRANSACTION_TIMEOUT
 
 
 def _whole(text: str | None) -> int | None:

@@ -79,7 +79,9 @@ class ReplayOutlet:
     def __init__(self, clients: Clients, stop: Stop) -> None:
         name = f"telco-stream-replay-{clients.settings.topics.deadletter}"
         self._topic = clients.settings.topics.raw
-        self._transactions = Transactions(lambda: clients.producer(name), stop, own_id=False)
+        self._transactions = Transactions(
+            lambda: clients.producer(name), stop, own_id=False, lifetime=clients.transaction_lifetime()
+        )
 
     def send(self, messages: Sequence[Outgoing]) -> bool:
         """Whether all is committed; if not, it may have been. Raises `FencedError` where another replay has begun."""

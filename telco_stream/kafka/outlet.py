@@ -87,7 +87,13 @@ class ExactlyOnceOutlet:
         self._topic = wanted.topic
         self._stop = stop
         # The id is the pass's own: whoever starts it anew ends what a killed process has left open.
-        self._transactions = Transactions(lambda: clients.producer(name), stop, own_id=False)
+        self._transactions = Transactions(
+            lambda: clients.producer(name),
+            stop,
+            own_id=False,
+            timeout=clients.timeout,
+            lifetime=clients.transaction_lifetime(),
+        )
         self._group: Consumer = clients.consumer(name)  # polled by nobody: it only answers questions
         self._open = False
         self._unconfirmed = 0

@@ -1,6 +1,7 @@
 """One transaction after another, each ended for certain: committed, aborted, or fenced by the next producer."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
@@ -36,15 +37,24 @@ class End(Enum):
 class Transactions:
     """A transactional producer, and the next one where an error asks for it.
 
-    `timeout` is how many seconds the first may take to start; `own_id` is as in `answer_to`.
+    `timeout` is how many seconds the first may take to start; `own_id` is as in `answer_to`; `lifetime` is how many
+    seconds the broker leaves a transaction open: being fenced after that is its word for the end of it.
     """
 
     def __init__(
-        self, make_producer: Callable[[], Producer], stop: Stop, *, own_id: bool, timeout: float = 10.0
+        self,
+        make_producer: Callable[[], Producer],
+        stop: Stop,
+        *,
+        own_id: bool,
+        timeout: float = 10.0,
+        lifetime: float = math.inf,
     ) -> None:
         self._make_producer = make_producer
         self._stop = stop
         self._own_id = own_id
+        self._lifetime = lifetime
+        self._begun = math.inf
         self._failure: KafkaException | None = None
         #: Transactions by how they ended.
         self.ended = dict.fromkeys(End, 0)
@@ -62,6 +72,7 @@ class Transactions:
     def begin(self) -> None:
         """Open a transaction."""
         self._sink.take_failure()
+        self._begun = time.monotonic()
         self._try(self._sink.producer.begin_transaction)
 
     def send(self, topic: str, messages: Iterable[Outgoing]) -> None:
@@ -100,7 +111,7 @@ class Transactions:
 
     def _recover(self, failure: KafkaException) -> End:
         error = self._cause(failure.args[0])
-        answer = answer_to(error, own_id=self._own_id)
+        answer = self._answer_to(error)
         asked = answer.name.lower().replace("_", " ")
         facts = {"answer": asked, "error": error.name()}
         log.warning(
@@ -111,7 +122,7 @@ class Transactions:
         )
         refusal = self._abort() if answer in {Answer.ABORT, Answer.GIVE_UP} else error
         if answer is Answer.ABORT and refusal is not None:
-            error, answer = refusal, answer_to(refusal, own_id=self._own_id)
+            error, answer = refusal, self._answer_to(refusal)
         if answer is Answer.FENCED:
             raise errors.FencedError(
                 "Another instance has taken over this transactional id; stop one of them, or give each its own"
@@ -123,6 +134,11 @@ class Transactions:
         self._failed_before += self._sink.failed
         self._sink = self._started()
         return End.UNCLEAR
+
+    def _answer_to(self, error: KafkaError) -> Answer:
+        """If another has taken over all the same, it will say so of the next transaction, which is young."""
+        outlived = time.monotonic() - self._begun > self._lifetime
+        return answer_to(error, own_id=self._own_id or outlived)
 
     def _cause(self, error: KafkaError) -> KafkaError:
         """A delivery that failed for good tells more than the client's "messages failed delivery"."""
