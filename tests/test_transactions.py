@@ -93,7 +93,7 @@ def test_a_step_that_never_ends_is_given_up_for_a_new_producer(monkeypatch: pyte
 
 
 def test_a_call_that_never_comes_back_is_left_behind_for_a_new_producer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `send_offsets_to_transaction` when the coordinator was killed in the middle of it, whatever time it was given."""
+    """As `send_offsets_to_transaction` when the coordinator was killed in the middle of it, whatever its time."""
     monkeypatch.setattr(room, "_LONGEST_CALL", 0.05)
     bench, over = Bench(), threading.Event()
     cast("Any", bench.made[0]).send_offsets_to_transaction = lambda *_: over.wait(30)
