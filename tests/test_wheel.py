@@ -1,0 +1,94 @@
+"""The package as users install it: a wheel in an environment of its own, used from any directory."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, by the build backend that is installed: nothing is downloaded, no checkout gets dirty."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for folder in ("telco_stream", "data", "models"):
+        shutil.copytree(ROOT / folder, source / folder)
+    for file in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / file, source)
+    _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(out), str(source))
+    return next(out.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` of an environment with the wheel in it; the dependencies are those that run this test."""
+    home = tmp_path_factory.mktemp("venv")
+    venv.create(home, with_pip=False, symlinks=True)
+    python = home / "bin/python"
+    _pip("--python", str(python), "install", "--no-deps", "--no-index", str(wheel))
+    site = next(home.glob("lib/python*/site-packages"))
+    (site / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    return python.parent
+
+
+def test_the_wheel_holds_the_package_the_sample_and_the_model_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    shipped = {name.removeprefix("telco_stream/_shipped/") for name in names if "_shipped" in name}
+    assert shipped == {
+        "data/sample_customers.csv",
+        *(f"models/churn/{name}" for name in ("manifest.json", "pipeline.joblib", "pipeline.onnx")),
+    }
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"telco_stream"}
+    assert [name for name in names if "__pycache__" in name or "test" in name] == []
+
+
+def test_the_wheel_is_what_runs(installed: Path, tmp_path: Path) -> None:
+    done = _run(installed / "python", "-c", "import telco_stream; print(telco_stream.__file__)", cwd=tmp_path)
+    assert done.stdout.startswith(str(installed.parent)), done
+
+
+def test_the_demo_runs_from_any_directory(installed: Path, tmp_path: Path) -> None:
+    done = _run(installed / "telco-stream", "demo", "--output", "json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["report"]["total"] == 1_000
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_shipped_model_shows_itself_from_any_directory(installed: Path, tmp_path: Path) -> None:
+    done = _run(installed / "telco-stream", "model", "show", "--output", "json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    committed = json.loads((ROOT / "models/churn/manifest.json").read_text())
+    assert json.loads(done.stdout)["model_version"] == committed["model_version"]
+
+
+def test_the_sample_that_ships_can_be_made_again(installed: Path, tmp_path: Path) -> None:
+    done = _run(installed / "telco-stream", "sample", "--out", "sample.csv", "--quiet", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "sample.csv").read_bytes() == (ROOT / "data/sample_customers.csv").read_bytes()
+
+
+def _pip(*words: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _run(program: Path, *words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [str(program), *words], cwd=cwd, env=env, timeout=120, capture_output=True, text=True, check=False
+    )
