@@ -21,11 +21,12 @@ from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.delivery import AtLeastOnce, Delivery, ExactlyOnce
-from telco_stream.kafka.outlet import AtLeastOnceOutlet, ExactlyOnceOutlet
+from telco_stream.kafka.outlet import AtLeastOnceOutlet, ExactlyOnceOutlet, group_of
 from telco_stream.kafka.reading import read, settled_ends
+from telco_stream.kafka.rights import Rights
 from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import Source
-from telco_stream.kafka.transactions import Transactions
+from telco_stream.kafka.transactions import Transactions, transactions_under
 from telco_stream.model.artifact import Engine, load_scorer
 from telco_stream.observing import NOBODY, Eyes, RowEyes, Watching, looking_on, looking_on_rows
 from telco_stream.produce import Hands, Job, ProduceResult, Schedule, Sent
@@ -109,6 +110,7 @@ def run_consume(
 def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> ConsumeResult:
     settings, cluster = clients.settings, Cluster(clients, stop)
     partitions = cluster.partitions(settings.topics.raw, settings.topics.predictions, settings.topics.deadletter)
+    _check_rights(Rights(clients, cluster), settings)
     limits = _limits(cluster, settings)
     until = None
     if order.mode == "batch":
@@ -146,7 +148,9 @@ def _produce(clients: Clients, order: ProduceOrder, promise: Promise, stop: Stop
     with suppress(Stopped):
         with stop.interrupting():  # the file is read whole, and may be long
             of = Pass(str(path.resolve()), fingerprint(path), topic, order.run_id)
-        partitions = Cluster(clients, stop).partitions(topic)[topic]
+        cluster = Cluster(clients, stop)
+        partitions = cluster.partitions(topic)[topic]
+        _check_rights_to_send(Rights(clients, cluster), of, promise)
         outlet = _outlet(clients, promise, of, stop)
         eyes.on(outlet)
         logs.tell_start("produce", mode=order.mode, delivery=promise, topic=topic, run_id=order.run_id, file=path.name)
@@ -228,6 +232,19 @@ def _plan(order: ConsumeOrder, settings: Settings, limits: Limits) -> Plan:
     )
 
 
+def _check_rights_to_send(rights: Rights, of: Pass, promise: Promise) -> None:
+    rights.need_write(of.topic)
+    if promise == "exactly-once":  # the progress is a group's offset of the topic
+        rights.need_read(of.topic)
+        rights.need_group(group_of(of))
+
+
+def _check_rights(rights: Rights, settings: Settings) -> None:
+    rights.need_read(settings.topics.raw)
+    rights.need_group(settings.consumer.group_id)
+    rights.need_write(settings.topics.predictions, settings.topics.deadletter)
+
+
 def _limits(cluster: Cluster, settings: Settings) -> Limits:
     """What the topics take, as far as may be asked."""
     topics = settings.topics
@@ -245,6 +262,4 @@ def new_transactional_id(settings: Settings) -> str:
 
 def _transactions(clients: Clients, stop: Stop) -> Transactions:
     consumer, name = clients.settings.consumer, new_transactional_id(clients.settings)
-    own_id = consumer.transactional_id is None
-    lifetime = clients.transaction_lifetime()
-    return Transactions(lambda: clients.producer(name), stop, own_id=own_id, timeout=clients.timeout, lifetime=lifetime)
+    return transactions_under(name, clients, stop, own_id=consumer.transactional_id is None)

@@ -9,6 +9,7 @@ from telco_stream.dlq.replay import ReplayDoors, ReplayOrder, ReplayResult, repl
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.deadletters import DeadLetterTopic, ReplayedLetters, ReplayOutlet
+from telco_stream.kafka.rights import Rights
 from telco_stream.stop import Stop
 
 
@@ -28,6 +29,10 @@ def run_replay(  # noqa: PLR0913 - what a user may choose
 ) -> ReplayResult:
     """Send the wanted letters back, or, unless `execute`, tell which would go; with a scorer only what passes it."""
     cluster, topics = Cluster(clients, stop), clients.settings.topics
+    if execute:
+        rights = Rights(clients, cluster)
+        rights.need_read(topics.deadletter, topics.raw)
+        rights.need_write(topics.raw)
     letters, replayed = DeadLetterTopic(clients, cluster, stop), ReplayedLetters(clients, cluster, stop)
     usual = Limits()
     predictions = cluster.largest_message(topics.predictions, usual.prediction)

@@ -66,6 +66,7 @@ class Cluster:
             except KafkaException as error:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise self._in_words(error.args[0], f"Topic {name} was not created") from error
+                self._refuse_hidden(name)
 
     def ends(self, topic: str, partitions: Iterable[int], *, committed_only: bool = True) -> dict[int, int]:
         """The offset after the last record that a reader can see now, by partition."""
@@ -90,8 +91,7 @@ class Cluster:
 
     def largest_message(self, topic: str, default: int) -> int:
         """The topic's `max.message.bytes`; `default` where it may not be asked, or nobody is there to ask."""
-        metadata = self._metadata()
-        if metadata.controller_id not in metadata.brokers:  # the embedded broker has none, and would let us wait
+        if self.is_embedded():
             return default
         resource = ConfigResource(ResourceType.TOPIC, topic)
         future = self._admin.describe_configs([resource], request_timeout=self._clients.timeout)[resource]
@@ -99,6 +99,11 @@ class Cluster:
             return int(self._result(future)["max.message.bytes"].value)
         except (KafkaException, KeyError):
             return default
+
+    def is_embedded(self) -> bool:
+        """Whether there is no controller, who alone answers certain questions; the embedded broker lets us wait."""
+        metadata = self._metadata()
+        return metadata.controller_id not in metadata.brokers
 
     def wait(self, future: "Future[Result]", doing: str) -> Result:
         """The future's result; an error is put into words that begin with `doing`."""
@@ -109,9 +114,20 @@ class Cluster:
 
     def _why_unseen(self, topic: str) -> None:
         """The broker's own words for a topic that it doesn't list."""
-        futures = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._clients.timeout)
-        self.wait(futures[topic], f"Topic {topic}")
+        self.wait(self._described(topic), f"Topic {topic}")
         raise errors.KafkaError(f"Topic {topic} has only just been created; try again")
+
+    def _refuse_hidden(self, topic: str) -> None:
+        """Raises where a topic that is there may not be seen: nobody could say how many partitions it has."""
+        try:
+            self._result(self._described(topic))
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise complaint(error.args[0], f"Topic {topic} exists, but may not be seen") from error
+
+    def _described(self, topic: str) -> "Future[Any]":
+        asked = TopicCollection([topic])
+        return self._admin.describe_topics(asked, request_timeout=self._clients.timeout)[topic]
 
     def _metadata(self) -> ClusterMetadata:
         """The one call here that blocks: asked in slices, so that a signal is seen."""
@@ -167,7 +183,9 @@ class Cluster:
         last, where = self._clients.last_error, self._clients.settings.bootstrap_servers
         if last is not None and is_no_use_waiting(last):
             return refusal(last, where, self._clients.settings.kafka)
-        reason = f": {last.str()}" if last else ""
+        # The client's words for it are of a message size to be increased.
+        is_stranger = last is not None and last.code() == KafkaError._BAD_MSG  # noqa: SLF001
+        reason = ": something else answers there" if is_stranger else f": {last.str()}" if last else ""
         return errors.KafkaError(
             f"Kafka at {where} doesn't answer within {self._clients.timeout:g} s{reason}; is it up, --broker right, and"
             " TLS or SASL set as it asks for?"

@@ -7,7 +7,7 @@ from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read, settled_ends
-from telco_stream.kafka.transactions import End, Transactions
+from telco_stream.kafka.transactions import End, transactions_under
 from telco_stream.records import Outgoing, Record
 from telco_stream.stop import Stop
 
@@ -79,9 +79,7 @@ class ReplayOutlet:
     def __init__(self, clients: Clients, stop: Stop) -> None:
         name = f"telco-stream-replay-{clients.settings.topics.deadletter}"
         self._topic = clients.settings.topics.raw
-        self._transactions = Transactions(
-            lambda: clients.producer(name), stop, own_id=False, lifetime=clients.transaction_lifetime()
-        )
+        self._transactions = transactions_under(name, clients, stop, own_id=False)
 
     def send(self, messages: Sequence[Outgoing]) -> bool:
         """Whether all is committed; if not, it may have been. Raises `FencedError` where another replay has begun."""

@@ -15,7 +15,7 @@ from telco_stream.contracts.progress import Pass, Progress, decode_progress, enc
 from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.sink import Sink
-from telco_stream.kafka.transactions import End, Transactions
+from telco_stream.kafka.transactions import End, transactions_under
 from telco_stream.kafka.trouble import complaint, is_hopeless
 from telco_stream.records import Message
 from telco_stream.stop import Stop, Stopped
@@ -87,13 +87,7 @@ class ExactlyOnceOutlet:
         self._topic = wanted.topic
         self._stop = stop
         # The id is the pass's own: whoever starts it anew ends what a killed process has left open.
-        self._transactions = Transactions(
-            lambda: clients.producer(name),
-            stop,
-            own_id=False,
-            timeout=clients.timeout,
-            lifetime=clients.transaction_lifetime(),
-        )
+        self._transactions = transactions_under(name, clients, stop, own_id=False)
         self._group: Consumer = clients.consumer(name)  # polled by nobody: it only answers questions
         self._open = False
         self._unconfirmed = 0

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from telco_stream import errors
 from telco_stream.kafka.calls import GRACE, finish
-from telco_stream.kafka.clients import SLICE
+from telco_stream.kafka.clients import SLICE, Clients
 from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.trouble import Answer, answer_to, complaint, is_hopeless
 from telco_stream.records import Outgoing
@@ -34,14 +34,27 @@ class End(Enum):
     UNCLEAR = "unclear"  # the commit may have been applied although its answer never came: ask for the offsets
 
 
+def transactions_under(name: str, clients: Clients, stop: Stop, *, own_id: bool) -> "Transactions":
+    """The transactions under this id; what a process before has left open under it is ended."""
+    return Transactions(
+        lambda: clients.producer(name),
+        stop,
+        own_id=own_id,
+        timeout=clients.timeout,
+        lifetime=clients.transaction_lifetime(),
+        starting=f"Transactional id {name} can't be used",
+    )
+
+
 class Transactions:
     """A transactional producer, and the next one where an error asks for it.
 
     `timeout` is how many seconds the first may take to start; `own_id` is as in `answer_to`; `lifetime` is how many
-    seconds the broker leaves a transaction open: being fenced after that is its word for the end of it.
+    seconds the broker leaves a transaction open: being fenced after that is its word for the end of it. `starting` is
+    what a user reads it was doing where it can't start.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - in these one run's transactions differ from another's
         self,
         make_producer: Callable[[], Producer],
         stop: Stop,
@@ -49,8 +62,10 @@ class Transactions:
         own_id: bool,
         timeout: float = 10.0,
         lifetime: float = math.inf,
+        starting: str = "The transactional producer can't start",
     ) -> None:
         self._make_producer = make_producer
+        self._starting = starting
         self._stop = stop
         self._own_id = own_id
         self._lifetime = lifetime
@@ -164,6 +179,6 @@ class Transactions:
             if failure is None:
                 return Sink(producer, self._stop)
             if timeout or is_hopeless(failure.args[0]):
-                raise complaint(failure.args[0], "The transactional producer can't start") from failure
+                raise complaint(failure.args[0], self._starting) from failure
             if self._stop.wait(SLICE):
                 raise Stopped
