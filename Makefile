@@ -8,12 +8,15 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUN := .venv/installed
 TEST := .venv/installed-for-tests
+AUDIT := .venv/audit
+# Whichever is there: the plugin of Docker, or Compose 1.29.
+COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) --file compose/compose.yaml
 
-.PHONY: help demo test fast bench check clean
+.PHONY: help demo test fast bench check up down logs batch compose-test image-test audit clean
 .DELETE_ON_ERROR:
 
 help: ## This list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 22
 
 demo: $(RUN) ## The whole pipeline on the embedded broker, in seconds
 	@$(BIN)/telco-stream demo
@@ -22,7 +25,7 @@ test: $(TEST) ## Every test that this machine can run: the fast ones first, then
 	@$(BIN)/python -m pytest -q $(ARGS)
 
 fast: $(TEST) ## The tests that need no Docker
-	@$(BIN)/python -m pytest -q -m "not real and not own_broker" $(ARGS)
+	@$(BIN)/python -m pytest -q -m "not real and not own_broker and not slow" $(ARGS)
 
 bench: $(TEST) ## Speed, latency and memory beside copy loops and other frameworks, on a real Kafka: half an hour
 	@$(BIN)/python -m benchmarks $(ARGS)
@@ -32,6 +35,29 @@ check: $(TEST) ## Linter, formatter, types, structure
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check . ; exit 1; }
 	@$(BIN)/mypy --strict
 	@$(BIN)/python -m pytest -q tests/test_structure.py
+
+up: ## Kafka, producer and consumer in containers; COMPOSE_PROFILES=ui,monitoring for more
+	@$(COMPOSE) up --build --detach
+
+down: export COMPOSE_PROFILES := ui,monitoring,batch
+down: ## Stop and remove these containers; the volumes, and so the topics, stay
+	@$(COMPOSE) down
+
+logs: ## What the containers say, as they say it
+	@$(COMPOSE) logs --follow --tail 50
+
+batch: ## A file once, on topics of its own, and its report; BATCH_FILE=/path/to.csv for yours
+	@$(COMPOSE) --profile batch up --build --detach batch-report
+	@$(COMPOSE) --profile batch logs --follow --no-color batch-report
+
+compose-test: ## Start the Compose file for real, kill what runs, check the ledger
+	@compose/test/pipeline
+
+image-test: ## Build both images and check them
+	@compose/test/image
+
+audit: $(AUDIT)/bin/pip-audit ## Known vulnerabilities of the exact versions that were tested; what cannot be looked up is a failure
+	@$(AUDIT)/bin/pip-audit --progress-spinner off --strict --no-deps --disable-pip --requirement constraints.txt
 
 clean: ## Away with .venv, caches and built packages; topics, checkpoints and settings stay
 	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
@@ -43,6 +69,10 @@ $(BIN)/python:
 	done; \
 	echo "telco-stream needs Python 3.11 or newer with its venv module (Debian, Ubuntu: apt install python3-venv);" \
 	  "none of these is one: $(CANDIDATES). PYTHON=/path/to/python names another." >&2; exit 1
+
+$(AUDIT)/bin/pip-audit: | $(BIN)/python
+	@$(BIN)/python -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.9'
 
 # A stamp is newer than what it was installed from; without network nothing is fetched again as long as that holds.
 $(RUN): pyproject.toml constraints.txt | $(BIN)/python
