@@ -12,7 +12,7 @@ AUDIT := .venv/audit
 # Whichever is there: the plugin of Docker, or Compose 1.29.
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) --file compose/compose.yaml
 
-.PHONY: help demo test fast bench check up down logs batch compose-test image-test audit clean
+.PHONY: help demo test fast bench faults check up down logs batch compose-test image-test audit clean
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -29,6 +29,10 @@ fast: $(TEST) ## The tests that need no Docker
 
 bench: $(TEST) ## Speed, latency and memory beside copy loops and other frameworks, on a real Kafka: half an hour
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+faults: $(TEST) ## The fault suite at full length: its table, and the same figures in build/faults.json
+	@TELCO_STREAM_TEST_FULL=1 TELCO_STREAM_TEST_FIGURES=$(CURDIR)/build/faults.json \
+	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/faults $(ARGS)
 
 check: $(TEST) ## Linter, formatter, types, structure
 	@$(BIN)/ruff check --quiet .

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from telco_stream.batch import Limits, process
 from telco_stream.clock import now
@@ -34,7 +34,8 @@ def main() -> None:
     )
     producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "linger.ms": 100, "log_level": 0})
     send: Callable[..., None] = producer.produce
-    consumer.subscribe([settings.topics.raw])
+    consumer.subscribe([settings.topics.raw], on_assign=_tell)
+    sys.stderr.write("started\n")
     while not stop.requested:
         records: list[Any] = [one for one in consumer.consume(500, 0.1) if one.error() is None]
         outcome = process(records, scorer, now=now(), limits=Limits())
@@ -44,6 +45,11 @@ def main() -> None:
     producer.flush()
     consumer.close()
     sys.stdout.write(json.dumps({"stopped_by": "signal"}))
+
+
+def _tell(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    sys.stderr.write("".join(f"assigned partitions {one.partition}\n" for one in partitions))
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":

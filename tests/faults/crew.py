@@ -1,6 +1,7 @@
 """The workers of a case: processes that are started, killed, paused and asked to stop."""
 
 import json
+import re
 import signal
 import time
 from collections.abc import Mapping
@@ -8,9 +9,12 @@ from pathlib import Path
 from random import Random
 
 from tests.support.cli import RunningCli
+from tests.support.waiting import wait_until
 
 #: Poison comes in rows where it is replayed, and the limit is another test's.
 _CONSUME = ("consume", "--output", "json", "--max-consecutive-dead-letters", "0")
+
+_ASSIGNED = re.compile(r"assigned partitions \d")
 
 
 class Crew:
@@ -26,6 +30,7 @@ class Crew:
         self._module = module
         self._started = 0
         self.running: dict[int, RunningCli] = {}
+        self._all: list[RunningCli] = []
         #: Seconds that workers took to end after SIGTERM.
         self.goodbyes: list[float] = []
 
@@ -38,11 +43,12 @@ class Crew:
         folder.mkdir()
         self._started += 1
         self.running[slot] = RunningCli(_CONSUME, folder, self._env | own | env, folder, self._module)
+        self._all.append(self.running[slot])
         return self.running[slot]
 
     def any(self) -> int:
-        """The slot of one of them, at random."""
-        return self._random.choice(sorted(self.running))
+        """The slot of one of them that has partitions, at random."""
+        return self._random.choice(wait_until(self._busy, 60, "a worker with partitions"))
 
     def replace_killed(self) -> None:
         """One was killed by SIGKILL, and a new one starts in its place."""
@@ -74,7 +80,14 @@ class Crew:
         for slot in sorted(self.running):
             self.stop(slot)
 
+    def told(self) -> str:
+        """What each has written to stderr."""
+        return "\n".join(f"worker {number}:\n{worker.stderr()}" for number, worker in enumerate(self._all))
+
     def end(self) -> None:
         """None runs any more, by SIGKILL if need be."""
         for worker in self.running.values():
             worker.end()
+
+    def _busy(self) -> list[int]:
+        return [slot for slot, worker in sorted(self.running.items()) if _ASSIGNED.search(worker.stderr())]

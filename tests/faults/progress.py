@@ -89,6 +89,11 @@ class Progress(threading.Thread):
         while len(self.answered) < len(self._load.sent) and not self._is_done():
             self._tick(silence, limit)
 
+    def is_held_back(self) -> bool:
+        """Whether an open transaction hides answers."""
+        topics = (self._topics.predictions, self._topics.deadletter)
+        return any(self._ends(topic) != self._ends(topic, committed_only=False) for topic in topics)
+
     def longest_wait(self) -> float:
         """Seconds from the confirmation of an input to its answer's visibility, the longest of all."""
         waits = [at - self._load.confirmed.get(key, at) for key, at in self.answered.items()]
@@ -104,10 +109,7 @@ class Progress(threading.Thread):
         """Whether the group has committed all, and no transaction hides an answer: what lacks now is lost."""
         if self._load.is_alive():
             return False
-        return self._committed() == self._ends(self._topics.raw) and all(
-            self._ends(topic) == self._ends(topic, committed_only=False)
-            for topic in (self._topics.predictions, self._topics.deadletter)
-        )
+        return self._committed() == self._ends(self._topics.raw) and not self.is_held_back()
 
     def _committed(self) -> dict[int, int]:
         asked = [ConsumerGroupTopicPartitions(self._topics.group)]

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
 
 @pytest.fixture
 def unanswered(trial: Trial) -> Iterator[Progress]:
-    """Fifty inputs and nobody to answer them."""
+    """Some inputs, and nobody to answer them."""
     load = Load(trial.bootstrap, trial.topics.raw, numbered(trial.random), rate=1_000, least=50)
     trial.load, progress = load, Progress(trial.bootstrap, trial.topics, load)
     progress.start()
@@ -26,7 +26,7 @@ def unanswered(trial: Trial) -> Iterator[Progress]:
 
 
 def test_inputs_that_nobody_takes_are_a_stall(unanswered: Progress) -> None:
-    with pytest.raises(StalledError, match="50 of 50 inputs wait"):
+    with pytest.raises(StalledError, match="inputs wait, and nothing came for 2 s"):
         unanswered.drain(limit=2)
 
 
@@ -42,7 +42,7 @@ def test_inputs_that_the_group_has_passed_over_are_a_loss(trial: Trial, unanswer
     reader.commit(offsets=ends, asynchronous=False)
     reader.close()
     unanswered.drain(limit=60)
-    assert len(trial.judge(trial.load.sent).missing) == 50
+    assert len(trial.judge(trial.load.sent).missing) == len(trial.load.sent)
 
 
 def test_the_control_is_found_out(trial: Trial) -> None:

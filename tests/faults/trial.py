@@ -1,6 +1,7 @@
 """A case from beginning to end: a load, workers, faults; then the drain, and the judges' word."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -90,6 +91,9 @@ class Trial:
             self.load.finish()
             self.progress.drain()
             self.crew.stop_all()
+        except AssertionError:
+            sys.stdout.write(self.crew.told())
+            raise
         finally:
             self.crew.end()
             self.load.end()
