@@ -154,7 +154,7 @@ def test_no_color_is_honoured(env: dict[str, str], coloured: bool) -> None:
     assert ("\x1b[" in done.stdout) == coloured
 
 
-@pytest.mark.parametrize("words", [["config", "show", "--output", "json"], ["model", "show"]])
+@pytest.mark.parametrize("words", [["model", "show", "--output", "json"], ["model", "show"]])
 def test_a_reader_that_has_gone_is_no_traceback(words: list[str]) -> None:
     """As with `| head -1`: silent, and the exit code is that of SIGPIPE."""
     read, write = os.pipe()
