@@ -14,6 +14,7 @@ from telco_stream import produce as producing
 from telco_stream.batch import Limits
 from telco_stream.checkpoint import CheckpointFile
 from telco_stream.clock import now
+from telco_stream.collector import seldom_collecting
 from telco_stream.consume import ConsumeResult, Plan
 from telco_stream.contracts.progress import Pass
 from telco_stream.contracts.scoring import Scorer
@@ -97,7 +98,7 @@ def run_consume(
     clients: Clients, scorer: Scorer, order: ConsumeOrder, *, stop: Stop, watch: consuming.Watch
 ) -> ConsumeResult:
     """Consume until a bound is met or somebody stops it; the group is left in any case."""
-    with looking_on(order.watching, clients, scorer, stop=stop, watch=watch) as eyes:
+    with looking_on(order.watching, clients, scorer, stop=stop, watch=watch) as eyes, seldom_collecting():
         try:
             result = _consume(clients, order, stop, eyes)
         except Stopped:  # while the broker was being asked, before the loop
@@ -135,7 +136,7 @@ def run_produce(clients: Clients, order: ProduceOrder, *, stop: Stop, watch: pro
     """Send the file once, or random rows of it for as long as is asked; stopped before it begins, it sends nothing."""
     promise = _promise(order)
     target = clients.settings.producer.events_per_sec if order.mode == "streaming" else 0.0
-    with looking_on_rows(order.watching, clients, target, watch) as eyes:
+    with looking_on_rows(order.watching, clients, target, watch) as eyes, seldom_collecting():
         result = _produce(clients, order, promise, stop, eyes)
     logs.tell_end("produce", sent=result.sent, failed=result.failed, seconds=result.seconds)
     return result

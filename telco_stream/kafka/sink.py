@@ -13,6 +13,8 @@ from telco_stream.stop import Stop, Stopped
 
 #: Seconds between two looks at a full queue; only failures wake a wait, so it must be short.
 _PAUSE = 0.01
+#: The client's words for "as the key says", and for a time stamp of its own.
+_ANY_PARTITION, _NOW = -1, 0
 
 
 class Sink:
@@ -31,10 +33,11 @@ class Sink:
         failed = self._note_failure
         for key, value, headers in messages:
             try:
-                produce(topic, value, key, on_delivery=failed, headers=headers)
+                # By position: by name, the call takes nearly twice as long.
+                produce(topic, value, key, _ANY_PARTITION, failed, None, _NOW, headers)
             except BufferError:
                 self._wait_for_room()
-                produce(topic, value, key, on_delivery=failed, headers=headers)
+                produce(topic, value, key, _ANY_PARTITION, failed, None, _NOW, headers)
 
     def flush(self) -> None:
         """Wait until the broker has confirmed all; raises where one failed, `Stopped` where there was no time."""

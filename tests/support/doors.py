@@ -29,11 +29,12 @@ class FakeProducer:
     def begin_transaction(self) -> None:
         self._call("begin")
 
-    def produce(self, topic: str, value: Any, key: Any, *, on_delivery: Callable[..., None], headers: Any) -> None:
+    def produce(self, topic: str, value: Any, key: Any, *more: Any) -> None:
+        _partition, callback, _on_delivery, _timestamp, headers = more
         self._call("send")
         self.sent.append((topic, value, key, headers))
         if self.refused is not None:
-            on_delivery(self.refused, None)
+            callback(self.refused, None)
 
     def send_offsets_to_transaction(self, offsets: list[TopicPartition], metadata: object, _timeout: float) -> None:
         self._call("offsets")
@@ -124,6 +125,12 @@ class FakeConsumer:
 
     def seek(self, target: TopicPartition) -> None:
         self.sought.append((target.partition, target.offset))
+
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
+        self.log += [f"unassign {one.partition}" for one in partitions]
+
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        self.log += [f"assign {one.partition}" for one in partitions]
 
     def consumer_group_metadata(self) -> object:
         return f"generation {self.generation}"
