@@ -276,5 +276,16 @@ def test_the_group_is_left_and_a_broker_that_stands_still_is_not_waited_for() ->
     assert time.monotonic() - started < 3
 
 
+def test_a_partition_that_the_client_has_forgotten_is_assigned_again_where_it_stood() -> None:
+    """It fails to fetch a committed offset, says so once, and would never ask again."""
+    lost = Scripted(-1001, 1, KafkaError.NOT_COORDINATOR)
+    consumer = FakeConsumer([[*at(0, 4), lost], at(1, 0)], owned=(0, 1))
+    source = source_of(consumer, until={0: 9, 1: 9})
+    assert offsets(source.take(10, 0, lull=60).records) == {0: [4]}, "a window doesn't wait for it"
+    assert consumer.log == []
+    assert offsets(source.take(10, 0).records) == {1: [0]}
+    assert consumer.log == ["unassign 1", "assign 1"]
+
+
 def _nothing() -> None:
     """Nobody has anything to do meanwhile."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from telco_stream.kafka.calls import GRACE, finish, leave
 from telco_stream.kafka.clients import SLICE
@@ -26,6 +26,8 @@ log = logging.getLogger("telco_stream.consume")
 _OFFSETS_TIMEOUT = 1.0
 #: Seconds that the broker has to take note of a member's leaving; one that stands still would be waited for longer.
 _LEAVING = 1.0
+#: Seconds between an error and the next try.
+_PAUSE = 0.1
 #: The most records that one call of the client may return; the client refuses more than a million.
 _MOST = 100_000
 #: Seconds without a rebalance after which a member that shares the topic may trust in what it owns: in between,
@@ -62,6 +64,7 @@ class Source:
         self.rebalances = 0
         self._rebalanced = -math.inf
         self._left_behind = False
+        self._stuck: set[int] = set()
         consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone)
 
     @property
@@ -86,6 +89,8 @@ class Source:
         have passed without any.
         """
         self.answered = dict(self._position)  # nothing is in hand now, and what was not committed has been rewound
+        if self._stuck:
+            self._restart()
         first = self._consumer.poll(min(patience, SLICE))
         self._revoked.clear()  # what poll returns came after the rebalances that it served
         if first is None:
@@ -175,9 +180,24 @@ class Source:
         self.rewind(gone)
         return [message for message in messages if message.partition() not in gone]
 
+    def _restart(self) -> None:
+        """Assign partitions anew after an error: the client forgets one whose committed offset it failed to fetch."""
+        stuck, self._stuck = self._stuck & self._owned, set()
+        if not stuck:
+            return
+        self._stop.wait(_PAUSE)
+        try:
+            self._consumer.incremental_unassign(self._places(stuck))
+            self._consumer.incremental_assign(self._places(stuck))
+        except KafkaException:  # under an eager protocol all have to be named
+            self._consumer.assign(self._places(self._owned))
+
+    def _places(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, one, self._position.get(one, OFFSET_INVALID)) for one in partitions]
+
     def _fill(self, records: list[Message], most: int, lull: float) -> None:
         newest = time.monotonic()
-        while len(records) < most and not self.ended and not self._stop.requested:
+        while len(records) < most and not (self.ended or self._stuck or self._stop.requested):
             more = self._received(self._consumer.consume(min(most - len(records), _MOST), SLICE))
             records += more
             if more:
@@ -204,7 +224,8 @@ class Source:
         elif error is not None and (error.fatal() or is_hopeless(error)):
             raise complaint(error, f"Topic {self._topic}")
         else:
-            log.debug("the client will try again: %s", error)
+            log.debug("the client complains: %s", error)
+            self._stuck.add(cast("int", message.partition()))
         return False
 
     # The callbacks are total: an exception in one would lose a record and hang the close.

@@ -24,6 +24,9 @@ log = logging.getLogger("telco_stream.kafka")
 _PATIENCE = 60.0
 #: Seconds after which a call that doesn't come back is given up; the coordinator has ended the transaction by then.
 _LONGEST_CALL = 30.0
+#: Seconds for an abort; the next producer would end the transaction too, and in a client that has failed for good an
+#: abort may wait for messages that nobody sends any more.
+_ABORTING = 5.0
 
 
 class End(Enum):
@@ -162,7 +165,7 @@ class Transactions:
 
     def _abort(self) -> KafkaError | None:
         """Abort; if that fails, why."""
-        self._try(lambda: self._sink.producer.abort_transaction(SLICE))
+        self._try(lambda: self._sink.producer.abort_transaction(SLICE), _ABORTING)
         failure, self._failure = self._failure, None
         if failure is None:
             return None
