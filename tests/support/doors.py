@@ -29,12 +29,21 @@ class FakeProducer:
     def begin_transaction(self) -> None:
         self._call("begin")
 
-    def produce(self, topic: str, value: Any, key: Any, *more: Any) -> None:
-        _partition, callback, _on_delivery, _timestamp, headers = more
+    def produce(  # noqa: PLR0917 - the client's own order
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        _partition: int = -1,
+        callback: Any = None,
+        on_delivery: Any = None,
+        _timestamp: int = 0,
+        headers: Any = None,
+    ) -> None:
         self._call("send")
         self.sent.append((topic, value, key, headers))
         if self.refused is not None:
-            callback(self.refused, None)
+            (callback or on_delivery)(self.refused, None)
 
     def send_offsets_to_transaction(self, offsets: list[TopicPartition], metadata: object, _timeout: float) -> None:
         self._call("offsets")

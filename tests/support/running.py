@@ -78,7 +78,7 @@ def answers(bootstrap: str, topics: Topics) -> list[Kept]:
     return read_topic(bootstrap, topics.predictions) + read_topic(bootstrap, topics.deadletter)
 
 
-def sources(kept: Iterable[Kept]) -> list[str | None]:
+def sources(kept: Iterable[Kept]) -> list[str]:
     """Which inputs are answered, in order: equal to what `coordinates` says where each is answered once."""
     return sorted(one.header("source") or "" for one in kept)
 
