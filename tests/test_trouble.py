@@ -31,6 +31,7 @@ TABLE: list[tuple[str, dict[str, bool], Answer, Answer]] = [
     ("CLUSTER_AUTHORIZATION_FAILED", {"fatal": True}, Answer.GIVE_UP, Answer.GIVE_UP),
     ("UNKNOWN_TOPIC_OR_PART", {"txn_requires_abort": True}, Answer.GIVE_UP, Answer.GIVE_UP),
     ("MSG_SIZE_TOO_LARGE", {}, Answer.GIVE_UP, Answer.GIVE_UP),
+    ("INVALID_TIMESTAMP", {"txn_requires_abort": True}, Answer.GIVE_UP, Answer.GIVE_UP),
     ("KAFKA_STORAGE_ERROR", {}, Answer.GIVE_UP, Answer.GIVE_UP),
     ("_FENCED", {"fatal": True}, Answer.FENCED, Answer.RENEW),
     ("INVALID_PRODUCER_EPOCH", {"fatal": True}, Answer.FENCED, Answer.RENEW),

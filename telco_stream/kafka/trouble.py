@@ -32,6 +32,7 @@ _HOPELESS = frozenset(
         KafkaError.MSG_SIZE_TOO_LARGE,
         KafkaError.RECORD_LIST_TOO_LARGE,
         KafkaError.INVALID_RECORD,
+        KafkaError.INVALID_TIMESTAMP,
         KafkaError.POLICY_VIOLATION,
         KafkaError.KAFKA_STORAGE_ERROR,
         KafkaError.UNSUPPORTED_VERSION,
@@ -102,5 +103,8 @@ def complaint(error: KafkaError, doing: str) -> errors.KafkaError:
         KafkaError.GROUP_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
         KafkaError.MSG_SIZE_TOO_LARGE: "; raise the topic's max.message.bytes",
+        KafkaError.INVALID_TIMESTAMP: "; set this machine's clock, or the broker's: they are too far apart",
+        # What a batch of several meets instead, and what a compacted topic says of a record without a key.
+        KafkaError.INVALID_RECORD: "; are the clocks here and at the broker right, and is the topic not compacted?",
     }
     return errors.KafkaError(f"{doing}: {error.str()}{hints.get(error.code(), '')}")
