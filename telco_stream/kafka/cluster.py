@@ -1,7 +1,7 @@
 """The cluster as it is before the first record: reachable? topics there? where do partitions end?"""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
@@ -27,6 +27,10 @@ Result = TypeVar("Result")
 
 #: A partition that was just created, or whose broker has gone, has a leader in a moment; the client asks only once.
 _MOVING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+#: So has a group on a broker that has just started: it says so for some two seconds.
+_COORDINATOR_IS_COMING = frozenset(
+    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+)
 #: Seconds between two such questions.
 _PAUSE = 0.1
 
@@ -111,6 +115,18 @@ class Cluster:
             return self._result(future)
         except KafkaException as error:
             raise self._in_words(error.args[0], doing) from error
+
+    def wait_for_group(self, ask: "Callable[[], Future[Result]]", group: str) -> Result:
+        """As `wait`, asked again while the group's coordinator is still on its way."""
+        deadline = time.monotonic() + self._clients.timeout
+        while True:
+            try:
+                return self._result(ask())
+            except KafkaException as error:
+                if error.args[0].code() not in _COORDINATOR_IS_COMING or self._is_over(deadline):
+                    raise self._in_words(error.args[0], f"Group {group}") from error
+            if self._stop.wait(_PAUSE):
+                raise Stopped
 
     def _why_unseen(self, topic: str) -> None:
         """The broker's own words for a topic that it doesn't list."""

@@ -1,6 +1,7 @@
 """A consumer group seen from outside: nothing here joins it."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from confluent_kafka import ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient
@@ -29,9 +30,9 @@ class Groups:
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """The group's committed offsets by partition; a partition without one isn't in it."""
         asked = [ConsumerGroupTopicPartitions(group)]
-        future = self._admin.list_consumer_group_offsets(asked, request_timeout=self._timeout)[group]
+        read = partial(self._admin.list_consumer_group_offsets, asked, request_timeout=self._timeout)
         offsets = {}
-        for one in self._cluster.wait(future, f"Group {group}").topic_partitions:
+        for one in self._cluster.wait_for_group(lambda: read()[group], group).topic_partitions:
             if one.error is not None:
                 raise complaint(one.error, f"Group {group}, topic {one.topic}")
             if one.topic == topic and one.offset >= 0:
@@ -40,6 +41,6 @@ class Groups:
 
     def describe(self, group: str) -> Group:
         """The group as it stands now."""
-        future = self._admin.describe_consumer_groups([group], request_timeout=self._timeout)[group]
-        found = self._cluster.wait(future, f"Group {group}")
+        describe = partial(self._admin.describe_consumer_groups, [group], request_timeout=self._timeout)
+        found = self._cluster.wait_for_group(lambda: describe()[group], group)
         return Group(found.state.name.lower(), len(found.members))

@@ -3,6 +3,8 @@
 A missing right would else be noticed when it is first needed: that to write dead letters perhaps after days.
 """
 
+from functools import partial
+
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AclOperation, AdminClient  # type: ignore[attr-defined]
 
@@ -32,10 +34,13 @@ class Rights:
         """The user may be a member of this group, and commit for it."""
         if self._is_silent:
             return
-        future = self._admin.describe_consumer_groups(
-            [group], include_authorized_operations=True, request_timeout=self._timeout
-        )[group]
-        found = self._cluster.wait(future, f"Group {group}")
+        describe = partial(
+            self._admin.describe_consumer_groups,
+            [group],
+            include_authorized_operations=True,
+            request_timeout=self._timeout,
+        )
+        found = self._cluster.wait_for_group(lambda: describe()[group], group)
         _check(f"Group {group}", AclOperation.READ, found.authorized_operations)
 
     def _need(self, operation: AclOperation, topics: tuple[str, ...]) -> None:

@@ -1,0 +1,38 @@
+"""A group on a broker that has just started: asked again, and not for ever."""
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from telco_stream import errors
+from telco_stream.kafka.cluster import Cluster
+
+
+def cluster(timeout: float) -> Cluster:
+    admin = SimpleNamespace(poll=lambda _: None)
+    return Cluster(cast("Any", SimpleNamespace(admin=lambda: admin, timeout=timeout, last_error=None)))
+
+
+def answer(what: str | int) -> "Future[str]":
+    future: Future[str] = Future()
+    if isinstance(what, str):
+        future.set_result(what)
+    else:
+        future.set_exception(KafkaException(KafkaError(what)))
+    return future
+
+
+def test_a_group_is_asked_for_again_while_its_coordinator_is_on_its_way() -> None:
+    """A new broker says so for some two seconds, and `consume` ended with 3 there."""
+    coming = [KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS]
+    answers = iter([*coming, "there"])
+    assert cluster(30).wait_for_group(lambda: answer(next(answers)), "g") == "there"
+
+
+@pytest.mark.parametrize("code", [KafkaError.NOT_COORDINATOR, KafkaError.GROUP_AUTHORIZATION_FAILED])
+def test_a_group_without_an_answer_is_named(code: int) -> None:
+    with pytest.raises(errors.KafkaError, match="Group g"):
+        cluster(0.05).wait_for_group(lambda: answer(code), "g")
