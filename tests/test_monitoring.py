@@ -1,0 +1,108 @@
+"""Dashboards and rules ask only for what is there, and each alert was seen to fire and not to fire."""
+
+import itertools
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.cli import ROOT
+from tests.support.monitoring import (
+    ALERTS,
+    DASHBOARDS,
+    MONITORING,
+    Query,
+    known_metrics,
+    metric_names,
+    panel_queries,
+    panels,
+    rule_queries,
+    selectors,
+)
+
+GRAFANA = MONITORING / "grafana/provisioning"
+
+
+@pytest.mark.parametrize("query", [*panel_queries(), *rule_queries()], ids=lambda query: query.place)
+def test_every_query_asks_for_documented_metrics_only(query: Query) -> None:
+    assert metric_names(query.expr)
+    assert metric_names(query.expr) <= known_metrics()
+
+
+def test_a_renamed_metric_is_found() -> None:
+    expr = 'sum by (job) (rate(telco_stream_records_eaten_total{job="a"}[5m])) > 0 and on (job) up == 1'
+    assert metric_names(expr) - known_metrics() == {"telco_stream_records_eaten_total"}
+
+
+def test_the_series_that_a_query_reads_are_found_with_their_labels() -> None:
+    expr = 'sum by (le, job) (rate(a_bucket{x="1", y=~"a|b"}[5m])) / scalar(sum(b:c:d)) or on (job) time() - e > 1e9'
+    assert selectors(expr) == ['a_bucket{x="1", y=~"a|b"}', "b:c:d", "e"]
+
+
+@pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_dashboard_is_whole(path: Path) -> None:
+    """Ids are unique, nothing overlaps, each panel says what it shows, in which unit, from the provisioned source."""
+    dashboard = json.loads(path.read_text())
+    source = yaml.safe_load((GRAFANA / "datasources/prometheus.yml").read_text())["datasources"][0]["uid"]
+    ids = [panel["id"] for panel in dashboard["panels"]]
+    assert len(set(ids)) == len(ids)
+    assert _overlaps(dashboard["panels"]) == []
+    for panel in panels(dashboard):
+        assert panel["title"]
+        assert panel["description"].endswith(".")
+        assert panel["fieldConfig"]["defaults"]["unit"]
+        assert {target["datasource"]["uid"] for target in panel["targets"]} == {panel["datasource"]["uid"]} == {source}
+        assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
+
+
+def test_there_are_two_dashboards_where_grafana_looks_for_them() -> None:
+    provider = yaml.safe_load((GRAFANA / "dashboards/telco-stream.yml").read_text())["providers"][0]
+    mounts = yaml.safe_load((ROOT / "compose/compose.yaml").read_text())["services"]["grafana"]["volumes"]
+    assert [path.stem for path in DASHBOARDS] == ["model", "pipeline"]
+    assert f"./monitoring/grafana/dashboards:{provider['options']['path']}:ro" in mounts
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_every_alert_has_a_runbook(alert: dict[str, Any]) -> None:
+    page, _, anchor = alert["annotations"]["runbook"].partition("#")
+    headings = re.findall(r"^## (\w+)$", (ROOT / page).read_text(), re.MULTILINE)
+    assert alert["alert"] in headings
+    assert anchor == alert["alert"].lower()
+    assert alert["annotations"]["summary"]
+    assert alert["labels"]["severity"] in {"critical", "warning", "info"}
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+def test_every_alert_is_tested_firing_and_not_firing(alert: dict[str, Any]) -> None:
+    worlds = yaml.safe_load((MONITORING / "rules_test.yml").read_text())["tests"]
+    cases = [case for world in worlds for case in world["promql_expr_test"] if "ALERTS" in case["expr"]]
+    asked = [case for case in cases if alert["alert"] in re.split(r'[|"]', case["expr"])]
+    assert {bool(case["exp_samples"]) for case in asked} == {True, False}
+
+
+@pytest.mark.parametrize("args", ["test rules rules_test.yml", "check rules rules.yml", "check config prometheus.yml"])
+def test_promtool_has_nothing_to_complain_of(args: str) -> None:
+    if shutil.which("promtool") is None:
+        pytest.skip("promtool is not installed (Debian: apt install prometheus)")
+    done = subprocess.run(
+        ["promtool", *args.split()], cwd=MONITORING, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "FAILED" not in done.stdout
+
+
+def _overlaps(placed: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [
+        (one["title"], other["title"])
+        for one, other in itertools.combinations(placed, 2)
+        if all(
+            one["gridPos"][at] < other["gridPos"][at] + other["gridPos"][size]
+            and other["gridPos"][at] < one["gridPos"][at] + one["gridPos"][size]
+            for at, size in ("xw", "yh")
+        )
+    ]
