@@ -1,5 +1,6 @@
 """A group on a broker that has just started: asked again, and not for ever."""
 
+from collections.abc import Iterator
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any, cast
@@ -28,7 +29,7 @@ def answer(what: str | int) -> "Future[str]":
 def test_a_group_is_asked_for_again_while_its_coordinator_is_on_its_way() -> None:
     """A new broker says so for some two seconds, and `consume` ended with 3 there."""
     coming = [KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS]
-    answers = iter([*coming, "there"])
+    answers: Iterator[str | int] = iter([*coming, "there"])
     assert cluster(30).wait_for_group(lambda: answer(next(answers)), "g") == "there"
 
 
