@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, TopicPartition
 from benchmarks.bench import Bench
 from benchmarks.broker import PARTITIONS
 from benchmarks.measured import Figures, figure
-from benchmarks.processes import Process, cli, running
+from benchmarks.processes import FailedError, Process, cli, running
 
 RATES = (10, 1_000, 10_000)
 SUBJECTS = ("copy in transactions", "telco-stream", "copy", "telco-stream alo")
@@ -28,9 +28,10 @@ def measure(bench: Bench, wanted: Callable[[str], bool]) -> Figures:
     runs: dict[str, list[list[float]]] = {}
     for number in range(bench.counts.runs):
         for rate, name in asked:
-            ages = sorted(_one_run(bench, name, rate))
-            if not ages:
-                print(f"  latency {name} at {rate}: nothing arrived", file=sys.stderr)
+            try:
+                ages = sorted(_one_run(bench, name, rate))
+            except FailedError as error:
+                print(f"  latency {name} at {rate}: {error}", file=sys.stderr)
                 continue
             runs.setdefault(f"latency {name} at {rate}", []).append([_percentile(ages, part) for part in PARTS])
             shown = ", ".join(f"{age:.1f}" for age in runs[f"latency {name} at {rate}"][-1])
@@ -85,7 +86,7 @@ def _wake(bench: Bench, raw: str, reader: Consumer, subject: Process) -> None:
             sender.end()
         if reader.poll(1.0) is not None:
             return
-    raise SystemExit("no answer at all")
+    raise FailedError("no answer at all")
 
 
 def _measure(bench: Bench, raw: str, rate: int, reader: Consumer) -> list[float]:
@@ -103,7 +104,9 @@ def _measure(bench: Bench, raw: str, rate: int, reader: Consumer) -> list[float]
         sender.end()
     stamps = [(now, _left(value)) for now, value in arrived]
     begins = min((left for _, left in stamps if left > first), default=0.0) + WARM_UP
-    return [(now - left) * 1_000 for now, left in stamps if left > begins]
+    if ages := [(now - left) * 1_000 for now, left in stamps if left > begins]:
+        return ages
+    raise FailedError("nothing arrived")
 
 
 def _sender(bench: Bench, raw: str, rate: int, count: int) -> list[str]:

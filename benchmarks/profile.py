@@ -1,0 +1,153 @@
+"""Nanoseconds that each stage costs a record, on a real Kafka: `python -m benchmarks.profile`.
+
+CPU time of the one thread that does the work, so that the client's own threads don't count and a busy machine matters
+less; the best of several rounds of one batch of 5,000. The collector is kept out, as the product does.
+"""
+
+import csv
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from benchmarks.bench import MODEL, Bench, Counts
+from benchmarks.broker import Topics, a_broker
+from benchmarks.processes import cli, run
+from telco_stream import batch as core
+from telco_stream.clock import now
+from telco_stream.collector import seldom_collecting
+from telco_stream.contracts.customer import decode_customer
+from telco_stream.contracts.prediction import encode_prediction
+from telco_stream.form import Fault, check_rows, read_header
+from telco_stream.kafka import delivery
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.sink import Sink
+from telco_stream.kafka.source import Source
+from telco_stream.kafka.transactions import Transactions
+from telco_stream.model.artifact import load_scorer
+from telco_stream.model.columns import code_columns, number_columns
+from telco_stream.model.compiled import OnnxScorer
+from telco_stream.records import Message
+from telco_stream.rows import encode_row, read_chunks
+from telco_stream.stop import Stop
+
+SIZE = 5_000
+ROUNDS = 30
+BATCHES = 24
+
+Stages = Iterator[tuple[str, float]]
+
+
+def main() -> None:
+    """Print the table."""
+    with a_broker() as bootstrap, tempfile.TemporaryDirectory() as folder, seldom_collecting():
+        bench = Bench(bootstrap, Topics(bootstrap), Path(folder), Counts.quick(1))
+        command = cli("sample", "--rows", str(SIZE * BATCHES), "--seed", "7", "--out", str(bench.csv), "--quiet")
+        run(command, {}, bench.folder)
+        with bench.topics.standing("raw", "out", "letters") as (raw, out, letters):
+            _show("produce, ns a row", _reading(bench.csv))
+            _show("", _sending(bench, raw))
+            _show("consume, ns a record", _consuming(bench, raw, out, letters))
+
+
+def _show(title: str, stages: Stages) -> None:
+    if title:
+        print(f"\n{title}")
+    for name, nanoseconds in stages:
+        print(f"{name:60} {nanoseconds:8,.0f}")
+
+
+def _reading(path: Path) -> Stages:
+    lines = path.read_bytes().splitlines(keepends=True)[: SIZE + 1]
+    texts = list(map(bytes.decode, lines))
+    header, *fields = csv.reader(texts)
+    layout = read_header(header)
+    assert not isinstance(layout, Fault)
+    chunks = [fields[start : start + 1_000] for start in range(0, SIZE, 1_000)]
+    rows = next(read_chunks(path, SIZE))
+    yield "lines and their decoding", _best(lambda: [*map(bytes.decode, b"".join(lines).splitlines(keepends=True))])
+    yield "csv.reader", _best(lambda: list(csv.reader(texts)))
+    yield "check and typed rows", _best(lambda: [check_rows(layout, chunk) for chunk in chunks])
+    yield "the three in all", _best(lambda: next(read_chunks(path, SIZE)))
+    yield "encode", _best(lambda: [encode_row(row, "2026-01-01T00:00:00.000Z") for row in rows])
+
+
+def _sending(bench: Bench, raw: str) -> Stages:
+    """Fills the topic, too."""
+    sink, spent = Sink(Clients(bench.settings()).producer(), Stop()), []
+    for rows in islice(read_chunks(bench.csv, SIZE), BATCHES):
+        messages: list[Message] = [(row.key, encode_row(row, now()), []) for row in rows]
+        spent.append(_spent(lambda messages=messages: sink.send(raw, messages)))  # type: ignore[misc]
+        sink.flush()
+    yield "produce calls", min(spent)
+
+
+def _consuming(bench: Bench, raw: str, out: str, letters: str) -> Stages:
+    settings = bench.settings()
+    topics = settings.topics.model_copy(update={"raw": raw, "predictions": out, "deadletter": letters})
+    clients, stop, scorer = Clients(settings.model_copy(update={"topics": topics})), Stop(), load_scorer(MODEL, "onnx")
+    assert isinstance(scorer, OnnxScorer)
+    source = Source(clients.consumer(bench.topics.fresh("group"), enable_partition_eof="true"), raw, stop)
+    name = bench.topics.fresh("id")
+    transactions = Transactions(lambda: clients.producer(name), stop, own_id=True)
+    took, sent, committed = list[float](), list[float](), list[float]()
+    records: list[Any] = []
+    while len(took) < BATCHES - 3:
+        time.sleep(0.2)  # the client's queue fills up, and batches are whole
+        started = time.thread_time_ns()
+        batch = source.take(SIZE, 0.5)
+        spent = time.thread_time_ns() - started
+        if len(batch.records) < SIZE:
+            continue
+        records = batch.records
+        outcome = core.process(records, scorer, now=now(), limits=core.Limits())
+        transactions.begin()
+        took.append(spent / SIZE)
+        sent.append(_spent(lambda outcome=outcome: transactions.send(out, outcome.predictions)))  # type: ignore[misc]
+        offsets, group = delivery._offsets(outcome, raw), batch.group_metadata
+        committed.append(_spent(lambda some=offsets, group=group: transactions.commit(some, group)))  # type: ignore[misc]
+    yield "take: the client's calls, and the source's book-keeping", min(took)
+    yield "  the book-keeping of it", _best(lambda: source._received(records))
+    yield from _processing(records, scorer)
+    yield "produce calls, with a header", min(sent)
+    yield "offsets and commit", min(committed)
+    source.close()
+
+
+def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
+    good, _ = core._decode(records)
+    values, customers = [one.value() for one in records], [customer for _, customer in good]
+    columns = {"numbers": number_columns(customers), "codes": code_columns(customers)}
+    (raw,) = scorer.session.run(["probabilities"], columns)
+    probabilities, limits = scorer.score(customers), core.Limits()
+    stamp = core._Stamp(scorer.version, scorer.threshold, now(), limits.prediction)
+    answers = [core._prediction(one, 0.5, stamp) for one in customers]
+    yield "decode and check, the contract's part", _best(lambda: [*map(decode_customer, values)])
+    yield "decode in all", _best(lambda: core._decode(records))
+    yield "number columns", _best(lambda: number_columns(customers))
+    yield "code columns", _best(lambda: code_columns(customers))
+    yield "ONNX session", _best(lambda: scorer.session.run(["probabilities"], columns))
+    yield "probabilities as numbers", _best(raw[:, 1].tolist)
+    yield "score in all", _best(lambda: scorer.score(customers))
+    yield "predictions", _best(lambda: [core._prediction(one, 0.5, stamp) for one in customers])
+    yield "their encoding", _best(lambda: [*map(encode_prediction, answers)])
+    yield "headers", _best(lambda: [*map(core._headers, records)])
+    yield "answer in all", _best(lambda: core._answer(records, good, probabilities, stamp))
+    yield "batch.process in all", _best(lambda: core.process(records, scorer, now=now(), limits=limits))
+
+
+def _best(call: Callable[[], object]) -> float:
+    return min(_spent(call) for _ in range(ROUNDS))
+
+
+def _spent(call: Callable[[], object]) -> float:
+    """Nanoseconds a record of this thread's CPU time."""
+    started = time.thread_time_ns()
+    call()
+    return (time.thread_time_ns() - started) / SIZE
+
+
+if __name__ == "__main__":
+    main()
