@@ -22,8 +22,9 @@ log = logging.getLogger("telco_stream.kafka")
 #: Seconds that one step of a transaction may take. The coordinator ends a transaction by itself sooner; and a request
 #: that the client has given up on inside is never answered, however often the call is taken up.
 _PATIENCE = 60.0
-#: Seconds after which a call that doesn't come back is given up; the coordinator has ended the transaction by then.
-_LONGEST_CALL = 30.0
+#: Seconds after which a call that doesn't come back is given up. In a client whose group coordinator was away for a
+#: while it never does (librdkafka issues 5456 and 5511); to make a new producer, which ends the transaction, is safe.
+_LONGEST_CALL = 10.0
 #: Seconds for an abort; the next producer would end the transaction too, and in a client that has failed for good an
 #: abort may wait for messages that nobody sends any more.
 _ABORTING = 5.0
