@@ -1,11 +1,16 @@
 # `make` alone lists the targets. PYTHON=… chooses the interpreter for a new .venv, ARGS=… adds to pytest's arguments.
+# DEPENDENCIES=newest or lowest installs a new .venv with what pyproject.toml allows instead of what constraints.txt says.
 PYTHON ?=
+DEPENDENCIES ?= tested
 ARGS ?=
 CANDIDATES = $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 IS_USABLE = import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP_tested := pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP_newest := pip install --quiet --disable-pip-version-check --upgrade
+PIP_lowest := uv pip install --quiet --python $(BIN)/python --resolution lowest-direct
+PIP := $(BIN)/python -m $(PIP_$(DEPENDENCIES))
 RUN := .venv/installed
 TEST := .venv/installed-for-tests
 AUDIT := .venv/audit
@@ -81,6 +86,7 @@ $(AUDIT)/bin/pip-audit: | $(BIN)/python
 # A stamp is newer than what it was installed from; without network nothing is fetched again as long as that holds.
 $(RUN): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing telco-stream into .venv …" >&2
+	@$(if $(filter lowest,$(DEPENDENCIES)),$(BIN)/python -m pip install --quiet --disable-pip-version-check uv)
 	@$(PIP) --editable .
 	@touch $@
 

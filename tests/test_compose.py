@@ -1,0 +1,199 @@
+"""The Compose file and the image as they are written; `make compose-test` and `make image-test` run them."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import threading
+import tomllib
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.cli import ROOT, run_cli
+
+FILE = ROOT / "compose/compose.yaml"
+COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if service["image"] == "telco-stream:consume"}
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_ports_are_open_on_this_machine_only(service: str) -> None:
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES[service].get("ports", []))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_container_is_bounded_and_may_gain_no_rights(service: str) -> None:
+    told = SERVICES[service]
+    assert told["cap_drop"] == ["ALL"]
+    assert told["security_opt"] == ["no-new-privileges:true"]
+    assert told["mem_limit"]
+    assert told["init"] is True
+    assert not told.get("privileged")
+
+
+@pytest.mark.parametrize("service", set(SERVICES) - {"kafka"})
+def test_every_root_but_kafkas_is_read_only(service: str) -> None:
+    """Kafka's start script writes its settings beside its program."""
+    assert SERVICES[service]["read_only"] is True
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_whatever_is_killed_comes_back(service: str) -> None:
+    """One that has done its work stays ended."""
+    ends = service == "topics" or service.startswith("batch")
+    assert SERVICES[service]["restart"] == ("on-failure" if ends else "unless-stopped")
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_images_of_others_are_pinned(service: str) -> None:
+    image = SERVICES[service]["image"]
+    assert service in OURS or re.search(r":v?\d+\.\d+\.\d+$", image), image
+
+
+def test_up_alone_starts_the_pipeline_and_nothing_else() -> None:
+    assert {name for name, service in SERVICES.items() if not service.get("profiles")} == {
+        "kafka",
+        "topics",
+        "producer",
+        "consumer",
+    }
+    assert {one for service in SERVICES.values() for one in service.get("profiles", [])} == {
+        "ui",
+        "monitoring",
+        "batch",
+    }
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_command_line_is_understood(name: str) -> None:
+    """Each option of it stands in the command's help."""
+    words = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", word) for word in OURS[name]["command"]]
+    command = words[: 2 if words[0] == "topics" else 1]
+    told = run_cli(*command, "--help", env={"COLUMNS": "200"}).stdout
+    assert [word for word in words if word.startswith("--") and word not in told] == []
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_is_known(name: str) -> None:
+    """A misspelt one would be refused."""
+    done = run_cli("config", "show", env=OURS[name]["environment"])
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_consumers_id_is_fixed_and_the_batchs_is_another() -> None:
+    ids = [
+        OURS[name]["environment"]["TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID"] for name in ("consumer", "batch-consume")
+    ]
+    assert len(set(ids)) == len(ids) == 2
+
+
+def test_the_file_keeps_to_what_compose_1_29_reads() -> None:
+    assert set(COMPOSE) <= {"services", "volumes"} | {key for key in COMPOSE if key.startswith("x-")}
+    for service in SERVICES.values():
+        assert not isinstance(service.get("env_file"), dict | list)
+        assert "start_interval" not in service.get("healthcheck", {})
+        conditions = service.get("depends_on", {})
+        assert isinstance(conditions, list) or all(set(one) == {"condition"} for one in conditions.values())
+
+
+@pytest.mark.parametrize("command", [["docker", "compose"], ["docker-compose"]], ids=" ".join)
+def test_compose_reads_the_file(command: list[str]) -> None:
+    if (
+        shutil.which(command[0]) is None
+        or subprocess.run([*command, "version"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip(f"{' '.join(command)} is not installed")
+    profiles = [word for name in ("ui", "monitoring", "batch") for word in ("--profile", name)]
+    done = subprocess.run(
+        [*command, "-f", str(FILE), *profiles, "config"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(yaml.safe_load(done.stdout)["services"]) == set(SERVICES)
+
+
+def test_the_small_image_leaves_out_what_only_training_needs() -> None:
+    """By the Dockerfile's own pattern, applied to the real list."""
+    (pattern,) = re.findall(r"re\.match\('(.*?)', need\)", DOCKERFILE)
+    needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    out = {re.split(r"[^a-z0-9-]", need)[0] for need in needs if re.match(pattern, need)}
+    assert out == {"joblib", "pandas", "scikit-learn", "skl2onnx"}
+
+
+@pytest.fixture
+def healthcheck() -> Any:
+    spec = importlib.util.spec_from_file_location("healthcheck", ROOT / "compose/image/healthcheck.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("command", "port"),
+    [
+        (b"telco-stream\0consume\0--metrics-port\x009464\0--quiet\0", "9464"),
+        (b"/sbin/docker-init\0--\0telco-stream\0consume\0--metrics-port=9464\0", "9464"),
+        (b"telco-stream\0consume\0--metrics-port\x000\0", None),
+        (b"telco-stream\0report\0", None),
+    ],
+)
+def test_the_health_check_finds_the_port_in_the_command_line(
+    healthcheck: Any, command: bytes, port: str | None
+) -> None:
+    assert healthcheck.metrics_port(command) == port
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[int], str]]:
+    """Serves this status to everyone; gives the port."""
+    servers = []
+
+    def start(status: int) -> str:
+        class Answer(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(status if self.path == "/healthz" else 404)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Nothing."""
+
+        servers.append(HTTPServer(("127.0.0.1", 0), Answer))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return str(servers[-1].server_port)
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(("status", "alive"), [(200, True), (503, False), (404, False)])
+def test_the_health_check_asks_whether_the_loop_turns(
+    healthcheck: Any, serve: Callable[[int], str], status: int, alive: bool
+) -> None:
+    assert healthcheck.is_alive(serve(status)) is alive
+
+
+def test_a_port_that_nobody_listens_at_is_not_healthy(healthcheck: Any) -> None:
+    assert healthcheck.is_alive("1") is False
+
+
+def test_actions_are_pinned_by_their_commit() -> None:
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    used = re.findall(r"uses: (.*)", workflow)
+    assert used
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one) for one in used)
+
+
+def test_the_workflow_runs_the_same_targets_as_the_local_run() -> None:
+    """The audit looks things up in the network, so it isn't part of the local run."""
+    workflow = re.findall(r"run: make ([a-z-]+)", (ROOT / ".github/workflows/ci.yml").read_text())
+    local = re.findall(r'step "make ([a-z-]+)"', (ROOT / ".ci/run").read_text())
+    assert set(workflow) == {*local, "audit"}
