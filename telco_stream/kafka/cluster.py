@@ -29,7 +29,13 @@ Result = TypeVar("Result")
 _MOVING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
 #: So has a group on a broker that has just started: it says so for some two seconds.
 _COORDINATOR_IS_COMING = frozenset(
-    {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._WAIT_COORD,  # noqa: SLF001 - the client's public name
+        KafkaError._TIMED_OUT,  # noqa: SLF001
+    }
 )
 #: Seconds between two such questions.
 _PAUSE = 0.1
@@ -118,10 +124,14 @@ class Cluster:
 
     def wait_for_group(self, ask: "Callable[[], Future[Result]]", group: str) -> Result:
         """As `wait`, asked again while the group's coordinator is still on its way."""
+        return self.ask_group(lambda: self._result(ask()), group)
+
+    def ask_group(self, ask: Callable[[], Result], group: str) -> Result:
+        """As `wait_for_group`, for a call that waits by itself, but not for long."""
         deadline = time.monotonic() + self._clients.timeout
         while True:
             try:
-                return self._result(ask())
+                return ask()
             except KafkaException as error:
                 if error.args[0].code() not in _COORDINATOR_IS_COMING or self._is_over(deadline):
                     raise self._in_words(error.args[0], f"Group {group}") from error

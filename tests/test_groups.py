@@ -1,0 +1,42 @@
+"""A group seen from outside."""
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, TopicPartition
+
+from telco_stream import errors
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.groups import Groups
+from telco_stream.settings import Settings
+from tests.conftest import Broker
+from tests.support.mock_cluster import Api, MockCluster
+
+
+def groups_at(bootstrap: str, timeout: float = 10.0) -> Groups:
+    clients = Clients(Settings(bootstrap_servers=bootstrap), timeout)
+    return Groups(clients, Cluster(clients))
+
+
+def test_what_a_group_has_committed_is_told_by_partition(broker: Broker) -> None:
+    """Only of the topic that is asked for, and nothing where nothing is committed."""
+    raw = broker.topics.raw
+    member = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": broker.topics.group})
+    others = [TopicPartition(broker.topics.deadletter, 0, 9)]
+    member.commit(offsets=[TopicPartition(raw, 0, 7), TopicPartition(raw, 2, 0), *others], asynchronous=False)
+    member.close()
+    assert groups_at(broker.bootstrap).committed(broker.topics.group, raw) == {0: 7, 2: 0}
+    assert groups_at(broker.bootstrap).committed(f"{broker.topics.group}-not", raw) == {}
+
+
+def test_a_coordinator_on_its_way_is_asked_again(embedded: MockCluster) -> None:
+    """As on a broker that no group has used yet; the admin client's own question ends the process there."""
+    embedded.create_topic("raw", 1)
+    embedded.push_errors(Api.OFFSET_FETCH, *[KafkaError.NOT_COORDINATOR] * 3)
+    assert groups_at(embedded.bootstrap).committed("g", "raw") == {}
+
+
+def test_a_coordinator_that_does_not_come_is_not_waited_for_longer_than_asked(embedded: MockCluster) -> None:
+    embedded.create_topic("raw", 1)
+    embedded.push_errors(Api.FIND_COORDINATOR, *[KafkaError.COORDINATOR_NOT_AVAILABLE] * 100)
+    with pytest.raises(errors.KafkaError):
+        groups_at(embedded.bootstrap, 1).committed("g", "raw")
