@@ -1,9 +1,9 @@
 """What `produce` promises, the same on the embedded broker and on a real one."""
 
 import json
-import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,20 +39,15 @@ class Run:
     clients: Clients
     stop: Stop = field(default_factory=Stop)
     watch: Watch = field(default_factory=Watch)
-    results: list[ProduceResult] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-
-    def _run(self) -> None:
-        self.results.append(run_produce(self.clients, self.order, stop=self.stop, watch=self.watch))
+        pool = ThreadPoolExecutor(1)
+        self._ended = pool.submit(run_produce, self.clients, self.order, stop=self.stop, watch=self.watch)
+        pool.shutdown(wait=False)
 
     def result(self, deadline: float = 60) -> ProduceResult:
-        """Once it has ended."""
-        self.thread.join(deadline)
-        assert self.results, "it ended with an exception, or not at all"
-        return self.results[0]
+        """Once it has ended; what it raised is raised here."""
+        return self._ended.result(deadline)
 
 
 def clients_of(

@@ -161,7 +161,7 @@ def test_a_bad_row_is_exit_5_with_its_line_and_rows_before_its_chunk_are_there(
     env: dict[str, str], tmp_path: Path
 ) -> None:
     path = csv_of(tmp_path, 25, customer(customerID="bad", tenure="many"))
-    error = produced(env, path, "--batch-size", "10", code=5)["error"]
+    error = produced(env, path, "--batch-size", "10", "--quiet", code=5)["error"]
     assert error.count("\n") == 1
     assert "line 27: tenure is not a number" in error
     assert keys(env) == each_once(20)
