@@ -1,5 +1,6 @@
 """What the CSV must have, and the line that a refusal names."""
 
+import csv
 import os
 from pathlib import Path
 
@@ -155,3 +156,21 @@ def test_a_refusal_holds_nothing_of_the_customer(tmp_path: Path) -> None:
         customer(gender='"SECRET"x', Churn="SECRET"),
     ):
         assert "SECRET" not in refusal(table(tmp_path, broken))
+
+
+@pytest.mark.parametrize("size", [1, 700, 1_000])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("quoted", [3, 900, 10_000])
+def test_rows_with_and_without_quotes_are_those_of_the_standard_reader(
+    tmp_path: Path, size: int, end: str, quoted: int
+) -> None:
+    """Lines without quotes are split, others are parsed; a quoted row may reach into the next chunk."""
+    names = [
+        f'"{number}, ""of""{end}{number}"' if number % quoted == quoted - 1 else f" {number} "
+        for number in range(2_500)
+    ]
+    path = tmp_path / "customers.csv"
+    path.write_text(end.join([HEADER, *(customer(customerID=name) for name in names), ""]), newline="")
+    with path.open(newline="") as file:
+        expected = [row["customerID"] for row in csv.DictReader(file)]
+    assert [row.customerID for chunk in read_chunks(path, size) for row in chunk] == expected
