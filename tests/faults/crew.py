@@ -86,7 +86,7 @@ class Crew:
 
     def end(self) -> None:
         """None runs any more, by SIGKILL if need be."""
-        for worker in self.running.values():
+        for worker in self._all:
             worker.end()
 
     def _busy(self) -> list[int]:
