@@ -72,7 +72,7 @@ _CHURN = {
     "StreamingMovies": 0.31,
 }  # fmt: skip
 
-#: Identifiers NNNN-XXXXX; a step that shares no factor with their number meets each once before any twice.
+#: Identifiers of four digits and five letters; a step that shares no factor with their number meets each once before any twice.
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _POWERS = (26**4, 26**3, 26**2, 26, 1)
 _WORDS = 26**5
@@ -182,7 +182,7 @@ def _stray(draw: Draw) -> float:
 
 
 def _identifier(start: int, number: int) -> str:
-    """NNNN-XXXXX, scattered; once all have come, a number is added for each time round."""
+    """Four digits and five letters, scattered; once all have come, a number is added for each time round."""
     turn, place = divmod(number, _IDENTIFIERS)
     digits, word = divmod((start + place * _STEP) % _IDENTIFIERS, _WORDS)
     letters = "".join([_LETTERS[word // power % 26] for power in _POWERS])
