@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from confluent_kafka import KafkaError
 
-from telco_stream.kafka.access import refusal, why_untrusted
+from telco_stream.errors import UsageError
+from telco_stream.kafka.access import check_login, refusal, why_untrusted
 from tests.support.certificates import NO_OPENSSL, Pair, make_authority, sign
 
 WRONG_PASSWORD = (
@@ -31,6 +32,23 @@ def test_a_user_who_is_not_let_in_is_told_why_and_where_to_look() -> None:
         "Kafka at kafka:9093 doesn't let this user in: SASL authentication error: Authentication failed due to invalid"
         " credentials; check TELCO_STREAM_KAFKA__SASL__MECHANISM, __USERNAME and __PASSWORD"
     )
+
+
+def test_a_token_s_bearer_is_told_of_tokens_and_nothing_of_what_was_given() -> None:
+    """The client repeats the rest of a property that it doesn't understand."""
+    words = "Failed to acquire SASL OAUTHBEARER token: Unrecognized sasl.oauthbearer.config beginning at: hunter2"
+    told = str(refusal(KafkaError(KafkaError._AUTHENTICATION, words), "a:1", {"sasl.mechanism": "OAUTHBEARER"}))
+    assert "hunter2" not in told
+    assert told.endswith("sasl.oauthbearer.config; check TELCO_STREAM_KAFKA__SASL__OAUTHBEARER__*")
+
+
+@pytest.mark.parametrize("mechanism", ["sasl.mechanism", "sasl.mechanisms"])
+def test_tokens_without_a_source_are_refused_before_they_are_waited_for(mechanism: str) -> None:
+    with pytest.raises(UsageError, match="__METHOD=oidc"):
+        check_login({mechanism: "OAUTHBEARER", "sasl.oauthbearer.method": "default"})
+    check_login({mechanism: "OAUTHBEARER", "sasl.oauthbearer.method": "OIDC"})
+    check_login({mechanism: "OAUTHBEARER", "enable.sasl.oauthbearer.unsecure.jwt": "true"})
+    check_login({mechanism: "PLAIN"})
 
 
 def test_words_of_another_form_are_passed_on() -> None:

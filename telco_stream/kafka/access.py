@@ -20,6 +20,8 @@ from telco_stream.kafka.trouble import NOT_LET_IN, UNTRUSTED
 _PATIENCE = 2.0
 #: The client's `PROTOCOL://HOST:PORT/BROKER: … (after 5ms in state …)`.
 _WORDS = re.compile(r"(?:\w+://(?P<address>\S+)/\w+: )?(?P<reason>.*?)(?: \(after \d+ms in state \w+.*\))?", re.DOTALL)
+#: Where the client goes on with what it was given, which may be a secret.
+_ECHO = re.compile(r" beginning at: .*", re.DOTALL)
 #: What OpenSSL says of a certificate, and what to do about it.
 _ADVICE = {
     "expired": "it has to be renewed on the broker",
@@ -28,21 +30,37 @@ _ADVICE = {
 }
 
 
+def check_login(properties: Mapping[str, str]) -> None:
+    """Raises `UsageError` where tokens are to be shown and none can come: the client would wait for ever."""
+    has_source = (
+        properties.get("sasl.oauthbearer.method", "").lower() == "oidc"
+        or properties.get("enable.sasl.oauthbearer.unsecure.jwt", "").lower() == "true"
+    )
+    if _mechanism(properties) == "OAUTHBEARER" and not has_source:
+        raise errors.UsageError(
+            "OAUTHBEARER needs a source of tokens: set TELCO_STREAM_KAFKA__SASL__OAUTHBEARER__METHOD=oidc, and with it"
+            " __TOKEN__ENDPOINT__URL, __CLIENT__ID and __CLIENT__SECRET"
+        )
+
+
 def refusal(error: KafkaError, where: str, properties: Mapping[str, str]) -> errors.KafkaError:
     """The error that a user sees: who refuses whom, why, and which setting to look at."""
-    found = _WORDS.fullmatch(error.str())
-    address, reason = (found["address"] or where, found["reason"]) if found else (where, error.str())
+    words = without_echo(error.str())
+    found = _WORDS.fullmatch(words)
+    address, reason = (found["address"] or where, found["reason"]) if found else (where, words)
     if error.code() in NOT_LET_IN:
-        return errors.KafkaError(
-            f"Kafka at {address} doesn't let this user in: {reason}; check TELCO_STREAM_KAFKA__SASL__MECHANISM,"
-            " __USERNAME and __PASSWORD"
-        )
+        return errors.KafkaError(f"Kafka at {address} doesn't let this user in: {reason}; check {_login(properties)}")
     if UNTRUSTED not in reason:
         return errors.KafkaError(f"TLS with Kafka at {address} failed: {reason}; check TELCO_STREAM_KAFKA__SSL__*")
     why = why_untrusted(address, properties)
     advice = (todo for said, todo in _ADVICE.items() if said in why)
     todo = next(advice, "TELCO_STREAM_KAFKA__SSL__CA__LOCATION should name the authority that signed it")
     return errors.KafkaError(f"The certificate of Kafka at {address} isn't trusted: {why or UNTRUSTED}; {todo}")
+
+
+def without_echo(text: str) -> str:
+    """The client's words without any of a property's value."""
+    return _ECHO.sub("", text)
 
 
 def why_untrusted(address: str, properties: Mapping[str, str]) -> str:
@@ -59,6 +77,17 @@ def why_untrusted(address: str, properties: Mapping[str, str]) -> str:
         return error.verify_message
     except (OSError, ValueError):
         return ""
+
+
+def _login(properties: Mapping[str, str]) -> str:
+    """Which variables a user comes in by."""
+    if _mechanism(properties) == "OAUTHBEARER":
+        return "TELCO_STREAM_KAFKA__SASL__OAUTHBEARER__*"
+    return "TELCO_STREAM_KAFKA__SASL__MECHANISM, __USERNAME and __PASSWORD"
+
+
+def _mechanism(properties: Mapping[str, str]) -> str:
+    return properties.get("sasl.mechanism", properties.get("sasl.mechanisms", ""))
 
 
 def _context(properties: Mapping[str, str]) -> ssl.SSLContext:

@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from telco_stream import errors
+from telco_stream.kafka.access import check_login
 from telco_stream.kafka.outage import Outage
 from telco_stream.settings import Settings, for_client
 
@@ -59,6 +60,7 @@ class Clients:
     """Makes the clients of one process, and remembers the last thing that any of them complained about."""
 
     def __init__(self, settings: Settings, timeout: float = 10.0) -> None:
+        check_login(settings.kafka)
         self.settings = settings
         self.timeout = timeout
         self.last_error: KafkaError | None = None
