@@ -39,6 +39,7 @@ _HOPELESS = frozenset(
         KafkaError._UNSUPPORTED_FEATURE,  # noqa: SLF001
         KafkaError.INVALID_TRANSACTION_TIMEOUT,
         KafkaError.INVALID_REQUIRED_ACKS,
+        KafkaError.OFFSET_METADATA_TOO_LARGE,
     }
 )
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001
@@ -99,6 +100,7 @@ def complaint(error: KafkaError, doing: str) -> errors.KafkaError:
     hints = {
         KafkaError.UNKNOWN_TOPIC_OR_PART: "; create the topics with `telco-stream topics init`",
         KafkaError._UNKNOWN_TOPIC: "; create the topics with `telco-stream topics init`",  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION: "; create the topics with `telco-stream topics init`",  # noqa: SLF001
         KafkaError.TOPIC_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
         KafkaError.GROUP_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
