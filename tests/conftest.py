@@ -8,15 +8,19 @@ from typing import NoReturn
 
 import pytest
 
+from tests.support.certificates import NO_OPENSSL
 from tests.support.cli import ROOT, RunningCli
 from tests.support.kafka_container import QUICK_RESTART, KafkaContainer, why_no_container
 from tests.support.mock_cluster import MockCluster
+from tests.support.secured_kafka import SecuredKafka
 from tests.support.topics import Topics, create_topics, delete_topics, fresh_topics
 
 # Read before `clean_surroundings` removes them.
 GIVEN_BROKER = os.environ.get("TEST_KAFKA_BOOTSTRAP") or os.environ.get("TELCO_STREAM_TEST_BOOTSTRAP")
 REAL_DATA = Path(os.environ.get("TELCO_STREAM_TEST_DATA") or ROOT.parent / "shared/data/telco_customer_churn.csv")
 NO_KAFKA = pytest.StashKey[str]()
+#: Fixtures that need a real Kafka, and the marker of whatever uses them.
+NEEDS = [("kafka", "real"), ("own_kafka", "own_broker"), ("secured_kafka", "own_broker")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,16 @@ def own_kafka(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
     """A real Kafka of the test's own, to kill and pause."""
     _need_containers(pytestconfig)
     with KafkaContainer(**QUICK_RESTART) as container:
+        yield container
+
+
+@pytest.fixture(scope="module")
+def secured_kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
+    """A real Kafka of the module's own with TLS, SASL and ACLs; nobody has any right yet."""
+    if NO_OPENSSL:
+        pytest.skip(NO_OPENSSL)
+    _need_containers(pytestconfig)
+    with SecuredKafka(tmp_path_factory.mktemp("certificates")) as container:
         yield container
 
 
@@ -121,7 +135,7 @@ def pytest_configure() -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Whatever uses a real Kafka is marked so before `-m` chooses, and runs after the rest in whatever order."""
-    for item, (fixture, marker) in itertools.product(items, [("kafka", "real"), ("own_kafka", "own_broker")]):
+    for item, (fixture, marker) in itertools.product(items, NEEDS):
         if fixture in getattr(item, "fixturenames", []):
             item.add_marker(marker)
     yield

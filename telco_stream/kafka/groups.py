@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from telco_stream.kafka.clients import SLICE, Clients
@@ -35,7 +35,7 @@ class Groups:
         # its way, answers with an error. Of committed records only, this one would wait for open transactions.
         consumer = self._clients.consumer(group, isolation_level="read_uncommitted")
         try:
-            found = self._cluster.ask_group(lambda: consumer.committed(asked, timeout=SLICE), group)
+            found = self._cluster.ask_group(lambda: _committed(consumer, asked), group)
         finally:
             consumer.close()
         for one in found:
@@ -48,3 +48,11 @@ class Groups:
         describe = partial(self._admin.describe_consumer_groups, [group], request_timeout=self._timeout)
         found = self._cluster.wait_for_group(lambda: describe()[group], group)
         return Group(found.state.name.lower(), len(found.members))
+
+
+def _committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
+    try:
+        return consumer.committed(asked, timeout=SLICE)
+    except KafkaException as error:
+        told = consumer.poll(0)  # the only way in which it says that this user may not know of the group
+        raise KafkaException((told and told.error()) or error.args[0]) from error

@@ -27,7 +27,7 @@ class KafkaContainer(DockerContainer):
     def __init__(self, **settings: str) -> None:
         super().__init__(IMAGE)
         # A random port would change when the container is killed and started, and Kafka advertises the first one.
-        self.port = _free_port()
+        self.port = free_port()
         self.with_bind_ports(9092, self.port)
         # One KAFKA_* setting replaces all of the image's defaults, so the whole set stands here.
         for name, value in (_settings(self.port) | settings).items():
@@ -91,14 +91,15 @@ def why_no_container() -> str | None:
     return None
 
 
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
-
-
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens at."""
     with socket.socket() as door:
         door.bind(("127.0.0.1", 0))
         return int(door.getsockname()[1])
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:120]
 
 
 def _settings(port: int) -> dict[str, str]:

@@ -1,0 +1,124 @@
+"""A secret goes to the client as it stands, and nowhere else: not to stdout, stderr or the log, whatever goes wrong."""
+
+import json
+import traceback
+from pathlib import Path
+
+import pytest
+
+from telco_stream.errors import UsageError
+from telco_stream.kafka.clients import Clients
+from telco_stream.settings import load
+from tests.support.inside import Done, run_inside
+
+#: What shells, property files, `.env` files and JSON would each make something of.
+SECRET = 'it\'s=a #secret "$HOME" ${x} \\n `id` %s {0} ü '
+#: Words of it that would betray it under whatever quoting.
+TRACES = ("#secret", "${x}")
+PASSWORD = "TELCO_STREAM_KAFKA__SASL__PASSWORD"
+NOWHERE = ("--broker", "127.0.0.1:1", "--timeout", "0.1")
+LOGIN = {
+    "TELCO_STREAM_KAFKA__SECURITY__PROTOCOL": "SASL_SSL",
+    "TELCO_STREAM_KAFKA__SASL__MECHANISM": "SCRAM-SHA-512",
+    "TELCO_STREAM_KAFKA__SASL__USERNAME": "somebody",
+    "TELCO_STREAM_KAFKA__SSL__KEYSTORE__PASSWORD": SECRET,
+    PASSWORD: SECRET,
+    "TELCO_STREAM_KAFKA__DEBUG": "all",
+}
+TALKERS = [
+    "topics init",
+    "produce --mode batch",
+    "produce --mode streaming --limit 1",
+    "consume --mode batch",
+    "consume --delivery at-least-once",
+    "report",
+    "verify",
+    "status",
+    "dlq list",
+    "dlq show 0:0",
+    "dlq replay --execute",
+]
+
+
+@pytest.mark.parametrize("source", ["variable", "file", "file with a line's end", "dotenv", "toml"])
+def test_a_secret_arrives_verbatim_from_every_source(tmp_path: Path, source: str) -> None:
+    environ = {}
+    if source == "variable":
+        environ[PASSWORD] = SECRET
+    elif source == "toml":
+        (tmp_path / "telco-stream.toml").write_text(f'[kafka]\n"sasl.password" = {json.dumps(SECRET)}\n')
+    elif source == "dotenv":
+        quoted = SECRET.replace("\\", "\\\\").replace("'", "\\'")
+        (tmp_path / ".env").write_text(f"{PASSWORD}='{quoted}'\n")
+    else:
+        (tmp_path / "password").write_text(SECRET + ("\r\n" if "line" in source else ""), newline="")
+        environ[f"{PASSWORD}_FILE"] = "password"
+    assert load(environ=environ, cwd=tmp_path).kafka == {"sasl.password": SECRET}
+
+
+@pytest.mark.parametrize("command", TALKERS)
+def test_no_command_shows_a_secret_however_much_it_talks(command: str) -> None:
+    """Nobody listens at the address, so that every command complains; with the client's own debug lines."""
+    logs = ("--log-format", "json") if command.startswith(("produce", "consume")) else ()
+    done = run_inside(*command.split(), *NOWHERE, *logs, "--verbose", env=LOGIN)
+    assert done.code == 3
+    assert "sasl.password = [redacted]" in done.err
+    assert is_silent(done)
+
+
+@pytest.mark.parametrize("words", ["table", "json"])
+def test_the_settings_in_force_are_shown_without_secrets(words: str) -> None:
+    done = run_inside("config", "show", "--output", words, "--verbose", env=LOGIN)
+    assert done.code == 0
+    assert is_silent(done)
+    assert "somebody" in done.out
+    assert "********" in done.out
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"TELCO_STREAM_KAFKA_SASL_PASSWORD": SECRET},
+        {"TELCO_STREAM_KAFKA__SASL__PASWORD": SECRET},
+        {"TELCO_STREAM_KAFKA__SASL__PASSWORD__": SECRET},
+        {"TELCO_STREAM_PASSWORD": SECRET},
+        {f"{PASSWORD}_FILE": "elsewhere"},
+        {"TELCO_STREAM_KAFKA__SSL__KEY__PEM": SECRET},
+        {"TELCO_STREAM_KAFKA__SSL__CERTIFICATE__PEM": SECRET},
+        {"TELCO_STREAM_KAFKA__SSL__CA__PEM": SECRET},
+        {"TELCO_STREAM_KAFKA__TRANSACTIONAL__ID": SECRET},
+        {"TELCO_STREAM_CONSUMER__MAX_POLL_RECORDS": SECRET},
+        {"TELCO_STREAM_TOPICS__RAW": SECRET},
+    ],
+    ids=lambda wrong: str(*wrong),
+)
+def test_a_setting_that_is_refused_is_named_without_its_value(wrong: dict[str, str]) -> None:
+    done = run_inside("status", *NOWHERE, "--verbose", env=LOGIN | wrong)
+    assert done.code == 2
+    assert len(done.err.splitlines()) == 1
+    assert is_silent(done)
+
+
+def test_a_token_that_is_not_understood_is_not_repeated() -> None:
+    token = {
+        "TELCO_STREAM_KAFKA__SASL__MECHANISM": "OAUTHBEARER",
+        "TELCO_STREAM_KAFKA__ENABLE__SASL__OAUTHBEARER__UNSECURE__JWT": "true",
+        "TELCO_STREAM_KAFKA__SASL__OAUTHBEARER__CONFIG": f"principal=me {SECRET}",
+    }
+    done = run_inside("status", *NOWHERE[:2], "--timeout", "5", "--verbose", env=LOGIN | token)
+    assert done.code == 3
+    assert is_silent(done)
+    assert "sasl.oauthbearer.config" in done.err
+
+
+def test_a_traceback_holds_no_secret() -> None:
+    """Nor do the errors behind the one that a user sees, nor the objects that a developer would print."""
+    settings = load(environ=LOGIN | {"TELCO_STREAM_KAFKA__SSL__KEY__PEM": SECRET})
+    with pytest.raises(UsageError) as refused:
+        Clients(settings).admin()
+    told = "".join(traceback.format_exception(refused.value))
+    assert all(trace not in told + repr(settings) + str(settings) for trace in TRACES)
+
+
+def is_silent(done: Done) -> bool:
+    return not any(trace in stream for trace in TRACES for stream in (done.out, done.err))
