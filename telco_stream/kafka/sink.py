@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from confluent_kafka import KafkaError, Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Report
 
 from telco_stream.kafka.calls import GRACE
@@ -24,6 +24,7 @@ class Sink:
         self.producer = producer
         self._stop = stop
         self._failed: list[KafkaError] = []
+        self._failed_topic = ""
         #: Messages that were refused, or ran out of time.
         self.failed = 0
 
@@ -44,12 +45,24 @@ class Sink:
         while self.producer.flush(SLICE):
             if self._stop.overdue(GRACE):
                 raise Stopped
-        if self._failed:
-            raise complaint(self._failed[0], "A record was not delivered")
+        if failure := self.why():
+            raise complaint(failure, "A record was not delivered")
 
     def unconfirmed(self) -> int:
         """Messages sent but not confirmed, or failed."""
-        return len(self.producer) + len(self._failed)
+        return len(self.producer) + self.failed
+
+    def why(self) -> KafkaError | None:
+        """What is wrong with the topic of the first failure, if its broker says so; else that failure."""
+        self.serve()
+        failure, topic = self.take_failure(), self._failed_topic
+        if failure is None:
+            return None
+        try:
+            # A record for a topic that has been deleted runs out of time in a transaction, and no more is said of it.
+            return self.producer.list_topics(topic, timeout=SLICE).topics[topic].error or failure
+        except KafkaException:
+            return failure
 
     def take_failure(self) -> KafkaError | None:
         """The first failure since it was last asked for."""
@@ -67,7 +80,9 @@ class Sink:
             if self._stop.overdue(GRACE):
                 raise Stopped
 
-    def _note_failure(self, error: KafkaError | None, _report: Report) -> None:
+    def _note_failure(self, error: KafkaError | None, report: Report) -> None:
         if error is not None:
+            if not self._failed:
+                self._failed_topic = report.topic() or ""
             self._failed.append(error)
             self.failed += 1

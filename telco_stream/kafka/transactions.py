@@ -161,7 +161,7 @@ class Transactions:
 
     def _cause(self, error: KafkaError) -> KafkaError:
         """A delivery that failed for good tells more than the client's "messages failed delivery"."""
-        delivery = self._sink.take_failure()
+        delivery = self._sink.why()
         return delivery if delivery is not None and is_hopeless(delivery) else error
 
     def _abort(self) -> KafkaError | None:

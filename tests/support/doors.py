@@ -43,7 +43,7 @@ class FakeProducer:
         self._call("send")
         self.sent.append((topic, value, key, headers))
         if self.refused is not None:
-            (callback or on_delivery)(self.refused, None)
+            (callback or on_delivery)(self.refused, Scripted(0))
 
     def send_offsets_to_transaction(self, offsets: list[TopicPartition], metadata: object, _timeout: float) -> None:
         self._call("offsets")
@@ -54,6 +54,9 @@ class FakeProducer:
 
     def abort_transaction(self, _timeout: float) -> None:
         self._call("abort")
+
+    def list_topics(self, _topic: str, timeout: float) -> Any:  # noqa: ARG002
+        raise failure("_TRANSPORT")
 
     def flush(self, _timeout: float) -> int:
         self._call("flush")

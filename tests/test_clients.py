@@ -1,0 +1,169 @@
+"""The factory of all clients: each gets the properties of its kind, and the promises always."""
+
+import logging
+import threading
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError
+
+from telco_stream import errors
+from telco_stream.kafka import outage as room
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.outage import Outage
+from telco_stream.settings import Settings
+from telco_stream.settings import Topics as TopicSettings
+from tests.support.mock_cluster import MockCluster
+from tests.support.waiting import wait_until
+
+
+class Recording(Clients):
+    """Keeps the properties instead of making a client of them."""
+
+    def _make(self, kind, properties):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, ARG002
+        return properties
+
+
+def recording(kafka: dict[str, str] | None = None, **more: Any) -> Any:
+    return Recording(Settings(bootstrap_servers="broker:1", kafka=kafka or {}, **more))
+
+
+def test_producers_are_idempotent_and_place_keys_as_java_does() -> None:
+    for made in (recording().producer(), recording().producer("an-id")):
+        assert made["enable.idempotence"] == "true"
+        assert made["acks"] == "all"
+        assert made["partitioner"] == "murmur2_random"
+
+
+def test_a_transactions_messages_run_out_of_time_before_it_does() -> None:
+    made = recording().producer("an-id")
+    assert int(made["message.timeout.ms"]) < int(made["transaction.timeout.ms"]) == 30_000
+    made = recording({"transaction.timeout.ms": "6000"}).producer("an-id")
+    assert int(made["message.timeout.ms"]) < int(made["transaction.timeout.ms"]) == 6_000
+    assert recording().producer()["message.timeout.ms"] == "0", "without one, a broker is waited for"
+
+
+def test_what_was_readable_is_writable() -> None:
+    """The client's usual limit is below the broker's."""
+    assert int(recording().producer()["message.max.bytes"]) > 2_097_152
+    wide = recording(topics=TopicSettings(deadletter_max_message_bytes=8_000_000)).producer()
+    assert int(wide["message.max.bytes"]) > 8_000_000
+
+
+def test_consumers_commit_only_when_told_and_read_only_what_is_committed() -> None:
+    made = recording().consumer("a-group")
+    assert made["enable.auto.commit"] == made["enable.auto.offset.store"] == "false"
+    assert made["isolation.level"] == "read_committed"
+    assert made["group.id"] == "a-group"
+    assert made["allow.auto.create.topics"] == "false"
+
+
+def test_the_new_group_protocol_gets_no_property_that_it_refuses() -> None:
+    kept_by_the_broker = {"partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"}
+    assert kept_by_the_broker <= recording().consumer("g").keys()
+    assert not kept_by_the_broker & recording({"group.protocol": "consumer"}).consumer("g").keys()
+
+
+def test_a_reader_asks_for_its_start_and_is_told_the_end() -> None:
+    made = recording().reader()
+    assert (made["enable.partition.eof"], made["auto.offset.reset"]) == ("true", "error")
+
+
+def test_passed_properties_win_over_ours_and_reach_their_kind_only() -> None:
+    kafka = {"linger.ms": "50", "fetch.min.bytes": "9", "security.protocol": "plaintext"}
+    clients = recording(kafka)
+    assert clients.producer()["linger.ms"] == "50"
+    assert clients.consumer("g")["fetch.min.bytes"] == "9"
+    for made in (clients.producer(), clients.consumer("g"), clients.admin()):
+        assert made["security.protocol"] == "plaintext"
+    assert not {"linger.ms", "fetch.min.bytes"} & clients.admin().keys()
+    assert "fetch.min.bytes" not in clients.producer()
+    assert "linger.ms" not in clients.consumer("g")
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_the_client_warns_of_no_property(
+    embedded: MockCluster, caplog: pytest.LogCaptureFixture, protocol: str
+) -> None:
+    """A property of another kind is a CONFWARN in the log of each start."""
+    kafka = {"group.protocol": protocol, "linger.ms": "7", "fetch.min.bytes": "1"}
+    clients = Clients(Settings(bootstrap_servers=embedded.bootstrap, kafka=kafka))
+    with caplog.at_level(logging.DEBUG):
+        made: list[Any] = [clients.admin(), clients.producer(), clients.producer("an-id")]
+        readers = [clients.consumer("g"), clients.reader()]
+        for one in (*made, *readers):
+            one.poll(0.1)
+    for one in readers:
+        one.close()
+    assert "CONFWARN" not in caplog.text
+
+
+@pytest.mark.parametrize("kafka", [{"no.such.property": "1"}, {"transaction.timeout.ms": "soon"}, {"linger.ms": "-9"}])
+def test_a_property_that_the_client_refuses_is_a_usage_error(kafka: dict[str, str]) -> None:
+    with pytest.raises(errors.UsageError, match="TELCO_STREAM_KAFKA__") as caught:
+        Clients(Settings(kafka=kafka)).producer("an-id")
+    assert caught.value.exit_code == 2
+
+
+def test_complaints_are_remembered_and_counted() -> None:
+    clients = Clients(Settings(bootstrap_servers="localhost:1"))
+    admin = clients.admin()
+    wait_until(lambda: admin.poll(0.1) or clients.last_error, 10, "a complaint")
+    assert clients.last_error is not None
+    assert sum(clients.errors.values()) > 0
+
+
+def test_only_clients_at_work_speak_of_an_outage() -> None:
+    """Questions have a limit of their own, and complain for themselves."""
+    clients = recording()
+    assert clients.admin()["error_cb"] != clients.consumer("g")["error_cb"] == clients.producer()["error_cb"]
+
+
+def test_an_outage_is_said_once_going_and_once_coming(caplog: pytest.LogCaptureFixture) -> None:
+    asked, back = threading.Event(), threading.Event()
+
+    def answers() -> bool:
+        asked.set()
+        return back.is_set()
+
+    outage = Outage("broker:1", answers)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(5):
+            outage.suspect()
+        wait_until(lambda: "is away" in caplog.text, 5, "the word")
+        back.set()
+        wait_until(lambda: "is back, after" in caplog.text, 5, "the other word")
+    assert len(caplog.records) == 2
+
+
+def test_a_broker_that_answers_is_not_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
+    """It has closed idle connections, as it does every ten minutes."""
+    told = [True]
+    Outage("broker:1", told.pop).suspect()
+    wait_until(lambda: not told, 5, "the question")
+    assert caplog.records == []
+
+
+def test_a_broker_that_comes_and_goes_is_spoken_of_once_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "_PAUSE", 0.0)
+    told = [False, True, False, True]
+    outage = Outage("broker:1", lambda: told.pop(0) if told else True)
+
+    def over() -> bool:
+        outage.suspect()
+        return not told
+
+    wait_until(over, 5, "two outages")
+    assert len([record for record in caplog.records if "is away" in record.message]) == 1
+
+
+def test_the_error_callback_starts_the_watch_only_when_all_brokers_are_gone() -> None:
+    clients = Clients(Settings(bootstrap_servers="localhost:1"))
+    seen: list[str] = []
+    clients._outage = type("Seen", (), {"suspect": lambda _: seen.append("suspected")})()
+    clients._on_loss(KafkaError(KafkaError._TRANSPORT))
+    assert seen == []
+    clients._on_loss(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    assert seen == ["suspected"]

@@ -1,0 +1,103 @@
+"""Deliver, then commit: the two ways to do it, on doors that keep one log."""
+
+import json
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import KafkaError, TopicPartition
+
+from telco_stream import errors
+from telco_stream.batch import Limits, Outcome, process
+from telco_stream.kafka.delivery import AtLeastOnce, ExactlyOnce
+from telco_stream.kafka.sink import Sink
+from telco_stream.kafka.source import Batch, Source
+from telco_stream.kafka.transactions import Transactions
+from telco_stream.settings import Topics
+from telco_stream.stop import Stop
+from tests.support.doors import FakeConsumer, FakeProducer, failure
+from tests.support.records import Fake, RuleScorer, good
+
+TOPICS = Topics(raw="raw", predictions="predictions", deadletter="deadletter")
+RECORDS: list[Any] = [Fake(good(), 5), Fake(b"not JSON", 6, headers_=[("traceparent", b"00-1")])]
+BATCH = Batch(RECORDS, "generation 2")
+
+
+class Bench:
+    """Both ways over the same fakes; consumer and producer write into one log."""
+
+    def __init__(self, **failures: Any) -> None:
+        self.log: list[str] = []
+        self.producer = FakeProducer(self.log, failures)
+        self.consumer = FakeConsumer([], log=self.log)
+        self._stop = Stop()
+        self._source = Source(cast("Any", self.consumer), "raw", self._stop)
+
+    def exactly_once(self) -> ExactlyOnce:
+        transactions = Transactions(lambda: cast("Any", self.producer), self._stop, own_id=True)
+        self.log.clear()
+        return ExactlyOnce(transactions, self._source, TOPICS)
+
+    def at_least_once(self) -> AtLeastOnce:
+        return AtLeastOnce(Sink(cast("Any", self.producer), self._stop), self._source, TOPICS)
+
+
+def outcome() -> Outcome:
+    return process(RECORDS, RuleScorer(), now="2026-01-01T00:00:00Z", limits=Limits(), dead_letters_before=0)
+
+
+def test_exactly_once_commits_answers_and_offsets_in_one_transaction() -> None:
+    bench = Bench()
+    assert bench.exactly_once().deliver(outcome(), BATCH)
+    assert bench.log == ["begin", "send", "send", "offsets", "commit"]
+    assert [sent[0] for sent in bench.producer.sent] == ["predictions", "deadletter"]
+    (offset,) = bench.producer.offsets
+    assert (offset.topic, offset.partition, offset.offset) == ("raw", 0, 7)
+    assert json.loads(offset.metadata or "")["dead_letters_in_a_row"] == 1
+    assert bench.producer.metadata == "generation 2", "the view under which the batch was taken"
+
+
+def test_at_least_once_commits_after_the_broker_has_confirmed_all() -> None:
+    bench = Bench()
+    assert bench.at_least_once().deliver(outcome(), BATCH)
+    assert bench.log == ["send", "send", "flush", "commit"]
+    assert bench.consumer.offsets[0].offset == 7
+
+
+def test_headers_of_the_input_are_carried_beside_the_source() -> None:
+    bench = Bench()
+    bench.at_least_once().deliver(outcome(), BATCH)
+    names = [name for name, _ in bench.producer.sent[1][3]]
+    assert names[:2] == ["traceparent", "source"]
+
+
+def test_failed_delivery_never_commits() -> None:
+    bench = Bench()
+    bench.producer.refused = KafkaError(KafkaError.MSG_SIZE_TOO_LARGE, "too large")
+    with pytest.raises(errors.KafkaError, match=r"max\.message\.bytes"):
+        bench.at_least_once().deliver(outcome(), BATCH)
+    assert "commit" not in bench.log
+
+
+def test_an_aborted_batch_goes_back_to_the_commit() -> None:
+    bench = Bench(offsets=[failure("ILLEGAL_GENERATION", txn_requires_abort=True)])
+    bench.consumer.offsets = {0: TopicPartition("raw", 0, 5)}
+    assert not bench.exactly_once().deliver(outcome(), BATCH)
+    assert bench.log[-2:] == ["abort", "committed"]
+    assert bench.consumer.sought == [(0, 5)]
+
+
+@pytest.mark.parametrize(("committed", "counts"), [(7, True), (5, False)])
+def test_an_unclear_commit_counts_if_the_offsets_say_so(committed: int, counts: bool) -> None:
+    """The broker may have applied it although its answer was lost."""
+    bench = Bench(commit=[failure("_TIMED_OUT")])
+    bench.consumer.offsets = {0: TopicPartition("raw", 0, committed)}
+    assert bench.exactly_once().deliver(outcome(), BATCH) is counts
+    assert bench.consumer.sought == [(0, committed)]
+
+
+def test_a_commit_after_a_rebalance_is_left_to_the_new_owner() -> None:
+    bench = Bench()
+    bench.consumer.failures = [failure("ILLEGAL_GENERATION")]
+    bench.consumer.offsets = {0: TopicPartition("raw", 0, 5)}
+    assert not bench.at_least_once().deliver(outcome(), BATCH)
+    assert bench.consumer.sought == [(0, 5)]

@@ -1,0 +1,161 @@
+"""The whole way on a real Kafka, through the command line: what goes in comes out, once, and right."""
+
+import csv
+import json
+from collections import Counter
+from typing import Any
+
+import joblib
+import pandas as pd
+import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType  # type: ignore[attr-defined]
+
+from telco_stream import errors
+from telco_stream.assembly import ConsumeOrder
+from telco_stream.contracts.deadletter import decode_dead_letter
+from tests.support.cli import ROOT, run_cli
+from tests.support.records import POISON, STRANGE, good
+from tests.support.running import Running, answers, coordinates, customers, settings_of, sources
+from tests.support.topics import Outgoing, Topics, read_topic, send
+from tests.support.waiting import wait_until
+
+SAMPLE = ROOT / "data/sample_customers.csv"
+NUMBERS = ["SeniorCitizen", "tenure", "MonthlyCharges", "TotalCharges"]
+
+
+def consume(kafka: str, topics: Topics, *args: str, **env: str) -> dict[str, Any]:
+    """The result of a `consume` that ended well."""
+    run = run_cli("consume", "--output", "json", "--quiet", *args, env=topics.env(kafka) | env)
+    assert run.returncode == 0, run.stderr
+    found: dict[str, Any] = json.loads(run.stdout)
+    return found
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
+def test_each_customer_of_the_sample_is_answered_once_and_as_the_pipeline_would(
+    kafka: str, topics: Topics, delivery: str
+) -> None:
+    sent = run_cli("produce", "--mode", "batch", "--output", "json", "-q", env=topics.env(kafka))
+    assert json.loads(sent.stdout)["sent"] == 1000
+    result = consume(kafka, topics, "--mode", "batch", "--engine", "sklearn", "--delivery", delivery)
+    assert (result["consumed"], result["predicted"], result["stopped_by"]) == (1000, 1000, "end")
+    assert result["analytics"]["total"] == 1000
+    predictions = read_topic(kafka, topics.predictions)
+    assert sources(predictions) == coordinates(read_topic(kafka, topics.raw))
+    assert read_topic(kafka, topics.deadletter) == []
+    expected = probabilities()
+    assert Counter(kept.json()["customerID"] for kept in predictions) == Counter(expected.keys())
+    for kept in predictions:
+        answer = kept.json()
+        assert kept.key == answer["customerID"].encode()
+        assert answer["churn_probability"] == pytest.approx(expected[answer["customerID"]], abs=1e-9)
+
+
+def test_every_poisoned_record_is_one_letter_and_every_strange_one_is_scored(kafka: str, topics: Topics) -> None:
+    """In the right class, with the original bytes back, among good ones."""
+    poison: list[Outgoing] = [(f"p{number}", case[1], []) for number, case in enumerate(POISON)]
+    strange: list[Outgoing] = [(None, value, [("traceparent", b"00-1")]) for _, value in STRANGE]
+    send(kafka, topics.raw, [*poison, *customers(range(50)), *strange])
+    result = consume(kafka, topics, "--mode", "batch")
+    assert (result["dead_lettered"], result["predicted"]) == (len(POISON), 50 + len(STRANGE))
+    assert sources(answers(kafka, topics)) == coordinates(read_topic(kafka, topics.raw))
+    letters = {kept.key: decode_dead_letter(kept.value or b"") for kept in read_topic(kafka, topics.deadletter)}
+    for number, (name, value, error_type, _, says) in enumerate(POISON):
+        letter = letters[f"p{number}".encode()]
+        assert (letter.error_type, letter.original) == (error_type, value), name
+        assert says in letter.error_message, name
+    carried = [kept for kept in read_topic(kafka, topics.predictions) if kept.header("traceparent")]
+    assert len(carried) == len(STRANGE)
+    assert all(kept.key == kept.json()["customerID"].encode() for kept in carried)
+
+
+def test_ten_and_ten_more_are_twenty_of_twenty(kafka: str, topics: Topics) -> None:
+    send(kafka, topics.raw, customers(range(40)))
+    for _ in range(2):
+        assert consume(kafka, topics, "--max-messages", "10")["stopped_by"] == "max-messages"
+    found = sources(read_topic(kafka, topics.predictions))
+    assert len(found) == len(set(found)) == 20
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_members_that_come_and_go_neither_lose_nor_double_nor_stall(kafka: str, topics: Topics, protocol: str) -> None:
+    """Three members, each joining and leaving while records pour in."""
+    settings = settings_of(kafka, topics, {"group.protocol": protocol}, max_poll_records=50)
+    order = ConsumeOrder("streaming", "exactly-once")
+    members = []
+    for _ in range(3):
+        members.append(Running(settings, order))
+        feed(kafka, topics, members[-1])
+    for member in members:
+        send(kafka, topics.raw, customers(range(500)))
+        member.end()
+    Running(settings, ConsumeOrder("batch", "exactly-once")).result()
+    assert sources(read_topic(kafka, topics.predictions)) == coordinates(read_topic(kafka, topics.raw))
+
+
+def test_two_batch_runs_of_one_group_share_the_work_and_leave_nothing(kafka: str, topics: Topics) -> None:
+    """Also while partitions are on their way from one to the other."""
+    send(kafka, topics.raw, customers(range(3_000)))
+    settings = settings_of(kafka, topics, window_size=20)
+    runs = [Running(settings, ConsumeOrder("batch", "exactly-once")) for _ in range(2)]
+    results = [run.result(60) for run in runs]
+    assert [result.stopped_by for result in results] == ["end", "end"]
+    assert sources(read_topic(kafka, topics.predictions)) == coordinates(read_topic(kafka, topics.raw))
+
+
+def test_a_topic_that_takes_less_than_it_was_set_up_for_gets_cut_letters(kafka: str, topics: Topics) -> None:
+    """The limit is asked of the topic; a letter too large for it would stop the consumer for ever."""
+    limit(kafka, topics.deadletter, 20_000)
+    limit(kafka, topics.predictions, 20_000)
+    big = good(customerID="x" * 30_000)
+    send(kafka, topics.raw, [("p", b"x" * 900_000, []), ("big", big, []), *customers(range(300))])
+    assert consume(kafka, topics, "--mode", "batch")["consumed"] == 302
+    letters = {kept.key: decode_dead_letter(kept.value or b"") for kept in read_topic(kafka, topics.deadletter)}
+    assert letters[b"p"].truncated
+    assert letters[b"p"].original_bytes == 900_000
+    assert letters[b"big"].error_type == "output_too_large"
+    assert sources(answers(kafka, topics)) == coordinates(read_topic(kafka, topics.raw))
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
+def test_a_predictions_topic_that_is_deleted_ends_the_run_with_3(kafka: str, topics: Topics, delivery: str) -> None:
+    """It isn't tried for ever."""
+    send(kafka, topics.raw, customers(range(3)))
+    settings = settings_of(kafka, topics, {"transaction.timeout.ms": "3000"})
+    running = Running(settings, ConsumeOrder("streaming", delivery))  # type: ignore[arg-type]
+    running.wait_for(3)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.delete_topics([topics.predictions])[topics.predictions].result(10)
+    send(kafka, topics.raw, customers(range(3, 6)))
+    with pytest.raises(errors.KafkaError, match="topics init"):
+        running.result(40)
+
+
+def feed(kafka: str, topics: Topics, member: Running) -> None:
+    """Records pour in until the member has answered some of them."""
+
+    def more() -> bool:
+        send(kafka, topics.raw, customers(range(200)))
+        return member.consumed > 0
+
+    wait_until(more, 30, "an answer of the new member")
+
+
+def probabilities() -> dict[str, float]:
+    """What the pipeline itself says of each row of the sample."""
+    frame = pd.read_csv(SAMPLE, na_values=[" ", ""], keep_default_na=False)
+    frame[NUMBERS] = frame[NUMBERS].astype(float)
+    pipeline = joblib.load(ROOT / "models/churn/pipeline.joblib")
+    positive = list(pipeline.classes_).index(pipeline.classes_[-1])
+    found = pipeline.predict_proba(frame[list(pipeline.feature_names_in_)])[:, positive]
+    with SAMPLE.open(newline="") as file:
+        ids = [row["customerID"] for row in csv.DictReader(file)]
+    return dict(zip(ids, map(float, found), strict=True))
+
+
+def limit(kafka: str, topic: str, size: int) -> None:
+    """The topic takes batches of no more than this."""
+    entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.incremental_alter_configs([resource])[resource].result(10)

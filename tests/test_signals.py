@@ -1,0 +1,137 @@
+"""Stopping and waiting: signals, and a broker that isn't there, went away, or stands still."""
+
+import signal
+import time
+from collections.abc import Callable
+
+import pytest
+
+from telco_stream.stop import Stop, Stopped, stop_on_signals
+from tests.support.cli import RunningCli, run_cli
+from tests.support.kafka_container import KafkaContainer
+from tests.support.running import coordinates, customers, sources
+from tests.support.topics import Topics, create_topics, fresh_topics, read_topic, send
+from tests.support.waiting import wait_until
+
+Start = Callable[..., RunningCli]
+#: Seconds; what is promised is 2, and 5 while the broker is away, on a machine that isn't busy with other tests.
+SOON, LATER = 4.0, 8.0
+
+
+def stopped_within(cli: RunningCli, seconds: float, number: signal.Signals = signal.SIGTERM) -> int:
+    """Its exit code, after this signal."""
+    cli.signal(number)
+    started = time.monotonic()
+    code = cli.wait(30)
+    assert time.monotonic() - started < seconds
+    return code
+
+
+@pytest.mark.parametrize(("delivery", "number"), [("exactly-once", signal.SIGTERM), ("at-least-once", signal.SIGINT)])
+def test_a_signal_on_an_idle_topic_ends_the_run_soon_and_well(
+    kafka: str, topics: Topics, start_cli: Start, delivery: str, number: signal.Signals
+) -> None:
+    cli = start_cli("consume", "--output", "json", "--delivery", delivery, env=topics.env(kafka))
+    cli.wait_for_stderr("assigned partitions")
+    assert stopped_within(cli, SOON, number) == 0
+    assert '"stopped_by": "signal"' in cli.stdout()
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
+def test_a_signal_under_load_loses_nothing_and_doubles_nothing(
+    kafka: str, topics: Topics, start_cli: Start, delivery: str
+) -> None:
+    """The next run goes on behind the last batch of this one."""
+    send(kafka, topics.raw, customers(range(30_000)))
+    args = ("consume", "--delivery", delivery, "--output", "json")
+    env = topics.env(kafka) | {"TELCO_STREAM_CONSUMER__MAX_POLL_RECORDS": "500"}
+    cli = start_cli(*args, env=env)
+    cli.wait_for_stderr("assigned partitions")
+    wait_until(lambda: read_topic(kafka, topics.predictions), 20, "a first answer")
+    assert stopped_within(cli, SOON) == 0
+    assert run_cli(*args, "--mode", "batch", env=env).returncode == 0
+    assert sources(read_topic(kafka, topics.predictions)) == coordinates(read_topic(kafka, topics.raw))
+
+
+def test_no_broker_at_the_start_is_one_line_and_3_after_the_time_out() -> None:
+    started = time.monotonic()
+    run = run_cli("consume", "--broker", "localhost:1", "--timeout", "1", "--quiet")
+    assert run.returncode == 3
+    assert run.stdout == ""
+    assert len(run.stderr.splitlines()) == 1, run.stderr
+    assert "localhost:1" in run.stderr
+    assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
+def test_a_broker_that_is_killed_is_waited_for_and_spoken_of_once(
+    own_kafka: KafkaContainer, start_cli: Start, delivery: str
+) -> None:
+    """Nothing is lost or doubled; and a stop while it is away doesn't wait for it."""
+    kafka, topics = own_kafka.bootstrap, fresh_topics()
+    create_topics(kafka, topics)
+    send(kafka, topics.raw, customers(range(3_000)))
+    env = topics.env(kafka) | {"TELCO_STREAM_CONSUMER__MAX_POLL_RECORDS": "100"}
+    cli = start_cli("consume", "--delivery", delivery, env=env)
+    wait_until(lambda: read_topic(kafka, topics.predictions), 30, "a first answer")
+    own_kafka.kill()
+    cli.wait_for_stderr("is away; waiting")
+    own_kafka.start_again()
+    cli.wait_for_stderr("is back, after")
+    send(kafka, topics.raw, customers(range(3_000, 4_000)))
+    inputs = coordinates(read_topic(kafka, topics.raw))
+    wait_until(lambda: len(set(sources(read_topic(kafka, topics.predictions)))) == len(inputs), 60, "all answers")
+    if delivery == "exactly-once":
+        assert sources(read_topic(kafka, topics.predictions)) == inputs
+    own_kafka.kill()
+    assert stopped_within(cli, LATER) == 0
+    assert cli.stderr().count("is back, after") == 1
+    assert cli.stderr().count("is away") == 1
+
+
+def test_a_broker_that_stands_still_holds_up_neither_the_first_signal_nor_the_second(
+    own_kafka: KafkaContainer, start_cli: Start
+) -> None:
+    kafka, topics = own_kafka.bootstrap, fresh_topics()
+    create_topics(kafka, topics)
+    send(kafka, topics.raw, customers(range(100)))
+    clis = [start_cli("consume", "--group", f"{topics.group}-{one}", env=topics.env(kafka)) for one in range(2)]
+    for cli in clis:
+        cli.wait_for_stderr("assigned partitions")
+    wait_until(lambda: len(read_topic(kafka, topics.predictions)) == 200, 30, "both groups' answers")
+    send(kafka, topics.raw, customers(range(100, 200)))
+    own_kafka.pause()
+    clis[1].signal(signal.SIGTERM)
+    assert stopped_within(clis[1], 2.0, signal.SIGINT) == 130
+    assert stopped_within(clis[0], LATER) == 0
+    own_kafka.unpause()
+
+
+def test_a_wish_to_stop_is_a_flag_with_a_clock() -> None:
+    stop = Stop()
+    assert (stop.requested, stop.overdue(0), stop.wait(0)) == (False, False, False)
+    stop.request()
+    assert (stop.requested, stop.overdue(60), stop.wait(60)) == (True, False, True)
+    stop._since -= 61
+    stop.request()
+    assert stop.overdue(60), "the first wish counts"
+
+
+def test_long_work_that_may_be_left_is_left_at_once() -> None:
+    stop = Stop()
+    with pytest.raises(Stopped), stop.interrupting():
+        stop.request()
+    with pytest.raises(Stopped), stop.interrupting():
+        pytest.fail("the wish was there before")
+    stop.request()
+
+
+def test_the_first_signal_is_a_wish() -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        stop = stop_on_signals()
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.requested
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
