@@ -120,7 +120,7 @@ class Bench:
                 command,
                 self.env(self.raw, out, letters, group),
                 self.folder,
-                lambda process: self.topics.wait_until_committed(group, self.counts.many, process.is_alive),
+                lambda process: self.topics.wait_until_committed(group, self.raw, self.counts.many, process.is_alive),
             )
 
     def copy(self, name: str, count: int, **more: Any) -> Run:

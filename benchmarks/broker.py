@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -31,7 +31,8 @@ class Topics:
     """Makes topics of fresh names, and removes them."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
+        self._common = {"bootstrap.servers": bootstrap, "log_level": 0}
+        self._admin = AdminClient(self._common)
         self._prefix = f"bench-{time.time_ns() // 1_000_000}"
         self._made = 0
 
@@ -52,14 +53,17 @@ class Topics:
             for gone in self._admin.delete_topics(names).values():
                 gone.result(30)
 
-    def wait_until_committed(self, group: str, records: int, is_alive: Callable[[], bool]) -> None:
-        """Return once the group's offsets add up to so many."""
-        while is_alive() and self._committed(group) < records:
+    def wait_until_committed(self, group: str, topic: str, records: int, is_alive: Callable[[], bool]) -> None:
+        """Return once the group's offsets add up to so many; looks on as a consumer that joins nothing."""
+        onlooker = Consumer({**self._common, "group.id": group})
+        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        while is_alive() and _committed(onlooker, partitions) < records:
             time.sleep(0.1)
+        onlooker.close()
 
-    def _committed(self, group: str) -> int:
-        try:
-            asked = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])[group].result(10)
-        except KafkaException:
-            return 0  # it has not been heard of yet
-        return sum(max(0, one.offset) for one in asked.topic_partitions)
+
+def _committed(onlooker: Consumer, partitions: list[TopicPartition]) -> int:
+    try:
+        return sum(max(0, one.offset) for one in onlooker.committed(partitions, timeout=5))
+    except KafkaException:
+        return 0  # the coordinator is on its way
