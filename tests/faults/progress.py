@@ -5,7 +5,14 @@ import time
 import uuid
 from collections.abc import Collection
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, ConsumerGroupTopicPartitions, IsolationLevel, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from tests.faults.load import Load
@@ -107,8 +114,12 @@ class Progress(threading.Thread):
 
     def _is_done(self) -> bool:
         """Whether the group has committed all, and no transaction hides an answer: what lacks now is lost."""
-        if self._load.is_alive():
+        try:
+            return not self._load.is_alive() and self._has_committed_all()
+        except KafkaException:  # a partition has just got another leader
             return False
+
+    def _has_committed_all(self) -> bool:
         return self._committed() == self._ends(self._topics.raw) and not self.is_held_back()
 
     def _committed(self) -> dict[int, int]:
