@@ -26,7 +26,14 @@ from telco_stream.stop import Stop, Stopped
 Result = TypeVar("Result")
 
 #: A partition that was just created, or whose broker has gone, has a leader in a moment; the client asks only once.
-_MOVING = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+_MOVING = frozenset(
+    {
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+    }
+)
 #: So has a group on a broker that has just started: it says so for some two seconds.
 _COORDINATOR_IS_COMING = frozenset(
     {
