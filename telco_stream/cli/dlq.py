@@ -25,14 +25,17 @@ class ErrorType(StrEnum):
 
 
 ErrorTypes: TypeAlias = Annotated[
-    list[ErrorType] | None, typer.Option("--error-type", help="Only letters of this type; may be given again.")
+    list[ErrorType] | None,
+    typer.Option("--error-type", metavar="TYPE", help=f"Only letters of {', '.join(ErrorType)}; may be given again."),
 ]
 Since: TypeAlias = Annotated[
     str | None, typer.Option(metavar="TIME", help="Only letters from then on: 2026-01-31T12:00:00Z, or an age as 2h.")
 ]
 Until: TypeAlias = Annotated[str | None, typer.Option(metavar="TIME", help="Only letters before then.")]
 Customer: TypeAlias = Annotated[str | None, typer.Option(metavar="ID", help="Only letters of this customer.")]
-Partition: TypeAlias = Annotated[int | None, typer.Option(min=0, help="Only this partition of the dead letters.")]
+Partition: TypeAlias = Annotated[
+    int | None, typer.Option(min=0, metavar="N", help="Only this partition of the dead letters.")
+]
 Limit: TypeAlias = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only so many letters.")]
 
 
@@ -100,7 +103,9 @@ def replay(
         bool, typer.Option("--execute", help="Really send; without it, only say what would go.")
     ] = False,
     only_fixed: Annotated[bool, typer.Option("--only-fixed", help="Score first; send only what now passes.")] = False,
-    max_retries: Annotated[int, typer.Option(min=0, help="Leave letters that have come back so often.")] = 3,
+    max_retries: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Leave letters that have come back so often.")
+    ] = 3,
     model: options.Model = None,
     engine: options.Engine = "auto",
     timeout: options.Timeout = 10.0,

@@ -29,7 +29,8 @@ def safe(text: str, style: str = "") -> Text:
 
 def words(name: str) -> str:
     """A field's name for people: `dead_lettered` becomes `Dead lettered`."""
-    return name[:1].upper() + name[1:].replace("_", " ")
+    told = name.removesuffix("_seconds")  # the value has its unit
+    return told[:1].upper() + told[1:].replace("_", " ")
 
 
 def count(number: int) -> str:
