@@ -31,7 +31,7 @@ class Topics:
     """Makes topics of fresh names, and removes them."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._common = {"bootstrap.servers": bootstrap, "log_level": 0}
+        self._common: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap, "log_level": 0}
         self._admin = AdminClient(self._common)
         self._prefix = f"bench-{time.time_ns() // 1_000_000}"
         self._made = 0

@@ -95,6 +95,7 @@ def consume(  # noqa: PLR0913 - the doors, handed in
                 watch.delivered(
                     outcome, Seconds(processed - started, delivered - processed, ages(batch.records, time.time()))
                 )
+            del batch, outcome  # before the next ones come: kept until then, they would double a batch's memory
     except Stopped:
         stopped_by = "signal"
     return tally.result(stopped_by)
