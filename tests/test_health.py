@@ -11,10 +11,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from telco_stream.errors import UsageError
-from telco_stream.eyes import Watching
 from telco_stream.metrics.health import Pulse, Watchman, reason
 from telco_stream.metrics.server import Pages, serving
 from telco_stream.metrics.stalls import Standing
+from telco_stream.observing.eyes import Watching
 from telco_stream.stop import Stopped
 from tests.support.cli import RunningCli, run_cli
 from tests.support.mock_cluster import MockCluster

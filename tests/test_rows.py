@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from telco_stream.contracts.customer import CATEGORIES, COLUMNS, decode_customer
 from telco_stream.errors import DataError
 from telco_stream.rows import Row, encode_row, fingerprint, load_rows, read_chunks
-from telco_stream.synthetic import synthesize
+from telco_stream.sample.synthetic import synthesize
 from tests.support.cli import ROOT
 from tests.support.table import HEADER, customer, table
 

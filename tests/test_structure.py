@@ -17,7 +17,7 @@ LAYERS = [
     {"errors", "records"},
     {"contracts"},
     {"batch", "analytics", "form", "ledger"},
-    {"settings", "stop", "clock", "atomic", "table", "synthetic"},
+    {"settings", "stop", "clock", "atomic"},
     {"rows", "checkpoint"},
     {"kafka", "model", "metrics"},
     {"COMMANDS"},

@@ -8,7 +8,7 @@ from telco_stream.contracts.customer import BAD_DATA, Customer, decode_customer,
 from telco_stream.contracts.raw import Row, encode_row
 from telco_stream.errors import DataError
 from telco_stream.rows import fingerprint
-from telco_stream.table import STRIDE, Table, open_file
+from telco_stream.rows.table import STRIDE, Table, open_file
 
 #: The model doesn't see the time of the event, but there is no customer without one.
 _ANY_TIME = "1970-01-01T00:00:00Z"

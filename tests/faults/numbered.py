@@ -16,7 +16,7 @@ import joblib
 import pandas as pd
 
 from telco_stream.contracts.customer import COLUMNS, NUMBERS
-from telco_stream.synthetic import synthesize
+from telco_stream.sample.synthetic import synthesize
 from tests.support.cli import ROOT
 
 #: Different customers; a prime, so that the same ones don't meet at the same places of batches.

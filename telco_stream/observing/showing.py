@@ -7,7 +7,6 @@ from datetime import datetime
 from telco_stream import consume as consuming
 from telco_stream.batch import Outcome
 from telco_stream.contracts.scoring import Scorer
-from telco_stream.eyes import Counted, Eyes, RowEyes, RowWatch, Sending, Watches, Watching
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.metrics.consuming import ConsumeMetrics
@@ -15,6 +14,7 @@ from telco_stream.metrics.health import Pulse, Reading, Watchman
 from telco_stream.metrics.producing import ProduceMetrics
 from telco_stream.metrics.server import Pages, serving
 from telco_stream.metrics.shared import Shell, new_registry
+from telco_stream.observing.eyes import Counted, Eyes, RowEyes, RowWatch, Sending, Watches, Watching
 from telco_stream.stop import Stop
 
 #: A producer is stuck when it has confirmed nothing in the time in which so many rows should have left.

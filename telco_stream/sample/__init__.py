@@ -8,7 +8,7 @@ from pathlib import Path
 
 from telco_stream.atomic import replacing
 from telco_stream.contracts.customer import COLUMNS
-from telco_stream.synthetic import synthesize
+from telco_stream.sample.synthetic import synthesize
 
 #: What `data/sample_customers.csv` was made with.
 DEFAULT_ROWS = 1_000

@@ -6,9 +6,9 @@ from contextlib import ExitStack, contextmanager
 from telco_stream import consume as consuming
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.errors import KafkaError
-from telco_stream.eyes import NOBODY, Eyes, RowEyes, RowWatch, Watches, Watching
 from telco_stream.kafka.clients import Clients
 from telco_stream.logs import DeadLetterLog
+from telco_stream.observing.eyes import NOBODY, Eyes, RowEyes, RowWatch, Watches, Watching
 from telco_stream.stop import Stop
 
 __all__ = ["NOBODY", "Eyes", "RowEyes", "Watching", "looking_on", "looking_on_rows"]
@@ -24,7 +24,7 @@ def looking_on(
     with ExitStack() as stack:
         stack.callback(letters.finish)
         if asked.port or asked.exit_on_stall:
-            from telco_stream.showing import wide_eyes  # noqa: PLC0415 - as dear as a client, and few runs have a port
+            from telco_stream.observing.showing import wide_eyes  # noqa: PLC0415 - as dear as a client, and few runs have a port
 
             eyes = stack.enter_context(wide_eyes(asked, clients, scorer, stop=stop, watch=eyes.watch))
         yield eyes
@@ -38,7 +38,7 @@ def looking_on_rows(asked: Watching, clients: Clients, target: float, watch: Row
     if not asked.port:
         yield RowEyes(watch)
         return
-    from telco_stream.showing import wide_row_eyes  # noqa: PLC0415 - as above
+    from telco_stream.observing.showing import wide_row_eyes  # noqa: PLC0415 - as above
 
     with wide_row_eyes(asked, clients, target, watch) as eyes:
         yield eyes

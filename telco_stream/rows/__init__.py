@@ -13,7 +13,7 @@ from random import Random
 from telco_stream.contracts.raw import Row, encode_row
 from telco_stream.errors import DataError
 from telco_stream.form import Fault, Layout, check_rows
-from telco_stream.table import STRIDE, Table, open_file
+from telco_stream.rows.table import STRIDE, Table, open_file
 
 __all__ = ["Population", "Row", "encode_row", "fingerprint", "load_rows", "read_chunks"]
 

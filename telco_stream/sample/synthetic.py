@@ -72,7 +72,8 @@ _CHURN = {
     "StreamingMovies": 0.31,
 }  # fmt: skip
 
-#: Identifiers of four digits and five letters; a step that shares no factor with their number meets each once before any twice.
+#: Identifiers of four digits and five letters; a step that shares no factor with their number meets each once
+#: before any twice.
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _POWERS = (26**4, 26**3, 26**2, 26, 1)
 _WORDS = 26**5
