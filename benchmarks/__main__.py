@@ -4,6 +4,7 @@
 """
 
 import argparse
+import signal
 import tempfile
 from pathlib import Path
 
@@ -19,6 +20,8 @@ RESULTS = Path(__file__).parent / "results"
 def main() -> None:
     """Measure and tell."""
     asked = _arguments()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # the broker's container goes, whoever ends us
     counts = (Counts.quick if asked.quick else Counts.full)(asked.runs)
     figures: Figures = {}
     with (

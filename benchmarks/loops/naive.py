@@ -36,7 +36,7 @@ def score(job: Job) -> Clock:
 def answers(model: Any, messages: list[Any]) -> list[tuple[str, str]]:
     """Key and value of each prediction."""
     customers = pd.DataFrame([json.loads(one.value()) for one in messages])
-    customers["TotalCharges"] = pd.to_numeric(customers["TotalCharges"], errors="coerce")
+    customers["TotalCharges"] = pd.to_numeric(customers["TotalCharges"], errors="coerce").astype(float)
     probabilities = model.predict_proba(customers)[:, 1]
     now = datetime.now(UTC).isoformat()
     return [
