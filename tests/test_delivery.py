@@ -78,6 +78,12 @@ def test_failed_delivery_never_commits() -> None:
     assert "commit" not in bench.log
 
 
+@pytest.mark.parametrize("name", ["_FATAL", "MSG_SIZE_TOO_LARGE"])
+def test_a_record_that_the_client_itself_refuses_ends_the_run_with_3(name: str) -> None:
+    with pytest.raises(errors.KafkaError, match="A record was not delivered"):
+        Bench(send=[failure(name)]).at_least_once().deliver(outcome(), BATCH)
+
+
 def test_an_aborted_batch_goes_back_to_the_commit() -> None:
     bench = Bench(offsets=[failure("ILLEGAL_GENERATION", txn_requires_abort=True)])
     bench.consumer.offsets = {0: TopicPartition("raw", 0, 5)}

@@ -1,9 +1,14 @@
 """A coordinator that is slow or fails: every class in the table of errors, injected into the embedded broker's answers.
 
 The embedded broker keeps no transactional offsets and fences nobody, so what is told here is how the worker goes on;
-that nothing is lost or doubled by it is told on a real broker.
+that nothing is lost or doubled by it is told on a real broker. A worker waits more than it works, so all cases run side
+by side, each on a broker of its own, and a test asks for its case.
 """
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,9 +16,10 @@ from confluent_kafka import KafkaError
 
 from telco_stream import errors
 from telco_stream.assembly import ConsumeOrder
+from telco_stream.consume import ConsumeResult
 from tests.support.mock_cluster import Api, MockCluster
 from tests.support.running import Running, coordinates, customers, settings_of, sources
-from tests.support.topics import Topics, read_topic, send
+from tests.support.topics import fresh_topics, read_topic, send
 
 #: What the client waits for by itself.
 PASSING = [
@@ -61,112 +67,157 @@ HOPELESS = [
     (Api.PRODUCE, "MSG_SIZE_TOO_LARGE"),
     (Api.INIT_PRODUCER_ID, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"),
 ]
+REJOINING = [
+    (Api.HEARTBEAT, "NOT_COORDINATOR"),
+    (Api.JOIN_GROUP, "NOT_COORDINATOR"),
+    (Api.SYNC_GROUP, "REBALANCE_IN_PROGRESS"),
+    (Api.OFFSET_FETCH, "NOT_COORDINATOR"),
+]
+#: Where at-least-once has other answers than transactions, or other requests.
+PASSING_COMMITS = [
+    (Api.OFFSET_COMMIT, "COORDINATOR_LOAD_IN_PROGRESS"),
+    (Api.OFFSET_COMMIT, "REBALANCE_IN_PROGRESS"),
+]
+HOPELESS_AT_LEAST_ONCE = [
+    (Api.OFFSET_COMMIT, "GROUP_AUTHORIZATION_FAILED"),
+    (Api.PRODUCE, "TOPIC_AUTHORIZATION_FAILED"),
+    (Api.PRODUCE, "MSG_SIZE_TOO_LARGE"),
+    (Api.FETCH, "TOPIC_AUTHORIZATION_FAILED"),
+    (Api.JOIN_GROUP, "GROUP_AUTHORIZATION_FAILED"),
+]
+SLOW = [Api.ADD_OFFSETS_TO_TXN, Api.END_TXN]
+STRATEGIES = ["cooperative-sticky", "range"]
 
 
-class Broken:
-    """A worker on an embedded broker whose next answers of a kind are errors."""
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A worker whose broker answers requests of a kind with this error, so many times; 0 is a late answer."""
 
-    def __init__(self, embedded: MockCluster, topics: Topics, delivery: str = "exactly-once", **consumer: Any) -> None:
-        self.embedded, self.topics = embedded, topics
-        send(embedded.bootstrap, topics.raw, customers(range(30)))
-        self.settings = settings_of(embedded.bootstrap, topics, **consumer)
-        self.order = ConsumeOrder("streaming", delivery, max_messages=30, idle_timeout=20)  # type: ignore[arg-type]
-
-    def run(self, api: Api, *names: str) -> Running:
-        self.embedded.push_errors(api, *(getattr(KafkaError, name) for name in names))
-        return Running(self.settings, self.order)
-
-    def check_answers(self) -> None:
-        """Each input has an answer; the embedded broker shows those of aborted transactions too."""
-        answered = set(sources(read_topic(self.embedded.bootstrap, self.topics.predictions)))
-        assert answered == set(coordinates(read_topic(self.embedded.bootstrap, self.topics.raw)))
+    api: Api
+    error: str = ""
+    times: int = 1
+    delivery: Any = "exactly-once"
+    fixed_id: bool = False
+    strategy: str = "cooperative-sticky"
 
 
-@pytest.fixture
-def broken(embedded: MockCluster, embedded_topics: Topics) -> Broken:
-    return Broken(embedded, embedded_topics)
+@dataclass(frozen=True, slots=True)
+class Told:
+    """How the run ended, which inputs there were and which are answered, aborted answers included."""
+
+    end: ConsumeResult | Exception
+    inputs: list[str]
+    answered: list[str]
+
+    def went_on(self) -> None:
+        """Every input was taken, and has an answer."""
+        assert isinstance(self.end, ConsumeResult), self.end
+        assert self.end.consumed == 30
+        assert set(self.answered) == set(self.inputs)
 
 
-@pytest.mark.parametrize(("api", "name"), PASSING + ABORTING + RENEWING + FENCING)
-def test_a_worker_with_an_id_of_its_own_goes_on(broken: Broken, api: Api, name: str) -> None:
-    """Whatever the coordinator says, but what no repetition mends."""
-    assert broken.run(api, name).result().consumed == 30
-    broken.check_answers()
+Tell = Callable[[Case], Told]
+
+
+def run(case: Case) -> Told:
+    """What becomes of 30 customers."""
+    names = fresh_topics()
+    with closing(MockCluster()) as broker:
+        for topic, partitions in names.partitions().items():
+            broker.create_topic(topic, partitions)
+        send(broker.bootstrap, names.raw, customers(range(30)))
+        if case.error:
+            broker.push_errors(case.api, *[getattr(KafkaError, case.error)] * case.times)
+        else:
+            broker.push_slow_errors(case.api, (0, 1_200))  # longer than any one call
+        fixed = {"transactional_id": names.transactional_id} if case.fixed_id else {}
+        kafka = {"partition.assignment.strategy": case.strategy}
+        order = ConsumeOrder("streaming", case.delivery, max_messages=30, idle_timeout=20)
+        running = Running(settings_of(broker.bootstrap, names, kafka, **fixed), order)
+        try:
+            end: ConsumeResult | Exception = running.result(60)
+        except errors.TelcoStreamError as error:
+            end = error
+        broker.clear_errors(case.api)
+        inputs, answers = (read_topic(broker.bootstrap, topic) for topic in (names.raw, names.predictions))
+        return Told(end, coordinates(inputs), sources(answers))
+
+
+def fenced(api: Api, name: str) -> Case:
+    return Case(api, name, times=5, fixed_id=True)
+
+
+def hopeless(api: Api, name: str, delivery: str = "exactly-once") -> Case:
+    return Case(api, name, times=5, delivery=delivery)
+
+
+def forgotten(strategy: str) -> Case:
+    return Case(Api.OFFSET_FETCH, "NOT_COORDINATOR", times=3, delivery="at-least-once", strategy=strategy)
+
+
+CASES = [
+    *(Case(*one) for one in PASSING + ABORTING + RENEWING + FENCING + REJOINING),
+    *(Case(*one, delivery="at-least-once") for one in PASSING_COMMITS),
+    *(Case(api) for api in SLOW),
+    *(fenced(*one) for one in FENCING),
+    *(hopeless(*one) for one in HOPELESS),
+    *(hopeless(*one, "at-least-once") for one in HOPELESS_AT_LEAST_ONCE),
+    *(forgotten(strategy) for strategy in STRATEGIES),
+]
+
+
+@pytest.fixture(scope="module")
+def told() -> Iterator[Tell]:
+    """What became of a case."""
+    with ThreadPoolExecutor(12) as pool:
+        runs = {case: pool.submit(run, case) for case in CASES}
+        yield lambda case: runs[case].result(120)
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.mark.parametrize(("api", "name"), ABORTING + RENEWING + FENCING + REJOINING)
+def test_a_worker_with_an_id_of_its_own_goes_on(told: Tell, api: Api, name: str) -> None:
+    """By an abort or a new producer, and once more."""
+    told(Case(api, name)).went_on()
 
 
 @pytest.mark.parametrize(("api", "name"), PASSING)
-def test_what_passes_costs_no_transaction(
-    broken: Broken, api: Api, name: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The client asks again by itself."""
-    broken.run(api, name).result()
-    assert "was not committed" not in caplog.text
+def test_what_passes_costs_no_transaction(told: Tell, api: Api, name: str) -> None:
+    """The client asks again by itself: no answer was sent twice."""
+    told(Case(api, name)).went_on()
+    assert len(told(Case(api, name)).answered) == 30
+
+
+@pytest.mark.parametrize("api", SLOW)
+def test_a_slow_coordinator_is_waited_for(told: Tell, api: Api) -> None:
+    """The call that has run out of its time is taken up again, and answered once."""
+    told(Case(api)).went_on()
+    assert len(told(Case(api)).answered) == 30
 
 
 @pytest.mark.parametrize(("api", "name"), FENCING)
-def test_a_worker_with_a_fixed_id_that_is_fenced_ends_with_6(
-    embedded: MockCluster, embedded_topics: Topics, api: Api, name: str
-) -> None:
-    broken = Broken(embedded, embedded_topics, transactional_id=embedded_topics.transactional_id)
-    with pytest.raises(errors.FencedError):
-        broken.run(api, *[name] * 5).result()
+def test_a_worker_with_a_fixed_id_that_is_fenced_ends_with_6(told: Tell, api: Api, name: str) -> None:
+    assert isinstance(told(fenced(api, name)).end, errors.FencedError)
 
 
 @pytest.mark.parametrize(("api", "name"), HOPELESS)
-def test_what_no_repetition_mends_ends_with_3(broken: Broken, api: Api, name: str) -> None:
-    with pytest.raises(errors.KafkaError) as caught:
-        broken.run(api, *[name] * 5).result()
-    assert caught.value.exit_code == 3
-    assert "\n" not in str(caught.value)
+def test_what_no_repetition_mends_ends_with_3(told: Tell, api: Api, name: str) -> None:
+    end = told(hopeless(api, name)).end
+    assert isinstance(end, errors.KafkaError)
+    assert "\n" not in str(end)
 
 
-@pytest.mark.parametrize("api", [Api.ADD_OFFSETS_TO_TXN, Api.END_TXN])
-def test_a_slow_coordinator_is_waited_for(broken: Broken, api: Api) -> None:
-    """Longer than any one call: the call is taken up again, and answered once."""
-    broken.embedded.push_slow_errors(api, (0, 1_200))
-    assert broken.run(api).result().consumed == 30
-    assert len(read_topic(broken.embedded.bootstrap, broken.topics.predictions)) == 30
+@pytest.mark.parametrize(("api", "name"), PASSING_COMMITS)
+def test_at_least_once_goes_on_when_a_commit_is_refused(told: Tell, api: Api, name: str) -> None:
+    told(Case(api, name, delivery="at-least-once")).went_on()
 
 
-@pytest.mark.parametrize("name", ["COORDINATOR_LOAD_IN_PROGRESS", "REBALANCE_IN_PROGRESS"])
-def test_at_least_once_goes_on_when_a_commit_is_refused(
-    embedded: MockCluster, embedded_topics: Topics, name: str
-) -> None:
-    broken = Broken(embedded, embedded_topics, "at-least-once")
-    assert broken.run(Api.OFFSET_COMMIT, name, name).result().consumed == 30
-    broken.check_answers()
+@pytest.mark.parametrize(("api", "name"), HOPELESS_AT_LEAST_ONCE)
+def test_at_least_once_ends_with_3_where_no_repetition_helps(told: Tell, api: Api, name: str) -> None:
+    assert isinstance(told(hopeless(api, name, "at-least-once")).end, errors.KafkaError)
 
 
-@pytest.mark.parametrize(
-    ("api", "name"),
-    [
-        (Api.OFFSET_COMMIT, "GROUP_AUTHORIZATION_FAILED"),
-        (Api.PRODUCE, "TOPIC_AUTHORIZATION_FAILED"),
-        (Api.PRODUCE, "MSG_SIZE_TOO_LARGE"),
-        (Api.FETCH, "TOPIC_AUTHORIZATION_FAILED"),
-        (Api.JOIN_GROUP, "GROUP_AUTHORIZATION_FAILED"),
-    ],
-)
-def test_at_least_once_ends_with_3_where_no_repetition_helps(
-    embedded: MockCluster, embedded_topics: Topics, api: Api, name: str
-) -> None:
-    with pytest.raises(errors.KafkaError):
-        Broken(embedded, embedded_topics, "at-least-once").run(api, *[name] * 5).result()
-
-
-@pytest.mark.parametrize("api", [Api.HEARTBEAT, Api.JOIN_GROUP, Api.OFFSET_FETCH])
-def test_a_group_that_stumbles_is_joined_all_the_same(broken: Broken, api: Api) -> None:
-    assert broken.run(api, "NOT_COORDINATOR").result().consumed == 30
-
-
-@pytest.mark.parametrize("strategy", ["cooperative-sticky", "range"])
-def test_partitions_whose_committed_offset_was_not_to_be_had_are_not_forgotten(
-    embedded: MockCluster, embedded_topics: Topics, strategy: str
-) -> None:
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_partitions_whose_committed_offset_was_not_to_be_had_are_not_forgotten(told: Tell, strategy: str) -> None:
     """The client says so once, and never fetches them again by itself."""
-    send(embedded.bootstrap, embedded_topics.raw, customers(range(30)))
-    embedded.push_errors(Api.OFFSET_FETCH, *[KafkaError.NOT_COORDINATOR] * 3)
-    settings = settings_of(embedded.bootstrap, embedded_topics, {"partition.assignment.strategy": strategy})
-    order = ConsumeOrder("batch", "at-least-once", idle_timeout=20)
-    assert Running(settings, order).result().consumed == 30
-    assert len(read_topic(embedded.bootstrap, embedded_topics.predictions)) == 30
+    told(forgotten(strategy)).went_on()

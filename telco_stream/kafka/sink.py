@@ -1,6 +1,7 @@
 """Messages into a producer's queue, and out of it."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Report
@@ -71,8 +72,9 @@ class Sink:
         return first
 
     def serve(self) -> None:
-        """Let the client say what it has to say."""
-        self.producer.poll(0)
+        """Let the client say what it has to say; what is fatal it will say again, to whoever goes on to use it."""
+        with suppress(KafkaException):
+            self.producer.poll(0)
 
     def _wait_for_room(self) -> None:
         full = len(self.producer)
