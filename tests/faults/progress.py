@@ -8,7 +8,6 @@ from collections.abc import Collection
 from confluent_kafka import (
     OFFSET_BEGINNING,
     Consumer,
-    ConsumerGroupTopicPartitions,
     IsolationLevel,
     KafkaException,
     TopicPartition,
@@ -50,16 +49,9 @@ class Progress(threading.Thread):
         self._load = load
         self._ended = threading.Event()
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 500})
-        self._reader = Consumer(
-            {
-                "bootstrap.servers": bootstrap,
-                "group.id": f"progress-{uuid.uuid4().hex}",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "reconnect.backoff.max.ms": 500,
-                "log_level": 0,
-            }
-        )
+        # It never joins; to ask the admin client instead ends in a segmentation fault while the coordinator is coming.
+        self._group = _consumer(bootstrap, topics.group, "read_uncommitted")
+        self._reader = _consumer(bootstrap, f"progress-{uuid.uuid4().hex}", "read_committed")
         self._reader.assign(
             [
                 TopicPartition(topic, number, OFFSET_BEGINNING)
@@ -77,6 +69,7 @@ class Progress(threading.Thread):
                 if message.error() is None:
                     self.answered.setdefault((message.key() or b"").decode(), time.monotonic())
         self._reader.close()
+        self._group.close()
 
     def end(self) -> None:
         """It listens no longer."""
@@ -123,9 +116,8 @@ class Progress(threading.Thread):
         return self._committed() == self._ends(self._topics.raw) and not self.is_held_back()
 
     def _committed(self) -> dict[int, int]:
-        asked = [ConsumerGroupTopicPartitions(self._topics.group)]
-        found = self._admin.list_consumer_group_offsets(asked)[self._topics.group].result(15)
-        return {one.partition: one.offset for one in found.topic_partitions if one.topic == self._topics.raw}
+        asked = [TopicPartition(self._topics.raw, number) for number in range(3)]
+        return {one.partition: one.offset for one in self._group.committed(asked, timeout=15)}
 
     def _ends(self, topic: str, *, committed_only: bool = True) -> dict[int, int]:
         isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
@@ -133,3 +125,16 @@ class Progress(threading.Thread):
         asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in numbers}
         futures = self._admin.list_offsets(asked, isolation_level=isolation)
         return {one.partition: future.result(15).offset for one, future in futures.items()}
+
+
+def _consumer(bootstrap: str, group: str, isolation: str) -> Consumer:
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "isolation.level": isolation,
+            "enable.auto.commit": False,
+            "reconnect.backoff.max.ms": 500,
+            "log_level": 0,
+        }
+    )

@@ -5,13 +5,14 @@ from collections import Counter
 from collections.abc import Callable
 
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from tests.faults.load import Load
 from tests.faults.numbered import numbered, numbered_csv
 from tests.faults.trial import Trial
 from tests.support.cli import RunningCli, run_cli
 from tests.support.topics import read_topic
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
 
@@ -91,5 +92,15 @@ class _Written:
         self._reader.close()
 
     def _end(self, number: int) -> int:
-        end: int = self._reader.get_watermark_offsets(TopicPartition(self._topic, number), timeout=15)[1]
-        return end
+        ends = wait_until(lambda: self._ends(number), 30, "a leader of the raw topic")
+        return ends[1] if ends else 0
+
+    def _ends(self, number: int) -> tuple[int, int] | None:
+        """None while a busy broker has lost its own session."""
+        try:
+            ends: tuple[int, int] = self._reader.get_watermark_offsets(TopicPartition(self._topic, number), timeout=15)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.NOT_LEADER_FOR_PARTITION:
+                raise
+            return None
+        return ends
