@@ -8,13 +8,12 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import TopicPartition
 
 from telco_stream.batch import Outcome
-from telco_stream.kafka.sink import Sink
+from telco_stream.kafka.sink import Sink, undelivered
 from telco_stream.kafka.source import Batch, Source, note
 from telco_stream.kafka.transactions import End, Transactions
-from telco_stream.kafka.trouble import complaint
 from telco_stream.settings import Topics
 
 
@@ -54,11 +53,9 @@ class AtLeastOnce:
 
     def deliver(self, outcome: Outcome, batch: Batch) -> bool:  # noqa: ARG002 - the commit checks the group's view itself
         """Send, flush, commit."""
-        try:
+        with undelivered():
             _send(self._sink.send, outcome, self._topics)
             self._sink.flush()
-        except KafkaException as error:
-            raise complaint(error.args[0], "A record was not delivered") from error
         if self._source.commit(_offsets(outcome, self._topics.raw), self._sink.serve):
             return True
         self._source.rewind()

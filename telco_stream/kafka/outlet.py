@@ -14,7 +14,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from telco_stream.contracts.progress import Pass, Progress, decode_progress, encode_progress
 from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
-from telco_stream.kafka.sink import Sink
+from telco_stream.kafka.sink import Sink, undelivered
 from telco_stream.kafka.transactions import End, transactions_under
 from telco_stream.kafka.trouble import complaint, is_hopeless
 from telco_stream.records import Message
@@ -57,11 +57,13 @@ class AtLeastOnceOutlet:
 
     def send(self, topic: str, messages: Sequence[Message]) -> None:
         """Queue them."""
-        self._sink.send(topic, messages)
+        with undelivered():
+            self._sink.send(topic, messages)
 
     def confirm(self, progress: Progress) -> bool:  # noqa: ARG002 - it goes to the checkpoint file, after this
         """Wait until the broker has confirmed each of them."""
-        self._sink.flush()
+        with undelivered():
+            self._sink.flush()
         return True
 
     def unconfirmed(self) -> int:

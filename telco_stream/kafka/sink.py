@@ -1,7 +1,7 @@
 """Messages into a producer's queue, and out of it."""
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Report
@@ -16,6 +16,15 @@ from telco_stream.stop import Stop, Stopped
 _PAUSE = 0.01
 #: The client's words for "as the key says", and for a time stamp of its own.
 _ANY_PARTITION, _NOW = -1, 0
+
+
+@contextmanager
+def undelivered() -> Iterator[None]:
+    """Puts into words what the client itself refuses, inside; outside of a transaction no abort would mend it."""
+    try:
+        yield
+    except KafkaException as error:
+        raise complaint(error.args[0], "A record was not delivered") from error
 
 
 class Sink:
