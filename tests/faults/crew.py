@@ -11,7 +11,7 @@ from random import Random
 from tests.support.cli import RunningCli
 from tests.support.waiting import wait_until
 
-#: Poison comes in rows where it is replayed, and the limit is another test's.
+#: Poison comes in rows where it is replayed, and the limit is another test's; the broker may be away at the start.
 _CONSUME = ("consume", "--output", "json", "--max-consecutive-dead-letters", "0", "--timeout", "60")
 
 _ASSIGNED = re.compile(r"assigned partitions \d")
