@@ -9,7 +9,8 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from telco_stream import errors
 from telco_stream.kafka import source as room
-from telco_stream.kafka.source import Source, note
+from telco_stream.kafka.committed import note
+from telco_stream.kafka.source import Source
 from telco_stream.stop import Stop, Stopped
 from tests.support.doors import FakeConsumer, failure, offsets
 from tests.support.scripted import Scripted, end

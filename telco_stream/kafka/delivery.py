@@ -11,8 +11,9 @@ from typing import Protocol
 from confluent_kafka import TopicPartition
 
 from telco_stream.batch import Outcome
+from telco_stream.kafka.committed import note
 from telco_stream.kafka.sink import Sink, undelivered
-from telco_stream.kafka.source import Batch, Source, note
+from telco_stream.kafka.source import Batch, Source
 from telco_stream.kafka.transactions import End, Transactions
 from telco_stream.settings import Topics
 

@@ -9,19 +9,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from telco_stream.contracts.progress import Pass, Progress, decode_progress, encode_progress
 from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.committed import ask_committed
 from telco_stream.kafka.sink import Sink, undelivered
 from telco_stream.kafka.transactions import End, transactions_under
-from telco_stream.kafka.trouble import complaint, is_hopeless
 from telco_stream.records import Message
-from telco_stream.stop import Stop, Stopped
-
-#: Seconds that one question after committed offsets may take.
-_TIMEOUT = 1.0
+from telco_stream.stop import Stop
 
 
 class Outlet(Protocol):
@@ -96,7 +93,7 @@ class ExactlyOnceOutlet:
 
     def found(self) -> Progress | None:
         """The progress that was committed last; raises `DataError` where somebody else has committed something."""
-        committed = self._committed()
+        committed = ask_committed(self._group, self._topic, [0], self._stop)[0]
         if committed.offset < 0:
             return None
         try:
@@ -134,16 +131,6 @@ class ExactlyOnceOutlet:
     def outcomes(self) -> dict[str, int]:
         """Transactions so far, by how they ended."""
         return self._transactions.outcomes()
-
-    def _committed(self) -> TopicPartition:
-        while True:
-            try:
-                return self._group.committed([TopicPartition(self._topic, 0)], timeout=_TIMEOUT)[0]
-            except KafkaException as error:
-                if is_hopeless(error.args[0]):
-                    raise complaint(error.args[0], "The pass's progress can't be read") from error
-                if self._stop.requested:
-                    raise Stopped from error
 
 
 def group_of(wanted: Pass) -> str:

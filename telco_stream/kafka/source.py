@@ -3,27 +3,24 @@
 The loop that takes from here holds no record while it takes: a rebalance happens inside `take` and nowhere else.
 """
 
-import json
 import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import cast
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from telco_stream.kafka.calls import GRACE, finish, leave
+from telco_stream.kafka.calls import leave
 from telco_stream.kafka.clients import SLICE
-from telco_stream.kafka.trouble import complaint, has_moved_on, is_hopeless
+from telco_stream.kafka.committed import ask_committed, commit, newest_count
+from telco_stream.kafka.trouble import complaint, is_hopeless
 from telco_stream.records import Record
 from telco_stream.stop import Stop, Stopped
 
 log = logging.getLogger("telco_stream.consume")
 
-#: Seconds that one question after committed offsets may take.
-_OFFSETS_TIMEOUT = 1.0
 #: Seconds that the broker has to take note of a member's leaving; one that stands still would be waited for longer.
 _LEAVING = 1.0
 #: Seconds between an error and the next try.
@@ -118,26 +115,16 @@ class Source:
 
         While it waits it calls `meanwhile`.
         """
-        commit = partial(self._consumer.commit, offsets=offsets, asynchronous=False)
-        while True:
+        try:
+            return commit(self._consumer, offsets, self._stop, meanwhile)
+        except Stopped:
             self._left_behind = True
-            try:
-                finish(commit, self._stop, meanwhile)
-            except KafkaException as error:
-                self._left_behind = False
-                if has_moved_on(error.args[0]):
-                    return False
-                if is_hopeless(error.args[0]):
-                    raise complaint(error.args[0], "Offsets were not committed") from error
-                if self._stop.overdue(GRACE):
-                    raise Stopped from error
-            else:
-                self._left_behind = False
-                return True
+            raise
 
     def committed(self, partitions: Iterable[int]) -> dict[int, int]:
         """The group's committed offsets, negative where there is none; waits for the broker until stopped."""
-        return {one.partition: one.offset for one in self._ask_committed(partitions)}
+        found = ask_committed(self._consumer, self._topic, partitions, self._stop)
+        return {one.partition: one.offset for one in found}
 
     def dead_letters_in_a_row(self) -> int | None:
         """How many in a row ended the newest batch of the partitions that came last; None if none came, or none says.
@@ -147,25 +134,12 @@ class Source:
         if not self._unasked:
             return None
         asked, self._unasked = self._unasked & self._owned, set()
-        notes = [_note_of(one) for one in self._ask_committed(asked)]
-        return max(notes, default=(0, 0))[1] or None
+        return newest_count(ask_committed(self._consumer, self._topic, asked, self._stop)) or None
 
     def close(self) -> None:
         """Leave the group; with a commit left behind, the group has to find out by itself."""
         if not self._left_behind:
             leave(self._consumer.close, _LEAVING)
-
-    def _ask_committed(self, partitions: Iterable[int]) -> list[TopicPartition]:
-        asked = [TopicPartition(self._topic, partition) for partition in partitions]
-        while asked:
-            try:
-                return self._consumer.committed(asked, timeout=_OFFSETS_TIMEOUT)
-            except KafkaException as error:
-                if is_hopeless(error.args[0]):
-                    raise complaint(error.args[0], "Committed offsets") from error
-                if self._stop.requested:
-                    raise Stopped from error
-        return []
 
     def _seek(self, target: TopicPartition) -> None:
         try:
@@ -255,20 +229,6 @@ class Source:
     def _count_rebalance(self) -> None:
         self.rebalances += 1
         self._rebalanced = time.monotonic()
-
-
-def note(in_a_row: int, milliseconds: int) -> str:
-    """What is kept beside a committed offset."""
-    return json.dumps({"dead_letters_in_a_row": in_a_row, "at": milliseconds}, separators=(",", ":"))
-
-
-def _note_of(committed: TopicPartition) -> tuple[int, int]:
-    """Time and number of a note; zeros where somebody else wrote, or nobody."""
-    try:
-        found = json.loads(committed.metadata or "{}")
-        return int(found["at"]), int(found["dead_letters_in_a_row"])
-    except (ValueError, TypeError, KeyError):
-        return 0, 0
 
 
 def _listed(numbers: set[int]) -> str:
