@@ -1,8 +1,10 @@
 """Cases 8 and 10: a producer's pass and a replay of dead letters, killed in the middle and run again."""
 
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -22,12 +24,12 @@ _CONSUME_ALL = ("consume", "--mode", "batch", "--quiet", "--output", "json", "--
 
 def test_8_the_producer_is_killed(trial: Trial) -> None:
     """SIGKILL at random places of the pass, which is then run to its end."""
-    rows = trial.form(40_000, 300_000)
+    rows = trial.form(80_000, 300_000)
     text, expected = numbered_csv(rows)
     (trial.folder / "customers.csv").write_text(text)
     command = ("produce", "--mode", "batch", "--data-path", "customers.csv", "--output", "json")
     for _ in range(trial.form(3, 10)):
-        _run_and_kill(trial, command, after=trial.random.randrange(rows // 6))
+        _run_and_kill(trial, command, after=trial.random.randrange(rows // 10))
     _run(trial, command)
     _run(trial, _CONSUME_ALL)
     trial.check(expected)
@@ -40,7 +42,7 @@ def test_10_a_replay_is_killed(trial: Trial) -> None:
         trial.topics.raw,
         numbered(trial.random, poison=0.4),
         rate=20_000,
-        least=trial.form(8_000, 30_000),
+        least=trial.form(24_000, 30_000),
     )
     load.start()
     load.finish()
@@ -64,8 +66,7 @@ def _run(trial: Trial, command: tuple[str, ...]) -> None:
 
 def _run_and_kill(trial: Trial, command: tuple[str, ...], *, after: int) -> None:
     """It is killed once it has written so many records to the raw topic, committed or not."""
-    folder = trial.folder / f"run-{trial.faults}"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(dir=trial.folder))
     with _Written(trial) as written:
         before = written()
         run = RunningCli(command, folder, trial.env(), trial.folder)
@@ -74,8 +75,9 @@ def _run_and_kill(trial: Trial, command: tuple[str, ...], *, after: int) -> None
                 time.sleep(0.001)
         finally:
             run.end()
-    assert run.process.returncode == -9, f"it ended before it could be killed: {run.stdout()} {run.stderr()}"
-    trial.faults += 1
+    # On a busy machine the last run may have come to its end before the kill arrives.
+    assert run.process.returncode == -9 or (run.process.returncode == 0 and trial.faults), run.stderr()
+    trial.faults += run.process.returncode == -9
 
 
 class _Written:
