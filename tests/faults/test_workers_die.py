@@ -24,7 +24,7 @@ PROTOCOLS = {
 def test_1_workers_are_killed(trial: Trial, fixed: bool) -> None:
     """SIGKILL at random moments, three workers in one group; each is replaced at once."""
     with trial.streaming(fixed=fixed):
-        for _ in range(trial.form(3, 10)):
+        for _ in range(trial.form(2, 10)):
             trial.moment()
             trial.crew.replace_killed()
 
@@ -32,7 +32,7 @@ def test_1_workers_are_killed(trial: Trial, fixed: bool) -> None:
 def test_2_workers_are_asked_to_stop(trial: Trial) -> None:
     """SIGTERM at random moments: exit 0 and a summary each time."""
     with trial.streaming():
-        for _ in range(trial.form(3, 10)):
+        for _ in range(trial.form(2, 10)):
             trial.moment()
             trial.crew.replace_stopped()
 
@@ -41,7 +41,7 @@ def test_2_workers_are_asked_to_stop(trial: Trial) -> None:
 def test_3_workers_join_and_leave(trial: Trial, protocol: str) -> None:
     """Between one and four workers, all the time another number, under each way to share the partitions."""
     with trial.streaming(workers=2, settings=PROTOCOLS[protocol]):
-        for _ in range(trial.form(4, 20)):
+        for _ in range(trial.form(3, 20)):
             trial.moment(0.5)
             running = len(trial.crew.running)
             if running == 1 or (running < 4 and trial.random.random() < 0.5):

@@ -69,7 +69,7 @@ class Trial:
         self,
         *,
         workers: int = 3,
-        least: tuple[int, int] = (3_000, 20_000),
+        least: tuple[int, int] = (2_000, 20_000),
         rate: float = 1_000,
         poison: float = 0.0,
         fixed: bool = False,
