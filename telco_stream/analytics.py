@@ -8,16 +8,13 @@ Instants, because the text may carry any zone.
 A customer costs a dictionary's entry and twenty bytes in arrays, whatever the number of predictions.
 """
 
-import math
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from heapq import nsmallest
 
 from telco_stream.contracts.prediction import Prediction
-
-_parse_time = datetime.fromisoformat
+from telco_stream.period import instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +112,11 @@ class Analytics:
             top=tuple(self._top(top_k)),
         )
 
+    def crossed(self) -> dict[tuple[str, str], Segment]:
+        """The segments so far by contract and internet service together, in alphabetical order."""
+        counts = {pair: (self._totals[place], self._churners[place]) for pair, place in self._segments.items()}
+        return {pair: Segment(*counts[pair], _share(counts[pair][1], counts[pair][0])) for pair in sorted(counts)}
+
     def _new_segment(self, pair: tuple[str, str]) -> int:
         self._totals.append(0)
         self._churners.append(0)
@@ -122,15 +124,15 @@ class Analytics:
 
     def _remember(self, prediction: Prediction, segment: int) -> None:
         """Keep the customer's newest prediction."""
-        instant = _instant(prediction.event_ts)
+        when = instant(prediction.event_ts)
         rows = self._rows
         row = rows.setdefault(prediction.customerID, len(rows))
         if row == len(self._instants):
-            self._instants.append(instant)
+            self._instants.append(when)
             self._probabilities.append(prediction.churn_probability)
             self._segment_of.append(segment)
-        elif instant >= self._instants[row]:
-            self._instants[row] = instant
+        elif when >= self._instants[row]:
+            self._instants[row] = when
             self._probabilities[row] = prediction.churn_probability
             self._segment_of[row] = segment
 
@@ -147,15 +149,6 @@ class Analytics:
         highest = nsmallest(size, self._rows.items(), key=lambda item: (-probabilities[item[1]], item[0]))
         for customer, row in highest:
             yield AtRisk(customer, probabilities[row], *pairs[self._segment_of[row]])
-
-
-def _instant(text: str) -> float:
-    """Seconds since 1970; without a zone UTC is meant, and a time that can't be read is older than any."""
-    try:
-        time = _parse_time(text)
-    except ValueError:
-        return -math.inf
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 def _share(part: float, whole: int) -> float:

@@ -23,7 +23,6 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.delivery import AtLeastOnce, Delivery, ExactlyOnce
 from telco_stream.kafka.outlet import AtLeastOnceOutlet, ExactlyOnceOutlet, group_of
-from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.kafka.rights import Rights
 from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import Source
@@ -31,7 +30,6 @@ from telco_stream.kafka.transactions import Transactions, transactions_under
 from telco_stream.model.artifact import Engine, load_scorer
 from telco_stream.observing import NOBODY, Eyes, RowEyes, Watching, looking_on, looking_on_rows
 from telco_stream.produce import Hands, Job, ProduceResult, Schedule, Sent
-from telco_stream.report import Report, report
 from telco_stream.rows import fingerprint
 from telco_stream.settings import Settings
 from telco_stream.shipped import shipped
@@ -172,13 +170,6 @@ def _produce(clients: Clients, order: ProduceOrder, promise: Promise, stop: Stop
         seconds=round(sent.seconds, 3),
         rate=round(sent.rows / sent.seconds, 1) if sent.seconds else 0.0,
     )
-
-
-def run_report(clients: Clients, top_k: int, *, stop: Stop) -> Report:
-    """What all predictions say that stand in the topic now."""
-    topic, cluster = clients.settings.topics.predictions, Cluster(clients, stop)
-    ends = settled_ends(cluster, topic, cluster.partitions(topic)[topic], stop)
-    return report((one.value() for batch in read(clients, topic, stop=stop, ends=ends) for one in batch), top_k)
 
 
 def _tell_start(order: ConsumeOrder, settings: Settings, scorer: Scorer) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from telco_stream.analytics import Summary
-from telco_stream.assembly import ConsumeOrder, ProduceOrder, run_consume, run_produce, run_report
+from telco_stream.assembly import ConsumeOrder, ProduceOrder, run_consume, run_produce
 from telco_stream.consume import ConsumeResult, Watch
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.kafka.clients import Clients
@@ -14,6 +14,7 @@ from telco_stream.kafka.embedded import embedded_broker
 from telco_stream.kafka.sink import Sink
 from telco_stream.produce import ProduceResult
 from telco_stream.records import Message
+from telco_stream.report.runs import ReportOrder, run_report
 from telco_stream.settings import Producer, Settings
 from telco_stream.stop import Stop
 
@@ -53,7 +54,7 @@ def run_demo(scorer: Scorer, *, stop: Stop, watch: Watch, say: Callable[[str], N
         consumed = run_consume(clients, scorer, ConsumeOrder("batch", "at-least-once"), stop=stop, watch=watch)
         say("4. Report: what the predictions topic says.")
         consumed = replace(consumed, analytics=None)  # the report says the same, from the topic
-        return DemoResult(sent, consumed, run_report(clients, top_k, stop=stop).summary)
+        return DemoResult(sent, consumed, run_report(clients, ReportOrder(top_k), stop=stop).summary)
 
 
 def _send_broken(clients: Clients, topic: str, stop: Stop) -> None:

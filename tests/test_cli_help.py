@@ -31,11 +31,11 @@ PROMISED = {
     "consume": "--mode --group --model --max-messages --idle-timeout --window-size --delivery --engine --top-k"
     " --workers --metrics-port --max-consecutive-dead-letters --exit-on-stall --log-format",
     "topics init": "--dry-run",
-    "report": "--top-k",
+    "report": "--top-k --since --until --model-version --csv",
     "train": "--data-path --out",
     "sample": "--rows --seed --out",
     "data fetch": "--out",
-    "dlq list": "--limit --summary",
+    "dlq list": "--since --until --limit --summary",
     "dlq show": "",
     "dlq replay": "--execute --only-fixed --max-retries",
     "verify": "--group",
@@ -57,7 +57,7 @@ TALK_TO_KAFKA = [
 #: Options that mean the same wherever they are.
 SHARED = [
     *("--broker", "--group", "--output", "--quiet", "--verbose", "--model", "--engine", "--top-k", "--log-format"),
-    "--metrics-port",
+    *("--metrics-port", "--since", "--until"),
 ]
 #: Options whose default is a setting's, shown in their help.
 DEFAULTS = {

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from telco_stream.contracts.original import customer_id, readable
-from telco_stream.dlq.letters import Letters, Wanted, parse_place, parse_time
+from telco_stream.dlq.letters import Letters, Wanted, parse_place
 from telco_stream.dlq.listing import Header, LetterSummary, list_letters, show_letter, summarize
 from telco_stream.errors import DataError, UsageError
 from tests.support.letters import FOREIGN, letter
@@ -194,30 +194,6 @@ def test_a_place_is_partition_and_offset(text: str, place: tuple[int, int]) -> N
 def test_what_is_no_place_is_wrong_usage(text: str) -> None:
     with pytest.raises(UsageError, match="PARTITION:OFFSET"):
         parse_place(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "time"),
-    [
-        ("2026-01-01", NEW_YEAR),
-        ("2026-01-01T00:00:00Z", NEW_YEAR),
-        ("2026-01-01t01:00:00+01:00", NEW_YEAR),
-        ("2026-01-01 00:00", NEW_YEAR),
-        ("90s", NEW_YEAR - timedelta(seconds=90)),
-        ("15m", NEW_YEAR - timedelta(minutes=15)),
-        ("2h", NEW_YEAR - timedelta(hours=2)),
-        ("7d", NEW_YEAR - timedelta(days=7)),
-        ("4w", NEW_YEAR - timedelta(weeks=4)),
-    ],
-)
-def test_a_time_is_a_date_or_an_age(text: str, time: datetime) -> None:
-    assert parse_time(text, NEW_YEAR) == time
-
-
-@pytest.mark.parametrize("text", ["", "now", "5", "2h30m", "-1h", "2026-13-01", "999999w"])
-def test_what_is_no_time_is_wrong_usage(text: str) -> None:
-    with pytest.raises(UsageError, match="is no time"):
-        parse_time(text, NEW_YEAR)
 
 
 def test_letters_survive_the_way_through_json() -> None:

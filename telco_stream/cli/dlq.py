@@ -28,10 +28,6 @@ ErrorTypes: TypeAlias = Annotated[
     list[ErrorType] | None,
     typer.Option("--error-type", metavar="TYPE", help=f"Only letters of {', '.join(ErrorType)}; may be given again."),
 ]
-Since: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="TIME", help="Only letters from then on: 2026-01-31T12:00:00Z, or an age as 2h.")
-]
-Until: TypeAlias = Annotated[str | None, typer.Option(metavar="TIME", help="Only letters before then.")]
 Customer: TypeAlias = Annotated[str | None, typer.Option(metavar="ID", help="Only letters of this customer.")]
 Partition: TypeAlias = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="Only this partition of the dead letters.")
@@ -48,8 +44,8 @@ def register(app: typer.Typer) -> None:
 def list_(
     broker: options.Broker = None,
     error_type: ErrorTypes = None,
-    since: Since = None,
-    until: Until = None,
+    since: options.Since = None,
+    until: options.Until = None,
     customer: Customer = None,
     partition: Partition = None,
     limit: Limit = None,
@@ -94,8 +90,8 @@ def show(
 def replay(
     broker: options.Broker = None,
     error_type: ErrorTypes = None,
-    since: Since = None,
-    until: Until = None,
+    since: options.Since = None,
+    until: options.Until = None,
     customer: Customer = None,
     partition: Partition = None,
     limit: Limit = None,
@@ -138,13 +134,14 @@ def _wanted(
 ) -> "Wanted":
     from datetime import UTC, datetime
 
-    from telco_stream.dlq.letters import Wanted, parse_time
+    from telco_stream.dlq.letters import Wanted
+    from telco_stream.period import parse_period
 
-    now = datetime.now(UTC)
+    period = parse_period(since, until, datetime.now(UTC))
     return Wanted(
         error_types=frozenset(error_types or ()),
-        since=parse_time(since, now) if since else None,
-        until=parse_time(until, now) if until else None,
+        since=period.since,
+        until=period.until,
         customer=customer,
         partition=partition,
         limit=limit,

@@ -36,6 +36,16 @@ Topic: TypeAlias = Annotated[
     str | None, typer.Option("--topic", metavar="NAME", help="Raw topic.  [default: telco.raw.customers]")
 ]
 TopK: TypeAlias = Annotated[int, typer.Option("--top-k", min=0, metavar="K", help="Customers at risk to list.")]
+#: By the time of the answer, which predictions and dead letters share; that of the event may be anything in a letter.
+Since: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--since", metavar="TIME", help="Only what was answered from then on: 2026-01-31T12:00:00Z, or an age as 2h."
+    ),
+]
+Until: TypeAlias = Annotated[
+    str | None, typer.Option("--until", metavar="TIME", help="Only what was answered before then.")
+]
 LogFormat: TypeAlias = Annotated[
     Literal["text", "json"], typer.Option("--log-format", help="How the log is written to stderr.")
 ]

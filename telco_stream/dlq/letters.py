@@ -1,9 +1,8 @@
 """The letters of the dead-letter topic, and which of them somebody asks for."""
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeAlias
 
@@ -18,8 +17,6 @@ Place: TypeAlias = tuple[int, int]
 
 #: Milliseconds; a record may claim any time, a datetime ends with the year 9999.
 _END_OF_TIME = 253_402_300_799_000
-_AGE = re.compile(r"(\d{1,6})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,17 +107,6 @@ def parse_place(text: str) -> Place:
     if not (colon and partition.isdecimal() and offset.isdecimal() and len(text) < 30):  # noqa: PLR2004 - a long is 19
         raise UsageError(f"{text[:40]!r} is no place of a letter: give PARTITION:OFFSET, as in 0:42")
     return int(partition), int(offset)
-
-
-def parse_time(text: str, now: datetime) -> datetime:
-    """A time in ISO 8601 (in UTC unless it says otherwise), or an age such as `90s`, `15m`, `2h`, `7d`, `4w`."""
-    try:
-        if age := _AGE.fullmatch(text):
-            return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        time = datetime.fromisoformat(text.upper())
-    except (ValueError, OverflowError):
-        raise UsageError(f"{text[:40]!r} is no time: give one as 2026-01-31T12:00:00Z, or an age as 2h") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def text_of(value: bytes | None) -> str | None:

@@ -1,0 +1,58 @@
+"""One run of `report`, against the cluster that the clients know."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.reading import read, settled_ends
+from telco_stream.period import Period
+from telco_stream.records import Record
+from telco_stream.report import ALL, Look, Report, Wanted, report
+from telco_stream.stop import Stop
+
+#: Milliseconds by which the clocks of whoever answered and of whoever wrote the record down may differ.
+_SKEW = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReportOrder:
+    """What a report is asked for."""
+
+    top_k: int = 10
+    wanted: Wanted = ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """What was read of a topic: by partition, from which offset, and up to which."""
+
+    topic: str
+    starts: dict[int, int]
+    ends: dict[int, int]
+
+
+def run_report(clients: Clients, order: ReportOrder, *, stop: Stop, looks: Sequence[Look] = ()) -> Report:
+    """What the wanted predictions say that stand in the topic now."""
+    cluster = Cluster(clients, stop)
+    stretch = stretch_of(cluster, clients.settings.topics.predictions, order.wanted.period, stop)
+    return report(records(clients, stretch, stop), wanted=order.wanted, top_k=order.top_k, looks=looks)
+
+
+def stretch_of(cluster: Cluster, topic: str, period: Period, stop: Stop) -> Stretch:
+    """Where the answers of the period stand: an answer is written down after it was made, so none is further up."""
+    partitions = cluster.partitions(topic)[topic]
+    ends = settled_ends(cluster, topic, partitions, stop)
+    starts = cluster.starts(topic, ends)
+    # The embedded broker doesn't know the time of a record.
+    if period.since is not None and not cluster.is_embedded():
+        milliseconds = max(0, int(period.since.timestamp() * 1_000) - _SKEW)
+        found = cluster.offsets_at(topic, ends, milliseconds)
+        starts = {one: offset if offset >= 0 else ends[one] for one, offset in found.items()}
+    return Stretch(topic, starts, ends)
+
+
+def records(clients: Clients, stretch: Stretch, stop: Stop) -> Iterator[Record]:
+    """The records of the stretch, as they arrive."""
+    for batch in read(clients, stretch.topic, stop=stop, starts=stretch.starts, ends=stretch.ends):
+        yield from batch

@@ -1,0 +1,38 @@
+"""`report --csv`: predictions as a table for spreadsheets."""
+
+import csv
+from typing import BinaryIO
+
+from telco_stream.contracts.prediction import Prediction
+
+COLUMNS = Prediction.__struct_fields__
+
+#: A spreadsheet takes a text that begins so for a formula, and runs it.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+class PredictionTable:
+    """Writes a line for each prediction to `file`, below a heading: RFC 4180 in UTF-8."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._write = csv.writer(_Utf8(file)).writerow
+        self._write(COLUMNS)
+
+    def add(self, prediction: Prediction, _time: float) -> None:
+        """Write a prediction."""
+        self._write([harmless(getattr(prediction, name)) for name in COLUMNS])
+
+
+def harmless(value: str | float) -> str | float:
+    """The value as a spreadsheet may open it: what it would run as a formula gets an apostrophe before it."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+class _Utf8:
+    """Takes text for a file of bytes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        return self._file.write(text.encode(errors="backslashreplace"))
