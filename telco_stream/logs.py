@@ -9,22 +9,23 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from telco_stream import __version__
 from telco_stream.batch import Outcome
 from telco_stream.errors import TelcoStreamError
+from telco_stream.flood import MINUTE, TOLD, Flood
 
 log = logging.getLogger("telco_stream")
 
-#: Dead letters that are told one by one in a minute; the others are counted.
-_LETTERS = 10
-_MINUTE = 60.0
+#: Counted by those who tell of them.
+_COUNTED = frozenset({"dead_letter", "dead_letters"})
 
 
 def configure(*, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> None:
-    """Send the package's log to stderr: warnings only if quiet, everything if verbose."""
-    handler = _Lines()
+    """Send the package's log to stderr: warnings only if quiet; everything, and each line of it, if verbose."""
+    handler = _Lines(None if verbose else Flood())
     handler.setFormatter(_Json() if as_json else _Text())
     log.handlers[:] = [handler]
     log.propagate = False
@@ -48,12 +49,14 @@ def tell_start(command: str, **facts: object) -> None:
 
 def tell_end(command: str, **facts: object) -> None:
     """A command has ended as it should, and what it did."""
+    _tell_more()
     facts = {"command": command, **facts}
     log.info("stopped %s", _listed(facts), extra={"event": "stopped", "facts": facts})
 
 
 def tell_failure(error: TelcoStreamError) -> bool:
     """Whether the log took the error that ends a command: it does where its readers expect nothing but JSON."""
+    _tell_more()
     if not any(isinstance(one.formatter, _Json) for one in log.handlers):
         return False
     log.critical("%s", error, extra={"event": "failed", "facts": {"exit_code": error.exit_code}})
@@ -71,12 +74,12 @@ class DeadLetterLog:
 
     def turned(self) -> None:
         """A minute may be over."""
-        if self._clock() - self._since >= _MINUTE:
+        if self._clock() - self._since >= MINUTE:
             self.finish()
 
     def delivered(self, outcome: Outcome, seconds: object) -> None:  # noqa: ARG002 - as `consume` calls it
         """Tell of the batch's dead letters."""
-        told = outcome.rejected[: _LETTERS - self._told]
+        told = outcome.rejected[: TOLD - self._told]
         for one in told:
             place = {"topic": one.record.topic(), "partition": one.record.partition(), "offset": one.record.offset()}
             facts = {**place, "error_type": one.error_type, "code": one.code}
@@ -97,13 +100,28 @@ class _Lines(logging.Handler):
 
     write: Callable[[str], object]
 
-    def __init__(self) -> None:
+    def __init__(self, flood: Flood | None) -> None:
         super().__init__()
         self.write = _to_stderr
+        self._flood = flood
 
     def emit(self, record: logging.LogRecord) -> None:
-        with suppress(OSError, ValueError):
-            self.write(self.format(record))
+        self.tell_more(at_once=False)
+        if self._admits(record):
+            with suppress(OSError, ValueError):
+                self.write(self.format(record))
+
+    def tell_more(self, *, at_once: bool) -> None:
+        """Tell how many lines were left out."""
+        for one in self._flood.left_out(at_once=at_once) if self._flood else ():
+            facts = asdict(one)
+            log.warning("more lines: %s", _listed(facts), extra={"event": "more", "facts": facts})
+
+    def _admits(self, record: logging.LogRecord) -> bool:
+        """What is well comes as seldom as the group changes; what isn't may come with every batch."""
+        if self._flood is None or record.levelno < logging.WARNING or _event(record) in _COUNTED:
+            return True
+        return self._flood.admits(_event(record))
 
 
 class _Text(logging.Formatter):
@@ -122,11 +140,22 @@ class _Json(logging.Formatter):
         line = {
             "ts": at.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
-            "event": getattr(record, "event", record.name.rpartition(".")[2]),
+            "event": _event(record),
             "message": record.getMessage(),
             **getattr(record, "facts", {}),
         }
         return json.dumps(line, default=str)
+
+
+def _tell_more() -> None:
+    for handler in log.handlers:
+        if isinstance(handler, _Lines):
+            handler.tell_more(at_once=True)
+
+
+def _event(record: logging.LogRecord) -> str:
+    """Its name, or that of whoever wrote the line."""
+    return getattr(record, "event", record.name.rpartition(".")[2])
 
 
 def _to_stderr(line: str) -> None:

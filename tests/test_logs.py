@@ -192,6 +192,49 @@ def test_what_was_not_told_is_counted_at_the_end(as_json: list[str]) -> None:
     assert [json.loads(line)["event"] for line in as_json] == ["dead_letter"] * 10 + ["dead_letters"]
 
 
+def test_an_event_that_comes_again_and_again_is_told_ten_times_and_counted_after_that(as_json: list[str]) -> None:
+    """A broker that refuses every transaction refuses several a second, for as long as it likes."""
+    for _ in range(500):
+        lose_a_transaction()
+    logs.tell_start("consume")
+    assert [json.loads(line)["event"] for line in as_json] == ["transaction_lost"] * 10 + ["started"]
+
+
+def test_what_is_well_is_never_left_out(as_json: list[str]) -> None:
+    """The group's changes are few, and who looks for an owner needs each."""
+    for _ in range(50):
+        logs.tell_start("consume")
+    assert len(as_json) == 50
+
+
+@pytest.mark.parametrize("end", [lambda: logs.tell_end("consume"), lambda: logs.tell_failure(KafkaError("gone"))])
+def test_lines_that_were_left_out_are_counted_at_the_end(as_json: list[str], end: Callable[[], object]) -> None:
+    for _ in range(12):
+        lose_a_transaction()
+    end()
+    events = [json.loads(line)["event"] for line in as_json]
+    assert events[:11] == ["transaction_lost"] * 10 + ["more"]
+    assert events[11] in {"stopped", "failed"}
+    more = json.loads(as_json[10])
+    assert (more["of"], more["count"], more["seconds"], more["level"]) == ("transaction_lost", 2, 0, "warning")
+
+
+def test_nothing_is_left_out_where_everything_was_asked_for(lines: list[str]) -> None:
+    logs.configure(verbose=True)
+    logs.divert(lines.append)
+    for _ in range(50):
+        logging.getLogger("telco_stream.kafka.client").error("c")
+    assert len(lines) == 50
+
+
+def test_dead_letters_are_counted_by_those_who_tell_of_them(as_json: list[str]) -> None:
+    """A batch tells of ten; the next minute's ten are not taken for too many."""
+    for minute in range(3):
+        clock = Clock()
+        DeadLetterLog(clock).delivered(letters(10), None)
+        assert len(as_json) == 10 * (minute + 1)
+
+
 def test_a_whole_run_is_told_in_json_and_says_nothing_of_customers(
     embedded: MockCluster, embedded_topics: Topics, start_cli: Callable[..., RunningCli]
 ) -> None:
@@ -278,6 +321,10 @@ class Terminal:
                 rows[row] = rows[row][:column].ljust(column) + text + rows[row][column + 1 :]
                 column += 1
         return rows
+
+
+def lose_a_transaction() -> None:
+    logging.getLogger("telco_stream.kafka").warning("lost", extra={"event": "transaction_lost", "facts": {}})
 
 
 def letters(count: int) -> Outcome:
