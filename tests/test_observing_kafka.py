@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import Producer
 
 from tests.support.cli import RunningCli, run_cli
-from tests.support.scraping import Port, documented, families, free_port
+from tests.support.scraping import Port, Section, documented, documented_labels, families, free_port, labels
 from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until
 
@@ -35,8 +35,7 @@ def test_every_metric_of_the_docs_shows_data_in_a_real_run(
     wait_until(lambda: port.page("/readyz")[0] == 200, 30, "readiness")
     wait_until(lambda: port.metrics()["telco_stream_records_consumed_total"] == 201, 30, "all records")
     wait_until(lambda: port.metrics()["telco_stream_client_round_trip_seconds"] > 0, 30, "the client's statistics")
-    shown = families(port.page("/metrics")[1])
-    assert documented("consume").keys() | documented("both").keys() == shown.keys()
+    shows_what_the_docs_list(port.page("/metrics")[1], "consume")
     found = port.metrics()
     letters = 'telco_stream_dead_letters_total{error_type="json"}'
     yes, no = (found[f'telco_stream_predictions_total{{prediction="{one}"}}'] for one in ("Yes", "No"))
@@ -60,8 +59,7 @@ def test_the_producer_shows_its_rate(
     running = start_cli("produce", *options, env=env)
     wait_until(lambda: port.page("/readyz")[0] == 200, 30, "readiness")
     wait_until(lambda: port.metrics()["telco_stream_client_round_trip_seconds"] > 0, 30, "the client's statistics")
-    shown = families(port.page("/metrics")[1])
-    assert documented("produce").keys() | documented("both").keys() == shown.keys()
+    shows_what_the_docs_list(port.page("/metrics")[1], "produce")
     found = port.metrics()
     assert found["telco_stream_producer_target_records_per_second"] == 50
     assert 25 < found["telco_stream_producer_records_per_second"] < 75
@@ -108,3 +106,11 @@ def test_an_open_transaction_ends_a_consumer_that_is_to_end_on_a_stall(
     running = start_cli("consume", "--exit-on-stall", env=env)
     assert running.wait(40) == 3
     assert f"Partition 2 of {topics.raw} has not moved" in running.stderr().splitlines()[-1]
+
+
+def shows_what_the_docs_list(page: str, section: Section) -> None:
+    """The metrics, and their labels: what may stand in one is known beforehand, so that no id makes a new series."""
+    assert (documented(section) | documented("both")).keys() == families(page).keys()
+    assert documented_labels(section) | documented_labels("both") == labels(page)
+    known = {"prediction", "error_type", "partition", "outcome", "error", "kind", "version", "engine"}
+    assert set().union(*labels(page).values()) <= known

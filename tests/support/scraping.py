@@ -62,9 +62,30 @@ def families(text: str) -> dict[str, str]:
     }
 
 
+def labels(text: str) -> dict[str, set[str]]:
+    """The names of the labels of each of the project's own metrics on a page, but for a bucket's bound."""
+    return {
+        name: {label for sample in one.samples for label in sample.labels} - {"le"}
+        for one in text_string_to_metric_families(text)
+        if (name := f"{one.name}_total" if one.type == "counter" else one.name).startswith("telco_stream_")
+    }
+
+
 def documented(section: Section) -> dict[str, str]:
     """Name and type of each metric that docs/metrics.md lists for a command, or for both."""
+    return {name: row[1] for row in _rows(section) for name in re.findall(r"`([a-z_]+)`", row[0])}
+
+
+def documented_labels(section: Section) -> dict[str, set[str]]:
+    """The labels that docs/metrics.md lists for each metric of the project's own."""
+    return {
+        name: set(re.findall(r"`([a-z_]+)`", row[2]))
+        for row in _rows(section)
+        for name in re.findall(r"`(telco_stream_[a-z_]+)`", row[0])
+    }
+
+
+def _rows(section: Section) -> list[list[str]]:
     text = (ROOT / "docs/metrics.md").read_text()
     rows = text.partition(f"\n### {section}\n")[2].partition("\n#")[0].splitlines()
-    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if row.startswith("| `")]
-    return {name: row[1] for row in cells for name in re.findall(r"`([a-z_]+)`", row[0])}
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if row.startswith("| `")]
