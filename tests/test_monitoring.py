@@ -23,6 +23,7 @@ from tests.support.monitoring import (
     panels,
     rule_queries,
     selectors,
+    without_limits,
 )
 
 GRAFANA = MONITORING / "grafana/provisioning"
@@ -42,6 +43,19 @@ def test_a_renamed_metric_is_found() -> None:
 def test_the_series_that_a_query_reads_are_found_with_their_labels() -> None:
     expr = 'sum by (le, job) (rate(a_bucket{x="1", y=~"a|b"}[5m])) / scalar(sum(b:c:d)) or on (job) time() - e > 1e9'
     assert selectors(expr) == ['a_bucket{x="1", y=~"a|b"}', "b:c:d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("expr", "asked"),
+    [
+        ('a{x="1"} > 0 and on (job) b >= 60', 'a{x="1"} > bool 0 and on (job) b >= bool 60'),
+        ("a < 0.8 * b", "a < bool 0.8 * b"),
+        ('absent(up{job=~"a|b"} == 1)', 'up{job=~"a|b"} == bool 1'),
+        ("rate(a[5m]) / b", "rate(a[5m]) / b"),
+    ],
+)
+def test_a_rule_without_its_limits_has_data_whether_or_not_it_fires(expr: str, asked: str) -> None:
+    assert without_limits(expr) == asked
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import RunningCli
-from tests.support.monitoring import panel_queries, rule_queries, selectors
+from tests.support.monitoring import panel_queries, rule_queries, selectors, without_limits
 from tests.support.prometheus import Prometheus
 from tests.support.scraping import free_port
 from tests.support.topics import Topics, send
@@ -37,8 +37,9 @@ def prometheus(
 
 
 def test_every_query_has_data_in_a_real_run_and_no_alert_fires(prometheus: Prometheus) -> None:
-    """Panels as they stand; of the rules the series that they read, for an alert that doesn't fire has no data."""
+    """Panels as they stand; rules without limits, for an alert that doesn't fire has no data; and what these read."""
     asked = {query.expr.replace("$__rate_interval", "1m"): query.place for query in panel_queries()}
+    asked |= {without_limits(query.expr): query.place for query in rule_queries()}
     asked |= {selector: query.place for query in rule_queries() for selector in selectors(query.expr)}
 
     def all_answer() -> bool:

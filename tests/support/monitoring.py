@@ -51,6 +51,15 @@ def rule_queries() -> list[Query]:
     return [Query(rule.get("alert") or rule["record"], rule["expr"]) for rule in RULES]
 
 
+def without_limits(expr: str) -> str:
+    """The same question where an alert leaves nothing out: each comparison answers 0 or 1, and what is absent is asked.
+
+    It has data if all that the rule reads is there, and if the labels on both sides of an `and` meet.
+    """
+    compared = re.sub(r" (==|!=|<=|>=|<|>) (?!bool)", r" \1 bool ", expr)
+    return re.sub(r"\babsent\((.*)\)", r"\1", compared)
+
+
 def selectors(expr: str) -> list[str]:
     """The series that an expression reads, with their labels: what has to have data, whether or not it fires."""
     bare = re.sub(r"\[[^\]]*\]", "", re.sub(_CLAUSE, "", expr))
