@@ -14,10 +14,11 @@ PIP := $(BIN)/python -m $(PIP_$(DEPENDENCIES))
 RUN := .venv/installed
 TEST := .venv/installed-for-tests
 AUDIT := .venv/audit
+AIRFLOW := .airflow/venv
 # Whichever is there: the plugin of Docker, or Compose 1.29.
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) --file compose/compose.yaml
 
-.PHONY: help demo test fast bench faults check up down logs batch compose-test image-test audit clean
+.PHONY: help demo test fast bench faults check up down logs batch compose-test image-test airflow-test audit clean
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -65,11 +66,14 @@ compose-test: ## Start the Compose file for real, kill what runs, check the ledg
 image-test: ## Build both images and check them
 	@compose/test/image
 
+airflow-test: $(TEST) $(AIRFLOW)/installed ## Both DAGs in an Airflow of its own, on a real Kafka, with each fault
+	@$(BIN)/python -m pytest -q airflow/tests $(ARGS)
+
 audit: $(AUDIT)/bin/pip-audit ## Known vulnerabilities of the exact versions that were tested; what cannot be looked up is a failure
 	@$(AUDIT)/bin/pip-audit --progress-spinner off --strict --no-deps --disable-pip --requirement constraints.txt
 
-clean: ## Away with .venv, caches and built packages; topics, checkpoints and settings stay
-	@rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+clean: ## Away with .venv, .airflow, caches and built packages; topics, checkpoints and settings stay
+	@rm -rf .venv .airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -82,6 +86,13 @@ $(BIN)/python:
 $(AUDIT)/bin/pip-audit: | $(BIN)/python
 	@$(BIN)/python -m venv $(AUDIT)
 	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.9'
+
+$(AIRFLOW)/installed: airflow/requirements.txt airflow/constraints.txt | $(BIN)/python
+	@echo "Installing Airflow into $(AIRFLOW) …" >&2
+	@$(BIN)/python -m venv $(AIRFLOW)
+	@$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --requirement airflow/requirements.txt --constraint airflow/constraints.txt
+	@touch $@
 
 # A stamp is newer than what it was installed from; without network nothing is fetched again as long as that holds.
 $(RUN): pyproject.toml constraints.txt | $(BIN)/python

@@ -1,0 +1,55 @@
+"""The alert hook: what failed, as one JSON object to the webhook that the Variable telco_stream_alert_url names."""
+
+import json
+import logging
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from airflow.sdk import Context
+
+from telco_airflow.deployment import variable
+
+log = logging.getLogger(__name__)
+
+#: Seconds for the webhook to answer.
+_PATIENCE = 10
+
+
+def alert(context: Context) -> None:
+    """Tell the webhook, if there is one. An alert that doesn't get through is a warning: the task has failed anyway."""
+    url = variable("alert_url")
+    if url is None:
+        log.info("no alert: the Variable telco_stream_alert_url is not set")
+        return
+    if not url.startswith(("http://", "https://")):
+        log.warning("no alert: the Variable telco_stream_alert_url is no http or https address")
+        return
+    try:
+        _post(url, told(context))
+    except (OSError, HTTPException, ValueError) as error:
+        # The address itself is often the secret.
+        reason = f"HTTP {error.code}" if isinstance(error, HTTPError) else type(error).__name__
+        log.warning("the alert did not get through: %s", reason)
+
+
+def told(context: Context) -> dict[str, Any]:
+    """What the webhook gets; chat programs show `text`."""
+    task, error = context["ti"], context.get("exception")
+    message = " ".join(str(error or "the task failed").split())
+    return {
+        "text": f"{task.dag_id}.{task.task_id}: {message}",
+        "dag_id": task.dag_id,
+        "task_id": task.task_id,
+        "run_id": task.run_id,
+        "try_number": task.try_number,
+        "message": message,
+    }
+
+
+def _post(url: str, content: dict[str, Any]) -> None:
+    body = json.dumps(content).encode()
+    request = Request(url, body, {"Content-Type": "application/json"})  # noqa: S310 - http or https, as checked
+    with urlopen(request, timeout=_PATIENCE) as answer:  # noqa: S310 - as above
+        log.info("alert sent: HTTP %d", answer.status)

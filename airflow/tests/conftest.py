@@ -1,0 +1,41 @@
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from airflow.tests.support.installed import BIN, Airflow
+from airflow.tests.support.webhook import Webhook
+
+from tests.support.cli import ROOT
+
+pytest_plugins = ["tests.conftest"]
+
+#: The DAGs call `telco-stream` as a shell would; this one is the checkout's.
+PROGRAM = shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "telco_stream"])
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
+    """Airflow with a home and a database of this session's own."""
+    if not (BIN / "airflow").is_file():
+        if os.environ.get("CI"):
+            pytest.fail("CI is set and Airflow is not installed; make airflow-test does it")
+        pytest.skip("Airflow is not installed; make airflow-test does it")
+    airflow = Airflow(tmp_path_factory.mktemp("airflow"), PROGRAM)
+    airflow.migrate()
+    return airflow
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    """A server that takes alerts."""
+    with Webhook() as webhook:
+        yield webhook
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """The folder where the DAGs run `telco-stream`."""
+    return tmp_path

@@ -1,0 +1,44 @@
+"""A server that takes alerts and keeps them."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+
+class Webhook:
+    """Runs inside `with`; `alerts` holds what has been posted, parsed."""
+
+    def __init__(self) -> None:
+        self.alerts: list[Any] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self.alerts))
+
+    @property
+    def url(self) -> str:
+        """Where alerts are to be posted."""
+        return f"http://127.0.0.1:{self._server.server_port}/hook"
+
+    def messages(self) -> dict[str, str]:
+        """The alerts' messages, by the task that failed."""
+        return {alert["task_id"]: alert["message"] for alert in self.alerts}
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _handler(alerts: list[Any]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            alerts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as http.server has it
+            """Nothing: the alerts are kept."""
+
+    return Handler

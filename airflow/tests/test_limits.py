@@ -1,0 +1,70 @@
+from typing import Any
+
+import pytest
+
+from telco_airflow.limits import not_answered, still_hidden, too_far_behind, too_many_letters, too_old
+
+
+def status(**changes: Any) -> dict[str, Any]:
+    """A status as `telco-stream status --output json` gives it."""
+    raw = {"topic": "raw", "end_offsets": {"0": 11, "1": 5}}
+    partitions = [
+        {"partition": 0, "committed": 10, "end": 11, "lag": 0},
+        {"partition": 1, "committed": 5, "end": 5, "lag": 0},
+    ]
+    usual = {"group": "g", "lag": 0, "newest_prediction_age_seconds": 3.0, "topics": [raw], "partitions": partitions}
+    return usual | changes
+
+
+def test_a_lag_is_named_with_its_limit() -> None:
+    assert too_far_behind(status(lag=1000), 1000) is None
+    assert too_far_behind(status(lag=1001), 1000) == "The lag of group g is 1,001 records, above 1,000"
+
+
+def test_an_age_is_named_with_its_limit() -> None:
+    assert too_old(status(), 3) is None
+    found = too_old(status(newest_prediction_age_seconds=1234.5), 900)
+    assert found == "The newest prediction is 1,234 s old, above 900 s"
+
+
+def test_no_prediction_is_older_than_any_limit() -> None:
+    assert too_old(status(newest_prediction_age_seconds=None), 1e9) is not None
+
+
+def test_a_share_is_named_with_its_limit() -> None:
+    assert too_many_letters(5, 95, 0.05) is None
+    assert too_many_letters(6, 94, 0.05) == "6 of 100 answers are dead letters: 6.0%, above 5.0%"
+
+
+def test_without_answers_there_is_no_share() -> None:
+    assert too_many_letters(0, 0, 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("ends", "complaint"),
+    [
+        ({"0": 11, "1": 5}, None),
+        ({"0": 2, "1": 2}, None),
+        ({}, None),
+        ({"0": 12, "1": 5}, "Partition 0 of raw can be read up to 11, below 12"),
+        ({"0": 11, "2": 1}, "Partition 2 of raw can be read up to 0, below 1"),
+    ],
+)
+def test_rows_are_visible_once_every_partition_can_be_read_up_to_them(
+    ends: dict[str, int], complaint: str | None
+) -> None:
+    assert still_hidden(status(), ends) == complaint
+
+
+def test_a_marker_at_the_end_needs_no_answer() -> None:
+    assert not_answered(status(), {"0": 11, "1": 5}) is None
+
+
+def test_a_record_without_an_answer_is_named() -> None:
+    behind = [{"partition": 0, "committed": None, "end": 11, "lag": 10}]
+    assert not_answered(status(partitions=behind), {"0": 11}) == "Partition 0 is answered up to 0, below 11"
+
+
+def test_records_that_came_after_the_rows_may_wait() -> None:
+    later = [{"partition": 0, "committed": 11, "end": 30, "lag": 19}]
+    assert not_answered(status(partitions=later), {"0": 11}) is None
