@@ -18,7 +18,7 @@ AIRFLOW := .airflow/venv
 # Whichever is there: the plugin of Docker, or Compose 1.29.
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) --file compose/compose.yaml
 
-.PHONY: help demo test fast bench faults check up down logs batch compose-test image-test airflow-test audit clean
+.PHONY: help demo test fast bench faults check docs up down logs batch compose-test image-test airflow-test audit clean
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -45,6 +45,9 @@ check: $(TEST) ## Linter, formatter, types, structure
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check . ; exit 1; }
 	@$(BIN)/mypy --strict
 	@$(BIN)/python -m pytest -q tests/test_structure.py
+
+docs: $(TEST) ## The generated parts of docs/, from the settings and the commands as they are
+	@$(BIN)/python -m docs.generate
 
 up: ## Kafka, producer and consumer in containers; COMPOSE_PROFILES=ui,monitoring for more
 	@$(COMPOSE) up --build --detach

@@ -54,7 +54,7 @@ _COMMITS = f"offsets are committed once a batch is delivered; {_DELIVERY}"
 _BROKERS = "use --broker or TELCO_STREAM_BOOTSTRAP_SERVERS"
 _CONFIRMED = "every record is confirmed by all in-sync replicas"
 #: Properties that carry a promise or have a setting of their own, and what to use instead.
-_REFUSED = {
+REFUSED = {
     "enable.auto.commit": _COMMITS,
     "auto.commit.enable": _COMMITS,
     "enable.auto.offset.store": _COMMITS,
@@ -111,7 +111,7 @@ def why_refused(name: str) -> str | None:
     """Why a property can't be passed through and what to use instead; None where it can."""
     if _CODE.fullmatch(name):
         return "it takes code, not text"
-    return _REFUSED.get(name)
+    return REFUSED.get(name)
 
 
 def is_secret(name: str) -> bool:

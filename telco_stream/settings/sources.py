@@ -19,7 +19,7 @@ from telco_stream.settings.tree import LEAVES
 
 TOML = "telco-stream.toml"
 #: The options that set a setting; where none is named here it is the last part of the setting's name.
-_FLAGS = {name: "--" + name.rpartition(".")[2].replace("_", "-") for name in LEAVES} | {
+FLAGS = {name: "--" + name.rpartition(".")[2].replace("_", "-") for name in LEAVES} | {
     "bootstrap_servers": "--broker",
     "topics.raw": "--topic",
     "consumer.group_id": "--group",
@@ -59,7 +59,7 @@ class LayerSource(PydanticBaseSettingsSource):
 def read_flags(flags: Mapping[str, object]) -> Layer:
     """What the command line gives, by dotted name; None is not given, an unknown name is a bug: KeyError."""
     given = {name: value for name, value in flags.items() if value is not None}
-    return {name: Reading(value, "flag", _FLAGS[name]) for name, value in given.items()}
+    return {name: Reading(value, "flag", FLAGS[name]) for name, value in given.items()}
 
 
 def read_toml(cwd: Path) -> Layer:

@@ -1,0 +1,79 @@
+"""The settings as tables: read from the typed tree and its JSON Schema."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from docs.generate.commands import COMMANDS, commands_with
+from docs.generate.tables import code, table
+from telco_stream.settings import Settings
+from telco_stream.settings.properties import REFUSED
+from telco_stream.settings.sources import FLAGS
+from telco_stream.settings.tree import LEAVES
+from telco_stream.settings.variables import variable_of
+
+_SCHEMA = Settings.model_json_schema()
+
+
+def settings(group: str) -> str:
+    """The settings of a group; of none, those that stand by themselves."""
+    names = [name for name in LEAVES if name.rpartition(".")[0] == group]
+    return table(["setting, variable", "type", "default", "meaning", "flag"], map(_row, names))
+
+
+def refused_properties(_: str) -> str:
+    """The properties of librdkafka that can't be set, and what to use instead."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in REFUSED.items():
+        reasons.setdefault(reason, []).append(name)
+    rows = ((", ".join(map(code, names)), reason) for reason, names in reasons.items())
+    return table(["property", "why, or what instead"], rows)
+
+
+def _row(name: str) -> tuple[str, ...]:
+    field = LEAVES[name]
+    default = "" if field.default is None else code(_plain(field.default))
+    kind = ", ".join(_in_words(_schema_of(name)))
+    return f"{code(name)}<br>{code(variable_of(name))}", kind, default, field.description or "", _flag(name)
+
+
+def _flag(name: str) -> str:
+    """The flag, and which commands have it; those that most have are told of elsewhere."""
+    flag, commands = FLAGS[name], commands_with(FLAGS[name])
+    if 2 * len(commands) > len(COMMANDS):
+        return f"{code(flag)}, [shared](commands.md#options-that-commands-share)"
+    return f"{code(flag)} of {', '.join(map(code, commands))}" if commands else ""
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _schema_of(name: str) -> Mapping[str, Any]:
+    group, _, last = name.rpartition(".")
+    place = _SCHEMA["$defs"][group.capitalize()] if group else _SCHEMA
+    found: Mapping[str, Any] = place["properties"][last]
+    return found
+
+
+def _in_words(schema: Mapping[str, Any]) -> Iterator[str]:
+    if "anyOf" in schema:  # the other one is null
+        yield from _in_words(schema["anyOf"][0])
+    elif "enum" in schema:
+        yield " or ".join(map(code, schema["enum"]))
+    elif schema["type"] == "string":
+        yield "text"
+        yield from (f"{code(schema['pattern'])}" for _ in range("pattern" in schema))
+    else:
+        yield "whole number" if schema["type"] == "integer" else "number"
+        yield from _range(schema)
+
+
+def _range(schema: Mapping[str, Any]) -> Iterator[str]:
+    lowest = schema.get("minimum")
+    if "exclusiveMinimum" in schema:
+        above = schema["exclusiveMinimum"]
+        yield f"{above + 1} or more" if schema["type"] == "integer" else f"above {above}"
+    elif "maximum" in schema:
+        yield f"{lowest:,} to {schema['maximum']:,}"
+    elif lowest is not None:
+        yield f"{lowest:,} or more"

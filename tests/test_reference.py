@@ -1,0 +1,194 @@
+"""The generated parts of the pages are those of today, and what they claim is so."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from docs.generate.commands import COMMANDS, commands_with
+from docs.generate.pages import MAKERS, parts, renewed
+from docs.generate.results import RESULTS
+from docs.generate.settings import refused_properties
+from telco_stream.analytics import Summary
+from telco_stream.cli import app
+from telco_stream.cli.session import Session
+from telco_stream.errors import UsageError
+from telco_stream.settings import load
+from telco_stream.settings.sources import FLAGS
+from telco_stream.settings.tree import LEAVES
+from tests.support.cli import ROOT
+from tests.support.inside import run_inside
+from tests.support.labelled import labelled_rows, write_csv
+from tests.support.topics import Topics, send
+
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+COMMANDS_PAGE = (ROOT / "docs/commands.md").read_text()
+SETTINGS_PAGE = (ROOT / "docs/configuration.md").read_text()
+#: Without these a command doesn't run at all.
+REQUIRED = {
+    "produce": ["--mode", "batch"],
+    "dlq show": ["0:0"],
+    "train": ["--data-path", "x"],
+    "sample": ["--out", "x"],
+}
+#: It shows the settings itself, so it can be asked.
+SHOWS = "config show"
+CLAIMS = [(name, setting) for setting, flag in FLAGS.items() for name in commands_with(flag) if name != SHOWS]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_generated_parts_are_those_of_today(page: Path) -> None:
+    """Else: make docs."""
+    assert renewed(page.read_text()) == page.read_text()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_its_part(name: str) -> None:
+    assert f"command {name}" in parts(COMMANDS_PAGE)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_named_beside_its_command(name: str) -> None:
+    text = COMMANDS_PAGE.partition(f"<!-- begin command {name} -->")[2].partition("<!-- end -->")[0]
+    words = [word for option in COMMANDS[name].params for word in option.opts if word.startswith("--")]
+    assert [word for word in words if word not in text] == []
+
+
+@pytest.mark.parametrize("name", LEAVES)
+def test_every_setting_is_in_the_configuration(name: str) -> None:
+    assert f"| `{name}`<br>" in SETTINGS_PAGE
+
+
+def test_the_end_of_a_part_is_the_nearest_one() -> None:
+    text = "a\n<!-- begin refused -->\nold\n<!-- end -->\nb\n<!-- begin options -->\n<!-- end -->\n"
+    assert parts(text) == ["refused", "options"]
+    assert "\nb\n" in renewed(text)
+    assert "old" not in renewed(text)
+    assert renewed(renewed(text)) == renewed(text)
+
+
+def test_a_part_that_nothing_makes_is_an_error() -> None:
+    assert "weather" not in MAKERS
+    with pytest.raises(KeyError):
+        renewed("<!-- begin weather -->\n<!-- end -->\n")
+
+
+def test_a_command_that_is_gone_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        renewed("<!-- begin command fly -->\n<!-- end -->\n")
+
+
+class _Asked(Exception):  # noqa: N818 - it ends the command where it has said what it was given
+    pass
+
+
+@pytest.fixture
+def given(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+    """What a command line hands to the settings: `given(*words)`; nothing is run."""
+    asked: dict[str, Any] = {}
+
+    def note(_self: Session, *_: object, flags: dict[str, Any] | None = None, **__: object) -> None:
+        asked.update({name: value for name, value in (flags or {}).items() if value is not None})
+        raise _Asked
+
+    monkeypatch.setattr(Session, "__init__", note)
+
+    def give(*words: str) -> dict[str, Any]:
+        asked.clear()
+        result = CliRunner().invoke(app, list(words))
+        assert isinstance(result.exception, _Asked), result.output
+        return dict(asked)
+
+    return give
+
+
+@pytest.mark.parametrize(("name", "setting"), CLAIMS)
+def test_a_flag_that_is_said_to_set_a_setting_does(
+    name: str, setting: str, given: Callable[..., dict[str, Any]]
+) -> None:
+    asked = given(*name.split(), *REQUIRED.get(name, []), FLAGS[setting], "7")
+    assert [(one, float(value)) for one, value in asked.items()] == [(setting, 7.0)]
+
+
+def test_no_flag_that_sets_a_setting_is_left_out(given: Callable[..., dict[str, Any]]) -> None:
+    """Each option that takes a value is given one; what of it reaches the settings must have been claimed."""
+    reached = {(name, setting) for name in COMMANDS if name != SHOWS for setting in _reached(name, given)}
+    assert reached == set(CLAIMS)
+
+
+def test_the_flags_of_config_show_set_what_they_are_said_to() -> None:
+    claimed = {setting: flag for setting, flag in FLAGS.items() if SHOWS in commands_with(flag)}
+    words = [word for flag in claimed.values() for word in (flag, "7")]
+    done = run_inside("config", "show", *words, "--output", "json", env={})
+    leaves = map(json.loads, done.out.splitlines())
+    assert {leaf["name"] for leaf in leaves if leaf["origin"] == "flag"} == set(claimed)
+
+
+def test_each_property_said_to_be_refused_is_refused() -> None:
+    rows = refused_properties("").splitlines()[2:]
+    names = [name.strip("` ") for row in rows for name in row.split("|")[1].split(",")]
+    assert len(names) > 10
+    for name in names:
+        with pytest.raises(UsageError):
+            load(environ={f"TELCO_STREAM_KAFKA__{name.upper().replace('.', '__')}": "1"})
+
+
+def test_every_command_with_a_result_tells_its_keys() -> None:
+    assert [name for name in COMMANDS if name not in RESULTS] == []
+
+
+@pytest.mark.parametrize(
+    "words", ["model show", "config show", "sample --out a.csv --rows 10", "train --data-path labelled.csv", "demo"]
+)
+def test_the_keys_are_those_of_a_real_answer(words: str, tmp_path: Path) -> None:
+    write_csv(tmp_path / "labelled.csv", labelled_rows(200))
+    _same_keys(words, {})
+
+
+def test_the_keys_are_those_of_real_answers_on_kafka(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    send(kafka, topics.raw, [("a", b"no customer", [])])
+    write_csv(tmp_path / "customers.csv", labelled_rows(20))
+    for words in [
+        "topics init",
+        "produce --mode batch --data-path customers.csv",
+        "consume --mode batch",
+        "report",
+        "verify",
+        "status",
+        "dlq list",
+        "dlq list --summary",
+        "dlq show 0:0",
+        "dlq replay",
+    ]:
+        _same_keys(words, topics.env(kafka))
+
+
+def _reached(name: str, given: Callable[..., dict[str, Any]]) -> set[str]:
+    options = [option for option in COMMANDS[name].params if option.param_type_name == "option"]
+    words = REQUIRED.get(name, [])
+    free = [option for option in options if option.default is None and not set(option.opts) & set(words)]
+    values = [word for option in free for word in (max(option.opts, key=len), _value(option))]
+    return set(given(*name.split(), *words, *values))
+
+
+def _value(option: Any) -> str:
+    """One that the option takes; only settings and free texts have none by themselves."""
+    return {"error_type": "json", "delivery": "exactly-once", "since": "7h", "until": "7h"}.get(option.name, "7")
+
+
+def _same_keys(words: str, env: dict[str, str]) -> None:
+    done = run_inside(*words.split(), "--output", "json", env=env)
+    assert done.code == 0, done.err
+    name = max((one for one in RESULTS if f"{words} ".startswith(f"{one} ")), key=len)
+    answered, told = set(json.loads(done.out.splitlines()[0])), {field.name for field in fields(RESULTS[name])}
+    assert answered | {"analytics"} == told | {"analytics"}
+    assert answered <= told
+
+
+def test_what_a_summary_holds_is_told_where_it_is_named() -> None:
+    assert RESULTS["report"] is Summary
+    assert "analytics: {as report}" in COMMANDS_PAGE
