@@ -1,6 +1,7 @@
 """The fitted pipeline as an ONNX graph."""
 
 from copy import deepcopy
+from typing import Any
 
 import numpy as np
 from skl2onnx import to_onnx
@@ -17,7 +18,10 @@ _INPUTS = [("numbers", FloatTensorType([None, len(NUMBERS)])), ("codes", Int64Te
 
 
 def convert(pipeline: Pipeline) -> bytes:
-    """The whole pipeline, from `number_columns` and `code_columns` to the two probabilities."""
+    """The whole pipeline, from `number_columns` and `code_columns` to the two probabilities.
+
+    Raises RuntimeError for a pipeline that it can't compile, as skl2onnx does.
+    """
     coded = _with_codes(pipeline)
     graph = to_onnx(
         coded,
@@ -35,8 +39,7 @@ def convert(pipeline: Pipeline) -> bytes:
 def _with_codes(pipeline: Pipeline) -> Pipeline:
     """A copy that reads arrays instead of a frame, and codes instead of texts: onnxruntime would copy each text."""
     coded = deepcopy(pipeline)
-    columns = coded.named_steps["columns"]
-    encoder = columns.named_transformers_["categories"]
+    columns, encoder = _named_parts(coded)
     encoder.categories_ = [np.arange(len(values)) for values in encoder.categories_]
     columns.transformers_ = [
         (name, step, [ORDER.index(column) for column in names])
@@ -44,3 +47,12 @@ def _with_codes(pipeline: Pipeline) -> Pipeline:
         if name != "remainder"
     ]
     return coded
+
+
+def _named_parts(pipeline: Pipeline) -> tuple[Any, Any]:
+    """The transformer of the columns, and in it the encoder of the categories."""
+    columns = pipeline.named_steps.get("columns")
+    encoder = getattr(columns, "named_transformers_", {}).get("categories")
+    if not hasattr(encoder, "categories_"):
+        raise NotImplementedError('it has no step "columns" with an encoder named "categories"')
+    return columns, encoder

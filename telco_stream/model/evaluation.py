@@ -8,9 +8,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
+from sklearn.pipeline import Pipeline
 
 from telco_stream.contracts.manifest import Decile, Metrics
-from telco_stream.model.pipeline import build_pipeline
 
 FOLDS = 5
 REPEATS = 5
@@ -26,7 +26,9 @@ _METHOD = (
 _THRESHOLDS = np.arange(1, 100) / 100
 
 
-def cross_validate(features: pd.DataFrame, churned: Labels, *, seed: int, progress: Progress) -> Floats:
+def cross_validate(
+    build: Callable[[], Pipeline], features: pd.DataFrame, churned: Labels, *, seed: int, progress: Progress
+) -> Floats:
     """Out-of-fold probabilities, [repeats, customers]."""
     probabilities = np.empty((REPEATS, len(churned)))
     folds = [
@@ -36,7 +38,7 @@ def cross_validate(features: pd.DataFrame, churned: Labels, *, seed: int, progre
     ]
     for done, (repeat, rest, held_out) in enumerate(folds):
         progress("cross-validating", done, len(folds))
-        fitted = build_pipeline().fit(features.iloc[rest], churned[rest])
+        fitted = build().fit(features.iloc[rest], churned[rest])
         probabilities[repeat, held_out] = fitted.predict_proba(features.iloc[held_out])[:, 1]
     progress("cross-validating", len(folds), len(folds))
     return probabilities

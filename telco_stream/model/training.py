@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
+from textwrap import shorten
 
 import joblib
 import numpy as np
@@ -44,16 +45,25 @@ class TrainingResult:
     seconds: float
 
 
-def train(source: Path, out: Path, *, now: str, seed: int = 0, progress: Progress = lambda *_: None) -> TrainingResult:
-    """Fits the model to a labelled CSV and replaces the folder `out` by it; `now` is RFC 3339.
+def train(  # noqa: PLR0913 - what a caller may choose
+    source: Path,
+    out: Path,
+    *,
+    now: str,
+    seed: int = 0,
+    progress: Progress = lambda *_: None,
+    build: Callable[[], Pipeline] = build_pipeline,
+) -> TrainingResult:
+    """Fits a pipeline to a labelled CSV and replaces the folder `out` by it; `now` is RFC 3339.
 
-    Raises DataError where there is nothing to learn from, UsageError where `out` can't be written.
+    `build` gives the pipeline, not fitted, as `build_pipeline` does (`docs/own-model.md`). Raises DataError where there
+    is nothing to learn from, UsageError where `out` can't be written.
     """
     started = time.perf_counter()
     check_target(out)
     progress("reading", 0, 1)
     data = _enough(source, read_labelled(source))
-    fitted = _fit(data, seed, progress)
+    fitted = _fit(data, seed, progress, build)
     progress("compiling", 0, 1)
     files, parity = compile_if_equal(fitted.pipeline, fitted.threshold, data.customers, seed=seed)
     files[PIPELINE] = _pickled(fitted.pipeline)
@@ -75,11 +85,16 @@ def compile_if_equal(
     try:
         content = convert(pipeline)
         compiled = load_onnx(content, version="", threshold=threshold)
-    except (RuntimeError, ModelError) as error:  # the converter's errors, and onnxruntime's refusal
-        return {}, Parity(refused=f"it can't be compiled: {error}")
+    except (RuntimeError, ValueError, ModelError) as error:  # the converter's errors, and onnxruntime's refusal
+        return {}, Parity(refused=f"it can't be compiled: {_first_words(error)}")
     judges = [*customers, *edge_customers(customers, seed=seed)]
     parity = compare(SklearnScorer("", threshold, pipeline), compiled, judges)
     return ({} if parity.refused else {ONNX: content}), parity
+
+
+def _first_words(error: Exception) -> str:
+    """The beginning of what it says: the converter adds the whole of a tree to its words."""
+    return shorten(str(error).partition("\n")[0], 200)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +113,12 @@ def _enough(source: Path, data: LabelledData) -> LabelledData:
     return data
 
 
-def _fit(data: LabelledData, seed: int, progress: Progress) -> _Fitted:
+def _fit(data: LabelledData, seed: int, progress: Progress, build: Callable[[], Pipeline]) -> _Fitted:
     features, churned = frame(data.customers), np.array(data.churned)
-    probabilities = cross_validate(features, churned, seed=seed, progress=progress)
+    probabilities = cross_validate(build, features, churned, seed=seed, progress=progress)
     threshold = best_threshold(probabilities, churned)
     progress("fitting", 0, 1)
-    pipeline = build_pipeline().fit(features, churned)
+    pipeline = build().fit(features, churned)
     return _Fitted(pipeline, threshold, measure(probabilities, churned, threshold))
 
 

@@ -1,0 +1,85 @@
+"""The pages on a model and a schema of one's own: what they have people write is written, and what they type works."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from telco_stream.contracts.manifest import Manifest
+from telco_stream.model.artifact import ONNX
+from tests.support.cli import ROOT
+from tests.support.pages import command_lines
+from tests.support.shell import copy_checkout, type_lines, with_commands, write_commands
+
+MODEL_PAGE = ROOT / "docs/own-model.md"
+SCHEMA_PAGE = ROOT / "docs/own-schema.md"
+_SCRIPT = re.compile(r"^```python\n# (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_DIFF = re.compile(r"^```diff\n--- (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_commands(tmp_path_factory.mktemp("commands"))
+
+
+@pytest.mark.slow
+def test_the_page_on_models_can_be_followed(commands: Path, tmp_path: Path) -> None:
+    """At its end there are two models: one with another threshold, and a forest that was compiled."""
+    for name, content in _SCRIPT.findall(MODEL_PAGE.read_text()):
+        (tmp_path / name).write_text(content)
+    written = type_lines(command_lines(MODEL_PAGE), tmp_path, with_commands(commands))
+    assert "compiled: yes" in written
+    assert (tmp_path / "models/forest" / ONNX).is_file()
+    edited = json.loads((tmp_path / "models/mine/manifest.json").read_text())
+    assert edited["threshold"] == 0.5
+    assert edited["model_version"].endswith("-half")
+
+
+@pytest.mark.slow
+def test_the_page_on_schemas_can_be_followed(commands: Path, tmp_path: Path) -> None:
+    """At its end a copy of the code sends, learns from and scores customers with one more column."""
+    checkout = copy_checkout(tmp_path)
+    changes = _DIFF.findall(SCHEMA_PAGE.read_text())
+    assert len(changes) > 3
+    for name, change in changes:
+        _apply(checkout / name, change)
+    env = with_commands(commands, {"CHECKOUT": str(checkout)})
+    written = type_lines(command_lines(SCHEMA_PAGE), checkout, env)
+    assert re.search(r"Predicted +1,000", written)
+    manifest = json.loads((checkout / "models/churn/manifest.json").read_text())
+    assert "SupportCalls" in [feature["name"] for feature in manifest["features"]]
+    assert "SupportCalls" in (checkout / "data/sample_customers.csv").read_text().partition("\n")[0]
+
+
+def test_the_page_on_models_tells_of_each_key_of_the_manifest() -> None:
+    table = MODEL_PAGE.read_text().partition("## What the manifest wants")[2]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Manifest.__annotations__)
+
+
+def test_each_file_that_the_page_on_schemas_names_is_there() -> None:
+    table = SCHEMA_PAGE.read_text().partition("## What else there is")[2]
+    names = set(re.findall(r"`([\w/]+\.py)`", table))
+    assert len(names) > 10
+    assert [
+        name for name in names if not (ROOT / name).is_file() and not (ROOT / "telco_stream" / name).is_file()
+    ] == []
+
+
+def test_a_change_that_no_longer_fits_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "file.py"
+    file.write_text("a\nb\nc\n")
+    _apply(file, " a\n-b\n+B\n c\n")
+    assert file.read_text() == "a\nB\nc\n"
+    with pytest.raises(AssertionError):
+        _apply(file, " a\n-b\n+B\n")
+
+
+def _apply(file: Path, change: str) -> None:
+    """The lines before are found in the file once, and are those after."""
+    lines = [line for line in change.splitlines(keepends=True) if line.strip()]
+    before = "".join(line[1:] for line in lines if line[0] != "+")
+    after = "".join(line[1:] for line in lines if line[0] != "-")
+    text = file.read_text()
+    assert text.count(before) == 1, f"{file.name} has changed: {before}"
+    file.write_text(text.replace(before, after))
