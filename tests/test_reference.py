@@ -167,17 +167,17 @@ def test_the_keys_are_those_of_real_answers_on_kafka(kafka: str, topics: Topics,
         _same_keys(words, topics.env(kafka))
 
 
+#: A value for options that don't take a 7; the settings' do.
+_VALUES = {"--error-type": "json", "--delivery": "exactly-once", "--since": "7h", "--until": "7h"}
+
+
 def _reached(name: str, given: Callable[..., dict[str, Any]]) -> set[str]:
     options = [option for option in COMMANDS[name].params if option.param_type_name == "option"]
     words = REQUIRED.get(name, [])
-    free = [option for option in options if option.default is None and not set(option.opts) & set(words)]
-    values = [word for option in free for word in (max(option.opts, key=len), _value(option))]
-    return set(given(*name.split(), *words, *values))
-
-
-def _value(option: Any) -> str:
-    """One that the option takes; only settings and free texts have none by themselves."""
-    return {"error_type": "json", "delivery": "exactly-once", "since": "7h", "until": "7h"}.get(option.name, "7")
+    free = [max(option.opts, key=len) for option in options if option.default is None]
+    return {
+        one for word in free if word not in words for one in given(*name.split(), *words, word, _VALUES.get(word, "7"))
+    }
 
 
 def _same_keys(words: str, env: dict[str, str]) -> None:
