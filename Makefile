@@ -18,7 +18,7 @@ AIRFLOW := .airflow/venv
 # Whichever is there: the plugin of Docker, or Compose 1.29.
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) --file compose/compose.yaml
 
-.PHONY: help demo test fast bench faults check docs up down logs batch compose-test image-test airflow-test audit clean
+.PHONY: help demo test fast bench faults check docs up down logs batch compose-test image-test airflow-test axe audit clean
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -72,6 +72,8 @@ image-test: ## Build both images and check them
 airflow-test: $(TEST) $(AIRFLOW)/installed ## Both DAGs in an Airflow of its own, on a real Kafka, with each fault
 	@$(BIN)/python -m pytest -q airflow/tests $(ARGS)
 
+axe: build/axe/node_modules/axe-core/axe.min.js ## What looks for barriers in the report's page, for `make test`; wants npm
+
 audit: $(AUDIT)/bin/pip-audit ## Known vulnerabilities of the exact versions that were tested; what cannot be looked up is a failure
 	@$(AUDIT)/bin/pip-audit --progress-spinner off --strict --no-deps --disable-pip --requirement constraints.txt
 
@@ -85,6 +87,12 @@ $(BIN)/python:
 	done; \
 	echo "telco-stream needs Python 3.11 or newer with its venv module (Debian, Ubuntu: apt install python3-venv);" \
 	  "none of these is one: $(CANDIDATES). PYTHON=/path/to/python names another." >&2; exit 1
+
+# Without scripts, so that nothing of it runs but in the page under test.
+build/axe/node_modules/axe-core/axe.min.js: Makefile
+	@mkdir -p build/axe
+	@npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix build/axe axe-core@4.14.1
+	@touch $@
 
 $(AUDIT)/bin/pip-audit: | $(BIN)/python
 	@$(BIN)/python -m venv $(AUDIT)

@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from telco_stream.contracts.prediction import Prediction
+
 #: Bins of the distribution, from 0 to 1: the thresholds that `train` chooses are their edges.
 BINS = 100
 #: The most steps of a time line; where there would be more, they become longer.
@@ -89,14 +91,30 @@ class Timeline:
         return self._counts.setdefault(int(time // self.width), [0, 0])
 
     def _coarsen(self, first: int, last: int) -> tuple[int, int]:
-        longer = next((width for width in _STEPS if width > self.width), 2 * self.width)
-        factor = longer // self.width
-        counts, self._counts, self.width = self._counts, {}, longer
+        wider = longer(self.width)
+        factor = wider // self.width
+        counts, self._counts, self.width = self._counts, {}, wider
         for place, (total, churners) in counts.items():
             into = self._counts.setdefault(place // factor, [0, 0])
             into[0] += total
             into[1] += churners
         return first // factor, last // factor
+
+
+class Trends:
+    """All shapes together, and how many predictions each model version has made."""
+
+    def __init__(self) -> None:
+        self.distribution = Distribution()
+        self.timeline = Timeline()
+        self.versions = Tally()
+
+    def add(self, prediction: Prediction, time: float) -> None:
+        """Count a prediction made at `time`, in seconds since 1970."""
+        churns = prediction.prediction == "Yes"
+        self.distribution.add(prediction.churn_probability, churns=churns)
+        self.timeline.add(time, churns=churns)
+        self.versions.add(prediction.model_version)
 
 
 class Tally:
@@ -114,3 +132,8 @@ class Tally:
     def most_common(self, number: int | None = None) -> list[tuple[str, int]]:
         """Names with their counts, the most frequent first."""
         return self._counts.most_common(number)
+
+
+def longer(width: int) -> int:
+    """The next longer step, in seconds; a multiple of this one."""
+    return next((one for one in _STEPS if one > width), 2 * width)

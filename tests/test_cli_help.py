@@ -31,7 +31,7 @@ PROMISED = {
     "consume": "--mode --group --model --max-messages --idle-timeout --window-size --delivery --engine --top-k"
     " --workers --metrics-port --max-consecutive-dead-letters --exit-on-stall --log-format",
     "topics init": "--dry-run",
-    "report": "--top-k --since --until --model-version --csv",
+    "report": "--top-k --since --until --model-version --html --csv --model",
     "train": "--data-path --out",
     "sample": "--rows --seed --out",
     "data fetch": "--out",

@@ -17,10 +17,11 @@ SETTINGS = {"pydantic_settings", "dotenv"}
 SCREEN = {"rich"}
 ONNX = {"onnxruntime", "numpy"}
 METRICS = {"prometheus_client"}
+PAGE = {"jinja2", "matplotlib", "PIL", "numpy"}
 SKLEARN = {"sklearn", "pandas", "joblib", "numpy", "scipy"}
 TRAINING = SKLEARN | {"skl2onnx", "onnx", "onnxruntime"}
 #: Whatever is dear enough to be watched; the standard library, msgspec and typer with what it needs cost little.
-WATCHED = CLIENT | SETTINGS | SCREEN | METRICS | TRAINING | {"matplotlib", "torch", "requests"}
+WATCHED = CLIENT | SETTINGS | SCREEN | METRICS | PAGE | TRAINING | {"torch", "requests"}
 NOWHERE = ("--broker", "127.0.0.1:1", "--timeout", "0.2")
 
 MAY_IMPORT = {
@@ -35,6 +36,7 @@ MAY_IMPORT = {
     "produce --mode batch --data-path customers.csv": CLIENT | SETTINGS | SCREEN,
     "topics init": CLIENT | SETTINGS | SCREEN,
     "report": CLIENT | SETTINGS | SCREEN,
+    "report --csv a.csv --html a.html": CLIENT | SETTINGS | SCREEN,  # the libraries of the page wait for the topics
     "verify": CLIENT | SETTINGS | SCREEN,
     "status": CLIENT | SETTINGS | SCREEN,
     "dlq list": CLIENT | SETTINGS | SCREEN,

@@ -10,10 +10,12 @@ import pytest
 
 from tests.conftest import Broker
 from tests.support.cli import run_cli
-from tests.support.topics import Outgoing, read_topic, send
+from tests.support.letters import letter
+from tests.support.topics import Outgoing, Topics, read_topic, send
 
 NOW = datetime.now(UTC)
 HOURS = [1, 5, 30]
+VERSION = "telco.dlq.model.version"
 NOWHERE = ("--broker", "127.0.0.1:1", "--timeout", "0.2")
 
 
@@ -24,26 +26,64 @@ def test_a_report_of_a_period_is_that_of_its_answers_only(broker: Broker) -> Non
     assert report(broker, "--since", "10s")["total"] == 0
 
 
-def test_the_csv_holds_what_the_report_counts(broker: Broker, tmp_path: Path) -> None:
+def test_the_csv_holds_what_the_report_counts(broker: Broker) -> None:
     send(broker.bootstrap, broker.topics.predictions, [prediction(str(age), hours=age) for age in HOURS])
     send(broker.bootstrap, broker.topics.predictions, [("x", "no prediction", []), prediction("z", version="v2")])
-    told = report(broker, "--since", "1d", "--model-version", "v1", "--csv", str(tmp_path / "new/out.csv"))
-    with (tmp_path / "new/out.csv").open(newline="") as file:
+    told = report(broker, "--since", "1d", "--model-version", "v1", "--csv", "new/out.csv")
+    with Path("new/out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     kept = [one.json() for one in read_topic(broker.bootstrap, broker.topics.predictions) if one.key in {b"1", b"5"}]
     assert told["total"] == len(rows) == 2
     assert sorted(rows, key=str) == sorted(({name: str(one[name]) for name in one} for one in kept), key=str)
 
 
+def test_the_page_tells_of_both_topics_and_what_was_read_of_them(broker: Broker) -> None:
+    send(broker.bootstrap, broker.topics.predictions, [prediction(str(age), hours=age) for age in HOURS])
+    letters = [letter(at=(NOW - timedelta(hours=age)).isoformat(), key=None).value() for age in HOURS]
+    send(broker.bootstrap, broker.topics.deadletter, [(None, value, [(VERSION, b"v1")]) for value in letters])
+    send(broker.bootstrap, broker.topics.deadletter, [(None, letters[0], [(VERSION, b"v2")])])
+    told = report(broker, "--since", "6h", "--model-version", "v1", "--html", "out.html", "--csv", "out.csv")
+    page = Path("out.html").read_text()
+    assert told["total"] == 2
+    assert '<data value="2" data-name="total">' in page
+    assert '<data value="2" data-name="dead_letters">' in page
+    assert f'<th scope="row">{broker.topics.deadletter}</th><td class="number">0</td>' in page
+    assert '<td class="number">4</td>' in page
+    assert Path("out.csv").read_text().count("\n") == 3
+
+
+def test_an_empty_topic_makes_a_page_too(broker: Broker) -> None:
+    assert report(broker, "--html", "out.html")["total"] == 0
+    assert "There are no predictions to report." in Path("out.html").read_text()
+
+
+def test_a_page_and_a_table_are_two_files() -> None:
+    done = run_cli("report", "--html", "a", "--csv", "./a", *NOWHERE)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "can't both be" in done.stderr
+
+
+def test_a_model_that_cannot_be_read_is_said_before_kafka_is_asked() -> None:
+    done = run_cli("report", "--html", "a", "--model", "nowhere", *NOWHERE)
+    assert (done.returncode, done.stderr.count("\n"), list(Path().iterdir())) == (4, 1, [])
+
+
+def test_a_topic_that_is_missing_leaves_no_file(kafka: str, topics: Topics) -> None:
+    env = {**topics.env(kafka), "TELCO_STREAM_TOPICS__DEADLETTER": "no-such-topic"}
+    done = run_cli("report", "--html", "a", env=env)
+    assert (done.returncode, list(Path().iterdir())) == (3, [])
+    assert "no-such-topic" in done.stderr
+
+
 def test_a_model_version_that_is_not_there_leaves_no_file(broker: Broker, tmp_path: Path) -> None:
     send(broker.bootstrap, broker.topics.predictions, [prediction("a")])
-    done = cli(broker, "--model-version", "v9", "--csv", str(tmp_path / "out.csv"))
+    done = cli(broker, "--model-version", "v9", "--csv", "out.csv", "--html", "out.html")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "Error: No prediction here has model version 'v9': there are predictions of v1\n"
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["--csv"])
+@pytest.mark.parametrize("option", ["--csv", "--html"])
 def test_a_file_that_cannot_be_written_is_said_before_kafka_is_asked(option: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("mine")

@@ -52,6 +52,12 @@ def test_the_wheel_holds_the_package_the_sample_and_the_model_and_nothing_else(w
     assert [name for name in names if "__pycache__" in name or "test" in name] == []
 
 
+def test_the_wheel_holds_what_the_page_is_made_of(wheel: Path) -> None:
+    template = "telco_stream/page/template/"
+    names = {name.removeprefix(template) for name in zipfile.ZipFile(wheel).namelist() if name.startswith(template)}
+    assert names == {one.name for one in (ROOT / template).iterdir()}
+
+
 def test_the_wheel_is_what_runs(installed: Path, tmp_path: Path) -> None:
     done = _run(installed / "python", "-c", "import telco_stream; print(telco_stream.__file__)", cwd=tmp_path)
     assert done.stdout.startswith(str(installed.parent)), done

@@ -1,12 +1,17 @@
 """`telco-stream report`."""
 
-from contextlib import ExitStack
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
 from telco_stream.cli import options
+
+if TYPE_CHECKING:
+    from telco_stream.cli.session import Session
+    from telco_stream.report import Look, Report
+    from telco_stream.report.runs import ReportOrder
 
 
 def register(app: typer.Typer) -> None:
@@ -22,7 +27,11 @@ def report(
     model_version: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Only predictions of this model version.")
     ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page to show, print or send there.")
+    ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the predictions there, a line each.")] = None,
+    model: options.Model = None,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
@@ -31,19 +40,36 @@ def report(
     """Say what the predictions say. Totals, churn rate, segments and the customers most at risk."""
     from datetime import UTC, datetime
 
-    from telco_stream.atomic import replacing
     from telco_stream.cli.session import Session
     from telco_stream.period import parse_period
     from telco_stream.report import Wanted
+    from telco_stream.report.files import opened
     from telco_stream.report.runs import ReportOrder, run_report
     from telco_stream.report.table import PredictionTable
 
     order = ReportOrder(top_k, Wanted(parse_period(since, until, datetime.now(UTC)), model_version))
-    flags = {"bootstrap_servers": broker}
+    flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
-    with ExitStack() as files:  # what can't be written is refused before anything is read
-        looks = [PredictionTable(files.enter_context(replacing(csv))).add] if csv else []
-        told = run_report(session.clients, order, stop=session.stop, looks=looks)
+    with opened(html, csv) as (page, table):
+        looks = [PredictionTable(table).add] if table else []
+        if page:
+            told = _write_page(page, session, order, looks)
+        else:
+            told = run_report(session.clients, order, stop=session.stop, looks=looks)
     session.screen.show(told)
-    if csv:
-        session.screen.say(f"Wrote {told.summary.total:,} predictions to {csv}.")
+    for path in filter(None, (html, csv)):
+        session.screen.say(f"Wrote {path}.")
+
+
+def _write_page(file: "BinaryIO", session: "Session", order: "ReportOrder", looks: "Sequence[Look]") -> "Report":
+    from telco_stream.clock import now
+    from telco_stream.model.artifact import read_manifest
+    from telco_stream.report.facts import run_facts
+
+    manifest = read_manifest(session.model_folder())
+    facts = run_facts(session.clients, order, stop=session.stop, looks=looks)
+    # Only now, so that a broker that is away is told of at once: the drawing library takes its time.
+    from telco_stream.page import render
+
+    file.write(render(facts, manifest, now()))
+    return facts.report

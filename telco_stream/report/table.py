@@ -1,6 +1,8 @@
 """`report --csv`: predictions as a table for spreadsheets."""
 
 import csv
+import io
+from collections.abc import Iterable
 from typing import BinaryIO
 
 from telco_stream.contracts.prediction import Prediction
@@ -26,6 +28,13 @@ class PredictionTable:
 def harmless(value: str | float) -> str | float:
     """The value as a spreadsheet may open it: what it would run as a formula gets an apostrophe before it."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+def csv_line(values: Iterable[str | float]) -> str:
+    """One line of such a table, without its end."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(map(harmless, values))
+    return text.getvalue()
 
 
 class _Utf8:

@@ -1,0 +1,48 @@
+"""What the page of `report --html` shows: the report, and what a reader may want to know beside it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from telco_stream.dlq import letters as dead
+from telco_stream.dlq.listing import LetterSummary, summarize
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.records import Record
+from telco_stream.report import Look, Report, Wanted, report
+from telco_stream.report.runs import ReportOrder, Stretch, records, stretch_of
+from telco_stream.stop import Stop
+from telco_stream.trends import Trends
+
+_MODEL_VERSION = "telco.dlq.model.version"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A report, its shapes, the dead letters of the same period and version, and what was read for all of it."""
+
+    wanted: Wanted
+    report: Report
+    trends: Trends
+    letters: LetterSummary
+    predictions_read: Stretch
+    letters_read: Stretch
+
+
+def run_facts(clients: Clients, order: ReportOrder, *, stop: Stop, looks: Sequence[Look] = ()) -> Facts:
+    """The facts as the topics stand now; each topic is read once."""
+    cluster, topics, wanted, trends = Cluster(clients, stop), clients.settings.topics, order.wanted, Trends()
+    read, letters_read = (
+        stretch_of(cluster, topic, wanted.period, stop) for topic in (topics.predictions, topics.deadletter)
+    )
+    told = report(records(clients, read, stop), wanted=wanted, top_k=order.top_k, looks=[trends.add, *looks])
+    letters = dead.Letters(
+        (one for one in records(clients, letters_read, stop) if _has_version(one, wanted.model_version)),
+        dead.Wanted(since=wanted.period.since, until=wanted.period.until),
+    )
+    return Facts(wanted, told, trends, summarize(letters), read, letters_read)
+
+
+def _has_version(letter: Record, version: str | None) -> bool:
+    """Whether it was this model's record that failed; a letter says so in a header."""
+    headers = letter.headers() or ()
+    return version is None or any(name == _MODEL_VERSION and value == version.encode() for name, value in headers)

@@ -1,0 +1,84 @@
+"""Facts for a page, folded from predictions as `report` folds them."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from telco_stream.contracts.manifest import Manifest, decode_manifest
+from telco_stream.contracts.prediction import Prediction, encode_prediction
+from telco_stream.dlq.listing import LetterSummary
+from telco_stream.report import ALL, Wanted, report
+from telco_stream.report.facts import Facts
+from telco_stream.report.runs import Stretch
+from telco_stream.trends import Trends
+from tests.support.cli import ROOT
+from tests.support.records import Fake
+
+MANIFEST: Manifest = decode_manifest((ROOT / "models/churn/manifest.json").read_bytes())
+OURS = MANIFEST.model_version
+MADE_AT = "2026-02-01T12:00:00.000Z"
+CONTRACTS = ["Month-to-month", "One year", "Two year"]
+SERVICES = ["DSL", "Fiber optic", "No"]
+#: Ids that do harm where they are taken for something else than text.
+NASTY = [
+    "<script>window.harmed = 1</script>",
+    "<img src=x onerror='window.harmed = 1'>",
+    '"><b>bold</b>',
+    "{{ 7 * 7 }}{% raw %}",
+    "$x_{y$",
+    "مرحبا بالعالم",
+    "\u202eevil\u202c",
+    "a\x00b\x1b[31m",
+    "=HYPERLINK(1)",
+    "x" * 3_000,
+    "😀",
+]
+
+
+def prediction(name: str = "a", share: float = 0.5, **more: Any) -> Prediction:
+    """One of a customer with that probability; the threshold is the shipped model's."""
+    fields: dict[str, Any] = {
+        "customerID": name,
+        "churn_probability": share,
+        "prediction": "Yes" if share >= MANIFEST.threshold else "No",
+        "event_ts": "2026-01-31T00:00:00Z",
+        "processed_ts": "2026-02-01T00:00:00Z",
+        "model_version": OURS,
+        "Contract": CONTRACTS[0],
+        "InternetService": SERVICES[1],
+    }
+    return Prediction(**fields | more)
+
+
+def many(number: int) -> Iterable[Prediction]:
+    """Different ones, over two weeks."""
+    for one in range(number):
+        share = (one * 7919 % 1000) / 1000
+        time = f"2026-01-{one % 14 + 1:02}T{one * 31 % 24:02}:{one * 17 % 60:02}:00Z"
+        more = {"Contract": CONTRACTS[one % 3], "InternetService": SERVICES[one // 3 % 3], "processed_ts": time}
+        yield prediction(f"{one:06}-ID", share, **more)
+
+
+def facts_of(
+    predictions: Iterable[Prediction], *, wanted: Wanted = ALL, top_k: int = 10, letters: dict[str, int] | None = None
+) -> Facts:
+    """What a page would show of them."""
+    trends, counts = Trends(), letters or {}
+    records = (Fake(encode_prediction(one)) for one in predictions)
+    told = report(records, wanted=wanted, top_k=top_k, looks=[trends.add])
+    read = Stretch("telco.churn.predictions", {0: 0, 1: 7}, {0: 10, 1: 12})
+    return Facts(
+        wanted,
+        told,
+        trends,
+        LetterSummary(sum(counts.values()), counts, 0),
+        read,
+        Stretch("telco.deadletter", {0: 0}, {0: 3}),
+    )
+
+
+def written(folder: Path, page: bytes) -> Path:
+    """The page as a file."""
+    file = folder / "report.html"
+    file.write_bytes(page)
+    return file
