@@ -1,6 +1,5 @@
 """The command line: options become parts, a run's result is shown, and trouble becomes an exit code."""
 
-import os
 import sys
 from typing import Annotated, Any
 
@@ -8,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from telco_stream import __version__
-from telco_stream.cli import config, consume, data, demo, dlq, model, produce, report, status, topics, verify
+from telco_stream.cli import config, consume, data, demo, dlq, model, produce, report, status, streams, topics, verify
 from telco_stream.errors import TelcoStreamError
 from telco_stream.stop import Stopped
 
@@ -27,8 +26,7 @@ class _Commands(TyperGroup):
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            # Python flushes once more at its end, and would complain.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            streams.give_up_stdout()
             raise typer.Exit(_PIPE_BROKEN) from None
         return result
 
@@ -62,9 +60,11 @@ def _options(
 
 def main() -> None:
     """Run a command; an error that a user can act on is one line and its exit code, a bug is a traceback."""
+    streams.prepare()
     try:
         app()
     except TelcoStreamError as error:
+        streams.give_up_stdout()
         from telco_stream import logs
 
         if not logs.tell_failure(error):
