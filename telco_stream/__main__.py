@@ -1,4 +1,13 @@
-from telco_stream.cli import main
+from telco_stream.stop import end_on_ctrl_c
+
+
+def main() -> None:
+    """Run a command, as the installed script does."""
+    end_on_ctrl_c()
+    from telco_stream.cli import main as run  # noqa: PLC0415 - this is the first of the imports that take a while
+
+    run()
+
 
 if __name__ == "__main__":
     main()

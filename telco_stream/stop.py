@@ -57,6 +57,18 @@ class Stop:
         return self._event.wait(seconds)
 
 
+def end_on_ctrl_c() -> None:
+    """From now on Ctrl-C ends the process without a word: nothing has begun, and imports bear no break."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def raise_on_ctrl_c() -> None:
+    """From now on Ctrl-C is an exception again, so that what was begun is put in order."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def stop_on_signals() -> Stop:
     """A flag set by the first SIGINT or SIGTERM; the second ends the process at once with 130."""
     stop = Stop()

@@ -22,11 +22,12 @@ def demo(output: options.Output = "table", quiet: options.Quiet = False, verbose
     from telco_stream.cli.session import Session
 
     session = Session(output, quiet=quiet, verbose=verbose, calm=True)
+    stop = session.stop  # from here on a signal is heard: to load the model takes a while
     screen, scorer = session.screen, session.scorer("auto")
 
     from telco_stream.demo import run_demo
     from telco_stream.display.windows import WindowWatch
 
-    screen.show(run_demo(scorer, stop=session.stop, watch=WindowWatch(screen.window), say=screen.say))
+    screen.show(run_demo(scorer, stop=stop, watch=WindowWatch(screen.window), say=screen.say))
     for line in _NEXT:
         screen.say(line)

@@ -64,7 +64,7 @@ def produce(
         "producer.checkpoint_file": checkpoint_file and str(checkpoint_file),
     }
     session = Session(output, quiet=quiet, verbose=verbose, log_format=log_format, flags=flags, timeout=timeout)
-    settings, stop = session.settings, session.stop  # from here on a signal is heard
+    stop, settings = session.stop, session.settings  # from here on a signal is heard
 
     from telco_stream.assembly import ProduceOrder, run_produce
     from telco_stream.observing import Watching

@@ -35,7 +35,9 @@ class Session:
         timeout: float = 10.0,
     ) -> None:
         from telco_stream import logs
+        from telco_stream.stop import raise_on_ctrl_c
 
+        raise_on_ctrl_c()
         self._output = output
         as_json = log_format == "json"
         self._quiet = quiet or as_json  # where only JSON is expected, bars and headings have no place

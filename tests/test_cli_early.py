@@ -1,0 +1,42 @@
+"""Ctrl-C before a command is at work, while modules are being imported: no traceback, and no half-made module."""
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import ROOT
+
+#: Stands in for a module, is interrupted as an extension module is, and makes way for the real one.
+_INTERRUPTED = """
+import importlib, os, signal, sys
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+except KeyboardInterrupt:
+    raise ImportError("initialization failed") from None
+sys.path.pop(0)
+del sys.modules[__name__]
+importlib.import_module(__name__)
+"""
+_NOWHERE = "--broker 127.0.0.1:1 --timeout 60"
+
+
+@pytest.mark.parametrize(
+    ("module", "words", "code"),
+    [
+        ("typer", "--version", -signal.SIGINT),
+        ("sklearn", "train --data-path a.csv", -signal.SIGINT),
+        ("onnxruntime", "demo --quiet", 130),
+        ("confluent_kafka", f"report {_NOWHERE}", -signal.SIGINT),
+        ("confluent_kafka", f"verify {_NOWHERE}", -signal.SIGINT),
+    ],
+)
+def test_ctrl_c_while_modules_are_imported_is_no_traceback(module: str, words: str, code: int, tmp_path: Path) -> None:
+    """A shell says 130 in either case."""
+    (tmp_path / f"{module}.py").write_text(_INTERRUPTED)
+    surroundings = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; sys.argv[1:] = {words.split()!r}"
+    command = [sys.executable, "-c", f"{surroundings}; from telco_stream.__main__ import main; main()"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
