@@ -1,8 +1,9 @@
 import os
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from airflow.tests.support.installed import BIN, Airflow
@@ -33,6 +34,21 @@ def webhook() -> Iterator[Webhook]:
     """A server that takes alerts."""
     with Webhook() as webhook:
         yield webhook
+
+
+@pytest.fixture
+def beside(airflow: Airflow) -> Iterator[Callable[..., Any]]:
+    """Starts a program of Airflow's beside the test: `beside(command, env)`; none outlives the test."""
+    running: list[Any] = []
+
+    def start(*args: Any) -> Any:
+        running.append(airflow.start(*args))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.kill()
+        one.wait()
 
 
 @pytest.fixture

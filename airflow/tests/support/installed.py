@@ -114,6 +114,11 @@ class Airflow:
         )
         return json.loads(found[0][0]) if found else None
 
+    def mentions(self, text: str) -> list[str]:
+        """The tables of its database that hold this text anywhere."""
+        tables = [name for (name,) in self._ask("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return [name for name in tables if any(text in str(row) for row in self._ask(f'SELECT * FROM "{name}"'))]
+
     def _ask(self, question: str, *values: str) -> list[Any]:
         database = sqlite3.connect(f"file:{self.home / 'airflow.db'}?mode=ro", uri=True, timeout=30)
         try:

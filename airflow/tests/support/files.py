@@ -1,0 +1,22 @@
+"""Files for runs to send."""
+
+from pathlib import Path
+
+from tests.support.cli import ROOT, run_cli
+
+_SAMPLE = ROOT / "data/sample_customers.csv"
+
+
+def customers(path: Path, rows: int, poison: int = 0) -> Path:
+    """A CSV of so many good customers, then so many with a contract that the consumer doesn't know."""
+    header, *lines = _SAMPLE.read_text().splitlines()
+    bad = [line.replace("Month-to-month", "By the hour") for line in lines if "Month-to-month" in line][:poison]
+    path.write_text("\n".join([header, *lines[:rows], *bad, ""]))
+    return path
+
+
+def many_customers(path: Path, rows: int) -> Path:
+    """A CSV of so many synthetic customers."""
+    done = run_cli("sample", "--rows", str(rows), "--seed", "7", "--out", str(path))
+    assert done.returncode == 0, done.stderr
+    return path

@@ -1,0 +1,90 @@
+"""Faults in the middle of a run of telco_batch: what Kafka holds afterwards is the same as without them."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from airflow.tests.support.files import customers, many_customers
+from airflow.tests.support.installed import Airflow
+from airflow.tests.support.pipeline import environment, ledger
+from airflow.tests.support.processes import find, is_running
+from airflow.tests.support.webhook import Webhook
+from confluent_kafka import Consumer, TopicPartition
+
+from tests.support.kafka_container import KafkaContainer
+from tests.support.topics import Topics, create_topics, fresh_topics, read_topic
+from tests.support.waiting import wait_until
+
+ROWS = 60_000
+
+
+def test_a_run_whose_commands_are_killed_half_way_ends_as_if_they_had_not_been(
+    airflow: Airflow, kafka: str, topics: Topics, place: Path, beside: Callable[..., Any]
+) -> None:
+    """SIGKILL in the middle of produce, SIGTERM to the task in the middle of consume: each is tried a second time."""
+    env = environment(kafka, topics, place) | {"TELCO_STREAM_PRODUCER__BATCH_SIZE": "20"}
+    conf = {"data_path": str(many_customers(place / "many.csv", ROWS)), "window_size": 100}
+    running = beside(airflow.test_command("telco_batch", conf), env)
+
+    with Watcher(kafka) as watcher:
+        wait_until(lambda: watcher.readable(topics.raw) > 0, 120, "rows that can be read")
+        os.kill(find("produce", topics), signal.SIGKILL)
+        assert watcher.readable(topics.raw) < ROWS
+
+        wait_until(lambda: watcher.readable(topics.predictions) > 0, 120, "the first answers")
+        consumer = find("consume", topics)
+        running.send_signal(signal.SIGTERM)
+        wait_until(lambda: not is_running(consumer), 15, "the end of the consumer")
+        assert watcher.readable(topics.predictions) < ROWS
+
+    assert running.wait(240) == 0
+    run = airflow.newest("telco_batch")
+    assert run is not None
+    assert (run.state, run.tries["produce"], run.tries["consume"]) == ("success", 2, 2)
+    assert airflow.result("telco_batch", run.run_id, "produce")["resumed_from"] > 0
+    assert ledger(kafka, topics) == (ROWS, ROWS, 0)
+
+
+def test_a_broker_that_is_down_is_tried_again_and_told_if_it_stays_down(
+    airflow: Airflow, own_kafka: KafkaContainer, place: Path, webhook: Webhook, beside: Callable[..., Any]
+) -> None:
+    """It comes back before the second try: the run goes on. It doesn't: the run fails, and nothing was sent."""
+    topics = fresh_topics()
+    create_topics(own_kafka.bootstrap, topics)
+    env = environment(own_kafka.bootstrap, topics, place, ALERT_URL=webhook.url)
+    conf = {"data_path": str(customers(place / "a.csv", 50))}
+
+    own_kafka.kill()
+    before = airflow.newest("telco_batch")
+    running = beside(airflow.test_command("telco_batch", conf), env)
+    airflow.wait_for_try("telco_batch", before.run_id if before else None, "produce", 2)
+    own_kafka.start_again()
+    assert running.wait(200) == 0
+    assert ledger(own_kafka.bootstrap, topics) == (50, 50, 0)
+    assert webhook.alerts == []
+
+    own_kafka.kill()
+    run = airflow.test("telco_batch", env, **conf)
+    assert (run.tasks["produce"], run.tries["produce"]) == ("failed", 3)
+    assert "ended with 3: Kafka at" in webhook.messages()["produce"]
+    own_kafka.start_again()
+    assert len(read_topic(own_kafka.bootstrap, topics.raw)) == 50
+
+
+class Watcher:
+    """Looks at where topics of three partitions end, over one connection."""
+
+    def __init__(self, kafka: str) -> None:
+        self._asker = Consumer({"bootstrap.servers": kafka, "group.id": "watcher", "isolation.level": "read_committed"})
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._asker.close()
+
+    def readable(self, topic: str) -> int:
+        """How many offsets can be read, of what is committed only; a transaction's marker takes one, too."""
+        return sum(self._asker.get_watermark_offsets(TopicPartition(topic, number), 10)[1] for number in range(3))
