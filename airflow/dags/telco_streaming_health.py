@@ -26,6 +26,10 @@ PARAMS = {
         None, type=["null", "number"], minimum=0, maximum=1, title="Largest share of dead letters, from 0 to 1",
         description=EMPTY.format("max_dead_letter_share", "0.05"),
     ),
+    "window_minutes": Param(
+        None, type=["null", "number"], exclusiveMinimum=0, title="Minutes that the share of dead letters looks back",
+        description=EMPTY.format("window_minutes", "60"),
+    ),
     "readyz_url": Param(
         None, type=["null", "string"], title="Address of a consumer's /readyz",
         description=EMPTY.format("readyz_url", "the check is skipped"),
@@ -72,8 +76,12 @@ def telco_streaming_health() -> None:
     @task(multiple_outputs=False)
     def dead_letters(params: dict[str, Any]) -> None:
         """Most of what came lately could be scored."""
-        letters, report = run("dlq", "list", "--summary"), run("report", "--top-k", "0")
-        need(too_many_letters(letters["total"], report["total"], chosen(params, "max_dead_letter_share", 0.05)))
+        minutes = chosen(params, "window_minutes", 60.0)
+        since = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()
+        letters = run("dlq", "list", "--summary", "--since", since)["total"]
+        predictions = run("report", "--top-k", "0", "--since", since)["total"]
+        limit = chosen(params, "max_dead_letter_share", 0.05)
+        need(too_many_letters(letters, predictions, limit, minutes))
 
     @task(multiple_outputs=False)
     def readyz(params: dict[str, Any]) -> None:

@@ -50,7 +50,7 @@ def test_only_the_consumers_own_page_is_asked_without_a_broker(bag: Any) -> None
 
 def test_each_parameter_has_a_title_and_a_type_in_the_form(bag: Any) -> None:
     schemas = [schema for params in bag["params"].values() for schema in params.values()]
-    assert len(schemas) == 9
+    assert len(schemas) == 10
     assert all(schema["title"] and "null" in schema["type"] for schema in schemas)
 
 

@@ -24,7 +24,7 @@ def test_a_lag_is_named_with_its_limit() -> None:
 def test_an_age_is_named_with_its_limit() -> None:
     assert too_old(status(), 3) is None
     found = too_old(status(newest_prediction_age_seconds=1234.5), 900)
-    assert found == "The newest prediction is 1,234 s old, above 900 s"
+    assert found == "The newest prediction is 1,234.5 s old, above 900 s"
 
 
 def test_no_prediction_is_older_than_any_limit() -> None:
@@ -32,12 +32,13 @@ def test_no_prediction_is_older_than_any_limit() -> None:
 
 
 def test_a_share_is_named_with_its_limit() -> None:
-    assert too_many_letters(5, 95, 0.05) is None
-    assert too_many_letters(6, 94, 0.05) == "6 of 100 answers are dead letters: 6.0%, above 5.0%"
+    assert too_many_letters(5, 95, 0.05, 60) is None
+    found = too_many_letters(6, 94, 0.05, 60)
+    assert found == "6 of the 100 answers of the last 60 min are dead letters: 6.0%, above 5.0%"
 
 
 def test_without_answers_there_is_no_share() -> None:
-    assert too_many_letters(0, 0, 0.0) is None
+    assert too_many_letters(0, 0, 0.0, 60) is None
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def test_a_result_is_the_commands_json() -> None:
 
 @pytest.mark.parametrize("code", [2, 4, 5])
 def test_wrong_usage_a_refused_model_and_refused_data_are_not_tried_again(code: int) -> None:
-    failure = ends(code, "", "The ledger has gaps: 2 missing")
+    failure = ends(code, "", "Error: The ledger has gaps: 2 missing")
     assert failure == Failure(f"telco-stream verify ended with {code}: The ledger has gaps: 2 missing", hopeless=True)
 
 

@@ -15,16 +15,19 @@ def too_old(status: Mapping[str, Any], limit: float) -> str | None:
     """Whether the newest prediction is older than `limit` seconds; where there is none, it is."""
     age = status["newest_prediction_age_seconds"]
     if age is None:
-        return f"There is no prediction; the newest may be {limit:,.0f} s old"
-    return f"The newest prediction is {age:,.0f} s old, above {limit:,.0f} s" if age > limit else None
+        return f"There is no prediction; the newest may be {limit:g} s old"
+    return f"The newest prediction is {age:,.1f} s old, above {limit:g} s" if age > limit else None
 
 
-def too_many_letters(letters: int, predictions: int, limit: float) -> str | None:
-    """Whether more than `limit`, a share from 0 to 1, of the answers are dead letters."""
+def too_many_letters(letters: int, predictions: int, limit: float, minutes: float) -> str | None:
+    """Whether more than `limit`, a share from 0 to 1, of the answers of the last `minutes` are dead letters."""
     answers = letters + predictions
     if not answers or letters / answers <= limit:
         return None
-    return f"{letters:,} of {answers:,} answers are dead letters: {letters / answers:.1%}, above {limit:.1%}"
+    return (
+        f"{letters:,} of the {answers:,} answers of the last {minutes:g} min are dead letters:"
+        f" {letters / answers:.1%}, above {limit:.1%}"
+    )
 
 
 def still_hidden(status: Mapping[str, Any], ends: Mapping[str, int]) -> str | None:

@@ -28,7 +28,8 @@ def outcome(args: Sequence[str], code: int, stdout: str, last_line: str, *, stop
     if code < 0:
         return Failure(f"{name} was killed by {signal.Signals(-code).name}; the next try goes on where it was")
     if code:
-        return Failure(f"{name} ended with {code}: {last_line[:_SHOWN] or 'it said nothing'}", code in HOPELESS)
+        said = last_line.removeprefix("Error: ")[:_SHOWN]
+        return Failure(f"{name} ended with {code}: {said or 'it said nothing'}", code in HOPELESS)
     return _result(name, stdout)
 
 
