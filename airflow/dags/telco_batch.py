@@ -77,8 +77,8 @@ def telco_batch() -> None:
     def summarise(params: dict[str, Any], run_id: str, dag_run: Any) -> dict[str, Any]:  # noqa: ANN401 - Airflow's own
         """Report what was answered since the run was due; who is at risk stays out of Airflow's database."""
         place = artefacts.run_folder(params, run_id)
-        since = dag_run.run_after.isoformat()
-        report = run("report", "--since", since, "--top-k", str(chosen(params, "top_k", 10)))
+        since, size = dag_run.run_after.isoformat(), str(chosen(params, "top_k", 10))
+        report = run("report", "--since", since, "--top-k", size, "--html", str(place / "report.html"))
         artefacts.write_json(place / "report.json", report)
         return {name: value for name, value in report.items() if name != "top"} | {"artefacts": str(place)}
 

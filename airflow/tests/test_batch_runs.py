@@ -45,6 +45,7 @@ def test_a_run_leaves_its_report_and_keeps_customers_out_of_airflows_database(
     assert folder.parent == place / "kept"
     report = json.loads((folder / "report.json").read_text())
     assert (report["total"], len(report["top"])) == (50, 4)
+    assert report["top"][0]["customerID"] in (folder / "report.html").read_text()
     assert summary["total"] == 50
     assert "top" not in summary
     assert airflow.mentions(report["top"][0]["customerID"]) == []
