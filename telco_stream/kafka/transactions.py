@@ -131,14 +131,6 @@ class Transactions:
     def _recover(self, failure: KafkaException) -> End:
         error = self._cause(failure.args[0])
         answer = self._answer_to(error)
-        asked = answer.name.lower().replace("_", " ")
-        facts = {"answer": asked, "error": error.name()}
-        log.warning(
-            "a transaction was not committed, will %s: %s",
-            asked,
-            error.str(),
-            extra={"event": "transaction_lost", "facts": facts},
-        )
         refusal = self._abort() if answer in {Answer.ABORT, Answer.GIVE_UP} else error
         if answer is Answer.ABORT and refusal is not None:
             error, answer = refusal, self._answer_to(refusal)
@@ -148,6 +140,7 @@ class Transactions:
             ) from failure
         if answer is Answer.GIVE_UP:
             raise complaint(error, "The batch was not committed") from failure
+        _tell(error, answer)
         if refusal is None:
             return End.ABORTED
         self._failed_before += self._sink.failed
@@ -186,3 +179,10 @@ class Transactions:
                 raise complaint(failure.args[0], self._starting) from failure
             if self._stop.wait(SLICE):
                 raise Stopped
+
+
+def _tell(error: KafkaError, answer: Answer) -> None:
+    asked = answer.name.lower()
+    facts = {"answer": asked, "error": error.name()}
+    words = "a transaction was not committed, its batch is done again (%s): %s"
+    log.warning(words, asked, error.str(), extra={"event": "transaction_lost", "facts": facts})
