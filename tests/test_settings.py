@@ -77,6 +77,14 @@ def test_the_highest_source_wins_and_is_named(trace: Trace, sources: tuple[str, 
     assert origin_of(loaded, "consumer.group_id") == origin
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["a", "a:1", "a.b-c_d.example:65535", "10.0.0.1:9", "[::1]:9092", "a:1,b:2", "a:1, b:2", "a:1,", "SASL_SSL://a:1"],
+)
+def test_brokers_are_written_as_the_client_takes_them(tmp_path: Path, text: str) -> None:
+    assert load({"bootstrap_servers": text}, environ={}, cwd=tmp_path).bootstrap_servers == text
+
+
 def test_each_value_of_a_group_has_a_source_of_its_own(trace: Trace) -> None:
     """A table in one source doesn't replace the whole group of another."""
     loaded = trace(

@@ -81,7 +81,16 @@ def test_a_wrong_key_is_refused(tmp_path: Path, toml: str, start: str) -> None:
         ("CONSUMER__GROUP_ID", "", "at least 1 character"),
         ("CONSUMER__AUTO_OFFSET_RESET", SECRET, "'earliest' or 'latest'"),
         ("CONSUMER__MAX_POLL_RECORDS", "1000001", "less than or equal to 1000000"),
-        ("BOOTSTRAP_SERVERS", "", "at least 1 character"),
+        ("BOOTSTRAP_SERVERS", "", "HOST:PORT"),
+        ("BOOTSTRAP_SERVERS", " ", "HOST:PORT"),
+        ("BOOTSTRAP_SERVERS", ",", "HOST:PORT"),
+        ("BOOTSTRAP_SERVERS", "a:9092,:9092", "HOST:PORT"),
+        ("BOOTSTRAP_SERVERS", "a b", "HOST:PORT"),
+        ("BOOTSTRAP_SERVERS", f"http://{SECRET}:9092", "HOST:PORT"),
+        ("BOOTSTRAP_SERVERS", f"user:{SECRET}@a:9092", "HOST:PORT"),
+        ("BOOTSTRAP_SERVERS", "a:port", "HOST:PORT"),
+        ("BOOTSTRAP_SERVERS", "a:0", "HOST:PORT"),
+        ("BOOTSTRAP_SERVERS", "a:65536", "HOST:PORT"),
     ],
 )
 def test_a_wrong_value_is_refused_under_its_variable(tmp_path: Path, name: str, text: str, reason: str) -> None:

@@ -1,10 +1,11 @@
 """The settings, as one typed tree; each field's description is what people read in `.env.example` and `config show`."""
 
+import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -14,6 +15,20 @@ OptionalText: TypeAlias = Annotated[str | None, BeforeValidator(lambda value: No
 Positive: TypeAlias = Annotated[int, Field(gt=0)]
 #: What Kafka accepts as the name of a topic.
 TopicName: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+#: One broker as the client takes it: its default port is 9092, and it wraps a port that is too large round to another.
+_BROKER = re.compile(r"((SASL_)?(PLAINTEXT|SSL)://)?([\w.-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?", re.IGNORECASE)
+
+_LAST_PORT = 65_535
+
+
+def _check_brokers(text: str) -> str:
+    brokers = [_BROKER.fullmatch(one.strip()) for one in text.split(",") if one.strip()]
+    if not brokers or not all(one and 1 <= int(one["port"] or 9092) <= _LAST_PORT for one in brokers):
+        raise ValueError("write HOST:PORT[,HOST:PORT...]")
+    return text
+
+
+Brokers: TypeAlias = Annotated[str, AfterValidator(_check_brokers)]
 
 #: pydantic-settings asks the class for its sources, never the caller: `load` leaves them here while it builds one tree.
 SOURCES: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("SOURCES", default=())
@@ -115,7 +130,9 @@ class Settings(BaseSettings):
         frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
     )
 
-    bootstrap_servers: Text = Field(default="localhost:9092", description="Kafka brokers, as HOST:PORT[,HOST:PORT...].")
+    bootstrap_servers: Brokers = Field(
+        default="localhost:9092", description="Kafka brokers, as HOST:PORT[,HOST:PORT...]."
+    )
     topics: Topics = Topics()
     producer: Producer = Producer()
     consumer: Consumer = Consumer()
