@@ -86,6 +86,10 @@ def test_the_committed_engines_agree_at_the_edges() -> None:
     assert compare(original, compiled, [*CUSTOMERS, *EDGES]).refused is None
 
 
+def too_talkative(_: object) -> bytes:
+    raise ValueError("no node for this tree\n" + "[0, 0, 0]\n" * 1_000)
+
+
 def no_converter(_: object) -> bytes:
     raise RuntimeError("no converter for this step")
 
@@ -94,10 +98,11 @@ def no_converter(_: object) -> bytes:
     ("convert", "reason"),
     [
         (no_converter, "it can't be compiled: no converter for this step"),
+        (too_talkative, r"it can't be compiled: no node for this tree\Z"),
         (lambda _: b"no graph", "it can't be compiled: onnxruntime .* can't load"),
         (lambda _: (COMMITTED / "pipeline.onnx").read_bytes(), "it differs from the original by up to"),
     ],
-    ids=["no converter", "unloadable", "another model's"],
+    ids=["no converter", "the whole tree in words", "unloadable", "another model's"],
 )
 def test_a_compiled_form_that_cannot_stand_in_is_not_written_and_the_reason_is_kept(
     convert: Callable[[object], bytes], reason: str

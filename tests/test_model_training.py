@@ -8,7 +8,13 @@ from random import Random
 
 import joblib
 import pytest
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.tree import DecisionTreeClassifier
 
+from telco_stream.contracts.customer import CATEGORIES, NUMBERS
 from telco_stream.contracts.manifest import SCHEMA
 from telco_stream.errors import DataError, UsageError
 from telco_stream.model import folder as folders
@@ -120,6 +126,37 @@ def test_progress_is_told_step_by_step_and_each_fold(source: Path, tmp_path: Pat
     assert [step for step in told if step[0] == "cross-validating"] == [
         ("cross-validating", done, 25) for done in range(26)
     ]
+
+
+def _tree(name: str, known: list[list[str]] | None = None) -> Pipeline:
+    encoder = OneHotEncoder(categories=known or [list(values) for values in CATEGORIES.values()])
+    columns = ColumnTransformer(
+        [("numbers", SimpleImputer(), list(NUMBERS)), ("categories", encoder, list(CATEGORIES))]
+    )
+    return Pipeline([(name, columns), ("classifier", DecisionTreeClassifier(max_depth=3, random_state=0))])
+
+
+def test_another_pipeline_is_measured_fitted_and_compiled_as_the_own_one_is(
+    trained: TrainingResult, source: Path, tmp_path: Path
+) -> None:
+    other = train(source, tmp_path / "model", now=NOW, build=lambda: _tree("columns"))
+    assert other.metrics.roc_auc != trained.metrics.roc_auc
+    first, second = (load_scorer(other.path, engine) for engine in ("sklearn", "onnx"))
+    assert first.score(customers_of(ROWS)) == pytest.approx(second.score(customers_of(ROWS)), abs=1e-6)
+    assert len(set(first.score(customers_of(ROWS)))) <= 8, "a tree of three levels has eight leaves"
+
+
+def test_a_pipeline_whose_parts_have_other_names_is_kept_and_served_uncompiled(source: Path, tmp_path: Path) -> None:
+    other = train(source, tmp_path / "model", now=NOW, build=lambda: _tree("else"))
+    assert other.onnx.refused == 'it can\'t be compiled: it has no step "columns" with an encoder named "categories"'
+    assert load_scorer(other.path, "auto").engine == "sklearn"
+
+
+def test_codes_that_mean_other_categories_are_found_out(source: Path, tmp_path: Path) -> None:
+    """An encoder that sorts the categories has other codes than the contract."""
+    known = [sorted(values) for values in CATEGORIES.values()]
+    other = train(source, tmp_path / "model", now=NOW, build=lambda: _tree("columns", known))
+    assert "differs from the original" in (other.onnx.refused or "")
 
 
 def test_a_blank_total_is_missing_until_the_pipeline_fills_it(trained: TrainingResult) -> None:
