@@ -1,5 +1,6 @@
 """README says what is there, and each of its command lines works."""
 
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -23,6 +24,8 @@ TYPED = {
     **dict.fromkeys(["docs/operations.md", "docs/commands.md", "docs/configuration.md"], "test_guides"),
     **dict.fromkeys(["docs/own-model.md", "docs/own-schema.md"], "test_own_pages"),
 }
+#: Paths that only come to be, or stand in another place.
+ELSEWHERE = {"checkpoints/producer.json", "topic/partition/offset"}
 #: Whatever else leads a reader to a page.
 POINTERS = [*(ROOT / "telco_stream").rglob("*.py"), *(ROOT / "compose").rglob("*.yml")]
 #: Lines that are not run as they stand, and why.
@@ -88,6 +91,23 @@ def test_each_page_that_code_and_rules_lead_to_is_there() -> None:
         name, _, anchor = link.partition("#")
         assert not anchor or anchor in anchors(ROOT / name), link
         assert (ROOT / name).is_file(), link
+
+
+def test_each_name_on_a_records_way_is_there() -> None:
+    way = (ROOT / "docs/design.md").read_text().partition("## One record's way")[2].partition("## ")[0]
+    names = {
+        name for row in re.findall(r"^\|[^|]*\|([^|]*)\|", way, re.MULTILINE) for name in re.findall(r"`([\w.]+)`", row)
+    }
+    assert len(names) > 12
+    for name in names:
+        assert pkgutil.resolve_name(f"telco_stream.{name}"), name
+
+
+def test_each_file_that_a_page_names_is_there() -> None:
+    """By its path from the top, or from the package."""
+    for page in PAGES:
+        named = set(re.findall(r"`((?:[\w.-]+/)+[\w.-]*\w)`", page.read_text())) - ELSEWHERE
+        assert [one for one in named if not any((ROOT / base / one).exists() for base in ("", "telco_stream"))] == []
 
 
 def test_each_target_of_make_that_a_page_names_is_there() -> None:
