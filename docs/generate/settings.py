@@ -17,7 +17,7 @@ _SCHEMA = Settings.model_json_schema()
 def settings(group: str) -> str:
     """The settings of a group; of none, those that stand by themselves."""
     names = [name for name in LEAVES if name.rpartition(".")[0] == group]
-    return table(["setting, variable", "type", "default", "meaning", "flag"], map(_row, names))
+    return table(["setting, variable, flag", "meaning", "type", "default"], map(_row, names))
 
 
 def refused_properties(_: str) -> str:
@@ -33,15 +33,17 @@ def _row(name: str) -> tuple[str, ...]:
     field = LEAVES[name]
     default = "" if field.default is None else code(_plain(field.default))
     kind = ", ".join(_in_words(_schema_of(name)))
-    return f"{code(name)}<br>{code(variable_of(name))}", kind, default, field.description or "", _flag(name)
+    ways = [code(name), code(variable_of(name)), *_flag(name)]
+    return "<br>".join(ways), field.description or "", kind, default
 
 
-def _flag(name: str) -> str:
+def _flag(name: str) -> Iterator[str]:
     """The flag, and which commands have it; those that most have are told of elsewhere."""
     flag, commands = FLAGS[name], commands_with(FLAGS[name])
     if 2 * len(commands) > len(COMMANDS):
-        return f"{code(flag)}, [shared](commands.md#options-that-commands-share)"
-    return f"{code(flag)} of {', '.join(map(code, commands))}" if commands else ""
+        yield f"{code(flag)} of [most commands](commands.md#options-that-commands-share)"
+    elif commands:
+        yield f"{code(flag)} of {', '.join(map(code, commands))}"
 
 
 def _plain(value: object) -> str:
