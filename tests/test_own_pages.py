@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from telco_stream.contracts.manifest import Manifest
-from telco_stream.model.artifact import ONNX
+from telco_stream.model.artifact import load_scorer
 from tests.support.cli import ROOT
 from tests.support.pages import command_lines
 from tests.support.shell import copy_checkout, type_lines, with_commands, write_commands
@@ -30,7 +30,7 @@ def test_the_page_on_models_can_be_followed(commands: Path, tmp_path: Path) -> N
         (tmp_path / name).write_text(content)
     written = type_lines(command_lines(MODEL_PAGE), tmp_path, with_commands(commands))
     assert "compiled: yes" in written
-    assert (tmp_path / "models/forest" / ONNX).is_file()
+    assert load_scorer(tmp_path / "models/forest").engine == "onnx"
     edited = json.loads((tmp_path / "models/mine/manifest.json").read_text())
     assert edited["threshold"] == 0.5
     assert edited["model_version"].endswith("-half")
