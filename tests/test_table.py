@@ -120,7 +120,23 @@ def test_a_repeated_column_is_named(tmp_path: Path) -> None:
 
 
 def test_other_separators_are_missing_columns(tmp_path: Path) -> None:
-    assert "missing column customerID" in refusal(table(tmp_path, header=HEADER.replace(",", ";")))
+    told = refusal(table(tmp_path, header=HEADER.replace(",", ";")))
+    assert "missing column customerID" in told
+    assert told.endswith("separated by commas, is expected")
+
+
+def test_a_header_s_fault_asks_for_a_header_and_not_to_leave_it_out(tmp_path: Path) -> None:
+    for header in (HEADER.replace("Churn", "churn"), HEADER + ",Churn"):
+        told = refusal(table(tmp_path, customer(), header=header))
+        assert told.endswith("; a header line with the 21 columns, separated by commas, is expected")
+    assert refusal(table(tmp_path, customer(tenure="x"))).endswith("; mend the file, or leave that line out")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_another_encoding_asks_for_utf_8(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "other.csv"
+    path.write_bytes(f"{HEADER}\n{customer(customerID='Zoë')}\n".encode(encoding))
+    assert refusal(path).endswith(": not UTF-8; save the file as UTF-8")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n"])

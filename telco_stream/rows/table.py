@@ -24,6 +24,7 @@ _BLOCK = 1 << 16
 _MAX_LINE = 1 << 20
 #: Rows that are best taken at a time: of 20,000 each costs twice as much, outside the processor's cache.
 STRIDE = 1_000
+_EXPECTED = "a header line with the 21 columns, separated by commas, is expected"
 _BOM = b"\xef\xbb\xbf"
 _LINE_BREAK = re.compile(r"\r\n?|\n")
 
@@ -120,17 +121,19 @@ class Table:
             if header[0]:
                 layout = read_header(header[0])
                 if isinstance(layout, Fault):
-                    raise self._refusal(self._lines_read, layout.reason)
+                    raise self._refusal(self._lines_read, layout.reason, _EXPECTED)
                 return layout
-        raise DataError(f"{self._path} is empty: a header line with the 21 columns is expected")
+        raise DataError(f"{self._path} is empty: {_EXPECTED}")
 
     def _unreadable(self, lines: int, error: ValueError) -> DataError:
         """A line that is no text, after so many that are."""
-        reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-        return self._refusal(self._lines_read + lines + 1, reason)
+        line = self._lines_read + lines + 1
+        if isinstance(error, UnicodeDecodeError):
+            return self._refusal(line, "not UTF-8", "save the file as UTF-8")
+        return self._refusal(line, str(error))
 
-    def _refusal(self, line: int, reason: str) -> DataError:
-        return DataError(f"{self._path}, line {line}: {reason}; mend the file, or leave that line out")
+    def _refusal(self, line: int, reason: str, way_out: str = "mend the file, or leave that line out") -> DataError:
+        return DataError(f"{self._path}, line {line}: {reason}; {way_out}")
 
 
 def _blocks(file: BufferedReader, line_sizes: "array[int] | None") -> Iterator[Iterator[str]]:
