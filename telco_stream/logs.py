@@ -21,6 +21,8 @@ log = logging.getLogger("telco_stream")
 
 #: Counted by those who tell of them.
 _COUNTED = frozenset({"dead_letter", "dead_letters"})
+#: Above every level.
+_NEVER = logging.CRITICAL + 1
 
 
 def configure(*, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> None:
@@ -30,8 +32,8 @@ def configure(*, quiet: bool = False, verbose: bool = False, as_json: bool = Fal
     log.handlers[:] = [handler]
     log.propagate = False
     log.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
-    # The client repeats itself while a broker is away; what it means is said once by whoever waits.
-    logging.getLogger("telco_stream.kafka.client").setLevel(logging.DEBUG if verbose else logging.CRITICAL)
+    # The client repeats itself, while a broker is away and when it is fenced; what that means is said once by others.
+    logging.getLogger("telco_stream.kafka.client").setLevel(logging.DEBUG if verbose else _NEVER)
 
 
 def divert(write: Callable[[str], object]) -> None:

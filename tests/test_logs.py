@@ -99,7 +99,7 @@ def test_quiet_leaves_warnings_and_verbose_adds_the_clients_own_lines(lines: lis
         logs.divert(lines.append)
         logging.getLogger("telco_stream.kafka").warning("w")
         logging.getLogger("telco_stream.kafka").info("i")
-        logging.getLogger("telco_stream.kafka.client").error("c")
+        logging.getLogger("telco_stream.kafka.client").critical("c")
         seen[next(iter(talk), "")] = "".join(line[-1] for line in lines)
     assert seen == {"quiet": "w", "": "wi", "verbose": "wic"}
 
@@ -223,7 +223,7 @@ def test_nothing_is_left_out_where_everything_was_asked_for(lines: list[str]) ->
     logs.configure(verbose=True)
     logs.divert(lines.append)
     for _ in range(50):
-        logging.getLogger("telco_stream.kafka.client").error("c")
+        logging.getLogger("telco_stream.kafka.client").critical("c")
     assert len(lines) == 50
 
 
