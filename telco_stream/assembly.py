@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -28,12 +28,13 @@ from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import Source
 from telco_stream.kafka.transactions import Transactions, transactions_under
 from telco_stream.model.artifact import Engine, load_scorer
-from telco_stream.observing import NOBODY, Eyes, RowEyes, Watching, looking_on, looking_on_rows
+from telco_stream.observing import NOBODY, Eyes, Onlooker, RowEyes, RowWatch, Watching, looking_on, looking_on_rows
 from telco_stream.produce import Hands, Job, ProduceResult, Schedule, Sent
 from telco_stream.rows import fingerprint
 from telco_stream.settings import Settings
 from telco_stream.shipped import shipped
 from telco_stream.stop import Stop, Stopped
+from telco_stream.telling import Teller
 
 log = logging.getLogger("telco_stream.assembly")
 
@@ -81,20 +82,22 @@ class ConsumeInSlot:
     talk: Mapping[str, bool]
     #: Common to all workers of this run; with the slot it is a transactional id that a replacement takes over.
     name: str
+    #: Whether the parent draws what the workers look like.
+    drawn: bool = False
 
-    def __call__(self, slot: int, stop: Stop, watch: consuming.Watch) -> ConsumeResult:
+    def __call__(self, slot: int, stop: Stop, teller: Teller) -> ConsumeResult:
         """Consume until stopped."""
         logs.configure(**self.talk)
         consumer = self.settings.consumer.model_copy(update={"transactional_id": f"{self.name}-{slot}"})
         settings = self.settings.model_copy(update={"consumer": consumer})
-        scorer = load_scorer(self.model, self.engine, consumer.scoring_threads)
+        clients = Clients(settings, self.timeout)
         order = replace(self.order, watching=self.order.watching.in_slot(slot))
-        return run_consume(Clients(settings, self.timeout), scorer, order, stop=stop, watch=watch)
+        with teller.showing(clients.away) if self.drawn else nullcontext():
+            scorer = load_scorer(self.model, self.engine, consumer.scoring_threads)
+            return run_consume(clients, scorer, order, stop=stop, watch=teller)
 
 
-def run_consume(
-    clients: Clients, scorer: Scorer, order: ConsumeOrder, *, stop: Stop, watch: consuming.Watch
-) -> ConsumeResult:
+def run_consume(clients: Clients, scorer: Scorer, order: ConsumeOrder, *, stop: Stop, watch: Onlooker) -> ConsumeResult:
     """Consume until a bound is met or somebody stops it; the group is left in any case."""
     with looking_on(order.watching, clients, scorer, stop=stop, watch=watch) as eyes, seldom_collecting():
         try:
@@ -130,7 +133,7 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
         return consuming.consume(source, delivery, eyes.scorer, plan, now=now, stop=stop, watch=eyes.watch)
 
 
-def run_produce(clients: Clients, order: ProduceOrder, *, stop: Stop, watch: producing.Watch) -> ProduceResult:
+def run_produce(clients: Clients, order: ProduceOrder, *, stop: Stop, watch: RowWatch) -> ProduceResult:
     """Send the file once, or random rows of it for as long as is asked; stopped before it begins, it sends nothing."""
     promise = _promise(order)
     target = clients.settings.producer.events_per_sec if order.mode == "streaming" else 0.0
@@ -142,7 +145,7 @@ def run_produce(clients: Clients, order: ProduceOrder, *, stop: Stop, watch: pro
 
 def _produce(clients: Clients, order: ProduceOrder, promise: Promise, stop: Stop, eyes: RowEyes) -> ProduceResult:
     settings, topic = clients.settings, clients.settings.topics.raw
-    path = Path(settings.producer.data_path or shipped("data/sample_customers.csv"))
+    path = data_path(settings)
     partitions, outlet, sent = 0, None, Sent(0, None, 0.0)
     with suppress(Stopped):
         with stop.interrupting():  # the file is read whole, and may be long
@@ -170,6 +173,11 @@ def _produce(clients: Clients, order: ProduceOrder, promise: Promise, stop: Stop
         seconds=round(sent.seconds, 3),
         rate=round(sent.rows / sent.seconds, 1) if sent.seconds else 0.0,
     )
+
+
+def data_path(settings: Settings) -> Path:
+    """The customers to send: as set, else the sample that comes with the package."""
+    return Path(settings.producer.data_path or shipped("data/sample_customers.csv"))
 
 
 def _tell_start(order: ConsumeOrder, settings: Settings, scorer: Scorer) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from telco_stream.analytics import Summary
 from telco_stream.assembly import ConsumeOrder, ProduceOrder, run_consume, run_produce
-from telco_stream.consume import ConsumeResult, Watch
+from telco_stream.consume import ConsumeResult
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.embedded import embedded_broker
 from telco_stream.kafka.sink import Sink
+from telco_stream.observing import Onlooker
 from telco_stream.produce import ProduceResult
 from telco_stream.records import Message
 from telco_stream.report.runs import ReportOrder, run_report
@@ -37,7 +38,7 @@ class DemoResult:
     report: Summary
 
 
-def run_demo(scorer: Scorer, *, stop: Stop, watch: Watch, say: Callable[[str], None], top_k: int = 5) -> DemoResult:
+def run_demo(scorer: Scorer, *, stop: Stop, watch: Onlooker, say: Callable[[str], None], top_k: int = 5) -> DemoResult:
     """Run it; `say` is told of each step."""
     usual = Settings().topics
     with (
@@ -65,6 +66,12 @@ def _send_broken(clients: Clients, topic: str, stop: Stop) -> None:
 
 class _Nobody:
     """Looks on without a word."""
+
+    def on(self, outlet: object) -> None:
+        """Something sends them."""
+
+    def resumed(self, rows: int) -> None:
+        """The file is begun."""
 
     def advance(self, rows: int) -> None:
         """Rows have arrived."""

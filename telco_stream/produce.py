@@ -45,6 +45,9 @@ class ProduceResult:
 class Watch(Protocol):
     """Whoever looks on."""
 
+    def resumed(self, rows: int) -> None:
+        """So many rows of the file have arrived in earlier runs."""
+
     def advance(self, rows: int) -> None:
         """So many more rows have arrived."""
 
@@ -92,6 +95,7 @@ def produce_pass(job: Job, hands: Hands) -> Sent:
     """Send the file's rows once, from where the last run of the same pass stopped; raises `DataError` on a bad one."""
     started = time.perf_counter()
     start = progress = find_start(job, hands)
+    hands.watch.resumed(start.last_processed_index + 1)
     last = math.inf if job.limit is None else start.last_processed_index + job.limit
     if not start.complete:
         hands.checkpoint.write(start)  # a place that can't be written is better known before the first row

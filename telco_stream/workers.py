@@ -7,15 +7,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
-from telco_stream.batch import Outcome
-from telco_stream.consume import ConsumeResult, Seconds
+from telco_stream.consume import ConsumeResult
 from telco_stream.errors import TelcoStreamError
+from telco_stream.observing.sight import Glimpse
 from telco_stream.stop import Stop, stop_on_signals
+from telco_stream.telling import Delivered, Failed, Line, Teller, Told
 
 log = logging.getLogger("telco_stream.consume")
 
@@ -29,41 +29,24 @@ _BACK_OFF, _LONGEST_BACK_OFF, _QUIET = 1.0, 30.0, 60.0
 _PATIENCE = 8.0
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What a worker tells of each batch that it has committed."""
+class Listener(Protocol):
+    """Who looks on in the parent."""
 
-    consumed: int
-    predicted: int
-    dead_lettered: int
+    def advance(self, records: int, dead_letters: int) -> None:
+        """One of the workers has answered so many."""
 
+    def glimpsed(self, slot: int, glimpse: Glimpse) -> None:
+        """What that worker looks like now, where that was asked for."""
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Why a worker has ended, where a new one would end the same way."""
+    def said(self, line: str) -> None:
+        """A line of a worker's log, where it was asked for."""
 
-    kind: type[TelcoStreamError]
-    message: str
-
-
-class Teller:
-    """Looks on in a worker, and tells the parent."""
-
-    def __init__(self, pipe: "Connection[Any, Any]") -> None:
-        self._pipe = pipe
-
-    def turned(self) -> None:
-        """Nothing to tell."""
-
-    def delivered(self, outcome: Outcome, seconds: Seconds) -> None:  # noqa: ARG002 - as `consume` calls it
-        """A batch more."""
-        self._pipe.send(Delivered(outcome.consumed, len(outcome.predictions), len(outcome.letters)))
+    def gone(self, slot: int) -> None:
+        """That worker has ended."""
 
 
 #: What a worker does in its slot: consume until stopped, telling of each batch. It is sent to another process.
 Work: TypeAlias = Callable[[int, Stop, Teller], object]
-#: Who looks on in the parent: is told of records and dead letters.
-Advance: TypeAlias = Callable[[int, int], None]
 
 
 class Worker:
@@ -107,25 +90,28 @@ class Worker:
 class Tally:
     """What the workers have told so far."""
 
-    def __init__(self, advance: Advance) -> None:
-        self._advance = advance
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
         self._batches: int = 0
         self._sums = Delivered(0, 0, 0)
         self._first = self._last = 0.0
         self.failed: Failed | None = None
 
-    def heard(self, told: Delivered | Failed) -> None:
+    def heard(self, slot: int, told: Told) -> None:
         """Take it in."""
-        if isinstance(told, Failed):
-            self.failed = self.failed or told
-            return
-        sums, self._batches = self._sums, self._batches + 1
-        self._sums = Delivered(
-            sums.consumed + told.consumed, sums.predicted + told.predicted, sums.dead_lettered + told.dead_lettered
-        )
-        self._last = time.monotonic()
-        self._first = self._first or self._last
-        self._advance(told.consumed, told.dead_lettered)
+        match told:
+            case Failed():
+                self.failed = self.failed or told
+            case Glimpse():
+                self._listener.glimpsed(slot, told)
+            case Line():
+                self._listener.said(told.text)
+            case Delivered():
+                self._add(told)
+
+    def gone(self, slot: int) -> None:
+        """That worker has ended."""
+        self._listener.gone(slot)
 
     def result(self) -> ConsumeResult:
         """One summary; the rate counts from the first batch committed to the last."""
@@ -141,10 +127,19 @@ class Tally:
             stopped_by="signal",
         )
 
+    def _add(self, told: Delivered) -> None:
+        sums, self._batches = self._sums, self._batches + 1
+        self._sums = Delivered(
+            sums.consumed + told.consumed, sums.predicted + told.predicted, sums.dead_lettered + told.dead_lettered
+        )
+        self._last = time.monotonic()
+        self._first = self._first or self._last
+        self._listener.advance(told.consumed, told.dead_lettered)
 
-def run_workers(work: Work, count: int, *, stop: Stop, advance: Advance) -> ConsumeResult:
+
+def run_workers(work: Work, count: int, *, stop: Stop, listener: Listener) -> ConsumeResult:
     """Keep `count` workers at it until stopped; raises the error of one that a restart would not mend."""
-    tally, workers = Tally(advance), [Worker(slot, work) for slot in range(count)]
+    tally, workers = Tally(listener), [Worker(slot, work) for slot in range(count)]
     try:
         while not (stop.requested or tally.failed):
             for worker in workers:
@@ -153,6 +148,7 @@ def run_workers(work: Work, count: int, *, stop: Stop, advance: Advance) -> Cons
             for worker in workers:
                 if worker.process is not None and not worker.process.is_alive() and not tally.failed:
                     worker.bury()
+                    tally.gone(worker.slot)
     finally:
         _end(workers, tally)
     if tally.failed:
@@ -162,11 +158,12 @@ def run_workers(work: Work, count: int, *, stop: Stop, advance: Advance) -> Cons
 
 def _listen(workers: Sequence[Worker], tally: Tally) -> None:
     """Hear what the running workers tell, for a tick."""
-    ready = wait([worker.pipe for worker in workers if worker.process is not None], _TICK)
-    for pipe in [worker.pipe for worker in workers if worker.process is not None and worker.pipe in ready]:
+    running = [worker for worker in workers if worker.process is not None]
+    ready = wait([worker.pipe for worker in running], _TICK)
+    for worker in [worker for worker in running if worker.pipe in ready]:
         with suppress(EOFError, OSError):  # it has ended, and what it told before has been heard
-            while pipe.poll():
-                tally.heard(pipe.recv())
+            while worker.pipe.poll():
+                tally.heard(worker.slot, worker.pipe.recv())
 
 
 def _end(workers: Sequence[Worker], tally: Tally) -> None:
@@ -188,10 +185,11 @@ def _run(work: Work, slot: int, pipe: "Connection[Any, Any]") -> None:
     stop = stop_on_signals()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent tells us in its own way
     threading.Thread(target=_stop_with_parent, args=(pipe, stop), daemon=True).start()
+    teller = Teller(pipe)
     try:
-        work(slot, stop, Teller(pipe))
+        work(slot, stop, teller)
     except TelcoStreamError as error:
-        pipe.send(Failed(type(error), str(error)))
+        teller.failed(error)
 
 
 def _stop_with_parent(pipe: "Connection[Any, Any]", stop: Stop) -> None:

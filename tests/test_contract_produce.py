@@ -19,16 +19,9 @@ from telco_stream.stop import Stop
 from tests.conftest import Broker
 from tests.support.kafka_container import KafkaContainer
 from tests.support.mock_cluster import MockCluster
-from tests.support.passes import CHECKPOINT, csv_of, numbers
+from tests.support.passes import CHECKPOINT, CountingWatch, csv_of, numbers
 from tests.support.topics import Topics, create_topics, fresh_topics, read_topic
 from tests.support.waiting import wait_until
-
-
-class Watch:
-    rows = 0
-
-    def advance(self, rows: int) -> None:
-        self.rows += rows
 
 
 @dataclass
@@ -38,7 +31,7 @@ class Run:
     order: ProduceOrder
     clients: Clients
     stop: Stop = field(default_factory=Stop)
-    watch: Watch = field(default_factory=Watch)
+    watch: CountingWatch = field(default_factory=CountingWatch)
 
     def __post_init__(self) -> None:
         pool = ThreadPoolExecutor(1)
@@ -72,7 +65,7 @@ def total_sent() -> int:
 
 
 def run(clients: Clients, order: ProduceOrder) -> ProduceResult:
-    return run_produce(clients, order, stop=Stop(), watch=Watch())
+    return run_produce(clients, order, stop=Stop(), watch=CountingWatch())
 
 
 def test_a_pass_at_least_once(broker: Broker, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from telco_stream.analytics import Window
 from telco_stream.batch import Outcome
 from telco_stream.contracts.prediction import Prediction
-from telco_stream.display.windows import ProgressWatch, WindowWatch
+from telco_stream.display.windows import WindowWatch
 from telco_stream.records import Message
 from tests.support.desk import Desk
 
@@ -61,13 +61,6 @@ def test_stages_are_silent_where_there_is_no_terminal() -> None:
     assert desk.err == ""
 
 
-def test_progress_counts_what_produce_tells_of() -> None:
-    progress = Desk().screen.progress("Sending")
-    progress.confirmed(1_000)
-    progress.confirmed(500)
-    assert progress.rows == 1_500
-
-
 @pytest.mark.parametrize("environ", [{}, {"FORCE_COLOR": "1"}])
 def test_progress_is_silent_where_there_is_no_terminal(environ: Mapping[str, str]) -> None:
     """Colour may be forced into a log; a bar there would be thousands of lines."""
@@ -100,14 +93,6 @@ def test_a_window_is_told_from_its_outcome() -> None:
         watch.turned()
         watch.delivered(outcome(), Took(0.25, 0.5))
     assert told == [Window(1, 3, 2, 1, 1, 0.75), Window(2, 3, 2, 1, 1, 0.75)]
-
-
-def test_the_bar_moves_by_records_and_counts_dead_letters_as_errors() -> None:
-    progress = Desk().screen.progress("Scoring")
-    watch = ProgressWatch(progress)
-    watch.turned()
-    watch.delivered(outcome(), Took(0.25, 0.5))
-    assert (progress.rows, progress.errors) == (3, 1)
 
 
 def outcome() -> Outcome:

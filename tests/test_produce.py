@@ -10,7 +10,7 @@ from telco_stream.contracts.progress import Pass, Progress
 from telco_stream.errors import DataError, UsageError
 from telco_stream.produce import Sent, produce_pass
 from telco_stream.stop import Stop
-from tests.support.passes import CHECKPOINT, Counter, FakeOutlet, csv_of, hands_with, job_for, numbers
+from tests.support.passes import CHECKPOINT, CountingWatch, FakeOutlet, csv_of, hands_with, job_for, numbers
 from tests.support.table import customer
 
 
@@ -201,7 +201,7 @@ def test_a_bad_row_beyond_the_limit_is_not_looked_for(outlet: FakeOutlet, tmp_pa
 def test_whoever_looks_on_hears_of_every_confirmed_row(outlet: FakeOutlet, tmp_path: Path) -> None:
     hands = hands_with(outlet)
     produce_pass(job_for(csv_of(tmp_path, 33)), hands)
-    assert isinstance(hands.watch, Counter)
+    assert isinstance(hands.watch, CountingWatch)
     assert hands.watch.rows == 33
 
 

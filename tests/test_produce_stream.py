@@ -11,7 +11,7 @@ from telco_stream.errors import DataError, UsageError
 from telco_stream.produce import Schedule, Sent, produce_pass, produce_stream
 from telco_stream.records import Message
 from telco_stream.stop import Stop, Stopped
-from tests.support.passes import CHECKPOINT, Counter, FakeOutlet, csv_of, hands_with, job_for, numbers
+from tests.support.passes import CHECKPOINT, CountingWatch, FakeOutlet, csv_of, hands_with, job_for, numbers
 from tests.support.table import customer
 
 AT_ONCE = Schedule(0, seed=7)
@@ -169,5 +169,5 @@ def test_a_checkpoint_that_cannot_be_written_is_known_before_the_first_row(tmp_p
 def test_whoever_looks_on_hears_of_every_row(tmp_path: Path) -> None:
     hands = hands_with(file_outlet())
     produce_stream(job_for(csv_of(tmp_path, 5), limit=33), AT_ONCE, hands)
-    assert isinstance(hands.watch, Counter)
+    assert isinstance(hands.watch, CountingWatch)
     assert hands.watch.rows == 33

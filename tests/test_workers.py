@@ -12,9 +12,11 @@ import pytest
 from telco_stream.batch import Outcome
 from telco_stream.consume import ConsumeResult, Seconds
 from telco_stream.errors import FencedError
+from telco_stream.observing.sight import Glimpse
 from telco_stream.records import Message
 from telco_stream.stop import Stop
-from telco_stream.workers import Teller, Work, run_workers
+from telco_stream.telling import Teller
+from telco_stream.workers import Work, run_workers
 from tests.support.cli import run_cli
 from tests.support.waiting import wait_until
 
@@ -73,14 +75,36 @@ class Fenced(Steady):
         super().__call__(slot, stop, teller)
 
 
+class Listener:
+    """The parent's, that remembers."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, int]] = []
+        self.glimpses: list[tuple[int, Glimpse]] = []
+        self.lines: list[str] = []
+        self.ended: list[int] = []
+
+    def advance(self, records: int, dead_letters: int) -> None:
+        self.told.append((records, dead_letters))
+
+    def glimpsed(self, slot: int, glimpse: Glimpse) -> None:
+        self.glimpses.append((slot, glimpse))
+
+    def said(self, line: str) -> None:
+        self.lines.append(line)
+
+    def gone(self, slot: int) -> None:
+        self.ended.append(slot)
+
+
 @pytest.fixture
 def sheet(tmp_path: Path) -> Sheet:
     return Sheet(tmp_path)
 
 
-def run_until(work: Work, count: int, done: Callable[[], bool]) -> tuple[ConsumeResult, list[tuple[int, int]]]:
+def run_until(work: Work, count: int, done: Callable[[], bool]) -> tuple[ConsumeResult, Listener]:
     """The result of workers that are stopped once `done`, and what the parent was told."""
-    stop, told = Stop(), list[tuple[int, int]]()
+    stop, listener = Stop(), Listener()
 
     def watch() -> None:
         try:
@@ -90,16 +114,16 @@ def run_until(work: Work, count: int, done: Callable[[], bool]) -> tuple[Consume
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    result = run_workers(work, count, stop=stop, advance=lambda *numbers: told.append(numbers))
+    result = run_workers(work, count, stop=stop, listener=listener)
     watcher.join()
-    return result, told
+    return result, listener
 
 
 def test_one_summary_counts_what_all_workers_delivered_to_their_last_words(sheet: Sheet) -> None:
     """Two workers, a batch each before the stop and one after it."""
-    result, told = run_until(Steady(sheet), 2, lambda: sheet.times("delivered") == 2)
+    result, listener = run_until(Steady(sheet), 2, lambda: sheet.times("delivered") == 2)
     assert sheet.times("stopped") == 2
-    assert told == [(3, 1)] * 4
+    assert listener.told == [(3, 1)] * 4
     assert (result.consumed, result.predicted, result.dead_lettered, result.batches) == (12, 8, 4, 4)
     assert (result.mode, result.stopped_by) == ("streaming", "signal")
 
@@ -114,7 +138,7 @@ def test_a_crashed_worker_is_reported_and_replaced(sheet: Sheet, caplog: pytest.
 def test_a_worker_that_a_restart_would_not_mend_ends_all_with_its_error(sheet: Sheet) -> None:
     """The other is asked to stop, as by a signal."""
     with pytest.raises(FencedError, match="Another instance has taken over"):
-        run_workers(Fenced(sheet), 2, stop=Stop(), advance=lambda *_: None)
+        run_workers(Fenced(sheet), 2, stop=Stop(), listener=Listener())
     assert sheet.times("stopped") == 1
 
 
@@ -122,7 +146,7 @@ def test_workers_that_are_stopped_while_they_start_do_no_harm(sheet: Sheet) -> N
     stop = Stop()
     stop.request()
     started = time.monotonic()
-    result = run_workers(Steady(sheet), 2, stop=stop, advance=lambda *_: None)
+    result = run_workers(Steady(sheet), 2, stop=stop, listener=Listener())
     assert (result.consumed, result.rate) == (0, 0.0)
     assert time.monotonic() - started < 5
 

@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from telco_stream.assembly import ConsumeOrder
     from telco_stream.cli.session import Session
     from telco_stream.consume import ConsumeResult
+    from telco_stream.contracts.scoring import Scorer
+    from telco_stream.display.consuming import Asked
+    from telco_stream.display.talk import Picture
     from telco_stream.model.artifact import Engine
+    from telco_stream.stop import Stop
 
 
 def register(app: typer.Typer) -> None:
@@ -42,6 +46,7 @@ def consume(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that share the partitions.")] = 1,
     top_k: options.TopK = 10,
+    no_live: options.NoLive = False,
     metrics_port: options.MetricsPort = 0,
     exit_on_stall: Annotated[
         bool,
@@ -66,36 +71,57 @@ def consume(
         "consumer.window_size": window_size,
         "consumer.max_consecutive_dead_letters": max_consecutive_dead_letters,
     }
-    session = Session(output, quiet=quiet, verbose=verbose, log_format=log_format, flags=flags, timeout=timeout)
+    talk = {"quiet": quiet, "verbose": verbose, "live": not no_live}
+    session = Session(output, **talk, log_format=log_format, flags=flags, timeout=timeout)
     stop = session.stop  # from here on a signal is heard: to load the model takes a while
     scorer = session.scorer(engine)
 
-    from telco_stream.assembly import ConsumeOrder, run_consume
-    from telco_stream.display.windows import ProgressWatch, WindowWatch
+    from telco_stream.assembly import ConsumeOrder
     from telco_stream.model.artifact import read_manifest
     from telco_stream.observing import Watching
 
     watching = Watching(metrics_port, exit_on_stall, read_manifest(session.model_folder()).created_at)
     order = ConsumeOrder(mode, delivery, max_messages, idle_timeout, top_k, watching)
-    if workers > 1:
-        session.screen.show(_run_workers(session, order, engine, workers))
-        return
-    with session.screen.progress("consume", max_messages) as bar:
-        watch = WindowWatch(session.screen.window) if mode == "batch" else ProgressWatch(bar)
-        result = run_consume(session.clients, scorer, order, stop=stop, watch=watch)
+    result = _run_workers(session, order, engine, workers) if workers > 1 else _run_one(session, order, scorer, stop)
     session.screen.show(result)
+
+
+def _run_one(session: "Session", order: "ConsumeOrder", scorer: "Scorer", stop: "Stop") -> "ConsumeResult":
+    """In this process."""
+    from telco_stream.assembly import run_consume
+    from telco_stream.display.windows import WindowWatch
+    from telco_stream.observing import Watches
+    from telco_stream.observing.sight import Sight
+
+    sight = Sight(session.clients.away)
+    watch = Watches(WindowWatch(session.screen.window), last=sight) if order.mode == "batch" else sight
+    with session.drawing(_picture(session, order, sight)):
+        return run_consume(session.clients, scorer, order, stop=stop, watch=watch)
 
 
 def _run_workers(session: "Session", order: "ConsumeOrder", engine: "Engine", count: int) -> "ConsumeResult":
     """The same in several processes; the model has been checked here, and is loaded by each."""
     from telco_stream.assembly import ConsumeInSlot, new_transactional_id
     from telco_stream.errors import UsageError
+    from telco_stream.observing.crowd import Crowd
     from telco_stream.workers import run_workers
 
     if order.mode == "batch" or order.max_messages or order.idle_timeout:
         raise UsageError("--workers runs until it is stopped: leave out --mode batch, --max-messages, --idle-timeout")
     name = new_transactional_id(session.settings)
-    folder = session.model_folder()
-    work = ConsumeInSlot(session.settings, folder, engine, order, session.timeout, session.talk, name)
-    with session.screen.progress(f"consume with {count} workers") as bar:
-        return run_workers(work, count, stop=session.stop, advance=bar.advance)
+    folder, drawn = session.model_folder(), session.draws
+    work = ConsumeInSlot(session.settings, folder, engine, order, session.timeout, session.talk, name, drawn)
+    crowd = Crowd(session.screen.log)
+    with session.drawing(_picture(session, order, crowd, f"{count} workers")):
+        return run_workers(work, count, stop=session.stop, listener=crowd)
+
+
+def _picture(session: "Session", order: "ConsumeOrder", asked: "Asked", *more: str) -> "Picture":
+    """What is drawn of the run."""
+    from time import monotonic
+
+    from telco_stream.display.consuming import ConsumePicture, Running
+
+    title = " · ".join((f"consume {order.mode}", order.delivery.replace("-", " "), *more))
+    run = Running(title, lambda: session.stop.requested, order.mode == "batch", order.max_messages)
+    return ConsumePicture(run, asked, monotonic)

@@ -1,11 +1,16 @@
 """`telco-stream produce`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from telco_stream.cli import options
+
+if TYPE_CHECKING:
+    from telco_stream.assembly import ProduceOrder
+    from telco_stream.cli.session import Session
+    from telco_stream.display.producing import ProducePicture
 
 
 def register(app: typer.Typer) -> None:
@@ -45,6 +50,7 @@ def produce(
         int | None, typer.Option(metavar="N", help="Streaming: the same seed draws the same customers.")
     ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Start over, whatever the checkpoint says.")] = False,
+    no_live: options.NoLive = False,
     metrics_port: options.MetricsPort = 0,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
@@ -63,13 +69,32 @@ def produce(
         "producer.batch_size": batch_size,
         "producer.checkpoint_file": checkpoint_file and str(checkpoint_file),
     }
-    session = Session(output, quiet=quiet, verbose=verbose, log_format=log_format, flags=flags, timeout=timeout)
-    stop, settings = session.stop, session.settings  # from here on a signal is heard
+    talk = {"quiet": quiet, "verbose": verbose, "live": not no_live}
+    session = Session(output, **talk, log_format=log_format, flags=flags, timeout=timeout)
+    stop = session.stop  # from here on a signal is heard
 
     from telco_stream.assembly import ProduceOrder, run_produce
     from telco_stream.observing import Watching
 
     order = ProduceOrder(mode, delivery, run_id, limit, seed, restart, Watching(metrics_port))
-    with session.screen.progress(f"produce to {settings.topics.raw}", limit) as bar:
-        result = run_produce(session.clients, order, stop=stop, watch=bar)
+    picture = _picture(session, order)
+    with session.drawing(picture):
+        result = run_produce(session.clients, order, stop=stop, watch=picture)
     session.screen.show(result)
+
+
+def _picture(session: "Session", order: "ProduceOrder") -> "ProducePicture":
+    """What is drawn of the run, told of its rows."""
+    from functools import partial
+    from time import monotonic
+
+    from telco_stream.assembly import data_path
+    from telco_stream.display.producing import ProducePicture, Running
+    from telco_stream.rows import lines_after_header
+
+    settings, batch = session.settings, order.mode == "batch"
+    size = partial(lines_after_header, data_path(settings)) if batch else None
+    target = 0.0 if batch else settings.producer.events_per_sec
+    title = f"produce {order.mode} · to {settings.topics.raw}"
+    run = Running(title, lambda: session.stop.requested, session.clients.away, target, order.limit, size)
+    return ProducePicture(run, monotonic)

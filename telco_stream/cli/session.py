@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from telco_stream.cli.options import LogFormat, Output
     from telco_stream.contracts.scoring import Scorer
     from telco_stream.display.console import Screen
+    from telco_stream.display.talk import Picture
     from telco_stream.kafka.clients import Clients
     from telco_stream.kafka.cluster import Cluster
     from telco_stream.model.artifact import Engine
@@ -30,6 +32,7 @@ class Session:
         quiet: bool = False,
         verbose: bool = False,
         calm: bool = False,
+        live: bool = True,
         log_format: "LogFormat" = "text",
         flags: Mapping[str, object] | None = None,
         timeout: float = 10.0,
@@ -42,6 +45,7 @@ class Session:
         as_json = log_format == "json"
         self._quiet = quiet or as_json  # where only JSON is expected, bars and headings have no place
         self._verbose = verbose
+        self._live = live
         self._flags = dict(flags or {})
         self.timeout = timeout
         #: How the log is set up, here and in processes that work for this one.
@@ -85,6 +89,15 @@ class Session:
         from telco_stream.kafka.cluster import Cluster
 
         return Cluster(self.clients, self.stop)
+
+    @property
+    def draws(self) -> bool:
+        """Whether a picture of the run would be seen."""
+        return self._live and self.screen.draws
+
+    def drawing(self, picture: "Picture") -> AbstractContextManager[object]:
+        """Draw the picture while the block runs, where it would be seen."""
+        return self.screen.drawing(picture) if self._live else nullcontext()
 
     def _log(self, line: str) -> None:
         self.screen.log(line)

@@ -4,6 +4,7 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import is_dataclass
 from typing import Literal, TextIO, TypeAlias
 
@@ -15,6 +16,7 @@ from telco_stream.display import accounts, letters, models  # noqa: F401 - they 
 from telco_stream.display.jsonlines import as_json
 from telco_stream.display.progress import Progress, Stages
 from telco_stream.display.tables import listing, table
+from telco_stream.display.talk import Picture, Talk
 from telco_stream.display.text import safe
 from telco_stream.display.windows import window_lines
 from telco_stream.report import Report
@@ -41,7 +43,7 @@ class Screen:
         self._stdout, self._stderr = _forgiving(stdout), _forgiving(stderr)
         self._drawn = False
         self._out = _console(self._stdout, environ)
-        self._err = _console(self._stderr, environ)
+        self._err = Talk(_console(self._stderr, environ))
 
     def show(self, result: object) -> None:
         """A result, or the rows of a listing, on stdout; what it says about itself on stderr."""
@@ -88,11 +90,21 @@ class Screen:
         """Counts rows, drawn on stderr where that is a terminal and nobody asked for quiet."""
         return Progress(self._terminal(), what, total)
 
+    def drawing(self, picture: Picture) -> AbstractContextManager[object]:
+        """Draws the picture below whatever is said while the block runs; where `progress` is drawn."""
+        talk = self._terminal()
+        return talk.drawing(picture) if talk else nullcontext()
+
+    @property
+    def draws(self) -> bool:
+        """Whether a picture would be seen."""
+        return self._terminal() is not None
+
     def stages(self) -> Stages:
         """Names the stage of a job that has few and long steps; drawn where `progress` is."""
         return Stages(self._terminal())
 
-    def _terminal(self) -> Console | None:
+    def _terminal(self) -> Talk | None:
         """Asks the stream, not rich: colours can be forced into a log, where a bar would be thousands of lines."""
         return self._err if self._stderr.isatty() and not self._quiet else None
 
@@ -124,8 +136,7 @@ class Screen:
         self._stdout.write(line + "\n")
 
     def _talk(self, line: Text) -> None:
-        """Long lines are left to the terminal to wrap, so that one line stays one in a log."""
-        self._err.print(line, soft_wrap=True)
+        self._err.line(line)
 
 
 class _Console(Console):

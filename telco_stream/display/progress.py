@@ -1,49 +1,39 @@
-"""A bar on a terminal, nothing elsewhere. Counting costs two additions; a thread of rich draws a few times a second."""
+"""A bar on a terminal, nothing elsewhere. Counting costs two additions; a thread draws a few times a second."""
 
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console, RenderableType
-from rich.live import Live
+from rich.console import RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
+from telco_stream.display.talk import Talk
 from telco_stream.display.text import count, percent, safe, words
 
-#: Pictures a second.
-_FRAMES = 8
 #: Columns of the bar; with the numbers beside it the line stays within 80.
 _BAR_WIDTH = 20
 
 
-class _Live(ABC):
-    """A line drawn anew while the `with` block runs, and gone after it; what it shows must stand before it is made."""
+class _Drawn(ABC):
+    """A line drawn anew while the `with` block runs, and gone after it."""
 
-    def __init__(self, console: Console | None) -> None:
-        self._live = console and Live(
-            get_renderable=self._line,
-            console=console,
-            refresh_per_second=_FRAMES,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+    def __init__(self, talk: Talk | None) -> None:
+        self._drawing = talk.drawing(self._line) if talk else nullcontext()
 
     def __enter__(self) -> Self:
-        if self._live:
-            self._live.start(refresh=True)
+        self._drawing.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._live:
-            self._live.stop()
+        self._drawing.__exit__(kind, error, trace)
 
-    def _line(self) -> Table:
+    def _line(self, _columns: int, _rows: int) -> Table:
         line = Table.grid(padding=(0, 2, 0, 0))
         line.add_row(*self._cells())
         return line
@@ -53,11 +43,11 @@ class _Live(ABC):
         """What stands in the line now."""
 
 
-class Progress(_Live):
+class Progress(_Drawn):
     """Rows and errors so far; with a `total`, a bar too."""
 
     def __init__(
-        self, console: Console | None, what: str, total: int | None = None, clock: Callable[[], float] = time.monotonic
+        self, talk: Talk | None, what: str, total: int | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.rows = 0
         self.errors = 0
@@ -65,16 +55,12 @@ class Progress(_Live):
         self._total = total
         self._clock = clock
         self._started = clock()
-        super().__init__(console)
+        super().__init__(talk)
 
     def advance(self, rows: int = 1, errors: int = 0) -> None:
         """Count rows that are done, and errors."""
         self.rows += rows
         self.errors += errors
-
-    def confirmed(self, rows: int) -> None:
-        """Count rows that Kafka has: what `produce` tells whoever looks on."""
-        self.advance(rows)
 
     def _cells(self) -> Iterator[RenderableType]:
         yield safe(self._what, "bold")
@@ -87,12 +73,12 @@ class Progress(_Live):
         yield f"{count(self.errors)} errors"
 
 
-class Stages(_Live):
+class Stages(_Drawn):
     """The stage that a long job is in, and how far: called with the stage's name, steps done, and steps in all."""
 
-    def __init__(self, console: Console | None) -> None:
+    def __init__(self, talk: Talk | None) -> None:
         self._stage = ("", 0, 1)
-        super().__init__(console)
+        super().__init__(talk)
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """The job has come this far."""

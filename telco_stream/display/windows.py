@@ -1,4 +1,4 @@
-"""What `consume` tells while it runs: in batch mode a line a window, in streaming mode the bar."""
+"""What `consume` says while it runs in batch mode: a line a window."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -7,7 +7,6 @@ from rich.text import Text
 
 from telco_stream.analytics import Window
 from telco_stream.batch import Outcome
-from telco_stream.display.progress import Progress
 from telco_stream.display.text import count, percent_of
 
 _WIDTHS = (8, 11, 11, 14, 12, 9)
@@ -35,6 +34,9 @@ class WindowWatch:
         self._tell = tell
         self._number = 0
 
+    def on(self, source: object) -> None:
+        """Nothing to tell."""
+
     def turned(self) -> None:
         """Nothing to tell."""
 
@@ -45,20 +47,6 @@ class WindowWatch:
         took = seconds.processing + seconds.delivery
         predicted, letters = len(outcome.predictions), len(outcome.letters)
         self._tell(Window(self._number, outcome.consumed, predicted, letters, churners, took))
-
-
-class ProgressWatch:
-    """Looks on in streaming mode: moves the bar on, where dead letters count as errors."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def turned(self) -> None:
-        """Nothing to show."""
-
-    def delivered(self, outcome: Outcome, seconds: Halves) -> None:  # noqa: ARG002 - as `consume` calls it
-        """A batch more."""
-        self._progress.advance(outcome.consumed, len(outcome.letters))
 
 
 def window_lines(window: Window) -> list[Text]:

@@ -1,6 +1,7 @@
 """The one factory of every producer, consumer and admin client, and the properties that carry the promises."""
 
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
@@ -69,6 +70,11 @@ class Clients:
         #: What is told of the clients' statistics, which only clients that are polled all the time can deliver.
         self.on_statistics: dict[str, Callable[[str], None]] = {}
         self._outage = Outage(settings.bootstrap_servers, self._is_there)
+
+    def away(self) -> float | None:
+        """Seconds since the broker was found to be away; None while it is there."""
+        since = self._outage.since
+        return None if since is None else time.monotonic() - since
 
     def admin(self) -> AdminClient:
         """A client for topics, groups and offsets; keep it until its futures have resolved."""

@@ -22,6 +22,8 @@ class Outage:
         self._answers = answers
         self._watching = threading.Lock()
         self._said = -_QUIET
+        #: Since when it is away, by the monotonic clock; None while it is there, as far as anybody noticed.
+        self.since: float | None = None
 
     def suspect(self) -> None:
         """All connections are gone: perhaps only idle ones, so the broker is asked before anything is said.
@@ -41,7 +43,7 @@ class Outage:
 
     def _wait(self) -> None:
         """Ask until there is an answer, with a word before and a word after."""
-        since = time.monotonic()
+        self.since = since = time.monotonic()
         speaks = since - self._said >= _QUIET
         if speaks:
             self._said = since
@@ -49,6 +51,7 @@ class Outage:
             log.warning("Kafka at %s is away; waiting until it is back", self._where, extra=words)
         while not self._answers():
             time.sleep(_PAUSE)
+        self.since = None
         if speaks:
             seconds = time.monotonic() - since
             back = {"event": "back", "facts": {"brokers": self._where, "seconds": round(seconds, 1)}}

@@ -15,6 +15,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 from telco_stream.kafka.calls import leave
 from telco_stream.kafka.clients import SLICE
 from telco_stream.kafka.committed import ask_committed, commit, newest_count
+from telco_stream.kafka.seen import SeenEnds
 from telco_stream.kafka.trouble import complaint, is_hopeless
 from telco_stream.records import Record
 from telco_stream.stop import Stop, Stopped
@@ -62,6 +63,8 @@ class Source:
         self._rebalanced = -math.inf
         self._left_behind = False
         self._stuck: set[int] = set()
+        #: Where partitions end, as far as the client has seen.
+        self.ends_seen = SeenEnds(consumer, topic)
         consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone)
 
     @property
@@ -138,6 +141,7 @@ class Source:
 
     def close(self) -> None:
         """Leave the group; with a commit left behind, the group has to find out by itself."""
+        self.ends_seen.close()
         if not self._left_behind:
             leave(self._consumer.close, _LEAVING)
 

@@ -3,24 +3,21 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-from telco_stream import consume as consuming
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.errors import KafkaError
 from telco_stream.kafka.clients import Clients
 from telco_stream.logs import DeadLetterLog
-from telco_stream.observing.eyes import NOBODY, Eyes, RowEyes, RowWatch, Watches, Watching
+from telco_stream.observing.eyes import NOBODY, Eyes, Onlooker, RowEyes, RowWatch, Watches, Watching
 from telco_stream.stop import Stop
 
-__all__ = ["NOBODY", "Eyes", "RowEyes", "Watching", "looking_on", "looking_on_rows"]
+__all__ = ["NOBODY", "Eyes", "Onlooker", "RowEyes", "RowWatch", "Watches", "Watching", "looking_on", "looking_on_rows"]
 
 
 @contextmanager
-def looking_on(
-    asked: Watching, clients: Clients, scorer: Scorer, *, stop: Stop, watch: consuming.Watch
-) -> Iterator[Eyes]:
+def looking_on(asked: Watching, clients: Clients, scorer: Scorer, *, stop: Stop, watch: Onlooker) -> Iterator[Eyes]:
     """Eyes on one run of `consume`; afterwards `KafkaError` is raised where a stall was to end the run, and did."""
     letters = DeadLetterLog()
-    eyes = Eyes(clients, scorer, stop, Watches(letters, watch))
+    eyes = Eyes(clients, scorer, stop, Watches(letters, last=watch))
     with ExitStack() as stack:
         stack.callback(letters.finish)
         if asked.port or asked.exit_on_stall:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from telco_stream import consume as consuming
+from telco_stream import produce as producing
 from telco_stream.batch import Outcome
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.kafka.clients import Clients
-from telco_stream.metrics.health import Reading
+from telco_stream.observing.sight import Seen
 from telco_stream.stop import Stop
 
 
@@ -30,6 +31,13 @@ class Watching:
 NOBODY = Watching()
 
 
+class Onlooker(consuming.Watch, Protocol):
+    """Whoever looks on at a run of `consume` from its beginning."""
+
+    def on(self, source: Seen) -> None:
+        """The topic is read from there."""
+
+
 class Counted(Protocol):
     """What ends transactions, or stands for it."""
 
@@ -45,10 +53,15 @@ class Sending(Counted, Protocol):
 
 
 class Watches:
-    """Several who look on, told one after the other."""
+    """Several who look on, told one after the other; the last from the beginning."""
 
-    def __init__(self, *watches: consuming.Watch) -> None:
-        self._watches = watches
+    def __init__(self, *watches: consuming.Watch, last: Onlooker) -> None:
+        self._watches = (*watches, last)
+        self._last = last
+
+    def on(self, source: Seen) -> None:
+        """The topic is read from there."""
+        self._last.on(source)
 
     def turned(self) -> None:
         """The loop has come round."""
@@ -64,7 +77,7 @@ class Watches:
 class Eyes:
     """Looks on while `consume` works: hand `scorer` and `watch` to the loop, and tell of the parts made later."""
 
-    def __init__(self, clients: Clients, scorer: Scorer, stop: Stop, watch: consuming.Watch) -> None:
+    def __init__(self, clients: Clients, scorer: Scorer, stop: Stop, watch: Onlooker) -> None:
         self.scorer = scorer
         self.watch = watch
         #: Which partition has stood still, where that was to end the run, and did.
@@ -72,19 +85,20 @@ class Eyes:
         self._clients = clients
         self._stop = stop
 
-    def on(self, source: Reading) -> AbstractContextManager[object]:  # noqa: ARG002 - nobody asked for more
+    def on(self, source: Seen) -> AbstractContextManager[object]:
         """Watch over the partitions while the block runs."""
+        self.watch.on(source)
         return nullcontext()
 
     def count(self, transactions: Counted) -> None:
         """Show how they end."""
 
 
-class RowWatch(Protocol):
-    """Whoever looks on at rows."""
+class RowWatch(producing.Watch, Protocol):
+    """Whoever looks on at a run of `produce` from its beginning."""
 
-    def advance(self, rows: int) -> None:
-        """So many more are confirmed."""
+    def on(self, outlet: Sending) -> None:
+        """What sends them."""
 
 
 class RowEyes:
@@ -95,6 +109,11 @@ class RowEyes:
 
     def on(self, outlet: Sending) -> None:
         """Show what it sends."""
+        self._watch.on(outlet)
+
+    def resumed(self, rows: int) -> None:
+        """So many rows were confirmed by earlier runs."""
+        self._watch.resumed(rows)
 
     def advance(self, rows: int) -> None:
         """So many more rows are confirmed."""

@@ -10,11 +10,12 @@ from telco_stream.contracts.scoring import Scorer
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.metrics.consuming import ConsumeMetrics
-from telco_stream.metrics.health import Pulse, Reading, Watchman
+from telco_stream.metrics.health import Pulse, Watchman
 from telco_stream.metrics.producing import ProduceMetrics
 from telco_stream.metrics.server import Pages, serving
 from telco_stream.metrics.shared import Shell, new_registry
-from telco_stream.observing.eyes import Counted, Eyes, RowEyes, RowWatch, Sending, Watches, Watching
+from telco_stream.observing.eyes import Counted, Eyes, Onlooker, RowEyes, RowWatch, Sending, Watches, Watching
+from telco_stream.observing.sight import Seen
 from telco_stream.stop import Stop
 
 #: A producer is stuck when it has confirmed nothing in the time in which so many rows should have left.
@@ -22,9 +23,7 @@ _ROWS_OVERDUE = 3
 
 
 @contextmanager
-def wide_eyes(
-    asked: Watching, clients: Clients, scorer: Scorer, *, stop: Stop, watch: consuming.Watch
-) -> Iterator[Eyes]:
+def wide_eyes(asked: Watching, clients: Clients, scorer: Scorer, *, stop: Stop, watch: Onlooker) -> Iterator[Eyes]:
     """Eyes on one run of `consume`, that watch over the partitions and show what they see at the port, if asked."""
     eyes = WideEyes(asked, clients, scorer, stop, watch)
     with serving(asked.port, eyes.pages()) if asked.port else nullcontext():
@@ -42,7 +41,7 @@ def wide_row_eyes(asked: Watching, clients: Clients, target: float, watch: RowWa
 class WideEyes(Eyes):
     """Watches over the partitions, and shows what it sees at a port, if there is one."""
 
-    def __init__(self, asked: Watching, clients: Clients, scorer: Scorer, stop: Stop, watch: consuming.Watch) -> None:
+    def __init__(self, asked: Watching, clients: Clients, scorer: Scorer, stop: Stop, watch: Onlooker) -> None:
         pulse = Pulse(clients.settings.consumer.stall_seconds)
         self._shell = Shell(pulse, client_errors=clients.errors)
         self._registry = new_registry(self._shell)
@@ -51,15 +50,17 @@ class WideEyes(Eyes):
         self._metrics.shows_model(self._registry, scorer, created)
         self._exits = asked.exit_on_stall
         clients.on_statistics["consumer"] = self._shell.statistics.take
-        super().__init__(clients, self._metrics.timed(scorer), stop, Watches(_Beating(pulse), self._metrics, watch))
+        all_watches = Watches(_Beating(pulse), self._metrics, last=watch)
+        super().__init__(clients, self._metrics.timed(scorer), stop, all_watches)
 
     def pages(self) -> Pages:
         """What the port shows."""
         return Pages(self._registry, self._shell.pulse.problems, self._not_ready)
 
     @contextmanager
-    def on(self, source: Reading) -> Iterator[None]:
+    def on(self, source: Seen) -> Iterator[None]:
         """Watch over the partitions while the block runs."""
+        self.watch.on(source)
         topic, over = self._clients.settings.topics.raw, Stop()
         cluster = Cluster(self._clients, over)
 
@@ -111,6 +112,7 @@ class WideRowEyes(RowEyes):
         """Show what it sends."""
         self._metrics.failed = outlet.failed
         self._shell.transactions = outlet.outcomes
+        super().on(outlet)
 
     def advance(self, rows: int) -> None:
         """So many more rows are confirmed."""

@@ -15,7 +15,10 @@ from telco_stream.errors import DataError
 from telco_stream.form import Fault, Layout, check_rows
 from telco_stream.rows.table import STRIDE, Table, open_file
 
-__all__ = ["Population", "Row", "encode_row", "fingerprint", "load_rows", "read_chunks"]
+__all__ = ["Population", "Row", "encode_row", "fingerprint", "lines_after_header", "load_rows", "read_chunks"]
+
+#: Bytes that are looked through at a time.
+_BLOCK = 1 << 20
 
 
 def read_chunks(path: Path, size: int, *, skip: int = 0) -> Iterator[list[Row]]:
@@ -31,6 +34,15 @@ def fingerprint(path: Path) -> str:
     """The file's sha256 in hexadecimal; raises DataError."""
     with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def lines_after_header(path: Path) -> int:
+    """How many rows the file seems to have: blank lines and line breaks inside quotes count too; raises DataError."""
+    lines, last = 0, b"\n"
+    with open_file(path) as file:
+        while block := file.read(_BLOCK):
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    return max(0, lines + (last != b"\n") - 1)
 
 
 class Population:

@@ -65,10 +65,17 @@ class FakeOutlet:
         return [msgspec.json.decode(value)["event_ts"] for _, value, _ in self.topic]
 
 
-class Counter:
+class CountingWatch:
     """Looks on and counts."""
 
     rows = 0
+    before = 0
+
+    def on(self, outlet: object) -> None:
+        pass
+
+    def resumed(self, rows: int) -> None:
+        self.before = rows
 
     def advance(self, rows: int) -> None:
         self.rows += rows
@@ -93,4 +100,6 @@ def job_for(
 
 def hands_with(outlet: FakeOutlet, stop: Stop | None = None, folder: Path = Path()) -> Hands:
     ticks = iter(range(1_000_000))
-    return Hands(outlet, CheckpointFile(folder / CHECKPOINT), lambda: f"t{next(ticks)}", stop or Stop(), Counter())
+    return Hands(
+        outlet, CheckpointFile(folder / CHECKPOINT), lambda: f"t{next(ticks)}", stop or Stop(), CountingWatch()
+    )

@@ -38,6 +38,9 @@ class Running:
         self._work = settings, order, scorer or RuleScorer()
         threading.Thread(target=self._run, daemon=True).start()
 
+    def on(self, source: object) -> None:
+        """The topic is read from there."""
+
     def turned(self) -> None:
         """The loop has come round."""
 

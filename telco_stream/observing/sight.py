@@ -1,0 +1,106 @@
+"""What a consumer at work looks like, for whoever draws it: next to nothing for each batch, no question to a broker."""
+
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from telco_stream import consume as consuming
+from telco_stream.analytics import AtRisk
+from telco_stream.batch import Outcome
+from telco_stream.contracts.prediction import Prediction
+from telco_stream.metrics.health import Reading
+
+#: Answers of a batch that are looked at, and the most that wait to be.
+_SAMPLES = 64
+_WAITING = 1_024
+#: Customers at risk in one glimpse.
+AT_RISK = 10
+
+
+class Seen(Reading, Protocol):
+    """What can be seen of whoever reads the topic."""
+
+    @property
+    def joined(self) -> bool:
+        """Whether the group has given out its partitions."""
+
+    @property
+    def ends_seen(self) -> Callable[[Collection[int]], Mapping[int, int]]:
+        """Where these partitions end, as far as that is known without asking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """One look at a consumer, or at several together."""
+
+    consumed: int = 0
+    dead_lettered: int = 0
+    #: Whether the topic is being read, and whether the group has given out its partitions.
+    reading: bool = False
+    joined: bool = False
+    #: Offsets between the end and what is answered, of each partition owned; None where that is unknown.
+    lag: Mapping[int, int | None] = field(default_factory=dict)
+    #: Seconds for which Kafka has been away.
+    away: float | None = None
+    #: Of some answers since the last look: how many, how many of them Yes, and the newest of these, newest first.
+    sampled: int = 0
+    sampled_yes: int = 0
+    at_risk: tuple[AtRisk, ...] = ()
+
+
+class Sight:
+    """Looks on at one consumer; may be asked for a glimpse from another thread, by one who asks."""
+
+    def __init__(self, away: Callable[[], float | None]) -> None:
+        self._away = away
+        self._source: Seen | None = None
+        self._consumed = self._dead_lettered = 0
+        self._answers: deque[Prediction] = deque(maxlen=_WAITING)
+
+    def on(self, source: Seen) -> None:
+        """The topic is read from there."""
+        self._source = source
+
+    def turned(self) -> None:
+        """Nothing new."""
+
+    def delivered(self, outcome: Outcome, seconds: consuming.Seconds) -> None:  # noqa: ARG002 - as `consume` calls it
+        """A batch is committed."""
+        self._consumed += outcome.consumed
+        self._dead_lettered += len(outcome.letters)
+        self._answers.extend(_spaced(outcome.answers))
+
+    def glimpse(self) -> Glimpse:
+        """How it looks now."""
+        answers = [self._answers.popleft() for _ in range(len(self._answers))]
+        yes = [one for one in reversed(answers) if one.prediction == "Yes"]
+        source = self._source
+        return Glimpse(
+            consumed=self._consumed,
+            dead_lettered=self._dead_lettered,
+            reading=source is not None,
+            joined=source is not None and source.joined,
+            lag=_lag(source) if source else {},
+            away=self._away(),
+            sampled=len(answers),
+            sampled_yes=len(yes),
+            at_risk=tuple(map(_at_risk, yes[:AT_RISK])),
+        )
+
+
+def _spaced(answers: Sequence[Prediction]) -> Sequence[Prediction]:
+    """Up to 64 of them, evenly spaced, the newest among them."""
+    step = -(-len(answers) // _SAMPLES) or 1
+    return answers[(len(answers) - 1) % step :: step]
+
+
+def _lag(source: Seen) -> dict[int, int | None]:
+    owned = source.owned
+    answered, ends = source.answered, source.ends_seen(owned)
+    known = answered.keys() & ends.keys()
+    return {one: max(0, ends[one] - answered[one]) if one in known else None for one in sorted(owned)}
+
+
+def _at_risk(answer: Prediction) -> AtRisk:
+    return AtRisk(answer.customerID, answer.churn_probability, answer.Contract, answer.InternetService)
