@@ -27,9 +27,9 @@ COMMANDS = {name: command for name, command in EVERY.items() if not hasattr(comm
 PROMISED = {
     "demo": "",
     "produce": "--mode --topic --data-path --events-per-sec --batch-size --checkpoint-file --delivery --run-id --limit"
-    " --seed --restart --metrics-port --log-format",
+    " --seed --restart --no-live --metrics-port --log-format",
     "consume": "--mode --group --model --max-messages --idle-timeout --window-size --delivery --engine --top-k"
-    " --workers --metrics-port --max-consecutive-dead-letters --exit-on-stall --log-format",
+    " --workers --no-live --metrics-port --max-consecutive-dead-letters --exit-on-stall --log-format",
     "topics init": "--dry-run",
     "report": "--top-k --since --until --model-version --html --csv --model",
     "train": "--data-path --out",
@@ -57,7 +57,7 @@ TALK_TO_KAFKA = [
 #: Options that mean the same wherever they are.
 SHARED = [
     *("--broker", "--group", "--output", "--quiet", "--verbose", "--model", "--engine", "--top-k", "--log-format"),
-    *("--metrics-port", "--since", "--until"),
+    *("--metrics-port", "--no-live", "--since", "--until"),
 ]
 #: Options whose default is a setting's, shown in their help.
 DEFAULTS = {

@@ -31,7 +31,7 @@ def test_progress_shows_rows_rate_and_errors_and_is_gone_afterwards() -> None:
         progress.advance(2_500, errors=3)
         wait_for(lambda: "2,500 rows" in desk.err)
     assert re.search(r"Sending.* 25\.0%  2,500 rows  [\d,]+/s  3 errors", plain(desk.err))
-    assert desk.err.endswith("\x1b[2K")
+    assert desk.err.endswith("\x1b[2K\r\x1b[?25h")
     assert desk.out == ""
 
 

@@ -2,12 +2,7 @@
 
 import json
 import logging
-import os
-import pty
 import re
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +14,10 @@ from telco_stream.batch import Outcome
 from telco_stream.errors import KafkaError
 from telco_stream.logs import DeadLetterLog
 from telco_stream.records import Rejected
-from tests.support.cli import ROOT, RunningCli, run_cli
+from tests.support.cli import RunningCli, run_cli
 from tests.support.mock_cluster import MockCluster
 from tests.support.records import good
 from tests.support.topics import Outgoing, Topics, send
-from tests.support.waiting import wait_until
 
 SECRET = "Margot-4711"
 
@@ -261,66 +255,6 @@ def test_an_unreachable_broker_is_one_line_of_json() -> None:
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
     assert json.loads(line)["event"] == "failed"
-
-
-def test_lines_and_the_bar_do_not_tear_each_other(embedded: MockCluster, embedded_topics: Topics) -> None:
-    """On a terminal of 80 columns, as a terminal would show it."""
-    master, slave = pty.openpty()
-    env = {**os.environ, **embedded_topics.env(embedded.bootstrap), "PYTHONPATH": str(ROOT), "TERM": "xterm"}
-    env |= {"COLUMNS": "80", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "telco_stream", "consume", "--delivery", "at-least-once"]
-    running = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=slave)
-    os.close(slave)
-    shown = Terminal(master)
-    wait_until(lambda: "assigned" in shown.read(), 30, "the log")
-    for _ in range(5):
-        seen = shown.read().count("dead letter")
-        send(embedded.bootstrap, embedded_topics.raw, [(b"a", b"no JSON", [])])
-        wait_until(lambda seen=seen: shown.read().count("dead letter") > seen, 30, "a dead letter")  # type: ignore[misc]
-    running.send_signal(signal.SIGTERM)
-    assert running.wait(10) == 0
-    assert "0 rows" in shown.read(), "there was a bar"
-    rows = [row for row in shown.screen() if row]
-    torn = [row for row in rows if "rows" in row and re.search("INFO|WARNING", row)]
-    assert torn == []
-    assert sum("dead letter" in row for row in rows) == 5
-    assert not any(row.startswith("consume ") for row in rows), "the bar is gone at the end"
-
-
-class Terminal:
-    """What a program has written to a terminal, and the screen that it makes."""
-
-    def __init__(self, master: int) -> None:
-        self._master = master
-        self._seen = b""
-        os.set_blocking(master, False)
-
-    def read(self) -> str:
-        """All that was written so far."""
-        try:
-            while piece := os.read(self._master, 65_536):
-                self._seen += piece
-        except OSError:  # nothing more now, or the other side is closed
-            pass
-        return self._seen.decode()
-
-    def screen(self) -> list[str]:
-        """The rows: text, line ends, and the codes by which rich goes up a row and clears one."""
-        rows, row, column = [""], 0, 0
-        for code, text in re.findall(r"\x1b\[([0-9;?]*[A-Za-z])|([^\x1b])", self.read()):
-            if code == "2K":
-                rows[row] = ""
-            elif re.fullmatch(r"\d*A", code):
-                row -= int(code[:-1] or 1)
-            elif text == "\r":
-                column = 0
-            elif text == "\n":
-                row += 1
-                rows += [""] * (row == len(rows))
-            elif text:
-                rows[row] = rows[row][:column].ljust(column) + text + rows[row][column + 1 :]
-                column += 1
-        return rows
 
 
 def lose_a_transaction() -> None:

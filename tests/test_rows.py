@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from telco_stream.contracts.customer import CATEGORIES, COLUMNS, decode_customer
 from telco_stream.errors import DataError
-from telco_stream.rows import Row, encode_row, fingerprint, load_rows, read_chunks
+from telco_stream.rows import Row, encode_row, fingerprint, lines_after_header, load_rows, read_chunks
 from telco_stream.sample.synthetic import synthesize
 from tests.support.cli import ROOT
 from tests.support.table import HEADER, customer, table
@@ -229,6 +229,15 @@ def test_the_fingerprint_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
     path = tmp_path / "any"
     path.write_bytes(b"\0\xff" * 100_000)
     assert fingerprint(path) == hashlib.sha256(b"\0\xff" * 100_000).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"), [(b"", 0), (b"head\n", 0), (b"head", 0), (b"head\na\nb\n", 2), (b"head\na\nb", 2)]
+)
+def test_lines_after_the_header_are_counted_without_being_read_as_rows(text: bytes, rows: int, tmp_path: Path) -> None:
+    path = tmp_path / "any"
+    path.write_bytes(text)
+    assert lines_after_header(path) == rows
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"the public data set isn't at {REAL}: see TELCO_STREAM_TEST_DATA")

@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from telco_stream import errors
+from telco_stream.kafka import seen
 from telco_stream.kafka import source as room
 from telco_stream.kafka.committed import note
 from telco_stream.kafka.source import Source
@@ -290,3 +291,25 @@ def test_a_partition_that_the_client_has_forgotten_is_assigned_again_where_it_st
 
 def _nothing() -> None:
     """Nobody has anything to do meanwhile."""
+
+
+def test_the_ends_of_what_is_owned_are_seen_by_the_way_where_the_client_knows_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Partition 1 has not been fetched yet, and the client has just dropped partition 2."""
+    monkeypatch.setattr(seen, "_LOOK_EVERY", 0)
+    consumer = FakeConsumer([], owned=(0, 1), ends={0: 7})
+    source = source_of(consumer)
+    assert source.ends_seen == {}
+    consumer.assign(2)
+    source.take(1, 0)
+    assert source.ends_seen == {0: 7}
+
+
+def test_the_ends_are_looked_at_now_and_then_and_not_with_each_batch() -> None:
+    consumer = FakeConsumer([], ends={0: 7})
+    source = source_of(consumer)
+    source.take(1, 0)
+    consumer.ends = {0: 8}
+    source.take(1, 0)
+    assert source.ends_seen == {0: 7}

@@ -1,5 +1,6 @@
 """Several consumers on one machine: one summary, one exit code, and what becomes of workers that crash."""
 
+import logging
 import os
 import threading
 import time
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from telco_stream import logs
 from telco_stream.batch import Outcome
 from telco_stream.consume import ConsumeResult, Seconds
 from telco_stream.errors import FencedError
@@ -84,6 +86,10 @@ class Listener:
         self.lines: list[str] = []
         self.ended: list[int] = []
 
+    def latest(self) -> dict[int, Glimpse]:
+        """What each looked like last, once it had delivered."""
+        return {slot: one for slot, one in self.glimpses if one.consumed}
+
     def advance(self, records: int, dead_letters: int) -> None:
         self.told.append((records, dead_letters))
 
@@ -97,18 +103,31 @@ class Listener:
         self.ended.append(slot)
 
 
+@dataclass(frozen=True)
+class Shown(Steady):
+    """Says what it looks like, and what it logs, to the parent."""
+
+    def __call__(self, slot: int, stop: Stop, teller: Teller) -> None:
+        logs.configure()
+        with teller.showing(lambda: 1.5):
+            logging.getLogger("telco_stream.test").warning("slot %d is at it", slot)
+            super().__call__(slot, stop, teller)
+
+
 @pytest.fixture
 def sheet(tmp_path: Path) -> Sheet:
     return Sheet(tmp_path)
 
 
-def run_until(work: Work, count: int, done: Callable[[], bool]) -> tuple[ConsumeResult, Listener]:
-    """The result of workers that are stopped once `done`, and what the parent was told."""
+def run_until(
+    work: Work, count: int, done: Callable[[], bool], heard: Callable[[Listener], bool] = lambda _: True
+) -> tuple[ConsumeResult, Listener]:
+    """The result of workers that are stopped once `done` and `heard`, and what the parent was told."""
     stop, listener = Stop(), Listener()
 
     def watch() -> None:
         try:
-            wait_until(done, 60)
+            wait_until(lambda: done() and heard(listener), 60)
         finally:
             stop.request()
 
@@ -128,11 +147,22 @@ def test_one_summary_counts_what_all_workers_delivered_to_their_last_words(sheet
     assert (result.mode, result.stopped_by) == ("streaming", "signal")
 
 
+def test_what_workers_look_like_and_what_they_log_is_told_where_it_is_asked_for(sheet: Sheet) -> None:
+    """One alone can draw on a terminal; what the others would write would tear it."""
+    _, listener = run_until(Shown(sheet), 2, lambda: sheet.times("delivered") == 2, lambda one: len(one.latest()) == 2)
+    assert {slot: (one.consumed, one.dead_lettered, one.away) for slot, one in listener.latest().items()} == {
+        0: (3, 1, 1.5),
+        1: (3, 1, 1.5),
+    }
+    assert sorted(line.split(" ", 2)[2] for line in listener.lines) == ["slot 0 is at it", "slot 1 is at it"]
+
+
 def test_a_crashed_worker_is_reported_and_replaced(sheet: Sheet, caplog: pytest.LogCaptureFixture) -> None:
-    result, _ = run_until(CrashingOnce(sheet), 2, lambda: sheet.times("delivered") == 2)
+    result, listener = run_until(CrashingOnce(sheet), 2, lambda: sheet.times("delivered") == 2)
     assert "worker 0 has crashed (exit -9); a new one starts in 1 s" in caplog.text
     assert sheet.times("crashed") == 1
     assert result.batches == 4
+    assert listener.ended == [0]
 
 
 def test_a_worker_that_a_restart_would_not_mend_ends_all_with_its_error(sheet: Sheet) -> None:

@@ -63,14 +63,18 @@ class Source:
         self._rebalanced = -math.inf
         self._left_behind = False
         self._stuck: set[int] = set()
-        #: Where partitions end, as far as the client has seen.
-        self.ends_seen = SeenEnds(consumer, topic)
+        self._ends = SeenEnds(consumer, topic)
         consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone)
 
     @property
     def owned(self) -> frozenset[int]:
         """Partitions that this member owns now."""
         return frozenset(self._owned)
+
+    @property
+    def ends_seen(self) -> Mapping[int, int]:
+        """Where they end, as far as the client knew a moment ago."""
+        return self._ends.known
 
     @property
     def ended(self) -> bool:
@@ -89,6 +93,7 @@ class Source:
         have passed without any.
         """
         self.answered = dict(self._position)  # nothing is in hand now, and what was not committed has been rewound
+        self._ends.look(self._owned)
         if self._stuck:
             self._restart()
         first = self._consumer.poll(min(patience, SLICE))
@@ -141,7 +146,6 @@ class Source:
 
     def close(self) -> None:
         """Leave the group; with a commit left behind, the group has to find out by itself."""
-        self.ends_seen.close()
         if not self._left_behind:
             leave(self._consumer.close, _LEAVING)
 

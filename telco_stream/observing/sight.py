@@ -1,7 +1,7 @@
 """What a consumer at work looks like, for whoever draws it: next to nothing for each batch, no question to a broker."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -26,8 +26,8 @@ class Seen(Reading, Protocol):
         """Whether the group has given out its partitions."""
 
     @property
-    def ends_seen(self) -> Callable[[Collection[int]], Mapping[int, int]]:
-        """Where these partitions end, as far as that is known without asking."""
+    def ends_seen(self) -> Mapping[int, int]:
+        """Where they end, as far as that is known without asking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def _spaced(answers: Sequence[Prediction]) -> Sequence[Prediction]:
 
 def _lag(source: Seen) -> dict[int, int | None]:
     owned = source.owned
-    answered, ends = source.answered, source.ends_seen(owned)
+    answered, ends = source.answered, source.ends_seen
     known = answered.keys() & ends.keys()
     return {one: max(0, ends[one] - answered[one]) if one in known else None for one in sorted(owned)}
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
 from tests.support.scripted import Scripted
 
@@ -89,6 +89,8 @@ class FakeConsumer:
     sought: list[tuple[int, int]] = field(default_factory=list)
     owned: tuple[int, ...] = (0,)
     generation: int = 1
+    #: Where partitions end, as far as the client knows by itself.
+    ends: dict[int, int] = field(default_factory=dict)
 
     def subscribe(
         self, _topics: list[str], *, on_assign: Callable[..., None], on_revoke: Callable[..., None], on_lost: Any
@@ -143,6 +145,12 @@ class FakeConsumer:
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         self.log += [f"assign {one.partition}" for one in partitions]
+
+    def get_watermark_offsets(self, asked: TopicPartition, *, cached: bool) -> tuple[int, int]:
+        assert cached, "no broker is asked"
+        if asked.partition not in self.owned:
+            raise failure("_UNKNOWN_PARTITION")
+        return 0, self.ends.get(asked.partition, OFFSET_INVALID)
 
     def consumer_group_metadata(self) -> object:
         return f"generation {self.generation}"

@@ -54,6 +54,10 @@ class MemoryConsumer:
     def seek(self, target: TopicPartition) -> None:
         self.position = target.offset
 
+    def get_watermark_offsets(self, _partition: TopicPartition, *, cached: bool) -> tuple[int, int]:
+        assert cached, "no broker is asked"
+        return 0, len(self.kafka.raw)
+
     def consumer_group_metadata(self) -> object:
         return "the group's view"
 

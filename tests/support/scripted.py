@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,10 @@ class ScriptedConsumer:
     def consume(self, most: int, _timeout: float) -> list[Scripted]:
         taken, self.script[:] = self.script[:most], self.script[most:]
         return taken
+
+    def get_watermark_offsets(self, _partition: TopicPartition, *, cached: bool) -> tuple[int, int]:
+        assert cached, "no broker is asked"
+        return OFFSET_INVALID, OFFSET_INVALID
 
     def consumer_group_metadata(self) -> object:
         return object()
