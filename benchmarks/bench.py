@@ -111,6 +111,13 @@ class Bench:
             command = cli("consume", "--max-messages", str(count), "--quiet", "--output", "json", *options)
             return run(command, env, self.folder)
 
+    def consume_watched(self, count: int, *options: str) -> Run:
+        """The same on a terminal, with all that it says and draws there."""
+        with self.topics.standing("out", "letters") as (out, letters):
+            env = self.env(self.raw, out, letters, self.topics.fresh("group")) | {"TERM": "xterm-256color"}
+            command = cli("consume", "--max-messages", str(count), "--output", "json", *options)
+            return run(command, env, self.folder, watched=True)
+
     def consume_with_workers(self, workers: int) -> Run:
         """The product until the group has answered all of the raw topic: with workers there is no bound."""
         with self.topics.standing("out", "letters") as (out, letters):

@@ -75,4 +75,5 @@ GOALS: Sequence[Goal] = (
     # No figure is asked of these; they are worth knowing.
     Goal("2 workers ÷ 1", _ratio("2 workers", "1 worker"), 1.0),
     Goal("with metrics ÷ without", _ratio("telco-stream onnx metrics", OWN), 0.95),
+    Goal("drawn ÷ not drawn", _ratio("telco-stream onnx drawn", "telco-stream onnx --no-live"), 0.98),
 )

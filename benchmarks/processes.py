@@ -2,12 +2,15 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -41,11 +44,15 @@ class FailedError(Exception):
 class Process:
     """A command that runs beside us, its output kept in files."""
 
-    def __init__(self, command: Sequence[str], env: Mapping[str, str], folder: Path) -> None:
+    def __init__(self, command: Sequence[str], env: Mapping[str, str], folder: Path, *, watched: bool = False) -> None:
+        """With `watched`, its stderr is a terminal that somebody looks at."""
         self._command = command
         self._out, self._err = (TemporaryFile() for _ in range(2))  # noqa: SIM115 - closed with this
+        err = _terminal(self._err) if watched else self._err.fileno()
         self._started = time.perf_counter()
-        self.process = subprocess.Popen(command, stdout=self._out, stderr=self._err, env=surroundings(env), cwd=folder)
+        self.process = subprocess.Popen(command, stdout=self._out, stderr=err, env=surroundings(env), cwd=folder)
+        if watched:
+            os.close(err)
 
     def is_alive(self) -> bool:
         """Whether it still runs; it isn't reaped, so that its cost can be asked."""
@@ -75,9 +82,11 @@ class Process:
 
 
 @contextmanager
-def running(command: Sequence[str], env: Mapping[str, str], folder: Path) -> Iterator[Process]:
+def running(
+    command: Sequence[str], env: Mapping[str, str], folder: Path, *, watched: bool = False
+) -> Iterator[Process]:
     """The process, which does not outlive the block."""
-    process = Process(command, env, folder)
+    process = Process(command, env, folder, watched=watched)
     try:
         yield process
     finally:
@@ -87,10 +96,15 @@ def running(command: Sequence[str], env: Mapping[str, str], folder: Path) -> Ite
 
 
 def run(
-    command: Sequence[str], env: Mapping[str, str], folder: Path, until: Callable[[Process], None] | None = None
+    command: Sequence[str],
+    env: Mapping[str, str],
+    folder: Path,
+    until: Callable[[Process], None] | None = None,
+    *,
+    watched: bool = False,
 ) -> Run:
     """Run it to its end; with `until`, it is asked to stop once that returns."""
-    with running(command, env, folder) as process:
+    with running(command, env, folder, watched=watched) as process:
         if until is not None:
             until(process)
             process.stop()
@@ -116,6 +130,21 @@ def _result(said: str) -> tuple[int, float]:
         return 0, 0.0
     records = next((told[name] for name in ("records", "consumed", "sent") if name in told), 0)
     return int(records), float(told.get("seconds", 0.0))
+
+
+def _terminal(kept: IO[bytes]) -> int:
+    """The end of a terminal of 80 columns that a program writes to; what it writes is read at once, and kept."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 80))
+    threading.Thread(target=_read, args=(ours, kept), daemon=True).start()
+    return theirs
+
+
+def _read(terminal: int, kept: IO[bytes]) -> None:
+    with suppress(OSError):  # the other end is closed
+        while piece := os.read(terminal, 65_536):
+            kept.write(piece)
+    os.close(terminal)
 
 
 def _text(file: IO[bytes]) -> str:

@@ -39,6 +39,10 @@ def _consume(*options: str) -> Callable[[Bench, int], Run]:
     return lambda bench, count: bench.consume(count, *options)
 
 
+def _watched(*options: str) -> Callable[[Bench, int], Run]:
+    return lambda bench, count: bench.consume_watched(count, *options)
+
+
 def _produce(*options: str) -> Callable[[Bench, int], Run]:
     return lambda bench, count: bench.produce(count, *options)
 
@@ -50,6 +54,8 @@ SUBJECTS: Sequence[Subject] = (
     Subject("telco-stream onnx", EO, "yes", "yes", _consume()),
     Subject("telco-stream onnx alo", ALO, "yes", "yes", _consume(*AT_LEAST_ONCE)),
     Subject("telco-stream onnx metrics", EO, "yes", "yes", _consume("--metrics-port", METRICS_PORT)),
+    Subject("telco-stream onnx drawn", EO, "yes", "yes", _watched()),
+    Subject("telco-stream onnx --no-live", EO, "yes", "yes", _watched("--no-live")),
     Subject("telco-stream sklearn", EO, "yes", "yes", _consume("--engine", "sklearn")),
     Subject("telco-stream sklearn alo", ALO, "yes", "yes", _consume("--engine", "sklearn", *AT_LEAST_ONCE)),
     Subject("naive micro-batch pandas", ALO, "-", "-", _copy("naive")),
