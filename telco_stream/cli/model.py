@@ -27,7 +27,11 @@ def train(
     """Fit the model to a labelled CSV. It is measured by cross-validation and written with its manifest."""
     from telco_stream.cli.session import Session
     from telco_stream.clock import now
-    from telco_stream.model.training import train as fit
+    from telco_stream.errors import UsageError
+    from telco_stream.model.libraries import needing_libraries
+
+    with needing_libraries("To train a model", UsageError, "install telco-stream whole, or use its larger image"):
+        from telco_stream.model.training import train as fit
 
     session = Session(output, quiet=quiet, verbose=verbose)
     with session.screen.stages() as stages:

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from telco_stream.contracts.manifest import SCHEMA, Manifest, decode_manifest
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.errors import ModelError
+from telco_stream.model.libraries import needing_libraries
 
 Engine: TypeAlias = Literal["auto", "onnx", "sklearn"]
 
@@ -44,6 +45,7 @@ def load_scorer(folder: Path, engine: Engine = "auto", threads: int = 1) -> Scor
 
 
 _SKLEARN = "scikit-learn"
+_INSTEAD = "use a model with a compiled form (--engine onnx), or install telco-stream whole"
 _RETRAIN = "make one with telco-stream train"
 
 
@@ -72,7 +74,8 @@ def _check_schema(folder: Path, manifest: Manifest) -> None:
 
 def _load_sklearn(pickled: bytes, manifest: Manifest) -> Scorer:
     # Only this engine waits for pandas and scikit-learn.
-    from telco_stream.model.scorer import SKLEARN_VERSION, load_sklearn  # noqa: PLC0415
+    with needing_libraries("To load the uncompiled model", ModelError, _INSTEAD):
+        from telco_stream.model.scorer import SKLEARN_VERSION, load_sklearn  # noqa: PLC0415
 
     trained = manifest.libraries[_SKLEARN]
     if trained.split(".")[:2] != SKLEARN_VERSION.split(".")[:2]:

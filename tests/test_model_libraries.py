@@ -1,0 +1,71 @@
+"""An installation without the libraries of training, as the small image is: what needs them says so in one line."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from telco_stream.errors import UsageError
+from telco_stream.model.libraries import needing_libraries
+from telco_stream.shipped import shipped
+from tests.support.cli import ROOT
+
+LEFT_OUT = ["joblib", "pandas", "sklearn", "skl2onnx"]
+#: As if they weren't installed.
+_WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({LEFT_OUT})); from telco_stream.cli import main; main()"
+
+
+def test_the_compiled_model_is_loaded_all_the_same() -> None:
+    done = run_without("consume", "--broker", "127.0.0.1:1", "--timeout", "0.2")
+    assert done.returncode == 3
+    assert "127.0.0.1:1" in done.stderr
+
+
+def test_training_is_refused_with_2() -> None:
+    done = run_without("train", "--data-path", "no.csv")
+    assert done.returncode == 2
+    assert one_line(done).startswith("Error: To train a model needs ")
+
+
+def test_the_uncompiled_model_is_refused_with_4() -> None:
+    done = run_without("consume", "--engine", "sklearn")
+    assert done.returncode == 4
+    assert "--engine onnx" in one_line(done)
+
+
+def test_a_model_that_has_no_compiled_form_is_refused_with_4(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(shipped("models/churn"), folder)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["artifacts"]["pipeline.onnx"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    done = run_without("consume", "--model", str(folder))
+    assert done.returncode == 4
+    assert "isn't installed here" in one_line(done)
+
+
+def test_another_module_that_is_missing_is_a_bug() -> None:
+    """A traceback says more than a guess."""
+    with pytest.raises(ModuleNotFoundError, match="columns"), needing_libraries("It", UsageError, "do without"):
+        raise ModuleNotFoundError("no columns", name="telco_stream.model.columns")
+
+
+def run_without(*words: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", _WITHOUT, *words]
+    return subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+
+
+def one_line(done: "subprocess.CompletedProcess[str]") -> str:
+    (line,) = done.stderr.splitlines()
+    assert "telco-stream:consume" in line
+    return line
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_the_image_leaves_out_what_is_tested_here(name: str) -> None:
+    """By the Dockerfile's own pattern."""
+    package = {"sklearn": "scikit-learn"}.get(name, name)
+    assert package in (ROOT / "Dockerfile").read_text()
