@@ -2,8 +2,8 @@
 #   docker build -t telco-stream .                            everything, training included
 #   docker build -t telco-stream:consume --target consume .   serves the compiled model; no pandas, no scikit-learn
 FROM python:3.11-slim-bookworm AS base
-# onnxruntime would report its use to its makers.
-ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
+# onnxruntime would report its use to its makers; matplotlib wants a place to write to, and the root may be read-only.
+ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1 MPLCONFIGDIR=/tmp/matplotlib
 
 FROM base AS wheel
 WORKDIR /src
@@ -14,17 +14,19 @@ COPY models/churn models/churn
 RUN pip wheel --quiet --no-cache-dir --no-deps --wheel-dir /wheels .
 
 # What serving needs: all dependencies but those of training and of the uncompiled model.
+# The libraries' own tests are a tenth of their size, and nothing imports them.
 FROM base AS serving
 WORKDIR /src
 RUN python -m venv --without-pip /opt/venv
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import re, tomllib; needs = tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']; \
       print(*(need for need in needs if not re.match('(joblib|pandas|scikit-learn|skl2onnx)[^a-z-]', need)), sep='\n')" >serving.txt \
- && pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --constraint constraints.txt --requirement serving.txt
+ && pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --constraint constraints.txt --requirement serving.txt \
+ && find /opt/venv/lib -type d -name tests -prune -exec rm -rf {} +
 COPY --from=wheel /wheels /wheels
 RUN pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --no-deps /wheels/*.whl
 
-# The rest of it. The libraries' own tests are a fifth of their size, and nothing imports them.
+# The rest of it.
 FROM serving AS everything
 RUN pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --constraint constraints.txt /wheels/*.whl \
  && find /opt/venv/lib -type d \( -name tests -o -path '*/onnx/backend/test' \) -prune -exec rm -rf {} +
