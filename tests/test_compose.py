@@ -19,6 +19,7 @@ FILE = ROOT / "compose/compose.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"] == "telco-stream:consume"}
+WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
@@ -185,6 +186,24 @@ def test_a_port_that_nobody_listens_at_is_not_healthy(healthcheck: Any) -> None:
     assert healthcheck.is_alive("1") is False
 
 
+@pytest.mark.parametrize("job", WORKFLOW["jobs"])
+def test_a_job_of_the_workflow_ends_in_time_and_may_only_read(job: str) -> None:
+    assert WORKFLOW["permissions"] == {"contents": "read"}
+    assert WORKFLOW["concurrency"]["group"]
+    assert WORKFLOW["jobs"][job]["timeout-minutes"] <= 60
+    assert "permissions" not in WORKFLOW["jobs"][job]
+    assert all(
+        step.get("with", {}).get("persist-credentials", False) is False for step in WORKFLOW["jobs"][job]["steps"]
+    )
+
+
+def test_the_tests_run_on_every_python_with_the_oldest_and_the_newest_dependencies() -> None:
+    matrix = WORKFLOW["jobs"]["test"]["strategy"]["matrix"]
+    assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
+    assert "newest" in matrix["dependencies"]
+    assert "lowest" in {*matrix["dependencies"], *(one["dependencies"] for one in matrix["include"])}
+
+
 def test_actions_are_pinned_by_their_commit() -> None:
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
     used = re.findall(r"uses: (.*)", workflow)
@@ -195,5 +214,5 @@ def test_actions_are_pinned_by_their_commit() -> None:
 def test_the_workflow_runs_the_same_targets_as_the_local_run() -> None:
     """The audit looks things up in the network, so it isn't part of the local run."""
     workflow = re.findall(r"run: make ([a-z-]+)", (ROOT / ".github/workflows/ci.yml").read_text())
-    local = re.findall(r'step "make ([a-z-]+)"', (ROOT / ".ci/run").read_text())
+    local = re.findall(r"^  .*\bmake --no-print-directory ([a-z-]+)", (ROOT / ".ci/run").read_text(), re.MULTILINE)
     assert set(workflow) == {*local, "audit"}
