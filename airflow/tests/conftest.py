@@ -1,6 +1,4 @@
 import os
-import shlex
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,12 +7,7 @@ import pytest
 from airflow.tests.support.installed import BIN, Airflow
 from airflow.tests.support.webhook import Webhook
 
-from tests.support.cli import ROOT
-
 pytest_plugins = ["tests.conftest"]
-
-#: The DAGs call `telco-stream` as a shell would; this one is the checkout's.
-PROGRAM = shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "telco_stream"])
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +17,7 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
         if os.environ.get("CI"):
             pytest.fail("CI is set and Airflow is not installed; make airflow-test does it")
         pytest.skip("Airflow is not installed; make airflow-test does it")
-    airflow = Airflow(tmp_path_factory.mktemp("airflow"), PROGRAM)
+    airflow = Airflow(tmp_path_factory.mktemp("airflow"))
     airflow.migrate()
     return airflow
 

@@ -4,14 +4,14 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from airflow.tests.support.files import customers, many_customers
 from airflow.tests.support.installed import Airflow
 from airflow.tests.support.pipeline import environment, ledger
 from airflow.tests.support.processes import find, is_running
+from airflow.tests.support.watching import Watcher
 from airflow.tests.support.webhook import Webhook
-from confluent_kafka import Consumer, TopicPartition
 
 from tests.support.kafka_container import KafkaContainer
 from tests.support.topics import Topics, create_topics, fresh_topics, read_topic
@@ -71,20 +71,3 @@ def test_a_broker_that_is_down_is_tried_again_and_told_if_it_stays_down(
     assert "ended with 3: Kafka at" in webhook.messages()["produce"]
     own_kafka.start_again()
     assert len(read_topic(own_kafka.bootstrap, topics.raw)) == 50
-
-
-class Watcher:
-    """Looks at where topics of three partitions end, over one connection."""
-
-    def __init__(self, kafka: str) -> None:
-        self._asker = Consumer({"bootstrap.servers": kafka, "group.id": "watcher", "isolation.level": "read_committed"})
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._asker.close()
-
-    def readable(self, topic: str) -> int:
-        """How many offsets can be read, of what is committed only; a transaction's marker takes one, too."""
-        return sum(self._asker.get_watermark_offsets(TopicPartition(topic, number), 10)[1] for number in range(3))

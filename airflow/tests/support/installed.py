@@ -2,8 +2,10 @@
 
 import json
 import os
+import shlex
 import sqlite3
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ from tests.support.cli import ROOT
 from tests.support.waiting import wait_until
 
 BIN = ROOT / ".airflow/venv/bin"
+#: The DAGs call `telco-stream` as a shell would; this one is the checkout's.
+PROGRAM = shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "telco_stream"])
 #: Seconds for one run of a DAG; a run of the tests' size takes 15 to 60.
 _PATIENCE = 280
 
@@ -28,9 +32,9 @@ class Run:
 
 
 class Airflow:
-    """Programs of Airflow's environment; `program` is the `telco-stream` that the DAGs call, as a shell would."""
+    """Programs of Airflow's environment, with this home."""
 
-    def __init__(self, home: Path, program: str) -> None:
+    def __init__(self, home: Path) -> None:
         self.home = home
         self._env = {
             "AIRFLOW_HOME": str(home),
@@ -38,7 +42,7 @@ class Airflow:
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "airflow/plugins"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
-            "AIRFLOW_VAR_TELCO_STREAM_COMMAND": program,
+            "AIRFLOW_VAR_TELCO_STREAM_COMMAND": PROGRAM,
         }
 
     def migrate(self) -> None:
@@ -59,12 +63,23 @@ class Airflow:
         return subprocess.CompletedProcess(command, running.returncode, stdout)
 
     def start(
-        self, command: list[str], env: Mapping[str, str] | None = None, stdout: Any = subprocess.DEVNULL
+        self,
+        command: list[str],
+        env: Mapping[str, str] | None = None,
+        stdout: Any = subprocess.DEVNULL,
+        *,
+        group: bool = False,
     ) -> "subprocess.Popen[str]":
-        """A program that runs beside the test."""
+        """A program that runs beside the test, in a group of its own where it starts others."""
         words = [str(BIN / command[0]), *command[1:]]
         return subprocess.Popen(
-            words, env=self.env(env), cwd=self.home, stdout=stdout, stderr=subprocess.STDOUT, text=True
+            words,
+            env=self.env(env),
+            cwd=self.home,
+            stdout=stdout,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=group,
         )
 
     def env(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:

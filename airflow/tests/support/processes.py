@@ -21,3 +21,8 @@ def find(command: str, topics: Topics) -> int:
 def is_running(process: int) -> bool:
     """Whether it has not ended."""
     return Path(f"/proc/{process}/exe").exists()
+
+
+def parent(process: int) -> int:
+    """Who has started it."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])

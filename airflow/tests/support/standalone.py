@@ -1,0 +1,97 @@
+"""All of Airflow: scheduler, workers, triggerer, DAG processor and pages, on a port of this machine alone."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any, Self
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+from airflow.tests.support.installed import Airflow
+
+from tests.support.kafka_container import free_port
+from tests.support.waiting import wait_until
+
+#: Seconds for all of it to stand, on a busy machine.
+_START = 240
+
+
+class Standalone:
+    """`airflow standalone` inside `with`; everybody who reaches it is its administrator, and only this machine does."""
+
+    def __init__(self, airflow: Airflow, env: Mapping[str, str]) -> None:
+        port = free_port()
+        #: Where its pages are.
+        self.url = f"http://127.0.0.1:{port}"
+        self._airflow = airflow
+        self._env = {
+            **env,
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
+            "AIRFLOW__CORE__PARALLELISM": "2",
+            # Only the runs that are asked for; otherwise each DAG would begin with one by its schedule.
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
+        }
+        self._token = ""
+
+    def __enter__(self) -> Self:
+        out = self._airflow.home / "standalone.log"
+        with out.open("w") as file:
+            self._process = self._airflow.start(["airflow", "standalone"], self._env, file, group=True)
+        with ExitStack() as stack:
+            stack.callback(self._end)
+            wait_until(self._stands, _START, f"Airflow ({out})")
+            stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        os.killpg(self._process.pid, signal.SIGTERM)
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def start_run(self, dag: str, run_id: str, **conf: Any) -> None:
+        """A run of this name is queued, and the DAG is not paused."""
+        self.ask("PATCH", f"dags/{dag}", {"is_paused": False})
+        self.ask("POST", f"dags/{dag}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf})
+
+    def wait_for_end(self, dag: str, run_id: str, deadline: float = 240) -> str:
+        """How the run has ended."""
+
+        def end() -> str | None:
+            state: str = self.ask("GET", f"dags/{dag}/dagRuns/{run_id}")["state"]
+            return state if state in {"success", "failed"} else None
+
+        return wait_until(end, deadline, f"the end of {run_id}") or ""
+
+    def ask(self, method: str, path: str, content: Any = None) -> Any:
+        """What its interface for programs answers."""
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        body = None if content is None else json.dumps(content).encode()
+        with urlopen(Request(f"{self.url}/api/v2/{path}", body, headers, method=method), timeout=30) as answer:
+            return json.load(answer)
+
+    def _stands(self) -> bool:
+        assert self._process.poll() is None, "Airflow has ended"
+        try:
+            with urlopen(f"{self.url}/auth/token", timeout=30) as answer:
+                self._token = json.load(answer)["access_token"]
+            parts = self.ask("GET", "monitor/health")
+            known = self.ask("GET", "dags?limit=10")["total_entries"]
+        except (URLError, OSError):
+            return False
+        return known == 2 and all(parts[one]["status"] == "healthy" for one in ("scheduler", "triggerer"))
