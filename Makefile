@@ -70,7 +70,7 @@ image-test: ## Build both images and check them
 	@compose/test/image
 
 airflow-test: $(TEST) $(AIRFLOW)/installed ## Both DAGs in an Airflow of its own, on a real Kafka, with each fault
-	@$(BIN)/python -m pytest -q airflow/tests $(ARGS)
+	@$(BIN)/python -m pytest -q --timeout 600 airflow/tests $(ARGS)
 
 axe: build/axe/node_modules/axe-core/axe.min.js ## What looks for barriers in the report's page, for `make test`; wants npm
 

@@ -110,6 +110,11 @@ class Airflow:
         )
         return Run(run_id, state, {row[0]: row[1] for row in rows}, {row[0]: row[2] for row in rows})
 
+    def state(self, dag: str, run_id: str) -> str | None:
+        """The state of this run; None where there is none."""
+        found = self._ask("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", dag, run_id)
+        return found[0][0] if found else None
+
     def wait_for_try(self, dag: str, after: str | None, task: str, number: int) -> None:
         """A run newer than `after` tries this task for the `number`th time."""
 

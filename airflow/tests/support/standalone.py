@@ -69,11 +69,11 @@ class Standalone:
         self.ask("PATCH", f"dags/{dag}", {"is_paused": False})
         self.ask("POST", f"dags/{dag}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf})
 
-    def wait_for_end(self, dag: str, run_id: str, deadline: float = 240) -> str:
+    def wait_for_end(self, dag: str, run_id: str, deadline: float = 400) -> str:
         """How the run has ended."""
 
         def end() -> str | None:
-            state: str = self.ask("GET", f"dags/{dag}/dagRuns/{run_id}")["state"]
+            state = self._airflow.state(dag, run_id)
             return state if state in {"success", "failed"} else None
 
         return wait_until(end, deadline, f"the end of {run_id}") or ""
@@ -82,7 +82,7 @@ class Standalone:
         """What its interface for programs answers."""
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         body = None if content is None else json.dumps(content).encode()
-        with urlopen(Request(f"{self.url}/api/v2/{path}", body, headers, method=method), timeout=30) as answer:
+        with urlopen(Request(f"{self.url}/api/v2/{path}", body, headers, method=method), timeout=120) as answer:
             return json.load(answer)
 
     def _stands(self) -> bool:

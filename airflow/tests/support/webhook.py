@@ -1,4 +1,4 @@
-"""A server that takes alerts and keeps them."""
+"""A server that takes alerts and keeps them, but for those posted to …/refused."""
 
 import json
 import threading
@@ -34,8 +34,11 @@ class Webhook:
 def _handler(alerts: list[Any]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            alerts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
+            alert = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            refused = self.path.endswith("/refused")
+            if not refused:
+                alerts.append(alert)
+            self.send_response(500 if refused else 204)
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as http.server has it
