@@ -17,7 +17,7 @@ from telco_stream.page import render
 from telco_stream.period import parse_period
 from telco_stream.report import Wanted
 from telco_stream.report.facts import Facts
-from tests.support.facts import CONTRACTS, MADE_AT, MANIFEST, NASTY, OURS, SERVICES, facts_of, many, prediction
+from tests.support.facts import CONTRACTS, MANIFEST, NASTY, OURS, SERVICES, facts_of, many, prediction
 
 MOST_BYTES = 500_000
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
@@ -212,4 +212,4 @@ def charts(page: Reader) -> set[str]:
 
 
 def html(facts: Facts, manifest: Manifest = MANIFEST) -> bytes:
-    return render(facts, manifest, MADE_AT)
+    return render(facts, manifest)

@@ -12,7 +12,7 @@ import pytest
 from telco_stream.page import render
 from telco_stream.report.facts import Facts
 from tests.support.browser import AXE, chromium, opened, started, violations
-from tests.support.facts import MADE_AT, MANIFEST, NASTY, facts_of, many, prediction, written
+from tests.support.facts import MANIFEST, NASTY, facts_of, many, prediction, written
 
 pytestmark = pytest.mark.slow
 
@@ -38,10 +38,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return {
-        name: written(tmp_path_factory.mktemp(name), render(facts(), MANIFEST, MADE_AT))
-        for name, facts in PAGES.items()
-    }
+    return {name: written(tmp_path_factory.mktemp(name), render(facts(), MANIFEST)) for name, facts in PAGES.items()}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """`telco-stream report`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -9,9 +8,9 @@ import typer
 from telco_stream.cli import options
 
 if TYPE_CHECKING:
-    from telco_stream.cli.session import Session
-    from telco_stream.report import Look, Report
-    from telco_stream.report.runs import ReportOrder
+    from telco_stream.contracts.manifest import Manifest
+    from telco_stream.report import Report
+    from telco_stream.report.facts import Facts
 
 
 def register(app: typer.Typer) -> None:
@@ -41,35 +40,35 @@ def report(
     from datetime import UTC, datetime
 
     from telco_stream.cli.session import Session
+    from telco_stream.model.artifact import read_manifest
     from telco_stream.period import parse_period
     from telco_stream.report import Wanted
+    from telco_stream.report.facts import run_facts
     from telco_stream.report.files import opened
-    from telco_stream.report.runs import ReportOrder, run_report
+    from telco_stream.report.runs import Audience, ReportOrder, run_report
     from telco_stream.report.table import PredictionTable
 
     order = ReportOrder(top_k, Wanted(parse_period(since, until, datetime.now(UTC)), model_version))
     flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     with opened(html, csv) as (page, table):
-        looks = [PredictionTable(table).add] if table else []
-        if page:
-            told = _write_page(page, session, order, looks)
-        else:
-            told = run_report(session.clients, order, stop=session.stop, looks=looks)
+        manifest = read_manifest(session.model_folder()) if page else None
+        with session.screen.progress("report") as bar:
+            audience = Audience([PredictionTable(table).add] if table else [], bar.advance)
+            if page and manifest:
+                told = _write_page(
+                    page, manifest, run_facts(session.clients, order, stop=session.stop, audience=audience)
+                )
+            else:
+                told = run_report(session.clients, order, stop=session.stop, audience=audience)
     session.screen.show(told)
     for path in filter(None, (html, csv)):
         session.screen.say(f"Wrote {path}.")
 
 
-def _write_page(file: "BinaryIO", session: "Session", order: "ReportOrder", looks: "Sequence[Look]") -> "Report":
-    from telco_stream.clock import now
-    from telco_stream.model.artifact import read_manifest
-    from telco_stream.report.facts import run_facts
-
-    manifest = read_manifest(session.model_folder())
-    facts = run_facts(session.clients, order, stop=session.stop, looks=looks)
+def _write_page(file: BinaryIO, manifest: "Manifest", facts: "Facts") -> "Report":
     # Only now, so that a broker that is away is told of at once: the drawing library takes its time.
     from telco_stream.page import render
 
-    file.write(render(facts, manifest, now()))
+    file.write(render(facts, manifest))
     return facts.report

@@ -21,7 +21,7 @@ _SCRIPT = "script.js"
 _MOST_SEGMENTS = 8
 
 
-def render(facts: Facts, manifest: Manifest, made_at: str) -> bytes:
+def render(facts: Facts, manifest: Manifest) -> bytes:
     """The page, in UTF-8; whatever is not its own words is escaped."""
     environment, summary = _environment(), facts.report.summary
     script = environment.get_template(_SCRIPT).render()
@@ -30,7 +30,6 @@ def render(facts: Facts, manifest: Manifest, made_at: str) -> bytes:
         facts=facts,
         summary=summary,
         manifest=manifest,
-        made_at=made_at,
         period=period_words(facts.wanted.period),
         versions=facts.trends.versions.most_common(),
         own_threshold=has_made(facts, manifest),

@@ -8,13 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
-
 from telco_stream.display.text import count, percent
+from telco_stream.page.library import Axes, Figure, FigureCanvasSVG, FuncFormatter, MaxNLocator, mpl
 
 #: Stand-ins that the drawing library takes for colours; the page's style sheet has the real ones.
 INK, MUTED, LINE, STAY, CHURN, PAPER = (f"#0{number}0{number}0{number}" for number in range(1, 7))

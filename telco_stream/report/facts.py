@@ -1,15 +1,15 @@
 """What the page of `report --html` shows: the report, and what a reader may want to know beside it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from telco_stream.clock import now
 from telco_stream.dlq import letters as dead
 from telco_stream.dlq.listing import LetterSummary, summarize
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.records import Record
-from telco_stream.report import Look, Report, Wanted, report
-from telco_stream.report.runs import ReportOrder, Stretch, records, stretch_of
+from telco_stream.report import Report, Wanted, report
+from telco_stream.report.runs import EMPTY, Audience, ReportOrder, Stretch, records, stretch_of
 from telco_stream.stop import Stop
 from telco_stream.trends import Trends
 
@@ -18,8 +18,12 @@ _MODEL_VERSION = "telco.dlq.model.version"
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A report, its shapes, the dead letters of the same period and version, and what was read for all of it."""
+    """A report, its shapes, the dead letters of the same period and version, and what was read for all of it.
 
+    `as_of` is when the topics ended where they were read to.
+    """
+
+    as_of: str
     wanted: Wanted
     report: Report
     trends: Trends
@@ -28,18 +32,20 @@ class Facts:
     letters_read: Stretch
 
 
-def run_facts(clients: Clients, order: ReportOrder, *, stop: Stop, looks: Sequence[Look] = ()) -> Facts:
-    """The facts as the topics stand now; each topic is read once."""
+def run_facts(clients: Clients, order: ReportOrder, *, stop: Stop, audience: Audience = EMPTY) -> Facts:
+    """The facts as the topics stand now; each is read once."""
     cluster, topics, wanted, trends = Cluster(clients, stop), clients.settings.topics, order.wanted, Trends()
     read, letters_read = (
         stretch_of(cluster, topic, wanted.period, stop) for topic in (topics.predictions, topics.deadletter)
     )
-    told = report(records(clients, read, stop), wanted=wanted, top_k=order.top_k, looks=[trends.add, *looks])
+    as_of = now()
+    found = records(clients, read, stop, audience)
+    told = report(found, wanted=wanted, top_k=order.top_k, looks=[trends.add, *audience.looks])
     letters = dead.Letters(
-        (one for one in records(clients, letters_read, stop) if _has_version(one, wanted.model_version)),
+        (one for one in records(clients, letters_read, stop, audience) if _has_version(one, wanted.model_version)),
         dead.Wanted(since=wanted.period.since, until=wanted.period.until),
     )
-    return Facts(wanted, told, trends, summarize(letters), read, letters_read)
+    return Facts(as_of, wanted, told, trends, summarize(letters), read, letters_read)
 
 
 def _has_version(letter: Record, version: str | None) -> bool:

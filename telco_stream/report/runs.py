@@ -1,6 +1,6 @@
 """One run of `report`, against the cluster that the clients know."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from telco_stream.kafka.clients import Clients
@@ -24,6 +24,18 @@ class ReportOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class Audience:
+    """Who looks on: `looks` at each prediction that counts, `turned` at how many records each batch had."""
+
+    looks: Sequence[Look] = ()
+    turned: Callable[[int], None] = lambda _records: None
+
+
+#: Nobody looks on.
+EMPTY = Audience()
+
+
+@dataclass(frozen=True, slots=True)
 class Stretch:
     """What was read of a topic: by partition, from which offset, and up to which."""
 
@@ -32,11 +44,11 @@ class Stretch:
     ends: dict[int, int]
 
 
-def run_report(clients: Clients, order: ReportOrder, *, stop: Stop, looks: Sequence[Look] = ()) -> Report:
+def run_report(clients: Clients, order: ReportOrder, *, stop: Stop, audience: Audience = EMPTY) -> Report:
     """What the wanted predictions say that stand in the topic now."""
-    cluster = Cluster(clients, stop)
-    stretch = stretch_of(cluster, clients.settings.topics.predictions, order.wanted.period, stop)
-    return report(records(clients, stretch, stop), wanted=order.wanted, top_k=order.top_k, looks=looks)
+    stretch = stretch_of(Cluster(clients, stop), clients.settings.topics.predictions, order.wanted.period, stop)
+    found = records(clients, stretch, stop, audience)
+    return report(found, wanted=order.wanted, top_k=order.top_k, looks=audience.looks)
 
 
 def stretch_of(cluster: Cluster, topic: str, period: Period, stop: Stop) -> Stretch:
@@ -52,7 +64,8 @@ def stretch_of(cluster: Cluster, topic: str, period: Period, stop: Stop) -> Stre
     return Stretch(topic, starts, ends)
 
 
-def records(clients: Clients, stretch: Stretch, stop: Stop) -> Iterator[Record]:
+def records(clients: Clients, stretch: Stretch, stop: Stop, audience: Audience) -> Iterator[Record]:
     """The records of the stretch, as they arrive."""
     for batch in read(clients, stretch.topic, stop=stop, starts=stretch.starts, ends=stretch.ends):
         yield from batch
+        audience.turned(len(batch))

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import BinaryIO
 
 from telco_stream.contracts.prediction import Prediction
@@ -10,7 +11,8 @@ from telco_stream.contracts.prediction import Prediction
 COLUMNS = Prediction.__struct_fields__
 
 #: A spreadsheet takes a text that begins so for a formula, and runs it.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = frozenset("=+-@\t\r\n")
+_values = attrgetter(*COLUMNS)
 
 
 class PredictionTable:
@@ -22,12 +24,12 @@ class PredictionTable:
 
     def add(self, prediction: Prediction, _time: float) -> None:
         """Write a prediction."""
-        self._write([harmless(getattr(prediction, name)) for name in COLUMNS])
+        self._write([harmless(value) for value in _values(prediction)])
 
 
 def harmless(value: str | float) -> str | float:
     """The value as a spreadsheet may open it: what it would run as a formula gets an apostrophe before it."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
 
 
 def csv_line(values: Iterable[str | float]) -> str:

@@ -16,7 +16,7 @@ from tests.support.records import Fake
 
 MANIFEST: Manifest = decode_manifest((ROOT / "models/churn/manifest.json").read_bytes())
 OURS = MANIFEST.model_version
-MADE_AT = "2026-02-01T12:00:00.000Z"
+AS_OF = "2026-02-01T12:00:00.000Z"
 CONTRACTS = ["Month-to-month", "One year", "Two year"]
 SERVICES = ["DSL", "Fiber optic", "No"]
 #: Ids that do harm where they are taken for something else than text.
@@ -68,6 +68,7 @@ def facts_of(
     told = report(records, wanted=wanted, top_k=top_k, looks=[trends.add])
     read = Stretch("telco.churn.predictions", {0: 0, 1: 7}, {0: 10, 1: 12})
     return Facts(
+        AS_OF,
         wanted,
         told,
         trends,
