@@ -18,7 +18,7 @@ AIRFLOW := .airflow/venv
 # Whichever is there: the plugin of Docker, or Compose 1.29.
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) --file compose/compose.yaml
 
-.PHONY: help demo test fast bench faults check docs up down logs batch compose-test image-test airflow-test axe audit clean
+.PHONY: help demo test fast bench faults check docs screenshots up down logs batch compose-test image-test airflow-test axe audit clean
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -48,6 +48,9 @@ check: $(TEST) ## Linter, formatter, types, structure
 
 docs: $(TEST) ## The generated parts of docs/, from the settings and the commands as they are
 	@$(BIN)/python -m docs.generate
+
+screenshots: $(TEST) ## The pictures of docs/, from real runs; wants Docker, chromium and pdftoppm
+	@$(BIN)/python -m docs.screenshots
 
 up: ## Kafka, producer and consumer in containers; COMPOSE_PROFILES=ui,monitoring for more
 	@$(COMPOSE) up --build --detach

@@ -1,0 +1,11 @@
+"""`make screenshots`: runs the real thing, and writes what docs/images shows of it anew."""
+
+from pathlib import Path
+
+from docs.screenshots import report_page
+
+IMAGES = Path(__file__).parents[1] / "images"
+
+for shoot in [report_page.shoot]:
+    for image in shoot(IMAGES):
+        print(f"docs/images/{image.name}: {image.stat().st_size:,} bytes")

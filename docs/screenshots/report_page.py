@@ -1,0 +1,86 @@
+"""The page of `report --html` as people see it: on a screen, in the dark, on a phone, on paper."""
+
+import json
+import random
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from tests.support.browser import chromium, opened, started
+from tests.support.cli import run_cli
+from tests.support.kafka_container import KafkaContainer
+from tests.support.topics import Outgoing, read_topic, send
+
+CUSTOMERS = 7_000
+DAYS = 14
+RAW, PREDICTIONS = "telco.raw.customers", "telco.churn.predictions"
+SCORED = f"{PREDICTIONS}-as-made"
+#: Records that become dead letters.
+BROKEN = [b"not JSON"] * 17 + [b'{"customerID": "x"}'] * 9 + [b""] * 4 + [b"\xff"] * 2
+#: Width and height in points, colours; the height is that of the picture, the page goes on.
+SCREENS: dict[str, tuple[int, int, Any]] = {
+    "report-light": (1280, 2100, "light"),
+    "report-dark": (1280, 1500, "dark"),
+    "report-phone": (390, 1400, "light"),
+}
+
+
+def shoot(images: Path) -> Iterator[Path]:
+    """Runs the pipeline on a Kafka of its own, and shows its report."""
+    with tempfile.TemporaryDirectory() as folder, KafkaContainer() as kafka:
+        page = _report(kafka.bootstrap, Path(folder))
+        with started(chromium() or "chromium") as browser:
+            for name, (width, height, scheme) in SCREENS.items():
+                with opened(browser, page, width=width, height=height, scheme=scheme) as shown:
+                    shown.screenshot(path=images / f"{name}.png")
+            with opened(browser, page) as shown:
+                (Path(folder) / "report.pdf").write_bytes(shown.pdf(prefer_css_page_size=True, print_background=True))
+        _first_sheet(Path(folder) / "report.pdf", images / "report-print")
+    for name in [*SCREENS, "report-print"]:
+        yield _slim(images / f"{name}.png")
+
+
+def _report(bootstrap: str, folder: Path) -> Path:
+    """The page over real predictions, whose times are then spread over two weeks."""
+    env = {"TELCO_STREAM_BOOTSTRAP_SERVERS": bootstrap}
+    scoring = env | {"TELCO_STREAM_TOPICS__PREDICTIONS": SCORED}
+    _run("topics", "init", env=env, cwd=folder)
+    _run("topics", "init", env=scoring, cwd=folder)
+    _run("sample", "--rows", str(CUSTOMERS), "--out", "customers.csv", env=env, cwd=folder)
+    _run("produce", "--mode", "batch", "--data-path", "customers.csv", env=env, cwd=folder)
+    send(bootstrap, RAW, [(None, value, []) for value in BROKEN])
+    _run("consume", "--mode", "batch", env=scoring, cwd=folder)
+    send(bootstrap, PREDICTIONS, _spread(bootstrap))
+    _run("report", "--html", "report.html", env=env, cwd=folder)
+    return folder / "report.html"
+
+
+def _spread(bootstrap: str) -> Iterator[Outgoing]:
+    """The same predictions, as if made over two weeks, most of them by day."""
+    dice, now = random.Random(7), datetime.now(UTC)
+    for kept in read_topic(bootstrap, SCORED):
+        time = now - timedelta(days=dice.uniform(0, DAYS))
+        if dice.random() < 0.6:
+            time = time.replace(hour=min(19, max(8, round(dice.gauss(13, 3)))))
+        prediction = kept.json() | {"processed_ts": min(time, now).isoformat()}
+        yield kept.key, json.dumps(prediction), []
+
+
+def _first_sheet(pdf: Path, image: Path) -> None:
+    subprocess.run(["pdftoppm", "-png", "-r", "90", "-f", "1", "-l", "1", "-singlefile", pdf, image], check=True)
+
+
+def _slim(image: Path) -> Path:
+    """The picture in 64 colours, which is more than it has."""
+    Image.open(image).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(image, optimize=True)
+    return image
+
+
+def _run(*words: str, env: dict[str, str], cwd: Path) -> None:
+    done = run_cli(*words, "--quiet", env=env, cwd=cwd)
+    assert done.returncode == 0, done.stderr
