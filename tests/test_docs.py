@@ -22,6 +22,7 @@ TYPED = {
     "README.md": "test_docs",
     **dict.fromkeys(["docs/tutorial.md", "docs/quick-start.md", "docs/kafka-guide.md"], "test_guides"),
     **dict.fromkeys(["docs/operations.md", "docs/commands.md", "docs/configuration.md"], "test_guides"),
+    "docs/report.md": "test_guides",
     **dict.fromkeys(["docs/own-model.md", "docs/own-schema.md"], "test_own_pages"),
 }
 #: Paths that only come to be, or stand in another place.

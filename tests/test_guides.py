@@ -113,6 +113,12 @@ def test_the_references_examples_can_be_typed(kafka: str, topics: Topics, comman
     assert (ledger["inputs"], ledger["predicted"]) == (1_100, 1_100)
 
 
+def test_the_page_about_the_report_can_be_typed(kafka: str, topics: Topics, commands: Path, tmp_path: Path) -> None:
+    _type(ROOT / "docs/report.md", kafka, topics, commands, tmp_path)
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written >= {"report.html", "predictions.csv", "week.html", "week.csv"}
+
+
 def _type(page: Path, kafka: str, names: Topics, commands: Path, folder: Path) -> str:
     """What all the lines have written."""
     lines = [line for line in command_lines(page) if not any(re.fullmatch(no, line) for no in NOT_TYPED)]

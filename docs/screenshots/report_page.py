@@ -22,11 +22,11 @@ RAW, PREDICTIONS = "telco.raw.customers", "telco.churn.predictions"
 SCORED = f"{PREDICTIONS}-as-made"
 #: Records that become dead letters.
 BROKEN = [b"not JSON"] * 17 + [b'{"customerID": "x"}'] * 9 + [b""] * 4 + [b"\xff"] * 2
-#: Width and height in points, colours; the height is that of the picture, the page goes on.
-SCREENS: dict[str, tuple[int, int, Any]] = {
-    "report-light": (1280, 2100, "light"),
-    "report-dark": (1280, 1500, "dark"),
-    "report-phone": (390, 1400, "light"),
+#: Width, colours, and the last section in the picture; the page goes on.
+SCREENS: dict[str, tuple[int, Any, str]] = {
+    "report-light": (1280, "light", "#time"),
+    "report-dark": (1280, "dark", "#segments"),
+    "report-phone": (390, "light", "#customers"),
 }
 
 
@@ -35,9 +35,11 @@ def shoot(images: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as folder, KafkaContainer() as kafka:
         page = _report(kafka.bootstrap, Path(folder))
         with started(chromium() or "chromium") as browser:
-            for name, (width, height, scheme) in SCREENS.items():
-                with opened(browser, page, width=width, height=height, scheme=scheme) as shown:
-                    shown.screenshot(path=images / f"{name}.png")
+            for name, (width, scheme, last) in SCREENS.items():
+                with opened(browser, page, width=width, scheme=scheme) as shown:
+                    height = shown.locator(last).evaluate("one => one.getBoundingClientRect().bottom") + 16
+                    clip: Any = {"x": 0, "y": 0, "width": width, "height": height}
+                    shown.screenshot(path=images / f"{name}.png", full_page=True, clip=clip)
             with opened(browser, page) as shown:
                 (Path(folder) / "report.pdf").write_bytes(shown.pdf(prefer_css_page_size=True, print_background=True))
         _first_sheet(Path(folder) / "report.pdf", images / "report-print")
