@@ -33,6 +33,7 @@ TABLE: list[tuple[str, dict[str, bool], Answer, Answer]] = [
     ("MSG_SIZE_TOO_LARGE", {}, Answer.GIVE_UP, Answer.GIVE_UP),
     ("INVALID_TIMESTAMP", {"txn_requires_abort": True}, Answer.GIVE_UP, Answer.GIVE_UP),
     ("KAFKA_STORAGE_ERROR", {}, Answer.GIVE_UP, Answer.GIVE_UP),
+    ("_BAD_MSG", {}, Answer.GIVE_UP, Answer.GIVE_UP),
     ("_FENCED", {"fatal": True}, Answer.FENCED, Answer.RENEW),
     ("INVALID_PRODUCER_EPOCH", {"fatal": True}, Answer.FENCED, Answer.RENEW),
     ("PRODUCER_FENCED", {"txn_requires_abort": True}, Answer.FENCED, Answer.RENEW),

@@ -40,6 +40,7 @@ _HOPELESS = frozenset(
         KafkaError.INVALID_TRANSACTION_TIMEOUT,
         KafkaError.INVALID_REQUIRED_ACKS,
         KafkaError.OFFSET_METADATA_TOO_LARGE,
+        KafkaError._BAD_MSG,  # noqa: SLF001 - of a group or member whose name the client can't write
     }
 )
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001

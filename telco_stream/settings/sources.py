@@ -15,6 +15,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from telco_stream.errors import UsageError
 from telco_stream.settings.properties import PROPERTY, canonical, why_refused
+from telco_stream.settings.texts import check_property_text, check_text
 from telco_stream.settings.tree import LEAVES
 
 TOML = "telco-stream.toml"
@@ -81,6 +82,7 @@ def add(layer: Layer, name: str, reading: Reading) -> None:
     for other in layer:
         if _identity(other) == _identity(name):
             raise complaint(reading.label, f"{layer[other].label} sets the same; keep one of them")
+    _check(name, reading)
     layer[name] = reading
 
 
@@ -124,6 +126,16 @@ def read_text(path: Path) -> str:
 def why_unreadable(error: Exception) -> str:
     """Why a file can't be read, without a byte of it."""
     return f"can't be read: {(isinstance(error, OSError) and error.strerror) or 'it is not UTF-8 text'}"
+
+
+def _check(name: str, reading: Reading) -> None:
+    """What a tree's own checks can't see, or would complain of in the words of its library."""
+    try:
+        text = check_text(str(reading.value))
+        if name.startswith("kafka."):
+            check_property_text(name.removeprefix("kafka."), text)
+    except ValueError as error:
+        raise complaint(reading.label, str(error)) from None
 
 
 def _nest(layer: Layer) -> dict[str, Any]:

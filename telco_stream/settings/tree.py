@@ -1,6 +1,5 @@
 """The settings, as one typed tree; each field's description is what people read in `.env.example` and `config show`."""
 
-import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Annotated, ClassVar, Literal, Self, TypeAlias
@@ -9,27 +8,16 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from telco_stream.settings.texts import check_brokers, check_member
+
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
 #: Text that may be absent; an empty variable, as Compose passes for one that isn't set, is absent too.
 OptionalText: TypeAlias = Annotated[str | None, BeforeValidator(lambda value: None if value == "" else value)]
 Positive: TypeAlias = Annotated[int, Field(gt=0)]
+Brokers: TypeAlias = Annotated[str, AfterValidator(check_brokers)]
+Member: TypeAlias = Annotated[str, AfterValidator(check_member)]
 #: What Kafka accepts as the name of a topic.
 TopicName: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
-#: One broker as the client takes it: its default port is 9092, and it wraps a port that is too large round to another.
-_BROKER = re.compile(r"((SASL_)?(PLAINTEXT|SSL)://)?([\w.-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?", re.IGNORECASE)
-
-_LAST_PORT = 65_535
-
-
-def _check_brokers(text: str) -> str:
-    brokers = [_BROKER.fullmatch(one.strip()) for one in text.split(",") if one.strip()]
-    if not brokers or not all(one and 1 <= int(one["port"] or 9092) <= _LAST_PORT for one in brokers):
-        raise ValueError("write HOST:PORT[,HOST:PORT...]")
-    return text
-
-
-Brokers: TypeAlias = Annotated[str, AfterValidator(_check_brokers)]
-
 #: pydantic-settings asks the class for its sources, never the caller: `load` leaves them here while it builds one tree.
 SOURCES: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("SOURCES", default=())
 
@@ -92,7 +80,7 @@ class Producer(Group):
 class Consumer(Group):
     """How `consume` takes records, and when it gives up."""
 
-    group_id: Text = Field(
+    group_id: Member = Field(
         default="churn-prediction-group", description="Consumer group; its members share the partitions."
     )
     auto_offset_reset: Literal["earliest", "latest"] = Field(
