@@ -24,12 +24,14 @@ class Load(threading.Thread):
         self._rate, self._least = rate, least
         self._enough = threading.Event()
         self._failed: list[str] = []
-        # Idempotent and without a time limit: a broker that is killed makes it lose and double nothing.
+        # Idempotent, without a time limit, and one request at a time: a broker that is killed makes it lose and double
+        # nothing. With more on their way the client doubles some when a leader is late (librdkafka issue 4953).
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
                 "enable.idempotence": True,
                 "message.timeout.ms": 0,
+                "max.in.flight.requests.per.connection": 1,
                 "linger.ms": 5,
                 "partitioner": "murmur2_random",
                 "reconnect.backoff.max.ms": 500,

@@ -1,4 +1,4 @@
-"""The consume side on a broker, in this process: real doors, a model that answers by rule."""
+"""The consume side on a broker, in this process, through real doors."""
 
 import threading
 from collections.abc import Iterable
@@ -8,6 +8,7 @@ from typing import Any
 from telco_stream.assembly import ConsumeOrder, run_consume
 from telco_stream.batch import Outcome
 from telco_stream.consume import ConsumeResult, Seconds
+from telco_stream.contracts.scoring import Scorer
 from telco_stream.kafka.clients import Clients
 from telco_stream.settings import Consumer, Settings
 from telco_stream.settings import Topics as TopicSettings
@@ -28,9 +29,9 @@ def settings_of(bootstrap: str, topics: Topics, kafka: dict[str, str] | None = N
 
 
 class Running:
-    """A consumer at work in a thread of this process."""
+    """A consumer at work in a thread of this process, on a model that answers by rule unless given another."""
 
-    def __init__(self, settings: Settings, order: ConsumeOrder, scorer: RuleScorer | None = None) -> None:
+    def __init__(self, settings: Settings, order: ConsumeOrder, scorer: Scorer | None = None) -> None:
         self.stop = Stop()
         self.consumed = 0
         self.clients = Clients(settings, 10.0)
