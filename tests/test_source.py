@@ -100,9 +100,10 @@ def test_the_groups_view_is_taken_with_the_batch_not_later() -> None:
 
 def test_going_back_goes_to_the_commit_not_to_the_batchs_start() -> None:
     """The commit may have been applied although its answer was lost."""
-    consumer = FakeConsumer([at(0, 4, 5)], offsets={0: committed(0, 6)})
+    consumer = FakeConsumer([at(0, 4, 5)], offsets={0: committed(0, 4)})
     source = source_of(consumer)
     source.take(10, 0)
+    consumer.offsets = {0: committed(0, 6)}
     assert source.rewind() == {0: 6}
     assert consumer.sought == [(0, 6)]
 
@@ -224,14 +225,44 @@ def test_a_member_that_shares_the_topic_waits_until_the_partitions_have_settled(
 
 def test_the_newest_note_says_how_many_dead_letters_came_last() -> None:
     notes = {0: committed(0, 5, note(3, 1_000)), 1: committed(1, 5, note(70, 2_000)), 2: committed(2, 5, "{not ours")}
-    source = source_of(FakeConsumer([at(0, 5)], owned=(0, 1, 2), offsets=notes))
+    consumer = FakeConsumer([[*at(0, 5), *at(1, 5), *at(2, 5)], at(0, 6)], owned=(0, 1, 2), offsets=notes)
+    source = source_of(consumer)
+    source.take(10, 0)
     assert source.dead_letters_in_a_row() == 70
-    assert source.dead_letters_in_a_row() is None, "asked once for partitions that came"
+    source.take(10, 0)
+    assert source.dead_letters_in_a_row() is None
+    assert consumer.log == ["committed"], "asked once for partitions that came"
+
+
+@pytest.mark.parametrize("begun", [0, 9])
+def test_a_partition_that_begins_elsewhere_than_at_the_commit_is_taken_there(begun: int) -> None:
+    """The client resets an offset that it could not fetch while the group was rebalanced, and says nothing."""
+    consumer = FakeConsumer([[*at(0, begun, begun + 1), *at(1, 3)], at(0, 5)], owned=(0, 1))
+    consumer.offsets = {0: committed(0, 5), 1: committed(1, 3)}
+    source = source_of(consumer)
+    assert offsets(source.take(10, 0).records) == {1: [3]}
+    assert consumer.sought == [(0, 5)]
+    assert offsets(source.take(10, 0).records) == {0: [5]}
+
+
+def test_a_partition_that_ends_where_it_begins_is_compared_too() -> None:
+    """With auto.offset.reset=latest it would stand beyond what nobody has answered."""
+    consumer = FakeConsumer([[end(9)]], offsets={0: committed(0, 5)})
+    source_of(consumer).take(10, 0)
+    assert consumer.sought == [(0, 5)]
+
+
+def test_a_partition_of_which_nothing_is_committed_begins_where_the_client_says() -> None:
+    consumer = FakeConsumer([at(0, 7), at(0, 8)])
+    source = source_of(consumer)
+    assert [offsets(source.take(1, 0).records) for _ in range(2)] == [{0: [7]}, {0: [8]}]
+    assert consumer.sought == []
 
 
 @pytest.mark.parametrize("words", ["null", "[]", '{"at":1}', '{"at":"x","dead_letters_in_a_row":1}', "7"])
 def test_a_note_of_somebody_else_counts_nothing(words: str) -> None:
-    source = source_of(FakeConsumer([], offsets={0: committed(0, 5, words)}))
+    source = source_of(FakeConsumer([at(0, 5)], offsets={0: committed(0, 5, words)}))
+    source.take(10, 0)
     assert source.dead_letters_in_a_row() is None
 
 
@@ -284,9 +315,9 @@ def test_a_partition_that_the_client_has_forgotten_is_assigned_again_where_it_st
     consumer = FakeConsumer([[*at(0, 4), lost], at(1, 0)], owned=(0, 1))
     source = source_of(consumer, until={0: 9, 1: 9})
     assert offsets(source.take(10, 0, lull=60).records) == {0: [4]}, "a window doesn't wait for it"
-    assert consumer.log == []
+    assert consumer.log == ["committed"]
     assert offsets(source.take(10, 0).records) == {1: [0]}
-    assert consumer.log == ["unassign 1", "assign 1"]
+    assert consumer.log == ["committed", "unassign 1", "assign 1", "committed"]
 
 
 def _nothing() -> None:

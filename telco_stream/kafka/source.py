@@ -56,6 +56,7 @@ class Source:
         #: Up to where each partition is answered, records and whatever else Kafka keeps between them.
         self.answered: Mapping[int, int] = {}
         self._unasked: set[int] = set()
+        self._in_a_row: int | None = None
         #: Whether the group has given this member its partitions, if only none.
         self.joined = False
         #: Times that partitions came or went.
@@ -105,17 +106,16 @@ class Source:
             self._fill(records, most, lull)
         if self._revoked:
             records = self._without_revoked(records)
+        if self._unasked:
+            records = self._from_the_commit(records)
         return Batch(cast("list[Record]", records), self._consumer.consumer_group_metadata())
 
     def rewind(self, partitions: Iterable[int] | None = None) -> dict[int, int]:
         """Go back to what is committed, and say where that is, by partition; waits for the broker until stopped."""
         wanted = self._owned if partitions is None else set(partitions) & self._owned
         committed = self.committed(wanted)
-        for partition, offset in committed.items():
-            start = offset if offset >= 0 else self._first.get(partition)
-            if start is not None:  # else nothing of it has been taken yet
-                self._position.pop(partition, None)
-                self._seek(TopicPartition(self._topic, partition, start))
+        starts = {one: offset if offset >= 0 else self._first.get(one) for one, offset in committed.items()}
+        self._go_to({one: start for one, start in starts.items() if start is not None})  # else nothing has been taken
         return committed
 
     def commit(self, offsets: list[TopicPartition], meanwhile: Callable[[], None]) -> bool:
@@ -139,28 +139,43 @@ class Source:
 
         It is kept beside the offsets, so that a restart goes on counting where the one before stopped.
         """
-        if not self._unasked:
-            return None
-        asked, self._unasked = self._unasked & self._owned, set()
-        return newest_count(ask_committed(self._consumer, self._topic, asked, self._stop)) or None
+        found, self._in_a_row = self._in_a_row, None
+        return found
 
     def close(self) -> None:
         """Leave the group; with a commit left behind, the group has to find out by itself."""
         if not self._left_behind:
             leave(self._consumer.close, _LEAVING)
 
-    def _seek(self, target: TopicPartition) -> None:
-        try:
-            self._consumer.seek(target)
-        except KafkaException:
-            # Gone in the meantime: whoever owns it now starts from the same committed offset.
-            log.debug("partition %d is no longer ours to rewind", target.partition)
+    def _go_to(self, places: Mapping[int, int]) -> None:
+        for partition, offset in places.items():
+            self._position.pop(partition, None)
+            try:
+                self._consumer.seek(TopicPartition(self._topic, partition, offset))
+            except KafkaException:
+                # Gone in the meantime: whoever owns it now starts from the same committed offset.
+                log.debug("partition %d is no longer ours to rewind", partition)
 
     def _without_revoked(self, messages: list[Message]) -> list[Message]:
         """A partition that went while the batch was filled has a new owner; if that is us again, we read it again."""
         gone = frozenset(self._revoked)
         self.rewind(gone)
         return [message for message in messages if message.partition() not in gone]
+
+    def _from_the_commit(self, messages: list[Message]) -> list[Message]:
+        """The first records of partitions that have just come count only if they are the ones behind the commit.
+
+        Where an open transaction keeps the client from the committed offset while the group is rebalanced, it begins as
+        if there were none, by `auto.offset.reset`: all would be answered again, or some never.
+        """
+        came = self._unasked & self._owned & self._position.keys()
+        self._unasked -= came
+        found = ask_committed(self._consumer, self._topic, came, self._stop)
+        self._in_a_row = newest_count(found) or self._in_a_row
+        begun = self._position | {cast("int", one.partition()): cast("int", one.offset()) for one in reversed(messages)}
+        wrong = {one.partition: one.offset for one in found if 0 <= one.offset != begun[one.partition]}
+        self._go_to(wrong)
+        return [message for message in messages if message.partition() not in wrong]
 
     def _restart(self) -> None:
         """Assign partitions anew after an error: the client forgets one whose committed offset it failed to fetch."""

@@ -1,6 +1,6 @@
 """A consumer that hands out what a test has written down, and messages as the client makes them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,9 @@ class ScriptedConsumer:
     def get_watermark_offsets(self, _partition: TopicPartition, *, cached: bool) -> tuple[int, int]:
         assert cached, "no broker is asked"
         return OFFSET_INVALID, OFFSET_INVALID
+
+    def committed(self, asked: Iterable[TopicPartition], timeout: float) -> list[TopicPartition]:  # noqa: ARG002
+        return [TopicPartition(one.topic, one.partition, OFFSET_INVALID) for one in asked]
 
     def consumer_group_metadata(self) -> object:
         return object()

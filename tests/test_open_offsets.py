@@ -1,0 +1,59 @@
+"""Committed offsets that an open transaction holds back, as one that a killed worker has left."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from telco_stream.assembly import ConsumeOrder
+from tests.support.running import Running, coordinates, customers, settings_of, sources
+from tests.support.topics import Topics, read_topic, send
+from tests.support.waiting import wait_until
+
+#: Records, how many of them are committed, and up to where the open transaction commits.
+RECORDS, COMMITTED, OPEN = 30, 10, 20
+
+
+@pytest.fixture
+def narrow(kafka: str, topics: Topics) -> Iterator[Topics]:
+    """A raw topic of one partition: of two members one gets nothing, and keeps the group busy all the same."""
+    names, admin = replace(topics, raw=f"{topics.raw}.narrow"), AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic(names.raw, 1, 1)], operation_timeout=15)[names.raw].result(20)
+    yield names
+    admin.delete_topics([names.raw], operation_timeout=15)[names.raw].result(20)
+
+
+@pytest.fixture
+def open_transaction(kafka: str, narrow: Topics) -> Producer:
+    """A transaction that has yet to commit an offset of the group."""
+    group = Consumer({"bootstrap.servers": kafka, "group.id": narrow.group, "enable.auto.commit": False})
+    group.commit(offsets=[TopicPartition(narrow.raw, 0, COMMITTED)], asynchronous=False)
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": narrow.transactional_id})
+    producer.init_transactions(15)
+    producer.begin_transaction()
+    producer.send_offsets_to_transaction([TopicPartition(narrow.raw, 0, OPEN)], group.consumer_group_metadata(), 15)
+    group.close()
+    return producer
+
+
+def test_a_rebalance_while_the_offset_is_held_back_has_nothing_answered_again(
+    kafka: str, narrow: Topics, open_transaction: Producer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client then begins as if nothing had been committed, at the very first record."""
+    caplog.set_level(logging.DEBUG, "telco_stream")
+    send(kafka, narrow.raw, customers(range(RECORDS)))
+    settings, order = settings_of(kafka, narrow, {"debug": "cgrp"}), ConsumeOrder("streaming", "exactly-once")
+    owner = Running(settings, order)
+    wait_until(lambda: "OffsetFetchRequest" in caplog.text, 20, "the owner's question for the offset")
+    other = Running(settings, order)
+    wait_until(lambda: "on-going transaction" in caplog.text, 20, "the owner's answer")
+    open_transaction.commit_transaction(15)
+    wait_until(lambda: owner.consumed + other.consumed >= RECORDS - OPEN, 60, "all answers")
+    for member in (owner, other):
+        member.end()
+    inputs = [one for one in read_topic(kafka, narrow.raw) if one.offset >= OPEN]
+    assert sources(read_topic(kafka, narrow.predictions)) == coordinates(inputs)
