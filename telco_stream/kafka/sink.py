@@ -1,5 +1,6 @@
 """Messages into a producer's queue, and out of it."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -8,12 +9,14 @@ from confluent_kafka import Message as Report
 
 from telco_stream.kafka.calls import GRACE
 from telco_stream.kafka.clients import SLICE
-from telco_stream.kafka.trouble import complaint
+from telco_stream.kafka.trouble import complaint, failed_disk, is_hopeless
 from telco_stream.records import Outgoing
 from telco_stream.stop import Stop, Stopped
 
 #: Seconds between two looks at a full queue; only failures wake a wait, so it must be short.
 _PAUSE = 0.01
+#: Seconds of waiting for the broker after which it is asked whether that has any sense.
+_LOOKING = 10.0
 #: The client's words for "as the key says", and for a time stamp of its own.
 _ANY_PARTITION, _NOW = -1, 0
 
@@ -35,6 +38,8 @@ class Sink:
         self._stop = stop
         self._failed: list[KafkaError] = []
         self._failed_topic = ""
+        self._topics: set[str] = set()
+        self._look_at = 0.0
         #: Messages that were refused, or ran out of time.
         self.failed = 0
 
@@ -42,6 +47,7 @@ class Sink:
         """Queue all messages; their delivery is confirmed by `flush` or by the transaction's commit."""
         produce: Callable[..., None] = self.producer.produce
         failed = self._note_failure
+        self._topics.add(topic)
         for key, value, headers in messages:
             try:
                 # By position: by name, the call takes nearly twice as long.
@@ -52,9 +58,9 @@ class Sink:
 
     def flush(self) -> None:
         """Wait until the broker has confirmed all; raises where one failed, `Stopped` where there was no time."""
+        self._look_at = time.monotonic() + _LOOKING
         while self.producer.flush(SLICE):
-            if self._stop.overdue(GRACE):
-                raise Stopped
+            self._go_on_waiting()
         if failure := self.why():
             raise complaint(failure, "A record was not delivered")
 
@@ -66,13 +72,8 @@ class Sink:
         """What is wrong with the topic of the first failure, if its broker says so; else that failure."""
         self.serve()
         failure, topic = self.take_failure(), self._failed_topic
-        if failure is None:
-            return None
-        try:
-            # A record for a topic that has been deleted runs out of time in a transaction, and no more is said of it.
-            return self.producer.list_topics(topic, timeout=SLICE).topics[topic].error or failure
-        except KafkaException:
-            return failure
+        # A record for a topic that has been deleted runs out of time in a transaction, and no more is said of it.
+        return failure and (self._trouble_with(topic) or failure)
 
     def take_failure(self) -> KafkaError | None:
         """The first failure since it was last asked for."""
@@ -87,9 +88,28 @@ class Sink:
 
     def _wait_for_room(self) -> None:
         full = len(self.producer)
+        self._look_at = time.monotonic() + _LOOKING
         while self.producer.poll(_PAUSE) == 0 and len(self.producer) >= full:
-            if self._stop.overdue(GRACE):
-                raise Stopped
+            self._go_on_waiting()
+
+    def _go_on_waiting(self) -> None:
+        """Raises `Stopped` where there is no time for it, `KafkaException` where no waiting helps."""
+        if self._stop.overdue(GRACE):
+            raise Stopped
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + _LOOKING
+        for trouble in filter(None, map(self._trouble_with, sorted(self._topics))):
+            if is_hopeless(trouble):
+                raise KafkaException(trouble)
+
+    def _trouble_with(self, topic: str) -> KafkaError | None:
+        """What its brokers say is wrong with the topic; nothing where they don't answer."""
+        try:
+            found = self.producer.list_topics(topic, timeout=SLICE)
+        except KafkaException:
+            return None
+        return found.topics[topic].error or failed_disk(found, topic)
 
     def _note_failure(self, error: KafkaError | None, report: Report) -> None:
         if error is not None:

@@ -3,6 +3,7 @@
 from enum import Enum, auto
 
 from confluent_kafka import KafkaError
+from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]
 
 from telco_stream import errors
 
@@ -89,6 +90,18 @@ def has_moved_on(error: KafkaError) -> bool:
     return error.code() in _MOVED_ON
 
 
+def failed_disk(found: ClusterMetadata, topic: str) -> KafkaError | None:
+    """What is wrong with a partition that has no leader though each of its brokers is there: its disk is the reason.
+
+    The client says of no record that a disk was full: it tries again by itself, until the record's time is over.
+    """
+    for number, one in found.topics[topic].partitions.items():
+        if one.leader < 0 and one.replicas and set(one.replicas) <= found.brokers.keys():
+            words = f"Leader not available: partition {number} of {topic}, though its broker is there"
+            return KafkaError(KafkaError.KAFKA_STORAGE_ERROR, words)
+    return None
+
+
 def is_no_use_waiting(error: KafkaError | None) -> bool:
     """Whether a connection will not come about however long one waits."""
     if error is None:
@@ -106,6 +119,7 @@ def complaint(error: KafkaError, doing: str) -> errors.KafkaError:
         KafkaError.GROUP_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
         KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
         KafkaError.MSG_SIZE_TOO_LARGE: "; raise the topic's max.message.bytes",
+        KafkaError.KAFKA_STORAGE_ERROR: "; a disk of that broker is full, or broken: its log says which",
         KafkaError.INVALID_TIMESTAMP: "; set this machine's clock, or the broker's: they are too far apart",
         # What a batch of several meets instead, and what a compacted topic says of a record without a key.
         KafkaError.INVALID_RECORD: "; are the clocks here and at the broker right, and is the topic not compacted?",

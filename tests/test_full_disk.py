@@ -1,0 +1,121 @@
+"""A broker whose disk is full: it goes on without it, and the partitions that stood there have no leader any more."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    BrokerMetadata,
+    ClusterMetadata,
+    PartitionMetadata,
+    TopicMetadata,
+)
+from confluent_kafka.cimpl import NewTopic
+
+from telco_stream import errors
+from telco_stream.assembly import ConsumeOrder, Promise
+from telco_stream.kafka.trouble import failed_disk
+from tests.conftest import _need_containers
+from tests.support.cli import RunningCli
+from tests.support.kafka_container import QUICK_RESTART, KafkaContainer
+from tests.support.mock_cluster import MockCluster
+from tests.support.running import Running, customers, settings_of
+from tests.support.topics import Topics, create_topics, fresh_topics, read_topic, send
+from tests.support.waiting import wait_until
+
+SMALL = "/small"
+DELIVERIES: list[Promise] = ["exactly-once", "at-least-once"]
+
+
+@pytest.fixture
+def small_disk(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
+    """A real Kafka with two disks, one of them small; what groups and transactions need stands on the other one."""
+    _need_containers(pytestconfig)
+    disks = {"log_dirs": f"/tmp/kraft-combined-logs,{SMALL}", "metadata_log_dir": "/tmp/kraft-combined-logs"}
+    inner = {"offsets_topic_num_partitions": "1", "transaction_state_log_num_partitions": "1"}
+    container = KafkaContainer(**QUICK_RESTART, **disks, **inner).with_tmpfs_mount(SMALL, "size=24m,mode=1777")
+    with container:
+        yield container
+
+
+@pytest.mark.own_broker
+def test_a_full_disk_ends_the_run_with_3(small_disk: KafkaContainer, start_cli: Callable[..., RunningCli]) -> None:
+    """Under either delivery; the records for the partitions on that disk would be tried for ever."""
+    kafka, topics = small_disk.bootstrap, fresh_topics()
+    _lay_out(kafka, topics)
+    lost = _on_small_disk(small_disk, topics.predictions)
+    readable = min({0, 1, 2} - _on_small_disk(small_disk, topics.raw))
+    send(kafka, topics.raw, customers(range(100)), readable)
+    env = topics.env(kafka) | {"TELCO_STREAM_KAFKA__TRANSACTION__TIMEOUT__MS": "6000"}
+    groups = {delivery: f"{topics.group}-{delivery}" for delivery in DELIVERIES}
+    runs = [start_cli("consume", "--delivery", one, "--group", group, env=env) for one, group in groups.items()]
+    wait_until(lambda: len(read_topic(kafka, topics.predictions)) == 200, 60, "both groups' answers")
+    assert small_disk.exec(["dd", "if=/dev/zero", f"of={SMALL}/filler", "bs=1k"]).exit_code != 0
+    wait_until(lambda: _leaderless(kafka, topics.predictions) == lost, 30, "the loss of the disk")
+    send(kafka, topics.raw, customers(range(100, 200)), readable)
+    for run in runs:
+        assert run.wait(60) == 3, run.stderr()
+        assert "Leader not available" in run.stderr().splitlines()[-1]
+        assert "disk" in run.stderr().splitlines()[-1]
+
+
+@pytest.mark.parametrize("delivery", DELIVERIES)
+def test_partitions_without_a_leader_whose_broker_is_there_end_the_run_with_3(
+    embedded: MockCluster, embedded_topics: Topics, delivery: Promise, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("telco_stream.kafka.sink._LOOKING", 1.0)
+    send(embedded.bootstrap, embedded_topics.raw, customers(range(30)))
+    for number in range(3):
+        embedded.move_leader(embedded_topics.predictions, number, -1)
+    settings = settings_of(embedded.bootstrap, embedded_topics, {"transaction.timeout.ms": "3000"})
+    running = Running(settings, ConsumeOrder("streaming", delivery))
+    with pytest.raises(errors.KafkaError, match=r"Leader not available.*disk"):
+        running.result(30)
+
+
+def test_a_partition_is_lost_with_its_disk_where_each_of_its_brokers_is_there() -> None:
+    error = failed_disk(_metadata(leader=-1, replicas=[1, 2], brokers=[1, 2, 3]), "predictions")
+    assert error is not None
+    assert error.code() == KafkaError.KAFKA_STORAGE_ERROR
+
+
+@pytest.mark.parametrize(
+    ("leader", "replicas", "brokers"), [(1, [1], [1]), (-1, [1], []), (-1, [1, 2], [2, 3]), (-1, [], [1])]
+)
+def test_a_partition_that_is_led_or_whose_broker_is_away_is_waited_for(
+    leader: int, replicas: list[int], brokers: list[int]
+) -> None:
+    assert failed_disk(_metadata(leader=leader, replicas=replicas, brokers=brokers), "predictions") is None
+
+
+def _metadata(*, leader: int, replicas: list[int], brokers: list[int]) -> ClusterMetadata:
+    """What a client is told of a topic with one partition."""
+    found, topic, partition = ClusterMetadata(), TopicMetadata(), PartitionMetadata()
+    partition.leader, partition.replicas = leader, replicas
+    topic.partitions = {0: partition}
+    found.brokers = {number: BrokerMetadata() for number in brokers}
+    found.topics = {"predictions": topic}
+    return found
+
+
+def _lay_out(kafka: str, topics: Topics) -> None:
+    """The topics stand, in an order that leaves the inner ones on the first disk: each goes where the fewest are."""
+    group = Consumer({"bootstrap.servers": kafka, "group.id": "first"})
+    group.committed([TopicPartition("nothing", 0)], timeout=15)
+    group.close()
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic("second", 1, 1)])["second"].result(15)
+    Producer({"bootstrap.servers": kafka, "transactional.id": "third"}).init_transactions(15)
+    create_topics(kafka, topics)
+
+
+def _on_small_disk(container: KafkaContainer, topic: str) -> set[int]:
+    listed = container.exec(["ls", SMALL]).output.decode().split()
+    assert not [one for one in listed if one.startswith("__")], listed
+    return {int(one.rpartition("-")[2]) for one in listed if one.startswith(topic)}
+
+
+def _leaderless(kafka: str, topic: str) -> set[int]:
+    found = AdminClient({"bootstrap.servers": kafka}).list_topics(topic, timeout=5).topics[topic]
+    return {number for number, one in found.partitions.items() if one.leader < 0}
