@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import _need_containers
+from tests.faults.cluster import CrashingKafka
 from tests.faults.figures import Figures, as_table, write_json
 from tests.faults.trial import Trial
-from tests.support.kafka_container import QUICK_RESTART, KafkaContainer
+from tests.support.kafka_container import KafkaContainer
 from tests.support.topics import create_topics, delete_topics, fresh_topics
 
 # Read before `clean_surroundings` removes them.
@@ -31,7 +32,7 @@ _QUICK_ABORT = {
 def fault_kafka(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
     """A real Kafka that every case finds running, and may kill and pause."""
     _need_containers(pytestconfig)
-    with KafkaContainer(**QUICK_RESTART, **_QUICK_ABORT) as container:
+    with CrashingKafka(**_QUICK_ABORT) as container:
         yield container
 
 
