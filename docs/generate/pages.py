@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+from docs.generate.columns import columns
 from docs.generate.commands import command, shared_options
 from docs.generate.settings import refused_properties, settings
 
@@ -12,6 +13,7 @@ MAKERS: dict[str, Callable[[str], str]] = {
     "refused": refused_properties,
     "options": shared_options,
     "command": command,
+    "columns": columns,
 }
 
 _PART = re.compile(r"^(<!-- begin ([^>]+) -->\n).*?^(<!-- end -->)$", re.MULTILINE | re.DOTALL)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from docs.generate.commands import COMMANDS, commands_with
+from docs.generate.kinds import in_words
 from docs.generate.tables import code, table
 from telco_stream.settings import Settings
 from telco_stream.settings.properties import REFUSED
@@ -32,7 +33,7 @@ def refused_properties(_: str) -> str:
 def _row(name: str) -> tuple[str, ...]:
     field = LEAVES[name]
     default = "" if field.default is None else code(_plain(field.default))
-    kind = ", ".join(_in_words(_schema_of(name)))
+    kind = in_words(_schema_of(name))
     ways = [code(name), code(variable_of(name)), *_flag(name)]
     return "<br>".join(ways), field.description or "", kind, default
 
@@ -55,27 +56,3 @@ def _schema_of(name: str) -> Mapping[str, Any]:
     place = _SCHEMA["$defs"][group.capitalize()] if group else _SCHEMA
     found: Mapping[str, Any] = place["properties"][last]
     return found
-
-
-def _in_words(schema: Mapping[str, Any]) -> Iterator[str]:
-    if "anyOf" in schema:  # the other one is null
-        yield from _in_words(schema["anyOf"][0])
-    elif "enum" in schema:
-        yield " or ".join(map(code, schema["enum"]))
-    elif schema["type"] == "string":
-        yield "text"
-        yield from (f"{code(schema['pattern'])}" for _ in range("pattern" in schema))
-    else:
-        yield "whole number" if schema["type"] == "integer" else "number"
-        yield from _range(schema)
-
-
-def _range(schema: Mapping[str, Any]) -> Iterator[str]:
-    lowest = schema.get("minimum")
-    if "exclusiveMinimum" in schema:
-        above = schema["exclusiveMinimum"]
-        yield f"{above + 1} or more" if schema["type"] == "integer" else f"above {above}"
-    elif "maximum" in schema:
-        yield f"{lowest:,} to {schema['maximum']:,}"
-    elif lowest is not None:
-        yield f"{lowest:,} or more"

@@ -1,0 +1,36 @@
+"""What JSON Schema says of a value, in words."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from docs.generate.tables import code
+
+
+def in_words(schema: Mapping[str, Any]) -> str:
+    """The kind, and the range or the form that it has to keep."""
+    return ", ".join(_words(schema))
+
+
+def _words(schema: Mapping[str, Any]) -> Iterator[str]:
+    if "anyOf" in schema:  # what the others are, its page says
+        yield from _words(schema["anyOf"][0])
+    elif "enum" in schema:
+        yield " or ".join(map(code, schema["enum"]))
+    elif schema["type"] == "string":
+        yield "text"
+        if "pattern" in schema:
+            yield code(schema["pattern"])
+    else:
+        yield "whole number" if schema["type"] == "integer" else "number"
+        yield from _range(schema)
+
+
+def _range(schema: Mapping[str, Any]) -> Iterator[str]:
+    lowest = schema.get("minimum")
+    if "exclusiveMinimum" in schema:
+        above = schema["exclusiveMinimum"]
+        yield f"{above + 1} or more" if schema["type"] == "integer" else f"above {above}"
+    elif "maximum" in schema:
+        yield f"{lowest:,} to {schema['maximum']:,.0f}"
+    elif lowest is not None:
+        yield f"{lowest:,} or more"

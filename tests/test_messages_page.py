@@ -1,0 +1,58 @@
+"""What the page on messages shows and lists is what the contracts read and write."""
+
+import re
+from typing import get_args
+
+import pytest
+
+from telco_stream.contracts.customer import COLUMNS, decode_customer, explain
+from telco_stream.contracts.deadletter import (
+    REPLAY_OF,
+    RETRY_COUNT,
+    SOURCE,
+    DeadLetter,
+    decode_dead_letter,
+    encode_dead_letter,
+)
+from telco_stream.contracts.prediction import Prediction, decode_prediction
+from telco_stream.records import ErrorType, Rejected
+from tests.support.cli import ROOT
+from tests.support.records import Fake
+
+PAGE = (ROOT / "docs/messages.md").read_text()
+CUSTOMER, PREDICTION, LETTER = (
+    block.encode() for block in re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+)
+
+TYPES = PAGE.partition("| `error_type` | the record |")[2].partition("\n\n")[0]
+
+
+def test_the_customer_is_one_and_has_every_column() -> None:
+    assert decode_customer(CUSTOMER).tenure == 1
+    assert re.findall(r'"(\w+)":', CUSTOMER.decode()) == [*COLUMNS, "event_ts"]
+
+
+def test_the_prediction_is_one_and_has_every_field() -> None:
+    assert decode_prediction(PREDICTION).customerID == decode_customer(CUSTOMER).customerID
+    assert re.findall(r'"(\w+)":', PREDICTION.decode()) == list(Prediction.__struct_fields__)
+
+
+def test_the_letter_is_the_one_that_its_original_gets() -> None:
+    """Kind and words of the error are those that this very original leads to."""
+    letter = decode_dead_letter(LETTER)
+    with pytest.raises(ValueError, match="tenure") as refused:
+        decode_customer(letter.original)
+    kind, _, message = explain(letter.original, refused.value)
+    assert (letter.error_type, letter.error_message) == (kind, message)
+
+
+def test_every_error_type_and_every_field_of_a_letter_is_told() -> None:
+    assert re.findall(r"^\| `(\w+)` \|", TYPES, re.MULTILINE) == list(get_args(ErrorType))
+    assert [name for name in DeadLetter.__struct_fields__ if name not in PAGE] == []
+
+
+def test_every_header_is_told() -> None:
+    rejected = Rejected(Fake(b"x"), "json", "malformed", "no JSON")
+    headers = encode_dead_letter(rejected, model_version="v", failed_at="now", limit=100_000)[2]
+    written = {name for name, _ in headers} | {RETRY_COUNT, REPLAY_OF}
+    assert set(re.findall(r"`(telco\.dlq\.[\w.]+)`", PAGE)) | {SOURCE} == written
