@@ -30,7 +30,7 @@ from telco_stream.kafka.transactions import Transactions, transactions_under
 from telco_stream.model.artifact import Engine, load_scorer
 from telco_stream.observing import NOBODY, Eyes, Onlooker, RowEyes, RowWatch, Watching, looking_on, looking_on_rows
 from telco_stream.produce import Hands, Job, ProduceResult, Schedule, Sent
-from telco_stream.rows import fingerprint
+from telco_stream.rows import fingerprint, full_name
 from telco_stream.settings import Settings
 from telco_stream.shipped import shipped
 from telco_stream.stop import Stop, Stopped
@@ -40,6 +40,8 @@ log = logging.getLogger("telco_stream.assembly")
 
 #: Seconds that a question may take once somebody has asked to stop.
 _LAST_QUESTION = 1.0
+#: Kafka keeps it with the file's full name in a note of 4 KiB.
+_LONGEST_RUN_ID = 255
 
 Mode: TypeAlias = Literal["batch", "streaming"]
 Promise: TypeAlias = Literal["exactly-once", "at-least-once"]
@@ -149,7 +151,7 @@ def _produce(clients: Clients, order: ProduceOrder, promise: Promise, stop: Stop
     partitions, outlet, sent = 0, None, Sent(0, None, 0.0)
     with suppress(Stopped):
         with stop.interrupting():  # the file is read whole, and may be long
-            of = Pass(str(path.resolve()), fingerprint(path), topic, order.run_id)
+            of = Pass(full_name(path), fingerprint(path), topic, order.run_id)
         cluster = Cluster(clients, stop)
         partitions = cluster.partitions(topic)[topic]
         _check_rights_to_send(Rights(clients, cluster), of, promise)
@@ -189,8 +191,8 @@ def _tell_start(order: ConsumeOrder, settings: Settings, scorer: Scorer) -> None
 
 def _promise(order: ProduceOrder) -> Promise:
     """A stream of random rows has none that could be sent twice, so only a pass can promise exactly once."""
-    if order.run_id == "":
-        raise UsageError("--run-id is empty: a run without a name is one without the option")
+    if order.run_id is not None:
+        _check_run_id(order.run_id)
     if order.mode == "batch":
         return order.delivery or "exactly-once"
     if order.delivery == "exactly-once":
@@ -198,6 +200,17 @@ def _promise(order: ProduceOrder) -> Promise:
     if order.run_id is not None:
         raise UsageError("--run-id goes with --mode batch: a stream has no end to remember")
     return "at-least-once"
+
+
+def _check_run_id(run_id: str) -> None:
+    if not run_id:
+        raise UsageError("--run-id is empty: a run without a name is one without the option")
+    if len(run_id) > _LONGEST_RUN_ID:
+        raise UsageError(f"--run-id is longer than {_LONGEST_RUN_ID} characters")
+    try:
+        run_id.encode()
+    except UnicodeEncodeError:
+        raise UsageError("--run-id is not UTF-8 text") from None
 
 
 def _outlet(clients: Clients, promise: Promise, of: Pass, stop: Stop) -> AtLeastOnceOutlet | ExactlyOnceOutlet:

@@ -127,6 +127,8 @@ def test_a_missing_topic_is_an_error_before_the_first_row(kafka: str, tmp_path: 
         (ProduceOrder("streaming", "exactly-once"), "--delivery exactly-once goes with --mode batch"),
         (ProduceOrder("streaming", run_id="x"), "--run-id goes with --mode batch"),
         (ProduceOrder("batch", run_id=""), "--run-id is empty"),
+        (ProduceOrder("batch", run_id="x" * 256), "--run-id is longer than 255 characters"),
+        (ProduceOrder("batch", run_id="\udcff"), "--run-id is not UTF-8 text"),
     ],
 )
 def test_what_cannot_be_promised_is_refused_before_kafka_is_asked(order: ProduceOrder, words: str) -> None:

@@ -1,6 +1,7 @@
 """`produce` as a process of its own on a real Kafka: killed, stopped, resumed, retried."""
 
 import json
+import os
 import random
 import signal
 import time
@@ -50,6 +51,16 @@ def keys(env: dict[str, str], isolation: str = "read_committed") -> Counter[str]
 
 def each_once(count: int) -> Counter[str]:
     return Counter(numbers((0, count)))
+
+
+@pytest.mark.parametrize("name", ["Kündigungen.csv", os.fsdecode(b"K\xfcndigungen \n.csv"), "顧客.csv"])
+def test_a_file_may_have_any_name(env: dict[str, str], tmp_path: Path, name: str) -> None:
+    """The progress is kept under it, in a group: of whose name the client takes ASCII only."""
+    path = csv_of(tmp_path, 30).rename(tmp_path / name)
+    assert produced(env, path, "--run-id", "é", "--limit", "10")["sent"] == 10
+    assert produced(env, path, "--run-id", "é")["resumed_from"] == 10
+    assert produced(env, path, "--run-id", "é")["sent"] == 0
+    assert keys(env) == each_once(30)
 
 
 def test_a_pass_leaves_each_row_once_and_says_where_the_topic_ends(env: dict[str, str], tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ transaction: the progress is the committed offset of a group that is named for f
 """
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -134,7 +135,12 @@ class ExactlyOnceOutlet:
 
 
 def group_of(wanted: Pass) -> str:
-    """The group that keeps a pass's progress, and its producer's transactional id: readable, and one for each pass."""
+    """The group that keeps a pass's progress, and its producer's transactional id: readable, and one for each pass.
+
+    In ASCII: the client commits no offsets for a group of any other name.
+    """
     digest = hashlib.sha256("\0".join((wanted.file, wanted.topic, wanted.run_id or "")).encode()).hexdigest()
-    name = "".join(one if one.isalnum() or one in "._-" else "_" for one in wanted.file.rsplit("/", 1)[-1][:60])
+    name = "".join(
+        one if re.fullmatch(r"[\w.-]", one, re.ASCII) else "_" for one in wanted.file.rsplit("/", 1)[-1][:60]
+    )
     return f"telco-stream-produce-{name}-{digest[:16]}"

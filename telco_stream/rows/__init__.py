@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,11 @@ def lines_after_header(path: Path) -> int:
         while block := file.read(_BLOCK):
             lines, last = lines + block.count(b"\n"), block[-1:]
     return max(0, lines + (last != b"\n") - 1)
+
+
+def full_name(path: Path) -> str:
+    """Where the file is, whatever way led to it; bytes that are no UTF-8 are spelt out, since JSON knows none."""
+    return os.fsencode(path.resolve()).decode(errors="backslashreplace")
 
 
 class Population:
