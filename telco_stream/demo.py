@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from telco_stream.analytics import Summary
-from telco_stream.assembly import ConsumeOrder, ProduceOrder, run_consume, run_produce
+from telco_stream.assembly.consuming import ConsumeOrder, run_consume
+from telco_stream.assembly.producing import ProduceOrder, run_produce
 from telco_stream.consume import ConsumeResult
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.kafka.clients import Clients

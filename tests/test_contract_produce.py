@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from telco_stream.assembly import ProduceOrder, run_produce
+from telco_stream.assembly.producing import ProduceOrder, run_produce
 from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.produce import ProduceResult

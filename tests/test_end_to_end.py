@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from telco_stream import errors
-from telco_stream.assembly import ConsumeOrder
+from telco_stream.assembly.consuming import ConsumeOrder
 from telco_stream.contracts.deadletter import decode_dead_letter
 from tests.support.cli import ROOT, run_cli
 from tests.support.records import POISON, STRANGE, good

@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from telco_stream import errors
-from telco_stream.assembly import ConsumeOrder
+from telco_stream.assembly.consuming import ConsumeOrder
 from telco_stream.consume import ConsumeResult
 from tests.support.mock_cluster import Api, MockCluster
 from tests.support.running import Running, coordinates, customers, settings_of, sources

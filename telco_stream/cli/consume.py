@@ -7,7 +7,7 @@ import typer
 from telco_stream.cli import options
 
 if TYPE_CHECKING:
-    from telco_stream.assembly import ConsumeOrder
+    from telco_stream.assembly.consuming import ConsumeOrder
     from telco_stream.cli.session import Session
     from telco_stream.consume import ConsumeResult
     from telco_stream.contracts.scoring import Scorer
@@ -76,7 +76,7 @@ def consume(
     stop = session.stop  # from here on a signal is heard: to load the model takes a while
     scorer = session.scorer(engine)
 
-    from telco_stream.assembly import ConsumeOrder
+    from telco_stream.assembly.consuming import ConsumeOrder
     from telco_stream.model.artifact import read_manifest
     from telco_stream.observing import Watching
 
@@ -88,7 +88,7 @@ def consume(
 
 def _run_one(session: "Session", order: "ConsumeOrder", scorer: "Scorer", stop: "Stop") -> "ConsumeResult":
     """In this process."""
-    from telco_stream.assembly import run_consume
+    from telco_stream.assembly.consuming import run_consume
     from telco_stream.display.windows import WindowWatch
     from telco_stream.observing import Watches
     from telco_stream.observing.sight import Sight
@@ -101,7 +101,7 @@ def _run_one(session: "Session", order: "ConsumeOrder", scorer: "Scorer", stop: 
 
 def _run_workers(session: "Session", order: "ConsumeOrder", engine: "Engine", count: int) -> "ConsumeResult":
     """The same in several processes; the model has been checked here, and is loaded by each."""
-    from telco_stream.assembly import ConsumeInSlot, new_transactional_id
+    from telco_stream.assembly.consuming import ConsumeInSlot, new_transactional_id
     from telco_stream.errors import UsageError
     from telco_stream.observing.crowd import Crowd
     from telco_stream.workers import run_workers

@@ -8,7 +8,7 @@ import typer
 from telco_stream.cli import options
 
 if TYPE_CHECKING:
-    from telco_stream.assembly import ProduceOrder
+    from telco_stream.assembly.producing import ProduceOrder
     from telco_stream.cli.session import Session
     from telco_stream.display.producing import ProducePicture
 
@@ -73,7 +73,7 @@ def produce(
     session = Session(output, **talk, log_format=log_format, flags=flags, timeout=timeout)
     stop = session.stop  # from here on a signal is heard
 
-    from telco_stream.assembly import ProduceOrder, run_produce
+    from telco_stream.assembly.producing import ProduceOrder, run_produce
     from telco_stream.observing import Watching
 
     order = ProduceOrder(mode, delivery, run_id, limit, seed, restart, Watching(metrics_port))
@@ -88,7 +88,7 @@ def _picture(session: "Session", order: "ProduceOrder") -> "ProducePicture":
     from functools import partial
     from time import monotonic
 
-    from telco_stream.assembly import data_path
+    from telco_stream.assembly.producing import data_path
     from telco_stream.display.producing import ProducePicture, Running
     from telco_stream.rows import lines_after_header
 

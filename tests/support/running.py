@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
 
-from telco_stream.assembly import ConsumeOrder, run_consume
+from telco_stream.assembly.consuming import ConsumeOrder, run_consume
 from telco_stream.batch import Outcome
 from telco_stream.consume import ConsumeResult, Seconds
 from telco_stream.contracts.scoring import Scorer

@@ -1,0 +1,144 @@
+"""One run of `produce`: its parts, put together."""
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from telco_stream import logs
+from telco_stream import produce as producing
+from telco_stream.assembly import Mode, Promise
+from telco_stream.checkpoint import CheckpointFile
+from telco_stream.clock import now
+from telco_stream.collector import seldom_collecting
+from telco_stream.contracts.progress import Pass
+from telco_stream.errors import KafkaError, UsageError
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.outlet import AtLeastOnceOutlet, ExactlyOnceOutlet, group_of
+from telco_stream.kafka.rights import Rights
+from telco_stream.kafka.sink import Sink
+from telco_stream.observing import NOBODY, RowEyes, RowWatch, Watching, looking_on_rows
+from telco_stream.produce import Hands, Job, ProduceResult, Schedule, Sent
+from telco_stream.rows import fingerprint, full_name
+from telco_stream.settings import Settings
+from telco_stream.shipped import shipped
+from telco_stream.stop import Stop, Stopped
+
+log = logging.getLogger("telco_stream.produce")
+
+#: Seconds that a question may take once somebody has asked to stop.
+_LAST_QUESTION = 1.0
+#: Kafka keeps it with the file's full name in a note of 4 KiB.
+_LONGEST_RUN_ID = 255
+
+
+@dataclass(frozen=True, slots=True)
+class ProduceOrder:
+    """What one run of `produce` is asked for, beside the settings; no `delivery` means the mode's own."""
+
+    mode: Mode
+    delivery: Promise | None = None
+    run_id: str | None = None
+    limit: int | None = None
+    seed: int | None = None
+    restart: bool = False
+    watching: Watching = NOBODY
+
+
+def run_produce(clients: Clients, order: ProduceOrder, *, stop: Stop, watch: RowWatch) -> ProduceResult:
+    """Send the file once, or random rows of it for as long as is asked; stopped before it begins, it sends nothing."""
+    promise = _promise(order)
+    target = clients.settings.producer.events_per_sec if order.mode == "streaming" else 0.0
+    with looking_on_rows(order.watching, clients, target, watch) as eyes, seldom_collecting():
+        result = _produce(clients, order, promise, stop, eyes)
+    logs.tell_end("produce", sent=result.sent, failed=result.failed, seconds=result.seconds)
+    return result
+
+
+def data_path(settings: Settings) -> Path:
+    """The customers to send: as set, else the sample that comes with the package."""
+    return Path(settings.producer.data_path or shipped("data/sample_customers.csv"))
+
+
+def _produce(clients: Clients, order: ProduceOrder, promise: Promise, stop: Stop, eyes: RowEyes) -> ProduceResult:
+    settings, topic = clients.settings, clients.settings.topics.raw
+    path = data_path(settings)
+    partitions, outlet, sent = 0, None, Sent(0, None, 0.0)
+    with suppress(Stopped):
+        with stop.interrupting():  # the file is read whole, and may be long
+            of = Pass(full_name(path), fingerprint(path), topic, order.run_id)
+        cluster = Cluster(clients, stop)
+        partitions = cluster.partitions(topic)[topic]
+        _check_rights(Rights(clients, cluster), of, promise)
+        outlet = _outlet(clients, promise, of, stop)
+        eyes.on(outlet)
+        logs.tell_start("produce", mode=order.mode, delivery=promise, topic=topic, run_id=order.run_id, file=path.name)
+        job = Job(of, path, settings.producer.batch_size, order.limit, order.restart)
+        hands = Hands(outlet, CheckpointFile(Path(settings.producer.checkpoint_file)), now, stop, eyes)
+        if order.mode == "batch":
+            sent = producing.produce_pass(job, hands)
+        else:
+            sent = producing.produce_stream(job, Schedule(settings.producer.events_per_sec, order.seed), hands)
+    return ProduceResult(
+        mode=order.mode,
+        topic=topic,
+        run_id=order.run_id,
+        sent=sent.rows,
+        failed=outlet.unconfirmed() if outlet else 0,
+        resumed_from=sent.resumed_from,
+        end_offsets=_ends(clients, topic, partitions, stop),
+        seconds=round(sent.seconds, 3),
+        rate=round(sent.rows / sent.seconds, 1) if sent.seconds else 0.0,
+    )
+
+
+def _promise(order: ProduceOrder) -> Promise:
+    """A stream of random rows has none that could be sent twice, so only a pass can promise exactly once."""
+    if order.run_id is not None:
+        _check_run_id(order.run_id)
+    if order.mode == "batch":
+        return order.delivery or "exactly-once"
+    if order.delivery == "exactly-once":
+        raise UsageError("--delivery exactly-once goes with --mode batch: random rows have no place to resume from")
+    if order.run_id is not None:
+        raise UsageError("--run-id goes with --mode batch: a stream has no end to remember")
+    return "at-least-once"
+
+
+def _check_run_id(run_id: str) -> None:
+    if not run_id:
+        raise UsageError("--run-id is empty: a run without a name is one without the option")
+    if len(run_id) > _LONGEST_RUN_ID:
+        raise UsageError(f"--run-id is longer than {_LONGEST_RUN_ID} characters")
+    try:
+        run_id.encode()
+    except UnicodeEncodeError:
+        raise UsageError("--run-id is not UTF-8 text") from None
+
+
+def _outlet(clients: Clients, promise: Promise, of: Pass, stop: Stop) -> AtLeastOnceOutlet | ExactlyOnceOutlet:
+    if promise == "exactly-once":
+        return ExactlyOnceOutlet(clients, of, stop)
+    return AtLeastOnceOutlet(Sink(clients.producer(), stop))
+
+
+def _check_rights(rights: Rights, of: Pass, promise: Promise) -> None:
+    rights.need_write(of.topic)
+    if promise == "exactly-once":  # the progress is a group's offset of the topic
+        rights.need_read(of.topic)
+        rights.need_group(group_of(of))
+
+
+def _ends(clients: Clients, topic: str, partitions: int, stop: Stop) -> Mapping[int, int]:
+    """Where the partitions end; nothing where Kafka doesn't say: what was sent is confirmed all the same.
+
+    Asked without the wish to stop, which has ended the sending, not this, but leaves little time.
+    """
+    patience = _LAST_QUESTION if stop.requested else clients.timeout
+    try:
+        return Cluster(Clients(clients.settings, patience)).ends(topic, range(partitions), committed_only=False)
+    except KafkaError as error:
+        log.warning("the end offsets are not known: %s", error)
+        return {}
