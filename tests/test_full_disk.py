@@ -14,7 +14,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
 from telco_stream import errors
-from telco_stream.assembly import ConsumeOrder, Promise
+from telco_stream.assembly import Promise
+from telco_stream.assembly.consuming import ConsumeOrder
 from telco_stream.kafka.trouble import failed_disk
 from tests.conftest import _need_containers
 from tests.support.cli import RunningCli

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from telco_stream.assembly import ConsumeOrder
+from telco_stream.assembly.consuming import ConsumeOrder
 from tests.support.running import Running, coordinates, customers, settings_of, sources
 from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until

@@ -7,7 +7,7 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from telco_stream.assembly import ConsumeOrder
+from telco_stream.assembly.consuming import ConsumeOrder
 from telco_stream.model.artifact import load_scorer
 from telco_stream.shipped import shipped
 from tests.support.poison import POISONS, bit_flips
