@@ -53,7 +53,7 @@ def each_once(count: int) -> Counter[str]:
     return Counter(numbers((0, count)))
 
 
-@pytest.mark.parametrize("name", ["Kündigungen.csv", os.fsdecode(b"K\xfcndigungen \n.csv"), "顧客.csv"])
+@pytest.mark.parametrize("name", ["顧客.csv", os.fsdecode(b"K\xfcndigungen \n.csv")])
 def test_a_file_may_have_any_name(env: dict[str, str], tmp_path: Path, name: str) -> None:
     """The progress is kept under it, in a group: of whose name the client takes ASCII only."""
     path = csv_of(tmp_path, 30).rename(tmp_path / name)

@@ -140,7 +140,5 @@ def group_of(wanted: Pass) -> str:
     In ASCII: the client commits no offsets for a group of any other name.
     """
     digest = hashlib.sha256("\0".join((wanted.file, wanted.topic, wanted.run_id or "")).encode()).hexdigest()
-    name = "".join(
-        one if re.fullmatch(r"[\w.-]", one, re.ASCII) else "_" for one in wanted.file.rsplit("/", 1)[-1][:60]
-    )
+    name = re.sub(r"[^\w.-]", "_", wanted.file.rsplit("/", 1)[-1][:60], flags=re.ASCII)
     return f"telco-stream-produce-{name}-{digest[:16]}"
