@@ -10,6 +10,7 @@ from telco_stream.assembly.consuming import ConsumeOrder, run_consume
 from telco_stream.assembly.producing import ProduceOrder, run_produce
 from telco_stream.consume import ConsumeResult
 from telco_stream.contracts.scoring import Scorer
+from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.embedded import embedded_broker
 from telco_stream.kafka.sink import Sink
@@ -43,8 +44,8 @@ def run_demo(scorer: Scorer, *, stop: Stop, watch: Onlooker, say: Callable[[str]
     """Run it; `say` is told of each step."""
     usual = Settings().topics
     with (
+        _temporary_folder() as folder,
         embedded_broker(usual.raw, usual.predictions, usual.deadletter) as address,
-        tempfile.TemporaryDirectory() as folder,
     ):
         producer = Producer(checkpoint_file=str(Path(folder) / "producer.json"))
         clients = Clients(Settings(bootstrap_servers=address, producer=producer))
@@ -57,6 +58,13 @@ def run_demo(scorer: Scorer, *, stop: Stop, watch: Onlooker, say: Callable[[str]
         say("4. Report: what the predictions topic says.")
         consumed = replace(consumed, analytics=None)  # the report says the same, from the topic
         return DemoResult(sent, consumed, run_report(clients, ReportOrder(top_k), stop=stop).summary)
+
+
+def _temporary_folder() -> "tempfile.TemporaryDirectory[str]":
+    try:
+        return tempfile.TemporaryDirectory()
+    except OSError as error:
+        raise UsageError("No place for temporary files: let TMPDIR name a folder that can be written") from error
 
 
 def _send_broken(clients: Clients, topic: str, stop: Stop) -> None:
