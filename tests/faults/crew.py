@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
@@ -31,8 +30,6 @@ class Crew:
         self._started = 0
         self.running: dict[int, RunningCli] = {}
         self._all: list[RunningCli] = []
-        #: Seconds that workers took to end after SIGTERM.
-        self.goodbyes: list[float] = []
 
     def start(self, slot: int | None = None, **env: str) -> RunningCli:
         """A worker more, in a slot that is free."""
@@ -69,9 +66,7 @@ class Crew:
         worker = self.running.pop(slot)
         worker.wait_for_stderr("started", 60)  # before it is there, the interpreter itself would answer
         worker.signal(signal.SIGTERM)
-        started = time.monotonic()
         code = worker.wait()
-        self.goodbyes.append(time.monotonic() - started)
         assert code == 0, f"exit {code} after SIGTERM: {worker.stderr()}"
         assert json.loads(worker.stdout())["stopped_by"] == "signal"
 
