@@ -1,0 +1,78 @@
+"""How much memory `verify` takes: measured with a million records, for docs/delivery.md."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from tests.faults.conftest import FULL, a_trial
+from tests.faults.trial import Trial
+from tests.support.cli import ROOT
+
+pytestmark = [
+    pytest.mark.timeout(1200),
+    pytest.mark.skipif(not FULL, reason="minutes of reading; a byte an offset is another test's, make faults takes it"),
+]
+
+RECORDS = 1_000_000
+#: What is promised is for so many. What one more takes is a byte, which `tests/test_ledger.py` holds.
+PROMISED = 10_000_000
+PARTITIONS = 3
+#: Bytes.
+MOST = 300_000_000
+
+
+@pytest.fixture
+def usual(kafka: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trial]:
+    """Topics on a broker that nobody kills."""
+    yield from a_trial(kafka, request, tmp_path)
+
+
+def test_verify_stays_small(usual: Trial) -> None:
+    """Each input has its answer, so that all of them are read, and entered twice."""
+    _fill(usual)
+    peak, ledger = _verify(usual)
+    sys.stdout.write(f"{RECORDS:,} inputs and answers: {peak / 1e6:.0f} MB at the most\n")
+    assert (ledger["inputs"], ledger["predicted"], ledger["missing"]) == (RECORDS, RECORDS, 0)
+    assert peak + PROMISED - RECORDS < MOST
+
+
+def _fill(trial: Trial) -> None:
+    producer = Producer({"bootstrap.servers": trial.bootstrap, "linger.ms": 50, "compression.type": "lz4"})
+    raw = trial.topics.raw
+    for number in range(RECORDS):
+        partition, offset = number % PARTITIONS, number // PARTITIONS
+        _send(producer, raw, partition, None)
+        _send(producer, trial.topics.predictions, partition, [("source", f"{raw}/{partition}/{offset}".encode())])
+    assert producer.flush(120) == 0
+    group = Consumer({"bootstrap.servers": trial.bootstrap, "group.id": trial.topics.group})
+    ends = [len(range(partition, RECORDS, PARTITIONS)) for partition in range(PARTITIONS)]
+    group.commit(offsets=[TopicPartition(raw, one, end) for one, end in enumerate(ends)], asynchronous=False)
+    group.close()
+
+
+def _send(producer: Producer, topic: str, partition: int, headers: list[tuple[str, bytes]] | None) -> None:
+    while True:
+        try:
+            return producer.produce(topic, b"{}", b"key", partition, headers=headers)  # type: ignore[arg-type]
+        except BufferError:
+            producer.poll(0.1)
+
+
+def _verify(trial: Trial) -> tuple[int, dict[str, int]]:
+    """The most memory that the process held, in bytes, and what it found."""
+    out = trial.folder / "ledger.json"
+    with out.open("wb") as file:
+        command = [sys.executable, "-m", "telco_stream", "verify", "--output", "json", "--quiet"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **trial.env()}
+        running = subprocess.Popen(command, stdout=file, env=environment, cwd=trial.folder)
+        _, status, usage = os.wait4(running.pid, 0)
+    running.returncode = os.waitstatus_to_exitcode(status)
+    assert running.returncode == 0
+    ledger: dict[str, int] = json.loads(out.read_text())
+    return usage.ru_maxrss * 1_024, ledger
