@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from confluent_kafka import Producer
 
 from tests.support.cli import RunningCli
 from tests.support.records import good
@@ -109,6 +110,21 @@ def test_a_missing_topic_ends_all_with_its_exit_code(start_cli: StartCli, kafka:
     assert running.wait(60) == 3
     assert f"Topic {topics.deadletter}.gone" in running.stderr()
     assert "Traceback" not in running.stderr()
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_a_fixed_transactional_id_is_one_for_each_worker(
+    start_cli: StartCli, kafka: str, topics: Topics, slot: int
+) -> None:
+    """The id with -0, -1 and so on behind it; whoever takes over one of them fences its worker."""
+    env = topics.env(kafka) | {"TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID": topics.transactional_id}
+    running = start_cli("consume", "--workers", "2", env=env)
+    send_customers(kafka, topics, 0, 100)
+    wait_until(lambda: running.process.poll() is not None or len(answered(kafka, topics)) == 100, 60, "100 answers")
+    stranger = Producer({"bootstrap.servers": kafka, "transactional.id": f"{topics.transactional_id}-{slot}"})
+    stranger.init_transactions(15)
+    send_customers(kafka, topics, 100, 100)
+    assert running.wait(60) == 6, running.stderr()
 
 
 def test_two_consumers_of_one_group_on_one_host_simply_work(start_cli: StartCli, kafka: str, topics: Topics) -> None:
