@@ -62,7 +62,7 @@ def test_the_picture_says_what_there_is_to_know() -> None:
     assert "reading ── 0:00:00 ──" in shown
     assert "Answered         1,204,331   0/s" in shown
     assert "Predictions      1,204,000   about 26% of them at risk" in shown
-    assert "Dead letters           331   0.0%" in shown
+    assert "Dead letters           331   under 0.1%" in shown
     assert "Lag                 12,004   0: 4,001  1: 4,003  2: 4,000" in shown
     assert shown.count("7590-VHVEG             87.1% ███████▉   Month-to-month  Fiber optic") == 6
 

@@ -19,6 +19,8 @@ _LIST_EVERY = 1.0
 _WIDE, _RIGHT = 116, 62
 _RISK_WIDTHS = (20, 16, 14, 12)
 _TRACK = 30
+#: The smallest share that has a number.
+_LEAST = 0.001
 
 
 class Asked(Protocol):
@@ -82,7 +84,7 @@ class ConsumePicture:
     def _numbers(self, seen: Glimpse, columns: int) -> list[Text]:
         predicted = seen.consumed - seen.dead_lettered
         yes = f"about {self._yes / self._sampled:.0%} of them at risk" if self._sampled else ""
-        bad = percent(seen.dead_lettered / seen.consumed) if seen.dead_lettered else ""
+        bad = _share(seen.dead_lettered, seen.consumed) if seen.dead_lettered else ""
         rate, known = self._pace.rate(), [one for one in seen.lag.values() if one is not None]
         lag = sum(known)
         return [
@@ -135,6 +137,10 @@ def partitions(lag: Mapping[int, int | None], columns: int) -> str:
             return line
         chosen.pop()
     return ""
+
+
+def _share(part: int, whole: int) -> str:
+    return percent(part / whole) if part / whole >= _LEAST else f"under {percent(_LEAST)}"
 
 
 def _lag_text(lag: Mapping[int, int | None]) -> str:

@@ -15,7 +15,7 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 
 def rule(width: int, left: str, right: Text | None = None) -> Text:
     """A line across, words on it at both ends."""
-    line = Text("── ", "dim").append(f"{left} " if left else "", "not dim bold")
+    line = Text("── " if left else "", "dim").append(f"{left} " if left else "", "not dim bold")
     end = Text(" ", "dim").append_text(right).append(" ──") if right else Text("", "dim")
     line.append("─" * max(0, width - line.cell_len - end.cell_len))
     return _cropped(line.append_text(end), width)
