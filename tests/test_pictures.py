@@ -8,14 +8,14 @@ import pytest
 from rich.style import Style
 from rich.text import Text
 
-from docs.pictures.story import story
-from docs.pictures.svg import screen_of, svg
+from docs.screenshots.story import story
+from docs.screenshots.svg import screen_of, svg
 from tests.support.cli import ROOT
 
 IMAGES = ROOT / "docs" / "images"
 PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
 DRAWN = sorted(IMAGES.glob("*.svg"))
-MAKERS = "".join(path.read_text() for path in (ROOT / "docs" / "pictures").glob("*.py"))
+MAKERS = "".join(path.read_text() for path in (ROOT / "docs" / "screenshots").glob("*.py"))
 
 
 def test_every_picture_is_shown_by_a_page() -> None:

@@ -1,10 +1,11 @@
-"""`make screenshots`: runs the pipeline on a real Kafka, and draws what the documents show of it."""
+"""The pictures of the terminal: the pipeline on a real Kafka, and the story that opens README."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from docs.pictures.shots import BROKEN, TOPICS, Studio, keep
-from docs.pictures.story import story
+from docs.screenshots.shots import BROKEN, TOPICS, Studio
+from docs.screenshots.story import story
 from tests.support.kafka_container import KafkaContainer, why_no_container
 
 _STREAM = ("produce", "--mode", "streaming", "--seed", "7", "--events-per-sec")
@@ -41,17 +42,15 @@ def _tell(studio: Studio) -> None:
     answer = max(answers.values(), key=lambda one: (one["churn_probability"], one["customerID"]))
     raw = {one["customerID"]: one for one in studio.customers()}
     letter = next(one for one in studio.records(TOPICS.deadletter) if one["error_type"] == "json")
-    keep("story.svg", story(raw[answer["customerID"]], answer, letter, studio.quiet("verify")))
+    studio.keep("story", story(raw[answer["customerID"]], answer, letter, studio.quiet("verify")))
 
 
-def main() -> None:
-    """All pictures of the terminal, anew."""
+def shoot(folder: Path) -> Iterator[Path]:
+    """Draw all of them into the folder."""
     if reason := why_no_container():
         raise SystemExit(f"no real Kafka: {reason}")
-    with KafkaContainer() as kafka, tempfile.TemporaryDirectory() as folder:
-        studio = Studio(kafka, Path(folder))
+    with KafkaContainer() as kafka, tempfile.TemporaryDirectory() as desk:
+        studio = Studio(kafka, Path(desk), folder)
         for part in (_fill, _answer, _tell):
             part(studio)
-
-
-main()
+        yield from studio.kept

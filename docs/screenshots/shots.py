@@ -5,20 +5,19 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.text import Text
 
-from docs.pictures.svg import screen_of, svg
+from docs.screenshots.svg import screen_of, svg
 from tests.support.cli import ROOT, RunningCli, run_cli
 from tests.support.kafka_container import KafkaContainer
 from tests.support.terminal import TerminalRun
 from tests.support.topics import Outgoing, Topics, read_topic, send
 
 TOPICS = Topics("telco.raw.customers", "telco.churn.predictions", "telco.deadletter", "churn-prediction-group", "")
-IMAGES = ROOT / "docs" / "images"
 #: Rows of the terminal; a picture has as many as are written.
 _ROWS = 60
 #: Not in the picture: a busy machine gets its time.
@@ -33,10 +32,13 @@ BROKEN: list[Outgoing] = [
 
 @dataclass(frozen=True, slots=True)
 class Studio:
-    """A broker, and the folder in which commands are typed."""
+    """A broker, the folder in which commands are typed, and the one for the pictures."""
 
     kafka: KafkaContainer
     folder: Path
+    images: Path
+    #: The pictures made so far.
+    kept: list[Path] = field(default_factory=list)
 
     def shot(self, name: str, *words: str, columns: int = 80) -> None:
         """A command that ends by itself, and what it left on the terminal."""
@@ -62,7 +64,7 @@ class Studio:
         if code:
             raise SystemExit(f"{words[0]} ended with {code}")
         shown = _below(" ".join(words), screen_of(said.replace(b"\n", b"\r\n"), columns, _ROWS), columns)
-        keep(f"{name}.svg", svg(shown, title, name, columns))
+        self.keep(name, svg(shown, title, name, columns))
 
     @contextmanager
     def meanwhile(self, *words: str) -> Iterator[None]:
@@ -94,6 +96,12 @@ class Studio:
         """They are in the raw topic."""
         send(self.kafka.bootstrap, TOPICS.raw, records)
 
+    def keep(self, name: str, picture: str) -> None:
+        """It stands among the documents' images."""
+        path = self.images / f"{name}.svg"
+        path.write_text(picture)
+        self.kept.append(path)
+
     @contextmanager
     def _typed(self, words: tuple[str, ...], columns: int) -> Iterator[TerminalRun]:
         command = [sys.executable, "-m", "telco_stream", *words, *_PATIENTLY]
@@ -105,13 +113,7 @@ class Studio:
 
     def _keep(self, name: str, words: tuple[str, ...], terminal: TerminalRun, columns: int) -> None:
         shown = _below(f"telco-stream {' '.join(words)}", screen_of(terminal.raw, columns, _ROWS), columns)
-        keep(f"{name}.svg", svg(shown, f"telco-stream {words[0]}", name, columns))
-
-
-def keep(name: str, picture: str) -> None:
-    """The picture stands among the documents' images."""
-    (IMAGES / name).write_text(picture)
-    print(f"docs/images/{name}: {len(picture) / 1000:.0f} kB")
+        self.keep(name, svg(shown, f"telco-stream {words[0]}", name, columns))
 
 
 def _below(command: str, shown: Text, columns: int) -> Text:
