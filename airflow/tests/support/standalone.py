@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, Self
 from urllib.error import URLError
 from urllib.request import Request, urlopen
@@ -38,6 +38,10 @@ class Standalone:
             # Only the runs that are asked for; otherwise each DAG would begin with one by its schedule.
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            # A busy machine answers late; Airflow would take 5 s for a failure of the task.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
+            "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "20",
+            "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port()),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(free_port()),
         }
@@ -58,11 +62,11 @@ class Standalone:
 
     def _end(self) -> None:
         os.killpg(self._process.pid, signal.SIGTERM)
-        try:
+        with suppress(subprocess.TimeoutExpired):
             self._process.wait(30)
-        except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):  # its parts end later than itself
             os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        self._process.wait()
 
     def start_run(self, dag: str, run_id: str, **conf: Any) -> None:
         """A run of this name is queued, and the DAG is not paused."""
