@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
@@ -20,6 +20,9 @@ from telco_airflow.deployment import variable
 from telco_airflow.outcome import Failure, outcome
 
 log = logging.getLogger(__name__)
+
+#: Seconds that a command gets to end by itself; telco-stream promises 2, and 5 while the broker is away.
+_GRACE = 10
 
 
 def program() -> list[str]:
@@ -116,10 +119,14 @@ def _listen(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 @contextmanager
 def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
-    """However the block ends, by a timeout of Airflow's say, the process group is gone."""
+    """However the block ends, by a timeout of Airflow's say, the command is gone: asked first, then killed."""
     try:
         yield
     finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -1,0 +1,82 @@
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.tests.support.installed import Airflow
+from airflow.tests.support.pipeline import environment
+from airflow.tests.support.processes import find, is_running
+
+from tests.support.cli import ROOT, run_cli
+from tests.support.topics import Topics
+from tests.support.waiting import wait_until
+
+#: Run by Airflow's own Python: a consumer without an end, until a timeout such as Airflow's comes.
+ENDLESS = """
+import signal
+from telco_airflow.command import run
+
+def time_is_up(*_):
+    raise TimeoutError("Airflow's own")
+
+signal.signal(signal.SIGUSR1, time_is_up)
+run("consume", "--mode", "streaming")
+"""
+FAILS = """
+import sys
+from telco_airflow.command import run
+try:
+    run("status")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_a_timeout_of_airflows_ends_the_command_in_good_order(
+    kafka: str, topics: Topics, place: Path, beside: Callable[..., Any]
+) -> None:
+    """It has left the group, as a killed one would not have for ten seconds."""
+    running = beside(["python", "-c", ENDLESS], with_plugins(environment(kafka, topics, place)))
+    wait_until(lambda: members(kafka, topics) == 1, 120, "a consumer in the group")
+    consumer = find("consume", topics)
+    running.send_signal(signal.SIGUSR1)
+
+    assert running.wait(60) == 1
+    assert not is_running(consumer)
+    assert members(kafka, topics) == 0
+
+
+@pytest.mark.parametrize("variable", ["COMMAND", "FOLDER"])
+def test_a_program_or_a_folder_that_is_not_there_is_told_and_not_tried_again(
+    airflow: Airflow, tmp_path: Path, variable: str
+) -> None:
+    env = {f"AIRFLOW_VAR_TELCO_STREAM_{variable}": str(tmp_path / "nowhere")}
+    done = airflow.run(["python", "-c", FAILS], with_plugins(env))
+    assert "AirflowFailException" in done.stdout
+    assert "nowhere" in done.stdout
+    assert "No such file or directory; see the Variables telco_stream_*" in done.stdout
+
+
+def test_airflows_own_settings_are_kept_from_the_command(airflow: Airflow, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\nenv > {tmp_path}/seen\necho '{{}}'\n")
+    program.chmod(0o755)
+    secret = {"AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_SECRET": "hidden", "TELCO_STREAM_TOPICS__RAW": "shown"}
+    airflow.run(["python", "-c", FAILS], with_plugins({"AIRFLOW_VAR_TELCO_STREAM_COMMAND": str(program), **secret}))
+    seen = (tmp_path / "seen").read_text()
+    assert "shown" in seen
+    assert "AIRFLOW_" not in seen
+
+
+def with_plugins(env: dict[str, str]) -> dict[str, str]:
+    """The environment with the DAGs' own modules on Python's path."""
+    return {**env, "PYTHONPATH": str(ROOT / "airflow/plugins")}
+
+
+def members(kafka: str, topics: Topics) -> int:
+    """How many consumers the group has."""
+    done = run_cli("status", "--output", "json", env=topics.env(kafka))
+    assert done.returncode == 0, done.stderr
+    return int(json.loads(done.stdout)["members"])
