@@ -49,7 +49,7 @@ check: $(TEST) ## Linter, formatter, types, structure
 docs: $(TEST) ## The generated parts of docs/, from the settings and the commands as they are
 	@$(BIN)/python -m docs.generate
 
-screenshots: $(TEST) ## The pictures of docs/, from real runs; wants Docker, chromium and pdftoppm
+screenshots: $(TEST) $(AIRFLOW)/installed ## The pictures of docs/, from real runs; wants Docker, chromium and pdftoppm
 	@$(BIN)/python -m docs.screenshots
 
 up: ## Kafka, producer and consumer in containers; COMPOSE_PROFILES=ui,monitoring for more

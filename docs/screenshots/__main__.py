@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from docs.screenshots import report_page, terminals
+from docs.screenshots import airflow_pages, report_page, terminals
 
 IMAGES = Path(__file__).parents[1] / "images"
 
-for shoot in [terminals.shoot, report_page.shoot]:
+for shoot in [terminals.shoot, report_page.shoot, airflow_pages.shoot]:
     for image in shoot(IMAGES):
         print(f"docs/images/{image.name}: {image.stat().st_size:,} bytes")
