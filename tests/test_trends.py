@@ -41,7 +41,16 @@ def test_one_prediction_is_one_step() -> None:
 
 @pytest.mark.parametrize(
     ("span", "width"),
-    [(100, 1), (500, 5), (3_000, 30), (86_400, 900), (29 * 86_400, 21_600), (100 * 86_400, 86_400), (1e9, 9_676_800)],
+    [
+        (119, 1),
+        (120, 5),
+        (500, 5),
+        (3_000, 30),
+        (86_400, 900),
+        (29 * 86_400, 21_600),
+        (100 * 86_400, 86_400),
+        (1e9, 9_676_800),
+    ],
 )
 def test_steps_grow_with_the_time_that_they_span(span: float, width: int) -> None:
     assert timeline((0, True), (span, False)).width == width
