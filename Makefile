@@ -77,8 +77,9 @@ airflow-test: $(TEST) $(AIRFLOW)/installed ## Both DAGs in an Airflow of its own
 
 axe: build/axe/node_modules/axe-core/axe.min.js ## What looks for barriers in the report's page, for `make test`; wants npm
 
+# A mirror of the package index may have no advisories: each package is then "not found". ARGS=-sosv asks another service.
 audit: $(AUDIT)/bin/pip-audit ## Known vulnerabilities of the exact versions that were tested; what cannot be looked up is a failure
-	@$(AUDIT)/bin/pip-audit --progress-spinner off --strict --no-deps --disable-pip --requirement constraints.txt
+	@$(AUDIT)/bin/pip-audit --progress-spinner off --strict --no-deps --disable-pip --requirement constraints.txt $(ARGS)
 
 clean: ## Away with .venv, .airflow, caches and built packages; topics, checkpoints and settings stay
 	@rm -rf .venv .airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

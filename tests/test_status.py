@@ -126,6 +126,11 @@ def test_the_newest_prediction_is_found_behind_markers_and_a_long_aborted_tail(
     assert ask(later=100).newest_prediction_age_seconds == pytest.approx(100 + time.time() - after, abs=10)
 
 
+def test_a_prediction_from_a_clock_that_is_ahead_is_not_younger_than_now(ask: Ask, kafka: str, topics: Topics) -> None:
+    send(kafka, topics.predictions, _values(1), 0)
+    assert ask(later=-100).newest_prediction_age_seconds == 0
+
+
 def test_a_topic_of_aborted_predictions_has_no_newest_one(ask: Ask, kafka: str, topics: Topics) -> None:
     _transaction(kafka, topics, topics.predictions, b"gone", abort=True)
     assert ask().newest_prediction_age_seconds is None
