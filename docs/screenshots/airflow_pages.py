@@ -66,5 +66,5 @@ def _pictures(page: Page, images: Path, name: str) -> Iterator[Path]:
 def _picture(page: Page, path: Path) -> Path:
     page.screenshot(path=path)
     with Image.open(path) as picture:
-        picture.convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+        picture.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     return path
