@@ -120,8 +120,9 @@ def _beside(terminal: TerminalRun) -> bool:
 
 
 def _fits(terminal: TerminalRun) -> bool:
-    rows = [row for row in terminal.rows() if row.startswith("──")]
-    return len(rows) == 2 and len(rows[0]) == terminal.emulated.columns - 1
+    """Its first and its last line stand there once, and the first reaches from one edge to the other."""
+    rules = [row for row in terminal.rows() if "── consume" in row or "Ctrl-C" in row]
+    return len(rules) == 2 and len(rules[0]) == terminal.emulated.columns - 1
 
 
 def test_ids_that_would_move_the_cursor_are_spelt_out(embedded: MockCluster, embedded_topics: Topics) -> None:

@@ -13,7 +13,7 @@ from docs.screenshots.svg import screen_of, svg
 from tests.support.cli import ROOT
 
 IMAGES = ROOT / "docs" / "images"
-PAGES = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "airflow").glob("*.md")]
 DRAWN = sorted(IMAGES.glob("*.svg"))
 MAKERS = "".join(path.read_text() for path in (ROOT / "docs" / "screenshots").glob("*.py"))
 
