@@ -59,10 +59,14 @@ class Load(threading.Thread):
 
     def run(self) -> None:
         started = time.monotonic()
-        while not self._enough.is_set() or len(self.sent) < self._least:
-            while len(self.sent) < (time.monotonic() - started) * self._rate:
+        while not self._is_done():
+            # On a machine that can't keep up with the rate, there is always one more to send.
+            while len(self.sent) < (time.monotonic() - started) * self._rate and not self._is_done():
                 self._send(next(self._customers))
             self._producer.poll(_TICK)
+
+    def _is_done(self) -> bool:
+        return self._enough.is_set() and len(self.sent) >= self._least
 
     def _send(self, one: Numbered) -> None:
         self.sent[one.key] = one.expected
