@@ -45,7 +45,7 @@ def workers(start_cli: StartCli, kafka: str, topics: Topics) -> RunningCli:
 def children(of: RunningCli) -> list[int]:
     """The processes that it has started to consume; not Python's own that tidies up after them."""
     listed = subprocess.run(
-        ["ps", "-o", "pid=,args=", "--ppid", str(of.process.pid)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(of.process.pid)], capture_output=True, text=True, check=False
     )
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
 
