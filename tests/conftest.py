@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.certificates import NO_OPENSSL
 from tests.support.cli import ROOT, RunningCli
+from tests.support.crashing_kafka import CrashingKafka
 from tests.support.kafka_container import QUICK_RESTART, KafkaContainer, why_no_container
 from tests.support.mock_cluster import MockCluster
 from tests.support.secured_kafka import SecuredKafka
@@ -20,7 +21,12 @@ GIVEN_BROKER = os.environ.get("TEST_KAFKA_BOOTSTRAP") or os.environ.get("TELCO_S
 REAL_DATA = Path(os.environ.get("TELCO_STREAM_TEST_DATA") or ROOT.parent / "shared/data/telco_customer_churn.csv")
 NO_KAFKA = pytest.StashKey[str]()
 #: Fixtures that need a real Kafka, and the marker of whatever uses them.
-NEEDS = [("kafka", "real"), ("own_kafka", "own_broker"), ("secured_kafka", "own_broker")]
+NEEDS = [
+    ("kafka", "real"),
+    ("own_kafka", "own_broker"),
+    ("crashing_kafka", "own_broker"),
+    ("secured_kafka", "own_broker"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,14 @@ def own_kafka(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
     """A real Kafka of the test's own, to kill and pause."""
     _need_containers(pytestconfig)
     with KafkaContainer(**QUICK_RESTART) as container:
+        yield container
+
+
+@pytest.fixture
+def crashing_kafka(pytestconfig: pytest.Config) -> Iterator[CrashingKafka]:
+    """A real Kafka of the test's own, to kill while transactions are open."""
+    _need_containers(pytestconfig)
+    with CrashingKafka() as container:
         yield container
 
 

@@ -53,7 +53,7 @@ def test_a_full_disk_ends_the_run_with_3(small_disk: KafkaContainer, start_cli: 
     runs = [start_cli("consume", "--delivery", one, "--group", group, env=env) for one, group in groups.items()]
     wait_until(lambda: len(read_topic(kafka, topics.predictions)) == 200, 60, "both groups' answers")
     assert small_disk.exec(["dd", "if=/dev/zero", f"of={SMALL}/filler", "bs=1k"]).exit_code != 0
-    wait_until(lambda: _leaderless(kafka, topics.predictions) == lost, 30, "the loss of the disk")
+    wait_until(lambda: _leaderless(kafka, topics.predictions) == lost, 60, "the loss of the disk")
     send(kafka, topics.raw, customers(range(100, 200)), readable)
     for run in runs:
         assert run.wait(60) == 3, run.stderr()

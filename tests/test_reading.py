@@ -16,6 +16,7 @@ from telco_stream.stop import Stop, Stopped
 from tests.conftest import Broker
 from tests.support.mock_cluster import Api, MockCluster
 from tests.support.topics import Topics, send
+from tests.support.waiting import wait_until
 
 
 def _clients(bootstrap: str, timeout: float = 10) -> Clients:
@@ -105,7 +106,8 @@ def test_ends_are_settled_when_the_transactions_before_them_have_ended(kafka: st
     cluster = Cluster(_clients(kafka))
     with _transactions(kafka, topics) as write:
         write(b"a")
-        assert settled_ends(cluster, topics.raw, 3, Stop()) == {0: 2, 1: 0, 2: 0}
+        # The marker may be written a moment after the commit has returned.
+        wait_until(lambda: settled_ends(cluster, topics.raw, 3, Stop()) == {0: 2, 1: 0, 2: 0}, 15, "the settled ends")
         write(b"open", end="leave open")
         stop = Stop()
         stop.request()

@@ -8,6 +8,7 @@ import pytest
 
 from telco_stream.stop import Stop, Stopped, stop_on_signals
 from tests.support.cli import RunningCli, run_cli
+from tests.support.crashing_kafka import CrashingKafka
 from tests.support.kafka_container import KafkaContainer
 from tests.support.running import coordinates, customers, sources
 from tests.support.topics import Topics, create_topics, fresh_topics, read_topic, send
@@ -65,25 +66,25 @@ def test_no_broker_at_the_start_is_one_line_and_3_after_the_time_out() -> None:
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
 def test_a_broker_that_is_killed_is_waited_for_and_spoken_of_once(
-    own_kafka: KafkaContainer, start_cli: Start, delivery: str
+    crashing_kafka: CrashingKafka, start_cli: Start, delivery: str
 ) -> None:
     """Nothing is lost or doubled; and a stop while it is away doesn't wait for it."""
-    kafka, topics = own_kafka.bootstrap, fresh_topics()
+    kafka, topics = crashing_kafka.bootstrap, fresh_topics()
     create_topics(kafka, topics)
     send(kafka, topics.raw, customers(range(3_000)))
     env = topics.env(kafka) | {"TELCO_STREAM_CONSUMER__MAX_POLL_RECORDS": "100"}
     cli = start_cli("consume", "--delivery", delivery, env=env)
     wait_until(lambda: read_topic(kafka, topics.predictions), 30, "a first answer")
-    own_kafka.kill()
+    crashing_kafka.kill()
     cli.wait_for_stderr("is away; waiting")
-    own_kafka.start_again()
+    crashing_kafka.start_again()
     cli.wait_for_stderr("is back, after")
     send(kafka, topics.raw, customers(range(3_000, 4_000)))
     inputs = coordinates(read_topic(kafka, topics.raw))
     wait_until(lambda: len(set(sources(read_topic(kafka, topics.predictions)))) == len(inputs), 60, "all answers")
     if delivery == "exactly-once":
         assert sources(read_topic(kafka, topics.predictions)) == inputs
-    own_kafka.kill()
+    crashing_kafka.kill()
     assert stopped_within(cli, LATER) == 0
     assert cli.stderr().count("is back, after") == 1
     assert cli.stderr().count("is away") == 1

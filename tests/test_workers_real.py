@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient
 
 from tests.support.cli import RunningCli
 from tests.support.records import good
@@ -27,6 +28,13 @@ def send_customers(kafka: str, topics: Topics, first: int, count: int) -> None:
 def answered(kafka: str, topics: Topics) -> list[str]:
     """The customers that have a prediction, in order."""
     return sorted((kept.key or b"").decode() for kept in read_topic(kafka, topics.predictions))
+
+
+def sharing(kafka: str, topics: Topics) -> int:
+    """Members of the group that have partitions."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    group = admin.describe_consumer_groups([topics.group])[topics.group].result(10)
+    return sum(bool(one.assignment.topic_partitions) for one in group.members)
 
 
 def numbers(count: int) -> list[str]:
@@ -119,11 +127,13 @@ def test_a_fixed_transactional_id_is_one_for_each_worker(
     """The id with -0, -1 and so on behind it; whoever takes over one of them fences its worker."""
     env = topics.env(kafka) | {"TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID": topics.transactional_id}
     running = start_cli("consume", "--workers", "2", env=env)
-    send_customers(kafka, topics, 0, 100)
-    wait_until(lambda: running.process.poll() is not None or len(answered(kafka, topics)) == 100, 60, "100 answers")
+    for first in (0, 100):  # a worker that has answered has its id
+        send_customers(kafka, topics, first, 100)
+        wait_until(lambda count=first + 100: len(answered(kafka, topics)) == count, 60, "all answers")  # type: ignore[misc]
+        wait_until(lambda: sharing(kafka, topics) == 2, 60, "partitions for both workers")
     stranger = Producer({"bootstrap.servers": kafka, "transactional.id": f"{topics.transactional_id}-{slot}"})
     stranger.init_transactions(15)
-    send_customers(kafka, topics, 100, 100)
+    send_customers(kafka, topics, 200, 100)
     assert running.wait(60) == 6, running.stderr()
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import _need_containers
-from tests.faults.cluster import CrashingKafka
 from tests.faults.figures import Figures, as_table, write_json
 from tests.faults.trial import Trial
+from tests.support.crashing_kafka import CrashingKafka
 from tests.support.kafka_container import KafkaContainer
 from tests.support.topics import create_topics, delete_topics, fresh_topics
 

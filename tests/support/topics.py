@@ -18,6 +18,8 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from tests.support.waiting import wait_until
+
 #: librdkafka's word for "the partitioner chooses".
 PARTITION_ANY = -1
 #: Key, value, headers, as the brokers keep them; the client encodes text as UTF-8.
@@ -83,6 +85,17 @@ def create_topics(bootstrap: str, topics: Topics) -> None:
     news = [NewTopic(name, count, 1, config=wide.get(name, {})) for name, count in topics.partitions().items()]
     for made in admin.create_topics(news, operation_timeout=15).values():
         made.result(20)
+    # The controller has answered; the broker hears of it a moment later, and a moment later still where it is busy.
+    wait_until(lambda: _stand(admin, topics), 30, "the topics on the broker")
+
+
+def _stand(admin: AdminClient, topics: Topics) -> bool:
+    """Whether each partition has its leader."""
+    seen = admin.list_topics(timeout=10).topics
+    return all(
+        name in seen and [one.leader >= 0 for one in seen[name].partitions.values()] == [True] * count
+        for name, count in topics.partitions().items()
+    )
 
 
 def delete_topics(bootstrap: str, topics: Topics) -> None:
