@@ -13,6 +13,7 @@ from tests.support.cli import ROOT, RunningCli
 from tests.support.crashing_kafka import CrashingKafka
 from tests.support.kafka_container import QUICK_RESTART, KafkaContainer, why_no_container
 from tests.support.mock_cluster import MockCluster
+from tests.support.own_log import log_as_before
 from tests.support.secured_kafka import SecuredKafka
 from tests.support.topics import Topics, create_topics, delete_topics, fresh_topics
 
@@ -39,12 +40,14 @@ class Broker:
 
 
 @pytest.fixture(autouse=True)
-def clean_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test stands in an empty folder, without settings or colours from the outside."""
+def clean_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each test stands in an empty folder, without settings, colours or a log from the outside."""
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):
         if name.startswith("TELCO_STREAM_") or name in {"NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS", "COLUMNS"}:
             monkeypatch.delenv(name)
+    with log_as_before():
+        yield
 
 
 @pytest.fixture(scope="session")

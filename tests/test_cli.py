@@ -1,13 +1,12 @@
 """The command line as a process: streams, exit codes, signals, pipes."""
 
 import json
-import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,15 +20,6 @@ from tests.support.topics import Topics
 
 NOWHERE = "127.0.0.1:1"
 Start = Callable[..., RunningCli]
-
-
-@pytest.fixture
-def own_log() -> Iterator[None]:
-    """What a command does to the package's log is undone."""
-    log = logging.getLogger("telco_stream")
-    before = log.handlers[:], log.level, log.propagate
-    yield
-    log.handlers[:], log.level, log.propagate = before
 
 
 def test_version() -> None:
@@ -58,7 +48,6 @@ def test_version() -> None:
         "config show --broker=",
     ],
 )
-@pytest.mark.usefixtures("own_log")
 def test_wrong_usage_is_exit_2_and_says_so_on_stderr(
     words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

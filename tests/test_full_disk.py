@@ -52,8 +52,7 @@ def test_a_full_disk_ends_the_run_with_3(small_disk: KafkaContainer, start_cli: 
     groups = {delivery: f"{topics.group}-{delivery}" for delivery in DELIVERIES}
     runs = [start_cli("consume", "--delivery", one, "--group", group, env=env) for one, group in groups.items()]
     wait_until(lambda: len(read_topic(kafka, topics.predictions)) == 200, 60, "both groups' answers")
-    assert small_disk.exec(["dd", "if=/dev/zero", f"of={SMALL}/filler", "bs=1k"]).exit_code != 0
-    wait_until(lambda: _leaderless(kafka, topics.predictions) == lost, 60, "the loss of the disk")
+    wait_until(lambda: _fill(small_disk) and _leaderless(kafka, topics.predictions) == lost, 60, "the loss of the disk")
     send(kafka, topics.raw, customers(range(100, 200)), readable)
     for run in runs:
         assert run.wait(60) == 3, run.stderr()
@@ -109,6 +108,12 @@ def _lay_out(kafka: str, topics: Topics) -> None:
     admin.create_topics([NewTopic("second", 1, 1)])["second"].result(15)
     Producer({"bootstrap.servers": kafka, "transactional.id": "third"}).init_transactions(15)
     create_topics(kafka, topics)
+
+
+def _fill(container: KafkaContainer) -> bool:
+    """No room is left; done again and again, because what the broker replaces meanwhile leaves it a page to live on."""
+    command = ["dd", "if=/dev/zero", f"of={SMALL}/filler", "bs=1k", "oflag=append", "conv=notrunc"]
+    return container.exec(command).exit_code != 0
 
 
 def _on_small_disk(container: KafkaContainer, topic: str) -> set[int]:

@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,17 +20,6 @@ from tests.support.records import good
 from tests.support.topics import Outgoing, Topics, send
 
 SECRET = "Margot-4711"
-
-
-@pytest.fixture(autouse=True)
-def as_it_was() -> Iterator[None]:
-    """The package's log is one for the whole process."""
-    log, client = logging.getLogger("telco_stream"), logging.getLogger("telco_stream.kafka.client")
-    before = (log.handlers[:], log.propagate, log.level, client.level)
-    yield
-    log.handlers[:], log.propagate = before[0], before[1]
-    log.setLevel(before[2])
-    client.setLevel(before[3])
 
 
 @pytest.fixture

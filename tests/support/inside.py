@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import logging
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from telco_stream.cli import main
+from tests.support.own_log import log_as_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +44,10 @@ def _streams() -> Iterator[tuple[io.StringIO, io.StringIO]]:
 @contextlib.contextmanager
 def _as_before() -> Iterator[None]:
     """What a command does to signals and to the package's log is undone."""
-    log = logging.getLogger("telco_stream")
     signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    before = log.handlers[:], log.level, log.propagate
     try:
-        yield
+        with log_as_before():
+            yield
     finally:
-        log.handlers[:], log.level, log.propagate = before
         for number, handler in signals.items():
             signal.signal(number, handler)
