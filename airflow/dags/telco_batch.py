@@ -8,32 +8,31 @@ from airflow.sdk import Param, dag, task
 from telco_airflow import artefacts
 from telco_airflow.alert import alert
 from telco_airflow.command import raise_failure, run
-from telco_airflow.deployment import chosen
+from telco_airflow.deployment import chosen, if_empty
 from telco_airflow.limits import not_answered
 from telco_airflow.outcome import Failure
 from telco_airflow.waiting import WaitForRows
 
-EMPTY = "Empty: the Airflow Variable telco_stream_{}, else {}."
 PARAMS = {
     "data_path": Param(
         None, type=["null", "string"], title="CSV to send",
-        description=EMPTY.format("data_path", "the file in TELCO_STREAM_PRODUCER__DATA_PATH, else the shipped sample"),
+        description=if_empty("data_path", "the file in TELCO_STREAM_PRODUCER__DATA_PATH, else the shipped sample"),
     ),
     "artefacts": Param(
         None, type=["null", "string"], title="Folder for reports and checkpoints, one folder in it for each run",
-        description=EMPTY.format("artefacts", "the folder artefacts where telco-stream runs"),
+        description=if_empty("artefacts", "the folder artefacts where telco-stream runs"),
     ),
     "window_size": Param(
         None, type=["null", "integer"], minimum=1, title="Records in one window of consume",
-        description=EMPTY.format("window_size", "1,000"),
+        description=if_empty("window_size", "1,000"),
     ),
     "top_k": Param(
         None, type=["null", "integer"], minimum=0, title="Customers at risk that the report lists",
-        description=EMPTY.format("top_k", "10"),
+        description=if_empty("top_k", "10"),
     ),
     "wait_minutes": Param(
         None, type=["null", "number"], exclusiveMinimum=0, title="Minutes to wait for the rows to be readable",
-        description=EMPTY.format("wait_minutes", "30"),
+        description=if_empty("wait_minutes", "30"),
     ),
 }  # fmt: skip
 

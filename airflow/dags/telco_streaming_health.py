@@ -8,31 +8,30 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from telco_airflow.alert import alert
 from telco_airflow.command import run
-from telco_airflow.deployment import chosen
+from telco_airflow.deployment import chosen, if_empty
 from telco_airflow.limits import too_far_behind, too_many_letters, too_old
 from telco_airflow.readiness import not_ready
 
-EMPTY = "Empty: the Airflow Variable telco_stream_{}, else {}."
 PARAMS = {
     "max_lag": Param(
         None, type=["null", "integer"], minimum=0, title="Largest lag, in records",
-        description=EMPTY.format("max_lag", "10,000"),
+        description=if_empty("max_lag", "10,000"),
     ),
     "max_age_seconds": Param(
         None, type=["null", "number"], minimum=0, title="Greatest age of the newest prediction, in seconds",
-        description=EMPTY.format("max_age_seconds", "900"),
+        description=if_empty("max_age_seconds", "900"),
     ),
     "max_dead_letter_share": Param(
         None, type=["null", "number"], minimum=0, maximum=1, title="Largest share of dead letters, from 0 to 1",
-        description=EMPTY.format("max_dead_letter_share", "0.05"),
+        description=if_empty("max_dead_letter_share", "0.05"),
     ),
     "window_minutes": Param(
         None, type=["null", "number"], exclusiveMinimum=0, title="Minutes that the share of dead letters looks back",
-        description=EMPTY.format("window_minutes", "60"),
+        description=if_empty("window_minutes", "60"),
     ),
     "readyz_url": Param(
         None, type=["null", "string"], title="Address of a consumer's /readyz",
-        description=EMPTY.format("readyz_url", "the check is skipped"),
+        description=if_empty("readyz_url", "the check is skipped"),
     ),
 }  # fmt: skip
 

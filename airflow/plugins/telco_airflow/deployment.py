@@ -22,6 +22,11 @@ def chosen(params: Mapping[str, Any], name: str, default: Any = None) -> Any:  #
     return type(default)(text) if isinstance(default, int | float) else text
 
 
+def if_empty(name: str, default: str) -> str:
+    """What the form says of a parameter that may be left empty."""
+    return f"Empty: the Airflow Variable {PREFIX}{name}, else {default}."
+
+
 def variable(name: str) -> str | None:
     """The Variable, None where there is none or it is empty."""
     return Variable.get(PREFIX + name, default=None) or None
