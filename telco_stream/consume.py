@@ -1,17 +1,22 @@
-"""Raw topic to scores: the only loop. Take, process, deliver, and only then take again."""
+"""Raw topic to scores: the only loop. Take, process, deliver.
+
+Where records pour, the next batch is taken and scored while the last one is on its way to the broker: one at the most,
+and what is made of the next one goes nowhere before that one is committed.
+"""
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from telco_stream.analytics import Analytics, Summary
 from telco_stream.batch import Limits, Outcome, process
 from telco_stream.contracts.scoring import Scorer
-from telco_stream.errors import DataError
-from telco_stream.kafka.delivery import Delivery
-from telco_stream.kafka.source import Source
+from telco_stream.errors import DataError, TelcoStreamError
+from telco_stream.kafka.delivery import Delivering, Delivery
+from telco_stream.kafka.source import Batch, Source
 from telco_stream.records import Record
 from telco_stream.stop import Stop, Stopped
 
@@ -76,28 +81,25 @@ def consume(  # noqa: PLR0913 - the doors, handed in
 ) -> ConsumeResult:
     """Answer records until a bound is met or a stop is asked for; raises `DataError` on too many bad ones in a row."""
     tally, lull = _Tally(plan), (plan.idle_timeout or math.inf) if plan.mode == "batch" else 0
+    line = _Line(source, delivery, tally, watch)
     try:
-        while (stopped_by := tally.stopped_by(source, stop)) is None:
-            batch = source.take(tally.room(), _PATIENCE, lull=lull)
+        while (stopped_by := tally.stopped_by(source, stop)) is None or not line.settle():
+            if stopped_by:
+                continue  # what was on its way was not committed, so there may be no reason any more
+            batch = source.take(room := tally.room(), _PATIENCE, lull=lull)
             watch.turned()
-            if not batch.records:
-                continue
-            tally.took(source.dead_letters_in_a_row())
-            started = time.perf_counter()
-            outcome = process(
-                batch.records, scorer, now=now(), limits=plan.limits, dead_letters_before=tally.dead_letters_in_a_row
-            )
-            _refuse_a_flood(outcome, plan.max_dead_letters_in_a_row)
-            processed = time.perf_counter()
-            if delivery.deliver(outcome, batch):
-                tally.add(outcome)
-                delivered = time.perf_counter()
-                watch.delivered(
-                    outcome, Seconds(processed - started, delivered - processed, ages(batch.records, time.time()))
-                )
-            del batch, outcome  # before the next ones come: kept until then, they would double a batch's memory
+            if batch.records:
+                tally.took(source.dead_letters_in_a_row())
+                made = _made(batch, scorer, plan.limits, now(), tally.dead_letters_in_a_row)
+                line.send(made, batch, full=len(batch.records) >= room)
+                del made
+            elif line.settle():
+                source.answer(batch.reached)
+            del batch  # before the next one comes: kept until then, it would double a batch's memory
     except Stopped:
         stopped_by = "signal"
+    finally:
+        line.leave()
     return tally.result(stopped_by)
 
 
@@ -106,11 +108,83 @@ def nothing_consumed(plan: Plan) -> ConsumeResult:
     return _Tally(plan).result("signal")
 
 
-def ages(records: Sequence[Record], now: float) -> list[float]:
-    """Seconds since the time stamps of up to 64 evenly spaced records; clocks that disagree make none below 0."""
+def stamps(records: Sequence[Record]) -> list[float]:
+    """The times, in seconds since 1970, of up to 64 evenly spaced records; those without one are left out."""
     some = min(_SAMPLES, len(records))
-    stamps = [records[number * len(records) // some].timestamp() for number in range(some)]
-    return [max(0.0, now - milliseconds / 1_000) for kind, milliseconds in stamps if kind]
+    found = [records[number * len(records) // some].timestamp() for number in range(some)]
+    return [milliseconds / 1_000 for kind, milliseconds in found if kind]
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What a batch has led to, and how many seconds that took."""
+
+    outcome: Outcome
+    seconds: float
+
+
+def _made(batch: Batch, scorer: Scorer, limits: Limits, now: str, before: int) -> _Made:
+    started = time.perf_counter()
+    outcome = process(batch.records, scorer, now=now, limits=limits, dead_letters_before=before)
+    return _Made(outcome, time.perf_counter() - started)
+
+
+@dataclass(frozen=True, slots=True)
+class _OnItsWay:
+    """A batch between `deliver` and its result, without its records."""
+
+    made: _Made
+    reached: Mapping[int, int]
+    stamps: Sequence[float]
+    started: float
+    delivering: Delivering
+
+    def seconds(self) -> Seconds:
+        """How long it took, now that it is committed; clocks that disagree make no age below 0."""
+        ended = self.delivering.ended
+        at = time.time() - (time.perf_counter() - ended)
+        return Seconds(self.made.seconds, ended - self.started, [max(0.0, at - one) for one in self.stamps])
+
+
+class _Line:
+    """What is on its way to the broker while the next batch is made: one batch at the most."""
+
+    def __init__(self, source: Source, delivery: Delivery, tally: "_Tally", watch: Watch) -> None:
+        self._source, self._delivery, self._tally, self._watch = source, delivery, tally, watch
+        self._going: _OnItsWay | None = None
+
+    def send(self, made: _Made, batch: Batch, *, full: bool) -> None:
+        """Begin to deliver a batch; one that isn't full has nothing behind it, so its end is waited for.
+
+        Where the one before was not committed, all that came after it is forgotten, and read again.
+        """
+        if not (self.settle() and self._source.holds(batch)):
+            return
+        self._tally.begin(made.outcome)
+        started = time.perf_counter()
+        delivering = self._delivery.deliver(made.outcome, batch)
+        self._going = _OnItsWay(made, batch.reached, stamps(batch.records), started, delivering)
+        if not full:
+            self.settle()
+
+    def settle(self) -> bool:
+        """Whether what is on its way, if anything is, has been committed."""
+        going, self._going = self._going, None
+        if going is None:
+            return True
+        committed = going.delivering.result()
+        if committed:
+            self._tally.add(going.made.outcome, going.delivering.ended)
+            self._source.answer(going.reached)
+            self._watch.delivered(going.made.outcome, going.seconds())
+        else:
+            self._tally.drop()
+        return committed
+
+    def leave(self) -> None:
+        """At the end, whatever the reason: what is on its way still counts if it gets there."""
+        with suppress(Stopped, TelcoStreamError):
+            self.settle()
 
 
 class _Tally:
@@ -121,27 +195,40 @@ class _Tally:
         self._analytics = Analytics()
         self._predicted = self._dead_lettered = self._batches = 0
         self._first_taken = self._last_committed = self._idle_since = 0.0
+        self._going = self._in_a_row_before = 0
+        #: As the last batch left it, be it committed or on its way.
         self.dead_letters_in_a_row = 0
 
     def room(self) -> int:
         """How many records the next batch may have."""
         if self._plan.max_messages is None:
             return self._plan.batch_size
-        return min(self._plan.batch_size, self._plan.max_messages - self._consumed)
+        return min(self._plan.batch_size, self._plan.max_messages - self._consumed - self._going)
 
     def took(self, in_a_row: int | None) -> None:
         """Records have arrived, perhaps from partitions whose last owner left a count of dead letters."""
         self._idle_since = time.perf_counter()
         self._first_taken = self._first_taken or self._idle_since
         self.dead_letters_in_a_row = max(self.dead_letters_in_a_row, in_a_row or 0)
+        self._in_a_row_before = max(self._in_a_row_before, in_a_row or 0)
 
-    def add(self, outcome: Outcome) -> None:
-        """Count a committed batch."""
+    def begin(self, outcome: Outcome) -> None:
+        """A batch is about to be sent; raises where it has too many dead letters in a row."""
+        _refuse_a_flood(outcome, self._plan.max_dead_letters_in_a_row)
+        self._going = outcome.consumed
+        self._in_a_row_before, self.dead_letters_in_a_row = self.dead_letters_in_a_row, outcome.last_run
+
+    def drop(self) -> None:
+        """It was not committed, and comes again."""
+        self._going, self.dead_letters_in_a_row = 0, self._in_a_row_before
+
+    def add(self, outcome: Outcome, at: float) -> None:
+        """It was committed at this time, by `time.perf_counter`."""
+        self._going = 0
         self._predicted += len(outcome.predictions)
         self._dead_lettered += len(outcome.letters)
         self._batches += 1
-        self.dead_letters_in_a_row = outcome.last_run
-        self._last_committed = self._idle_since = time.perf_counter()
+        self._last_committed, self._idle_since = at, time.perf_counter()
         if self._plan.mode == "batch":
             self._analytics.add_all(outcome.answers)
 
@@ -149,7 +236,7 @@ class _Tally:
         """The first reason to stop, if there is one."""
         if stop.requested:
             return "signal"
-        if self._plan.max_messages is not None and self._consumed >= self._plan.max_messages:
+        if self._plan.max_messages is not None and self.room() <= 0:
             return "max-messages"
         if self._plan.mode == "batch" and source.ended:
             return "end"

@@ -1,14 +1,16 @@
-"""The only loop: take, process, deliver, and only then take again."""
+"""The only loop: take, process, deliver; where records pour, one batch is on its way while the next one is made."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from itertools import pairwise
+from typing import Any, Literal, cast
 
 import pytest
 
 from telco_stream import errors
 from telco_stream.batch import Limits, Outcome
-from telco_stream.consume import ConsumeResult, Plan, Seconds, ages, consume
+from telco_stream.consume import ConsumeResult, Plan, Seconds, consume, stamps
 from telco_stream.contracts.customer import Customer
 from telco_stream.kafka.source import Batch
 from telco_stream.stop import Stop, Stopped
@@ -26,7 +28,10 @@ class FakeSource:
     joined: bool = True
     notes: list[int | None] = field(default_factory=list)
     position: int = 0
+    rewinds: int = 0
     asked: list[int] = field(default_factory=list)
+    answered: Mapping[int, int] = field(default_factory=dict)
+    broken: Exception | None = None
 
     @property
     def ended(self) -> bool:
@@ -34,42 +39,75 @@ class FakeSource:
 
     def take(self, most: int, _patience: float, *, lull: float) -> Batch:  # noqa: ARG002
         self.asked.append(most)
+        if self.broken and self.position:
+            raise self.broken
         taken = self.records[self.position : self.position + most]
         self.position += len(taken)
         if taken:
             self.log.append("take")
-        return Batch(cast("list[Any]", taken), "the group's view")
+        return Batch(cast("list[Any]", taken), "the group's view", {0: self.position}, self.rewinds)
+
+    def rewind(self, position: int) -> None:
+        self.position = position
+        self.rewinds += 1
+
+    def holds(self, batch: Batch) -> bool:
+        return batch.rewinds == self.rewinds
+
+    def answer(self, reached: Mapping[int, int]) -> None:
+        self.answered = reached
 
     def dead_letters_in_a_row(self) -> int | None:
         return self.notes.pop(0) if self.notes else None
 
 
+#: How a delivery ends: committed or not, an error, or committed although nobody said so and all had to be read again.
+End = bool | Exception | Literal["unclear"]
+
+
 @dataclass
 class FakeDelivery:
-    """Commits, unless `failures` says otherwise: False for an aborted batch, or an error to raise."""
+    """Commits, unless `ends` says otherwise."""
 
     source: FakeSource
-    failures: list[bool | Exception] = field(default_factory=list)
+    ends: list[End] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     committed: int = 0
 
-    def deliver(self, outcome: Outcome, batch: Batch) -> bool:
+    def deliver(self, outcome: Outcome, batch: Batch) -> "FakeDelivering":
         assert batch.group_metadata == "the group's view"
-        answer = self.failures.pop(0) if self.failures else True
-        if isinstance(answer, Exception):
-            raise answer
-        self.source.log.append("send commit" if answer else "send abort")
-        if answer:
-            self.outcomes.append(outcome)
-            self.committed = self.source.position
-        self.source.position = self.committed
-        return answer
+        self.source.log.append("send")
+        return FakeDelivering(self, outcome, batch.reached[0], self.ends.pop(0) if self.ends else True)
+
+
+@dataclass
+class FakeDelivering:
+    """Ends when it is asked for its result."""
+
+    delivery: FakeDelivery
+    outcome: Outcome
+    reached: int
+    end: End
+    ended: float = field(default_factory=time.perf_counter)
+
+    def result(self) -> bool:
+        source = self.delivery.source
+        if isinstance(self.end, Exception):
+            raise self.end
+        source.log.append("commit" if self.end else "abort")
+        if self.end:
+            self.delivery.outcomes.append(self.outcome)
+            self.delivery.committed = self.reached
+        if self.end is not True:
+            source.rewind(self.delivery.committed)
+        return bool(self.end)
 
 
 @dataclass
 class Onlooker:
     turns: int = 0
     seen: list[int] = field(default_factory=list)
+    ages: list[float] = field(default_factory=list)
 
     def turned(self) -> None:
         self.turns += 1
@@ -77,6 +115,7 @@ class Onlooker:
     def delivered(self, outcome: Outcome, seconds: Seconds) -> None:
         assert seconds.processing >= 0
         assert seconds.delivery >= 0
+        self.ages += seconds.ages
         self.seen.append(outcome.consumed)
 
 
@@ -85,14 +124,14 @@ class Bench:
     """One run of the loop on fake doors."""
 
     source: FakeSource
-    failures: list[bool | Exception] = field(default_factory=list)
+    ends: list[End] = field(default_factory=list)
     stop: Stop = field(default_factory=Stop)
     scorer: RuleScorer = field(default_factory=RuleScorer)
     onlooker: Onlooker = field(default_factory=Onlooker)
 
     def run(self, mode: str = "batch", **more: Any) -> ConsumeResult:
         plan = Plan(cast("Any", mode), batch_size=3, limits=Limits(), **more)
-        self.delivery = FakeDelivery(self.source, self.failures)
+        self.delivery = FakeDelivery(self.source, self.ends)
         source, watch = cast("Any", self.source), self.onlooker
         return consume(source, self.delivery, self._process, plan, now=lambda: "now", stop=self.stop, watch=watch)
 
@@ -108,6 +147,25 @@ class Bench:
         return Logged()
 
 
+class Timeless(Fake):
+    """As a producer sends it that sets no time, to a topic that doesn't either."""
+
+    def timestamp(self) -> tuple[int, int]:
+        return (0, -1)
+
+
+@dataclass
+class Watching(RuleScorer):
+    """Notes what was answered whenever it scores."""
+
+    source: FakeSource = field(default_factory=lambda: FakeSource([]))
+    seen: list[Mapping[int, int]] = field(default_factory=list)
+
+    def score(self, customers: Sequence[Customer]) -> list[float]:
+        self.seen.append(self.source.answered)
+        return super().score(customers)
+
+
 def bench_of(*values: bytes, **more: Any) -> Bench:
     return Bench(FakeSource([Fake(value, offset) for offset, value in enumerate(values)]), **more)
 
@@ -116,24 +174,66 @@ def goods(number: int) -> list[bytes]:
     return [good(customerID=f"c{one}") for one in range(number)]
 
 
-def test_a_batch_is_taken_processed_sent_and_committed_before_the_next_is_taken() -> None:
-    bench = bench_of(*goods(5))
+def test_the_next_batch_is_made_while_one_is_on_its_way_and_goes_after_it() -> None:
+    bench = bench_of(*goods(6))
     bench.run()
-    assert bench.source.log == ["take", "process", "send commit"] * 2
+    assert bench.source.log == ["take", "process", "send", "take", "process", "commit", "send", "commit"]
+
+
+def test_a_batch_that_is_not_full_is_committed_before_the_next_is_taken() -> None:
+    """What trickles is answered at once, and not once more has come."""
+    bench = bench_of(*goods(5))
+    bench.run("streaming", idle_timeout=0.02)
+    assert bench.source.log[-3:] == ["commit", "send", "commit"]
+    assert len(bench.source.asked) > 2, "and then it looked for more"
+
+
+def test_what_was_made_behind_an_aborted_batch_is_forgotten_and_read_again() -> None:
+    bench = bench_of(*goods(6), ends=[False])
+    result = bench.run()
+    assert (result.consumed, result.batches) == (6, 2)
+    assert bench.source.log[:6] == ["take", "process", "send", "take", "process", "abort"]
+    assert bench.source.log[6:9] == ["take", "process", "send"], "nothing of the second batch was sent before"
+
+
+def test_what_is_in_hand_is_forgotten_where_a_commit_was_unclear_and_all_is_read_again() -> None:
+    """The batch counts, and the source stands behind it."""
+    bench = bench_of(*goods(6), ends=["unclear"])
+    result = bench.run()
+    assert (result.consumed, result.batches) == (6, 2)
+    assert [len(one.predictions) for one in bench.delivery.outcomes] == [3, 3]
+    assert bench.source.log.count("take") == 3
+
+
+def test_answered_is_what_is_committed_not_what_was_taken() -> None:
+    bench = bench_of(*goods(6))
+    bench.scorer = watching = Watching(source=bench.source)
+    bench.run()
+    assert watching.seen == [{}, {}]
+    assert bench.source.answered == {0: 6}
+
+
+def test_an_error_of_the_source_waits_for_what_is_on_its_way() -> None:
+    bench = bench_of(*goods(6))
+    bench.source.broken = errors.KafkaError("the topic is gone")
+    with pytest.raises(errors.KafkaError, match="the topic is gone"):
+        bench.run()
+    assert bench.delivery.committed == 3
+    assert bench.onlooker.seen == [3]
 
 
 def test_a_failed_delivery_never_commits() -> None:
-    bench = bench_of(*goods(3), failures=[errors.KafkaError("refused")])
+    bench = bench_of(*goods(3), ends=[errors.KafkaError("refused")])
     with pytest.raises(errors.KafkaError):
         bench.run()
-    assert bench.source.log == ["take", "process"]
+    assert "commit" not in bench.source.log
 
 
 def test_an_aborted_batch_is_read_and_answered_again_and_counted_once() -> None:
-    bench = bench_of(*goods(5), failures=[False, True, False])
+    bench = bench_of(*goods(5), ends=[False, True, False])
     result = bench.run()
     assert (result.consumed, result.predicted, result.batches) == (5, 5, 2)
-    assert bench.source.log.count("send abort") == 2
+    assert bench.source.log.count("abort") == 2
     assert bench.onlooker.seen == [3, 2]
 
 
@@ -151,7 +251,7 @@ def test_a_bound_on_messages_is_exact(most: int, batches: list[int]) -> None:
 
 
 def test_a_bound_counts_what_was_committed_not_what_was_tried() -> None:
-    bench = bench_of(*goods(10), failures=[True, False, False])
+    bench = bench_of(*goods(10), ends=[True, False, False])
     assert bench.run("streaming", max_messages=4).consumed == 4
     assert bench.source.asked == [3, 1, 1, 1]
 
@@ -185,12 +285,13 @@ def test_a_wish_to_stop_ends_the_loop_after_the_batch_in_hand() -> None:
     bench = bench_of(*goods(9))
     bench.onlooker.delivered = lambda *_: bench.stop.request()  # type: ignore[method-assign]
     result = bench.run("streaming")
-    assert (result.consumed, result.stopped_by) == (3, "signal")
-    assert bench.source.log == ["take", "process", "send commit"]
+    assert result.stopped_by == "signal"
+    assert result.consumed == bench.delivery.committed == 6
+    assert bench.source.log.count("take") == 2, "the batch in hand, and none after it"
 
 
 def test_a_stop_in_the_middle_of_a_delivery_counts_only_what_was_committed() -> None:
-    result = bench_of(*goods(9), failures=[True, Stopped()]).run("streaming")
+    result = bench_of(*goods(9), ends=[True, Stopped()]).run("streaming")
     assert (result.consumed, result.stopped_by) == (3, "signal")
 
 
@@ -230,7 +331,7 @@ def test_nought_is_never_too_many() -> None:
 
 
 def test_the_row_does_not_grow_by_a_batch_that_was_aborted() -> None:
-    bench = bench_of(*[BAD] * 3, *goods(3), failures=[False, False, False])
+    bench = bench_of(*[BAD] * 3, *goods(3), ends=[False, False, False])
     assert bench.run(max_dead_letters_in_a_row=4).dead_lettered == 3
 
 
@@ -239,10 +340,21 @@ def test_a_run_without_records_has_no_rate() -> None:
     assert (result.consumed, result.seconds, result.rate, result.stopped_by) == (0, 0.0, 0.0, "end")
 
 
-def test_ages_are_asked_of_a_few_records_and_never_below_nought() -> None:
-    records: list[Any] = [Fake(b"", one, timestamp_=1_000 * one) for one in range(1_000)]
-    found = ages(records, 500.0)
+def test_times_are_asked_of_a_few_evenly_spaced_records_that_have_one() -> None:
+    """Asking 20,000 records would cost a hundredth of scoring them."""
+    records: list[Any] = [Fake(b"", one, timestamp_=1_000 * one) for one in range(20_000)]
+    found = stamps(records)
     assert len(found) == 64
-    assert min(found) == 0.0
-    assert max(found) == 500.0
-    assert ages([], 1.0) == []
+    assert found[0] == 0
+    assert {later - earlier for earlier, later in pairwise(found)} <= {312, 313}
+    assert stamps([]) == stamps([Timeless(b"")]) == []
+
+
+def test_ages_run_from_the_time_stamp_to_the_commit_and_never_below_nought() -> None:
+    now = round(time.time() * 1_000)
+    bench = Bench(FakeSource([Fake(good(), one, timestamp_=now + one * 3_600_000) for one in (-1, 0, 1)]))
+    bench.run()
+    hour_ago, just_now, in_an_hour = bench.onlooker.ages
+    assert 3_599 < hour_ago < 3_660
+    assert 0 <= just_now < 60
+    assert in_an_hour == 0

@@ -1,6 +1,9 @@
 """Deliver, then commit: the two ways to do it, on doors that keep one log."""
 
 import json
+import math
+import threading
+import time
 from typing import Any, cast
 
 import pytest
@@ -19,7 +22,7 @@ from tests.support.records import Fake, RuleScorer, good
 
 TOPICS = Topics(raw="raw", predictions="predictions", deadletter="deadletter")
 RECORDS: list[Any] = [Fake(good(), 5), Fake(b"not JSON", 6, headers_=[("traceparent", b"00-1")])]
-BATCH = Batch(RECORDS, "generation 2")
+BATCH = Batch(RECORDS, "generation 2", {0: 7}, rewinds=0)
 
 
 class Bench:
@@ -47,7 +50,7 @@ def outcome() -> Outcome:
 
 def test_exactly_once_commits_answers_and_offsets_in_one_transaction() -> None:
     bench = Bench()
-    assert bench.exactly_once().deliver(outcome(), BATCH)
+    assert bench.exactly_once().deliver(outcome(), BATCH).result()
     assert bench.log == ["begin", "send", "send", "offsets", "commit"]
     assert [sent[0] for sent in bench.producer.sent] == ["predictions", "deadletter"]
     (offset,) = bench.producer.offsets
@@ -58,7 +61,7 @@ def test_exactly_once_commits_answers_and_offsets_in_one_transaction() -> None:
 
 def test_at_least_once_commits_after_the_broker_has_confirmed_all() -> None:
     bench = Bench()
-    assert bench.at_least_once().deliver(outcome(), BATCH)
+    assert bench.at_least_once().deliver(outcome(), BATCH).result()
     assert bench.log == ["send", "send", "flush", "commit"]
     assert bench.consumer.offsets[0].offset == 7
 
@@ -87,7 +90,7 @@ def test_a_record_that_the_client_itself_refuses_ends_the_run_with_3(name: str) 
 def test_an_aborted_batch_goes_back_to_the_commit() -> None:
     bench = Bench(offsets=[failure("ILLEGAL_GENERATION", txn_requires_abort=True)])
     bench.consumer.offsets = {0: TopicPartition("raw", 0, 5)}
-    assert not bench.exactly_once().deliver(outcome(), BATCH)
+    assert not bench.exactly_once().deliver(outcome(), BATCH).result()
     assert bench.log[-2:] == ["abort", "committed"]
     assert bench.consumer.sought == [(0, 5)]
 
@@ -97,7 +100,7 @@ def test_an_unclear_commit_counts_if_the_offsets_say_so(committed: int, counts: 
     """The broker may have applied it although its answer was lost."""
     bench = Bench(commit=[failure("_TIMED_OUT")])
     bench.consumer.offsets = {0: TopicPartition("raw", 0, committed)}
-    assert bench.exactly_once().deliver(outcome(), BATCH) is counts
+    assert bench.exactly_once().deliver(outcome(), BATCH).result() is counts
     assert bench.consumer.sought == [(0, committed)]
 
 
@@ -105,5 +108,53 @@ def test_a_commit_after_a_rebalance_is_left_to_the_new_owner() -> None:
     bench = Bench()
     bench.consumer.failures = [failure("ILLEGAL_GENERATION")]
     bench.consumer.offsets = {0: TopicPartition("raw", 0, 5)}
-    assert not bench.at_least_once().deliver(outcome(), BATCH)
+    assert not bench.at_least_once().deliver(outcome(), BATCH).result()
     assert bench.consumer.sought == [(0, 5)]
+
+
+class SlowProducer(FakeProducer):
+    """Its commit comes back when it is let go."""
+
+    def __init__(self, log: list[str]) -> None:
+        super().__init__(log)
+        self.asked, self.let_go = threading.Event(), threading.Event()
+
+    def commit_transaction(self, timeout: float) -> None:
+        self.asked.set()
+        assert self.let_go.wait(10)
+        super().commit_transaction(timeout)
+
+
+def test_exactly_once_returns_while_the_commit_is_under_way() -> None:
+    bench = Bench()
+    bench.producer = slow = SlowProducer(bench.log)
+    delivering = bench.exactly_once().deliver(outcome(), BATCH)
+    assert slow.asked.wait(10)
+    assert delivering.ended == math.inf
+    slow.let_go.set()
+    assert delivering.result()
+    assert delivering.ended <= time.perf_counter()
+
+
+def test_a_partition_is_given_up_only_after_the_commit_that_is_under_way() -> None:
+    """Its new owner begins behind it, and need not wait for a transaction."""
+    bench = Bench()
+    bench.producer = slow = SlowProducer(bench.log)
+    delivering = bench.exactly_once().deliver(outcome(), BATCH)
+    losing = threading.Thread(target=bench.consumer.revoke, args=(0,))
+    losing.start()
+    assert slow.asked.wait(10)
+    losing.join(0.2)
+    assert losing.is_alive()
+    slow.let_go.set()
+    losing.join(10)
+    assert not losing.is_alive()
+    assert delivering.ended < math.inf
+    assert delivering.result()
+
+
+def test_a_failure_of_the_commit_is_raised_where_the_result_is_asked_for() -> None:
+    bench = Bench(commit=[failure("TRANSACTIONAL_ID_AUTHORIZATION_FAILED")])
+    delivering = bench.exactly_once().deliver(outcome(), BATCH)
+    with pytest.raises(errors.TelcoStreamError):
+        delivering.result()

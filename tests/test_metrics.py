@@ -6,8 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from telco_stream.batch import Outcome
-from telco_stream.consume import Seconds, ages
+from telco_stream.consume import Seconds
 from telco_stream.contracts.customer import Customer
 from telco_stream.contracts.prediction import Prediction
 from telco_stream.metrics.consuming import ConsumeMetrics
@@ -29,19 +28,6 @@ from telco_stream.records import ErrorType, Message, Rejected
 from tests.support.scraping import Section, documented, families, series
 
 LINUX = sys.platform == "linux"
-
-
-@dataclass
-class Stamped:
-    """A record of which only the time stamp is asked."""
-
-    milliseconds: int
-    kind: int = 1
-    asked: list[int] = field(default_factory=list)
-
-    def timestamp(self) -> tuple[int, int]:
-        self.asked.append(self.milliseconds)
-        return self.kind, self.milliseconds
 
 
 class Half:
@@ -104,21 +90,6 @@ def test_the_model_is_shown_by_version_and_engine() -> None:
     shown = series(generate_latest(registry).decode())
     assert shown['telco_stream_model_info{engine="onnx",version="7"}'] == 1
     assert shown["telco_stream_model_created_timestamp_seconds"] == 1_700_000_000
-
-
-def test_ages_are_asked_of_a_few_evenly_spaced_records() -> None:
-    """Asking 20,000 records would cost a hundredth of scoring them."""
-    asked: list[int] = []
-    records: Any = [Stamped(second * 1_000, asked=asked) for second in range(20_000)]
-    assert len(ages(records, 20_000.0)) == 64
-    assert asked[0] == 0
-    assert {later - earlier for earlier, later in pairwise(asked)} <= {312_000, 313_000}
-
-
-def test_ages_leave_out_records_without_a_time_and_never_go_below_0() -> None:
-    records: Any = [Stamped(9_000), Stamped(-1, kind=0), Stamped(99_000)]
-    assert ages(records, 10.0) == [1.0, 0.0]
-    assert ages([], 10.0) == []
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=70), st.integers(0, 10_000))

@@ -8,8 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from telco_stream import errors
-from telco_stream.kafka import seen
-from telco_stream.kafka import source as room
+from telco_stream.kafka import membership, seen
 from telco_stream.kafka.committed import note
 from telco_stream.kafka.source import Source
 from telco_stream.stop import Stop, Stopped
@@ -219,7 +218,7 @@ def test_a_member_that_shares_the_topic_waits_until_the_partitions_have_settled(
     consumer.revoke(1)
     source.take(1, 0)
     assert not source.ended
-    monkeypatch.setattr(room, "_SETTLED", 0.0)
+    monkeypatch.setattr(membership, "_SETTLED", 0.0)
     assert source.ended
 
 
@@ -344,3 +343,17 @@ def test_the_ends_are_looked_at_now_and_then_and_not_with_each_batch() -> None:
     consumer.ends = {0: 8}
     source.take(1, 0)
     assert source.ends_seen == {0: 7}
+
+
+def test_a_batch_says_where_each_partition_goes_on_behind_it() -> None:
+    source = source_of(FakeConsumer([[*at(0, 3, 4), *at(1, 7)], at(0, 5)], owned=(0, 1)))
+    assert [source.take(4, 0).reached for _ in range(2)] == [{0: 5, 1: 8}, {0: 6, 1: 8}]
+
+
+def test_a_batch_holds_until_the_source_goes_back_to_the_commit() -> None:
+    source = source_of(FakeConsumer([at(0, 3), at(0, 3)], {0: TopicPartition("raw", 0, 3)}))
+    before = source.take(10, 0)
+    assert source.holds(before)
+    source.rewind()
+    after = source.take(10, 0)
+    assert (source.holds(before), source.holds(after)) == (False, True)

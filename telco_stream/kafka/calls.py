@@ -8,14 +8,53 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from typing import Generic, TypeVar, cast
 
 from confluent_kafka import KafkaError, KafkaException
 
+from telco_stream.errors import TelcoStreamError
 from telco_stream.kafka.clients import SLICE
 from telco_stream.stop import Stop, Stopped
 
 #: Seconds after a wish to stop in which what was begun may still be finished; then it is left behind, unconfirmed.
 GRACE = 2.0
+
+T = TypeVar("T")
+
+
+class Call(threading.Thread, Generic[T]):
+    """A call on its way, begun when it is made; the interpreter doesn't wait for it at its end."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        super().__init__(daemon=True)
+        self._call = call
+        self._answer: T | None = None
+        self._failure: Exception | None = RuntimeError("the call has not come back")
+        #: When it came back, by `time.perf_counter`.
+        self.ended = math.inf
+        self.start()
+
+    def run(self) -> None:
+        """The thread's own part."""
+        try:
+            self._answer = self._call()
+        except (KafkaException, TelcoStreamError, Stopped) as error:
+            self._failure = error
+        else:
+            self._failure = None
+        self.ended = time.perf_counter()
+
+    def wait(self) -> None:
+        """Until it has come back; in slices, as a signal that another thread gets doesn't end this one's wait."""
+        while self.is_alive():
+            self.join(SLICE)
+
+    def result(self) -> T:
+        """What it answered, once it has; raises what it raised."""
+        self.wait()
+        if self._failure is not None:
+            raise self._failure
+        return cast("T", self._answer)
 
 
 def finish(call: Callable[[], object], stop: Stop, meanwhile: Callable[[], object], patience: float = math.inf) -> None:
@@ -25,8 +64,7 @@ def finish(call: Callable[[], object], stop: Stop, meanwhile: Callable[[], objec
     and again, so that a client can be served, and complain of a broker that is away. A call that has not come
     back after `patience` seconds is left behind too, and raises as one that timed out.
     """
-    made = _Call(call)
-    made.start()
+    made = Call(call)
     deadline = time.monotonic() + patience
     while made.is_alive():
         made.join(SLICE)
@@ -35,29 +73,9 @@ def finish(call: Callable[[], object], stop: Stop, meanwhile: Callable[[], objec
             raise Stopped
         if made.is_alive() and time.monotonic() > deadline:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the client's public name
-    if made.failure is not None:
-        raise made.failure
+    made.result()
 
 
 def leave(call: Callable[[], object], seconds: float) -> None:
     """Make a last call, and wait for it no longer than that."""
-    made = _Call(call)
-    made.start()
-    made.join(seconds)
-
-
-class _Call(threading.Thread):
-    """A call on its way; the interpreter doesn't wait for it at its end."""
-
-    def __init__(self, call: Callable[[], object]) -> None:
-        super().__init__(daemon=True)
-        self._call = call
-        self.failure: Exception | None = RuntimeError("the call has not come back")
-
-    def run(self) -> None:
-        try:
-            self._call()
-        except KafkaException as error:
-            self.failure = error
-        else:
-            self.failure = None
+    Call(call).join(seconds)

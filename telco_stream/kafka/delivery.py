@@ -5,12 +5,14 @@ confirmed by the broker before the offsets are committed. Either way a batch tha
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from confluent_kafka import TopicPartition
 
 from telco_stream.batch import Outcome
+from telco_stream.kafka.calls import Call
 from telco_stream.kafka.committed import note
 from telco_stream.kafka.sink import Sink, undelivered
 from telco_stream.kafka.source import Batch, Source
@@ -18,30 +20,40 @@ from telco_stream.kafka.transactions import End, Transactions
 from telco_stream.settings import Topics
 
 
-class Delivery(Protocol):
-    """What the loop asks for: all of an outcome, or nothing."""
+class Delivering(Protocol):
+    """An outcome on its way to the broker."""
 
-    def deliver(self, outcome: Outcome, batch: Batch) -> bool:
-        """Whether the outcome is committed; if not, the source stands at the last committed offsets again."""
+    @property
+    def ended(self) -> float:
+        """When it was known, by `time.perf_counter`; infinite until then."""
+
+    def result(self) -> bool:
+        """Whether the outcome is committed, once that is known; if not, the source stands at the commit again."""
+
+
+class Delivery(Protocol):
+    """What the loop asks for: all of an outcome, or nothing; the one before has got its result."""
+
+    def deliver(self, outcome: Outcome, batch: Batch) -> Delivering:
+        """Begin to send it and to commit the offsets behind it."""
 
 
 class ExactlyOnce:
-    """A transaction for each batch."""
+    """A transaction for each batch, which is committed while the loop makes the next one."""
 
     def __init__(self, transactions: Transactions, source: Source, topics: Topics) -> None:
         self._transactions = transactions
         self._source = source
         self._topics = topics
 
-    def deliver(self, outcome: Outcome, batch: Batch) -> bool:
-        """Begin, predictions and dead letters, offsets, commit."""
+    def deliver(self, outcome: Outcome, batch: Batch) -> Delivering:
+        """Begin, predictions and dead letters, offsets, commit: the last two go on after this has returned."""
         self._transactions.begin()
         _send(self._transactions.send, outcome, self._topics)
-        end = self._transactions.commit(_offsets(outcome, self._topics.raw), batch.group_metadata)
-        if end is End.COMMITTED:
-            return True
-        self._source.rewind()
-        return end is End.UNCLEAR and self._source.committed(outcome.next_offsets) == outcome.next_offsets
+        offsets = _offsets(outcome, self._topics.raw)
+        commit = Call(lambda: self._transactions.commit(offsets, batch.group_metadata))
+        self._source.membership.before_loss = commit.wait
+        return _Committing(commit, self._source, outcome.next_offsets)
 
 
 class AtLeastOnce:
@@ -52,15 +64,46 @@ class AtLeastOnce:
         self._source = source
         self._topics = topics
 
-    def deliver(self, outcome: Outcome, batch: Batch) -> bool:  # noqa: ARG002 - the commit checks the group's view itself
+    def deliver(self, outcome: Outcome, batch: Batch) -> Delivering:  # noqa: ARG002 - the commit checks the group's view itself
         """Send, flush, commit."""
         with undelivered():
             _send(self._sink.send, outcome, self._topics)
             self._sink.flush()
-        if self._source.commit(_offsets(outcome, self._topics.raw), self._sink.serve):
+        committed = self._source.commit(_offsets(outcome, self._topics.raw), self._sink.serve)
+        if not committed:
+            self._source.rewind()
+        return _Delivered(committed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Committing:
+    """A transaction whose commit is under way."""
+
+    commit: Call[End]
+    source: Source
+    next_offsets: Mapping[int, int]
+
+    @property
+    def ended(self) -> float:
+        return self.commit.ended
+
+    def result(self) -> bool:
+        end = self.commit.result()
+        if end is End.COMMITTED:
             return True
-        self._source.rewind()
-        return False
+        self.source.rewind()
+        return end is End.UNCLEAR and self.source.committed(self.next_offsets) == self.next_offsets
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivered:
+    """Nothing is left to wait for."""
+
+    committed: bool
+    ended: float = field(default_factory=time.perf_counter)
+
+    def result(self) -> bool:
+        return self.committed
 
 
 def _send(send: Callable[..., None], outcome: Outcome, topics: Topics) -> None:

@@ -1,10 +1,10 @@
 """Batches of records from the raw topic, for a member of a consumer group.
 
-The loop that takes from here holds no record while it takes: a rebalance happens inside `take` and nowhere else.
+A rebalance happens inside `take` and nowhere else, and the loop that takes has no record in hand then: at the most a
+batch is on its way to the broker, and that is waited for before a partition is given up.
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 from telco_stream.kafka.calls import leave
 from telco_stream.kafka.clients import SLICE
 from telco_stream.kafka.committed import ask_committed, commit, newest_count
+from telco_stream.kafka.membership import Membership
 from telco_stream.kafka.seen import SeenEnds
 from telco_stream.kafka.trouble import complaint, is_hopeless
 from telco_stream.records import Record
@@ -28,9 +29,6 @@ _LEAVING = 1.0
 _PAUSE = 0.1
 #: The most records that one call of the client may return; the client refuses more than a million.
 _MOST = 100_000
-#: Seconds without a rebalance after which a member that shares the topic may trust in what it owns: in between,
-#: partitions are on their way from one member to another, and belong to nobody.
-_SETTLED = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,10 @@ class Batch:
 
     records: list[Record]
     group_metadata: object
+    #: Where each partition goes on behind it.
+    reached: Mapping[int, int]
+    #: After how many rewinds it was taken.
+    rewinds: int
 
 
 class Source:
@@ -48,29 +50,33 @@ class Source:
         self._consumer = consumer
         self._topic = topic
         self._stop = stop
-        self._owned: set[int] = set()
-        self._revoked: set[int] = set()
         self._until = until or {}
         self._first: dict[int, int] = {}
         self._position: dict[int, int] = {}
         #: Up to where each partition is answered, records and whatever else Kafka keeps between them.
         self.answered: Mapping[int, int] = {}
-        self._unasked: set[int] = set()
+        self._rewinds = 0
         self._in_a_row: int | None = None
-        #: Whether the group has given this member its partitions, if only none.
-        self.joined = False
-        #: Times that partitions came or went.
-        self.rebalances = 0
-        self._rebalanced = -math.inf
         self._left_behind = False
         self._stuck: set[int] = set()
         self._ends = SeenEnds(consumer, topic)
-        consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone)
+        #: What the group has given to this consumer.
+        self.membership = Membership(consumer, topic, self._forget)
 
     @property
     def owned(self) -> frozenset[int]:
         """Partitions that this member owns now."""
-        return frozenset(self._owned)
+        return frozenset(self.membership.owned)
+
+    @property
+    def joined(self) -> bool:
+        """Whether the group has given this member its partitions, if only none."""
+        return self.membership.joined
+
+    @property
+    def rebalances(self) -> int:
+        """Times that partitions came or went."""
+        return self.membership.rebalances
 
     @property
     def ends_seen(self) -> Mapping[int, int]:
@@ -80,11 +86,10 @@ class Source:
     @property
     def ended(self) -> bool:
         """Whether every partition that this member owns has been read up to where it ended at the start."""
-        settled = self._owned >= self._until.keys() or time.monotonic() - self._rebalanced > _SETTLED
         return (
-            self.joined
-            and settled
-            and all(self._position.get(one, -1) >= self._until.get(one, 0) for one in self._owned)
+            self.membership.joined
+            and self.membership.has_settled(self._until.keys())
+            and all(self._position.get(one, -1) >= self._until.get(one, 0) for one in self.owned)
         )
 
     def take(self, most: int, patience: float, *, lull: float = 0) -> Batch:
@@ -93,26 +98,34 @@ class Source:
         With a `lull`, the batch is filled until it has `most` records, the partitions have ended, or so many seconds
         have passed without any.
         """
-        self.answered = dict(self._position)  # nothing is in hand now, and what was not committed has been rewound
-        self._ends.look(self._owned)
+        self._ends.look(self.membership.owned)
         if self._stuck:
             self._restart()
         first = self._consumer.poll(min(patience, SLICE))
-        self._revoked.clear()  # what poll returns came after the rebalances that it served
+        self.membership.revoked.clear()  # what poll returns came after the rebalances that it served
         if first is None:
-            return Batch([], None)
+            return self._batch([])
         records = self._received([first, *(self._consumer.consume(min(most - 1, _MOST), 0) if most > 1 else ())])
         if lull:
             self._fill(records, most, lull)
-        if self._revoked:
+        if self.membership.revoked:
             records = self._without_revoked(records)
-        if self._unasked:
+        if self.membership.unasked:
             records = self._from_the_commit(records)
-        return Batch(cast("list[Record]", records), self._consumer.consumer_group_metadata())
+        return self._batch(records)
+
+    def holds(self, batch: Batch) -> bool:
+        """Whether its records are still those behind what came before; after a rewind they come again."""
+        return batch.rewinds == self._rewinds
+
+    def answer(self, reached: Mapping[int, int]) -> None:
+        """All up to there is committed."""
+        self.answered = reached
 
     def rewind(self, partitions: Iterable[int] | None = None) -> dict[int, int]:
         """Go back to what is committed, and say where that is, by partition; waits for the broker until stopped."""
-        wanted = self._owned if partitions is None else set(partitions) & self._owned
+        self._rewinds += 1
+        wanted = self.membership.owned if partitions is None else set(partitions) & self.membership.owned
         committed = self.committed(wanted)
         starts = {one: offset if offset >= 0 else self._first.get(one) for one, offset in committed.items()}
         self._go_to({one: start for one, start in starts.items() if start is not None})  # else nothing has been taken
@@ -147,6 +160,10 @@ class Source:
         if not self._left_behind:
             leave(self._consumer.close, _LEAVING)
 
+    def _batch(self, records: list[Message]) -> Batch:
+        view = self._consumer.consumer_group_metadata() if records else None
+        return Batch(cast("list[Record]", records), view, dict(self._position), self._rewinds)
+
     def _go_to(self, places: Mapping[int, int]) -> None:
         for partition, offset in places.items():
             self._position.pop(partition, None)
@@ -158,7 +175,7 @@ class Source:
 
     def _without_revoked(self, messages: list[Message]) -> list[Message]:
         """A partition that went while the batch was filled has a new owner; if that is us again, we read it again."""
-        gone = frozenset(self._revoked)
+        gone = frozenset(self.membership.revoked)
         self.rewind(gone)
         return [message for message in messages if message.partition() not in gone]
 
@@ -168,8 +185,8 @@ class Source:
         Where an open transaction keeps the client from the committed offset while the group is rebalanced, it begins as
         if there were none, by `auto.offset.reset`: all would be answered again, or some never.
         """
-        came = self._unasked & self._owned & self._position.keys()
-        self._unasked -= came
+        came = self.membership.unasked & self.membership.owned & self._position.keys()
+        self.membership.unasked -= came
         found = ask_committed(self._consumer, self._topic, came, self._stop)
         self._in_a_row = newest_count(found) or self._in_a_row
         begun = self._position | {cast("int", one.partition()): cast("int", one.offset()) for one in reversed(messages)}
@@ -179,7 +196,7 @@ class Source:
 
     def _restart(self) -> None:
         """Assign partitions anew after an error: the client forgets one whose committed offset it failed to fetch."""
-        stuck, self._stuck = self._stuck & self._owned, set()
+        stuck, self._stuck = self._stuck & self.membership.owned, set()
         if not stuck:
             return
         self._stop.wait(_PAUSE)
@@ -187,7 +204,7 @@ class Source:
             self._consumer.incremental_unassign(self._places(stuck))
             self._consumer.incremental_assign(self._places(stuck))
         except KafkaException:  # under an eager protocol all have to be named
-            self._consumer.assign(self._places(self._owned))
+            self._consumer.assign(self._places(self.membership.owned))
 
     def _places(self, partitions: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self._topic, one, self._position.get(one, OFFSET_INVALID)) for one in partitions]
@@ -209,7 +226,7 @@ class Source:
         for number, offset in newest.items():
             # The end may have been told in the same breath, and lies beyond the last record where a marker follows it.
             self._position[number] = max(self._position.get(number, -1), offset + 1)
-        if len(self._first) < len(self._owned):
+        if len(self._first) < len(self.membership.owned):
             for one in records:
                 self._first.setdefault(cast("int", one.partition()), cast("int", one.offset()))
         return records
@@ -225,34 +242,6 @@ class Source:
             self._stuck.add(cast("int", message.partition()))
         return False
 
-    # The callbacks are total: an exception in one would lose a record and hang the close.
-
-    def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self.joined = True
-        self._count_rebalance()
-        numbers = {one.partition for one in partitions}
-        self._owned |= numbers
-        self._unasked |= numbers
-        self._tell("assigned", "assigned partitions %s of %s", numbers)
-
-    def _gone(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._count_rebalance()
-        numbers = {one.partition for one in partitions}
-        self._owned -= numbers
-        self._revoked |= numbers
-        for number in numbers:
-            self._first.pop(number, None)
-            self._position.pop(number, None)
-        self._tell("revoked", "gave up partitions %s of %s", numbers)
-
-    def _tell(self, event: str, message: str, numbers: set[int]) -> None:
-        facts = {"topic": self._topic, "partitions": sorted(numbers)}
-        log.info(message, _listed(numbers), self._topic, extra={"event": event, "facts": facts})
-
-    def _count_rebalance(self) -> None:
-        self.rebalances += 1
-        self._rebalanced = time.monotonic()
-
-
-def _listed(numbers: set[int]) -> str:
-    return ", ".join(map(str, sorted(numbers))) or "none"
+    def _forget(self, partition: int) -> None:
+        self._first.pop(partition, None)
+        self._position.pop(partition, None)

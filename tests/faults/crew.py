@@ -13,6 +13,9 @@ from tests.support.waiting import wait_until
 #: Poison comes in rows where it is replayed, and the limit is another test's; the broker may be away at the start.
 _CONSUME = ("consume", "--output", "json", "--max-consecutive-dead-letters", "0", "--timeout", "60")
 
+#: The most records of a batch, for one worker or the other: behind a full one the next is made before it is committed.
+_BATCHES = ("25", "5000")
+
 _ASSIGNED = re.compile(r"assigned partitions \d")
 
 
@@ -35,7 +38,9 @@ class Crew:
         """A worker more, in a slot that is free."""
         free = next(number for number in range(len(self.running) + 1) if number not in self.running)
         slot = free if slot is None else slot
-        own = {"TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID": f"{self._folder.name}-{slot}"} if self._fixed else {}
+        own = {"TELCO_STREAM_CONSUMER__MAX_POLL_RECORDS": self._random.choice(_BATCHES)}
+        if self._fixed:
+            own["TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID"] = f"{self._folder.name}-{slot}"
         folder = self._folder / f"worker-{self._started}"
         folder.mkdir()
         self._started += 1

@@ -1,0 +1,65 @@
+"""What a group has given to one of its members, as the client's callbacks tell."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Collection
+
+from confluent_kafka import Consumer, TopicPartition
+
+log = logging.getLogger("telco_stream.consume")
+
+#: Seconds without a rebalance after which a member that shares the topic may trust in what it owns: in between,
+#: partitions are on their way from one member to another, and belong to nobody.
+_SETTLED = 5.0
+
+
+class Membership:
+    """The partitions of one topic that this member owns, from when it is made; `forget` is told of each that goes.
+
+    The callbacks are total: an exception in one would lose a record and hang the close.
+    """
+
+    def __init__(self, consumer: Consumer, topic: str, forget: Callable[[int], None]) -> None:
+        self._topic = topic
+        self._forget = forget
+        self.owned: set[int] = set()
+        #: Those that went since somebody cleared it.
+        self.revoked: set[int] = set()
+        #: Those that came, and of which nobody has asked yet where the group stands.
+        self.unasked: set[int] = set()
+        #: Whether the group has given this member its partitions, if only none.
+        self.joined = False
+        #: Times that partitions came or went.
+        self.rebalances = 0
+        self._last_rebalance = -math.inf
+        #: What has to be waited for before a partition is given up; it raises nothing.
+        self.before_loss: Callable[[], object] = lambda: None
+        consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone)
+
+    def has_settled(self, wanted: Collection[int]) -> bool:
+        """Whether it owns all that is wanted, or what it owns is likely to stay."""
+        return self.owned.issuperset(wanted) or time.monotonic() - self._last_rebalance > _SETTLED
+
+    def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.joined = True
+        numbers = {one.partition for one in partitions}
+        self.owned |= numbers
+        self.unasked |= numbers
+        self._tell("assigned", "assigned partitions %s of %s", numbers)
+
+    def _gone(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.before_loss()
+        numbers = {one.partition for one in partitions}
+        self.owned -= numbers
+        self.revoked |= numbers
+        for number in numbers:
+            self._forget(number)
+        self._tell("revoked", "gave up partitions %s of %s", numbers)
+
+    def _tell(self, event: str, message: str, numbers: set[int]) -> None:
+        self.rebalances += 1
+        self._last_rebalance = time.monotonic()
+        listed = ", ".join(map(str, sorted(numbers))) or "none"
+        facts = {"topic": self._topic, "partitions": sorted(numbers)}
+        log.info(message, listed, self._topic, extra={"event": event, "facts": facts})
