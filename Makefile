@@ -1,8 +1,10 @@
 # `make` alone lists the targets. PYTHON=… chooses the interpreter for a new .venv, ARGS=… adds to pytest's arguments.
+# WORKERS=… is how many tests run side by side, by itself a few more than there are cores; 0 is one after the other.
 # DEPENDENCIES=newest or lowest installs a new .venv with what pyproject.toml allows instead of what constraints.txt says.
 PYTHON ?=
 DEPENDENCIES ?= tested
 ARGS ?=
+WORKERS ?= auto
 CANDIDATES = $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11)
 IS_USABLE = import ensurepip, sys; sys.exit(sys.version_info < (3, 11))
 
@@ -11,12 +13,18 @@ PIP_tested := pip install --quiet --disable-pip-version-check --constraint const
 PIP_newest := pip install --quiet --disable-pip-version-check --upgrade
 PIP_lowest := uv pip install --quiet --python $(BIN)/python --resolution lowest-direct
 PIP := $(BIN)/python -m $(PIP_$(DEPENDENCIES))
+# In the order of tests/support/side_by_side.py.
+PYTEST := $(BIN)/python -m pytest -q
+SIDE_BY_SIDE := $(PYTEST) --numprocesses $(WORKERS)
 RUN := .venv/installed
 TEST := .venv/installed-for-tests
 AUDIT := .venv/audit
 AIRFLOW := .airflow/venv
 # Whichever is there: the plugin of Docker, or Compose 1.29.
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) --file compose/compose.yaml
+
+# What the tests start hundreds of times is compiled once, whatever the surroundings ask for.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test fast bench faults check docs screenshots up down logs batch compose-test image-test airflow-test axe audit clean
 .DELETE_ON_ERROR:
@@ -27,24 +35,24 @@ help: ## This list
 demo: $(RUN) ## The whole pipeline on the embedded broker, in seconds
 	@$(BIN)/telco-stream demo
 
-test: $(TEST) ## Every test that this machine can run: the fast ones first, then those on a real Kafka
-	@$(BIN)/python -m pytest -q $(ARGS)
+test: $(TEST) ## Every test that this machine can run, several side by side
+	@$(SIDE_BY_SIDE) $(ARGS)
 
 fast: $(TEST) ## The tests that need no Docker
-	@$(BIN)/python -m pytest -q -m "not real and not own_broker and not slow" $(ARGS)
+	@$(SIDE_BY_SIDE) -m "not real and not own_broker and not slow" $(ARGS)
 
 bench: $(TEST) ## Speed, latency and memory beside copy loops and other frameworks, on a real Kafka: half an hour
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 faults: $(TEST) ## The fault suite at full length: its table, and the same figures in build/faults.json
 	@TELCO_STREAM_TEST_FULL=1 TELCO_STREAM_TEST_FIGURES=$(CURDIR)/build/faults.json \
-	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/faults $(ARGS)
+	  $(PYTEST) -p no:cacheprovider tests/faults $(ARGS)
 
 check: $(TEST) ## Linter, formatter, types, structure
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check . ; exit 1; }
 	@$(BIN)/mypy --strict
-	@$(BIN)/python -m pytest -q tests/test_structure.py
+	@$(PYTEST) tests/test_structure.py
 
 docs: $(TEST) ## The generated parts of docs/, from the settings and the commands as they are
 	@$(BIN)/python -m docs.generate
@@ -73,7 +81,7 @@ image-test: ## Build both images and check them
 	@compose/test/image
 
 airflow-test: $(TEST) $(AIRFLOW)/installed ## Both DAGs in an Airflow of its own, on a real Kafka, with each fault
-	@$(BIN)/python -m pytest -q --timeout 600 airflow/tests $(ARGS)
+	@$(PYTEST) --timeout 600 airflow/tests $(ARGS)
 
 axe: build/axe/node_modules/axe-core/axe.min.js ## What looks for barriers in the report's page, for `make test`; wants npm
 

@@ -1,26 +1,39 @@
 import itertools
 import os
+import shutil
 import signal
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
+from tests.support import last_words
+from tests.support.as_before import collector_as_before, log_as_before
 from tests.support.certificates import NO_OPENSSL
 from tests.support.cli import ROOT, RunningCli
 from tests.support.crashing_kafka import CrashingKafka
 from tests.support.kafka_container import QUICK_RESTART, KafkaContainer, why_no_container
+from tests.support.last_words import NO_KAFKA
 from tests.support.mock_cluster import MockCluster
-from tests.support.own_log import log_as_before
 from tests.support.secured_kafka import SecuredKafka
+from tests.support.side_by_side import (
+    ByFixtures,
+    alone_or_not,
+    end_shared_kafka,
+    is_worker,
+    put_in_order,
+    shared_kafka,
+)
 from tests.support.topics import Topics, create_topics, delete_topics, fresh_topics
 
 # Read before `clean_surroundings` removes them.
 GIVEN_BROKER = os.environ.get("TEST_KAFKA_BOOTSTRAP") or os.environ.get("TELCO_STREAM_TEST_BOOTSTRAP")
 REAL_DATA = Path(os.environ.get("TELCO_STREAM_TEST_DATA") or ROOT.parent / "shared/data/telco_customer_churn.csv")
-NO_KAFKA = pytest.StashKey[str]()
+#: A folder of the run, the same in all of its workers.
+COMMON = pytest.StashKey[Path]()
 #: Fixtures that need a real Kafka, and the marker of whatever uses them.
 NEEDS = [
     ("kafka", "real"),
@@ -46,7 +59,7 @@ def clean_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     for name in list(os.environ):
         if name.startswith("TELCO_STREAM_") or name in {"NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS", "COLUMNS"}:
             monkeypatch.delenv(name)
-    with log_as_before():
+    with log_as_before(), collector_as_before():
         yield
 
 
@@ -60,11 +73,14 @@ def real_data() -> Path:
 
 @pytest.fixture(scope="session")
 def kafka(pytestconfig: pytest.Config) -> Iterator[str]:
-    """Bootstrap address of a real Apache Kafka, one for the whole session."""
+    """Bootstrap address of a real Apache Kafka, one for the whole run."""
     if GIVEN_BROKER:
         yield GIVEN_BROKER
         return
     _need_containers(pytestconfig)
+    if COMMON in pytestconfig.stash:
+        yield shared_kafka(pytestconfig.stash[COMMON])
+        return
     with KafkaContainer() as container:
         yield container.bootstrap
 
@@ -144,29 +160,68 @@ def start_cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
         cli.end()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(last_words)
     # SIGTERM ends a run as Ctrl-C does: with the fixtures torn down, so that no container stays behind.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt if is_worker() else signal.default_int_handler)
+    if hasattr(config, "workerinput"):
+        config.stash[COMMON] = Path(config.workerinput["common"])
+        # Several workers' threads for linear algebra would wait for each other, busily; read when numpy is loaded.
+        os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Side by side: a worker is told where the common folder is, before it starts."""
+    if COMMON not in node.config.stash:
+        node.config.stash[COMMON] = Path(tempfile.mkdtemp(prefix="telco-stream-tests-"))
+    node.workerinput["common"] = str(node.config.stash[COMMON])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFixtures:
+    return ByFixtures(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Side by side, most tests wait most of the time."""
+    return (os.cpu_count() or 1) + 2
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    if COMMON not in item.config.stash:
+        return (yield)
+    with alone_or_not(item, item.config.stash[COMMON]):
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Whatever uses a real Kafka is marked so before `-m` chooses, and runs after the rest in whatever order."""
+    """Whatever uses a real Kafka is marked so before `-m` chooses."""
     for item, (fixture, marker) in itertools.product(items, NEEDS):
         if fixture in getattr(item, "fixturenames", []):
             item.add_marker(marker)
     yield
-    items.sort(key=_needs)
+    put_in_order(items)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if NO_KAFKA in config.stash:
-        terminalreporter.section("no real Kafka")
-        terminalreporter.line(config.stash[NO_KAFKA])
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The workers have ended by now."""
+    if COMMON in session.config.stash and not is_worker():
+        common = session.config.stash[COMMON]
+        end_shared_kafka(common)
+        shutil.rmtree(common)
 
 
-def _needs(item: pytest.Item) -> int:
-    return 2 if item.get_closest_marker("own_broker") else 1 if item.get_closest_marker("real") else 0
+def _interrupt(*_: object) -> NoReturn:
+    """The first asks for an end; those that follow, from `make` or another worker, must not break off the cleaning."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _need_containers(config: pytest.Config) -> None:

@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.support.cli import ROOT, run_cli
-from tests.support.kafka_container import IMAGE, free_port, why_no_container
+from tests.support.kafka_container import IMAGE, why_no_container
 from tests.support.pages import command_lines
+from tests.support.ports import free_port
 from tests.support.shell import copy_checkout, type_lines, with_commands, write_commands, write_program
 from tests.support.topics import Topics, delete_topics, fresh_topics
 
@@ -34,7 +35,7 @@ QUICK_JVM = [
 TOOLS = ["topics", "consumer-groups", "console-consumer", "get-offsets", "transactions"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with `telco-stream` and Kafka's own tools, which reach the broker from a container on this network."""
     if reason := _what_is_missing():

@@ -2,7 +2,7 @@ from airflow.tests.support.installed import Airflow
 from airflow.tests.support.webhook import Webhook
 
 from tests.support.cli import ROOT
-from tests.support.kafka_container import free_port
+from tests.support.ports import free_port
 
 #: Run by Airflow's own Python: an alert to each address, with a task that has failed.
 SCRIPT = """

@@ -9,7 +9,7 @@ from airflow.tests.support.pipeline import environment
 from airflow.tests.support.webhook import Webhook
 
 from tests.support.cli import RunningCli, run_cli
-from tests.support.kafka_container import free_port
+from tests.support.ports import free_port
 from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until
 

@@ -10,17 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import _need_containers
-from tests.faults.figures import Figures, as_table, write_json
 from tests.faults.trial import Trial
 from tests.support.crashing_kafka import CrashingKafka
 from tests.support.kafka_container import KafkaContainer
+from tests.support.last_words import FULL, NOTED
 from tests.support.topics import create_topics, delete_topics, fresh_topics
 
 # Read before `clean_surroundings` removes them.
-FULL = os.environ.get("TELCO_STREAM_TEST_FULL") == "1"
 SEED = os.environ.get("TELCO_STREAM_TEST_SEED")
-FIGURES = os.environ.get("TELCO_STREAM_TEST_FIGURES")
-NOTED = pytest.StashKey[list[Figures]]()
 #: Transactions of killed workers are looked for every second, not every ten.
 _QUICK_ABORT = {
     "group_min_session_timeout_ms": "1000",
@@ -52,14 +49,3 @@ def a_trial(bootstrap: str, request: pytest.FixtureRequest, tmp_path: Path) -> I
     noted = request.config.stash.setdefault(NOTED, [])
     yield Trial(name, bootstrap, topics, tmp_path, seed, FULL, noted.append)
     delete_topics(bootstrap, topics)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    rows = config.stash.get(NOTED, [])
-    if not rows:
-        return
-    terminalreporter.section(f"faults, {'full' if FULL else 'short'} form")
-    for line in as_table(rows):
-        terminalreporter.line(line)
-    if FIGURES:
-        write_json(rows, Path(FIGURES))

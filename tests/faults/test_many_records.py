@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from tests.faults.conftest import FULL, a_trial
+from tests.faults.conftest import a_trial
 from tests.faults.trial import Trial
 from tests.support.cli import ROOT
+from tests.support.last_words import FULL
 
 pytestmark = [
     pytest.mark.timeout(1200),

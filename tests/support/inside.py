@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from telco_stream.cli import main
-from tests.support.own_log import log_as_before
+from tests.support.as_before import log_as_before
 
 
 @dataclass(frozen=True, slots=True)

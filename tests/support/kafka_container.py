@@ -1,12 +1,12 @@
 """A real Apache Kafka in a container, one node, ready for transactions."""
 
 import os
-import socket
 from typing import Any
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 # Its reaper is one more image to pull, and the fixtures remove what they start; read when testcontainers is imported.
@@ -89,13 +89,6 @@ def why_no_container() -> str | None:
         return f"no Docker daemon answers ({_line(error)})"
     client.close()
     return None
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
 
 
 def _line(error: Exception) -> str:

@@ -1,7 +1,6 @@
 """A command's port, read as Prometheus and a supervisor read it; and the list of metrics that the docs promise."""
 
 import re
-import socket
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Literal
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support import ports
 from tests.support.cli import ROOT
 
 Section = Literal["consume", "produce", "both"]
@@ -39,9 +39,7 @@ class Port:
 
 def free_port() -> Port:
     """A port that nobody listens at."""
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return Port(int(door.getsockname()[1]))
+    return Port(ports.free_port())
 
 
 def series(text: str) -> dict[str, float]:

@@ -12,7 +12,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from tests.support.certificates import Pair, make_authority, sign
-from tests.support.kafka_container import KafkaContainer, free_port
+from tests.support.kafka_container import KafkaContainer
+from tests.support.ports import free_port
 
 #: Verbatim means: with all that shells, property files and `.env` files would make something of.
 PASSWORD = 'it\'s=a #"$HOME" \\n ü;'

@@ -12,7 +12,7 @@ from urllib.request import Request, urlopen
 
 from airflow.tests.support.installed import Airflow
 
-from tests.support.kafka_container import free_port
+from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
 #: Seconds for all of it to stand, on a busy machine.

@@ -1,6 +1,7 @@
-"""The package's log is one for the whole process; what a command does to it must not reach the next test."""
+"""What is one for the whole process, and what a test did to it: the next one finds it as it was."""
 
 import contextlib
+import gc
 import logging
 from collections.abc import Iterator
 
@@ -16,3 +17,14 @@ def log_as_before() -> Iterator[None]:
         log.handlers[:], log.propagate = handlers, propagate
         log.setLevel(levels[0])
         client.setLevel(levels[1])
+
+
+@contextlib.contextmanager
+def collector_as_before() -> Iterator[None]:
+    """Consumers side by side in one process leave it as the last of them found it: switched off by another."""
+    thresholds = gc.get_threshold()
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
