@@ -15,7 +15,7 @@ from tests.support.as_before import collector_as_before, log_as_before
 from tests.support.certificates import NO_OPENSSL
 from tests.support.cli import ROOT, RunningCli
 from tests.support.crashing_kafka import CrashingKafka
-from tests.support.kafka_container import QUICK_RESTART, KafkaContainer, why_no_container
+from tests.support.kafka_container import QUICK_RESTART, SMALL, KafkaContainer, why_no_container
 from tests.support.last_words import NO_KAFKA
 from tests.support.mock_cluster import MockCluster
 from tests.support.secured_kafka import SecuredKafka
@@ -81,7 +81,7 @@ def kafka(pytestconfig: pytest.Config) -> Iterator[str]:
     if COMMON in pytestconfig.stash:
         yield shared_kafka(pytestconfig.stash[COMMON])
         return
-    with KafkaContainer() as container:
+    with KafkaContainer(**SMALL) as container:
         yield container.bootstrap
 
 
@@ -89,7 +89,7 @@ def kafka(pytestconfig: pytest.Config) -> Iterator[str]:
 def own_kafka(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
     """A real Kafka of the test's own, to kill and pause."""
     _need_containers(pytestconfig)
-    with KafkaContainer(**QUICK_RESTART) as container:
+    with KafkaContainer(**QUICK_RESTART, **SMALL) as container:
         yield container
 
 
@@ -97,7 +97,7 @@ def own_kafka(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
 def crashing_kafka(pytestconfig: pytest.Config) -> Iterator[CrashingKafka]:
     """A real Kafka of the test's own, to kill while transactions are open."""
     _need_containers(pytestconfig)
-    with CrashingKafka() as container:
+    with CrashingKafka(**SMALL) as container:
         yield container
 
 

@@ -116,6 +116,7 @@ def test_json_is_one_object_on_stdout_and_quiet_is_quiet() -> None:
     assert json.loads(done.stdout)["rows"] == 3
 
 
+@pytest.mark.slow
 def test_the_demo_ends_with_its_result_on_stdout_and_its_talk_on_stderr() -> None:
     started = time.monotonic()
     done = run_cli("demo", "--output", "json")
@@ -128,6 +129,7 @@ def test_the_demo_ends_with_its_result_on_stdout_and_its_talk_on_stderr() -> Non
     assert "What to try next" in done.stderr
 
 
+@pytest.mark.slow
 def test_the_demo_leaves_nothing_behind_and_can_be_quiet(tmp_path: Path) -> None:
     done = run_cli("demo", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")

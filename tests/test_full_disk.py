@@ -19,13 +19,13 @@ from telco_stream.assembly.consuming import ConsumeOrder
 from telco_stream.kafka.trouble import failed_disk
 from tests.conftest import _need_containers
 from tests.support.cli import RunningCli
-from tests.support.kafka_container import QUICK_RESTART, KafkaContainer
+from tests.support.kafka_container import QUICK_RESTART, SMALL, KafkaContainer
 from tests.support.mock_cluster import MockCluster
 from tests.support.running import Running, customers, settings_of
 from tests.support.topics import Topics, create_topics, fresh_topics, read_topic, send
 from tests.support.waiting import wait_until
 
-SMALL = "/small"
+DISK = "/small"
 DELIVERIES: list[Promise] = ["exactly-once", "at-least-once"]
 
 
@@ -33,9 +33,9 @@ DELIVERIES: list[Promise] = ["exactly-once", "at-least-once"]
 def small_disk(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
     """A real Kafka with two disks, one of them small; what groups and transactions need stands on the other one."""
     _need_containers(pytestconfig)
-    disks = {"log_dirs": f"/tmp/kraft-combined-logs,{SMALL}", "metadata_log_dir": "/tmp/kraft-combined-logs"}
-    inner = {"offsets_topic_num_partitions": "1", "transaction_state_log_num_partitions": "1"}
-    container = KafkaContainer(**QUICK_RESTART, **disks, **inner).with_tmpfs_mount(SMALL, "size=24m,mode=1777")
+    disks = {"log_dirs": f"/tmp/kraft-combined-logs,{DISK}", "metadata_log_dir": "/tmp/kraft-combined-logs"}
+    inner = SMALL | {"offsets_topic_num_partitions": "1", "transaction_state_log_num_partitions": "1"}
+    container = KafkaContainer(**QUICK_RESTART, **disks, **inner).with_tmpfs_mount(DISK, "size=24m,mode=1777")
     with container:
         yield container
 
@@ -112,12 +112,12 @@ def _lay_out(kafka: str, topics: Topics) -> None:
 
 def _fill(container: KafkaContainer) -> bool:
     """No room is left; done again and again, because what the broker replaces meanwhile leaves it a page to live on."""
-    command = ["dd", "if=/dev/zero", f"of={SMALL}/filler", "bs=1k", "oflag=append", "conv=notrunc"]
+    command = ["dd", "if=/dev/zero", f"of={DISK}/filler", "bs=1k", "oflag=append", "conv=notrunc"]
     return container.exec(command).exit_code != 0
 
 
 def _on_small_disk(container: KafkaContainer, topic: str) -> set[int]:
-    listed = container.exec(["ls", SMALL]).output.decode().split()
+    listed = container.exec(["ls", DISK]).output.decode().split()
     assert not [one for one in listed if one.startswith("__")], listed
     return {int(one.rpartition("-")[2]) for one in listed if one.startswith(topic)}
 

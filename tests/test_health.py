@@ -187,6 +187,7 @@ def consumer(
     return start
 
 
+@pytest.mark.slow
 def test_a_partition_whose_leader_has_gone_makes_the_consumer_unready_until_it_is_back(
     pair: MockCluster, names: Topics, port: Port, consumer: Callable[..., RunningCli]
 ) -> None:
@@ -203,6 +204,7 @@ def test_a_partition_whose_leader_has_gone_makes_the_consumer_unready_until_it_i
     assert running.wait(5) == 0
 
 
+@pytest.mark.slow
 def test_a_stall_ends_the_consumer_where_that_was_asked_for(
     pair: MockCluster, names: Topics, consumer: Callable[..., RunningCli]
 ) -> None:
@@ -215,6 +217,7 @@ def test_a_stall_ends_the_consumer_where_that_was_asked_for(
     assert last.endswith("(--exit-on-stall)")
 
 
+@pytest.mark.slow
 def test_idle_partitions_are_no_stall(port: Port, consumer: Callable[..., RunningCli]) -> None:
     running = consumer("--exit-on-stall")
     before = port.metrics()["telco_stream_loop_last_turn_timestamp_seconds"]

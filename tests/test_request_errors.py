@@ -22,6 +22,8 @@ from tests.support.mock_cluster import Api, MockCluster
 from tests.support.running import Running, coordinates, customers, settings_of, sources
 from tests.support.topics import fresh_topics, read_topic, send
 
+pytestmark = pytest.mark.slow
+
 #: What the client waits for by itself.
 PASSING = [
     (Api.ADD_OFFSETS_TO_TXN, "COORDINATOR_LOAD_IN_PROGRESS"),

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import _need_containers
 from tests.faults.trial import Trial
 from tests.support.crashing_kafka import CrashingKafka
-from tests.support.kafka_container import KafkaContainer
+from tests.support.kafka_container import SMALL, KafkaContainer
 from tests.support.last_words import FULL, NOTED
 from tests.support.topics import create_topics, delete_topics, fresh_topics
 
@@ -29,7 +29,7 @@ _QUICK_ABORT = {
 def fault_kafka(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
     """A real Kafka that every case finds running, and may kill and pause."""
     _need_containers(pytestconfig)
-    with CrashingKafka(**_QUICK_ABORT) as container:
+    with CrashingKafka(**_QUICK_ABORT, **({} if FULL else SMALL)) as container:
         yield container
 
 

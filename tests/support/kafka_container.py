@@ -20,6 +20,14 @@ IMAGE = "apache/kafka:4.3.1"
 #: A broker that comes back 4 s after a SIGKILL, not 12.
 QUICK_RESTART = {"broker_session_timeout_ms": "2000", "broker_heartbeat_interval_ms": "500"}
 
+#: A broker that is there sooner, for a third less work, and has no use for speed or for fifty partitions of its own.
+SMALL = {
+    "jvm_performance_opts": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+    "heap_opts": "-Xms128m -Xmx512m",
+    "offsets_topic_num_partitions": "3",
+    "transaction_state_log_num_partitions": "3",
+}
+
 
 class KafkaContainer(DockerContainer):
     """Start it with `with`; whatever happens inside, container and volumes are gone afterwards."""

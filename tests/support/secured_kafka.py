@@ -12,7 +12,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from tests.support.certificates import Pair, make_authority, sign
-from tests.support.kafka_container import KafkaContainer
+from tests.support.kafka_container import SMALL, KafkaContainer
 from tests.support.ports import free_port
 
 #: Verbatim means: with all that shells, property files and `.env` files would make something of.
@@ -30,7 +30,8 @@ class SecuredKafka(KafkaContainer):
         authority = make_authority(folder, "ours")
         #: Who has signed the broker's certificates, and somebody else.
         self.authority, self.stranger = authority.certificate, make_authority(folder, "theirs").certificate
-        super().__init__(**_settings(sign(authority, folder, "good", 2), sign(authority, folder, "old", -1)))
+        good, old = sign(authority, folder, "good", 2), sign(authority, folder, "old", -1)
+        super().__init__(**SMALL, **_settings(good, old))
         secured, expired = free_port(), free_port()
         #: Where users come in, and where a certificate has expired.
         self.secured, self.expired = f"localhost:{secured}", f"localhost:{expired}"
@@ -75,9 +76,6 @@ def _settings(good: Pair, old: Pair) -> Mapping[str, str]:
         "listener_security_protocol_map": f"{plain},SECURED:SASL_SSL,EXPIRED:SASL_SSL",
         "authorizer_class_name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "super_users": "User:ANONYMOUS",
-        # Fifty partitions each, as usual, take seconds to make and are of no use here.
-        "offsets_topic_num_partitions": "1",
-        "transaction_state_log_num_partitions": "1",
         **_showing("secured", good),
         **_showing("expired", old),
         "listener_name_secured_sasl_enabled_mechanisms": "SCRAM-SHA-512,PLAIN,OAUTHBEARER",

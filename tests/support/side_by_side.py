@@ -14,7 +14,7 @@ from docker.errors import NotFound
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.cli import ROOT
-from tests.support.kafka_container import KafkaContainer
+from tests.support.kafka_container import SMALL, KafkaContainer
 
 #: Begun first, in this order, so that no long one is left at the end.
 LONGEST = (
@@ -26,8 +26,8 @@ LONGEST = (
     "tests/test_request_errors.py",
     "tests/test_end_to_end.py",
 )
-#: These make a broker of their own once for all of a module's tests.
-WITH_A_BROKER = ("tests/faults/", "tests/test_security.py")
+#: These make a broker of their own once for many tests; the faults are two lots of the same length.
+WITH_A_BROKER = ("tests/faults/test_workers_die.py", "tests/faults/", "tests/test_security.py")
 _KAFKA, _ALONE = "kafka", "alone"
 
 
@@ -40,7 +40,8 @@ class ByFixtures(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no typ
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
-        return module if _shares(module) else nodeid
+        lot = next((start for start in WITH_A_BROKER if module.startswith(start)), module)
+        return lot if lot != module or _shares(module) else nodeid
 
 
 def is_worker() -> bool:
@@ -71,7 +72,7 @@ def shared_kafka(folder: Path) -> str:
         fcntl.flock(door, fcntl.LOCK_EX)
         if not place.exists():
             with contextlib.ExitStack() as until_known:
-                container = until_known.enter_context(KafkaContainer())
+                container = until_known.enter_context(KafkaContainer(**SMALL))
                 place.write_text(f"{container.get_wrapped_container().id} {container.bootstrap}")
                 until_known.pop_all()
     return place.read_text().split()[1]
@@ -89,7 +90,7 @@ def end_shared_kafka(folder: Path) -> None:
 
 @functools.cache
 def _shares(module: str) -> bool:
-    return module.startswith(WITH_A_BROKER) or 'scope="module"' in (ROOT / module).read_text()
+    return module in WITH_A_BROKER or 'scope="module"' in (ROOT / module).read_text()
 
 
 def _needs(item: pytest.Item) -> int:
