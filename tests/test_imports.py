@@ -70,6 +70,7 @@ def test_the_list_says_no_more_than_the_dearest_commands_need() -> None:
     assert _imported("consume", "--engine", "sklearn", *NOWHERE) >= {"sklearn", "confluent_kafka"}
 
 
+@pytest.mark.alone
 def test_help_takes_no_more_than_a_third_longer_than_that_of_an_app_with_one_command(tmp_path: Path) -> None:
     """In turn, so that both meet the same machine; the medians decide."""
     (tmp_path / "one.py").write_text(_ONE_COMMAND)

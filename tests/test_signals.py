@@ -90,6 +90,7 @@ def test_a_broker_that_is_killed_is_waited_for_and_spoken_of_once(
     assert cli.stderr().count("is away") == 1
 
 
+@pytest.mark.alone
 def test_a_broker_that_stands_still_holds_up_neither_the_first_signal_nor_the_second(
     own_kafka: KafkaContainer, start_cli: Start
 ) -> None:
