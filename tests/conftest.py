@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.support import last_words
-from tests.support.as_before import collector_as_before, log_as_before
+from tests.support.as_before import collector_as_usual, log_as_before
 from tests.support.certificates import NO_OPENSSL
 from tests.support.cli import ROOT, RunningCli
 from tests.support.crashing_kafka import CrashingKafka
@@ -59,7 +59,7 @@ def clean_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     for name in list(os.environ):
         if name.startswith("TELCO_STREAM_") or name in {"NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS", "COLUMNS"}:
             monkeypatch.delenv(name)
-    with log_as_before(), collector_as_before():
+    with log_as_before(), collector_as_usual():
         yield
 
 

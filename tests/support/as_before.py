@@ -5,6 +5,8 @@ import gc
 import logging
 from collections.abc import Iterator
 
+_USUAL = gc.get_threshold()
+
 
 @contextlib.contextmanager
 def log_as_before() -> Iterator[None]:
@@ -20,11 +22,15 @@ def log_as_before() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def collector_as_before() -> Iterator[None]:
-    """Consumers side by side in one process leave it as the last of them found it: switched off by another."""
-    thresholds = gc.get_threshold()
+def collector_as_usual() -> Iterator[None]:
+    """Of consumers side by side in one process, the last may leave it as another had set it for the time being."""
+    _collect_as_usual()
     try:
         yield
     finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
+        _collect_as_usual()
+
+
+def _collect_as_usual() -> None:
+    gc.set_threshold(*_USUAL)
+    gc.unfreeze()
