@@ -13,7 +13,7 @@ PIP_tested := pip install --quiet --disable-pip-version-check --constraint const
 PIP_newest := pip install --quiet --disable-pip-version-check --upgrade
 PIP_lowest := uv pip install --quiet --python $(BIN)/python --resolution lowest-direct
 PIP := $(BIN)/python -m $(PIP_$(DEPENDENCIES))
-# In the order of tests/support/side_by_side.py.
+# In the order of tests/support/side_by_side.py, handed out as tests/support/handing_out.py says.
 PYTEST := $(BIN)/python -m pytest -q
 SIDE_BY_SIDE := $(PYTEST) --numprocesses $(WORKERS)
 RUN := .venv/installed

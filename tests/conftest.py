@@ -20,7 +20,6 @@ from tests.support.last_words import NO_KAFKA
 from tests.support.mock_cluster import MockCluster
 from tests.support.secured_kafka import SecuredKafka
 from tests.support.side_by_side import (
-    ByFixtures,
     alone_or_not,
     end_shared_kafka,
     is_worker,
@@ -180,7 +179,9 @@ def pytest_configure_node(node: Any) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFixtures:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    from tests.support.handing_out import ByFixtures  # noqa: PLC0415 - without xdist nobody calls this
+
     return ByFixtures(config, log)
 
 

@@ -2,18 +2,14 @@
 
 import contextlib
 import fcntl
-import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import docker
 import pytest
 from docker.errors import NotFound
-from xdist.scheduler import LoadScopeScheduling
 
-from tests.support.cli import ROOT
 from tests.support.kafka_container import SMALL, KafkaContainer
 
 #: Begun first, in this order, so that no long one is left at the end.
@@ -26,22 +22,7 @@ LONGEST = (
     "tests/test_request_errors.py",
     "tests/test_end_to_end.py",
 )
-#: These make a broker of their own once for many tests; the faults are two lots of the same length.
-WITH_A_BROKER = ("tests/faults/test_workers_die.py", "tests/faults/", "tests/test_security.py")
 _KAFKA, _ALONE = "kafka", "alone"
-
-
-class ByFixtures(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """A test goes to whoever is free; a whole module does where its tests share what costs something to make."""
-
-    def __init__(self, config: pytest.Config, log: Any) -> None:
-        config.option.loadscopereorder = False
-        super().__init__(config, log)
-
-    def _split_scope(self, nodeid: str) -> str:
-        module = nodeid.partition("::")[0]
-        lot = next((start for start in WITH_A_BROKER if module.startswith(start)), module)
-        return lot if lot != module or _shares(module) else nodeid
 
 
 def is_worker() -> bool:
@@ -86,11 +67,6 @@ def end_shared_kafka(folder: Path) -> None:
         with contextlib.suppress(NotFound):
             client.containers.get(place.read_text().split()[0]).remove(force=True, v=True)
         client.close()
-
-
-@functools.cache
-def _shares(module: str) -> bool:
-    return module in WITH_A_BROKER or 'scope="module"' in (ROOT / module).read_text()
 
 
 def _needs(item: pytest.Item) -> int:
