@@ -14,7 +14,7 @@ from tests.support.waiting import wait_until
 _CONSUME = ("consume", "--output", "json", "--max-consecutive-dead-letters", "0", "--timeout", "60")
 
 #: The most records of a batch, for one worker or the other: behind a full one the next is made before it is committed.
-_BATCHES = ("25", "5000")
+_BATCHES = ("100", "5000")
 
 _ASSIGNED = re.compile(r"assigned partitions \d")
 
