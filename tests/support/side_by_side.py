@@ -2,7 +2,9 @@
 
 import contextlib
 import fcntl
+import functools
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import docker
 import pytest
 from docker.errors import NotFound
 
+from tests.support.cli import ROOT
 from tests.support.kafka_container import SMALL, KafkaContainer
 
 #: Begun first, in this order, so that no long one is left at the end.
@@ -22,6 +25,8 @@ LONGEST = (
     "tests/test_request_errors.py",
     "tests/test_end_to_end.py",
 )
+#: These make a broker of their own once for many tests; the faults are two lots of the same length.
+WITH_A_BROKER = ("tests/faults/test_workers_die.py", "tests/faults/", "tests/test_security.py")
 _KAFKA, _ALONE = "kafka", "alone"
 
 
@@ -31,11 +36,21 @@ def is_worker() -> bool:
 
 
 def put_in_order(items: list[pytest.Item]) -> None:
-    """The fast ones first; side by side it is the longest, and last those that run alone."""
+    """The fast ones first; side by side it is the longest, and last those that run alone.
+
+    What is left is mixed, always in the same way: a module's tests would all wait at once, or all compute.
+    """
     if is_worker():
-        items.sort(key=lambda item: (_is(item, _ALONE), _place(item), -_needs(item)))
+        items.sort(key=lambda item: (_is(item, _ALONE), _place(item), -_needs(item), _mixed(item)))
     else:
         items.sort(key=_needs)
+
+
+def lot(nodeid: str) -> str:
+    """What one worker runs in one go: the test by itself, or all that share something with it."""
+    module = nodeid.partition("::")[0]
+    whole = next((start for start in WITH_A_BROKER if module.startswith(start)), None)
+    return whole or (module if _shares(module) else nodeid)
 
 
 @contextlib.contextmanager
@@ -67,6 +82,15 @@ def end_shared_kafka(folder: Path) -> None:
         with contextlib.suppress(NotFound):
             client.containers.get(place.read_text().split()[0]).remove(force=True, v=True)
         client.close()
+
+
+@functools.cache
+def _shares(module: str) -> bool:
+    return 'scope="module"' in (ROOT / module).read_text()
+
+
+def _mixed(item: pytest.Item) -> int:
+    return zlib.crc32(lot(item.nodeid).encode())
 
 
 def _needs(item: pytest.Item) -> int:
