@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     BrokerMetadata,
@@ -102,12 +102,20 @@ def _metadata(*, leader: int, replicas: list[int], brokers: list[int]) -> Cluste
 def _lay_out(kafka: str, topics: Topics) -> None:
     """The topics stand, in an order that leaves the inner ones on the first disk: each goes where the fewest are."""
     group = Consumer({"bootstrap.servers": kafka, "group.id": "first"})
-    group.committed([TopicPartition("nothing", 0)], timeout=15)
+    wait_until(lambda: _has_coordinator(group), 30, "the topic of the groups' offsets")
     group.close()
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.create_topics([NewTopic("second", 1, 1)])["second"].result(15)
     Producer({"bootstrap.servers": kafka, "transactional.id": "third"}).init_transactions(15)
     create_topics(kafka, topics)
+
+
+def _has_coordinator(group: Consumer) -> bool:
+    """Asked for the first time, the broker makes the topic, and for a moment nobody answers for it."""
+    try:
+        return bool(group.committed([TopicPartition("nothing", 0)], timeout=15))
+    except KafkaException:
+        return False
 
 
 def _fill(container: KafkaContainer) -> bool:

@@ -12,6 +12,8 @@ import pytest
 from tests.support.cli import ROOT
 from tests.support.passes import csv_of
 
+pytestmark = pytest.mark.slow
+
 CLIENT = {"confluent_kafka"}
 SETTINGS = {"pydantic_settings", "dotenv"}
 SCREEN = {"rich"}

@@ -15,6 +15,8 @@ from tests.support.running import customers
 from tests.support.terminal import TerminalRun
 from tests.support.topics import Outgoing, Topics, send
 
+pytestmark = pytest.mark.slow
+
 STREAM = ("consume", "--delivery", "at-least-once")
 #: Parts of the pictures, none of which may stand after the end.
 DRAWN = ("── consume", "── produce", "Ctrl-C", "Newest at risk", "Confirmed")
@@ -73,7 +75,6 @@ def test_consume_shows_counts_lag_and_customers_and_is_gone_after_ctrl_c(
         assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(b"\x1b[?25l"), "the cursor is back"
 
 
-@pytest.mark.slow
 def test_lines_of_the_log_stand_above_the_picture_whole_and_each_once(
     embedded: MockCluster, embedded_topics: Topics
 ) -> None:
@@ -146,7 +147,6 @@ def test_no_picture_where_nobody_wants_one(
         assert leftovers(terminal) == []
 
 
-@pytest.mark.slow
 def test_produce_shows_the_rate_beside_its_target_and_how_far_it_is(
     embedded: MockCluster, embedded_topics: Topics, tmp_path: Path
 ) -> None:
@@ -187,7 +187,6 @@ def test_a_pass_over_a_file_shows_how_much_of_it_kafka_has(kafka: str, topics: T
         assert any("Failed        0" in row for row in terminal.rows())
 
 
-@pytest.mark.slow
 def test_a_broker_that_goes_away_is_named_in_the_picture(embedded: MockCluster, embedded_topics: Topics) -> None:
     send(embedded.bootstrap, embedded_topics.raw, map(at_risk, range(3)))
     with telco_stream(embedded_topics, embedded.bootstrap, *STREAM) as terminal:

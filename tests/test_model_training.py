@@ -23,6 +23,8 @@ from telco_stream.model.training import TrainingResult, train
 from tests.support.cli import ROOT
 from tests.support.labelled import Row, customers_of, labelled_rows, write_csv
 
+pytestmark = pytest.mark.slow
+
 NOW = "2026-01-02T03:04:05Z"
 ROWS = labelled_rows(400)
 STEPS = ["reading", "cross-validating", "fitting", "compiling"]
@@ -100,7 +102,6 @@ def test_the_same_data_and_seed_give_the_same_files_and_version(
         assert (tmp_path / "model" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-@pytest.mark.slow
 def test_the_compiled_file_does_not_depend_on_the_order_of_sets(trained: TrainingResult) -> None:
     program = "import hashlib, joblib, sys; from telco_stream.model.conversion import convert; "
     program += "print(hashlib.sha256(convert(joblib.load(sys.argv[1]))).hexdigest())"
