@@ -86,9 +86,9 @@ class Listener:
         self.lines: list[str] = []
         self.ended: list[int] = []
 
-    def latest(self) -> dict[int, Glimpse]:
-        """What each looked like last, once it had delivered."""
-        return {slot: one for slot, one in self.glimpses if one.consumed}
+    def first(self) -> dict[int, Glimpse]:
+        """What each looked like once it had delivered; the second batch, after the stop, may be seen as well."""
+        return {slot: one for slot, one in reversed(self.glimpses) if one.consumed}
 
     def advance(self, records: int, dead_letters: int) -> None:
         self.told.append((records, dead_letters))
@@ -149,8 +149,8 @@ def test_one_summary_counts_what_all_workers_delivered_to_their_last_words(sheet
 
 def test_what_workers_look_like_and_what_they_log_is_told_where_it_is_asked_for(sheet: Sheet) -> None:
     """One alone can draw on a terminal; what the others would write would tear it."""
-    _, listener = run_until(Shown(sheet), 2, lambda: sheet.times("delivered") == 2, lambda one: len(one.latest()) == 2)
-    assert {slot: (one.consumed, one.dead_lettered, one.away) for slot, one in listener.latest().items()} == {
+    _, listener = run_until(Shown(sheet), 2, lambda: sheet.times("delivered") == 2, lambda one: len(one.first()) == 2)
+    assert {slot: (one.consumed, one.dead_lettered, one.away) for slot, one in listener.first().items()} == {
         0: (3, 1, 1.5),
         1: (3, 1, 1.5),
     }
