@@ -8,7 +8,6 @@ from pathlib import Path
 from telco_stream.analytics import Summary
 from telco_stream.assembly.consuming import ConsumeOrder, run_consume
 from telco_stream.assembly.producing import ProduceOrder, run_produce
-from telco_stream.consume import ConsumeResult
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients
@@ -20,6 +19,7 @@ from telco_stream.records import Message
 from telco_stream.report.runs import ReportOrder, run_report
 from telco_stream.settings import Producer, Settings
 from telco_stream.stop import Stop
+from telco_stream.tally import ConsumeResult
 
 #: Records as no producer should send them: each becomes a dead letter.
 _BROKEN: list[Message] = [

@@ -11,10 +11,10 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, Protocol, TypeAlias
 
-from telco_stream.consume import ConsumeResult
 from telco_stream.errors import TelcoStreamError
 from telco_stream.observing.sight import Glimpse
 from telco_stream.stop import Stop, stop_on_signals
+from telco_stream.tally import ConsumeResult
 from telco_stream.telling import Delivered, Failed, Line, Teller, Told
 
 log = logging.getLogger("telco_stream.consume")

@@ -1,5 +1,7 @@
 """The only loop: take, process, deliver; where records pour, one batch is on its way while the next one is made."""
 
+import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,10 +12,11 @@ import pytest
 
 from telco_stream import errors
 from telco_stream.batch import Limits, Outcome
-from telco_stream.consume import ConsumeResult, Plan, Seconds, consume, stamps
+from telco_stream.consume import Seconds, consume, stamps
 from telco_stream.contracts.customer import Customer
 from telco_stream.kafka.source import Batch
 from telco_stream.stop import Stop, Stopped
+from telco_stream.tally import ConsumeResult, Plan
 from tests.support.records import Fake, RuleScorer, good
 
 BAD = b"not JSON"
@@ -32,6 +35,8 @@ class FakeSource:
     asked: list[int] = field(default_factory=list)
     answered: Mapping[int, int] = field(default_factory=dict)
     broken: Exception | None = None
+    #: Come once the others have been taken.
+    late: list[bytes] = field(default_factory=list)
 
     @property
     def ended(self) -> bool:
@@ -42,6 +47,8 @@ class FakeSource:
         if self.broken and self.position:
             raise self.broken
         taken = self.records[self.position : self.position + most]
+        self.records += [Fake(value, len(self.records) + number) for number, value in enumerate(self.late)]
+        self.late = []
         self.position += len(taken)
         if taken:
             self.log.append("take")
@@ -71,27 +78,39 @@ class FakeDelivery:
 
     source: FakeSource
     ends: list[End] = field(default_factory=list)
+    at_once: bool = False
     outcomes: list[Outcome] = field(default_factory=list)
     committed: int = 0
 
     def deliver(self, outcome: Outcome, batch: Batch) -> "FakeDelivering":
         assert batch.group_metadata == "the group's view"
         self.source.log.append("send")
-        return FakeDelivering(self, outcome, batch.reached[0], self.ends.pop(0) if self.ends else True)
+        going = FakeDelivering(self, outcome, batch.reached[0], self.ends.pop(0) if self.ends else True)
+        if self.at_once:
+            going.come_to_its_end()
+        return going
 
 
 @dataclass
 class FakeDelivering:
-    """Ends when it is asked for its result."""
+    """Ends when it is asked for its result, if it hasn't before."""
 
     delivery: FakeDelivery
     outcome: Outcome
     reached: int
     end: End
-    ended: float = field(default_factory=time.perf_counter)
+    ended: float = math.inf
+
+    def wait(self, _seconds: float) -> None:
+        self.delivery.source.log.append("wait")
 
     def result(self) -> bool:
-        source = self.delivery.source
+        if self.ended == math.inf:
+            self.come_to_its_end()
+        return bool(self.end)
+
+    def come_to_its_end(self) -> None:
+        source, self.ended = self.delivery.source, time.perf_counter()
         if isinstance(self.end, Exception):
             raise self.end
         source.log.append("commit" if self.end else "abort")
@@ -100,7 +119,6 @@ class FakeDelivering:
             self.delivery.committed = self.reached
         if self.end is not True:
             source.rewind(self.delivery.committed)
-        return bool(self.end)
 
 
 @dataclass
@@ -125,15 +143,20 @@ class Bench:
 
     source: FakeSource
     ends: list[End] = field(default_factory=list)
+    at_once: bool = False
     stop: Stop = field(default_factory=Stop)
     scorer: RuleScorer = field(default_factory=RuleScorer)
     onlooker: Onlooker = field(default_factory=Onlooker)
 
     def run(self, mode: str = "batch", **more: Any) -> ConsumeResult:
         plan = Plan(cast("Any", mode), batch_size=3, limits=Limits(), **more)
-        self.delivery = FakeDelivery(self.source, self.ends)
+        self.delivery = FakeDelivery(self.source, self.ends, self.at_once)
         source, watch = cast("Any", self.source), self.onlooker
         return consume(source, self.delivery, self._process, plan, now=lambda: "now", stop=self.stop, watch=watch)
+
+    def stream(self) -> ConsumeResult:
+        """Until nothing comes."""
+        return self.run("streaming", idle_timeout=0.02)
 
     @property
     def _process(self) -> Any:
@@ -166,6 +189,12 @@ class Watching(RuleScorer):
         return super().score(customers)
 
 
+def slow(_customer: Customer) -> float:
+    """Longer for a batch than the run below takes to be idle."""
+    time.sleep(0.003)
+    return 0.25
+
+
 def bench_of(*values: bytes, **more: Any) -> Bench:
     return Bench(FakeSource([Fake(value, offset) for offset, value in enumerate(values)]), **more)
 
@@ -176,21 +205,39 @@ def goods(number: int) -> list[bytes]:
 
 def test_the_next_batch_is_made_while_one_is_on_its_way_and_goes_after_it() -> None:
     bench = bench_of(*goods(6))
-    bench.run()
+    bench.stream()
     assert bench.source.log == ["take", "process", "send", "take", "process", "commit", "send", "commit"]
 
 
 def test_a_batch_that_is_not_full_is_committed_before_the_next_is_taken() -> None:
     """What trickles is answered at once, and not once more has come."""
-    bench = bench_of(*goods(5))
-    bench.run("streaming", idle_timeout=0.02)
-    assert bench.source.log[-3:] == ["commit", "send", "commit"]
-    assert len(bench.source.asked) > 2, "and then it looked for more"
+    bench = bench_of(*goods(2))
+    bench.source.late = goods(2)
+    bench.stream()
+    assert bench.source.log == ["take", "process", "send", "commit"] * 2
+
+
+@pytest.mark.parametrize(("mode", "at_once"), [("batch", False), ("streaming", True)])
+def test_what_is_known_at_once_or_has_to_be_known_is_settled_before_the_next_is_taken(mode: str, at_once: bool) -> None:
+    """A window waits for its records, and so would the end of the one before; at least once, nothing is on its way."""
+    bench = bench_of(*goods(6), at_once=at_once)
+    bench.scorer = watching = Watching(source=bench.source)
+    bench.run(mode, idle_timeout=0.02)
+    assert bench.source.log == ["take", "process", "send", "commit"] * 2
+    assert watching.seen == [{}, {0: 3}]
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_whatever_was_not_committed_is_read_again_and_nothing_is_skipped(at_once: bool) -> None:
+    bench = bench_of(*goods(9), ends=[True, False, False], at_once=at_once)
+    assert bench.stream().consumed == 9
+    ids = [json.loads(value)["customerID"] for one in bench.delivery.outcomes for _, value, _ in one.predictions]
+    assert ids == [f"c{one}" for one in range(9)]
 
 
 def test_what_was_made_behind_an_aborted_batch_is_forgotten_and_read_again() -> None:
     bench = bench_of(*goods(6), ends=[False])
-    result = bench.run()
+    result = bench.stream()
     assert (result.consumed, result.batches) == (6, 2)
     assert bench.source.log[:6] == ["take", "process", "send", "take", "process", "abort"]
     assert bench.source.log[6:9] == ["take", "process", "send"], "nothing of the second batch was sent before"
@@ -199,7 +246,7 @@ def test_what_was_made_behind_an_aborted_batch_is_forgotten_and_read_again() -> 
 def test_what_is_in_hand_is_forgotten_where_a_commit_was_unclear_and_all_is_read_again() -> None:
     """The batch counts, and the source stands behind it."""
     bench = bench_of(*goods(6), ends=["unclear"])
-    result = bench.run()
+    result = bench.stream()
     assert (result.consumed, result.batches) == (6, 2)
     assert [len(one.predictions) for one in bench.delivery.outcomes] == [3, 3]
     assert bench.source.log.count("take") == 3
@@ -208,18 +255,39 @@ def test_what_is_in_hand_is_forgotten_where_a_commit_was_unclear_and_all_is_read
 def test_answered_is_what_is_committed_not_what_was_taken() -> None:
     bench = bench_of(*goods(6))
     bench.scorer = watching = Watching(source=bench.source)
-    bench.run()
+    bench.stream()
     assert watching.seen == [{}, {}]
     assert bench.source.answered == {0: 6}
 
 
 def test_an_error_of_the_source_waits_for_what_is_on_its_way() -> None:
+    """Left alone, a transaction would hold others back until its time-out."""
     bench = bench_of(*goods(6))
     bench.source.broken = errors.KafkaError("the topic is gone")
     with pytest.raises(errors.KafkaError, match="the topic is gone"):
-        bench.run()
-    assert bench.delivery.committed == 3
-    assert bench.onlooker.seen == [3]
+        bench.stream()
+    assert bench.source.log == ["take", "process", "send", "wait"]
+
+
+def test_a_stop_while_the_source_waits_still_counts_what_is_on_its_way() -> None:
+    bench = bench_of(*goods(6))
+    bench.source.broken = Stopped()
+    result = bench.stream()
+    assert (result.consumed, result.stopped_by) == (3, "signal")
+
+
+def test_whoever_wants_to_stop_does_not_wait_for_a_batch_behind_the_one_on_its_way() -> None:
+    bench = bench_of(*goods(9))
+    bench.onlooker.delivered = lambda *_: bench.stop.request()  # type: ignore[method-assign]
+    result = bench.stream()
+    assert (result.consumed, result.stopped_by, bench.delivery.committed) == (3, "signal", 3)
+
+
+def test_a_batch_on_its_way_is_not_idle_however_long_it_takes() -> None:
+    """Else a run would end while records wait."""
+    bench = bench_of(*goods(6))
+    bench.scorer = RuleScorer(slow)
+    assert bench.run("streaming", idle_timeout=0.005).consumed == 6
 
 
 def test_a_failed_delivery_never_commits() -> None:
@@ -283,11 +351,15 @@ def test_a_batch_run_ends_at_the_end_with_the_whole_runs_summary() -> None:
 
 def test_a_wish_to_stop_ends_the_loop_after_the_batch_in_hand() -> None:
     bench = bench_of(*goods(9))
-    bench.onlooker.delivered = lambda *_: bench.stop.request()  # type: ignore[method-assign]
-    result = bench.run("streaming")
-    assert result.stopped_by == "signal"
-    assert result.consumed == bench.delivery.committed == 6
-    assert bench.source.log.count("take") == 2, "the batch in hand, and none after it"
+
+    def ask_to_stop(_customer: Customer) -> float:
+        bench.stop.request()
+        return 0.25
+
+    bench.scorer = RuleScorer(ask_to_stop)
+    result = bench.stream()
+    assert (result.consumed, result.stopped_by) == (3, "signal")
+    assert bench.source.log == ["take", "process", "send", "commit"]
 
 
 def test_a_stop_in_the_middle_of_a_delivery_counts_only_what_was_committed() -> None:

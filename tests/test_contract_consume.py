@@ -9,7 +9,7 @@ import pytest
 
 from telco_stream.batch import Limits
 from telco_stream.clock import now
-from telco_stream.consume import ConsumeResult, Plan, consume
+from telco_stream.consume import consume
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.delivery import AtLeastOnce, Delivery, ExactlyOnce
 from telco_stream.kafka.sink import Sink
@@ -17,6 +17,7 @@ from telco_stream.kafka.source import Source
 from telco_stream.kafka.transactions import Transactions
 from telco_stream.settings import Settings
 from telco_stream.stop import Stop
+from telco_stream.tally import ConsumeResult, Plan
 from tests.conftest import Broker
 from tests.support.memory import MemoryConsumer, MemoryKafka, MemoryProducer, Stored
 from tests.support.records import RuleScorer

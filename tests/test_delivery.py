@@ -4,6 +4,7 @@ import json
 import math
 import threading
 import time
+import weakref
 from typing import Any, cast
 
 import pytest
@@ -23,6 +24,10 @@ from tests.support.records import Fake, RuleScorer, good
 TOPICS = Topics(raw="raw", predictions="predictions", deadletter="deadletter")
 RECORDS: list[Any] = [Fake(good(), 5), Fake(b"not JSON", 6, headers_=[("traceparent", b"00-1")])]
 BATCH = Batch(RECORDS, "generation 2", {0: 7}, rewinds=0)
+
+
+class Watched(Fake):
+    """Tells whoever asks whether it is still there: without slots it can be referred to weakly."""
 
 
 class Bench:
@@ -102,6 +107,28 @@ def test_an_unclear_commit_counts_if_the_offsets_say_so(committed: int, counts: 
     bench.consumer.offsets = {0: TopicPartition("raw", 0, committed)}
     assert bench.exactly_once().deliver(outcome(), BATCH).result() is counts
     assert bench.consumer.sought == [(0, committed)]
+
+
+@pytest.mark.parametrize(("committed", "counts"), [(9, True), (5, False)])
+def test_an_unclear_commit_counts_too_where_the_partitions_new_owner_is_further(committed: int, counts: bool) -> None:
+    bench = Bench(commit=[failure("_TIMED_OUT")])
+    bench.consumer.offsets = {0: TopicPartition("raw", 0, committed)}
+    delivering = bench.exactly_once().deliver(outcome(), BATCH)
+    bench.consumer.revoke(0)
+    assert delivering.result() is counts
+
+
+def test_what_is_on_its_way_holds_on_to_no_record() -> None:
+    """The next batch would double the memory."""
+    records: list[Any] = [Watched(good(), 5)]
+    gone, batch = weakref.ref(records[0]), Batch(records, "generation 2", {0: 6}, rewinds=0)
+    bench, made = Bench(), process(records, RuleScorer(), now="2026-01-01T00:00:00Z", limits=Limits())
+    bench.producer = slow = SlowProducer(bench.log)
+    delivering = bench.exactly_once().deliver(made, batch)
+    del records, batch
+    assert gone() is None
+    slow.let_go.set()
+    assert delivering.result()
 
 
 def test_a_commit_after_a_rebalance_is_left_to_the_new_owner() -> None:

@@ -17,7 +17,7 @@ from confluent_kafka import KafkaError
 
 from telco_stream import errors
 from telco_stream.assembly.consuming import ConsumeOrder
-from telco_stream.consume import ConsumeResult
+from telco_stream.tally import ConsumeResult
 from tests.support.mock_cluster import Api, MockCluster
 from tests.support.running import Running, coordinates, customers, settings_of, sources
 from tests.support.topics import fresh_topics, read_topic, send

@@ -12,11 +12,12 @@ import pytest
 
 from telco_stream import logs
 from telco_stream.batch import Outcome
-from telco_stream.consume import ConsumeResult, Seconds
+from telco_stream.consume import Seconds
 from telco_stream.errors import FencedError
 from telco_stream.observing.sight import Glimpse
 from telco_stream.records import Message
 from telco_stream.stop import Stop
+from telco_stream.tally import ConsumeResult
 from telco_stream.telling import Teller
 from telco_stream.workers import Work, run_workers
 from tests.support.cli import run_cli

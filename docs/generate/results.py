@@ -7,7 +7,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from docs.generate.tables import code
 from telco_stream.analytics import Summary
-from telco_stream.consume import ConsumeResult
 from telco_stream.contracts.manifest import Manifest
 from telco_stream.dataset import FetchResult
 from telco_stream.demo import DemoResult
@@ -19,6 +18,7 @@ from telco_stream.produce import ProduceResult
 from telco_stream.sample import SampleResult
 from telco_stream.settings import Leaf
 from telco_stream.status import StatusResult
+from telco_stream.tally import ConsumeResult
 from telco_stream.verify import VerifyResult
 
 #: What `display` is handed, by the words that are typed.

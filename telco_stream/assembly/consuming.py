@@ -12,7 +12,6 @@ from telco_stream.assembly import Mode, Promise
 from telco_stream.batch import Limits
 from telco_stream.clock import now
 from telco_stream.collector import seldom_collecting
-from telco_stream.consume import ConsumeResult, Plan
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
@@ -25,6 +24,7 @@ from telco_stream.model.artifact import Engine, load_scorer
 from telco_stream.observing import NOBODY, Eyes, Onlooker, Watching, looking_on
 from telco_stream.settings import Settings
 from telco_stream.stop import Stop, Stopped
+from telco_stream.tally import ConsumeResult, Plan
 from telco_stream.telling import Teller
 
 

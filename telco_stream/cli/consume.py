@@ -9,12 +9,12 @@ from telco_stream.cli import options
 if TYPE_CHECKING:
     from telco_stream.assembly.consuming import ConsumeOrder
     from telco_stream.cli.session import Session
-    from telco_stream.consume import ConsumeResult
     from telco_stream.contracts.scoring import Scorer
     from telco_stream.display.consuming import Asked
     from telco_stream.display.talk import Picture
     from telco_stream.model.artifact import Engine
     from telco_stream.stop import Stop
+    from telco_stream.tally import ConsumeResult
 
 
 def register(app: typer.Typer) -> None:

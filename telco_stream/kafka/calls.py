@@ -29,7 +29,7 @@ class Call(threading.Thread, Generic[T]):
         super().__init__(daemon=True)
         self._call = call
         self._answer: T | None = None
-        self._failure: Exception | None = RuntimeError("the call has not come back")
+        self._failure: Exception | None = RuntimeError("a bug has ended the call; its traceback stands above")
         #: When it came back, by `time.perf_counter`.
         self.ended = math.inf
         self.start()
@@ -42,12 +42,15 @@ class Call(threading.Thread, Generic[T]):
             self._failure = error
         else:
             self._failure = None
-        self.ended = time.perf_counter()
+        finally:
+            del self._call  # and with it all that it holds
+            self.ended = time.perf_counter()
 
-    def wait(self) -> None:
+    def wait(self, seconds: float = math.inf) -> None:
         """Until it has come back; in slices, as a signal that another thread gets doesn't end this one's wait."""
-        while self.is_alive():
-            self.join(SLICE)
+        deadline = time.monotonic() + seconds
+        while self.is_alive() and (left := deadline - time.monotonic()) > 0:
+            self.join(min(SLICE, left))
 
     def result(self) -> T:
         """What it answered, once it has; raises what it raised."""

@@ -7,6 +7,7 @@ confirmed by the broker before the offsets are committed. Either way a batch tha
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from confluent_kafka import TopicPartition
@@ -27,8 +28,14 @@ class Delivering(Protocol):
     def ended(self) -> float:
         """When it was known, by `time.perf_counter`; infinite until then."""
 
+    def wait(self, seconds: float) -> None:
+        """Until it is known, but no longer than that."""
+
     def result(self) -> bool:
-        """Whether the outcome is committed, once that is known; if not, the source stands at the commit again."""
+        """Whether the outcome is committed, once that is known.
+
+        If not, the source stands at the commit again, and what was taken before that is void.
+        """
 
 
 class Delivery(Protocol):
@@ -51,7 +58,7 @@ class ExactlyOnce:
         self._transactions.begin()
         _send(self._transactions.send, outcome, self._topics)
         offsets = _offsets(outcome, self._topics.raw)
-        commit = Call(lambda: self._transactions.commit(offsets, batch.group_metadata))
+        commit = Call(partial(self._transactions.commit, offsets, batch.group_metadata))
         self._source.membership.before_loss = commit.wait
         return _Committing(commit, self._source, outcome.next_offsets)
 
@@ -87,12 +94,20 @@ class _Committing:
     def ended(self) -> float:
         return self.commit.ended
 
+    def wait(self, seconds: float) -> None:
+        self.commit.wait(seconds)
+
     def result(self) -> bool:
         end = self.commit.result()
         if end is End.COMMITTED:
             return True
         self.source.rewind()
-        return end is End.UNCLEAR and self.source.committed(self.next_offsets) == self.next_offsets
+        return end is End.UNCLEAR and self._was_applied()
+
+    def _was_applied(self) -> bool:
+        """The offsets tell; a partition that was given up meanwhile may have got further."""
+        found, owned = self.source.committed(self.next_offsets), self.source.owned
+        return all(found[one] == at or (one not in owned and found[one] > at) for one, at in self.next_offsets.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +116,9 @@ class _Delivered:
 
     committed: bool
     ended: float = field(default_factory=time.perf_counter)
+
+    def wait(self, seconds: float) -> None:
+        """There is nothing to wait for."""
 
     def result(self) -> bool:
         return self.committed

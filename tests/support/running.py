@@ -7,12 +7,13 @@ from typing import Any
 
 from telco_stream.assembly.consuming import ConsumeOrder, run_consume
 from telco_stream.batch import Outcome
-from telco_stream.consume import ConsumeResult, Seconds
+from telco_stream.consume import Seconds
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.kafka.clients import Clients
 from telco_stream.settings import Consumer, Settings
 from telco_stream.settings import Topics as TopicSettings
 from telco_stream.stop import Stop
+from telco_stream.tally import ConsumeResult
 from tests.support.records import RuleScorer, good
 from tests.support.topics import Kept, Outgoing, Topics, read_topic
 from tests.support.waiting import wait_until

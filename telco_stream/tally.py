@@ -1,0 +1,136 @@
+"""What one run of `consume` has answered so far, and whether that is enough."""
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from telco_stream.analytics import Analytics, Summary
+from telco_stream.batch import Limits, Outcome
+from telco_stream.errors import DataError
+from telco_stream.kafka.source import Source
+from telco_stream.stop import Stop
+
+StoppedBy = Literal["signal", "idle", "max-messages", "end"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to consume, and when to stop."""
+
+    mode: Literal["batch", "streaming"]
+    batch_size: int
+    limits: Limits
+    max_messages: int | None = None
+    idle_timeout: float | None = None
+    max_dead_letters_in_a_row: int = 0
+    top_k: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumeResult:
+    """What one run of `consume` did; `analytics` in batch mode only."""
+
+    mode: str
+    consumed: int
+    predicted: int
+    dead_lettered: int
+    batches: int
+    seconds: float
+    rate: float
+    stopped_by: StoppedBy
+    analytics: Summary | None = None
+
+
+class Tally:
+    """Counts what is committed, and what is on its way."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._analytics = Analytics()
+        self._predicted = self._dead_lettered = self._batches = 0
+        self._first_taken = self._last_committed = self._idle_since = 0.0
+        self._going = self._in_a_row_before = 0
+        #: As the last batch left it, be it committed or on its way.
+        self.dead_letters_in_a_row = 0
+
+    def room(self) -> int:
+        """How many records the next batch may have."""
+        if self._plan.max_messages is None:
+            return self._plan.batch_size
+        return min(self._plan.batch_size, self._plan.max_messages - self._consumed - self._going)
+
+    def took(self, in_a_row: int | None) -> None:
+        """Records have arrived, perhaps from partitions whose last owner left a count of dead letters."""
+        self._idle_since = time.perf_counter()
+        self._first_taken = self._first_taken or self._idle_since
+        self.dead_letters_in_a_row = max(self.dead_letters_in_a_row, in_a_row or 0)
+        self._in_a_row_before = max(self._in_a_row_before, in_a_row or 0)
+
+    def begin(self, outcome: Outcome) -> None:
+        """A batch is about to be sent; raises where it has too many dead letters in a row."""
+        _refuse_a_flood(outcome, self._plan.max_dead_letters_in_a_row)
+        self._going = outcome.consumed
+        self._in_a_row_before, self.dead_letters_in_a_row = self.dead_letters_in_a_row, outcome.last_run
+
+    def drop(self) -> None:
+        """It was not committed, and comes again."""
+        self._going, self.dead_letters_in_a_row = 0, self._in_a_row_before
+        self._idle_since = time.perf_counter()
+
+    def add(self, outcome: Outcome, at: float) -> None:
+        """It was committed at this time, by `time.perf_counter`."""
+        self._going = 0
+        self._predicted += len(outcome.predictions)
+        self._dead_lettered += len(outcome.letters)
+        self._batches += 1
+        self._last_committed, self._idle_since = at, time.perf_counter()
+        if self._plan.mode == "batch":
+            self._analytics.add_all(outcome.answers)
+
+    def stopped_by(self, source: Source, stop: Stop) -> StoppedBy | None:
+        """The first reason to stop, if there is one."""
+        if stop.requested:
+            return "signal"
+        if self._plan.max_messages is not None and self.room() <= 0:
+            return "max-messages"
+        if self._plan.mode == "batch" and source.ended:
+            return "end"
+        return "idle" if self._is_idle(source) else None
+
+    def result(self, stopped_by: StoppedBy) -> ConsumeResult:
+        """The run as a whole; the rate counts from the first record taken to the last one committed."""
+        seconds = max(0.0, self._last_committed - self._first_taken)
+        return ConsumeResult(
+            mode=self._plan.mode,
+            consumed=self._consumed,
+            predicted=self._predicted,
+            dead_lettered=self._dead_lettered,
+            batches=self._batches,
+            seconds=round(seconds, 3),
+            rate=round(self._consumed / seconds, 1) if seconds else 0.0,
+            stopped_by=stopped_by,
+            analytics=self._analytics.result(self._plan.top_k) if self._plan.mode == "batch" else None,
+        )
+
+    @property
+    def _consumed(self) -> int:
+        return self._predicted + self._dead_lettered
+
+    def _is_idle(self, source: Source) -> bool:
+        """Idle counts from when the group has handed out its partitions: before, nothing can arrive."""
+        if self._plan.idle_timeout is None or self._going or not source.joined:
+            return False
+        self._idle_since = self._idle_since or time.perf_counter()
+        return time.perf_counter() - self._idle_since >= self._plan.idle_timeout
+
+
+def _refuse_a_flood(outcome: Outcome, most: int) -> None:
+    """So many bad records in a row mean a broken upstream or a wrong model; the batch is left as it is."""
+    if not most or outcome.longest_run < most:
+        return
+    last = outcome.rejected[-1]
+    where = f"{last.record.topic()}/{last.record.partition()}/{last.record.offset()}"
+    raise DataError(
+        f"{outcome.longest_run} dead letters in a row, up to {where} ({last.error_type}: {last.code}); nothing of this"
+        " batch was committed: mend the producer or the model, or raise --max-consecutive-dead-letters"
+    )
