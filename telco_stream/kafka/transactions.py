@@ -132,8 +132,9 @@ class Transactions:
         error = self._cause(failure.args[0])
         answer = self._answer_to(error)
         refusal = self._abort() if answer in {Answer.ABORT, Answer.GIVE_UP} else error
-        if answer is Answer.ABORT and refusal is not None:
-            error, answer = refusal, self._answer_to(refusal)
+        if answer is Answer.ABORT:
+            error = refusal or self._cause(error)  # why a delivery failed may be known only now
+            answer = self._answer_to(error)
         if answer is Answer.FENCED:
             raise errors.FencedError(
                 "Another instance has taken over this transactional id; stop one of them, or give each its own"
