@@ -169,6 +169,15 @@ def test_a_delivery_that_failed_for_good_is_not_tried_for_ever() -> None:
         bench.run()
 
 
+def test_a_delivery_whose_failure_is_known_only_after_the_abort_is_not_tried_again_either() -> None:
+    """The client may refuse the offsets of a transaction before it has said what befell its messages."""
+    bench = Bench({"offsets": [failure("_STATE", txn_requires_abort=True)]})
+    producer = bench.made[0]
+    producer.abort_transaction = lambda _timeout: producer.report(KafkaError(KafkaError.INVALID_RECORD))  # type: ignore[method-assign]
+    with pytest.raises(errors.KafkaError, match="clocks"):
+        bench.run()
+
+
 def test_a_delivery_that_was_only_late_is_tried_again() -> None:
     bench = Bench({"commit": [failure("_INCONSISTENT", txn_requires_abort=True)]})
     bench.made[0].refused = KafkaError(KafkaError._MSG_TIMED_OUT)

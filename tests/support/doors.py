@@ -42,8 +42,13 @@ class FakeProducer:
     ) -> None:
         self._call("send")
         self.sent.append((topic, value, key, headers))
+        self._on_delivery = callback or on_delivery
         if self.refused is not None:
-            (callback or on_delivery)(self.refused, Scripted(0))
+            self.report(self.refused)
+
+    def report(self, error: KafkaError) -> None:
+        """The message that was sent last was not delivered."""
+        self._on_delivery(error, Scripted(0))
 
     def send_offsets_to_transaction(self, offsets: list[TopicPartition], metadata: object, _timeout: float) -> None:
         self._call("offsets")
