@@ -41,7 +41,7 @@ test: $(TEST) ## Every test that this machine can run, several side by side
 fast: $(TEST) ## The tests that need no Docker
 	@$(SIDE_BY_SIDE) -m "not real and not own_broker and not slow" $(ARGS)
 
-bench: $(TEST) ## Speed, latency and memory beside copy loops and other frameworks, on a real Kafka: half an hour
+bench: $(TEST) ## Speed, latency and memory beside copy loops and other frameworks, on a real Kafka: some twenty minutes
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 faults: $(TEST) ## The fault suite at full length: its table, and the same figures in build/faults.json
