@@ -19,6 +19,8 @@ from telco_stream.report import Wanted
 from telco_stream.report.facts import Facts
 from tests.support.facts import CONTRACTS, MANIFEST, NASTY, OURS, SERVICES, facts_of, many, prediction
 
+pytestmark = pytest.mark.slow
+
 MOST_BYTES = 500_000
 NOW = datetime(2026, 2, 1, tzinfo=UTC)
 CHARTS = {"contract", "internet", "distribution", "counts", "rates", "calibration"}

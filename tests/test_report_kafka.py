@@ -13,6 +13,8 @@ from tests.support.cli import run_cli
 from tests.support.letters import letter
 from tests.support.topics import Outgoing, Topics, read_topic, send
 
+pytestmark = pytest.mark.slow
+
 NOW = datetime.now(UTC)
 HOURS = [1, 5, 30]
 VERSION = "telco.dlq.model.version"
