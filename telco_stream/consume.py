@@ -62,7 +62,7 @@ def consume(  # noqa: PLR0913 - the doors, handed in
                 line.send(made, batch, go_on=plan.mode == "streaming" and len(batch.records) >= room)
                 del made
             elif line.settle():
-                source.answer(batch.reached)
+                source.answered = batch.reached
             del batch  # before the next one comes: kept until then, it would double a batch's memory
     except Stopped:
         stopped_by = "signal"
@@ -153,7 +153,7 @@ class _Line:
         committed = going.delivering.result()
         if committed:
             self._tally.add(going.made.outcome, going.delivering.ended)
-            self._source.answer(going.reached)
+            self._source.answered = going.reached
             self._watch.delivered(going.made.outcome, going.seconds())
         else:
             self._tally.drop()

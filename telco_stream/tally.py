@@ -49,7 +49,7 @@ class Tally:
         self._analytics = Analytics()
         self._predicted = self._dead_lettered = self._batches = 0
         self._first_taken = self._last_committed = self._idle_since = 0.0
-        self._going = self._in_a_row_before = 0
+        self._on_its_way = self._in_a_row_before = 0
         #: As the last batch left it, be it committed or on its way.
         self.dead_letters_in_a_row = 0
 
@@ -57,7 +57,7 @@ class Tally:
         """How many records the next batch may have."""
         if self._plan.max_messages is None:
             return self._plan.batch_size
-        return min(self._plan.batch_size, self._plan.max_messages - self._consumed - self._going)
+        return min(self._plan.batch_size, self._plan.max_messages - self._consumed - self._on_its_way)
 
     def took(self, in_a_row: int | None) -> None:
         """Records have arrived, perhaps from partitions whose last owner left a count of dead letters."""
@@ -69,17 +69,17 @@ class Tally:
     def begin(self, outcome: Outcome) -> None:
         """A batch is about to be sent; raises where it has too many dead letters in a row."""
         _refuse_a_flood(outcome, self._plan.max_dead_letters_in_a_row)
-        self._going = outcome.consumed
+        self._on_its_way = outcome.consumed
         self._in_a_row_before, self.dead_letters_in_a_row = self.dead_letters_in_a_row, outcome.last_run
 
     def drop(self) -> None:
         """It was not committed, and comes again."""
-        self._going, self.dead_letters_in_a_row = 0, self._in_a_row_before
+        self._on_its_way, self.dead_letters_in_a_row = 0, self._in_a_row_before
         self._idle_since = time.perf_counter()
 
     def add(self, outcome: Outcome, at: float) -> None:
         """It was committed at this time, by `time.perf_counter`."""
-        self._going = 0
+        self._on_its_way = 0
         self._predicted += len(outcome.predictions)
         self._dead_lettered += len(outcome.letters)
         self._batches += 1
@@ -118,7 +118,7 @@ class Tally:
 
     def _is_idle(self, source: Source) -> bool:
         """Idle counts from when the group has handed out its partitions: before, nothing can arrive."""
-        if self._plan.idle_timeout is None or self._going or not source.joined:
+        if self._plan.idle_timeout is None or self._on_its_way or not source.joined:
             return False
         self._idle_since = self._idle_since or time.perf_counter()
         return time.perf_counter() - self._idle_since >= self._plan.idle_timeout

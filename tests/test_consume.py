@@ -61,9 +61,6 @@ class FakeSource:
     def holds(self, batch: Batch) -> bool:
         return batch.rewinds == self.rewinds
 
-    def answer(self, reached: Mapping[int, int]) -> None:
-        self.answered = reached
-
     def dead_letters_in_a_row(self) -> int | None:
         return self.notes.pop(0) if self.notes else None
 

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.support.cli import ROOT, run_cli
-from tests.support.kafka_container import IMAGE, why_no_container
+from tests.support.kafka_container import IMAGE, SMALL, why_no_container
 from tests.support.pages import command_lines
 from tests.support.ports import free_port
 from tests.support.shell import copy_checkout, type_lines, with_commands, write_commands, write_program
@@ -29,7 +29,7 @@ NOT_TYPED = {
 
 #: Fast starts matter here, and top speed doesn't.
 QUICK_JVM = [
-    "--env=KAFKA_JVM_PERFORMANCE_OPTS=-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
+    f"--env=KAFKA_JVM_PERFORMANCE_OPTS={SMALL['jvm_performance_opts']}",
     "--env=KAFKA_HEAP_OPTS=-Xmx128m",
 ]
 TOOLS = ["topics", "consumer-groups", "console-consumer", "get-offsets", "transactions"]

@@ -53,7 +53,7 @@ class Source:
         self._until = until or {}
         self._first: dict[int, int] = {}
         self._position: dict[int, int] = {}
-        #: Up to where each partition is answered, records and whatever else Kafka keeps between them.
+        #: Up to where each partition is answered, records and whatever else Kafka keeps between them: the loop says so.
         self.answered: Mapping[int, int] = {}
         self._rewinds = 0
         self._in_a_row: int | None = None
@@ -87,9 +87,9 @@ class Source:
     def ended(self) -> bool:
         """Whether every partition that this member owns has been read up to where it ended at the start."""
         return (
-            self.membership.joined
+            self.joined
             and self.membership.has_settled(self._until.keys())
-            and all(self._position.get(one, -1) >= self._until.get(one, 0) for one in self.owned)
+            and all(self._position.get(one, -1) >= self._until.get(one, 0) for one in self.membership.owned)
         )
 
     def take(self, most: int, patience: float, *, lull: float = 0) -> Batch:
@@ -117,10 +117,6 @@ class Source:
     def holds(self, batch: Batch) -> bool:
         """Whether its records are still those behind what came before; after a rewind they come again."""
         return batch.rewinds == self._rewinds
-
-    def answer(self, reached: Mapping[int, int]) -> None:
-        """All up to there is committed."""
-        self.answered = reached
 
     def rewind(self, partitions: Iterable[int] | None = None) -> dict[int, int]:
         """Go back to what is committed, and say where that is, by partition; waits for the broker until stopped."""

@@ -25,8 +25,8 @@ LONGEST = (
     "tests/test_request_errors.py",
     "tests/test_end_to_end.py",
 )
-#: These make a broker of their own once for many tests; the faults are two lots of the same length.
-WITH_A_BROKER = ("tests/faults/test_workers_die.py", "tests/faults/", "tests/test_security.py")
+#: The cases of a folder share a broker, made once for each of two lots of the same length.
+FAULTS = ("tests/faults/test_workers_die.py", "tests/faults/")
 _KAFKA, _ALONE = "kafka", "alone"
 
 
@@ -49,7 +49,7 @@ def put_in_order(items: list[pytest.Item]) -> None:
 def lot(nodeid: str) -> str:
     """What one worker runs in one go: the test by itself, or all that share something with it."""
     module = nodeid.partition("::")[0]
-    whole = next((start for start in WITH_A_BROKER if module.startswith(start)), None)
+    whole = next((start for start in FAULTS if module.startswith(start)), None)
     return whole or (module if _shares(module) else nodeid)
 
 
