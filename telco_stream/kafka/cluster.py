@@ -46,6 +46,7 @@ _COORDINATOR_IS_COMING = frozenset(
 )
 #: Seconds between two such questions.
 _PAUSE = 0.1
+_URL_SAFE = str.maketrans("+/", "-_")
 
 
 class Cluster:
@@ -71,6 +72,19 @@ class Cluster:
             name: (len(topic.partitions), min((len(one.replicas) for one in topic.partitions.values()), default=0))
             for name, topic in metadata.topics.items()
         }
+
+    def topic_ids(self, *topics: str) -> dict[str, str | None]:
+        """Return the ID of each topic in Kafka's own notation (base64, 22 characters), as `kafka-topics.sh` prints it.
+
+        A topic that is deleted and created again keeps its name but gets a new ID (KIP-516). The ID is None on the
+        embedded broker, which has none. Raises `errors.KafkaError` where a topic is missing or may not be described.
+        """
+        if self.is_embedded():
+            return dict.fromkeys(topics)
+        futures = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=self._clients.timeout)
+        # librdkafka writes an ID in the standard base64 alphabet, Kafka's tools in the URL-safe one.
+        ids = {topic: str(self.wait(future, f"Topic {topic}").topic_id) for topic, future in futures.items()}
+        return {topic: topic_id.translate(_URL_SAFE) for topic, topic_id in ids.items()}
 
     def create(self, topics: Sequence[NewTopic], *, dry_run: bool) -> None:
         """Create the topics, or only have the broker check that it could; one that another made meanwhile is fine."""
