@@ -20,6 +20,7 @@ from telco_stream.clock import now
 from telco_stream.collector import seldom_collecting
 from telco_stream.contracts.customer import decode_customer
 from telco_stream.contracts.prediction import encode_prediction
+from telco_stream.contracts.source import SourceHeaders
 from telco_stream.form import Fault, check_rows, read_header
 from telco_stream.kafka import delivery
 from telco_stream.kafka.clients import Clients
@@ -36,6 +37,8 @@ from telco_stream.stop import Stop
 SIZE = 5_000
 ROUNDS = 30
 BATCHES = 24
+#: Any topic's: answers carry one.
+TOPIC_ID = "J8qXRwI-Q3SPDXpBcbgeBg"
 
 Stages = Iterator[tuple[str, float]]
 
@@ -102,7 +105,7 @@ def _consuming(bench: Bench, raw: str, out: str, letters: str) -> Stages:
         if len(batch.records) < SIZE:
             continue
         records = batch.records
-        outcome = core.process(records, scorer, now=now(), limits=core.Limits())
+        outcome = core.process(records, scorer, now=now(), limits=core.Limits(), topic_id=TOPIC_ID)
         transactions.begin()
         took.append(spent / SIZE)
         sent.append(_spent(lambda outcome=outcome: transactions.send(out, outcome.predictions)))  # type: ignore[misc]
@@ -111,7 +114,7 @@ def _consuming(bench: Bench, raw: str, out: str, letters: str) -> Stages:
     yield "take: the client's calls, and the source's book-keeping", min(took)
     yield "  the book-keeping of it", _best(lambda: source._received(records))
     yield from _processing(records, scorer)
-    yield "produce calls, with a header", min(sent)
+    yield "produce calls, with two headers", min(sent)
     yield "offsets and commit", min(committed)
     source.close()
 
@@ -122,7 +125,8 @@ def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
     columns = {"numbers": number_columns(customers), "codes": code_columns(customers)}
     (raw,) = scorer.session.run(["probabilities"], columns)
     probabilities, limits = scorer.score(customers), core.Limits()
-    stamp = core._Stamp(scorer.version, scorer.threshold, now(), limits.prediction)
+    sources = SourceHeaders(TOPIC_ID)
+    stamp = core._Stamp(scorer.version, scorer.threshold, now(), limits.prediction, sources)
     answers = [core._prediction(one, 0.5, stamp) for one in customers]
     yield "decode and check, the contract's part", _best(lambda: [*map(decode_customer, values)])
     yield "decode in all", _best(lambda: core._decode(records))
@@ -133,9 +137,12 @@ def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
     yield "score in all", _best(lambda: scorer.score(customers))
     yield "predictions", _best(lambda: [core._prediction(one, 0.5, stamp) for one in customers])
     yield "their encoding", _best(lambda: [*map(encode_prediction, answers)])
-    yield "headers", _best(lambda: [*map(core._headers, records)])
+    yield "headers", _best(lambda: [core._headers(one, sources) for one in records])
     yield "answer in all", _best(lambda: core._answer(records, good, probabilities, stamp))
-    yield "batch.process in all", _best(lambda: core.process(records, scorer, now=now(), limits=limits))
+    yield (
+        "batch.process in all",
+        _best(lambda: core.process(records, scorer, now=now(), limits=limits, topic_id=TOPIC_ID)),
+    )
 
 
 def _best(call: Callable[[], object]) -> float:

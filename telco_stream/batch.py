@@ -8,6 +8,7 @@ from telco_stream.contracts.customer import BAD_DATA, Customer, decode_customer,
 from telco_stream.contracts.deadletter import carried, encode_dead_letter
 from telco_stream.contracts.prediction import Prediction, encode_prediction
 from telco_stream.contracts.scoring import Scorer, ScoringError
+from telco_stream.contracts.source import SourceHeaders
 from telco_stream.records import ENVELOPE, ErrorType, Headers, Message, Record, Rejected, size_of
 
 
@@ -37,23 +38,32 @@ class Limits:
     letter: int = 2_097_152
 
 
-def process(
-    records: Sequence[Record], scorer: Scorer, *, now: str, limits: Limits, dead_letters_before: int = 0
+def process(  # noqa: PLR0913 - a pure function takes all that its result depends on
+    records: Sequence[Record],
+    scorer: Scorer,
+    *,
+    now: str,
+    limits: Limits,
+    topic_id: str | None = None,
+    dead_letters_before: int = 0,
 ) -> Outcome:
     """Every record answered once: by a prediction, or by a dead letter that says why there is none.
 
-    `now` is the time of processing (RFC 3339) and `dead_letters_before` how many in a row preceded this batch.
+    The records are of one topic, whose ID is `topic_id`. `now` is the time of processing (RFC 3339) and
+    `dead_letters_before` how many in a row preceded this batch.
     """
+    sources = SourceHeaders(topic_id)
     good, undecodable = _decode(records)
     probabilities = _score([customer for _, customer in good], scorer)
-    stamp = _Stamp(scorer.version, scorer.threshold, now, limits.prediction)
+    stamp = _Stamp(scorer.version, scorer.threshold, now, limits.prediction, sources)
     answers, predictions, unanswerable = _answer(records, good, probabilities, stamp)
     rejected = undecodable | unanswerable
     bad = [rejected[position] for position in sorted(rejected)]
     return Outcome(
         predictions=predictions,
         letters=[
-            encode_dead_letter(one, model_version=scorer.version, failed_at=now, limit=limits.letter) for one in bad
+            encode_dead_letter(one, sources, model_version=scorer.version, failed_at=now, limit=limits.letter)
+            for one in bad
         ],
         answers=answers,
         rejected=bad,
@@ -118,6 +128,7 @@ class _Stamp:
     threshold: float
     now: str
     limit: int
+    sources: SourceHeaders
 
 
 def _answer(
@@ -129,8 +140,8 @@ def _answer(
     bad: dict[int, Rejected] = {}
     for (position, customer), probability in zip(good, probabilities, strict=True):
         record, answer = records[position], _prediction(customer, probability, stamp)
-        message = (customer.customerID, encode_prediction(answer), _headers(record))
-        if reason := _unanswerable(probability, message, stamp.limit):
+        message = (customer.customerID, encode_prediction(answer), _headers(record, stamp.sources))
+        if reason := _unanswerable(probability, message, stamp):
             bad[position] = Rejected(record, *reason)
         else:
             answers.append(answer)
@@ -151,16 +162,18 @@ def _prediction(customer: Customer, probability: float, stamp: _Stamp) -> Predic
     )
 
 
-def _headers(record: Record) -> Headers:
-    source = ("source", f"{record.topic()}/{record.partition()}/{record.offset()}".encode())
-    return [source] if record.headers() is None else [*carried(record), source]
+def _headers(record: Record, sources: SourceHeaders) -> Headers:
+    own = sources.of(record)
+    return own if record.headers() is None else [*carried(record), *own]
 
 
-def _unanswerable(probability: float, message: Message, limit: int) -> tuple[ErrorType, str, str] | None:
+def _unanswerable(probability: float, message: Message, stamp: _Stamp) -> tuple[ErrorType, str, str] | None:
     if not 0.0 <= probability <= 1.0:  # NaN too
         return "scoring", "no_probability", "The model has no probability for this customer"
-    key, value, headers = message
+    (key, value, headers), limit = message, stamp.limit
     # Its key stands in its value too, so without the input's headers a small value makes a small record.
-    if (len(value) * 4 > limit or len(headers) > 1) and ENVELOPE + size_of(key, value, headers) > limit:
+    if (len(value) * 4 > limit or len(headers) > stamp.sources.count) and ENVELOPE + size_of(
+        key, value, headers
+    ) > limit:
         return "output_too_large", "too_large", f"The prediction would exceed the topic's {limit} bytes"
     return None

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
-from telco_stream.batch import Limits, Outcome, process
+from telco_stream.batch import Outcome, process
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.kafka.calls import GRACE
 from telco_stream.kafka.delivery import Delivering, Delivery
@@ -58,7 +58,7 @@ def consume(  # noqa: PLR0913 - the doors, handed in
             watch.turned()
             if batch.records:
                 tally.took(source.dead_letters_in_a_row())
-                made = _made(batch, scorer, plan.limits, now(), tally.dead_letters_in_a_row)
+                made = _made(batch, scorer, plan, now(), tally.dead_letters_in_a_row)
                 line.send(made, batch, go_on=plan.mode == "streaming" and len(batch.records) >= room)
                 del made
             elif line.settle():
@@ -93,9 +93,11 @@ class _Made:
     seconds: float
 
 
-def _made(batch: Batch, scorer: Scorer, limits: Limits, now: str, before: int) -> _Made:
+def _made(batch: Batch, scorer: Scorer, plan: Plan, now: str, before: int) -> _Made:
     started = time.perf_counter()
-    outcome = process(batch.records, scorer, now=now, limits=limits, dead_letters_before=before)
+    outcome = process(
+        batch.records, scorer, now=now, limits=plan.limits, topic_id=plan.topic_id, dead_letters_before=before
+    )
     return _Made(outcome, time.perf_counter() - started)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from telco_stream.contracts.source import source_of
 from telco_stream.records import Record
 
 Kind: TypeAlias = Literal["prediction", "letter"]
@@ -78,7 +79,7 @@ class Ledger:
         """Enter predictions or dead letters, those of a partition in their order."""
         answered = _ANSWERED[kind]
         for record in records:
-            place, _, offset = source_of(record).rpartition(b"/")
+            place, _, offset = source_of(record).position.rpartition(b"/")
             number, page = self._by_source.get(place, (-1, self._nowhere))
             if page.answer(offset, answered):
                 if (kind, record.partition(), number) not in self.oldest:
@@ -91,14 +92,6 @@ class Ledger:
         """An account a partition; an input without an answer is expired below these offsets, and missing elsewhere."""
         accounts = [page.account(number, expired_before.get(number, 0)) for number, page in self._pages.items()]
         return [*accounts, self._nowhere.account(None, 0)] if self._nowhere.unexplained else accounts
-
-
-def source_of(record: Record) -> bytes:
-    """What the record's header says of its source, `topic/partition/offset`; empty where it says nothing."""
-    for name, value in reversed(record.headers() or ()):
-        if name == "source":
-            return value or b""
-    return b""
 
 
 class _Page:

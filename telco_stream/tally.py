@@ -24,6 +24,8 @@ class Plan:
     idle_timeout: float | None = None
     max_dead_letters_in_a_row: int = 0
     top_k: int = 10
+    #: ID of the raw topic when this run began; None where the broker has none.
+    topic_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,21 @@ def test_a_prediction_is_what_the_interface_says() -> None:
     assert headers == [("traceparent", b"00-1"), ("source", b"raw/2/17")]
 
 
+@pytest.mark.parametrize("value", [good(), b"bad"])
+def test_process_adds_the_topic_id_to_every_answer_when_known(value: bytes) -> None:
+    records = [
+        Fake(value, 4, 1, headers_=None),
+        Fake(value, 9, 0, headers_=[("source.topic.id", b"older"), ("a", b"b")]),
+    ]
+    done = process(records, RuleScorer(), now=NOW, limits=Limits(), topic_id="id-1")
+    answers = [headers for _, _, headers in done.predictions + done.letters]
+    own = [[header for header in headers if not header[0].startswith("telco.dlq.")] for headers in answers]
+    assert own == [
+        [("source", b"raw/1/4"), ("source.topic.id", b"id-1")],
+        [("a", b"b"), ("source", b"raw/0/9"), ("source.topic.id", b"id-1")],
+    ]
+
+
 def test_the_headers_of_a_replay_end_with_its_answer() -> None:
     replayed: Headers = [("a", b"b"), ("telco.dlq.retry_count", b"1"), ("telco.dlq.replay_of", b"0/5")]
     done = process([Fake(good(), headers_=replayed)], RuleScorer(), now=NOW, limits=Limits())

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telco_stream.contracts.deadletter import carried, decode_dead_letter, encode_dead_letter, retry_count
+from telco_stream.contracts.source import SourceHeaders
 from telco_stream.records import ENVELOPE, Headers, Message, Rejected, size_of
 from tests.support.records import Fake
 
@@ -33,6 +34,7 @@ def test_a_letter_is_what_the_interface_says() -> None:
     assert headers == [
         ("traceparent", b"00-1"),
         ("source", b"raw/2/7"),
+        ("source.topic.id", b"id-1"),
         ("telco.dlq.topic", b"raw"),
         ("telco.dlq.partition", b"2"),
         ("telco.dlq.offset", b"7"),
@@ -155,13 +157,19 @@ def test_the_count_of_retries_is_read_from_a_header_that_anybody_may_have_writte
 
 
 def test_the_input_keeps_its_headers_but_for_those_of_an_earlier_letter() -> None:
-    own: Headers = [("traceparent", b"1"), ("traceparent", b"2"), ("source_system", b"crm"), ("sourcery", b"")]
-    stale: Headers = [("source", b"old/0/0"), ("telco.dlq.retry_count", b"1"), ("telco.dlq.anything", b"")]
+    own: Headers = [("traceparent", b"1"), ("traceparent", b"2"), ("source_system", b"crm"), ("source.topic", b"")]
+    stale: Headers = [
+        ("source", b"old/0/0"),
+        ("source.topic.id", b"id-0"),
+        ("telco.dlq.retry_count", b"1"),
+        ("telco.dlq.anything", b""),
+    ]
     record = Fake(b"x", headers_=[stale[0], *own, *stale[1:]])
     headers = letter(record)[2]
     assert carried(record) == own
     assert headers[:4] == own
     assert [value for name, value in headers if name == "source"] == [b"raw/0/0"]
+    assert [value for name, value in headers if name == "source.topic.id"] == [b"id-1"]
     assert not {"telco.dlq.retry_count", "telco.dlq.anything"} & dict(headers).keys()
 
 
@@ -172,7 +180,7 @@ def test_what_is_said_of_some_letters_is_left_out_of_the_rest(key: str) -> None:
 
 def letter(record: Fake, *, error_type: Any = "validation", limit: int = LIMIT) -> Message:
     rejected = Rejected(record, error_type, "wrong_type", "Expected a b - at `$.c`")
-    return encode_dead_letter(rejected, model_version="v1", failed_at=NOW, limit=limit)
+    return encode_dead_letter(rejected, SourceHeaders("id-1"), model_version="v1", failed_at=NOW, limit=limit)
 
 
 def size(message: Message) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import joblib
 import pandas as pd
 import pytest
+from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
 from telco_stream import errors
@@ -129,6 +130,15 @@ def test_a_predictions_topic_that_is_deleted_ends_the_run_with_3(kafka: str, top
     send(kafka, topics.raw, customers(range(3, 6)))
     with pytest.raises(errors.KafkaError, match="topics init"):
         running.result(40)
+
+
+def test_consume_writes_the_topic_id_to_every_answer(kafka: str, topics: Topics) -> None:
+    send(kafka, topics.raw, [*customers(range(3)), ("bad", b"bad", [("source.topic.id", b"forged")])])
+    assert consume(kafka, topics, "--mode", "batch")["dead_lettered"] == 1
+    admin = AdminClient({"bootstrap.servers": kafka})
+    described = admin.describe_topics(TopicCollection([topics.raw]))[topics.raw].result(10)
+    expected = str(described.topic_id).translate(str.maketrans("+/", "-_")).encode()
+    assert [dict(kept.headers)["source.topic.id"] for kept in answers(kafka, topics)] == [expected] * 4
 
 
 def feed(kafka: str, topics: Topics, member: Running) -> None:

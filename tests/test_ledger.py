@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.ledger import Account, Kind, Ledger, Scope, source_of
+from telco_stream.ledger import Account, Kind, Ledger, Scope
 from telco_stream.records import Headers
 from tests.support.records import Fake
 
@@ -139,13 +139,6 @@ def test_the_oldest_answers_are_known_by_partition_of_answer_and_of_input() -> N
     ledger.add_answers("prediction", [_answer(b"raw/9/9"), _answer(b"raw/0/8", at=60, partition=2)])
     assert ledger.oldest == {("letter", 0, 1): 4, ("letter", 0, 0): 3, ("prediction", 2, 0): 8}
     assert ledger.oldest_times == {("letter", 0): 70, ("prediction", 2): 60}
-
-
-def test_the_last_source_counts_because_ours_stands_behind_those_carried_over() -> None:
-    headers: Headers = [("source", b"theirs"), ("source", b"ours"), ("other", b"x")]
-    assert source_of(Fake(None, headers_=headers)) == b"ours"
-    assert source_of(Fake(None, headers_=[("x", b"source")])) == b""
-    assert source_of(Fake(None, headers_=None)) == b""
 
 
 def test_it_takes_a_byte_an_offset() -> None:

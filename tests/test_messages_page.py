@@ -9,12 +9,12 @@ from telco_stream.contracts.customer import COLUMNS, decode_customer, explain
 from telco_stream.contracts.deadletter import (
     REPLAY_OF,
     RETRY_COUNT,
-    SOURCE,
     DeadLetter,
     decode_dead_letter,
     encode_dead_letter,
 )
 from telco_stream.contracts.prediction import Prediction, decode_prediction
+from telco_stream.contracts.source import SourceHeaders
 from telco_stream.records import ErrorType, Rejected
 from tests.support.cli import ROOT
 from tests.support.records import Fake
@@ -53,6 +53,6 @@ def test_every_error_type_and_every_field_of_a_letter_is_told() -> None:
 
 def test_every_header_is_told() -> None:
     rejected = Rejected(Fake(b"x"), "json", "malformed", "no JSON")
-    headers = encode_dead_letter(rejected, model_version="v", failed_at="now", limit=100_000)[2]
+    headers = encode_dead_letter(rejected, SourceHeaders("id"), model_version="v", failed_at="now", limit=100_000)[2]
     written = {name for name, _ in headers} | {RETRY_COUNT, REPLAY_OF}
-    assert set(re.findall(r"`(telco\.dlq\.[\w.]+)`", PAGE)) | {SOURCE} == written
+    assert set(re.findall(r"`(source[\w.]*|telco\.dlq\.[\w.]+)`", PAGE)) == written

@@ -88,7 +88,8 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
     settings, cluster = clients.settings, Cluster(clients, stop)
     partitions = cluster.partitions(settings.topics.raw, settings.topics.predictions, settings.topics.deadletter)
     _check_rights(Rights(clients, cluster), settings)
-    limits = _limits(cluster, settings)
+    topic_id = cluster.topic_ids(settings.topics.raw)[settings.topics.raw]
+    plan = _plan(order, settings, _limits(cluster, settings), topic_id)
     until = None
     if order.mode == "batch":
         # What is written, not what can be read yet: a transaction just committed becomes visible a moment later.
@@ -104,7 +105,6 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
             delivery = ExactlyOnce(transactions, source, settings.topics)
         else:
             delivery = AtLeastOnce(Sink(clients.producer(), stop), source, settings.topics)
-        plan = _plan(order, settings, limits)
         return consuming.consume(source, delivery, eyes.scorer, plan, now=now, stop=stop, watch=eyes.watch)
 
 
@@ -115,7 +115,7 @@ def _tell_start(order: ConsumeOrder, settings: Settings, scorer: Scorer) -> None
     logs.tell_start("consume", **promised, **names, model_version=scorer.version, engine=scorer.engine)
 
 
-def _plan(order: ConsumeOrder, settings: Settings, limits: Limits) -> Plan:
+def _plan(order: ConsumeOrder, settings: Settings, limits: Limits, topic_id: str | None = None) -> Plan:
     consumer = settings.consumer
     return Plan(
         mode=order.mode,
@@ -125,6 +125,7 @@ def _plan(order: ConsumeOrder, settings: Settings, limits: Limits) -> Plan:
         idle_timeout=order.idle_timeout,
         max_dead_letters_in_a_row=consumer.max_consecutive_dead_letters,
         top_k=order.top_k,
+        topic_id=topic_id,
     )
 
 

@@ -7,12 +7,13 @@ from typing import Literal
 
 import msgspec
 
+from telco_stream.contracts.source import SOURCE, SOURCE_TOPIC_ID, SourceHeaders
 from telco_stream.records import ENVELOPE, ErrorType, Headers, Message, Record, Rejected, size_of
 
-SOURCE = "source"
 RETRY_COUNT = "telco.dlq.retry_count"
 REPLAY_OF = "telco.dlq.replay_of"
 _PREFIX = "telco.dlq."
+_SOURCE_NAMES = frozenset({SOURCE, SOURCE_TOPIC_ID})
 _PLACE = re.compile(rb"(\d{1,9})/(\d{1,18})")
 
 #: Where in the record's way it failed, for the header `telco.dlq.stage`.
@@ -53,9 +54,11 @@ _encode = msgspec.json.Encoder().encode
 decode_dead_letter = msgspec.json.Decoder(DeadLetter).decode
 
 
-def encode_dead_letter(rejected: Rejected, *, model_version: str, failed_at: str, limit: int) -> Message:
+def encode_dead_letter(
+    rejected: Rejected, sources: SourceHeaders, *, model_version: str, failed_at: str, limit: int
+) -> Message:
     """Key, value and headers of the letter, together no larger than `limit` bytes as Kafka counts them."""
-    key, own = rejected.record.key(), _headers(rejected, model_version, failed_at)
+    key, own = rejected.record.key(), sources.of(rejected.record) + _headers(rejected, model_version, failed_at)
     headers = carried(rejected.record) + own
     room = limit - ENVELOPE - size_of(key, None, headers)
     if room >= 2 * ENVELOPE:
@@ -77,7 +80,11 @@ def carried(record: Record) -> Headers:
 
     Those of an earlier letter or answer would lie, and stay behind.
     """
-    return [header for header in record.headers() or () if header[0] != SOURCE and not header[0].startswith(_PREFIX)]
+    return [
+        header
+        for header in record.headers() or ()
+        if header[0] not in _SOURCE_NAMES and not header[0].startswith(_PREFIX)
+    ]
 
 
 def headers_back(letter: Record, retries: int) -> Headers:
@@ -96,19 +103,17 @@ def replay_of(record: Record) -> tuple[int, int] | None:
 
 def _headers(rejected: Rejected, model_version: str, failed_at: str) -> Headers:
     record = rejected.record
-    topic, partition, offset = record.topic(), record.partition(), record.offset()
     facts = {
-        "topic": topic,
-        "partition": partition,
-        "offset": offset,
+        "topic": record.topic(),
+        "partition": record.partition(),
+        "offset": record.offset(),
         "timestamp": record.timestamp()[1],
         "stage": _STAGES[rejected.error_type],
         "error.code": rejected.code,
         "model.version": model_version,
         "failed.at": failed_at,
     }
-    own = [(SOURCE, f"{topic}/{partition}/{offset}".encode())]
-    return own + [(f"{_PREFIX}{name}", str(fact).encode()) for name, fact in facts.items()]
+    return [(f"{_PREFIX}{name}", str(fact).encode()) for name, fact in facts.items()]
 
 
 def _fit(rejected: Rejected, failed_at: str, room: int) -> bytes:

@@ -7,8 +7,9 @@ from itertools import islice
 from typing import TypeAlias
 
 from telco_stream.contracts.customer import BAD_DATA
-from telco_stream.contracts.deadletter import SOURCE, DeadLetter, decode_dead_letter
+from telco_stream.contracts.deadletter import DeadLetter, decode_dead_letter
 from telco_stream.contracts.original import customer_id
+from telco_stream.contracts.source import source_of
 from telco_stream.errors import UsageError
 from telco_stream.records import Record
 
@@ -44,8 +45,8 @@ class Letter:
 
     @property
     def source(self) -> str | None:
-        """`topic/partition/offset` of the input."""
-        return next((text_of(value) for name, value in self.record.headers() or () if name == SOURCE), None)
+        """`topic/partition/offset` of the input; None where the letter doesn't say."""
+        return text_of(source_of(self.record).position or None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from telco_stream.contracts.deadletter import encode_dead_letter
+from telco_stream.contracts.source import SourceHeaders
 from telco_stream.records import ErrorType, Headers, Rejected
 from tests.support.records import Fake
 
@@ -21,11 +22,14 @@ def letter(
     at: str = NOW,
     headers: Headers | None = None,
     limit: int = 2_097_152,
+    topic_id: str | None = None,
     **more: Any,
 ) -> Fake:
     """The record of a letter about an original with this value, key and headers."""
     rejected = Rejected(Fake(value, 41, 2, key, headers), error_type, "malformed", "JSON is malformed")
-    kept, body, own = encode_dead_letter(rejected, model_version="v1", failed_at=at, limit=limit)
+    kept, body, own = encode_dead_letter(
+        rejected, SourceHeaders(topic_id), model_version="v1", failed_at=at, limit=limit
+    )
     assert not isinstance(kept, str)
     return Fake(body, offset, partition, kept, own, "dead", **{"timestamp_": WRITTEN} | more)
 

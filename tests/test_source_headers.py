@@ -1,0 +1,31 @@
+"""The headers that name an answer's input: written and read back."""
+
+from typing import Any
+
+import pytest
+
+from telco_stream.contracts.source import Source, SourceHeaders, source_of
+from tests.support.records import Fake
+
+
+@pytest.mark.parametrize("topic_id", [None, "J8qXRwI-Q3SPDXpBcbgeBg"])
+def test_source_of_reads_what_source_headers_writes(topic_id: str | None) -> None:
+    headers = SourceHeaders(topic_id)
+    for partition, offset in [(0, 0), (1, 5), (0, 2**62), (12, 1)]:
+        answer = Fake(None, headers_=headers.of(Fake(b"", offset, partition, topic_="raw-1")))
+        assert source_of(answer) == Source(f"raw-1/{partition}/{offset}".encode(), (topic_id or "").encode())
+
+
+@pytest.mark.parametrize(
+    ("headers", "source"),
+    [
+        (None, Source(b"", b"")),
+        ([("x", b"source")], Source(b"", b"")),
+        ([("source", b"raw/0/1")], Source(b"raw/0/1", b"")),
+        ([("source", None), ("source.topic.id", None)], Source(b"", b"")),
+        ([("source", b"theirs"), ("source.topic.id", b"1"), ("source", b"ours"), ("x", b"y")], Source(b"ours", b"1")),
+        ([("source.topic.id", b"theirs"), ("source", b"ours"), ("source.topic.id", b"2")], Source(b"ours", b"2")),
+    ],
+)
+def test_source_of_counts_the_last_header_of_a_name(headers: Any, source: Source) -> None:
+    assert source_of(Fake(None, headers_=headers)) == source
