@@ -4,8 +4,8 @@ import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import mkdtemp
 
+from telco_stream.atomic import copy_owner_and_mode, create_file, status, temporary_path
 from telco_stream.errors import UsageError
 from telco_stream.model.artifact import MANIFEST, ONNX, PIPELINE
 
@@ -21,14 +21,20 @@ def check_target(folder: Path) -> None:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Replaces the folder by one with these files; whoever looks finds the old ones, none, or the new ones."""
+    """Replaces the folder by one with these files; whoever looks finds the old ones, none, or the new ones.
+
+    Modes and owners of what is replaced are kept; what is new gets the mode that the umask gives.
+    """
     check_target(folder)
     folder = folder.resolve()  # a link stays a link
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        draft, before = temporary_path(folder), status(folder)
+        draft.mkdir(0o700 if before else 0o777)
         try:
-            _fill(draft, files)
+            _fill(draft, folder, files)
+            if before:
+                copy_owner_and_mode(draft, before)
             _swap(draft, folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
@@ -36,10 +42,9 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         raise UsageError(f"Cannot write the model to {folder}: {error.strerror or error}") from error
 
 
-def _fill(draft: Path, files: Mapping[str, bytes]) -> None:
-    draft.chmod(0o755)  # mkdtemp makes it for this user alone
+def _fill(draft: Path, folder: Path, files: Mapping[str, bytes]) -> None:
     for name, content in files.items():
-        with (draft / name).open("wb") as file:
+        with create_file(draft / name, status(folder / name)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from telco_airflow.command import folder
@@ -24,6 +25,9 @@ def safe(run_id: str) -> str:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """The file whole, or as it was."""
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    draft = path.with_name(f".{path.name}.{token_hex(8)}.tmp")
+    with draft.open("x", encoding="utf-8") as file:
+        if path.exists():
+            draft.chmod(path.stat().st_mode & 0o777)
+        file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
     os.replace(draft, path)  # noqa: PTH105 - the same, and says what it does to an old one

@@ -1,0 +1,175 @@
+import json
+import multiprocessing
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from telco_stream import atomic
+from telco_stream.atomic import replacing, temporary_path
+from telco_stream.checkpoint import CheckpointFile
+from telco_stream.contracts.progress import Pass, Progress
+from telco_stream.errors import UsageError
+from telco_stream.model.folder import write_folder
+from telco_stream.report.files import opened
+from telco_stream.sample import write_sample
+
+
+def write(path: Path, content: bytes = b"new") -> None:
+    with replacing(path) as file:
+        file.write(content)
+
+
+def write_checkpoint(path: Path) -> None:
+    CheckpointFile(path).write(Progress(Pass("/data/a.csv", "sha", "raw")))
+
+
+def write_report(path: Path) -> None:
+    with opened(path) as (file,):
+        assert file
+        file.write(b"new")
+
+
+def write_model(path: Path) -> None:
+    write_folder(path.parent, {path.name: b"new"})
+
+
+#: Everything in the package that writes a file.
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "manifest.json": write_model,
+    "producer.json": write_checkpoint,
+    "report.html": write_report,
+    "sample.csv": lambda path: write_sample(path, 3, 1, lambda _: None),
+}
+
+
+@pytest.fixture(params=WRITERS)
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return tmp_path / "folder" / str(request.param)
+
+
+@pytest.fixture(params=[0o022, 0o077, 0o002], ids=oct)
+def umask(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = os.umask(request.param)
+    yield request.param
+    os.umask(before)
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644, 0o666], ids=oct)
+def test_a_writer_keeps_the_mode_when_a_file_exists(path: Path, umask: int, mode: int) -> None:
+    path.parent.mkdir(mode=0o700)
+    path.write_text("{}")
+    path.chmod(mode)
+    WRITERS[path.name](path)
+    assert path.read_bytes() != b"{}"
+    assert (mode_of(path), mode_of(path.parent)) == (mode, 0o700), oct(umask)
+
+
+def test_a_writer_honours_the_umask_when_a_file_is_new(path: Path, umask: int) -> None:
+    WRITERS[path.name](path)
+    assert (mode_of(path), mode_of(path.parent)) == (0o666 & ~umask, 0o777 & ~umask)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_a_writer_keeps_the_owner_when_root_replaces(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("{}")
+    os.chown(path, 1234, 2345)
+    WRITERS[path.name](path)
+    assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
+
+
+def test_replacing_hides_the_content_before_the_mode_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_text("old")
+    (tmp_path / "a").chmod(0o600)
+    monkeypatch.setattr(atomic, "copy_owner_and_mode", lambda *_: None)
+    with replacing(tmp_path / "a"):
+        assert [mode_of(one) for one in tmp_path.iterdir() if one.name != "a"] == [0o600]
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "file"])
+def test_a_draft_is_refused_when_its_name_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """As if somebody had guessed the name: nothing is written through the link."""
+    planted, victim = tmp_path / "planted", tmp_path / "victim"
+    if kind == "link":
+        victim.write_text("precious")
+    if kind == "file":
+        planted.write_text("precious")
+    else:
+        planted.symlink_to(victim)
+    monkeypatch.setattr(atomic, "temporary_path", lambda _: planted)
+    with pytest.raises(UsageError, match="File exists"):
+        write(tmp_path / "a")
+    assert victim.read_text() == "precious" if kind == "link" else not victim.exists()
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_draft_of_another_is_kept_when_its_name_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "planted").write_text("of another process")
+    monkeypatch.setattr(atomic, "temporary_path", lambda _: tmp_path / "planted")
+    with pytest.raises(UsageError):
+        write(tmp_path / "a")
+    assert (tmp_path / "planted").read_text() == "of another process"
+
+
+def test_temporary_path_is_another_each_time(tmp_path: Path) -> None:
+    assert len({temporary_path(tmp_path / "a.json") for _ in range(1_000)}) == 1_000
+
+
+def test_writers_do_not_collide_when_they_share_a_pid(tmp_path: Path) -> None:
+    """Each container's first process has the same number; the file is always one of what was written."""
+    path = tmp_path / "producer.json"
+    processes = [multiprocessing.get_context("fork").Process(target=_write_often, args=(path, n)) for n in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(30)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert [one.name for one in tmp_path.iterdir()] == ["producer.json"]
+    json.loads(path.read_text())
+
+
+def _write_often(path: Path, number: int) -> None:
+    os.getpid = lambda: 1
+    for _ in range(100):
+        write(path, json.dumps(str(number) * 10_000 * (number + 1)).encode())
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, UsageError, RuntimeError])
+def test_replacing_leaves_nothing_when_writing_fails(tmp_path: Path, error: type[BaseException]) -> None:
+    (tmp_path / "a").write_text("old")
+    with pytest.raises(UsageError if error is OSError else error):
+        _fail_halfway(tmp_path / "a", error)
+    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("a", "old")]
+
+
+def _fail_halfway(path: Path, error: type[BaseException]) -> None:
+    with replacing(path) as file:
+        file.write(b"half")
+        raise error
+
+
+def test_replacing_writes_through_a_link_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link").symlink_to("real")
+    write(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_text() == "new"
+
+
+def test_replacing_is_a_usage_error_when_a_link_leads_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(UsageError, match="symbolic links"):
+        write(tmp_path / "loop")
+
+
+def test_replacing_takes_the_longest_name(tmp_path: Path) -> None:
+    write(tmp_path / ("a" * 255))
+    write(tmp_path / ("ä" * 127))
+    assert len(list(tmp_path.iterdir())) == 2
