@@ -1,4 +1,4 @@
-"""Times as people and messages write them, and the stretch between two of them."""
+"""Times as people write them, and the stretch between two of them."""
 
 import math
 import re
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from telco_stream.errors import UsageError
+from telco_stream.timestamps import parse_timestamp
 
 _AGE = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_parse_time = datetime.fromisoformat
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +48,15 @@ def parse_time(text: str, now: datetime) -> datetime:
     try:
         if age := _AGE.fullmatch(text):
             return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        time = _parse_time(text.upper())
+        time = datetime.fromisoformat(text.upper())
     except (ValueError, OverflowError):
         raise UsageError(f"{text[:40]!r} is no time: give one as 2026-01-31T12:00:00Z, or an age as 2h") from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def instant(text: str) -> float:
-    """Seconds since 1970; without a zone UTC is meant, and a time that can't be read is older than any."""
+    """Return the seconds since 1970 of a time as in RFC 3339; any other text is older than all times."""
     try:
-        time = _parse_time(text)
+        return parse_timestamp(text).timestamp()
     except ValueError:
         return -math.inf
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

@@ -51,6 +51,10 @@ ENVELOPE = 1_024
 
 
 def size_of(key: bytes | str | None, value: bytes | None, headers: Headers) -> int:
-    """Bytes of a record without its envelope."""
-    name = key.encode() if isinstance(key, str) else key or b""
-    return len(name) + len(value or b"") + sum(len(name) + len(value or b"") + 16 for name, value in headers)
+    """Return the bytes of a record without its envelope."""
+    size = _bytes_of(key or b"") + len(value or b"")
+    return size + sum(_bytes_of(name) + len(value or b"") + 16 for name, value in headers)
+
+
+def _bytes_of(text: bytes | str) -> int:
+    return len(text) if isinstance(text, bytes) or text.isascii() else len(text.encode())

@@ -178,6 +178,14 @@ def test_what_is_said_of_some_letters_is_left_out_of_the_rest(key: str) -> None:
     assert key not in json.loads(letter(Fake(b"x"))[1])
 
 
+@pytest.mark.parametrize(
+    ("key", "name", "size"),
+    [("ab", "trace", 2 + 5 + 16), ("é", "prénom", 2 + 7 + 16), (b"\xff", "日本", 1 + 6 + 16), (None, "🙂", 4 + 16)],
+)
+def test_size_of_counts_bytes_when_names_are_not_ascii(key: bytes | str | None, name: str, size: int) -> None:
+    assert size_of(key, None, [(name, b"")]) == size
+
+
 def letter(record: Fake, *, error_type: Any = "validation", limit: int = LIMIT) -> Message:
     rejected = Rejected(record, error_type, "wrong_type", "Expected a b - at `$.c`")
     return encode_dead_letter(rejected, SourceHeaders("id-1"), model_version="v1", failed_at=NOW, limit=limit)

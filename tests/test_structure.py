@@ -14,7 +14,7 @@ PACKAGE = ROOT / "telco_stream"
 
 #: From the ground up: a room imports only from lower layers. What isn't named here is a command, named as it is typed.
 LAYERS = [
-    {"errors", "records"},
+    {"errors", "records", "timestamps"},
     {"contracts", "period"},
     {"batch", "analytics", "trends", "form", "ledger"},
     {"settings", "stop", "clock", "atomic"},
@@ -30,7 +30,7 @@ COMMANDS = LAYERS.index({"COMMANDS"})
 RANKS = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 
 #: These see whole batches and touch nothing: no file, clock, client or terminal.
-CORE = {"errors", "records", "contracts", "period", "batch", "analytics", "trends", "form", "ledger"}
+CORE = {"errors", "records", "timestamps", "contracts", "period", "batch", "analytics", "trends", "form", "ledger"}
 PURE = {
     *("abc", "array", "base64", "bisect", "collections", "contextlib", "dataclasses", "datetime", "decimal", "enum"),
     *("functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "statistics", "string"),

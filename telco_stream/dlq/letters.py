@@ -12,6 +12,7 @@ from telco_stream.contracts.original import customer_id
 from telco_stream.contracts.source import source_of
 from telco_stream.errors import UsageError
 from telco_stream.records import Record
+from telco_stream.timestamps import parse_timestamp
 
 #: A letter's partition and offset, which name it.
 Place: TypeAlias = tuple[int, int]
@@ -38,10 +39,9 @@ class Letter:
         """When the record failed; where the letter doesn't say so, when the letter was written."""
         written = datetime.fromtimestamp(min(max(0, self.record.timestamp()[1]), _END_OF_TIME) / 1_000, UTC)
         try:
-            told = datetime.fromisoformat(self.content.timestamp.upper())
+            return parse_timestamp(self.content.timestamp)
         except ValueError:
             return written
-        return told if told.tzinfo else written
 
     @property
     def source(self) -> str | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from datetime import datetime
 
 from telco_stream import consume as consuming
 from telco_stream.batch import Outcome
@@ -16,6 +15,7 @@ from telco_stream.metrics.server import Pages, serving
 from telco_stream.metrics.shared import Shell, new_registry
 from telco_stream.observing.eyes import Counted, Eyes, Onlooker, RowEyes, RowWatch, Sending, Watches, Watching
 from telco_stream.observing.sight import Seen
+from telco_stream.period import instant
 from telco_stream.stop import Stop
 
 #: A producer is stuck when it has confirmed nothing in the time in which so many rows should have left.
@@ -46,7 +46,7 @@ class WideEyes(Eyes):
         self._shell = Shell(pulse, client_errors=clients.errors)
         self._registry = new_registry(self._shell)
         self._metrics = ConsumeMetrics(self._registry)
-        created = datetime.fromisoformat(asked.model_created).timestamp() if asked.model_created else 0.0
+        created = max(0.0, instant(asked.model_created or ""))
         self._metrics.shows_model(self._registry, scorer, created)
         self._exits = asked.exit_on_stall
         clients.on_statistics["consumer"] = self._shell.statistics.take

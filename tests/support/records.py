@@ -182,6 +182,12 @@ POISON: list[tuple[str, bytes | None, str, str, str]] = [
     ("time without zone", good(event_ts="2026-01-01T00:00:00"), "validation", "bad_time", "`$.event_ts`"),
     ("date alone", good(event_ts="2026-01-01"), "validation", "bad_time", "`$.event_ts`"),
     ("no time", good(event_ts="yesterday"), "validation", "bad_time", "`$.event_ts`"),
+    ("time with a space", good(event_ts="2026-01-01 00:00:00Z"), "validation", "bad_time", "`$.event_ts`"),
+    ("time with a NUL", good(event_ts="2026-01-01\0" + "00:00:00Z"), "validation", "bad_time", "`$.event_ts`"),
+    ("week date", good(event_ts="2026-W01-4T00:00:00Z"), "validation", "bad_time", "`$.event_ts`"),
+    ("time without seconds", good(event_ts="2026-01-01T00:00Z"), "validation", "bad_time", "`$.event_ts`"),
+    ("offset without a colon", good(event_ts="2026-01-01T00:00:00+0530"), "validation", "bad_time", "`$.event_ts`"),
+    ("leap second", good(event_ts="2016-12-31T23:59:60Z"), "validation", "bad_time", "`$.event_ts`"),
     ("null time", good(event_ts=None), "validation", "bad_time", "`$.event_ts`"),
     ("number for a time", good(event_ts=1_767_225_600), "validation", "bad_time", "`$.event_ts`"),
     (
