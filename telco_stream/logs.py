@@ -16,6 +16,7 @@ from telco_stream import __version__
 from telco_stream.batch import Outcome
 from telco_stream.errors import TelcoStreamError
 from telco_stream.flood import MINUTE, TOLD, Flood
+from telco_stream.redaction import redact
 
 log = logging.getLogger("telco_stream")
 
@@ -108,6 +109,7 @@ class _Lines(logging.Handler):
         self._flood = flood
 
     def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args = redact(record.getMessage()), None
         self.tell_more(at_once=False)
         if self._admits(record):
             with suppress(OSError, ValueError):

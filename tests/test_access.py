@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError
 from telco_stream.errors import UsageError
 from telco_stream.kafka.access import check_login, refusal, why_untrusted
 from tests.support.certificates import NO_OPENSSL, Pair, make_authority, sign
+from tests.support.inside import run_inside
 
 WRONG_PASSWORD = (
     "sasl_ssl://kafka:9093/bootstrap: SASL authentication error: Authentication failed due to invalid credentials"
@@ -23,6 +24,8 @@ NOT_VERIFIED = (
     " not be verified, verify that ssl.ca.location is correctly configured (after 6ms in state SSL_HANDSHAKE, 1"
     " identical error(s) suppressed)"
 )
+PASSWORD_LOGIN = {"sasl.username": "somebody", "sasl.password": "something"}
+SCRAM = PASSWORD_LOGIN | {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512"}
 needs_openssl = pytest.mark.skipif(NO_OPENSSL is not None, reason=str(NO_OPENSSL))
 
 
@@ -44,11 +47,58 @@ def test_a_token_s_bearer_is_told_of_tokens_and_nothing_of_what_was_given() -> N
 
 @pytest.mark.parametrize("mechanism", ["sasl.mechanism", "sasl.mechanisms"])
 def test_tokens_without_a_source_are_refused_before_they_are_waited_for(mechanism: str) -> None:
+    login = {"security.protocol": "SASL_SSL", mechanism: "OAUTHBEARER"}
     with pytest.raises(UsageError, match="__METHOD=oidc"):
-        check_login({mechanism: "OAUTHBEARER", "sasl.oauthbearer.method": "default"})
-    check_login({mechanism: "OAUTHBEARER", "sasl.oauthbearer.method": "OIDC"})
-    check_login({mechanism: "OAUTHBEARER", "enable.sasl.oauthbearer.unsecure.jwt": "true"})
-    check_login({mechanism: "PLAIN"})
+        check_login(login | {"sasl.oauthbearer.method": "default"})
+    check_login(login | {"sasl.oauthbearer.method": "OIDC"})
+    check_login(login | {"enable.sasl.oauthbearer.unsecure.jwt": "true"})
+
+
+@pytest.mark.parametrize(
+    ("properties", "setting"),
+    [
+        (PASSWORD_LOGIN, "SECURITY__PROTOCOL to SASL_SSL"),
+        (PASSWORD_LOGIN | {"security.protocol": "ssl"}, "SECURITY__PROTOCOL to SASL_SSL$"),
+        ({"sasl.mechanism": "GSSAPI"}, "SECURITY__PROTOCOL to SASL_SSL"),
+        ({"enable.sasl.oauthbearer.unsecure.jwt": "true"}, "SECURITY__PROTOCOL to SASL_SSL"),
+        ({"ssl.ca.location": "ca.pem"}, "SECURITY__PROTOCOL to SSL"),
+        ({"enable.ssl.certificate.verification": "true"}, "SECURITY__PROTOCOL to SSL"),
+        (SCRAM | {"security.protocol": "SASL_PLAINTEXT", "ssl.ca.pem": "x"}, "SECURITY__PROTOCOL to SASL_SSL$"),
+        (PASSWORD_LOGIN | {"security.protocol": "sasl_plaintext"}, "SASL__MECHANISM is not set"),
+        (SCRAM | {"sasl.mechanism": "scram-sha-512"}, "SASL__MECHANISM is not a mechanism"),
+        (SCRAM | {"sasl.password": ""}, "SCRAM-SHA-512 needs TELCO_STREAM_KAFKA__SASL__PASSWORD$"),
+        ({"security.protocol": "SASL_SSL", "sasl.mechanisms": "PLAIN"}, "__SASL__USERNAME and .*__SASL__PASSWORD$"),
+        ({"security.protocol": "SSL", "ssl.certificate.location": "a.pem"}, "set .*__SSL__KEY__LOCATION$"),
+        ({"security.protocol": "SSL", "ssl.key.pem": "x"}, "set .*__SSL__CERTIFICATE__LOCATION$"),
+    ],
+)
+def test_check_login_refuses_when_half_is_missing(properties: dict[str, str], setting: str) -> None:
+    with pytest.raises(UsageError, match=setting):
+        check_login(properties)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {},
+        {"sasl.username": "", "sasl.password": "", "ssl.ca.location": ""},
+        SCRAM,
+        SCRAM | {"security.protocol": "sasl_plaintext", "https.ca.location": "ca.pem"},
+        {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "GSSAPI", "sasl.kerberos.keytab": "/k"},
+        {"security.protocol": "SSL", "ssl.certificate.location": "a.pem", "ssl.key.location": "a.key"},
+        {"security.protocol": "SSL", "ssl.certificate.pem": "x", "ssl.key.pem": "y", "ssl.key.password": "z"},
+        {"security.protocol": "SSL", "ssl.keystore.location": "a.p12", "ssl.keystore.password": "z"},
+    ],
+)
+def test_check_login_accepts_complete_configurations(properties: dict[str, str]) -> None:
+    check_login(properties)
+
+
+def test_status_refuses_when_password_would_not_be_used(kafka: str) -> None:
+    """The broker asks nobody to log in, so that the command would work, in plain text."""
+    done = run_inside("status", "--broker", kafka, env={"TELCO_STREAM_KAFKA__SASL__PASSWORD": "hunter2"})
+    assert done.code == UsageError.exit_code
+    assert "TELCO_STREAM_KAFKA__SECURITY__PROTOCOL" in done.err
 
 
 def test_words_of_another_form_are_passed_on() -> None:

@@ -62,7 +62,7 @@ def test_no_command_shows_a_secret_however_much_it_talks(command: str) -> None:
     logs = ("--log-format", "json") if command.startswith(("produce", "consume")) else ()
     done = run_inside(*command.split(), *NOWHERE, *logs, "--verbose", env=LOGIN)
     assert done.code == 3
-    assert "sasl.password = [redacted]" in done.err
+    assert "sasl.password = ********" in done.err
     assert is_silent(done)
 
 
@@ -109,6 +109,27 @@ def test_a_token_that_is_not_understood_is_not_repeated() -> None:
     assert done.code == 3
     assert is_silent(done)
     assert "sasl.oauthbearer.config" in done.err
+
+
+def test_a_token_address_is_masked_when_nobody_answers() -> None:
+    """The client names the whole address in its complaint, and writes every property with `debug=conf`."""
+    start = "TELCO_STREAM_KAFKA__SASL__OAUTHBEARER__"
+    oidc = {
+        "TELCO_STREAM_KAFKA__SECURITY__PROTOCOL": "SASL_SSL",
+        "TELCO_STREAM_KAFKA__SASL__MECHANISM": "OAUTHBEARER",
+        "TELCO_STREAM_KAFKA__DEBUG": "all",
+        f"{start}METHOD": "oidc",
+        f"{start}CLIENT__ID": "telco",
+        f"{start}CLIENT__SECRET": SECRET,
+        f"{start}EXTENSIONS": "trace=#secret",
+        f"{start}TOKEN__ENDPOINT__URL": "http://me:%23secret@127.0.0.1:1/token?key=${x}",
+    }
+    done = run_inside("status", *NOWHERE[:2], "--timeout", "1", "--verbose", env=oidc)
+    assert done.code == 3
+    assert 'Failed to retrieve OIDC token from "********"' in done.err
+    assert "sasl.oauthbearer.extensions = ********" in done.err
+    assert is_silent(done)
+    assert "%23secret" not in done.err
 
 
 def test_a_traceback_holds_no_secret() -> None:

@@ -11,7 +11,8 @@ from confluent_kafka import Consumer, Producer, cimpl
 from confluent_kafka.admin import AdminClient
 
 from telco_stream.settings import for_client, is_secret
-from telco_stream.settings.properties import ALIASES, CONSUMER_ONLY, PRODUCER_ONLY
+from telco_stream.settings.properties import ALIASES, CONSUMER_ONLY, PRODUCER_ONLY, why_refused
+from telco_stream.settings.texts import check_property_text
 
 _ROW = re.compile(r"^(?P<name>[\w.]+)\s*\|\s*(?P<kind>[CP*])\s*\|.*\|(?P<text>.*)$")
 _ALIAS = re.compile(r"Alias for `([\w.]+)`")
@@ -46,6 +47,22 @@ def test_the_lists_are_those_of_the_linked_library(documented: list[re.Match[str
 def test_the_aliases_are_those_of_the_linked_library(documented: list[re.Match[str]]) -> None:
     pairs = {frozenset((row["name"], found[1])) for row in documented if (found := _ALIAS.search(row["text"]))}
     assert {frozenset(pair) for pair in ALIASES.items()} == pairs
+
+
+def test_properties_that_run_code_are_refused(documented: list[re.Match[str]]) -> None:
+    """Found by what the library says of them, so that a newer one is looked at too."""
+    runs_code = re.compile(r"\b(shell|command|plugins?|engine|dynamic library|providers)\b", re.IGNORECASE)
+    names = {row["name"] for row in documented if runs_code.search(row["text"])}
+    assert names >= {"plugin.library.paths", "ssl.engine.location", "sasl.kerberos.kinit.cmd", "ssl.providers"}
+    assert [name for name in names if why_refused(name) is None] == []
+
+
+@pytest.mark.parametrize("name", ["sasl.kerberos.principal", "sasl.kerberos.keytab", "sasl.kerberos.service.name"])
+@pytest.mark.parametrize("text", ["a; touch /tmp/x", "$(touch /tmp/x)", "a`x`", "a\nx"])
+def test_check_property_text_refuses_when_a_shell_would_run_it(name: str, text: str) -> None:
+    assert check_property_text(name, "telco/host.example.com@EXAMPLE.COM")
+    with pytest.raises(ValueError, match="shell"):
+        check_property_text(name, text)
 
 
 def test_a_client_gets_the_properties_of_its_kind() -> None:

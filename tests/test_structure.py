@@ -14,7 +14,7 @@ PACKAGE = ROOT / "telco_stream"
 
 #: From the ground up: a room imports only from lower layers. What isn't named here is a command, named as it is typed.
 LAYERS = [
-    {"errors", "records", "timestamps"},
+    {"errors", "records", "redaction", "timestamps"},
     {"contracts", "period"},
     {"batch", "analytics", "trends", "form", "ledger"},
     {"settings", "stop", "clock", "atomic"},

@@ -19,6 +19,7 @@ from telco_stream.display.tables import listing, table
 from telco_stream.display.talk import Picture, Talk
 from telco_stream.display.text import safe
 from telco_stream.display.windows import window_lines
+from telco_stream.redaction import redact
 from telco_stream.report import Report
 
 Output: TypeAlias = Literal["table", "json"]
@@ -160,7 +161,7 @@ def _console(stream: TextIO, environ: Mapping[str, str]) -> Console:
 
 
 def _one_line(message: str) -> Text:
-    return safe(" ".join(message.split()))
+    return safe(" ".join(redact(message).split()))
 
 
 def _forgiving(stream: TextIO) -> TextIO:

@@ -15,6 +15,7 @@ from confluent_kafka import KafkaError
 
 from telco_stream import errors
 from telco_stream.kafka.trouble import NOT_LET_IN, UNTRUSTED
+from telco_stream.settings.variables import variable_of
 
 #: Seconds that the broker has to show its certificate again.
 _PATIENCE = 2.0
@@ -28,19 +29,77 @@ _ADVICE = {
     "not yet valid": "compare the clocks of broker and client",
     "mismatch": "use a name in --broker that the certificate is made out to",
 }
+_PASSWORD_LOGIN = ("sasl.username", "sasl.password")
+#: The mechanisms that the client knows, as it spells them, and what each needs.
+_MECHANISMS: dict[str, tuple[str, ...]] = {
+    "PLAIN": _PASSWORD_LOGIN,
+    "SCRAM-SHA-256": _PASSWORD_LOGIN,
+    "SCRAM-SHA-512": _PASSWORD_LOGIN,
+    "OAUTHBEARER": (),
+    "GSSAPI": (),
+}
+_PROTOCOL = "TELCO_STREAM_KAFKA__SECURITY__PROTOCOL"
 
 
 def check_login(properties: Mapping[str, str]) -> None:
-    """Raises `UsageError` where tokens are to be shown and none can come: the client would wait for ever."""
+    """Raise `UsageError` for TLS or SASL that is configured by half.
+
+    The client would ignore the properties that its protocol has no use for and connect without encryption or login, or
+    wait forever for a token.
+    """
+    given = {name: text for name, text in properties.items() if text}
+    protocol = given.get("security.protocol", "plaintext").lower()
+    problem = _protocol_problem(given, protocol)
+    if problem is None and protocol.startswith("sasl_"):
+        problem = _sasl_problem(given)
+    problem = problem or _certificate_problem(given)
+    if problem:
+        raise errors.UsageError(problem)
+
+
+def _protocol_problem(given: Mapping[str, str], protocol: str) -> str | None:
+    """Say which property the protocol would ignore, and which protocol uses it."""
+    has_sasl, has_tls = protocol.startswith("sasl_"), protocol in {"ssl", "sasl_ssl"}
+    sasl = next((name for name in given if name.startswith(("sasl.", "enable.sasl."))), None)
+    if sasl and not has_sasl:
+        wanted = "SASL_SSL" if has_tls else "SASL_SSL (or SASL_PLAINTEXT, without TLS)"
+        return f"{_variable(sasl)} is set, but the client would connect without a login: set {_PROTOCOL} to {wanted}"
+    tls = next((name for name in given if name.startswith(("ssl.", "enable.ssl."))), None)
+    if tls and not has_tls:
+        wanted = "SASL_SSL" if has_sasl else "SSL (or SASL_SSL, with a login)"
+        return f"{_variable(tls)} is set, but the client would connect without TLS: set {_PROTOCOL} to {wanted}"
+    return None
+
+
+def _sasl_problem(given: Mapping[str, str]) -> str | None:
+    """Say what a login lacks."""
+    mechanism = _mechanism(given)
+    if mechanism not in _MECHANISMS:
+        what = "is not a mechanism of the client" if mechanism else "is not set"
+        return f"{_variable('sasl.mechanism')} {what}: set it to one of {', '.join(_MECHANISMS)}"
+    lacking = [name for name in _MECHANISMS[mechanism] if name not in given]
+    if lacking:
+        return f"{mechanism} needs {' and '.join(map(_variable, lacking))}"
     has_source = (
-        properties.get("sasl.oauthbearer.method", "").lower() == "oidc"
-        or properties.get("enable.sasl.oauthbearer.unsecure.jwt", "").lower() == "true"
+        given.get("sasl.oauthbearer.method", "").lower() == "oidc"
+        or given.get("enable.sasl.oauthbearer.unsecure.jwt", "").lower() == "true"
     )
-    if _mechanism(properties) == "OAUTHBEARER" and not has_source:
-        raise errors.UsageError(
-            "OAUTHBEARER needs a source of tokens: set TELCO_STREAM_KAFKA__SASL__OAUTHBEARER__METHOD=oidc, and with it"
+    if mechanism == "OAUTHBEARER" and not has_source:
+        return (
+            f"OAUTHBEARER needs a source of tokens: set {_variable('sasl.oauthbearer.method')}=oidc, and with it"
             " __TOKEN__ENDPOINT__URL, __CLIENT__ID and __CLIENT__SECRET"
         )
+    return None
+
+
+def _certificate_problem(given: Mapping[str, str]) -> str | None:
+    """Say which half of a client certificate is missing: the client would connect without one."""
+    halves = {"certificate": "ssl.certificate.", "key": "ssl.key."}
+    has = {half: f"{start}location" in given or f"{start}pem" in given for half, start in halves.items()}
+    if has["certificate"] == has["key"]:
+        return None
+    there, missing = ("certificate", "key") if has["certificate"] else ("key", "certificate")
+    return f"A client {there} is set without its {missing}: set {_variable(f'ssl.{missing}.location')}"
 
 
 def refusal(error: KafkaError, where: str, properties: Mapping[str, str]) -> errors.KafkaError:
@@ -84,6 +143,10 @@ def _login(properties: Mapping[str, str]) -> str:
     if _mechanism(properties) == "OAUTHBEARER":
         return "TELCO_STREAM_KAFKA__SASL__OAUTHBEARER__*"
     return "TELCO_STREAM_KAFKA__SASL__MECHANISM, __USERNAME and __PASSWORD"
+
+
+def _variable(name: str) -> str:
+    return variable_of(f"kafka.{name}")
 
 
 def _mechanism(properties: Mapping[str, str]) -> str:

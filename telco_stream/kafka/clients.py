@@ -12,7 +12,8 @@ from confluent_kafka.admin import AdminClient
 from telco_stream import errors
 from telco_stream.kafka.access import check_login
 from telco_stream.kafka.outage import Outage
-from telco_stream.settings import Settings, for_client
+from telco_stream.redaction import redact
+from telco_stream.settings import Settings, for_client, secrets_of
 
 log = logging.getLogger("telco_stream.kafka.client")
 
@@ -61,6 +62,7 @@ class Clients:
     """Makes the clients of one process, and remembers the last thing that any of them complained about."""
 
     def __init__(self, settings: Settings, timeout: float = 10.0) -> None:
+        redact.register(secrets_of(settings.kafka))
         check_login(settings.kafka)
         self.settings = settings
         self.timeout = timeout

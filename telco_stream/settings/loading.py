@@ -10,12 +10,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from telco_stream.errors import UsageError
-from telco_stream.settings.properties import is_secret
+from telco_stream.redaction import MASK, redact, redact_url
+from telco_stream.settings.properties import is_secret, secrets_of
 from telco_stream.settings.sources import Layer, LayerSource, read_flags, read_toml, without_shadowed
 from telco_stream.settings.tree import LEAVES, SOURCES, Settings
 from telco_stream.settings.variables import read_dotenv, read_environment
-
-MASK = "********"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +49,7 @@ def load_traced(
     layers = list(without_shadowed(_layers(flags or {}, os.environ if environ is None else environ, cwd)))
     merged: Layer = reduce(lambda lower, higher: lower | higher, layers)
     settings = _build(layers, merged)
+    redact.register(secrets_of(settings.kafka))
     return Loaded(settings, tuple(_leaves(settings, merged)))
 
 
@@ -86,5 +86,5 @@ def _leaves(settings: Settings, merged: Layer) -> Iterator[Leaf]:
         origin = merged[name].origin if name in merged else "default"
         yield Leaf(name, value, origin, field.description or "")
     for name, text in sorted(settings.kafka.items()):
-        shown = MASK if is_secret(name) else text
+        shown = MASK if is_secret(name) else redact_url(text)
         yield Leaf(f"kafka.{name}", shown, merged[f"kafka.{name}"].origin, "Property of librdkafka, passed through.")

@@ -52,6 +52,7 @@ ALIASES = {
 _DELIVERY = "choose with --delivery exactly-once or at-least-once"
 _COMMITS = f"offsets are committed once a batch is delivered; {_DELIVERY}"
 _BROKERS = "use --broker or TELCO_STREAM_BOOTSTRAP_SERVERS"
+_RUNS_CODE = "it makes the client run code of another file"
 _CONFIRMED = "every record is confirmed by all in-sync replicas"
 #: Properties that carry a promise or have a setting of their own, and what to use instead.
 REFUSED = {
@@ -70,6 +71,11 @@ REFUSED = {
     "group.id": "use --group or TELCO_STREAM_CONSUMER__GROUP_ID",
     "auto.offset.reset": "use TELCO_STREAM_CONSUMER__AUTO_OFFSET_RESET",
     "max.poll.records": "use TELCO_STREAM_CONSUMER__MAX_POLL_RECORDS",
+    "plugin.library.paths": _RUNS_CODE,
+    "ssl.engine.location": _RUNS_CODE,
+    "ssl.engine.id": _RUNS_CODE,
+    "ssl.providers": f"{_RUNS_CODE}; openssl.cnf names the providers of this machine",
+    "sasl.kerberos.kinit.cmd": "it is a command that the client runs in a shell",
 }
 #: These take a function or an object of the program, never text.
 _CODE = re.compile(
@@ -88,7 +94,7 @@ _OPEN = re.compile(
     r"sasl\.mechanisms?|sasl\.username|sasl\.kerberos\.(service\.name|principal|keytab|min\..*)"
     r"|sasl\.oauthbearer\.(method|scope|grant\.type|assertion\.algorithm)|enable\.sasl\.oauthbearer\.unsecure\.jwt"
     r"|enable\.ssl\.certificate\.verification|ssl\.(endpoint\.identification\.algorithm|ca\.certificate\.stores)"
-    r"|ssl\.(cipher\.suites|curves\.list|sigalgs\.list|providers|engine\.id)|.*\.(location|file)"
+    r"|ssl\.(cipher\.suites|curves\.list|sigalgs\.list)|.*\.(location|file)"
 )
 
 
@@ -119,3 +125,8 @@ def is_secret(name: str) -> bool:
     if _SECRET.search(name):
         return not _PLACE.search(name)
     return bool(_AUTHENTICATION.search(name)) and not _OPEN.fullmatch(name)
+
+
+def secrets_of(properties: Mapping[str, str]) -> dict[str, str]:
+    """Return the secret properties under every name that the client may use for them."""
+    return {alias: value for name, value in properties.items() if is_secret(name) for alias in (name, canonical(name))}

@@ -7,6 +7,8 @@ _BROKER = re.compile(r"((SASL_)?(PLAINTEXT|SSL)://)?([\w.-]+|\[[0-9a-f:.]+\])(:(
 _LAST_PORT = 65_535
 #: Properties that go into a group member's name.
 _MEMBERS = {"client.id", "group.instance.id"}
+#: Properties that the client puts into the command line of `kinit`, which a shell runs.
+_KINIT = {"sasl.kerberos.principal", "sasl.kerberos.keytab", "sasl.kerberos.service.name"}
 
 
 def check_brokers(text: str) -> str:
@@ -26,6 +28,8 @@ def check_member(text: str) -> str:
 
 def check_property_text(name: str, text: str) -> str:
     """The text, as the value of that property; raises ValueError."""
+    if name in _KINIT and not re.fullmatch(r"[\w./@:+-]*", text, re.ASCII):
+        raise ValueError("write letters, digits and . / @ : + - _ only: the client passes it to a shell")
     return check_member(text) if name in _MEMBERS else text
 
 

@@ -5,17 +5,20 @@ import gc
 import logging
 from collections.abc import Iterator
 
+from telco_stream.redaction import redact
+
 _USUAL = gc.get_threshold()
 
 
 @contextlib.contextmanager
 def log_as_before() -> Iterator[None]:
-    """Handlers, levels and propagation of the package's log, and of the client's in it, are put back."""
+    """Put back handlers, levels and propagation of the package's log and the client's; forget registered secrets."""
     log, client = logging.getLogger("telco_stream"), logging.getLogger("telco_stream.kafka.client")
     handlers, propagate, levels = log.handlers[:], log.propagate, (log.level, client.level)
     try:
         yield
     finally:
+        redact.register({})
         log.handlers[:], log.propagate = handlers, propagate
         log.setLevel(levels[0])
         client.setLevel(levels[1])
