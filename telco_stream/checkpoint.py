@@ -1,12 +1,15 @@
 """Where a pass over a file begins, and the file that remembers how far it has come."""
 
+import logging
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
 from telco_stream.atomic import replacing
 from telco_stream.contracts.progress import Pass, Progress, Run, decode_progress, encode_progress
-from telco_stream.errors import DataError
+from telco_stream.errors import DataError, UsageError
+
+log = logging.getLogger("telco_stream.produce")
 
 #: The ways out of a checkpoint that stands in the way.
 _WAYS_OUT = "finish that one, give another --checkpoint-file, or start over with --restart"
@@ -44,10 +47,15 @@ def _beginning(wanted: Pass, *finished_runs: Run) -> Progress:
 
 
 class CheckpointFile:
-    """The file: written whole or not at all, and kept through a power cut."""
+    """The file: written whole or not at all, and kept through a power cut.
 
-    def __init__(self, path: Path) -> None:
+    A run that has its progress elsewhere, or needs none, goes on where the file can't be written: `is_needed` is false.
+    """
+
+    def __init__(self, path: Path, *, is_needed: bool = True) -> None:
         self.path = path
+        self._is_needed = is_needed
+        self._has_warned = False
 
     def read(self) -> Progress | None:
         """What it says; None where there is none. Raises `DataError` where it can't be understood."""
@@ -64,6 +72,13 @@ class CheckpointFile:
             ) from error
 
     def write(self, progress: Progress) -> None:
-        """Replace it; raises `UsageError` where that place can't be written."""
-        with replacing(self.path) as file:
-            file.write(f"{encode_progress(progress)}\n".encode())
+        """Replace it; where that place can't be written, raises `UsageError` or, if it isn't needed, warns once."""
+        try:
+            with replacing(self.path) as file:
+                file.write(f"{encode_progress(progress)}\n".encode())
+        except UsageError as error:
+            if self._is_needed:
+                raise
+            if not self._has_warned:
+                log.warning("%s; the run goes on without its checkpoint file, which it does not need", error)
+            self._has_warned = True

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from telco_stream.checkpoint import CheckpointFile, refuse_another_place, start_of
 from telco_stream.contracts.progress import Pass, Progress
-from telco_stream.errors import DataError
+from telco_stream.errors import DataError, UsageError
 from telco_stream.kafka.outlet import Outlet
 from telco_stream.records import Message
 from telco_stream.rows import Population, Row, encode_row, load_rows, read_chunks
@@ -102,7 +102,8 @@ def produce_pass(job: Job, hands: Hands) -> Sent:
     try:
         while _goes_on(progress, last, hands.stop):
             for reached in _steps(job, progress, last, hands):
-                hands.checkpoint.write(progress := reached)
+                _write_checkpoint(start, progress, reached, hands)
+                progress = reached
             if _goes_on(progress, last, hands.stop):  # a transaction was lost
                 hands.checkpoint.write(progress := _as_kept(start, hands))
     except Stopped:
@@ -156,6 +157,17 @@ def _start_of_stream(job: Job, hands: Hands) -> Progress:
             " another --checkpoint-file, or start over with --restart"
         )
     return Progress(job.of, mode="streaming", finished_runs=found.finished_runs if found else ())
+
+
+def _write_checkpoint(start: Progress, before: Progress, reached: Progress, hands: Hands) -> None:
+    try:
+        hands.checkpoint.write(reached)
+    except UsageError as error:
+        sent, lost = reached.total_sent - start.total_sent, reached.total_sent - before.total_sent
+        raise UsageError(
+            f"{error}; {sent} rows were sent, and the checkpoint lacks the last {lost} of them, which the next run"
+            " would send again"
+        ) from error
 
 
 def _tell_difference(in_file: Progress, in_kafka: Progress) -> None:

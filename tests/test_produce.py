@@ -1,5 +1,7 @@
+import errno
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -211,6 +213,47 @@ def test_a_checkpoint_that_cannot_be_written_is_known_before_the_first_row(outle
     with pytest.raises((UsageError, DataError)):
         run(outlet, path)
     assert outlet.log == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO])
+def test_a_pass_ends_well_when_an_unneeded_file_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: pytest.LogCaptureFixture, code: int
+) -> None:
+    """The disk fills up after the first confirmation; Kafka has the progress."""
+    monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
+    outlet, path = FakeOutlet(after=lambda _: _break_disk(monkeypatch, code)), csv_of(tmp_path, 45)
+    assert run(outlet, path).rows == 45
+    assert outlet.keys() == numbers((0, 45))
+    warnings = [record.getMessage() for record in set(heard.records) if record.levelno >= logging.WARNING]
+    assert [os.strerror(code) in warning and CHECKPOINT in warning for warning in warnings] == [True]
+
+
+def test_a_pass_says_what_was_sent_when_its_file_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At least once the file alone keeps the progress."""
+    monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
+
+    def after(outlet: FakeOutlet) -> None:
+        if len(outlet.sizes) == 3:
+            _break_disk(monkeypatch, errno.ENOSPC)
+
+    outlet, path = FakeOutlet(keeps_progress=False, after=after), csv_of(tmp_path, 45)
+    with pytest.raises(UsageError, match=r"No space left on device; 30 rows were sent, and .* lacks the last 10"):
+        run(outlet, path)
+    assert checkpoint()["total_sent"] == 20
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    outlet.after = lambda _: None
+    assert run(outlet, path).resumed_from == 20
+    assert outlet.keys() == numbers((0, 30), (20, 45))
+
+
+def _break_disk(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fail)
 
 
 def test_a_finished_run_sends_nothing_again_and_other_runs_are_their_own(outlet: FakeOutlet, tmp_path: Path) -> None:

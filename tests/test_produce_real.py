@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
 
 from telco_stream.contracts.progress import Pass
 from telco_stream.kafka.outlet import group_of
@@ -75,6 +77,35 @@ def test_a_pass_leaves_each_row_once_and_says_where_the_topic_ends(env: dict[str
     assert 2_000 <= sum(result["end_offsets"].values()) <= 2_003  # with or without the transaction's markers
     assert result["rate"] == pytest.approx(2_000 / result["seconds"], rel=0.01)
     assert keys(env) == each_once(2_000)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder where nobody can make a file")
+@pytest.mark.parametrize(
+    ("delivery", "code", "complaints"), [("exactly-once", 0, [1, 0]), ("at-least-once", 2, [1, 1])]
+)
+def test_produce_needs_its_checkpoint_file_only_at_least_once(
+    env: dict[str, str], tmp_path: Path, delivery: str, code: int, complaints: list[int]
+) -> None:
+    options = ("--checkpoint-file", "/proc/producer.json", "--delivery", delivery, "--run-id", "x")
+    path = csv_of(tmp_path, 30)
+    runs = [run_cli(*command(path, *options), env=env) for _ in complaints]
+    assert [done.returncode for done in runs] == [code, code]
+    assert [done.stderr.count("Cannot write /proc/producer.json") for done in runs] == complaints
+    assert keys(env) == each_once(0 if code else 30)
+
+
+def test_produce_names_each_end_when_partitions_are_added(
+    env: dict[str, str], start_cli: Start, tmp_path: Path
+) -> None:
+    path, topic = csv_of(tmp_path, 10 * ROWS), env["TELCO_STREAM_TOPICS__RAW"]
+    running = start_cli(*command(path), env=env, cwd=tmp_path)
+    wait_until(lambda: CHECKPOINT.exists() and '"last_processed_index":-1' not in CHECKPOINT.read_text(), 30, "rows")
+    admin = AdminClient({"bootstrap.servers": env["TELCO_STREAM_BOOTSTRAP_SERVERS"]})
+    admin.create_partitions([NewPartitions(topic, 5)])[topic].result(15)
+    wait_until(lambda: len(admin.list_topics(topic, timeout=5).topics[topic].partitions) == 5, 30, "five partitions")
+    running.signal(signal.SIGTERM)
+    assert running.wait() == 0
+    assert sorted(json.loads(running.stdout())["end_offsets"]) == ["0", "1", "2", "3", "4"]
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -1,12 +1,14 @@
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from telco_stream.checkpoint import CheckpointFile
 from telco_stream.errors import DataError, UsageError
 from telco_stream.produce import Schedule, Sent, produce_pass, produce_stream
 from telco_stream.records import Message
@@ -171,3 +173,21 @@ def test_whoever_looks_on_hears_of_every_row(tmp_path: Path) -> None:
     produce_stream(job_for(csv_of(tmp_path, 5), limit=33), AT_ONCE, hands)
     assert isinstance(hands.watch, CountingWatch)
     assert hands.watch.rows == 33
+
+
+def test_a_stream_goes_on_when_its_checkpoint_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is resumed from it."""
+    monkeypatch.setattr("telco_stream.produce._SECONDS_A_CONFIRMATION", 0.0)
+    outlet = file_outlet()
+    outlet.after = lambda _: _put_folder_in_place_of_file(Path(CHECKPOINT))
+    hands = replace(hands_with(outlet), checkpoint=CheckpointFile(Path(CHECKPOINT), is_needed=False))
+    assert produce_stream(job_for(csv_of(tmp_path, 5), limit=50), AT_ONCE, hands).rows == 50
+    assert caplog.text.count("it exists and is no file") == 1
+
+
+def _put_folder_in_place_of_file(path: Path) -> None:
+    if path.is_file():
+        path.unlink()
+        path.mkdir()

@@ -65,18 +65,21 @@ def data_path(settings: Settings) -> Path:
 def _produce(clients: Clients, order: ProduceOrder, promise: Promise, stop: Stop, eyes: RowEyes) -> ProduceResult:
     settings, topic = clients.settings, clients.settings.topics.raw
     path = data_path(settings)
-    partitions, outlet, sent = 0, None, Sent(0, None, 0.0)
+    outlet, sent = None, Sent(0, None, 0.0)
     with suppress(Stopped):
         with stop.interrupting():  # the file is read whole, and may be long
             of = Pass(full_name(path), fingerprint(path), topic, order.run_id)
         cluster = Cluster(clients, stop)
-        partitions = cluster.partitions(topic)[topic]
+        cluster.partitions(topic)  # refuse a missing topic before the first row
         _check_rights(Rights(clients, cluster), of, promise)
         outlet = _outlet(clients, promise, of, stop)
         eyes.on(outlet)
         logs.tell_start("produce", mode=order.mode, delivery=promise, topic=topic, run_id=order.run_id, file=path.name)
         job = Job(of, path, settings.producer.batch_size, order.limit, order.restart)
-        hands = Hands(outlet, CheckpointFile(Path(settings.producer.checkpoint_file)), now, stop, eyes)
+        # A stream has nothing to resume, and exactly once Kafka keeps the progress.
+        needs_file = order.mode == "batch" and not outlet.keeps_progress
+        checkpoint = CheckpointFile(Path(settings.producer.checkpoint_file), is_needed=needs_file)
+        hands = Hands(outlet, checkpoint, now, stop, eyes)
         if order.mode == "batch":
             sent = producing.produce_pass(job, hands)
         else:
@@ -88,7 +91,7 @@ def _produce(clients: Clients, order: ProduceOrder, promise: Promise, stop: Stop
         sent=sent.rows,
         failed=outlet.unconfirmed() if outlet else 0,
         resumed_from=sent.resumed_from,
-        end_offsets=_ends(clients, topic, partitions, stop),
+        end_offsets=_ends(clients, topic, stop) if outlet else {},
         seconds=round(sent.seconds, 3),
         rate=round(sent.rows / sent.seconds, 1) if sent.seconds else 0.0,
     )
@@ -131,14 +134,16 @@ def _check_rights(rights: Rights, of: Pass, promise: Promise) -> None:
         rights.need_group(group_of(of))
 
 
-def _ends(clients: Clients, topic: str, partitions: int, stop: Stop) -> Mapping[int, int]:
+def _ends(clients: Clients, topic: str, stop: Stop) -> Mapping[int, int]:
     """Where the partitions end; nothing where Kafka doesn't say: what was sent is confirmed all the same.
 
-    Asked without the wish to stop, which has ended the sending, not this, but leaves little time.
+    The partitions are those of now: some may have been added while rows were sent. Asked without the wish to stop,
+    which has ended the sending, not this, but leaves little time.
     """
     patience = _LAST_QUESTION if stop.requested else clients.timeout
     try:
-        return Cluster(Clients(clients.settings, patience)).ends(topic, range(partitions), committed_only=False)
+        cluster = Cluster(Clients(clients.settings, patience))
+        return cluster.ends(topic, range(cluster.partitions(topic)[topic]), committed_only=False)
     except KafkaError as error:
         log.warning("the end offsets are not known: %s", error)
         return {}

@@ -100,6 +100,5 @@ def job_for(
 
 def hands_with(outlet: FakeOutlet, stop: Stop | None = None, folder: Path = Path()) -> Hands:
     ticks = iter(range(1_000_000))
-    return Hands(
-        outlet, CheckpointFile(folder / CHECKPOINT), lambda: f"t{next(ticks)}", stop or Stop(), CountingWatch()
-    )
+    checkpoint = CheckpointFile(folder / CHECKPOINT, is_needed=not outlet.keeps_progress)
+    return Hands(outlet, checkpoint, lambda: f"t{next(ticks)}", stop or Stop(), CountingWatch())
