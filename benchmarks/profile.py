@@ -20,8 +20,10 @@ from telco_stream.clock import now
 from telco_stream.collector import seldom_collecting
 from telco_stream.contracts.customer import decode_customer
 from telco_stream.contracts.prediction import encode_prediction
+from telco_stream.contracts.raw import encode_row
 from telco_stream.contracts.source import SourceHeaders
-from telco_stream.form import Fault, check_rows, read_header
+from telco_stream.csv.reader import read_chunks
+from telco_stream.csv.validation import RowError, check_rows, read_header
 from telco_stream.kafka import delivery
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.sink import Sink
@@ -31,7 +33,6 @@ from telco_stream.model.artifact import load_scorer
 from telco_stream.model.columns import code_columns, number_columns
 from telco_stream.model.compiled import OnnxScorer
 from telco_stream.records import Message
-from telco_stream.rows import encode_row, read_chunks
 from telco_stream.stop import Stop
 
 SIZE = 5_000
@@ -67,7 +68,7 @@ def _reading(path: Path) -> Stages:
     texts = list(map(bytes.decode, lines))
     header, *fields = csv.reader(texts)
     layout = read_header(header)
-    assert not isinstance(layout, Fault)
+    assert not isinstance(layout, RowError)
     chunks = [fields[start : start + 1_000] for start in range(0, SIZE, 1_000)]
     rows = next(read_chunks(path, SIZE))
     yield "lines and their decoding", _best(lambda: [*map(bytes.decode, b"".join(lines).splitlines(keepends=True))])

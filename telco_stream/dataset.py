@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from urllib.request import Request
 
 from telco_stream.atomic import replacing
+from telco_stream.csv.reader import fingerprint
 from telco_stream.errors import DataError, UsageError
-from telco_stream.rows import fingerprint
 
 #: IBM's public sample, Apache-2.0.
 PUBLIC_URL = "https://raw.githubusercontent.com/IBM/telco-customer-churn-on-icp4d/master/data/Telco-Customer-Churn.csv"

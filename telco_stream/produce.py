@@ -12,10 +12,12 @@ from typing import Literal, Protocol
 
 from telco_stream.checkpoint import CheckpointFile, refuse_another_place, start_of
 from telco_stream.contracts.progress import Pass, Progress
+from telco_stream.contracts.raw import Row, encode_row
+from telco_stream.csv.reader import read_chunks
+from telco_stream.csv.sampler import RowSampler, open_sampler
 from telco_stream.errors import DataError, UsageError
 from telco_stream.kafka.outlet import Outlet
 from telco_stream.records import Message
-from telco_stream.rows import Population, Row, encode_row, load_rows, read_chunks
 from telco_stream.stop import Stop, Stopped
 
 log = logging.getLogger("telco_stream.produce")
@@ -119,7 +121,7 @@ def produce_stream(job: Job, schedule: Schedule, hands: Hands) -> Sent:
     hands.checkpoint.write(progress)
     with ExitStack() as open_file:
         with hands.stop.interrupting():  # the file is checked whole, and may be long
-            population = open_file.enter_context(load_rows(job.path))
+            population = open_file.enter_context(open_sampler(job.path))
         for reached in _confirmed(progress, _departures(job, schedule, population, hands), hands):
             hands.watch.advance(reached.total_sent - progress.total_sent)
             hands.checkpoint.write(progress := reached)
@@ -247,7 +249,7 @@ class _Chunks:
         self.is_over = True
 
 
-def _departures(job: Job, schedule: Schedule, population: Population, hands: Hands) -> Iterator[tuple[int, str]]:
+def _departures(job: Job, schedule: Schedule, population: RowSampler, hands: Hands) -> Iterator[tuple[int, str]]:
     """Sends on the schedule; how many rows have left and when the last did, as often as a confirmation is due."""
     draws, clock = random.Random(schedule.seed), time.monotonic  # noqa: S311 - customers, no secrets
     started, sent, event_ts, due = clock(), 0, hands.now(), clock() + _SECONDS_A_CONFIRMATION

@@ -14,8 +14,8 @@ import pytest
 from telco_stream import __version__
 from telco_stream.cli import main
 from tests.support.cli import ROOT, RunningCli, run_cli
+from tests.support.csv_files import customer, table
 from tests.support.mock_cluster import MockCluster
-from tests.support.table import customer, table
 from tests.support.topics import Topics
 
 NOWHERE = "127.0.0.1:1"

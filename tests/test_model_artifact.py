@@ -177,7 +177,7 @@ def test_the_compiled_engine_imports_neither_pandas_nor_scikit_learn_nor_joblib(
 import sys
 from pathlib import Path
 from telco_stream.model.artifact import load_scorer
-from tests.support.labelled import customers_of, labelled_rows
+from tests.support.training_data import customers_of, labelled_rows
 assert len(load_scorer(Path(sys.argv[1])).score(customers_of(labelled_rows(3)))) == 3
 print(*sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv[2:])))
 """

@@ -12,8 +12,8 @@ from telco_stream.model.parity import EDGE_CUSTOMERS, compare, edge_customers
 from telco_stream.model.pipeline import build_pipeline
 from telco_stream.model.scorer import frame
 from telco_stream.model.training import compile_if_equal
-from tests.support.labelled import customers_of, labelled_rows
 from tests.support.model_folder import COMMITTED
+from tests.support.training_data import customers_of, labelled_rows
 
 ROWS = labelled_rows(300)
 CUSTOMERS = customers_of(ROWS)

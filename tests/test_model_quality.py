@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from telco_stream.model.artifact import load_scorer, read_manifest
-from telco_stream.model.labelled import read_labelled
 from telco_stream.model.training import train
+from telco_stream.model.training_data import read_labelled_customers
 from telco_stream.shipped import shipped
 from tests.support.model_folder import COMMITTED
 
@@ -39,7 +39,7 @@ def test_training_on_the_public_data_set_again_gives_the_committed_model(real_da
     assert again.metrics.roc_auc == pytest.approx(committed.metrics.roc_auc, abs=1e-6)
     assert again.metrics.brier == pytest.approx(committed.metrics.brier, abs=1e-6)
     assert again.seconds < 60
-    customers = read_labelled(real_data).customers
+    customers = read_labelled_customers(real_data).customers
     first, second = (load_scorer(folder, "sklearn").score(customers) for folder in (COMMITTED, again.path))
     assert first == pytest.approx(second, abs=1e-6)
 

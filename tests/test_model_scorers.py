@@ -11,8 +11,8 @@ from telco_stream.contracts.customer import CATEGORIES, FEATURES, NUMBERS, Custo
 from telco_stream.contracts.scoring import Scorer, ScoringError
 from telco_stream.model.artifact import load_scorer, read_manifest
 from telco_stream.model.columns import ORDER, code_columns, number_columns
-from tests.support.labelled import Row, customers_of, labelled_rows
 from tests.support.model_folder import COMMITTED
+from tests.support.training_data import Row, customers_of, labelled_rows
 
 #: The engines' promises: the original to the last digits, the compiled one in single precision.
 TOLERANCES = {"sklearn": 1e-9, "onnx": 1e-6}

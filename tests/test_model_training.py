@@ -21,7 +21,7 @@ from telco_stream.model import folder as folders
 from telco_stream.model.artifact import load_scorer, read_manifest
 from telco_stream.model.training import TrainingResult, train
 from tests.support.cli import ROOT
-from tests.support.labelled import Row, customers_of, labelled_rows, write_csv
+from tests.support.training_data import Row, customers_of, labelled_rows, write_csv
 
 pytestmark = pytest.mark.slow
 

@@ -12,8 +12,8 @@ from telco_stream.contracts.progress import Pass, Progress
 from telco_stream.errors import DataError, UsageError
 from telco_stream.produce import Sent, produce_pass
 from telco_stream.stop import Stop
+from tests.support.csv_files import customer
 from tests.support.passes import CHECKPOINT, CountingWatch, FakeOutlet, csv_of, hands_with, job_for, numbers
-from tests.support.table import customer
 
 
 @pytest.fixture(params=[True, False], ids=["kafka keeps progress", "the file keeps progress"])

@@ -17,11 +17,11 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from telco_stream.contracts.progress import Pass
+from telco_stream.csv.reader import fingerprint
 from telco_stream.kafka.outlet import group_of
-from telco_stream.rows import fingerprint
 from tests.support.cli import RunningCli, run_cli
+from tests.support.csv_files import customer
 from tests.support.passes import csv_of, numbers
-from tests.support.table import customer
 from tests.support.topics import Topics, read_topic
 from tests.support.waiting import wait_until
 

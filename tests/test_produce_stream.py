@@ -13,8 +13,8 @@ from telco_stream.errors import DataError, UsageError
 from telco_stream.produce import Schedule, Sent, produce_pass, produce_stream
 from telco_stream.records import Message
 from telco_stream.stop import Stop, Stopped
+from tests.support.csv_files import customer
 from tests.support.passes import CHECKPOINT, CountingWatch, FakeOutlet, csv_of, hands_with, job_for, numbers
-from tests.support.table import customer
 
 AT_ONCE = Schedule(0, seed=7)
 

@@ -22,8 +22,8 @@ from telco_stream.settings.sources import FLAGS
 from telco_stream.settings.tree import LEAVES
 from tests.support.cli import ROOT
 from tests.support.inside import run_inside
-from tests.support.labelled import labelled_rows, write_csv
 from tests.support.topics import Topics, send
+from tests.support.training_data import labelled_rows, write_csv
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 COMMANDS_PAGE = (ROOT / "docs/commands.md").read_text()

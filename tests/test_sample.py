@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from telco_stream.contracts.customer import COLUMNS, Customer, decode_customer
+from telco_stream.contracts.raw import encode_row
+from telco_stream.csv.reader import read_chunks
 from telco_stream.errors import UsageError
 from telco_stream.model.artifact import load_scorer
-from telco_stream.rows import encode_row, read_chunks
 from telco_stream.sample import DEFAULT_ROWS, DEFAULT_SEED, SampleResult, synthetic, write_sample
 from telco_stream.sample.synthetic import synthesize
 from tests.support.cli import ROOT

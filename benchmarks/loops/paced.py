@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from itertools import cycle
 
 from benchmarks.loops.common import Clock, Job, read_job
-from telco_stream.rows import encode_row, read_chunks
+from telco_stream.contracts.raw import encode_row
+from telco_stream.csv.reader import read_chunks
 
 #: Seconds between two looks at the schedule.
 TICK = 0.001

@@ -7,7 +7,8 @@ from typing import Any
 from confluent_kafka import Producer
 
 from benchmarks.loops.common import Clock, Job, read_job
-from telco_stream.rows import encode_row, read_chunks
+from telco_stream.contracts.raw import encode_row
+from telco_stream.csv.reader import read_chunks
 
 #: Payloads prepared; they are sent again and again.
 PREPARED = 50_000

@@ -13,6 +13,7 @@ from telco_stream.checkpoint import CheckpointFile
 from telco_stream.clock import now
 from telco_stream.collector import seldom_collecting
 from telco_stream.contracts.progress import Pass
+from telco_stream.csv.reader import fingerprint, resolved_path
 from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
@@ -21,7 +22,6 @@ from telco_stream.kafka.rights import Rights
 from telco_stream.kafka.sink import Sink
 from telco_stream.observing import NOBODY, RowEyes, RowWatch, Watching, looking_on_rows
 from telco_stream.produce import Hands, Job, ProduceResult, Schedule, Sent
-from telco_stream.rows import fingerprint, full_name
 from telco_stream.settings import Settings
 from telco_stream.shipped import shipped
 from telco_stream.stop import Stop, Stopped
@@ -68,7 +68,7 @@ def _produce(clients: Clients, order: ProduceOrder, promise: Promise, stop: Stop
     outlet, sent = None, Sent(0, None, 0.0)
     with suppress(Stopped):
         with stop.interrupting():  # the file is read whole, and may be long
-            of = Pass(full_name(path), fingerprint(path), topic, order.run_id)
+            of = Pass(resolved_path(path), fingerprint(path), topic, order.run_id)
         cluster = Cluster(clients, stop)
         cluster.partitions(topic)  # refuse a missing topic before the first row
         _check_rights(Rights(clients, cluster), of, promise)

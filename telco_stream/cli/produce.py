@@ -89,11 +89,11 @@ def _picture(session: "Session", order: "ProduceOrder") -> "ProducePicture":
     from time import monotonic
 
     from telco_stream.assembly.producing import data_path
+    from telco_stream.csv.reader import count_lines_after_header
     from telco_stream.display.producing import ProducePicture, Running
-    from telco_stream.rows import lines_after_header
 
     settings, batch = session.settings, order.mode == "batch"
-    size = partial(lines_after_header, data_path(settings)) if batch else None
+    size = partial(count_lines_after_header, data_path(settings)) if batch else None
     target = 0.0 if batch else settings.producer.events_per_sec
     title = f"produce {order.mode} · to {settings.topics.raw}"
     run = Running(title, lambda: session.stop.requested, session.clients.away, target, order.limit, size)

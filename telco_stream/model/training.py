@@ -22,10 +22,10 @@ from telco_stream.model.compiled import load_onnx
 from telco_stream.model.conversion import convert
 from telco_stream.model.evaluation import FOLDS, Progress, best_threshold, cross_validate, measure
 from telco_stream.model.folder import check_target, write_folder
-from telco_stream.model.labelled import LabelledData, read_labelled
 from telco_stream.model.parity import compare, edge_customers
 from telco_stream.model.pipeline import build_pipeline
 from telco_stream.model.scorer import SklearnScorer, frame
+from telco_stream.model.training_data import LabelledCustomers, read_labelled_customers
 
 #: What the model's numbers may depend on.
 _LIBRARIES = ("joblib", "numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "scipy", "skl2onnx")
@@ -62,7 +62,7 @@ def train(  # noqa: PLR0913 - what a caller may choose
     started = time.perf_counter()
     check_target(out)
     progress("reading", 0, 1)
-    data = _enough(source, read_labelled(source))
+    data = _enough(source, read_labelled_customers(source))
     fitted = _fit(data, seed, progress, build)
     progress("compiling", 0, 1)
     files, parity = compile_if_equal(fitted.pipeline, fitted.threshold, data.customers, seed=seed)
@@ -104,7 +104,7 @@ class _Fitted:
     metrics: Metrics
 
 
-def _enough(source: Path, data: LabelledData) -> LabelledData:
+def _enough(source: Path, data: LabelledCustomers) -> LabelledCustomers:
     churners = sum(data.churned)
     if min(churners, len(data.churned) - churners) < FOLDS:
         raise DataError(
@@ -113,7 +113,7 @@ def _enough(source: Path, data: LabelledData) -> LabelledData:
     return data
 
 
-def _fit(data: LabelledData, seed: int, progress: Progress, build: Callable[[], Pipeline]) -> _Fitted:
+def _fit(data: LabelledCustomers, seed: int, progress: Progress, build: Callable[[], Pipeline]) -> _Fitted:
     features, churned = frame(data.customers), np.array(data.churned)
     probabilities = cross_validate(build, features, churned, seed=seed, progress=progress)
     threshold = best_threshold(probabilities, churned)

@@ -9,11 +9,11 @@ import msgspec
 
 from telco_stream.checkpoint import CheckpointFile
 from telco_stream.contracts.progress import Pass, Progress
+from telco_stream.csv.reader import fingerprint
 from telco_stream.produce import Hands, Job
 from telco_stream.records import Message
-from telco_stream.rows import fingerprint
 from telco_stream.stop import Stop, Stopped
-from tests.support.table import customer, table
+from tests.support.csv_files import customer, table
 
 TOPIC = "raw"
 CHECKPOINT = "checkpoints/producer.json"

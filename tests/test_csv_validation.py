@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from telco_stream.contracts.customer import COLUMNS
+from telco_stream.csv.reader import fingerprint, read_chunks
+from telco_stream.csv.sampler import open_sampler
 from telco_stream.errors import DataError
-from telco_stream.rows import fingerprint, load_rows, read_chunks
-from tests.support.table import HEADER, customer, table
+from tests.support.csv_files import HEADER, customer, table
 
 BREAK = customer(customerID='"two\nlines"')
 
@@ -19,7 +20,7 @@ def refusal(path: Path, skip: int = 0) -> str:
     with pytest.raises(DataError) as caught:
         list(read_chunks(path, 1_000, skip=skip))
     if not skip:
-        with pytest.raises(DataError) as drawing, load_rows(path):
+        with pytest.raises(DataError) as drawing, open_sampler(path):
             pass
         assert str(drawing.value) == str(caught.value)
     assert caught.value.exit_code == 5

@@ -5,6 +5,8 @@ quoted line breaks included; a row's line is the one that it begins on. Blank li
 """
 
 import csv
+import hashlib
+import os
 import re
 import stat
 from array import array
@@ -16,8 +18,8 @@ from itertools import chain, islice
 from pathlib import Path
 
 from telco_stream.contracts.raw import Row
+from telco_stream.csv.validation import Layout, RowError, check_rows, read_header
 from telco_stream.errors import DataError
-from telco_stream.form import Fault, Layout, check_rows, read_header
 
 #: Bytes read at a time; a line may be longer by `_MAX_LINE`.
 _BLOCK = 1 << 16
@@ -41,6 +43,35 @@ def open_file(path: Path) -> Iterator[BufferedReader]:
         raise DataError(f"Cannot read {path}: {error.strerror or error}") from error
 
 
+def read_chunks(path: Path, size: int, *, skip: int = 0) -> Iterator[list[Row]]:
+    """Rows after the first `skip`, `size` at a time, a whole chunk checked before it comes; raises DataError."""
+    with open_file(path) as file:
+        table = CsvReader(path, file)
+        table.skip(skip)
+        while rows := _take(table, size):
+            yield rows
+
+
+def fingerprint(path: Path) -> str:
+    """The file's sha256 in hexadecimal; raises DataError."""
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def count_lines_after_header(path: Path) -> int:
+    """How many rows the file seems to have: blank lines and line breaks inside quotes count too; raises DataError."""
+    lines, last = 0, b"\n"
+    with open_file(path) as file:
+        while block := file.read(1 << 20):
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    return max(0, lines + (last != b"\n") - 1)
+
+
+def resolved_path(path: Path) -> str:
+    """Where the file is, whatever way led to it; bytes that are no UTF-8 are spelt out, since JSON knows none."""
+    return os.fsencode(path.resolve()).decode(errors="backslashreplace")
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Checked rows, and the line that each begins on."""
@@ -49,7 +80,7 @@ class Chunk:
     lines: Sequence[int]
 
 
-class Table:
+class CsvReader:
     """The rows of an open CSV, whose header has been checked."""
 
     def __init__(self, path: Path, file: BufferedReader, line_sizes: "array[int] | None" = None) -> None:
@@ -75,7 +106,7 @@ class Table:
 
     def _checked(self, rows: list[list[str]], lines: Sequence[int]) -> Chunk:
         checked = check_rows(self.layout, rows)
-        if isinstance(checked, Fault):
+        if isinstance(checked, RowError):
             raise self._refusal(lines[checked.index], checked.reason)
         return Chunk(checked, lines)
 
@@ -120,7 +151,7 @@ class Table:
         while header := self._parse(1):
             if header[0]:
                 layout = read_header(header[0])
-                if isinstance(layout, Fault):
+                if isinstance(layout, RowError):
                     raise self._refusal(self._lines_read, layout.reason, _EXPECTED)
                 return layout
         raise DataError(f"{self._path} is empty: {_EXPECTED}")
@@ -159,3 +190,10 @@ def _decode_without_nul(line: bytes) -> str:
 def _height(row: list[str]) -> int:
     """Lines of the file that a row takes."""
     return 1 + sum(len(_LINE_BREAK.findall(field)) for field in row)
+
+
+def _take(table: CsvReader, size: int) -> list[Row]:
+    rows: list[Row] = []
+    while len(rows) < size and (more := table.take(min(STRIDE, size - len(rows))).rows):
+        rows += more
+    return rows

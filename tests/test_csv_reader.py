@@ -15,11 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telco_stream.contracts.customer import CATEGORIES, COLUMNS, decode_customer
+from telco_stream.contracts.raw import Row, encode_row
+from telco_stream.csv.reader import count_lines_after_header, fingerprint, read_chunks
+from telco_stream.csv.sampler import open_sampler
 from telco_stream.errors import DataError
-from telco_stream.rows import Row, encode_row, fingerprint, lines_after_header, load_rows, read_chunks
 from telco_stream.sample.synthetic import synthesize
 from tests.support.cli import ROOT
-from tests.support.table import HEADER, customer, table
+from tests.support.csv_files import HEADER, customer, table
 
 REAL = Path(os.environ.get("TELCO_STREAM_TEST_DATA", ROOT.parent / "shared/data/telco_customer_churn.csv"))
 NOW = "2024-05-01T12:00:00.000Z"
@@ -79,7 +81,7 @@ def test_what_a_csv_says_is_what_the_consumer_reads(
         assert (read.SeniorCitizen, read.tenure) == (int(said["SeniorCitizen"]), int(said["tenure"]))
         assert read.MonthlyCharges == float(said["MonthlyCharges"])
         assert str(read.TotalCharges) == str(float(said["TotalCharges"].strip() or "nan"))
-    with load_rows(path) as population:
+    with open_sampler(path) as population:
         assert {encode_row(row, NOW) for row in population.draw(random.Random(1), 50)} <= set(values)
 
 
@@ -174,7 +176,7 @@ def test_reading_takes_the_same_memory_however_long_the_file_is(tmp_path: Path) 
 def test_the_same_seed_draws_the_same_customers(tmp_path: Path) -> None:
     """Another one others; each can come up, some of them twice."""
     path = table(tmp_path, *(",".join(fields) for fields in islice(synthesize(1), 50)))
-    with load_rows(path) as population:
+    with open_sampler(path) as population:
         first, again, other = ([row.key for row in population.draw(random.Random(s), 2_000)] for s in (1, 1, 2))
     assert first == again != other
     assert len(population) == len(set(first)) == 50
@@ -184,7 +186,7 @@ def test_draws_in_parts_are_those_in_one(tmp_path: Path) -> None:
     """So that a seed means the same whatever the batch."""
     path = table(tmp_path, *(",".join(fields) for fields in islice(synthesize(1), 50)))
     one, parts = random.Random(3), random.Random(3)
-    with load_rows(path) as population:
+    with open_sampler(path) as population:
         whole = [row.key for row in population.draw(one, 30)]
         assert whole == [row.key for size in (1, 9, 20) for row in population.draw(parts, size)]
 
@@ -204,20 +206,20 @@ def test_the_index_finds_rows_across_blocks_quoted_line_breaks_and_blank_lines(t
     """5,000 rows are ten blocks of the file."""
     ids = [f"{number}\nsecond, line" if number % 3 else f"{number}" for number in range(5_000)]
     path = table(tmp_path, *(line for text in ids for line in (customer(customerID=f'"{text}"'), "")), mark="\ufeff")
-    with load_rows(path) as population:
+    with open_sampler(path) as population:
         assert [row.key for row in population.draw(InTurn(5_000), 5_000)] == ids
 
 
 def test_a_file_that_changes_while_drawn_from_is_noticed(tmp_path: Path) -> None:
     path = table(tmp_path, *[customer()] * 9)
-    with load_rows(path) as population:
+    with open_sampler(path) as population:
         path.write_text(HEADER + "\n")
         with pytest.raises(DataError, match="has changed"):
             population.draw(random.Random(1), 5)
 
 
 def test_no_customers_are_no_population(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no customers"), load_rows(table(tmp_path)):
+    with pytest.raises(DataError, match="no customers"), open_sampler(table(tmp_path)):
         pass
 
 
@@ -237,7 +239,7 @@ def test_the_fingerprint_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
 def test_lines_after_the_header_are_counted_without_being_read_as_rows(text: bytes, rows: int, tmp_path: Path) -> None:
     path = tmp_path / "any"
     path.write_bytes(text)
-    assert lines_after_header(path) == rows
+    assert count_lines_after_header(path) == rows
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"the public data set isn't at {REAL}: see TELCO_STREAM_TEST_DATA")

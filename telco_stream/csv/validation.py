@@ -25,23 +25,23 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class RowError:
     """What is wrong with a row, without its values, and which of the rows it is."""
 
     index: int
     reason: str
 
 
-def read_header(names: Sequence[str]) -> Layout | Fault:
+def read_header(names: Sequence[str]) -> Layout | RowError:
     """Where the columns stand; columns beyond the 21 are passed over."""
     if missing := [column for column in COLUMNS if column not in names]:
-        return Fault(0, f"missing column {', '.join(missing)}")
+        return RowError(0, f"missing column {', '.join(missing)}")
     if repeated := [column for column in COLUMNS if names.count(column) > 1]:
-        return Fault(0, f"repeated column {', '.join(repeated)}")
+        return RowError(0, f"repeated column {', '.join(repeated)}")
     return Layout(len(names), tuple(names.index(column) for column in COLUMNS))
 
 
-def check_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | Fault:
+def check_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | RowError:
     """All rows, typed, or the first fault among them."""
     return _typed_rows(layout, rows) or _first_fault(layout, rows)
 
@@ -83,8 +83,8 @@ def _json_number(name: str, text: str) -> str | None:
     )
 
 
-def _first_fault(layout: Layout, rows: Sequence[Sequence[str]]) -> Fault:
-    faults = (Fault(index, reason) for index, row in enumerate(rows) if (reason := _fault_of(layout, row)))
+def _first_fault(layout: Layout, rows: Sequence[Sequence[str]]) -> RowError:
+    faults = (RowError(index, reason) for index, row in enumerate(rows) if (reason := _fault_of(layout, row)))
     return next(faults)
 
 

@@ -6,16 +6,15 @@ from pathlib import Path
 
 from telco_stream.contracts.customer import BAD_DATA, Customer, decode_customer, explain
 from telco_stream.contracts.raw import Row, encode_row
+from telco_stream.csv.reader import STRIDE, CsvReader, fingerprint, open_file
 from telco_stream.errors import DataError
-from telco_stream.rows import fingerprint
-from telco_stream.rows.table import STRIDE, Table, open_file
 
 #: The model doesn't see the time of the event, but there is no customer without one.
 _ANY_TIME = "1970-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledData:
+class LabelledCustomers:
     """Customers, whether each has churned, and the file's sha256."""
 
     customers: list[Customer]
@@ -23,16 +22,16 @@ class LabelledData:
     sha256: str
 
 
-def read_labelled(path: Path) -> LabelledData:
+def read_labelled_customers(path: Path) -> LabelledCustomers:
     """All rows of the CSV; raises DataError, with the line, for a row that can't be learnt from."""
     sha256 = fingerprint(path)
     pairs = [_labelled(path, line, row) for line, row in _numbered_rows(path)]
-    return LabelledData([customer for customer, _ in pairs], [churned for _, churned in pairs], sha256)
+    return LabelledCustomers([customer for customer, _ in pairs], [churned for _, churned in pairs], sha256)
 
 
 def _numbered_rows(path: Path) -> Iterator[tuple[int, Row]]:
     with open_file(path) as file:
-        table = Table(path, file)
+        table = CsvReader(path, file)
         while (chunk := table.take(STRIDE)).rows:
             yield from zip(chunk.lines, chunk.rows, strict=True)
 
