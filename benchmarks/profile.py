@@ -128,7 +128,7 @@ def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
     probabilities, limits = scorer.score(customers), core.Limits()
     sources = SourceHeaders(TOPIC_ID)
     stamp = core._Stamp(scorer.version, scorer.threshold, now(), limits.prediction, sources)
-    answers = [core._prediction(one, 0.5, stamp) for one in customers]
+    answers, _, _ = core._answer(records, good, probabilities, stamp)
     yield "decode and check, the contract's part", _best(lambda: [*map(decode_customer, values)])
     yield "decode in all", _best(lambda: core._decode(records))
     yield "number columns", _best(lambda: number_columns(customers))
@@ -136,9 +136,8 @@ def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
     yield "ONNX session", _best(lambda: scorer.session.run(["probabilities"], columns))
     yield "probabilities as numbers", _best(raw[:, 1].tolist)
     yield "score in all", _best(lambda: scorer.score(customers))
-    yield "predictions", _best(lambda: [core._prediction(one, 0.5, stamp) for one in customers])
     yield "their encoding", _best(lambda: [*map(encode_prediction, answers)])
-    yield "headers", _best(lambda: [core._headers(one, sources) for one in records])
+    yield "headers", _best(lambda: [*map(sources.of, records)])
     yield "answer in all", _best(lambda: core._answer(records, good, probabilities, stamp))
     yield (
         "batch.process in all",

@@ -9,7 +9,7 @@ from telco_stream.contracts.deadletter import carried, encode_dead_letter
 from telco_stream.contracts.prediction import Prediction, encode_prediction
 from telco_stream.contracts.scoring import Scorer, ScoringError
 from telco_stream.contracts.source import SourceHeaders
-from telco_stream.records import ENVELOPE, ErrorType, Headers, Message, Record, Rejected, size_of
+from telco_stream.records import ENVELOPE, ErrorType, Message, Record, Rejected, size_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +138,27 @@ def _answer(
     answers: list[Prediction] = []
     messages: list[Message] = []
     bad: dict[int, Rejected] = {}
+    threshold, now, version, source_headers = stamp.threshold, stamp.now, stamp.version, stamp.sources.of
+    # Its key stands in its value too, so without the input's headers a small value makes a small record.
+    own, small = stamp.sources.count, stamp.limit // 4
     for (position, customer), probability in zip(good, probabilities, strict=True):
-        record, answer = records[position], _prediction(customer, probability, stamp)
-        message = (customer.customerID, encode_prediction(answer), _headers(record, stamp.sources))
-        if reason := _unanswerable(probability, message, stamp):
+        record = records[position]
+        answer = Prediction(
+            customer.customerID,
+            probability,
+            "Yes" if probability >= threshold else "No",
+            customer.event_ts,
+            now,
+            version,
+            customer.Contract,
+            customer.InternetService,
+        )
+        headers = source_headers(record) if record.headers() is None else [*carried(record), *source_headers(record)]
+        message = (customer.customerID, encode_prediction(answer), headers)
+        is_small = len(headers) == own and len(message[1]) <= small
+        if not (is_small and 0.0 <= probability <= 1.0) and (
+            reason := _unanswerable(probability, message, stamp.limit)
+        ):
             bad[position] = Rejected(record, *reason)
         else:
             answers.append(answer)
@@ -149,31 +166,9 @@ def _answer(
     return answers, messages, bad
 
 
-def _prediction(customer: Customer, probability: float, stamp: _Stamp) -> Prediction:
-    return Prediction(
-        customer.customerID,
-        probability,
-        "Yes" if probability >= stamp.threshold else "No",
-        customer.event_ts,
-        stamp.now,
-        stamp.version,
-        customer.Contract,
-        customer.InternetService,
-    )
-
-
-def _headers(record: Record, sources: SourceHeaders) -> Headers:
-    own = sources.of(record)
-    return own if record.headers() is None else [*carried(record), *own]
-
-
-def _unanswerable(probability: float, message: Message, stamp: _Stamp) -> tuple[ErrorType, str, str] | None:
+def _unanswerable(probability: float, message: Message, limit: int) -> tuple[ErrorType, str, str] | None:
     if not 0.0 <= probability <= 1.0:  # NaN too
         return "scoring", "no_probability", "The model has no probability for this customer"
-    (key, value, headers), limit = message, stamp.limit
-    # Its key stands in its value too, so without the input's headers a small value makes a small record.
-    if (len(value) * 4 > limit or len(headers) > stamp.sources.count) and ENVELOPE + size_of(
-        key, value, headers
-    ) > limit:
+    if ENVELOPE + size_of(*message) > limit:
         return "output_too_large", "too_large", f"The prediction would exceed the topic's {limit} bytes"
     return None
