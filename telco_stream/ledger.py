@@ -49,12 +49,20 @@ class Account:
     first_missing: list[str]
     first_duplicated: list[str]
     first_unexplained: list[str]
+    #: Of the unexplained: those whose input was in an earlier topic of this name, which has been deleted.
+    answers_to_earlier_topic: int = 0
 
 
 class Ledger:
-    """Enter all inputs, then all answers, then ask for the accounts."""
+    """Enter all inputs, then all answers, then ask for the accounts.
 
-    def __init__(self, topic: str, scopes: Mapping[int, Scope]) -> None:
+    An answer that carries another topic ID than `topic_id` has no input here; one that carries none, which older
+    versions wrote, is judged by its source alone.
+    """
+
+    def __init__(self, topic: str, scopes: Mapping[int, Scope], topic_id: str | None = None) -> None:
+        self._topic = topic.encode()
+        self._topic_id = None if topic_id is None else topic_id.encode()
         self._pages = {number: _Page(f"{topic}/{number}", scope) for number, scope in sorted(scopes.items())}
         self._by_source = {page.name.encode(): (number, page) for number, page in self._pages.items()}
         self._nowhere = _Page("", Scope(0, 0, 0))
@@ -77,11 +85,15 @@ class Ledger:
 
     def add_answers(self, kind: Kind, records: Iterable[Record]) -> None:
         """Enter predictions or dead letters, those of a partition in their order."""
-        answered = _ANSWERED[kind]
+        answered, expected_id = _ANSWERED[kind], self._topic_id
         for record in records:
-            place, _, offset = source_of(record).position.rpartition(b"/")
+            position, topic_id = source_of(record)
+            place, _, offset = position.rpartition(b"/")
             number, page = self._by_source.get(place, (-1, self._nowhere))
-            if page.answer(offset, answered):
+            if topic_id and expected_id and topic_id != expected_id:
+                page.answers_to_earlier_topic += place.rpartition(b"/")[0] == self._topic
+                page.unexplain(record)
+            elif page.answer(offset, answered):
                 if (kind, record.partition(), number) not in self.oldest:
                     self.oldest[kind, record.partition(), number] = int(offset)
                     self.oldest_times.setdefault((kind, record.partition()), record.timestamp()[1])
@@ -97,13 +109,22 @@ class Ledger:
 class _Page:
     """One partition of the raw topic."""
 
-    __slots__ = ("_end", "_first_unexplained", "_latest", "name", "start", "states", "unexplained")
+    __slots__ = (
+        "_end",
+        "_first_unexplained",
+        "_latest",
+        "answers_to_earlier_topic",
+        "name",
+        "start",
+        "states",
+        "unexplained",
+    )
 
     def __init__(self, name: str, scope: Scope) -> None:
         self.name = name
         self.start = scope.start
         self.states = bytearray(max(0, scope.end - scope.start))
-        self.unexplained = 0
+        self.unexplained = self.answers_to_earlier_topic = 0
         self._end = scope.start + len(self.states)
         self._latest = scope.latest
         self._first_unexplained: list[str] = []
@@ -147,6 +168,7 @@ class _Page:
             first_missing=self._first(_INPUT, oldest),
             first_duplicated=self._first(_TWICE, 0),
             first_unexplained=self._first_unexplained,
+            answers_to_earlier_topic=self.answers_to_earlier_topic,
         )
 
     def _first(self, state: int, begin: int) -> list[str]:

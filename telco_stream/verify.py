@@ -11,6 +11,7 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.groups import Groups
 from telco_stream.kafka.reading import read, settled_ends
+from telco_stream.kafka.topics import compacted_topics
 from telco_stream.ledger import Account, Kind, Ledger, Scope
 from telco_stream.stop import Stop
 
@@ -30,6 +31,10 @@ class VerifyResult:
     unexplained: int
     expired: int
     partitions: list[Account]
+    #: Of the unexplained: those whose input was in an earlier topic of that name, which has been deleted.
+    answers_to_earlier_topic: int
+    #: Topics among the three from which Kafka deletes all but the newest record of each key.
+    compacted_topics: list[str]
 
     @property
     def is_clean(self) -> bool:
@@ -48,7 +53,7 @@ def verify(
     audit = _Audit(clients, group, now, stop)
     for records in audit.enter():
         turned(records)
-    return _sum(audit.accounts())
+    return _sum(audit.accounts(), audit.compacted)
 
 
 class _Audit:
@@ -72,7 +77,8 @@ class _Audit:
         self._scopes = self._scopes_up_to(committed)
         if not committed and any(scope.start < scope.latest for scope in self._scopes.values()):
             raise UsageError(f"Group {group} has committed nothing of topic {self._raw}; is --group right?")
-        self._ledger = Ledger(self._raw, self._scopes)
+        self._ledger = Ledger(self._raw, self._scopes, self._cluster.topic_ids(self._raw)[self._raw])
+        self.compacted = compacted_topics(self._cluster, *self._partitions)
 
     def enter(self) -> Iterator[int]:
         """Read everything into the ledger, inputs first; says how many records each batch had."""
@@ -129,7 +135,7 @@ class _Audit:
         return self._cluster.starts(topic, range(self._partitions[topic]))
 
 
-def _sum(accounts: list[Account]) -> VerifyResult:
+def _sum(accounts: list[Account], compacted: list[str]) -> VerifyResult:
     return VerifyResult(
         inputs=sum(one.inputs for one in accounts),
         predicted=sum(one.predicted for one in accounts),
@@ -139,4 +145,6 @@ def _sum(accounts: list[Account]) -> VerifyResult:
         unexplained=sum(one.unexplained for one in accounts),
         expired=sum(one.expired for one in accounts),
         partitions=accounts,
+        answers_to_earlier_topic=sum(one.answers_to_earlier_topic for one in accounts),
+        compacted_topics=compacted,
     )

@@ -8,8 +8,7 @@ from typing import Any
 import joblib
 import pandas as pd
 import pytest
-from confluent_kafka import TopicCollection
-from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
 from telco_stream import errors
 from telco_stream.assembly.consuming import ConsumeOrder
@@ -17,7 +16,7 @@ from telco_stream.contracts.deadletter import decode_dead_letter
 from tests.support.cli import ROOT, run_cli
 from tests.support.records import POISON, STRANGE, good
 from tests.support.running import Running, answers, coordinates, customers, settings_of, sources
-from tests.support.topics import Outgoing, Topics, read_topic, send
+from tests.support.topics import Outgoing, Topics, configure_topic, read_topic, send, topic_id
 from tests.support.waiting import wait_until
 
 SAMPLE = ROOT / "data/sample_customers.csv"
@@ -106,8 +105,8 @@ def test_two_batch_runs_of_one_group_share_the_work_and_leave_nothing(kafka: str
 
 def test_a_topic_that_takes_less_than_it_was_set_up_for_gets_cut_letters(kafka: str, topics: Topics) -> None:
     """The limit is asked of the topic; a letter too large for it would stop the consumer for ever."""
-    limit(kafka, topics.deadletter, 20_000)
-    limit(kafka, topics.predictions, 20_000)
+    for name in (topics.deadletter, topics.predictions):
+        configure_topic(kafka, name, "max.message.bytes", "20000")
     big = good(customerID="x" * 30_000)
     send(kafka, topics.raw, [("p", b"x" * 900_000, []), ("big", big, []), *customers(range(300))])
     assert consume(kafka, topics, "--mode", "batch")["consumed"] == 302
@@ -135,10 +134,15 @@ def test_a_predictions_topic_that_is_deleted_ends_the_run_with_3(kafka: str, top
 def test_consume_writes_the_topic_id_to_every_answer(kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, [*customers(range(3)), ("bad", b"bad", [("source.topic.id", b"forged")])])
     assert consume(kafka, topics, "--mode", "batch")["dead_lettered"] == 1
-    admin = AdminClient({"bootstrap.servers": kafka})
-    described = admin.describe_topics(TopicCollection([topics.raw]))[topics.raw].result(10)
-    expected = str(described.topic_id).translate(str.maketrans("+/", "-_")).encode()
-    assert [dict(kept.headers)["source.topic.id"] for kept in answers(kafka, topics)] == [expected] * 4
+    found = [kept.header("source.topic.id") for kept in answers(kafka, topics)]
+    assert found == [topic_id(kafka, topics.raw)] * 4
+
+
+def test_consume_warns_when_a_topic_is_compacted(kafka: str, topics: Topics) -> None:
+    configure_topic(kafka, topics.predictions, "cleanup.policy", "compact")
+    run = run_cli("consume", "--mode", "batch", "--quiet", env=topics.env(kafka))
+    assert (run.returncode, run.stderr.count("is compacted")) == (0, 1), run.stderr
+    assert topics.predictions in run.stderr
 
 
 def feed(kafka: str, topics: Topics, member: Running) -> None:
@@ -161,11 +165,3 @@ def probabilities() -> dict[str, float]:
     with SAMPLE.open(newline="") as file:
         ids = [row["customerID"] for row in csv.DictReader(file)]
     return dict(zip(ids, map(float, found), strict=True))
-
-
-def limit(kafka: str, topic: str, size: int) -> None:
-    """The topic takes batches of no more than this."""
-    entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    admin = AdminClient({"bootstrap.servers": kafka})
-    admin.incremental_alter_configs([resource])[resource].result(10)

@@ -141,6 +141,22 @@ def test_the_oldest_answers_are_known_by_partition_of_answer_and_of_input() -> N
     assert ledger.oldest_times == {("letter", 0): 70, ("prediction", 2): 60}
 
 
+@pytest.mark.parametrize("kind", ["prediction", "letter"])
+def test_ledger_finds_no_input_when_the_topic_id_differs(kind: Kind) -> None:
+    ledger = _ledger(3, topic_id="now")
+    answers = [(b"raw/0/0", b"earlier"), (b"raw/0/1", b"now"), (b"raw/0/2", b""), (b"raw/9/0", b"earlier")]
+    ledger.add_answers(kind, [_answer(source, topic_id=one) for source, one in [*answers, (b"other/0/0", b"theirs")]])
+    account, nowhere = ledger.accounts({})
+    assert (account.missing, account.unexplained, account.answers_to_earlier_topic) == (1, 1, 1)
+    assert (nowhere.unexplained, nowhere.answers_to_earlier_topic) == (2, 1)
+
+
+def test_ledger_ignores_topic_ids_when_its_own_is_unknown() -> None:
+    ledger = _ledger(1)
+    ledger.add_answers("prediction", [_answer(b"raw/0/0", topic_id=b"any")])
+    assert [one.unexplained for one in ledger.accounts({})] == [0]
+
+
 def test_it_takes_a_byte_an_offset() -> None:
     """So that ten million inputs and their answers stay far below 300 MB."""
     count = 200_000
@@ -154,9 +170,9 @@ def test_it_takes_a_byte_an_offset() -> None:
     assert peak < count + 50_000
 
 
-def _ledger(inputs: int) -> Ledger:
+def _ledger(inputs: int, topic_id: str | None = None) -> Ledger:
     """A ledger of one partition with that many inputs."""
-    ledger = Ledger("raw", {0: Scope(0, inputs, inputs)})
+    ledger = Ledger("raw", {0: Scope(0, inputs, inputs)}, topic_id)
     ledger.add_inputs(_input(0, offset) for offset in range(inputs))
     return ledger
 
@@ -165,8 +181,11 @@ def _input(partition: int, offset: int) -> Fake:
     return Fake(b"{}", offset_=offset, partition_=partition)
 
 
-def _answer(source: bytes | None, *, offset: int = 0, partition: int = 0, at: int = 0) -> Fake:
+def _answer(
+    source: bytes | None, *, offset: int = 0, partition: int = 0, at: int = 0, topic_id: bytes | None = None
+) -> Fake:
     headers: Headers = [("traceparent", b"x")] + ([] if source is None else [("source", source)])
+    headers += [] if topic_id is None else [("source.topic.id", topic_id)]
     return Fake(b"{}", offset, partition, headers_=headers, topic_="answers", timestamp_=at)
 
 

@@ -6,13 +6,14 @@ from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # t
 from telco_stream import errors
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.topics import Topic, init_topics
+from telco_stream.kafka.topics import Topic, compacted_topics, init_topics
 from telco_stream.settings import Settings
 from telco_stream.settings import Topics as TopicSettings
 from telco_stream.stop import Stop, Stopped
+from tests.support.cli import run_cli
 from tests.support.mock_cluster import MockCluster
 from tests.support.running import customers, settings_of
-from tests.support.topics import Topics, delete_topics, fresh_topics, send
+from tests.support.topics import Topics, configure_topic, delete_topics, fresh_topics, send
 
 
 def settings(kafka: str, names: Topics, **more: int) -> Settings:
@@ -87,6 +88,23 @@ def test_a_wish_to_stop_ends_the_asking() -> None:
 def test_limits_that_nobody_can_tell_are_the_usual_ones(embedded: MockCluster, embedded_topics: Topics) -> None:
     """The embedded broker has no controller to ask."""
     assert cluster_of(settings_of(embedded.bootstrap, embedded_topics)).largest_message(embedded_topics.raw, 77) == 77
+
+
+def test_compacted_topics_are_found_as_far_as_known(
+    kafka: str, topics: Topics, embedded: MockCluster, embedded_topics: Topics
+) -> None:
+    configure_topic(kafka, topics.raw, "cleanup.policy", "compact,delete")
+    names = (topics.raw, topics.predictions)
+    assert compacted_topics(cluster_of(settings(kafka, topics)), *names, "no-such-topic") == [topics.raw]
+    there = cluster_of(settings_of(embedded.bootstrap, embedded_topics))
+    assert compacted_topics(there, embedded_topics.raw) == []
+
+
+def test_topics_init_warns_when_a_topic_is_compacted(kafka: str, topics: Topics) -> None:
+    configure_topic(kafka, topics.predictions, "cleanup.policy", "compact")
+    run = run_cli("topics", "init", "--dry-run", env=topics.env(kafka))
+    assert (run.returncode, run.stderr.count("is compacted")) == (0, 1), run.stderr
+    assert f"Topic {topics.predictions} is compacted" in run.stderr
 
 
 def config(kafka: str, topic: str, name: str) -> str:

@@ -1,5 +1,7 @@
 """`verify` on a real Kafka: transactions, aborted answers, retention and groups, as they really look from outside."""
 
+import json
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,9 +16,12 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.settings import load
 from telco_stream.stop import Stop
 from telco_stream.verify import VerifyResult, verify
-from tests.support.topics import Outgoing, Topics, send
+from tests.support.cli import run_cli
+from tests.support.topics import Outgoing, Topics, configure_topic, recreate_topic, send, topic_id
 
 Sources = Iterable[tuple[int, int]]
+#: The header of an answer to a topic that isn't here.
+_ID = ("source.topic.id", b"J8qXRwI-Q3SPDXpBcbgeBg")
 
 
 class Pipeline:
@@ -30,15 +35,17 @@ class Pipeline:
         """Outside of transactions, so that offsets are 0, 1, 2 …"""
         send(self.bootstrap, self.topics.raw, [(b"key", b"{}", [])] * count, partition)
 
-    def predict(self, sources: Sources, partition: int = 0) -> None:
-        send(self.bootstrap, self.topics.predictions, self.answers(sources), partition)
+    def predict(self, sources: Sources, partition: int = 0, topic_id: str = "") -> None:
+        send(self.bootstrap, self.topics.predictions, self.answers(sources, topic_id), partition)
 
-    def bury(self, sources: Sources) -> None:
+    def bury(self, sources: Sources, topic_id: str = "") -> None:
         """Dead letters."""
-        send(self.bootstrap, self.topics.deadletter, self.answers(sources), 0)
+        send(self.bootstrap, self.topics.deadletter, self.answers(sources, topic_id), 0)
 
-    def answers(self, sources: Sources) -> list[Outgoing]:
-        return [(b"key", b"{}", [("source", f"{self.topics.raw}/{p}/{o}".encode())]) for p, o in sources]
+    def answers(self, sources: Sources, topic_id: str = "") -> list[Outgoing]:
+        """Without a topic ID they are as older versions wrote them."""
+        identity = [("source.topic.id", topic_id.encode())] if topic_id else []
+        return [(b"key", b"{}", [("source", f"{self.topics.raw}/{p}/{o}".encode()), *identity]) for p, o in sources]
 
     def commit(self, *offsets: int, group: str | None = None) -> None:
         """One offset a partition, from 0 on."""
@@ -280,3 +287,69 @@ def test_whoever_watches_hears_of_every_record(pipeline: Pipeline) -> None:
     heard: list[int] = []
     pipeline.verify(turned=heard.append)
     assert sum(heard) == 6
+
+
+@pytest.mark.parametrize("count", [3, 4, 9], ids=["fewer", "as many", "more"])
+def test_verify_tells_answers_to_an_earlier_topic(pipeline: Pipeline, count: int) -> None:
+    """The topic created again has inputs at the same offsets, and none of them is answered."""
+    earlier = topic_id(pipeline.bootstrap, pipeline.topics.raw)
+    pipeline.predict(_all(0, 3), topic_id=earlier)
+    pipeline.bury([(0, 3)], topic_id=earlier)
+    recreate_topic(pipeline.bootstrap, pipeline.topics.raw)
+    pipeline.send_inputs(count)
+    pipeline.commit(count)
+    result = pipeline.verify()
+    assert (result.inputs, result.missing, result.predicted, result.duplicated) == (count, count, 0, 0)
+    assert (result.unexplained, result.answers_to_earlier_topic) == (4, 4)
+    pipeline.predict(_all(0, count), topic_id=topic_id(pipeline.bootstrap, pipeline.topics.raw))
+    result = pipeline.verify()
+    assert (result.predicted, result.missing, result.duplicated, result.unexplained) == (count, 0, 0, 4)
+
+
+def test_verify_judges_answers_without_an_id_by_source(pipeline: Pipeline) -> None:
+    """As older versions wrote them; and of an answer that names another topic it says only that it has no input."""
+    pipeline.send_inputs(4)
+    current = topic_id(pipeline.bootstrap, pipeline.topics.raw)
+    pipeline.predict(_all(0, 2))
+    pipeline.predict([(0, 2), (0, 3)], topic_id=current)
+    pipeline.commit(4)
+    assert pipeline.verify().is_clean
+    send(pipeline.bootstrap, pipeline.topics.predictions, [(b"k", b"{}", [("source", b"x/0/0"), _ID])], 0)
+    assert (pipeline.verify().unexplained, pipeline.verify().answers_to_earlier_topic) == (1, 0)
+
+
+def test_verify_command_explains_answers_to_earlier_topic(pipeline: Pipeline) -> None:
+    pipeline.send_inputs(2)
+    pipeline.predict(_all(0, 2), topic_id="J8qXRwI-Q3SPDXpBcbgeBg")
+    pipeline.commit(2)
+    run = run_cli("verify", "--output", "json", env=pipeline.topics.env(pipeline.bootstrap))
+    assert run.returncode == 5
+    assert "2 answers belong to an earlier raw topic of the same name" in run.stderr
+    found = json.loads(run.stdout)
+    assert (found["unexplained"], found["answers_to_earlier_topic"], found["missing"]) == (2, 2, 2)
+
+
+@pytest.mark.parametrize("policy", ["compact", "compact,delete"])
+@pytest.mark.parametrize("kind", ["predictions", "deadletter", "raw"])
+def test_verify_names_topics_that_are_compacted(pipeline: Pipeline, kind: str, policy: str) -> None:
+    topic = getattr(pipeline.topics, kind)
+    configure_topic(pipeline.bootstrap, topic, "cleanup.policy", policy)
+    assert pipeline.verify().compacted_topics == [topic]
+
+
+def test_verify_command_warns_when_a_topic_is_compacted(pipeline: Pipeline) -> None:
+    """When it is clean too: Kafka compacts later."""
+    predictions = pipeline.topics.predictions
+    configure_topic(pipeline.bootstrap, predictions, "cleanup.policy", "compact")
+    pipeline.send_inputs(2)
+    pipeline.predict([(0, 0)])
+    pipeline.commit(1)
+    clean, gap = (_verified(pipeline, offset) for offset in (1, 2))
+    assert (clean.returncode, gap.returncode) == (0, 5)
+    assert f"Topic {predictions} is compacted" in clean.stderr
+    assert f"(topic {predictions} is compacted" in gap.stderr
+
+
+def _verified(pipeline: Pipeline, offset: int) -> subprocess.CompletedProcess[str]:
+    pipeline.commit(offset)
+    return run_cli("verify", env=pipeline.topics.env(pipeline.bootstrap))

@@ -1,6 +1,7 @@
 """One run of `consume`: its parts, put together."""
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from telco_stream.kafka.delivery import AtLeastOnce, Delivery, ExactlyOnce
 from telco_stream.kafka.rights import Rights
 from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import Source
+from telco_stream.kafka.topics import compacted_topics, compaction_warning
 from telco_stream.kafka.transactions import Transactions, transactions_under
 from telco_stream.model.artifact import Engine, load_scorer
 from telco_stream.observing import NOBODY, Eyes, Onlooker, Watching, looking_on
@@ -26,6 +28,8 @@ from telco_stream.settings import Settings
 from telco_stream.stop import Stop, Stopped
 from telco_stream.tally import ConsumeResult, Plan
 from telco_stream.telling import Teller
+
+log = logging.getLogger("telco_stream.consume")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
         # What is written, not what can be read yet: a transaction just committed becomes visible a moment later.
         until = cluster.ends(settings.topics.raw, range(partitions[settings.topics.raw]), committed_only=False)
     _tell_start(order, settings, eyes.scorer)
+    _warn_of_compaction(cluster, partitions)
     # Ends that are seen tell a partition that has nothing more from one that stands still.
     consumer = clients.consumer(settings.consumer.group_id, enable_partition_eof="true")
     with closing(Source(consumer, settings.topics.raw, stop, until=until)) as source, eyes.on(source):
@@ -113,6 +118,11 @@ def _tell_start(order: ConsumeOrder, settings: Settings, scorer: Scorer) -> None
     promised = {"mode": order.mode, "delivery": order.delivery, "group": settings.consumer.group_id}
     names = {"raw": topics.raw, "predictions": topics.predictions, "deadletter": topics.deadletter}
     logs.tell_start("consume", **promised, **names, model_version=scorer.version, engine=scorer.engine)
+
+
+def _warn_of_compaction(cluster: Cluster, topics: Iterable[str]) -> None:
+    for topic in compacted_topics(cluster, *topics):
+        log.warning("%s", compaction_warning(topic), extra={"event": "compacted_topic", "facts": {"topic": topic}})
 
 
 def _plan(order: ConsumeOrder, settings: Settings, limits: Limits, topic_id: str | None = None) -> Plan:

@@ -29,8 +29,12 @@ def init(
 ) -> None:
     """Create the three topics; what exists is left alone and reported."""
     from telco_stream.cli.session import Session
-    from telco_stream.kafka.topics import init_topics
+    from telco_stream.kafka.topics import compacted_topics, compaction_warning, init_topics
 
     flags = {"bootstrap_servers": broker}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
-    session.screen.show(init_topics(session.cluster, session.settings, dry_run=dry_run))
+    result = init_topics(session.cluster, session.settings, dry_run=dry_run)
+    existing = [topic.name for topic in result.topics if not topic.created]
+    for topic in compacted_topics(session.cluster, *existing):
+        session.screen.warn(compaction_warning(topic))
+    session.screen.show(result)

@@ -1,9 +1,14 @@
 """`telco-stream verify`."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from telco_stream.cli import options
 from telco_stream.errors import DataError
+
+if TYPE_CHECKING:
+    from telco_stream.verify import VerifyResult
 
 
 def register(app: typer.Typer) -> None:
@@ -23,6 +28,7 @@ def verify(
     import time
 
     from telco_stream.cli.session import Session
+    from telco_stream.kafka.topics import compaction_warning
     from telco_stream.verify import verify as audit
 
     flags = {"bootstrap_servers": broker, "consumer.group_id": group}
@@ -35,9 +41,20 @@ def verify(
             stop=session.stop,
             turned=bar.advance,
         )
+    for topic in result.compacted_topics:
+        session.screen.warn(compaction_warning(topic))
     session.screen.show(result)
     if not result.is_clean:
         raise DataError(
-            f"The ledger has gaps: {result.missing} missing, {result.duplicated} duplicated,"
-            f" {result.unexplained} unexplained; docs/delivery.md says what each can mean"
+            f"The ledger has gaps: {result.missing} missing, {result.duplicated} duplicated, {result.unexplained}"
+            f" unexplained{_explanation(result)}; docs/delivery.md says what each can mean"
         )
+
+
+def _explanation(result: "VerifyResult") -> str:
+    """What is known of the causes."""
+    known = []
+    if result.answers_to_earlier_topic:
+        known.append(f"{result.answers_to_earlier_topic} answers belong to an earlier raw topic of the same name")
+    known += [f"topic {topic} is compacted, which deletes records" for topic in result.compacted_topics]
+    return f" ({'; '.join(known)})" if known else ""

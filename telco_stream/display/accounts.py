@@ -40,3 +40,6 @@ def _offenders(account: Account) -> Iterator[Text]:
         places = getattr(account, f"first_{kind}")
         if places:
             yield Text.assemble(f" First {kind}: ", safe(", ".join(places)), overflow="fold")
+    if account.answers_to_earlier_topic:
+        answers = count(account.answers_to_earlier_topic)
+        yield Text(f" {answers} of the unexplained belong to an earlier topic of this name.", overflow="fold")

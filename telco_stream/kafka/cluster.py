@@ -121,15 +121,19 @@ class Cluster:
         return self._offsets(topic, partitions, OffsetSpec.for_timestamp(milliseconds), committed_only=True)
 
     def largest_message(self, topic: str, default: int) -> int:
-        """The topic's `max.message.bytes`; `default` where it may not be asked, or nobody is there to ask."""
+        """The topic's `max.message.bytes`; `default` where it is unknown."""
+        return int(self.topic_config(topic).get("max.message.bytes", default))
+
+    def topic_config(self, topic: str) -> dict[str, str]:
+        """Return the topic's configuration by name; empty where it may not be described, and on the embedded broker."""
         if self.is_embedded():
-            return default
+            return {}
         resource = ConfigResource(ResourceType.TOPIC, topic)
         future = self._admin.describe_configs([resource], request_timeout=self._clients.timeout)[resource]
         try:
-            return int(self._result(future)["max.message.bytes"].value)
-        except (KafkaException, KeyError):
-            return default
+            return {name: entry.value for name, entry in self._result(future).items() if entry.value is not None}
+        except KafkaException:
+            return {}
 
     def is_embedded(self) -> bool:
         """Whether there is no controller, who alone answers certain questions; the embedded broker lets us wait."""

@@ -36,6 +36,19 @@ def init_topics(cluster: Cluster, settings: Settings, *, dry_run: bool = False) 
     return TopicsResult([_report(new, existing.get(new.topic)) for new in wanted])
 
 
+def compacted_topics(cluster: Cluster, *topics: str) -> list[str]:
+    """Return those of the topics whose `cleanup.policy` has Kafka compact them, as far as it may be read."""
+    return [topic for topic in topics if "compact" in cluster.topic_config(topic).get("cleanup.policy", "")]
+
+
+def compaction_warning(topic: str) -> str:
+    """Return a line that says what a compacted topic leads to, and how to change it."""
+    return (
+        f"Topic {topic} is compacted: Kafka deletes every record of a key but the newest, so that inputs or answers"
+        " disappear and `verify` finds them missing or unexplained; set cleanup.policy=delete with kafka-configs.sh"
+    )
+
+
 def _wanted(settings: Settings) -> list[tuple[str, int]]:
     topics = settings.topics
     return [

@@ -13,9 +13,16 @@ from confluent_kafka import (
     KafkaException,
     Message,
     Producer,
+    TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
 from confluent_kafka.cimpl import NewTopic
 
 from tests.support.waiting import wait_until
@@ -107,6 +114,45 @@ def delete_topics(bootstrap: str, topics: Topics) -> None:
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
+
+
+def recreate_topic(bootstrap: str, topic: str, partitions: int = 3) -> None:
+    """Delete the topic and create it again under its name; it has another topic ID and is empty."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin.delete_topics([topic], operation_timeout=15)[topic].result(20)
+
+    def is_created() -> bool:
+        try:
+            admin.create_topics([NewTopic(topic, partitions, 1)], operation_timeout=15)[topic].result(20)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:  # the deletion goes on
+                raise
+            return False
+        return True
+
+    wait_until(is_created, 30, "the topic created again")
+    wait_until(lambda: len(_leaders(admin, topic)) == partitions, 30, "its partitions on the broker")
+
+
+def topic_id(bootstrap: str, topic: str) -> str:
+    """The topic's ID as `kafka-topics.sh` prints it."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    described = admin.describe_topics(TopicCollection([topic]))[topic].result(20)
+    return str(described.topic_id).translate(str.maketrans("+/", "-_"))
+
+
+def configure_topic(bootstrap: str, topic: str, name: str, value: str) -> None:
+    """Set one value of the topic's configuration."""
+    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # its futures fail once it is gone
+    admin.incremental_alter_configs([resource])[resource].result(20)
+
+
+def _leaders(admin: AdminClient, topic: str) -> list[int]:
+    """The partitions of the topic that have a leader."""
+    found = admin.list_topics(timeout=10).topics.get(topic)
+    return [number for number, one in found.partitions.items() if one.leader >= 0] if found else []
 
 
 def send(bootstrap: str, topic: str, records: Iterable[Outgoing], partition: int | None = None) -> None:
