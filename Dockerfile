@@ -2,8 +2,8 @@
 #   docker build -t telco-stream .                            everything, training included
 #   docker build -t telco-stream:consume --target consume .   serves the compiled model; no pandas, no scikit-learn
 FROM python:3.11-slim-bookworm AS base
-# onnxruntime would report its use to its makers; matplotlib wants a place to write to, and the root may be read-only.
-ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1 MPLCONFIGDIR=/tmp/matplotlib
+# Without ORT_DISABLE_TELEMETRY, onnxruntime reports its use to its makers.
+ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
 
 FROM base AS wheel
 WORKDIR /src

@@ -7,7 +7,7 @@ import pytest
 
 from telco_stream.analytics import Window
 from telco_stream.demo import run_demo
-from telco_stream.display.windows import WindowWatch
+from telco_stream.display.windows import WindowReporter
 from telco_stream.errors import UsageError
 from telco_stream.stop import Stop
 from tests.support.records import RuleScorer
@@ -18,5 +18,5 @@ def test_no_place_for_temporary_files_is_told_in_one_line(tmp_path: Path, monkey
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     said: list[str | Window] = []
     with pytest.raises(UsageError, match="TMPDIR"):
-        run_demo(RuleScorer(), stop=Stop(), watch=WindowWatch(said.append), say=said.append)
+        run_demo(RuleScorer(), stop=Stop(), watch=WindowReporter(said.append), say=said.append)
     assert said == []

@@ -1,98 +1,151 @@
-"""A line on a terminal and nothing elsewhere, and what `consume` and `produce` tell whoever looks on."""
+"""Progress lines on a terminal and nowhere else, and the lines about windows."""
 
+import io
 import re
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import pytest
+from rich.console import Console
 
 from telco_stream.analytics import Window
 from telco_stream.batch import Outcome
+from telco_stream.consume import Seconds
 from telco_stream.contracts.prediction import Prediction
-from telco_stream.display.windows import WindowWatch
+from telco_stream.display.produce_progress import ProduceProgress, ProduceRun
+from telco_stream.display.progress import RowProgress
+from telco_stream.display.windows import WindowReporter
+from telco_stream.errors import DataError
 from telco_stream.records import Message
-from tests.support.desk import Desk
+from tests.support.captured_screen import CapturedScreen
+from tests.support.waiting import wait_until
 
 TIME = "2026-01-01T00:00:00Z"
 CHURNER = Prediction("a", 0.75, "Yes", TIME, TIME, "v1", "One year", "DSL")
 STAYER = Prediction("b", 0.25, "No", TIME, TIME, "v1", "One year", "No")
 
 
-@dataclass(frozen=True, slots=True)
-class Took:
-    processing: float
-    delivery: float
+class FakeOutlet:
+    def __init__(self, failed: int) -> None:
+        self._failed = failed
+
+    def failed(self) -> int:
+        return self._failed
+
+    def outcomes(self) -> dict[str, int]:
+        return {}
 
 
-def test_progress_shows_rows_rate_and_errors_and_is_gone_afterwards() -> None:
-    desk = Desk(terminal=True)
-    with desk.screen.progress("Sending", 10_000) as progress:
-        progress.advance(2_500, errors=3)
-        wait_for(lambda: "2,500 rows" in desk.err)
-    assert re.search(r"Sending.* 25\.0%  2,500 rows  [\d,]+/s  3 errors", plain(desk.err))
-    assert desk.err.endswith("\x1b[2K\r\x1b[?25h")
-    assert desk.out == ""
-
-
-def test_progress_without_an_end_shows_no_share() -> None:
-    desk = Desk(terminal=True)
-    with desk.screen.progress("Sending") as progress:
+def test_progress_shows_rows_and_rate_and_is_erased() -> None:
+    captured = CapturedScreen(terminal=True)
+    with captured.screen.progress("Sending", 10_000) as progress:
         progress.advance(2_500)
-        wait_for(lambda: "2,500 rows" in desk.err)
-    assert "%" not in desk.err
+        wait_until(lambda: "2,500 rows" in captured.stderr)
+    assert re.search(r"Sending  ━+  25\.0%  2,500 rows  [\d,.]+/s", plain(captured.stderr))
+    assert captured.stderr.endswith("\x1b[?25h\r\x1b[1A\x1b[2K")
+    assert captured.stdout == ""
 
 
-def test_stages_show_which_one_and_how_far() -> None:
-    desk = Desk(terminal=True)
-    with desk.screen.stages() as told:
-        told("reading", 0, 1)
-        wait_for(lambda: "Reading" in desk.err)
-        assert " of " not in desk.err
-        told("cross-validating", 13, 25)
-        wait_for(lambda: "13 of 25" in desk.err)
-    assert "Cross-validating" in desk.err
+def test_progress_shows_no_share_when_it_has_no_total() -> None:
+    captured = CapturedScreen(terminal=True)
+    with captured.screen.progress("Sending") as progress:
+        progress.advance(2_500)
+        wait_until(lambda: "2,500 rows" in captured.stderr)
+    assert "%" not in captured.stderr
 
 
-def test_stages_are_silent_where_there_is_no_terminal() -> None:
-    desk = Desk()
-    with desk.screen.stages() as told:
-        told("reading", 0, 1)
-    assert desk.err == ""
+def test_stages_show_the_stage_and_its_steps() -> None:
+    captured = CapturedScreen(terminal=True)
+    with captured.screen.stages() as stages:
+        stages("reading", 0, 1)
+        wait_until(lambda: "Reading" in captured.stderr)
+        assert " of " not in captured.stderr
+        stages("cross-validating", 13, 25)
+        wait_until(lambda: "13 of 25" in captured.stderr)
+    assert "Cross-validating" in captured.stderr
+
+
+def test_stages_are_silent_when_stderr_is_a_file() -> None:
+    captured = CapturedScreen()
+    with captured.screen.stages() as stages:
+        stages("reading", 0, 1)
+    assert captured.stderr == ""
 
 
 @pytest.mark.parametrize("environ", [{}, {"FORCE_COLOR": "1"}])
-def test_progress_is_silent_where_there_is_no_terminal(environ: Mapping[str, str]) -> None:
-    """Colour may be forced into a log; a bar there would be thousands of lines."""
-    desk = Desk(environ=environ)
-    with desk.screen.progress("Sending", 10) as progress:
+def test_progress_is_silent_when_stderr_is_a_file(environ: Mapping[str, str]) -> None:
+    """Colours may be forced into a log file, where a bar would be thousands of lines."""
+    captured = CapturedScreen(environ=environ)
+    with captured.screen.progress("Sending", 10) as progress:
         progress.advance(5)
-    assert desk.err == ""
+    assert captured.stderr == ""
     assert progress.rows == 5
 
 
-def test_progress_is_silent_on_a_dumb_terminal() -> None:
-    desk = Desk(terminal=True, environ={"TERM": "dumb"})
-    with desk.screen.progress("Sending", 10) as progress:
+def test_progress_is_silent_when_the_terminal_is_dumb() -> None:
+    captured = CapturedScreen(terminal=True, environ={"TERM": "dumb"})
+    with captured.screen.progress("Sending", 10) as progress:
         progress.advance(5)
-    assert desk.err == ""
+    assert captured.stderr == ""
 
 
-def test_the_line_of_progress_fits_80_columns() -> None:
-    desk = Desk(terminal=True, environ={"COLUMNS": "80", "NO_COLOR": "1"})
-    with desk.screen.progress("Sending", 10_000_000) as progress:
-        progress.advance(9_999_999, errors=12)
-        wait_for(lambda: "9,999,999 rows" in desk.err)
-    assert max(len(line) for line in re.split(r"[\r\n]", plain(desk.err))) <= 80
+@pytest.mark.parametrize("columns", [5, 20, 40, 80, 200])
+def test_progress_fits_the_terminal(columns: int) -> None:
+    captured = CapturedScreen(terminal=True, environ={"COLUMNS": str(columns), "NO_COLOR": "1"})
+    with captured.screen.progress("Sending", 10_000_000) as progress:
+        progress.advance(9_999_999)
+        wait_until(lambda: captured.stderr.count("Send") > 1)
+    assert 0 < max(len(line) for line in re.split(r"[\r\n]", plain(captured.stderr))) < columns
 
 
-def test_a_window_is_told_from_its_outcome() -> None:
-    told: list[Window] = []
-    watch = WindowWatch(told.append)
+def test_produce_progress_shows_rate_target_and_failures() -> None:
+    time = iter([0.0, 0.0, 4.0])
+    progress = ProduceProgress(ProduceRun(lambda: False, lambda: None, 50.0, 400), lambda: next(time))
+    assert drawn(progress).startswith("connecting ")
+    progress.on(FakeOutlet(3))
+    progress.advance(200)
+    assert re.fullmatch(
+        r"sending  ━+  50\.0%  200 rows  50\.0/s of 50\.0/s  3 failed  0:00:04 left", drawn(progress, 100)
+    )
+
+
+def test_produce_progress_shows_no_share_when_it_has_no_end() -> None:
+    progress = ProduceProgress(ProduceRun(lambda: False, lambda: None, 50.0), lambda: 0.0)
+    progress.on(FakeOutlet(0))
+    progress.advance(20)
+    assert drawn(progress) == "sending  20 rows  0/s of 50.0/s"
+
+
+@pytest.mark.parametrize(("rows", "limit", "share"), [(10, None, "60.0%"), (2, 20, "74.3%"), (10, 4_000, "60.0%")])
+def test_produce_progress_counts_earlier_runs_when_resumed(rows: int, limit: int | None, share: str) -> None:
+    """An earlier run sent 50 of 100 rows; a limit holds for this run only."""
+    progress = ProduceProgress(ProduceRun(lambda: False, lambda: None, 0.0, limit, lambda: 100), lambda: 0.0)
+    progress.resumed(50)
+    progress.advance(rows)
+    assert f"  {share}  {rows} rows" in drawn(progress)
+
+
+def test_produce_progress_has_no_share_when_the_file_is_unreadable() -> None:
+    """The run itself reports the error."""
+
+    def refuse() -> int:
+        raise DataError("no such file")
+
+    progress = ProduceProgress(ProduceRun(lambda: False, lambda: 7.2, count_rows=refuse), lambda: 0.0)
+    assert drawn(progress).startswith("waiting for Kafka for 7 s  0 rows")
+
+
+def test_produce_progress_says_that_it_stops_when_asked() -> None:
+    progress = ProduceProgress(ProduceRun(lambda: True, lambda: None), lambda: 0.0)
+    assert drawn(progress).startswith("stopping")
+
+
+def test_window_reporter_reports_each_window() -> None:
+    reported: list[Window] = []
+    reporter = WindowReporter(reported.append)
     for _ in range(2):
-        watch.turned()
-        watch.delivered(outcome(), Took(0.25, 0.5))
-    assert told == [Window(1, 3, 2, 1, 1, 0.75), Window(2, 3, 2, 1, 1, 0.75)]
+        reporter.turned()
+        reporter.delivered(outcome(), Seconds(0.25, 0.5))
+    assert reported == [Window(1, 3, 2, 1, 1, 0.75), Window(2, 3, 2, 1, 1, 0.75)]
 
 
 def outcome() -> Outcome:
@@ -101,12 +154,11 @@ def outcome() -> Outcome:
     return Outcome([message] * 2, [message], [CHURNER, STAYER], [], {0: 3}, 1, 0)
 
 
+def drawn(progress: RowProgress, columns: int = 80) -> str:
+    stream = io.StringIO()
+    Console(file=stream, width=columns, _environ={}).print(progress)
+    return stream.getvalue().strip()
+
+
 def plain(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "nothing was drawn"
-        time.sleep(0.01)

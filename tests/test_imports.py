@@ -19,7 +19,7 @@ SETTINGS = {"pydantic_settings", "dotenv"}
 SCREEN = {"rich"}
 ONNX = {"onnxruntime", "numpy"}
 METRICS = {"prometheus_client"}
-PAGE = {"jinja2", "matplotlib", "PIL", "numpy"}
+PAGE = {"jinja2", "markupsafe"}
 SKLEARN = {"sklearn", "pandas", "joblib", "numpy", "scipy"}
 TRAINING = SKLEARN | {"skl2onnx", "onnx", "onnxruntime"}
 #: Whatever is dear enough to be watched; the standard library, msgspec and typer with what it needs cost little.

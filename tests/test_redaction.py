@@ -57,7 +57,7 @@ def test_load_has_log_and_errors_masked(capsys: pytest.CaptureFixture[str]) -> N
     load(environ={"TELCO_STREAM_KAFKA__SASL__PASSWORD": "correct horse"})
     logs.configure(verbose=True)
     logging.getLogger("telco_stream.kafka.client").warning("login with %s", "correct horse")
-    Screen().complain(KafkaError("login with correct horse"))
+    Screen().error(KafkaError("login with correct horse"))
     logs.configure(as_json=True)
     logs.tell_failure(KafkaError("login with correct horse"))
     told = capsys.readouterr().err

@@ -53,7 +53,7 @@ def test_the_wheel_holds_the_package_the_sample_and_the_model_and_nothing_else(w
 
 
 def test_the_wheel_holds_what_the_page_is_made_of(wheel: Path) -> None:
-    template = "telco_stream/page/template/"
+    template = "telco_stream/report/html/template/"
     names = {name.removeprefix(template) for name in zipfile.ZipFile(wheel).namelist() if name.startswith(template)}
     assert names == {one.name for one in (ROOT / template).iterdir()}
 

@@ -10,7 +10,7 @@ from airflow.tests.support.standalone import Standalone
 from PIL import Image
 from playwright.sync_api import Page, ViewportSize
 
-from tests.support.browser import chromium, started
+from tests.support.browser import chromium, running_browser
 from tests.support.cli import run_cli
 from tests.support.kafka_container import KafkaContainer
 
@@ -27,7 +27,7 @@ def shoot(images: Path) -> Iterator[Path]:
         assert run_cli("topics", "init", env=env).returncode == 0
         airflow = Airflow(Path(folder))
         airflow.migrate()
-        with Standalone(airflow, env) as standalone, started(chromium() or "chromium") as browser:
+        with Standalone(airflow, env) as standalone, running_browser(chromium() or "chromium") as browser:
             _run_all(standalone, Path(folder))
             for dag, (run, name) in SHOWN.items():
                 page = browser.new_page(viewport=SIZE)  # with a memory of its own: it would keep to the graph

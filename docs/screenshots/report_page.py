@@ -11,7 +11,7 @@ from typing import Any
 
 from PIL import Image
 
-from tests.support.browser import chromium, opened, started
+from tests.support.browser import chromium, open_page, running_browser
 from tests.support.cli import run_cli
 from tests.support.kafka_container import KafkaContainer
 from tests.support.topics import Outgoing, read_topic, send
@@ -34,13 +34,13 @@ def shoot(images: Path) -> Iterator[Path]:
     """Runs the pipeline on a Kafka of its own, and shows its report."""
     with tempfile.TemporaryDirectory() as folder, KafkaContainer() as kafka:
         page = _report(kafka.bootstrap, Path(folder))
-        with started(chromium() or "chromium") as browser:
+        with running_browser(chromium() or "chromium") as browser:
             for name, (width, scheme, last) in SCREENS.items():
-                with opened(browser, page, width=width, scheme=scheme) as shown:
+                with open_page(browser, page, width=width, scheme=scheme) as shown:
                     height = shown.locator(last).evaluate("one => one.getBoundingClientRect().bottom") + 16
                     clip: Any = {"x": 0, "y": 0, "width": width, "height": height}
                     shown.screenshot(path=images / f"{name}.png", full_page=True, clip=clip)
-            with opened(browser, page) as shown:
+            with open_page(browser, page) as shown:
                 (Path(folder) / "report.pdf").write_bytes(shown.pdf(prefer_css_page_size=True, print_background=True))
         _first_sheet(Path(folder) / "report.pdf", images / "report-print")
     for name in [*SCREENS, "report-print"]:

@@ -70,7 +70,7 @@ def main() -> None:
         if not logs.tell_failure(error):
             from telco_stream.display.console import Screen
 
-            Screen().complain(error)
+            Screen().error(error)
         sys.exit(error.exit_code)
     except Stopped:
         sys.exit(_INTERRUPTED)

@@ -7,12 +7,14 @@ import typer
 from telco_stream.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from telco_stream.assembly.consuming import ConsumeOrder
     from telco_stream.cli.session import Session
     from telco_stream.contracts.scoring import Scorer
-    from telco_stream.display.consuming import Asked
-    from telco_stream.display.talk import Picture
+    from telco_stream.display.consume_view import ConsumeView
     from telco_stream.model.artifact import Engine
+    from telco_stream.observing.sight import Glimpse
     from telco_stream.stop import Stop
     from telco_stream.tally import ConsumeResult
 
@@ -89,13 +91,13 @@ def consume(
 def _run_one(session: "Session", order: "ConsumeOrder", scorer: "Scorer", stop: "Stop") -> "ConsumeResult":
     """In this process."""
     from telco_stream.assembly.consuming import run_consume
-    from telco_stream.display.windows import WindowWatch
+    from telco_stream.display.windows import WindowReporter
     from telco_stream.observing import Watches
     from telco_stream.observing.sight import Sight
 
     sight = Sight(session.clients.away)
-    watch = Watches(WindowWatch(session.screen.window), last=sight) if order.mode == "batch" else sight
-    with session.drawing(_picture(session, order, sight)):
+    watch = Watches(WindowReporter(session.screen.window), last=sight) if order.mode == "batch" else sight
+    with session.live(_view(session, order, sight.glimpse)):
         return run_consume(session.clients, scorer, order, stop=stop, watch=watch)
 
 
@@ -109,19 +111,19 @@ def _run_workers(session: "Session", order: "ConsumeOrder", engine: "Engine", co
     if order.mode == "batch" or order.max_messages or order.idle_timeout:
         raise UsageError("--workers runs until it is stopped: leave out --mode batch, --max-messages, --idle-timeout")
     name = new_transactional_id(session.settings)
-    folder, drawn = session.model_folder(), session.draws
+    folder, drawn = session.model_folder(), session.has_live_view
     work = ConsumeInSlot(session.settings, folder, engine, order, session.timeout, session.talk, name, drawn)
     crowd = Crowd(session.screen.log)
-    with session.drawing(_picture(session, order, crowd, f"{count} workers")):
+    with session.live(_view(session, order, crowd.glimpse, f"{count} workers")):
         return run_workers(work, count, stop=session.stop, listener=crowd)
 
 
-def _picture(session: "Session", order: "ConsumeOrder", asked: "Asked", *more: str) -> "Picture":
-    """What is drawn of the run."""
+def _view(session: "Session", order: "ConsumeOrder", snapshot: "Callable[[], Glimpse]", *details: str) -> "ConsumeView":
+    """Return the live view of the run."""
     from time import monotonic
 
-    from telco_stream.display.consuming import ConsumePicture, Running
+    from telco_stream.display.consume_view import ConsumeRun, ConsumeView
 
-    title = " · ".join((f"consume {order.mode}", order.delivery.replace("-", " "), *more))
-    run = Running(title, lambda: session.stop.requested, order.mode == "batch", order.max_messages)
-    return ConsumePicture(run, asked, monotonic)
+    title = " · ".join((f"consume {order.mode}", order.delivery.replace("-", " "), *details))
+    run = ConsumeRun(title, lambda: session.stop.requested, order.mode == "batch", order.max_messages)
+    return ConsumeView(run, snapshot, monotonic)

@@ -26,8 +26,8 @@ def demo(output: options.Output = "table", quiet: options.Quiet = False, verbose
     screen, scorer = session.screen, session.scorer("auto")
 
     from telco_stream.demo import run_demo
-    from telco_stream.display.windows import WindowWatch
+    from telco_stream.display.windows import WindowReporter
 
-    screen.show(run_demo(scorer, stop=stop, watch=WindowWatch(screen.window), say=screen.say))
+    screen.show(run_demo(scorer, stop=stop, watch=WindowReporter(screen.window), say=screen.say))
     for line in _NEXT:
         screen.say(line)

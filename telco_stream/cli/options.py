@@ -49,7 +49,7 @@ Until: TypeAlias = Annotated[
 LogFormat: TypeAlias = Annotated[
     Literal["text", "json"], typer.Option("--log-format", help="How the log is written to stderr.")
 ]
-NoLive: TypeAlias = Annotated[bool, typer.Option("--no-live", help="Draw no picture of the run on the terminal.")]
+NoLive: TypeAlias = Annotated[bool, typer.Option("--no-live", help="Do not draw a live view on the terminal.")]
 MetricsPort: TypeAlias = Annotated[
     int,
     typer.Option(

@@ -10,7 +10,7 @@ from telco_stream.cli import options
 if TYPE_CHECKING:
     from telco_stream.assembly.producing import ProduceOrder
     from telco_stream.cli.session import Session
-    from telco_stream.display.producing import ProducePicture
+    from telco_stream.display.produce_progress import ProduceProgress
 
 
 def register(app: typer.Typer) -> None:
@@ -77,24 +77,23 @@ def produce(
     from telco_stream.observing import Watching
 
     order = ProduceOrder(mode, delivery, run_id, limit, seed, restart, Watching(metrics_port))
-    picture = _picture(session, order)
-    with session.drawing(picture):
-        result = run_produce(session.clients, order, stop=stop, watch=picture)
+    progress = _progress(session, order)
+    with session.live(progress):
+        result = run_produce(session.clients, order, stop=stop, watch=progress)
     session.screen.show(result)
 
 
-def _picture(session: "Session", order: "ProduceOrder") -> "ProducePicture":
-    """What is drawn of the run, told of its rows."""
+def _progress(session: "Session", order: "ProduceOrder") -> "ProduceProgress":
+    """Return the progress line of the run."""
     from functools import partial
     from time import monotonic
 
     from telco_stream.assembly.producing import data_path
     from telco_stream.csv.reader import count_lines_after_header
-    from telco_stream.display.producing import ProducePicture, Running
+    from telco_stream.display.produce_progress import ProduceProgress, ProduceRun
 
     settings, batch = session.settings, order.mode == "batch"
     size = partial(count_lines_after_header, data_path(settings)) if batch else None
     target = 0.0 if batch else settings.producer.events_per_sec
-    title = f"produce {order.mode} · to {settings.topics.raw}"
-    run = Running(title, lambda: session.stop.requested, session.clients.away, target, order.limit, size)
-    return ProducePicture(run, monotonic)
+    run = ProduceRun(lambda: session.stop.requested, session.clients.away, target, order.limit, size)
+    return ProduceProgress(run, monotonic)

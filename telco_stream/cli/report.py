@@ -67,8 +67,8 @@ def report(
 
 
 def _write_page(file: BinaryIO, manifest: "Manifest", facts: "Facts") -> "Report":
-    # Only now, so that a broker that is away is told of at once: the drawing library takes its time.
-    from telco_stream.page import render
+    # Imported here because the template library is slow to load, and an unreachable broker should be reported first.
+    from telco_stream.report.html import render
 
     file.write(render(facts, manifest))
     return facts.report

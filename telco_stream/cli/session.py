@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from telco_stream.cli.options import LogFormat, Output
     from telco_stream.contracts.scoring import Scorer
-    from telco_stream.display.console import Screen
-    from telco_stream.display.talk import Picture
+    from telco_stream.display.console import LiveView, Screen
     from telco_stream.kafka.clients import Clients
     from telco_stream.kafka.cluster import Cluster
     from telco_stream.model.artifact import Engine
@@ -44,7 +43,6 @@ class Session:
         self._output = output
         as_json = log_format == "json"
         self._quiet = quiet or as_json  # where only JSON is expected, bars and headings have no place
-        self._verbose = verbose
         self._live = live
         self._flags = dict(flags or {})
         self.timeout = timeout
@@ -60,7 +58,7 @@ class Session:
         """Where results and talk go."""
         from telco_stream.display.console import Screen
 
-        return Screen(self._output, quiet=self._quiet, verbose=self._verbose)
+        return Screen(self._output, quiet=self._quiet)
 
     @cached_property
     def settings(self) -> "Settings":
@@ -91,13 +89,13 @@ class Session:
         return Cluster(self.clients, self.stop)
 
     @property
-    def draws(self) -> bool:
-        """Whether a picture of the run would be seen."""
-        return self._live and self.screen.draws
+    def has_live_view(self) -> bool:
+        """Whether a live view of the run would be seen."""
+        return self._live and self.screen.has_live_view
 
-    def drawing(self, picture: "Picture") -> AbstractContextManager[object]:
-        """Draw the picture while the block runs, where it would be seen."""
-        return self.screen.drawing(picture) if self._live else nullcontext()
+    def live(self, view: "LiveView") -> AbstractContextManager[object]:
+        """Draw the view on a terminal while the block runs."""
+        return self.screen.live(view) if self._live else nullcontext()
 
     def _log(self, line: str) -> None:
         self.screen.log(line)

@@ -1,1 +1,1 @@
-"""Results, progress and complaints, as people and scripts read them."""
+"""Results on stdout and progress, logs and errors on stderr, for people and for scripts."""

@@ -3,8 +3,8 @@
 import io
 import os
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import is_dataclass
 from typing import Literal, TextIO, TypeAlias
 
@@ -12,144 +12,137 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from telco_stream.analytics import Window
-from telco_stream.display import accounts, letters, models  # noqa: F401 - they tell `tables` of their forms
+from telco_stream.display import dlq_tables, model_tables, verify_table  # noqa: F401 - they register their tables
 from telco_stream.display.jsonlines import as_json
-from telco_stream.display.progress import Progress, Stages
-from telco_stream.display.tables import listing, table
-from telco_stream.display.talk import Picture, Talk
-from telco_stream.display.text import safe
+from telco_stream.display.live_console import LiveConsole
+from telco_stream.display.progress import RowProgress, StageProgress
+from telco_stream.display.tables import result_table, rows_table
+from telco_stream.display.text import safe_text
 from telco_stream.display.windows import window_lines
 from telco_stream.redaction import redact
 from telco_stream.report import Report
 
 Output: TypeAlias = Literal["table", "json"]
+#: What is drawn below the lines on stderr while a command works.
+LiveView: TypeAlias = RenderableType
 
 
 class Screen:
-    """Where a command's result and its talk go."""
+    """Writes a command's results to stdout, and its messages and live view to stderr."""
 
     def __init__(
         self,
         output: Output = "table",
         *,
         quiet: bool = False,
-        verbose: bool = False,
         streams: tuple[TextIO, TextIO] | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._output = output
         self._quiet = quiet
-        self._verbose = verbose
         stdout, stderr = streams or (sys.stdout, sys.stderr)
-        self._stdout, self._stderr = _forgiving(stdout), _forgiving(stderr)
-        self._drawn = False
+        self._stdout, self._stderr = _escape_unencodable(stdout), _escape_unencodable(stderr)
+        self._has_drawn = False
         self._out = _console(self._stdout, environ)
-        self._err = Talk(_console(self._stderr, environ))
+        self._err = LiveConsole(_console(self._stderr, environ))
 
     def show(self, result: object) -> None:
-        """A result, or the rows of a listing, on stdout; what it says about itself on stderr."""
+        """Write a result, or the rows of a listing, to stdout, and warnings about it to stderr."""
         if is_dataclass(result) or isinstance(result, Mapping):
-            self._emit(result)
+            self._show_one(result)
         elif isinstance(result, Iterable):
-            self._emit_rows(result)
+            self._show_rows(result)
         if isinstance(result, Report) and result.unreadable:
             self.warn(f"{result.unreadable:,} values of the topic are not predictions and were not counted")
 
     def window(self, window: Window) -> None:
-        """One line on stderr about a window that is done, below a heading once in a while; silent if quiet."""
+        """Print a line about a finished window to stderr, unless quiet."""
         if not self._quiet:
             for line in window_lines(window):
-                self._talk(line)
+                self._err.print_line(line)
 
     def say(self, message: str) -> None:
-        """What a user may want to know, on stderr; silent if quiet."""
+        """Print a message to stderr, unless quiet."""
         if not self._quiet:
-            self._talk(safe(message))
-
-    def detail(self, message: str) -> None:
-        """What only an investigator wants to know, on stderr; silent unless verbose."""
-        if self._verbose:
-            self._talk(safe(message, "dim"))
+            self._err.print_line(safe_text(message))
 
     def warn(self, message: str) -> None:
-        """What puts the result in another light: one line on stderr, quiet or not."""
-        self._talk(Text("Warning: ", "yellow").append_text(_one_line(message)))
+        """Print a warning to stderr as one line, even if quiet."""
+        self._err.print_line(Text("Warning: ", "yellow").append_text(_one_line(message)))
+
+    def error(self, error: Exception) -> None:
+        """Print an error to stderr as one line, even if quiet."""
+        self._err.print_line(Text("Error: ", "bold red").append_text(_one_line(str(error))))
 
     def log(self, line: str) -> None:
-        """A finished line of the log on stderr, above the bar if there is one."""
+        """Write a formatted log line to stderr, above the live view if there is one."""
         if self._stderr.isatty():
-            self._talk(Text(line))
+            self._err.print_line(Text(line))
         else:
             self._stderr.write(line + "\n")
             self._stderr.flush()
 
-    def complain(self, error: Exception) -> None:
-        """What went wrong and what to do: one line on stderr."""
-        self._talk(Text("Error: ", "bold red").append_text(_one_line(str(error))))
+    def live(self, view: LiveView) -> AbstractContextManager[object]:
+        """Draw a view below the lines on stderr while the block runs, if `has_live_view`."""
+        return self._err.show(view) if self.has_live_view else nullcontext()
 
-    def progress(self, what: str, total: int | None = None) -> Progress:
-        """Counts rows, drawn on stderr where that is a terminal and nobody asked for quiet."""
-        return Progress(self._terminal(), what, total)
+    @contextmanager
+    def progress(self, label: str, total: int | None = None) -> Iterator[RowProgress]:
+        """Yield a counter of rows whose progress is drawn like any live view."""
+        progress = RowProgress(label, total)
+        with self.live(progress):
+            yield progress
 
-    def drawing(self, picture: Picture) -> AbstractContextManager[object]:
-        """Draws the picture below whatever is said while the block runs; where `progress` is drawn."""
-        talk = self._terminal()
-        return talk.drawing(picture) if talk else nullcontext()
+    @contextmanager
+    def stages(self) -> Iterator[StageProgress]:
+        """Yield a callable for the stages of a long job, drawn like any live view."""
+        stages = StageProgress()
+        with self.live(stages):
+            yield stages
 
     @property
-    def draws(self) -> bool:
-        """Whether a picture would be seen."""
-        return self._terminal() is not None
+    def has_live_view(self) -> bool:
+        """Whether stderr is a terminal and the command is not quiet.
 
-    def stages(self) -> Stages:
-        """Names the stage of a job that has few and long steps; drawn where `progress` is."""
-        return Stages(self._terminal())
+        Asks the stream and not rich, which takes a log file for a terminal if colours are forced.
+        """
+        return self._stderr.isatty() and not self._quiet
 
-    def _terminal(self) -> Talk | None:
-        """Asks the stream, not rich: colours can be forced into a log, where a bar would be thousands of lines."""
-        return self._err if self._stderr.isatty() and not self._quiet else None
-
-    def _emit(self, result: object) -> None:
+    def _show_one(self, result: object) -> None:
         if self._output == "json":
-            self._write(as_json(result))
+            self._stdout.write(f"{as_json(result)}\n")
         else:
-            self._draw(table(result))
+            self._draw(result_table(result))
 
-    def _emit_rows(self, rows: Iterable[object]) -> None:
+    def _show_rows(self, rows: Iterable[object]) -> None:
         if self._output == "json":
             for row in rows:
-                self._write(as_json(row))
+                self._stdout.write(f"{as_json(row)}\n")
             return
         shown = list(rows)
         if shown:
-            self._draw(listing(shown))
+            self._draw(rows_table(shown))
         else:
             self.say("Nothing to list.")
 
-    def _draw(self, shown: RenderableType) -> None:
-        """Tables of one command stand apart."""
-        if self._drawn:
+    def _draw(self, table: RenderableType) -> None:
+        """Draw a table on stdout, after an empty line if it is not the command's first."""
+        if self._has_drawn:
             self._out.print()
-        self._out.print(shown)
-        self._drawn = True
-
-    def _write(self, line: str) -> None:
-        self._stdout.write(line + "\n")
-
-    def _talk(self, line: Text) -> None:
-        self._err.line(line)
+        self._out.print(table)
+        self._has_drawn = True
 
 
 class _Console(Console):
-    """Leaves it to the command line what a reader that has gone means; rich would end the process with 1."""
+    """A console that raises when its reader has gone, where rich would end the process with exit code 1."""
 
     def on_broken_pipe(self) -> None:
-        """Let the error pass."""
+        """Raise the error, which the command line handles."""
         raise  # noqa: PLE0704 - rich calls this where it handles the error
 
 
 def _console(stream: TextIO, environ: Mapping[str, str]) -> Console:
-    """A console that adds no meaning to text; under NO_COLOR it adds nothing at all, not even bold."""
+    """Return a console that interprets nothing in text, and that uses no styles at all under NO_COLOR."""
     return _Console(
         file=stream,
         color_system=None if environ.get("NO_COLOR") else "auto",
@@ -161,11 +154,11 @@ def _console(stream: TextIO, environ: Mapping[str, str]) -> Console:
 
 
 def _one_line(message: str) -> Text:
-    return safe(" ".join(redact(message).split()))
+    return safe_text(" ".join(redact(message).split()))
 
 
-def _forgiving(stream: TextIO) -> TextIO:
-    """The stream, which now spells out what its encoding lacks instead of failing on it."""
+def _escape_unencodable(stream: TextIO) -> TextIO:
+    """Let the stream escape characters that its encoding lacks instead of raising an error."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
     return stream

@@ -1,92 +1,84 @@
-"""A bar on a terminal, nothing elsewhere. Counting costs two additions; a thread draws a few times a second."""
+"""Progress lines on a terminal. Counting costs an addition; the live console draws the line four times a second."""
 
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
-from types import TracebackType
-from typing import Self
+from collections.abc import Callable, Sequence
 
-from rich.console import RenderableType
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
 
-from telco_stream.display.talk import Talk
-from telco_stream.display.text import count, percent, safe, words
+from telco_stream.display.text import humanize, safe_text
+from telco_stream.display.widgets import join_lines, progress_bar
+from telco_stream.humanize import format_count, format_elapsed, format_percent, format_rate
+from telco_stream.runtime.rate_meter import RateMeter
 
-#: Columns of the bar; with the numbers beside it the line stays within 80.
-_BAR_WIDTH = 20
-
-
-class _Drawn(ABC):
-    """A line drawn anew while the `with` block runs, and gone after it."""
-
-    def __init__(self, talk: Talk | None) -> None:
-        self._drawing = talk.drawing(self._line) if talk else nullcontext()
-
-    def __enter__(self) -> Self:
-        self._drawing.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._drawing.__exit__(kind, error, trace)
-
-    def _line(self, _columns: int, _rows: int) -> Table:
-        line = Table.grid(padding=(0, 2, 0, 0))
-        line.add_row(*self._cells())
-        return line
-
-    @abstractmethod
-    def _cells(self) -> Iterable[RenderableType]:
-        """What stands in the line now."""
+#: Seconds over which the rate is taken.
+_RATE_WINDOW = 4.0
+#: Columns of the bar, which is left out where there is no space for the smallest.
+_MAX_BAR, _MIN_BAR = 30, 5
 
 
-class Progress(_Drawn):
-    """Rows and errors so far; with a `total`, a bar too."""
+class RowProgress:
+    """A line with the rows done and their rate; with a total also a bar, the share and the time left."""
 
-    def __init__(
-        self, talk: Talk | None, what: str, total: int | None = None, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.rows = 0
-        self.errors = 0
-        self._what = what
+    def __init__(self, label: str, total: int | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        #: Rows done by this run, and by earlier runs whose rows count towards the total.
+        self.rows = self.earlier_rows = 0
+        self._label = label
         self._total = total
         self._clock = clock
-        self._started = clock()
-        super().__init__(talk)
+        self._meter = RateMeter(clock(), _RATE_WINDOW)
 
-    def advance(self, rows: int = 1, errors: int = 0) -> None:
-        """Count rows that are done, and errors."""
+    def advance(self, rows: int = 1) -> None:
+        """Count rows that are done."""
         self.rows += rows
-        self.errors += errors
 
-    def _cells(self) -> Iterator[RenderableType]:
-        yield safe(self._what, "bold")
-        if self._total:
-            yield ProgressBar(self._total, self.rows, width=_BAR_WIDTH)
-            yield percent(self.rows / self._total)
-        seconds = self._clock() - self._started
-        yield f"{count(self.rows)} rows"
-        yield f"{self.rows / seconds if seconds > 0 else 0:,.0f}/s"
-        yield f"{count(self.errors)} errors"
+    def label(self) -> Text:
+        """Return the start of the line."""
+        return safe_text(self._label, "bold")
+
+    def total(self) -> int | None:
+        """Return how many rows there are, if that is known."""
+        return self._total
+
+    def details(self, rate: float) -> list[str]:
+        """Return what the line says of the rows done."""
+        return [f"{format_count(self.rows)} rows", format_rate(rate)]
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the line."""
+        now, total = self._clock(), self.total()
+        self._meter.update(now, self.rows)
+        rate = self._meter.rate(now)
+        share, details = None, self.details(rate)
+        if total:
+            done = min(total, self.earlier_rows + self.rows)
+            share, left = done / total, total - done
+            time_left = [f"{format_elapsed(left / rate)} left"] if left and rate else []
+            details = [format_percent(share), *details, *time_left]
+        yield _draw_line(self.label(), share, details, options.max_width)
 
 
-class Stages(_Drawn):
-    """The stage that a long job is in, and how far: called with the stage's name, steps done, and steps in all."""
+class StageProgress:
+    """A line with the current stage of a long job, called with the stage, its steps done, and its steps in total."""
 
-    def __init__(self, talk: Talk | None) -> None:
+    def __init__(self) -> None:
         self._stage = ("", 0, 1)
-        super().__init__(talk)
 
-    def __call__(self, what: str, done: int, total: int) -> None:
-        """The job has come this far."""
-        self._stage = (what, done, total)
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Set the current stage."""
+        self._stage = (stage, done, total)
 
-    def _cells(self) -> Iterator[RenderableType]:
-        what, done, total = self._stage
-        yield safe(words(what), "bold")
-        if total > 1:
-            yield ProgressBar(total, done, width=_BAR_WIDTH)
-            yield f"{done} of {total}"
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the line; a stage of one step has no bar."""
+        stage, done, total = self._stage
+        label = safe_text(humanize(stage), "bold")
+        share, details = (done / total, [f"{done} of {total}"]) if total > 1 else (None, [])
+        yield _draw_line(label, share, details, options.max_width)
+
+
+def _draw_line(label: Text, share: float | None, details: Sequence[str], columns: int) -> Text:
+    line, end = Text().append_text(label), "".join(f"  {detail}" for detail in details)
+    width = min(_MAX_BAR, columns - label.cell_len - 2 - len(end))
+    if share is not None and width >= _MIN_BAR:
+        line.append("  ").append_text(progress_bar(share, width))
+    return join_lines([line.append(end)], columns)

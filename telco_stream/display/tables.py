@@ -1,4 +1,4 @@
-"""Results as tables that fit a terminal of 80 columns. A result without a function of its own gets the general form."""
+"""Results as tables that fit a terminal of 80 columns; a result without a function of its own gets the general form."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -12,163 +12,166 @@ from rich.table import Table
 from rich.text import Text
 
 from telco_stream.analytics import AtRisk, Segment, Summary
-from telco_stream.display.text import OF_ONE_MODE, count, is_number, percent, percent_of, safe, value_text, words
+from telco_stream.display.text import OPTIONAL_FIELDS, format_value, humanize, is_number, safe_text
+from telco_stream.humanize import format_count, format_percent
 from telco_stream.report import Report
 
-#: Columns that a name may take before it is cut.
+#: Columns after which a name is cut.
 _NAME_WIDTH = 26
 #: More columns than any terminal has.
-_ANY_WIDTH = 100_000
+_UNLIMITED_WIDTH = 100_000
 
 
 @singledispatch
-def table(result: object) -> RenderableType:
-    """What people see of a result: its plain fields, and below them its parts, each with its title."""
-    items = {name: value for name, value in _items(result).items() if value is not None or name not in OF_ONE_MODE}
-    plain = {name: value for name, value in items.items() if not _is_part(value)}
-    blocks: list[RenderableType] = [_pairs(plain)] if plain else []
+def result_table(result: object) -> RenderableType:
+    """Draw a result's plain fields, and below them its nested results, each under its name."""
+    items = {name: value for name, value in _items(result).items() if value is not None or name not in OPTIONAL_FIELDS}
+    plain = {name: value for name, value in items.items() if not _is_nested(value)}
+    blocks: list[RenderableType] = [_field_table(plain)] if plain else []
     for name, value in items.items():
-        if _is_part(value):
-            blocks += [Text(" ").append_text(safe(words(name), "bold")), _part(value)]
-    return Group(*_spaced(blocks))
+        if _is_nested(value):
+            nested = rows_table(value) if isinstance(value, (list, tuple)) else result_table(value)
+            blocks += [Text(" ").append_text(safe_text(humanize(name), "bold")), nested]
+    return Group(*_separated(blocks))
 
 
-Rows = TypeVar("Rows", bound=Callable[..., RenderableType])
-#: Listings that have a form of their own, by the type of their rows.
-_OWN_FORM: dict[type, Callable[[Sequence[Any]], RenderableType]] = {}
+Draw = TypeVar("Draw", bound=Callable[..., RenderableType])
+_LIST_TABLES: dict[type, Callable[[Sequence[Any]], RenderableType]] = {}
 
 
-def lists(kind: type) -> Callable[[Rows], Rows]:
-    """Marks the function that draws a listing of such rows."""
+def list_table(row_type: type) -> Callable[[Draw], Draw]:
+    """Register the decorated function to draw rows of a type."""
 
-    def register(draw: Rows) -> Rows:
-        _OWN_FORM[kind] = draw
+    def register(draw: Draw) -> Draw:
+        _LIST_TABLES[row_type] = draw
         return draw
 
     return register
 
 
-def listing(rows: Sequence[Any]) -> RenderableType:
-    """What people see of several results of one type, of which there is at least one."""
-    return _OWN_FORM.get(type(rows[0]), Listing)(rows)
+def rows_table(rows: Sequence[Any]) -> RenderableType:
+    """Draw one or more results of the same type."""
+    return _LIST_TABLES.get(type(rows[0]), ResultList)(rows)
 
 
-class Listing:
-    """Results of one type: a row each where the columns fit side by side, else a block each, so that nothing is cut."""
+class ResultList:
+    """Results of one type: a row each if the columns fit side by side, otherwise a block each, so nothing is cut."""
 
     def __init__(self, rows: Sequence[object]) -> None:
         self._rows = [_items(row) for row in rows]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        grid = self._grid()
-        if Measurement.get(console, options.update(max_width=_ANY_WIDTH), grid).maximum <= options.max_width:
-            yield grid
-            return
-        yield from _spaced([_pairs(row) for row in self._rows])
+        table = self._table()
+        width = Measurement.get(console, options.update(max_width=_UNLIMITED_WIDTH), table).maximum
+        if width <= options.max_width:
+            yield table
+        else:
+            yield from _separated([_field_table(row) for row in self._rows])
 
-    def _grid(self) -> Table:
-        grid = _grid()
+    def _table(self) -> Table:
+        table = new_table()
         for name in self._rows[0]:
-            numbers = all(row.get(name) is None or is_number(row[name]) for row in self._rows)
-            grid.add_column(words(name), justify="right" if numbers else "left", overflow="fold")
+            is_numeric = all(row.get(name) is None or is_number(row[name]) for row in self._rows)
+            table.add_column(humanize(name), justify="right" if is_numeric else "left", overflow="fold")
         for row in self._rows:
-            grid.add_row(*(safe(value_text(name, value)) for name, value in row.items()))
-        return grid
+            table.add_row(*(safe_text(format_value(name, value)) for name, value in row.items()))
+        return table
 
 
-@table.register
+def new_table(*, pad_edge: bool = True) -> Table:
+    """Return an empty table in the style of all commands."""
+    return Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=pad_edge)
+
+
+@result_table.register
 def _(result: Report) -> RenderableType:
-    return table(result.summary)
+    return result_table(result.summary)
 
 
-@table.register
+@result_table.register
 def _(result: Summary) -> RenderableType:
     if not result.total:
-        return _totals(result)
+        return _totals_table(result)
     blocks = [
-        _totals(result),
-        _segments("Contract", result.by_contract),
-        _segments("Internet service", result.by_internet_service),
+        _totals_table(result),
+        _segment_table("Contract", result.by_contract),
+        _segment_table("Internet service", result.by_internet_service),
     ]
-    return Group(*_spaced([*blocks, _top(result.top)] if result.top else blocks))
+    return Group(*_separated([*blocks, _customer_table(result.top)] if result.top else blocks))
 
 
-def _spaced(blocks: Sequence[RenderableType]) -> Iterator[RenderableType]:
-    """The blocks with an empty line before each but the first."""
-    for place, block in enumerate(blocks):
-        if place:
+def _separated(blocks: Sequence[RenderableType]) -> Iterator[RenderableType]:
+    """Yield the blocks with an empty line between them."""
+    for number, block in enumerate(blocks):
+        if number:
             yield Text()
         yield block
 
 
-def _totals(result: Summary) -> Table:
-    grid = _grid()
+def _totals_table(result: Summary) -> Table:
+    table = new_table()
     for title in ("Predictions", "Customers", "Churners", "Churn rate", "Mean probability"):
-        grid.add_column(title, justify="right")
-    grid.add_row(
-        count(result.total),
-        count(result.customers),
-        count(result.churners),
-        percent_of(result.churn_rate, result.total),
-        percent_of(result.mean_probability, result.total),
+        table.add_column(title, justify="right")
+    table.add_row(
+        format_count(result.total),
+        format_count(result.customers),
+        format_count(result.churners),
+        format_percent(result.churn_rate if result.total else None),
+        format_percent(result.mean_probability if result.total else None),
     )
-    return grid
+    return table
 
 
-def _segments(title: str, segments: Mapping[str, Segment]) -> Table:
-    grid = _grid()
-    _name_column(grid, title, min_width=16)
+def _segment_table(title: str, segments: Mapping[str, Segment]) -> Table:
+    table = new_table()
+    _add_name_column(table, title, min_width=16)
     for heading in ("Predictions", "Churners", "Churn rate"):
-        grid.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, segment in segments.items():
-        grid.add_row(safe(name), count(segment.total), count(segment.churners), percent(segment.churn_rate))
-    return grid
+        counts = format_count(segment.total), format_count(segment.churners)
+        table.add_row(safe_text(name), *counts, format_percent(segment.churn_rate))
+    return table
 
 
-def _top(customers: Sequence[AtRisk]) -> Table:
-    grid = _grid()
-    grid.add_column("#", justify="right", no_wrap=True)
-    _name_column(grid, "Customer at risk", min_width=16)
-    grid.add_column("Probability", justify="right", no_wrap=True)
-    _name_column(grid, "Contract")
-    _name_column(grid, "Internet service")
-    for place, one in enumerate(customers, 1):
-        probability = percent(one.churn_probability)
-        grid.add_row(count(place), safe(one.customerID), probability, safe(one.Contract), safe(one.InternetService))
-    return grid
+def _customer_table(customers: Sequence[AtRisk]) -> Table:
+    table = new_table()
+    table.add_column("#", justify="right", no_wrap=True)
+    _add_name_column(table, "Customer at risk", min_width=16)
+    table.add_column("Probability", justify="right", no_wrap=True)
+    _add_name_column(table, "Contract")
+    _add_name_column(table, "Internet service")
+    for rank, customer in enumerate(customers, 1):
+        table.add_row(
+            format_count(rank),
+            safe_text(customer.customerID),
+            format_percent(customer.churn_probability),
+            safe_text(customer.Contract),
+            safe_text(customer.InternetService),
+        )
+    return table
 
 
-def _name_column(grid: Table, title: str, min_width: int | None = None) -> None:
-    """A column of names from outside, cut with an ellipsis where they are long."""
-    grid.add_column(title, no_wrap=True, overflow="ellipsis", min_width=min_width, max_width=_NAME_WIDTH)
+def _add_name_column(table: Table, title: str, min_width: int | None = None) -> None:
+    """Add a column of untrusted names, of which long ones are cut with an ellipsis."""
+    table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=min_width, max_width=_NAME_WIDTH)
 
 
-def _grid() -> Table:
-    return Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
-
-
-def _pairs(items: Mapping[str, Any]) -> Table:
-    """Names on the left, values on the right."""
-    grid = Table(box=None, show_header=False, pad_edge=True)
-    grid.add_column(style="bold", no_wrap=True, overflow="ellipsis", max_width=_NAME_WIDTH)
-    grid.add_column(overflow="fold")
+def _field_table(items: Mapping[str, Any]) -> Table:
+    """Draw names on the left and values on the right."""
+    table = Table(box=None, show_header=False, pad_edge=True)
+    table.add_column(style="bold", no_wrap=True, overflow="ellipsis", max_width=_NAME_WIDTH)
+    table.add_column(overflow="fold")
     for name, value in items.items():
-        grid.add_row(safe(words(name)), safe(value_text(name, value)))
-    return grid
+        table.add_row(safe_text(humanize(name)), safe_text(format_value(name, value)))
+    return table
 
 
-def _part(value: Any) -> RenderableType:  # noqa: ANN401 - any result's field
+def _is_nested(value: object) -> bool:
+    """Return whether a field is drawn as a table: a result, a mapping of mixed values, or a list of either."""
     if isinstance(value, (list, tuple)):
-        return listing(value)
-    return table(value)
-
-
-def _is_part(value: object) -> bool:
-    """Whether a field is a table in itself: a result, a mapping of several kinds, or a list of either."""
-    if isinstance(value, (list, tuple)):
-        return bool(value) and all(is_dataclass(one) or isinstance(one, Mapping) for one in value)
+        return bool(value) and all(is_dataclass(item) or isinstance(item, Mapping) for item in value)
     if isinstance(value, Mapping):
-        return any(not is_number(one) for one in value.values())
+        return any(not is_number(item) for item in value.values())
     return is_dataclass(value)
 
 

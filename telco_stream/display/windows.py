@@ -1,62 +1,52 @@
-"""What `consume` says while it runs in batch mode: a line a window."""
+"""Lines about the windows of `consume --mode batch`, printed while it runs."""
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
 from telco_stream.analytics import Window
 from telco_stream.batch import Outcome
-from telco_stream.display.text import count, percent_of
+from telco_stream.humanize import format_count, format_percent
+
+if TYPE_CHECKING:
+    from telco_stream.consume import Seconds  # imports the Kafka client, which most commands do not need
 
 _WIDTHS = (8, 11, 11, 14, 12, 9)
 _TITLES = ("Window", "Consumed", "Predicted", "Dead letters", "Churn rate", "Seconds")
-#: Windows between two headings, so that one is always in sight.
+#: Windows per heading, so that one is always on the screen.
 _HEADING_EVERY = 20
 
 
-class Halves(Protocol):
-    """Seconds that a batch took."""
+class WindowReporter:
+    """Observer of `consume` that reports each committed window."""
 
-    @property
-    def processing(self) -> float:
-        """To decode, score and encode."""
-
-    @property
-    def delivery(self) -> float:
-        """To send and commit."""
-
-
-class WindowWatch:
-    """Looks on in batch mode: tells of each window once it is committed."""
-
-    def __init__(self, tell: Callable[[Window], None]) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[Window], None]) -> None:
+        self._report = report
         self._number = 0
 
     def on(self, source: object) -> None:
-        """Nothing to tell."""
+        """Ignore the source."""
 
     def turned(self) -> None:
-        """Nothing to tell."""
+        """Ignore polls."""
 
-    def delivered(self, outcome: Outcome, seconds: Halves) -> None:
-        """One window more."""
+    def delivered(self, outcome: Outcome, seconds: "Seconds") -> None:
+        """Report the window that this batch was."""
         self._number += 1
         churners = sum(answer.prediction == "Yes" for answer in outcome.answers)
-        took = seconds.processing + seconds.delivery
-        predicted, letters = len(outcome.predictions), len(outcome.letters)
-        self._tell(Window(self._number, outcome.consumed, predicted, letters, churners, took))
+        duration = seconds.processing + seconds.delivery
+        predicted, dead_lettered = len(outcome.predictions), len(outcome.letters)
+        self._report(Window(self._number, outcome.consumed, predicted, dead_lettered, churners, duration))
 
 
 def window_lines(window: Window) -> list[Text]:
-    """The window's line, and before the first and every twentieth one the headings."""
-    rate = percent_of(window.churn_rate, window.predicted)
-    numbers = [count(one) for one in (window.number, window.consumed, window.predicted, window.dead_lettered)]
-    line = Text(_columns([*numbers, rate, f"{window.seconds:,.2f}"]))
-    headed = window.number % _HEADING_EVERY == 1
-    return [Text(_columns(_TITLES), "bold"), line] if headed else [line]
+    """Format a window as a line, with a heading before every twentieth."""
+    counts = (window.number, window.consumed, window.predicted, window.dead_lettered)
+    churn_rate = format_percent(window.churn_rate if window.predicted else None)
+    line = Text(_align([*map(format_count, counts), churn_rate, f"{window.seconds:,.2f}"]))
+    return [Text(_align(_TITLES), "bold"), line] if window.number % _HEADING_EVERY == 1 else [line]
 
 
-def _columns(cells: list[str] | tuple[str, ...]) -> str:
+def _align(cells: Sequence[str]) -> str:
     return "".join(cell.rjust(width) for cell, width in zip(cells, _WIDTHS, strict=True))

@@ -1,4 +1,4 @@
-"""A real Chromium without a window, and axe-core, which finds what keeps people from reading a page."""
+"""A headless Chromium, and axe-core, which checks a page for accessibility."""
 
 import json
 import shutil
@@ -11,9 +11,9 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.support.cli import ROOT
 
-#: `make axe` puts it there.
+#: Installed by `make axe`.
 AXE = ROOT / "build/axe/node_modules/axe-core/axe.min.js"
-#: What a browser does by itself is none of a test's business.
+#: Keep the browser from network requests of its own.
 _FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),
@@ -22,13 +22,13 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 def chromium() -> str | None:
-    """Where this system's Chromium is."""
+    """Return the path of the system's Chromium, if it has one."""
     return next(filter(None, map(shutil.which, _NAMES)), None)
 
 
 @contextmanager
-def started(program: str) -> Iterator[Browser]:
-    """The browser, gone at the end."""
+def running_browser(program: str) -> Iterator[Browser]:
+    """Run the browser while the block runs."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
         yield browser
@@ -36,34 +36,34 @@ def started(program: str) -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(
+def open_page(
     browser: Browser, file: Path, *, width: int = 1280, height: int = 900, scheme: Any = "light"
 ) -> Iterator[Page]:
-    """The file in a window of this size; in the end nothing has been asked of a network or said on the console."""
-    trouble: list[str] = []
+    """Open the file in a window of this size; afterwards check that it requested and logged nothing."""
+    events: list[str] = []
     context = browser.new_context(
         viewport={"width": width, "height": height},
         color_scheme=scheme,
         permissions=["clipboard-read", "clipboard-write"],
     )
     page = context.new_page()
-    page.on("console", lambda said: trouble.append(f"console: {said.text}"))
-    page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
-    page.on("request", lambda asked: trouble.append(f"request: {asked.url[:100]}"))
+    page.on("console", lambda message: events.append(f"console: {message.text}"))
+    page.on("pageerror", lambda error: events.append(f"error: {error}"))
+    page.on("request", lambda request: events.append(f"request: {request.url[:100]}"))
     page.goto(file.as_uri())
-    trouble.remove(f"request: {file.as_uri()[:100]}")
+    events.remove(f"request: {file.as_uri()[:100]}")
     yield page
     context.close()
-    assert trouble == []
+    assert events == []
 
 
 def violations(page: Page) -> list[str]:
-    """What axe finds wrong, by its rules for WCAG 2.2 AA and its best practices; a line for each element."""
-    # Not by a script element, which the page's own policy would refuse.
+    """Return a line for each element that violates WCAG 2.2 AA or axe's best practices."""
+    # Evaluated, because the page's policy refuses another script element.
     page.evaluate(AXE.read_text())
-    found: Any = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    result: Any = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
-        f"{one['id']}: {node['html'][:120]} {json.dumps([check['message'] for check in node['any']])[:200]}"
-        for one in found["violations"]
-        for node in one["nodes"]
+        f"{violation['id']}: {node['html'][:120]} {json.dumps([check['message'] for check in node['any']])[:200]}"
+        for violation in result["violations"]
+        for node in violation["nodes"]
     ]

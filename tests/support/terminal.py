@@ -1,4 +1,4 @@
-"""A command on a terminal of its own, and what a person would see on it."""
+"""A command on a pseudo-terminal, and what a person would see there."""
 
 import fcntl
 import os
@@ -15,7 +15,7 @@ import pyte
 
 
 class TerminalRun:
-    """It runs as long as the block; what it writes to stdout and stderr becomes rows and colours, by pyte."""
+    """A command that runs while the block does; pyte turns its output into rows and colours."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class TerminalRun:
         self._env = {name: text for name, text in os.environ.items() if name not in {"COLUMNS", "LINES", "NO_COLOR"}}
         self._env |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", **(env or {})}
         self._cwd = cwd
-        #: The emulated screen, with what has scrolled off its top.
+        #: The emulated screen with its scrollback.
         self.emulated: Any = pyte.HistoryScreen(*size, history=5_000)
         self._stream: Any = pyte.ByteStream(self.emulated)
         self.raw = b""
@@ -46,7 +46,7 @@ class TerminalRun:
             env=self._env,
             cwd=self._cwd,
             start_new_session=True,
-            preexec_fn=_take_terminal,  # noqa: PLW1509 - a system call, nothing that could hang
+            preexec_fn=_take_terminal,  # noqa: PLW1509 - a system call that cannot block
         )
         os.close(slave)
         return self
@@ -59,55 +59,55 @@ class TerminalRun:
         os.close(self._master)
 
     def press(self, keys: bytes) -> None:
-        """Somebody types; Ctrl-C is `b"\\x03"`."""
+        """Type keys; Ctrl-C is `b"\\x03"`."""
         os.write(self._master, keys)
 
     def resize(self, columns: int, rows: int) -> None:
-        """The window has another size now."""
+        """Change the size of the window."""
         self.rows()
         termios.tcsetwinsize(self._master, (rows, columns))
         self.emulated.resize(rows, columns)
 
     def rows(self) -> list[str]:
-        """What stands on the screen now."""
+        """Return the rows of the screen."""
         try:
-            while piece := os.read(self._master, 65_536):
-                self.raw += piece
-                self._stream.feed(piece)
-        except OSError:  # nothing more now, or the other side is closed
+            while data := os.read(self._master, 65_536):
+                self.raw += data
+                self._stream.feed(data)
+        except OSError:  # nothing to read, or the command has closed it
             pass
         return [row.rstrip() for row in self.emulated.display]
 
     def everything(self) -> list[str]:
-        """The same, below what has scrolled off the top."""
+        """Return the rows of the scrollback and of the screen that are not empty."""
         shown = self.rows()
         width = self.emulated.columns
         past = ["".join(row[column].data for column in range(width)).rstrip() for row in self.emulated.history.top]
         return [row for row in [*past, *shown] if row]
 
     def wait_for(self, text: str, deadline: float = 30) -> None:
-        """It stands on the screen, and the command has not ended."""
+        """Wait until the text is on the screen; fail if the command ends before."""
         self.wait_until(lambda: any(text in row for row in self.rows()), deadline)
 
     def wait_until(self, condition: Callable[[], bool], deadline: float = 30) -> None:
-        """It comes true; a test that fails shows the screen."""
-        over = time.monotonic() + deadline
+        """Wait until the condition is true; fail with the screen if it is not in time or the command ends."""
+        end = time.monotonic() + deadline
         while not condition():
-            assert time.monotonic() < over, "\n".join(self.everything())
+            assert time.monotonic() < end, "\n".join(self.everything())
             assert self.process.poll() is None or condition(), "\n".join(self.everything())
             time.sleep(0.02)
 
     def end(self, deadline: float = 30) -> int:
-        """Its exit code, once it has ended and everything has been read: a full terminal would hold it up."""
-        over = time.monotonic() + deadline
+        """Wait for the end and return the exit code; reads all output, since a full terminal blocks the command."""
+        end = time.monotonic() + deadline
         while self.process.poll() is None:
             self.rows()
-            assert time.monotonic() < over, "\n".join(self.everything())
+            assert time.monotonic() < end, "\n".join(self.everything())
             time.sleep(0.02)
         self.rows()
         return self.process.returncode
 
 
 def _take_terminal() -> None:
-    """So that Ctrl-C, typed there, is a signal here."""
+    """Make the terminal the controlling one, so that Ctrl-C becomes a signal."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)

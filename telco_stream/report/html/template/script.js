@@ -3,20 +3,20 @@
   const table = document.querySelector("table.sortable");
   if (!table) return;
   const body = table.tBodies[0];
-  const said = document.getElementById("said");
+  const status = document.getElementById("status");
 
-  const valueOf = (row, place) => row.cells[place].dataset.value ?? row.cells[place].textContent;
+  const valueOf = (row, column) => row.cells[column].dataset.value ?? row.cells[column].textContent;
   const compare = (a, b) => (isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b);
 
   const sortBy = (head) => {
-    const place = head.cellIndex;
+    const column = head.cellIndex;
     const direction = head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
-    for (const one of table.tHead.rows[0].cells) one.removeAttribute("aria-sort");
+    for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", direction);
     const sign = direction === "ascending" ? 1 : -1;
-    const rows = [...body.rows].sort((a, b) => sign * compare(valueOf(a, place), valueOf(b, place)));
+    const rows = [...body.rows].sort((a, b) => sign * compare(valueOf(a, column), valueOf(b, column)));
     body.append(...rows);
-    said.textContent = `Sorted by ${head.textContent.trim()}, ${direction}.`;
+    status.textContent = `Sorted by ${head.textContent.trim()}, ${direction}.`;
   };
 
   for (const head of table.tHead.rows[0].cells) {
@@ -27,28 +27,28 @@
     head.append(button);
   }
 
-  const asCsv = () => [table.dataset.csv, ...[...body.rows].map((row) => row.dataset.csv)].join("\r\n") + "\r\n";
+  const toCsv = () => [table.dataset.csv, ...[...body.rows].map((row) => row.dataset.csv)].join("\r\n") + "\r\n";
 
-  const copyOldWay = (text) => {
+  const copyWithSelection = (text) => {
     const area = document.createElement("textarea");
     area.value = text;
     document.body.append(area);
     area.select();
-    const done = document.execCommand("copy");
+    const copied = document.execCommand("copy");
     area.remove();
-    return done;
+    return copied;
   };
 
   const copy = document.getElementById("copy");
   copy.hidden = false;
   copy.addEventListener("click", async () => {
-    let done = true;
+    let copied = true;
     try {
-      await navigator.clipboard.writeText(asCsv());
+      await navigator.clipboard.writeText(toCsv());
     } catch {
-      done = copyOldWay(asCsv());
+      copied = copyWithSelection(toCsv());
       copy.focus();
     }
-    said.textContent = done ? `Copied ${body.rows.length} rows as CSV.` : "The browser doesn't allow copying.";
+    status.textContent = copied ? `Copied ${body.rows.length} rows as CSV.` : "The browser does not allow copying.";
   });
 })();

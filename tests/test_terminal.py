@@ -1,4 +1,4 @@
-"""`consume` and `produce` on a terminal, as a person sees them; nothing of the picture is left at the end."""
+"""`consume` and `produce` on a terminal: the live view, and that nothing of it is left at the end."""
 
 import re
 import sys
@@ -18,26 +18,24 @@ from tests.support.topics import Outgoing, Topics, send
 pytestmark = pytest.mark.slow
 
 STREAM = ("consume", "--delivery", "at-least-once")
-#: Parts of the pictures, none of which may stand after the end.
-DRAWN = ("── consume", "── produce", "Ctrl-C", "Newest at risk", "Confirmed")
+#: Parts of the live views, none of which may be left at the end.
+DRAWN = ("── consume", "Ctrl-C", "Newest at risk", "━", "sending", "connecting")
 
 
 @contextmanager
-def telco_stream(
-    topics: Topics, bootstrap: str, *words: str, size: tuple[int, int] = (80, 30)
-) -> Iterator[TerminalRun]:
-    command = [sys.executable, "-m", "telco_stream", *words]
+def telco_stream(topics: Topics, bootstrap: str, *args: str, size: tuple[int, int] = (80, 30)) -> Iterator[TerminalRun]:
+    command = [sys.executable, "-m", "telco_stream", *args]
     with TerminalRun(command, size=size, env={**topics.env(bootstrap), "PYTHONPATH": str(ROOT)}) as terminal:
         yield terminal
 
 
 def leftovers(terminal: TerminalRun) -> list[str]:
-    """Rows of the picture, wherever they stand."""
+    """Return the rows on the screen and in its history that show parts of a live view."""
     return [row for row in terminal.everything() if any(part in row for part in DRAWN)]
 
 
 def at_risk(number: int, name: str = "c{}") -> Outgoing:
-    """A customer whom the shipped model takes for a churner."""
+    """Return a customer for whom the bundled model predicts churn."""
     return f"c{number}", good(**{**_CHURNER, "customerID": name.format(number)}), []
 
 
@@ -53,9 +51,7 @@ _CHURNER = {
 }
 
 
-def test_consume_shows_counts_lag_and_customers_and_is_gone_after_ctrl_c(
-    embedded: MockCluster, embedded_topics: Topics
-) -> None:
+def test_consume_erases_its_live_view_when_stopped(embedded: MockCluster, embedded_topics: Topics) -> None:
     bad: list[Outgoing] = [("x", b"no JSON", [])]
     send(embedded.bootstrap, embedded_topics.raw, [*map(at_risk, range(30)), *bad])
     with telco_stream(embedded_topics, embedded.bootstrap, *STREAM) as terminal:
@@ -75,16 +71,14 @@ def test_consume_shows_counts_lag_and_customers_and_is_gone_after_ctrl_c(
         assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(b"\x1b[?25l"), "the cursor is back"
 
 
-def test_lines_of_the_log_stand_above_the_picture_whole_and_each_once(
-    embedded: MockCluster, embedded_topics: Topics
-) -> None:
+def test_consume_prints_log_lines_once_above_the_view(embedded: MockCluster, embedded_topics: Topics) -> None:
     with telco_stream(embedded_topics, embedded.bootstrap, *STREAM, size=(160, 40)) as terminal:
         terminal.wait_for("assigned")
         for number in range(5):
             send(embedded.bootstrap, embedded_topics.raw, [("a", b"no JSON", [])])
             terminal.wait_for(f"Dead letters {number + 1:>13,}")
         rows = terminal.rows()
-        head = next(place for place, row in enumerate(rows) if row.startswith("── consume"))
+        head = next(number for number, row in enumerate(rows) if row.startswith("── consume"))
         assert sum("WARNING dead letter" in row for row in rows[:head]) == 5
         assert not any("WARNING" in row for row in rows[head:])
         terminal.press(b"\x03")
@@ -92,7 +86,7 @@ def test_lines_of_the_log_stand_above_the_picture_whole_and_each_once(
         assert sum("WARNING dead letter" in row for row in terminal.everything()) == 5
 
 
-def test_windows_scroll_above_the_picture_and_stay(embedded: MockCluster, embedded_topics: Topics) -> None:
+def test_consume_prints_window_lines_above_the_view(embedded: MockCluster, embedded_topics: Topics) -> None:
     send(embedded.bootstrap, embedded_topics.raw, customers(range(4_000)))
     words = ("consume", "--mode", "batch", "--window-size", "100", "--delivery", "at-least-once")
     with telco_stream(embedded_topics, embedded.bootstrap, *words) as terminal:
@@ -105,29 +99,29 @@ def test_windows_scroll_above_the_picture_and_stay(embedded: MockCluster, embedd
         assert leftovers(terminal) == []
 
 
-def test_the_picture_follows_the_size_of_the_window(embedded: MockCluster, embedded_topics: Topics) -> None:
-    """Beside each other where there is room, below each other where not, and never more than fits."""
+def test_consume_view_follows_the_window_when_resized(embedded: MockCluster, embedded_topics: Topics) -> None:
+    """Two columns in a wide window, one in a narrow one, and never more than fits."""
     send(embedded.bootstrap, embedded_topics.raw, map(at_risk, range(30)))
     with telco_stream(embedded_topics, embedded.bootstrap, *STREAM) as terminal:
         terminal.wait_for("up to date")
-        for columns, rows, beside in ((140, 30, True), (80, 30, False), (40, 8, False)):
+        for columns, rows, is_wide in ((140, 30, True), (80, 30, False), (40, 8, False)):
             terminal.resize(columns, rows)
-            terminal.wait_until(lambda beside=beside: _beside(terminal) is beside and _fits(terminal))  # type: ignore[misc]
+            terminal.wait_until(lambda is_wide=is_wide: _has_two_columns(terminal) is is_wide and _fits(terminal))  # type: ignore[misc]
         terminal.press(b"\x03")
         assert terminal.end() == 0
 
 
-def _beside(terminal: TerminalRun) -> bool:
+def _has_two_columns(terminal: TerminalRun) -> bool:
     return any("Answered" in row and "Newest at risk" in row for row in terminal.rows())
 
 
 def _fits(terminal: TerminalRun) -> bool:
-    """Its first and its last line stand there once, and the first reaches from one edge to the other."""
+    """Return whether the first and last line of the view are there once, the first one in the window's width."""
     rules = [row for row in terminal.rows() if "── consume" in row or "Ctrl-C" in row]
     return len(rules) == 2 and len(rules[0]) == terminal.emulated.columns - 1
 
 
-def test_ids_that_would_move_the_cursor_are_spelt_out(embedded: MockCluster, embedded_topics: Topics) -> None:
+def test_consume_view_escapes_ids(embedded: MockCluster, embedded_topics: Topics) -> None:
     send(embedded.bootstrap, embedded_topics.raw, [at_risk(1, "\x1b[2J{}"), at_risk(2, "[red]{}[/red]")])
     with telco_stream(embedded_topics, embedded.bootstrap, *STREAM) as terminal:
         terminal.wait_for("\\x1b[2J1")
@@ -136,7 +130,7 @@ def test_ids_that_would_move_the_cursor_are_spelt_out(embedded: MockCluster, emb
 
 
 @pytest.mark.parametrize("words", [("--no-live",), ("--quiet",), ("--log-format", "json")])
-def test_no_picture_where_nobody_wants_one(
+def test_consume_draws_no_view_when_options_disable_it(
     words: tuple[str, ...], embedded: MockCluster, embedded_topics: Topics
 ) -> None:
     send(embedded.bootstrap, embedded_topics.raw, customers(range(10)))
@@ -147,21 +141,21 @@ def test_no_picture_where_nobody_wants_one(
         assert leftovers(terminal) == []
 
 
-def test_produce_shows_the_rate_beside_its_target_and_how_far_it_is(
+def test_produce_shows_its_rate_target_and_progress(
     embedded: MockCluster, embedded_topics: Topics, tmp_path: Path
 ) -> None:
     words = ["produce", "--mode", "streaming", "--events-per-sec", "50", "--limit", "200"]
     words += ["--checkpoint-file", str(tmp_path / "p.json")]
     with telco_stream(embedded_topics, embedded.bootstrap, *words) as terminal:
         terminal.wait_for("/s of 50.0/s")
-        terminal.wait_for("Done")
+        terminal.wait_for("%")
         assert terminal.end() == 0
         assert leftovers(terminal) == []
         assert any("Sent          200" in row for row in terminal.rows())
 
 
-def test_workers_are_drawn_together_and_their_log_above_them(kafka: str, topics: Topics) -> None:
-    """On a real Kafka: the lag of all, the sums of all, and what each of them says."""
+def test_consume_shows_one_view_when_it_has_workers(kafka: str, topics: Topics) -> None:
+    """The view has the lag and the sums of all workers, and the log has the lines of each."""
     send(kafka, topics.raw, map(at_risk, range(300)))
     with telco_stream(topics, kafka, "consume", "--workers", "2", size=(160, 40)) as terminal:
         terminal.wait_for("2 workers")
@@ -169,7 +163,7 @@ def test_workers_are_drawn_together_and_their_log_above_them(kafka: str, topics:
         terminal.wait_for("0: 0  1: 0  2: 0")
         terminal.wait_for("Fiber optic")
         rows = terminal.rows()
-        head = next(place for place, row in enumerate(rows) if row.startswith("── consume"))
+        head = next(number for number, row in enumerate(rows) if row.startswith("── consume"))
         assert sum("INFO started" in row for row in rows[:head]) == 2
         terminal.press(b"\x03")
         assert terminal.end() == 0
@@ -177,21 +171,21 @@ def test_workers_are_drawn_together_and_their_log_above_them(kafka: str, topics:
         assert any("Consumed       300" in row for row in terminal.rows())
 
 
-def test_a_pass_over_a_file_shows_how_much_of_it_kafka_has(kafka: str, topics: Topics, tmp_path: Path) -> None:
-    """On a real Kafka, exactly once; gone at the end, and the summary stands."""
+def test_produce_erases_its_progress_when_a_pass_ends(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    """The summary is left."""
     words = ("produce", "--mode", "batch", "--checkpoint-file", str(tmp_path / "p.json"))
     with telco_stream(topics, kafka, *words) as terminal:
-        terminal.wait_for("Done")
+        terminal.wait_for("%")
         assert terminal.end() == 0
         assert leftovers(terminal) == []
         assert any("Failed        0" in row for row in terminal.rows())
 
 
-def test_a_broker_that_goes_away_is_named_in_the_picture(embedded: MockCluster, embedded_topics: Topics) -> None:
+def test_consume_view_says_so_when_kafka_is_unavailable(embedded: MockCluster, embedded_topics: Topics) -> None:
     send(embedded.bootstrap, embedded_topics.raw, map(at_risk, range(3)))
     with telco_stream(embedded_topics, embedded.bootstrap, *STREAM) as terminal:
         terminal.wait_for("up to date")
         embedded.take_down()
-        terminal.wait_for("waiting for Kafka, away for")
+        terminal.wait_for("waiting for Kafka for")
         embedded.bring_up()
         terminal.wait_for("up to date")

@@ -1,4 +1,4 @@
-"""Pictures of the documents: each is shown somewhere, needs nothing from elsewhere, and is what it was made of."""
+"""Images of the documentation: each is shown by a page and self-contained, and shows what it was made from."""
 
 import re
 from pathlib import Path
@@ -18,18 +18,18 @@ DRAWN = sorted(IMAGES.glob("*.svg"))
 MAKERS = "".join(path.read_text() for path in (ROOT / "docs" / "screenshots").glob("*.py"))
 
 
-def test_every_picture_is_shown_by_a_page() -> None:
+def test_every_image_is_shown_by_a_page() -> None:
     shown = {name for page in PAGES for name in re.findall(r"images/([\w.-]+)", page.read_text())}
     assert {path.name for path in IMAGES.iterdir()} - shown == set()
 
 
-def test_what_is_drawn_is_what_make_screenshots_draws() -> None:
+def test_every_drawing_is_made_by_make_screenshots() -> None:
     made = set(re.findall(r"\.(?:shot|live|inside)\(\s*\"([\w-]+)\"", MAKERS)) | {"story"}
     assert {path.stem for path in DRAWN} == made
 
 
 @pytest.mark.parametrize("path", DRAWN, ids=lambda path: path.stem)
-def test_a_drawing_is_small_and_needs_nothing_from_elsewhere(path: Path) -> None:
+def test_drawing_is_small_and_self_contained(path: Path) -> None:
     text = path.read_text()
     assert len(text) < 150_000
     ET.fromstring(text)
@@ -38,7 +38,7 @@ def test_a_drawing_is_small_and_needs_nothing_from_elsewhere(path: Path) -> None
     assert not re.search(r"url\((?!#)", text)
 
 
-def test_a_screen_keeps_its_rows_colours_and_dim_text() -> None:
+def test_screen_of_keeps_rows_colours_and_dim_text() -> None:
     shown = screen_of(b"\x1b[1;32mgood\x1b[0m \x1b[2mdim\x1b[0m \x1b[38;2;2;2;2mdark\x1b[0m\r\nsecond\r\n\r\n", 40, 5)
     assert shown.plain == "good dim dark\nsecond"
     styles = {shown.plain[span.start : span.end]: Style.parse(str(span.style)) for span in shown.spans}
@@ -47,21 +47,21 @@ def test_a_screen_keeps_its_rows_colours_and_dim_text() -> None:
     assert str(styles["dark"].color and styles["dark"].color.name) == "#020202"
 
 
-def test_what_was_erased_is_not_drawn() -> None:
+def test_screen_of_omits_erased_text() -> None:
     assert screen_of(b"one\r\ntwo\r\x1b[2K\x1b[1A\x1b[2Kthree", 40, 5).plain == "three"
 
 
-def test_a_drawing_holds_the_text_escaped() -> None:
+def test_svg_escapes_its_text() -> None:
     drawn = svg(Text("<b>&"), "title", "name", 20)
     assert "".join(ET.fromstring(drawn).itertext()).count("<b>&") == 1
     assert 'class="name-' in drawn
 
 
-def test_the_story_tells_what_it_was_given() -> None:
+def test_story_shows_the_data_it_was_given() -> None:
     customer = {"customerID": "<1>", "tenure": 1, "Contract": "c", "InternetService": "i", "MonthlyCharges": 2.5}
     answer = {"customerID": "<1>", "churn_probability": 0.9125, "prediction": "Yes", "model_version": "v"}
     letter = {"original_message": "{", "error_type": "json", "error_message": "no JSON"}
     ledger = {"inputs": 20_001, "predicted": 20_000, "dead_lettered": 1, "missing": 0, "duplicated": 0}
-    said = "".join(ET.fromstring(story(customer, answer, letter, ledger)).itertext())
-    for text in ('"<1>"', "0.912", '"Yes"', "no JSON", "20,001 inputs", "20,000 predicted", "1 dead lettered"):
-        assert text in said
+    text = "".join(ET.fromstring(story(customer, answer, letter, ledger)).itertext())
+    for part in ('"<1>"', "0.912", '"Yes"', "no JSON", "20,001 inputs", "20,000 predicted", "1 dead lettered"):
+        assert part in text

@@ -1,4 +1,4 @@
-"""A screen, and what has been written to it."""
+"""A screen that writes into memory."""
 
 import io
 from collections.abc import Mapping
@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from telco_stream.display.console import Output, Screen
 
 
-class Terminal(io.StringIO):
+class FakeTerminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
 
-class Desk:
-    """A screen, and what has been written to it."""
+class CapturedScreen:
+    """A screen and what it has written to stdout and stderr, on request as on a terminal."""
 
     def __init__(
         self,
@@ -21,16 +21,15 @@ class Desk:
         terminal: bool = False,
         environ: Mapping[str, str] | None = None,
         quiet: bool = False,
-        verbose: bool = False,
     ) -> None:
-        self.streams = (Terminal(), Terminal()) if terminal else (io.StringIO(), io.StringIO())
+        self.streams = (FakeTerminal(), FakeTerminal()) if terminal else (io.StringIO(), io.StringIO())
         settings = {"TERM": "xterm-256color", **(environ or {})}
-        self.screen = Screen(output, quiet=quiet, verbose=verbose, streams=self.streams, environ=settings)
+        self.screen = Screen(output, quiet=quiet, streams=self.streams, environ=settings)
 
     @property
-    def out(self) -> str:
+    def stdout(self) -> str:
         return self.streams[0].getvalue()
 
     @property
-    def err(self) -> str:
+    def stderr(self) -> str:
         return self.streams[1].getvalue()

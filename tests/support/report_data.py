@@ -1,4 +1,4 @@
-"""Facts for a page, folded from predictions as `report` folds them."""
+"""Data for a report page, aggregated from predictions as `report` does it."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,12 +15,12 @@ from tests.support.cli import ROOT
 from tests.support.records import Fake
 
 MANIFEST: Manifest = decode_manifest((ROOT / "models/churn/manifest.json").read_bytes())
-OURS = MANIFEST.model_version
+OWN_VERSION = MANIFEST.model_version
 AS_OF = "2026-02-01T12:00:00.000Z"
 CONTRACTS = ["Month-to-month", "One year", "Two year"]
 SERVICES = ["DSL", "Fiber optic", "No"]
-#: Ids that do harm where they are taken for something else than text.
-NASTY = [
+#: IDs that do harm if they are interpreted as anything but text.
+HOSTILE = [
     "<script>window.harmed = 1</script>",
     "<img src=x onerror='window.harmed = 1'>",
     '"><b>bold</b>',
@@ -36,41 +36,41 @@ NASTY = [
 
 
 def prediction(name: str = "a", share: float = 0.5, **more: Any) -> Prediction:
-    """One of a customer with that probability; the threshold is the shipped model's."""
+    """Return a prediction for a customer, by the threshold of the bundled model."""
     fields: dict[str, Any] = {
         "customerID": name,
         "churn_probability": share,
         "prediction": "Yes" if share >= MANIFEST.threshold else "No",
         "event_ts": "2026-01-31T00:00:00Z",
         "processed_ts": "2026-02-01T00:00:00Z",
-        "model_version": OURS,
+        "model_version": OWN_VERSION,
         "Contract": CONTRACTS[0],
         "InternetService": SERVICES[1],
     }
     return Prediction(**fields | more)
 
 
-def many(number: int) -> Iterable[Prediction]:
-    """Different ones, over two weeks."""
-    for one in range(number):
-        share = (one * 7919 % 1000) / 1000
-        time = f"2026-01-{one % 14 + 1:02}T{one * 31 % 24:02}:{one * 17 % 60:02}:00Z"
-        more = {"Contract": CONTRACTS[one % 3], "InternetService": SERVICES[one // 3 % 3], "processed_ts": time}
-        yield prediction(f"{one:06}-ID", share, **more)
+def many_predictions(number: int) -> Iterable[Prediction]:
+    """Yield different predictions over two weeks."""
+    for index in range(number):
+        share = (index * 7919 % 1000) / 1000
+        time = f"2026-01-{index % 14 + 1:02}T{index * 31 % 24:02}:{index * 17 % 60:02}:00Z"
+        more = {"Contract": CONTRACTS[index % 3], "InternetService": SERVICES[index // 3 % 3], "processed_ts": time}
+        yield prediction(f"{index:06}-ID", share, **more)
 
 
-def facts_of(
+def report_data(
     predictions: Iterable[Prediction], *, wanted: Wanted = ALL, top_k: int = 10, letters: dict[str, int] | None = None
 ) -> Facts:
-    """What a page would show of them."""
+    """Return the data of a page about these predictions."""
     trends, counts = Trends(), letters or {}
-    records = (Fake(encode_prediction(one)) for one in predictions)
-    told = report(records, wanted=wanted, top_k=top_k, looks=[trends.add])
+    records = (Fake(encode_prediction(prediction)) for prediction in predictions)
+    result = report(records, wanted=wanted, top_k=top_k, looks=[trends.add])
     read = Stretch("telco.churn.predictions", {0: 0, 1: 7}, {0: 10, 1: 12})
     return Facts(
         AS_OF,
         wanted,
-        told,
+        result,
         trends,
         LetterSummary(sum(counts.values()), counts, 0),
         read,
@@ -78,8 +78,8 @@ def facts_of(
     )
 
 
-def written(folder: Path, page: bytes) -> Path:
-    """The page as a file."""
+def write_page(folder: Path, page: bytes) -> Path:
+    """Write the page to a file."""
     file = folder / "report.html"
     file.write_bytes(page)
     return file

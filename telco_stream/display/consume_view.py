@@ -1,0 +1,185 @@
+"""The live view of `consume`: counts, rate, lag by partition and the newest customers at risk."""
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from telco_stream.analytics import AtRisk
+from telco_stream.display.widgets import (
+    bar,
+    join_columns,
+    join_lines,
+    number_field,
+    progress_bar,
+    rule,
+    sparkline,
+    table_row,
+)
+from telco_stream.humanize import format_count, format_elapsed, format_percent, format_rate
+from telco_stream.observing.sight import Glimpse
+from telco_stream.runtime.rate_meter import RateMeter
+
+#: Seconds over which the rate is taken, and seconds per column of its sparkline.
+_RATE_WINDOW = 4.0
+_RATE_EVERY = 1.0
+_RATES = 30
+#: Customers listed, and seconds for which a list stays so that it can be read.
+_CUSTOMERS = 6
+_CUSTOMERS_EVERY = 1.0
+_CUSTOMER_WIDTHS = (20, 16, 14, 12)
+#: Columns from which on the customers are beside the numbers, and the column where they begin.
+_WIDE, _RIGHT = 116, 62
+_PROGRESS_WIDTH = 30
+#: The smallest share that is shown as a number.
+_SMALLEST_SHARE = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumeRun:
+    """What is known of a run before it starts; `is_stopping` says whether a stop has been requested."""
+
+    title: str
+    is_stopping: Callable[[], bool]
+    #: Whether the run ends with the topic, and after how many records.
+    ends_with_topic: bool = False
+    max_messages: int | None = None
+
+
+class ConsumeView:
+    """A view of the consumers that takes a snapshot of them each time that it is drawn."""
+
+    def __init__(self, run: ConsumeRun, snapshot: Callable[[], Glimpse], clock: Callable[[], float]) -> None:
+        self._run = run
+        self._snapshot = snapshot
+        self._clock = clock
+        self._started = self._rates_at = clock()
+        self._meter = RateMeter(self._started, _RATE_WINDOW)
+        self._rates: deque[float] = deque(maxlen=_RATES)
+        self._sampled = self._sampled_yes = 0
+        self._newest: tuple[AtRisk, ...] = ()
+        self._listed: tuple[AtRisk, ...] = ()
+        self._listed_at = 0.0
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw the view in the size of the terminal."""
+        yield self.render(options.max_width, options.size.height)
+
+    def render(self, columns: int, rows: int) -> Text:
+        """Draw the current state in at most this many columns and rows."""
+        now, snapshot = self._clock(), self._snapshot()
+        self._update(now, snapshot)
+        is_wide = columns >= _WIDE
+        numbers = self._numbers(snapshot, self._meter.rate(now), _RIGHT - 2 if is_wide else columns)
+        if is_wide:
+            body = join_columns(numbers, customer_lines(self._listed, _CUSTOMERS), _RIGHT)
+        else:
+            body = [*numbers, Text(), *customer_lines(self._listed, min(_CUSTOMERS, rows - len(numbers) - 4))]
+        text, style = describe_state(snapshot, is_stopping=self._run.is_stopping())
+        state = Text(text, style).append(f" ── {format_elapsed(now - self._started)}", "default not bold")
+        head = rule(columns, self._run.title, state)
+        foot = rule(columns, "", Text("Ctrl-C finishes the current batch and stops"))
+        return join_lines([head, *body[: max(1, rows - 2)], foot], columns)
+
+    def _update(self, now: float, snapshot: Glimpse) -> None:
+        self._meter.update(now, snapshot.consumed)
+        if snapshot.consumed and now - self._rates_at >= _RATE_EVERY:
+            self._rates.append(self._meter.rate(now))
+            self._rates_at = now
+        self._sampled += snapshot.sampled
+        self._sampled_yes += snapshot.sampled_yes
+        self._newest = (snapshot.at_risk + self._newest)[:_CUSTOMERS]
+        if now - self._listed_at >= _CUSTOMERS_EVERY or not self._listed:
+            self._listed, self._listed_at = self._newest, now
+
+    def _numbers(self, snapshot: Glimpse, rate: float, columns: int) -> list[Text]:
+        dead = snapshot.dead_lettered
+        at_risk = f"about {self._sampled_yes / self._sampled:.0%} of them at risk" if self._sampled else ""
+        share = _format_small_share(dead, snapshot.consumed) if dead else ""
+        return [
+            number_field(
+                "Answered",
+                format_count(snapshot.consumed),
+                format_rate(rate).ljust(9),
+                (sparkline(self._rates, _RATES), "cyan"),
+            ),
+            number_field("Predictions", format_count(snapshot.consumed - dead), at_risk),
+            number_field("Dead letters", format_count(dead), share, style="bold red" if dead else "bold"),
+            number_field("Lag", _format_total_lag(snapshot.lag), format_lag(snapshot.lag, columns - 31)),
+            *self._progress(snapshot, rate),
+        ]
+
+    def _progress(self, snapshot: Glimpse, rate: float) -> list[Text]:
+        """Draw the progress and the time left of a run that ends by itself."""
+        remaining = self._remaining(snapshot)
+        if remaining is None:
+            return []
+        total = snapshot.consumed + remaining
+        share = snapshot.consumed / total if total else 0.0
+        line = (
+            number_field("Done", format_percent(share)).append("   ").append_text(progress_bar(share, _PROGRESS_WIDTH))
+        )
+        return [line.append(f"   {format_elapsed(remaining / rate)} left" if remaining and rate else "", "dim")]
+
+    def _remaining(self, snapshot: Glimpse) -> int | None:
+        if self._run.max_messages:
+            return self._run.max_messages - snapshot.consumed
+        known = _known_lag(snapshot.lag)
+        return sum(known) if self._run.ends_with_topic and known else None
+
+
+def describe_state(snapshot: Glimpse, *, is_stopping: bool) -> tuple[str, str]:
+    """Return what the consumers are doing, and the style to show it in."""
+    if snapshot.away is not None:
+        return f"waiting for Kafka for {snapshot.away:.0f} s", "not dim bold yellow"
+    if is_stopping:
+        return "stopping", "not dim bold yellow"
+    if not snapshot.reading:
+        return "connecting", "not dim yellow"
+    if not snapshot.joined:
+        return "joining the group", "not dim yellow"
+    if not snapshot.lag:
+        return "no partition assigned: other members have all of them", "not dim yellow"
+    is_behind = any(lag != 0 for lag in snapshot.lag.values())
+    return "reading" if is_behind else "up to date", "not dim green"
+
+
+def format_lag(lag: Mapping[int, int | None], columns: int) -> str:
+    """Format the lag of each partition; if not all fit, of those with the highest lag."""
+    texts = {partition: f"{partition}: {'-' if n is None else format_count(n)}" for partition, n in lag.items()}
+    shown = sorted(texts, key=lambda partition: -(lag[partition] or 0))
+    while shown:
+        hidden = len(texts) - len(shown)
+        line = "  ".join([*(texts[partition] for partition in sorted(shown)), *[f"and {hidden} more"] * (hidden > 0)])
+        if len(line) <= columns:
+            return line
+        shown.pop()
+    return ""
+
+
+def customer_lines(customers: Sequence[AtRisk], limit: int) -> list[Text]:
+    """Draw a heading and `limit` lines, empty ones too, so that the view keeps its height."""
+    titles = ("Newest at risk", "Churn", "Contract", "Internet")
+    lines = [table_row([(title, "bold") for title in titles], _CUSTOMER_WIDTHS)]
+    for customer in customers[: max(0, limit)]:
+        risk = f"{format_percent(customer.churn_probability):>6} {bar(customer.churn_probability, 9)}"
+        cells = [(customer.customerID, ""), (risk, "red"), (customer.Contract, ""), (customer.InternetService, "")]
+        lines.append(table_row(cells, _CUSTOMER_WIDTHS))
+    return lines + [Text()] * (max(0, limit) - len(lines) + 1)
+
+
+def _format_small_share(part: int, whole: int) -> str:
+    share = part / whole
+    return format_percent(share) if share >= _SMALLEST_SHARE else f"under {format_percent(_SMALLEST_SHARE)}"
+
+
+def _known_lag(lag: Mapping[int, int | None]) -> list[int]:
+    return [behind for behind in lag.values() if behind is not None]
+
+
+def _format_total_lag(lag: Mapping[int, int | None]) -> str:
+    """Format the sum, with a plus if the lag of a partition is unknown."""
+    known = _known_lag(lag)
+    return f"{format_count(sum(known))}{'+' * (len(known) < len(lag))}" if known else "-"

@@ -1,0 +1,84 @@
+"""`report --html`: one file with text, charts, style and script, which requests nothing from elsewhere."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from telco_stream import __version__
+from telco_stream.analytics import Segment
+from telco_stream.contracts.manifest import Manifest
+from telco_stream.humanize import (
+    escape_unprintable,
+    format_count,
+    format_interval,
+    format_percent,
+    format_share,
+    format_time,
+)
+from telco_stream.period import Period
+from telco_stream.report.facts import Facts
+from telco_stream.report.html.charts import WIDTH
+from telco_stream.report.html.figures import figures, is_by_model
+from telco_stream.report.table import csv_line
+
+_SCRIPT = "script.js"
+#: Contracts and services in the table of both; a topic can hold any number of them.
+_MAX_SEGMENTS = 8
+
+
+def render(data: Facts, manifest: Manifest) -> bytes:
+    """Render the page in UTF-8, with everything that comes from Kafka escaped."""
+    environment, summary = _environment(), data.report.summary
+    script = environment.get_template(_SCRIPT).render()
+    contracts, services = (_largest(segments) for segments in (summary.by_contract, summary.by_internet_service))
+    page = environment.get_template("page.html").render(
+        data=data,
+        summary=summary,
+        manifest=manifest,
+        period=_describe_period(data.wanted.period),
+        versions=data.trends.versions.most_common(),
+        is_by_model=is_by_model(data, manifest),
+        step=format_interval(data.trends.timeline.width),
+        figures=figures(data, manifest),
+        contracts=contracts,
+        services=services,
+        hidden_segments=sum(pair[0] not in contracts or pair[1] not in services for pair in data.report.crossed),
+        version=__version__,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+    return page.encode(errors="backslashreplace")
+
+
+def _describe_period(period: Period) -> str:
+    """Return the start of a sentence that says which predictions the page is about."""
+    since = f"from {format_time(period.since)}" if period.since else ""
+    until = f"before {format_time(period.until)}" if period.until else ""
+    bounds = " and ".join(filter(None, [since, until]))
+    return f"Predictions made {bounds} UTC" if bounds else "All predictions"
+
+
+def _largest(segments: Mapping[str, Segment]) -> list[str]:
+    """Return the names of the largest segments in their original order."""
+    largest = sorted(segments, key=lambda name: -segments[name].total)[:_MAX_SEGMENTS]
+    return [name for name in segments if name in largest]
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "template"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": format_count,
+        "percent": format_percent,
+        "printable": escape_unprintable,
+        "px": "{:.1f}".format,
+    }
+    environment.globals |= {"csv_line": csv_line, "format_share": format_share, "chart_width": WIDTH}
+    return environment

@@ -1,0 +1,202 @@
+"""The geometry of charts. `template/macros.html` draws it as SVG, in the colours and the font of the page."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from telco_stream.humanize import format_count, format_percent
+
+#: Pixels of a chart in its own size, which is about the width of a phone.
+WIDTH = 420.0
+_HEIGHT = 220.0
+#: Pixels above and beside the plot, for a line of text, and for a digit.
+_TOP, _RIGHT, _LINE, _DIGIT = 10.0, 14.0, 18.0, 8.0
+_CHART_HEIGHT = _TOP + _HEIGHT + 2 * _LINE + 6
+#: Pixels of a horizontal bar, from its name to the next name, and beside it for its number.
+_BAR_HEIGHT, _BAR_STEP, _BAR_NUMBER = 20.0, 52.0, 60.0
+_MAX_TICKS = 4
+#: The lowest top of an axis of rates, so that small rates look small.
+_SMALLEST_TOP = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A rectangle; `style` is a class of the page's style sheet, as in all shapes."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    style: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line through points."""
+
+    points: Sequence[tuple[float, float]]
+    style: str
+
+    @property
+    def path(self) -> str:
+        """The line as the commands of an SVG path."""
+        return "M" + "L".join(f"{x:.1f},{y:.1f}" for x, y in self.points)
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A circle."""
+
+    x: float
+    y: float
+    radius: float
+    style: str
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A text in one or more lines; `anchor` is the end of it that is at `x`: start, middle or end."""
+
+    x: float
+    y: float
+    lines: Sequence[str]
+    anchor: str = "start"
+    style: str = "tick"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Shapes in the order in which they are drawn, and the legend as pairs of a style and a name."""
+
+    height: float = _CHART_HEIGHT
+    grid: Sequence[Line] = ()
+    bars: Sequence[Bar] = ()
+    lines: Sequence[Line] = ()
+    dots: Sequence[Dot] = ()
+    labels: Sequence[Label] = ()
+    legend: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Plot:
+    """A plot whose axes begin at 0, and where its values are in pixels."""
+
+    columns: float
+    top: float
+    format_tick: Callable[[float], str]
+    smallest_step: float = 0.0
+
+    @property
+    def ticks(self) -> list[float]:
+        return round_ticks(self.top, self.smallest_step)
+
+    @property
+    def left(self) -> float:
+        return 10 + _DIGIT * max(len(self.format_tick(tick)) for tick in self.ticks)
+
+    def x(self, value: float) -> float:
+        return self.left + (WIDTH - _RIGHT - self.left) * value / self.columns
+
+    def y(self, value: float) -> float:
+        return _TOP + _HEIGHT * (1 - value / self.top)
+
+    def grid(self) -> list[Line]:
+        ends = self.x(0), self.x(self.columns)
+        return [Line([(x, self.y(tick)) for x in ends], "grid") for tick in self.ticks]
+
+    def y_labels(self) -> list[Label]:
+        x = self.left - 7
+        return [Label(x, self.y(tick) + 4, [self.format_tick(tick)], "end") for tick in self.ticks]
+
+    def x_labels(self, ticks: Mapping[float, str]) -> list[Label]:
+        y = _TOP + _HEIGHT + _LINE
+        return [Label(self.x(place), y, text.split("\n"), "middle") for place, text in ticks.items()]
+
+    def columns_of(self, counts: Sequence[int], bases: Sequence[int], style: str) -> list[Bar]:
+        """Return a bar for each count that is not 0, on top of its base."""
+        width = self.x(1) - self.x(0)
+        tops = [base + count for base, count in zip(bases, counts, strict=True)]
+        return [
+            Bar(self.x(place), self.y(top), width, self.y(base) - self.y(top), style)
+            for place, (base, top) in enumerate(zip(bases, tops, strict=True))
+            if top > base
+        ]
+
+
+def rate_bars(rates: Sequence[tuple[str, float]]) -> Chart:
+    """Draw a horizontal bar for each name with its share from 0 to 1."""
+    scale = (WIDTH - _BAR_NUMBER) / max(_SMALLEST_TOP, *(rate for _, rate in rates))
+    bars, labels = [], []
+    for row, (name, rate) in enumerate(rates):
+        y = row * _BAR_STEP + _LINE + 4
+        bars.append(Bar(0, y, rate * scale, _BAR_HEIGHT, "churn"))
+        labels.append(Label(0, y - 6, [name], style="name"))
+        labels.append(Label(rate * scale + 6, y + 15, [format_percent(rate)], style="name"))
+    return Chart(len(rates) * _BAR_STEP, bars=bars, labels=labels)
+
+
+def distribution(stay: Sequence[int], churn: Sequence[int], threshold: float | None) -> Chart:
+    """Draw stacked columns of equal width from 0 to 1, and a line at the threshold if there is one."""
+    bins = len(stay)
+    plot = _count_plot(bins, [low + high for low, high in zip(stay, churn, strict=True)])
+    lines, legend = [], [("stay", "stays"), ("churn", "churns")]
+    if threshold is not None:
+        x = plot.x(threshold * bins)
+        lines.append(Line([(x, _TOP - 6), (x, plot.y(0))], "threshold"))
+        legend.append(("threshold", f"threshold {threshold:g}"))
+    ticks = {bins * tenth / 10: f"{tenth / 10:.1f}" for tenth in range(0, 11, 2)}
+    title = Label(plot.x(bins / 2), _TOP + _HEIGHT + 2 * _LINE, ["probability of churn"], "middle")
+    bars = [*plot.columns_of(stay, [0] * bins, "stay"), *plot.columns_of(churn, stay, "churn")]
+    labels = [*plot.y_labels(), *plot.x_labels(ticks), title]
+    return Chart(grid=plot.grid(), bars=bars, lines=lines, labels=labels, legend=legend)
+
+
+def counts_over_time(totals: Sequence[int], ticks: Mapping[float, str]) -> Chart:
+    """Draw a column for each step of time."""
+    plot = _count_plot(len(totals), totals)
+    bars = plot.columns_of(totals, [0] * len(totals), "stay")
+    labels = [*plot.y_labels(), *plot.x_labels(ticks)]
+    return Chart(grid=plot.grid(), bars=bars, labels=labels)
+
+
+def rates_over_time(rates: Sequence[float | None], ticks: Mapping[float, str]) -> Chart:
+    """Draw a line through the rates; a step without a rate interrupts it."""
+    plot = _Plot(len(rates), 1.12 * max([_SMALLEST_TOP, *(rate for rate in rates if rate is not None)]), _format_tick)
+    runs: list[list[tuple[float, float]]] = [[]]
+    for step, rate in enumerate(rates):
+        if rate is None:
+            runs.append([])
+        else:
+            runs[-1].append((plot.x(step + 0.5), plot.y(rate)))
+    radius = max(1.0, 2.5 - len(rates) / 40)
+    lines = [Line(points, "rate") for points in runs if points]
+    dots = [Dot(x, y, radius, "churn") for points in runs for x, y in points]
+    labels = [*plot.y_labels(), *plot.x_labels(ticks)]
+    return Chart(grid=plot.grid(), lines=lines, dots=dots, labels=labels)
+
+
+def calibration(predicted: Sequence[float], observed: Sequence[float]) -> Chart:
+    """Draw a dot for each pair of shares; both are equal on the diagonal."""
+    plot = _Plot(1, 1, _format_tick)
+    diagonal = Line([(plot.x(0), plot.y(0)), (plot.x(1), plot.y(1))], "diagonal")
+    dots = [Dot(plot.x(x), plot.y(y), 3.5, "churn") for x, y in zip(predicted, observed, strict=True)]
+    title = Label(plot.x(0.5), _TOP + _HEIGHT + 2 * _LINE, ["mean predicted probability"], "middle")
+    labels = [*plot.y_labels(), *plot.x_labels({tick: _format_tick(tick) for tick in plot.ticks}), title]
+    legend = [("diagonal", "as predicted"), ("churn", "a tenth")]
+    return Chart(grid=plot.grid(), lines=[diagonal], dots=dots, labels=labels, legend=legend)
+
+
+def round_ticks(top: float, smallest_step: float = 0.0) -> list[float]:
+    """Return up to five round numbers from 0 to `top`, which is above 0."""
+    magnitude = 10.0 ** math.floor(math.log10(top / _MAX_TICKS))
+    step = next(size for factor in (1, 2, 2.5, 5, 10) if (size := magnitude * factor) * _MAX_TICKS >= top)
+    step = max(step, smallest_step)
+    return [number * step for number in range(math.floor(top / step + 1e-9) + 1)]
+
+
+def _count_plot(columns: int, totals: Sequence[int]) -> _Plot:
+    return _Plot(columns, 1.04 * max(totals), lambda number: format_count(round(number)), smallest_step=1.0)
+
+
+def _format_tick(share: float) -> str:
+    return f"{100 * share:.3g}%"

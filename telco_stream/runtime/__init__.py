@@ -1,0 +1,1 @@
+"""Mechanisms of a running process that know nothing of Kafka or of customers."""

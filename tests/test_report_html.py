@@ -1,0 +1,232 @@
+"""The page of `report --html`, parsed as HTML."""
+
+import base64
+import dataclasses
+import hashlib
+import json
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import msgspec
+import pytest
+
+from telco_stream.contracts.manifest import Manifest
+from telco_stream.display.jsonlines import as_json
+from telco_stream.period import parse_period
+from telco_stream.report import Wanted
+from telco_stream.report.facts import Facts
+from telco_stream.report.html import render
+from tests.support.report_data import (
+    CONTRACTS,
+    HOSTILE,
+    MANIFEST,
+    OWN_VERSION,
+    SERVICES,
+    many_predictions,
+    prediction,
+    report_data,
+)
+
+pytestmark = pytest.mark.slow
+
+MOST_BYTES = 500_000
+NOW = datetime(2026, 2, 1, tzinfo=UTC)
+CHARTS = {"contract", "internet", "distribution", "counts", "rates", "calibration"}
+
+
+class PageParser(HTMLParser):
+    """The elements of a page in their order, each with its attributes and its text."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.all: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.feed(page.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.all.append((tag, dict(attrs)))
+        self.text.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.text:
+            self.text[-1] += data
+
+    def attributes(self, tag: str, *names: str) -> list[dict[str, str | None]]:
+        """Return the attributes of all elements with this tag that have all these names."""
+        return [attrs for name, attrs in self.all if name == tag and attrs.keys() >= set(names)]
+
+    def texts(self, tag: str) -> list[str]:
+        return [text for (name, _), text in zip(self.all, self.text, strict=True) if name == tag]
+
+
+@pytest.mark.parametrize("number", [0, 1, 2_000])
+def test_page_has_the_numbers_of_the_json(number: int) -> None:
+    facts = report_data(many_predictions(number))
+    expected = json.loads(as_json(facts.report))
+    page = PageParser(html(facts))
+    shown = {attrs["data-name"]: float(attrs["value"] or "") for attrs in page.attributes("data")}
+    assert shown.pop("dead_letters") == 0
+    assert shown == {name: expected[name] for name in shown}
+    assert set(shown) == {"total", "customers", "churners", "churn_rate", "mean_probability"}
+    rows = [attrs["data-csv"] for attrs in page.attributes("tr", "data-csv")]
+    assert rows == [",".join(str(customer[name]) for name in customer) for customer in expected["top"]]
+
+
+def test_page_has_the_segments_of_the_json() -> None:
+    facts = report_data(many_predictions(900))
+    text = html(facts).decode()
+    for name, one in facts.report.summary.by_contract.items():
+        cells = f"{one.total:,}</td><td>{one.churners:,}</td><td>{one.churn_rate:.1%}"
+        assert f"<bdi>{name}</bdi></th><td>{cells}</td>" in text
+    for (contract, service), one in facts.report.crossed.items():
+        assert (contract in CONTRACTS, service in SERVICES) == (True, True)
+        assert f"<b>{one.churn_rate:.1%}</b> <span>{one.churners:,} of {one.total:,}</span>" in text
+
+
+def test_page_counts_dead_letters_and_model_versions() -> None:
+    facts = report_data([prediction("a"), prediction("b", model_version="v2")], letters={"json": 3, "empty": 1})
+    page = PageParser(html(facts))
+    assert {one["data-letters"]: one["data-value"] for one in page.attributes("td", "data-letters")} == {
+        "json": "3",
+        "empty": "1",
+    }
+    assert {one["data-version"]: one["data-value"] for one in page.attributes("td", "data-version")} == {
+        OWN_VERSION: "1",
+        "v2": "1",
+    }
+
+
+def test_page_names_its_period_version_and_offsets() -> None:
+    wanted = Wanted(parse_period("2026-01-03", "2026-01-05T12:00+02:00", NOW), OWN_VERSION)
+    text = html(report_data(many_predictions(50), wanted=wanted)).decode()
+    assert (
+        f"Predictions made from 2026-01-03 00:00 and before 2026-01-05 10:00 UTC, by model version <bdi>{OWN_VERSION}"
+        in text
+    )
+    assert '<th scope="row">telco.churn.predictions</th><td class="number">1</td><td class="number">7</td>' in text
+    assert '<time datetime="2026-02-01T12:00:00.000Z">2026-02-01 12:00:00 UTC' in text
+
+
+def test_page_says_so_when_there_are_no_predictions() -> None:
+    page = PageParser(html(report_data([])))
+    assert charts(page) == {"calibration"}
+    assert any("There are no predictions" in text for text in page.texts("p"))
+
+
+def test_page_has_all_charts_when_there_is_one_prediction() -> None:
+    assert charts(PageParser(html(report_data([prediction()])))) == CHARTS
+
+
+def test_every_chart_has_a_title_description_and_numbers() -> None:
+    page = PageParser(html(report_data(many_predictions(500))))
+    ids = [attrs["id"] for _, attrs in page.all if attrs.get("id")]
+    assert len(ids) == len(set(ids))
+    for picture in page.attributes("svg"):
+        assert picture["role"] == "img"
+        assert set((picture["aria-labelledby"] or "").split()) <= set(ids)
+    assert (
+        len(page.attributes("svg")) == len(page.attributes("figure")) == len(page.attributes("details")) == len(CHARTS)
+    )
+    assert all(len(text) > 20 for text in page.texts("desc"))
+
+
+def test_every_header_cell_has_a_scope() -> None:
+    page = PageParser(html(report_data(many_predictions(500), letters={"json": 1})))
+    assert [attrs for attrs in page.attributes("th") if attrs.get("scope") not in {"row", "col"}] == []
+    assert len(page.attributes("caption")) + len(page.attributes("div", "role")) >= 5
+
+
+def test_page_escapes_hostile_text() -> None:
+    fields = ["customerID", "Contract", "InternetService", "model_version"]
+    answers = [prediction(str(number)) for number in range(len(HOSTILE))]
+    hostile, harmless = (
+        [msgspec.structs.replace(one, **dict.fromkeys(fields, name)) for one, name in zip(answers, names, strict=True)]
+        for names in (HOSTILE, [f"{number:02}" for number in range(len(HOSTILE))])
+    )
+    page, harmless_page = (
+        PageParser(html(report_data(hostile, top_k=99))),
+        PageParser(html(report_data(harmless, top_k=99))),
+    )
+    assert [tag for tag, _ in page.all] == [tag for tag, _ in harmless_page.all]
+    assert not any(name.startswith("on") for _, attrs in page.all for name in attrs)
+    assert not {"\u202e", "\x00", "\x1b"} & set("".join(page.texts("bdi")))
+
+
+def test_page_shows_a_hostile_name_verbatim() -> None:
+    name = "<b>&amp; مرحبا"
+    page = PageParser(html(report_data([prediction(name)])))
+    assert page.texts("bdi").count(name) == 1
+
+
+def test_page_escapes_the_requested_version() -> None:
+    facts = report_data([prediction(model_version="<i>")], wanted=Wanted(model_version="<i>"))
+    assert "<i>" not in html(facts).decode()
+
+
+def test_page_defuses_formulas_in_the_csv() -> None:
+    rows = [one["data-csv"] for one in PageParser(html(report_data([prediction("=1,2")]))).attributes("tr", "data-csv")]
+    assert rows == ['"\'=1,2",0.5,Month-to-month,Fiber optic']
+
+
+def test_page_has_no_external_resources() -> None:
+    page, text = PageParser(html(report_data(many_predictions(100)))), html(report_data(many_predictions(100))).decode()
+    assert [attrs for _, attrs in page.all if {"src", "srcset", "data", "action"} & set(attrs)] == []
+    assert all((attrs.get("href") or attrs.get("xlink:href") or "#").startswith("#") for _, attrs in page.all)
+    assert re.findall(r"url\(|@import|https?:", text) == []
+
+
+def test_policy_allows_only_the_script_of_the_page() -> None:
+    text = html(report_data(many_predictions(10))).decode()
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{hashed}'" in text
+
+
+def test_page_is_identical_when_the_data_is() -> None:
+    assert html(report_data(many_predictions(300))) == html(report_data(many_predictions(300)))
+
+
+def test_page_stays_small_when_there_are_many_segments() -> None:
+    strangers = [
+        prediction(f"{one}", one / 3_000, Contract=f"c{one}", InternetService=f"s{one}", model_version=f"v{one}")
+        for one in range(3_000)
+    ]
+    assert len(html(report_data(strangers, top_k=100))) < MOST_BYTES
+
+
+def test_page_counts_the_segments_that_it_hides() -> None:
+    some = [prediction(str(one), Contract=f"contract {one // 2}") for one in range(20)]
+    text = html(report_data([*some, prediction("z", Contract="small")])).decode()
+    assert "small" not in re.sub(r"data-csv=\"[^\"]*\"|<tr data-csv.*?</tr>|smaller", "", text)
+    assert "3 smaller segments are not listed" in text
+    assert "the 8 largest of 11" in text
+
+
+@pytest.mark.parametrize(
+    "times", [["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"], ["?"], ["9999-12-31T23:59:59-14:00"]]
+)
+def test_page_has_all_charts_when_times_are_extreme(times: list[str]) -> None:
+    page = PageParser(html(report_data([prediction(str(one), processed_ts=time) for one, time in enumerate(times)])))
+    assert charts(page) == CHARTS
+
+
+def test_page_has_a_threshold_only_for_its_own_model() -> None:
+    own, others = report_data([prediction()]), report_data([prediction(model_version="v2")])
+    assert "threshold 0.31" in html(own).decode()
+    assert "threshold 0.31" not in html(others).decode()
+    assert "which made none of these predictions" in html(others).decode()
+
+
+def test_page_has_no_calibration_when_the_model_has_none() -> None:
+    metrics = dataclasses.replace(MANIFEST.metrics, calibration=())
+    page = PageParser(html(report_data([prediction()]), dataclasses.replace(MANIFEST, metrics=metrics)))
+    assert charts(page) == CHARTS - {"calibration"}
+
+
+def charts(page: PageParser) -> set[str]:
+    return {str(attrs["id"]).removesuffix("-description") for attrs in page.attributes("desc")}
+
+
+def html(facts: Facts, manifest: Manifest = MANIFEST) -> bytes:
+    return render(facts, manifest)
