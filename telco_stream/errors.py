@@ -32,6 +32,6 @@ class DataError(TelcoStreamError):
 
 
 class FencedError(TelcoStreamError):
-    """Another instance has taken over this one's transactional id."""
+    """Another instance has taken over this one's transactional id or group instance id."""
 
     exit_code = 6

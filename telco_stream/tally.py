@@ -22,6 +22,8 @@ class Plan:
     limits: Limits
     max_messages: int | None = None
     idle_timeout: float | None = None
+    #: Seconds that the group may take to assign partitions before the run counts as idle.
+    join_timeout: float = 0.0
     max_dead_letters_in_a_row: int = 0
     top_k: int = 10
     #: ID of the raw topic when this run began; None where the broker has none.
@@ -50,7 +52,8 @@ class Tally:
         self._plan = plan
         self._analytics = Analytics()
         self._predicted = self._dead_lettered = self._batches = 0
-        self._first_taken = self._last_committed = self._idle_since = 0.0
+        self._first_taken = self._last_committed = 0.0
+        self._idle_since = time.perf_counter()
         self._on_its_way = self._in_a_row_before = 0
         #: As the last batch left it, be it committed or on its way.
         self.dead_letters_in_a_row = 0
@@ -119,11 +122,16 @@ class Tally:
         return self._predicted + self._dead_lettered
 
     def _is_idle(self, source: Source) -> bool:
-        """Idle counts from when the group has handed out its partitions: before, nothing can arrive."""
-        if self._plan.idle_timeout is None or self._on_its_way or not source.joined:
+        """Return whether no record has come for the idle timeout, counted from the start of the run.
+
+        Joining the group and the first fetch take a while, so that both are given `join_timeout` at least.
+        """
+        timeout = self._plan.idle_timeout
+        if timeout is None or self._on_its_way or source.refusal:
             return False
-        self._idle_since = self._idle_since or time.perf_counter()
-        return time.perf_counter() - self._idle_since >= self._plan.idle_timeout
+        if not source.is_reading:
+            timeout = max(timeout, self._plan.join_timeout)
+        return time.perf_counter() - self._idle_since >= timeout
 
 
 def _refuse_a_flood(outcome: Outcome, most: int) -> None:

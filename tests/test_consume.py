@@ -28,7 +28,8 @@ class FakeSource:
 
     records: list[Fake]
     log: list[str] = field(default_factory=list)
-    joined: bool = True
+    is_reading: bool = True
+    refusal: str | None = None
     notes: list[int | None] = field(default_factory=list)
     position: int = 0
     rewinds: int = 0
@@ -326,9 +327,18 @@ def test_a_stream_ends_when_nothing_comes() -> None:
     assert (result.consumed, result.stopped_by, result.analytics) == (4, "idle", None)
 
 
-def test_idle_time_does_not_count_before_the_group_has_handed_out_its_partitions() -> None:
+def test_idle_time_counts_from_the_start_when_nothing_is_assigned() -> None:
     bench = bench_of()
-    bench.source.joined = False
+    bench.source.is_reading = False
+    started = time.monotonic()
+    assert bench.run("streaming", idle_timeout=0.000_001, join_timeout=0.05).stopped_by == "idle"
+    assert time.monotonic() - started >= 0.05, "joining takes a while"
+
+
+def test_run_is_not_idle_when_the_group_refuses_the_member() -> None:
+    """The source raises an error instead, once the time to join is over."""
+    bench = bench_of()
+    bench.source.refusal = "another assignor"
     turns = iter(range(50))
 
     def turned() -> None:

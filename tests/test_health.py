@@ -28,6 +28,8 @@ class Member:
     """A consumer as the watchman sees it, and the topic's ends as the broker tells them."""
 
     owned: frozenset[int] = frozenset({0, 1})
+    joined: bool = True
+    refusal: str | None = None
     answered: Mapping[int, int] = field(default_factory=dict)
     rebalances: int = 1
     all_ends: dict[int, int] = field(default_factory=dict)
@@ -52,6 +54,26 @@ def test_a_member_without_partitions_is_not_ready() -> None:
     assert watchman.problems() == ["No partition of raw is assigned to this member"]
 
 
+def test_watchman_reports_a_stall_when_the_group_refuses_the_member() -> None:
+    stalls = list[str]()
+    watchman = watching(Member(frozenset(), joined=False, refusal="too many members"), stalls.append)
+    watchman.look()
+    watchman.look()
+    expected = "No partition of raw is assigned to this member: too many members"
+    assert watchman.problems() == [expected]
+    assert [stall.startswith(expected) for stall in stalls] == [True], "it is reported once"
+
+
+@pytest.mark.parametrize(("joined", "expects"), [(True, True), (False, False)])
+def test_watchman_reports_no_stall_when_a_member_is_spare(joined: bool, expects: bool) -> None:
+    """With `group.protocol=consumer` the client reports no assignment to a member that gets no partition."""
+    member, stalls = Member(frozenset(), joined=joined), list[str]()
+    watchman = Watchman("raw", member, member.ends, 0.0, stalls.append, expects_assignment=expects)
+    watchman.look()
+    watchman.look()
+    assert stalls == []
+
+
 def test_a_partition_that_stands_still_is_named_and_only_that_one(caplog: pytest.LogCaptureFixture) -> None:
     member, stalls = Member(answered={0: 10, 1: 4}, all_ends={0: 10, 1: 10}), list[str]()
     watchman = watching(member, stalls.append)
@@ -68,7 +90,7 @@ def test_a_partition_that_stands_still_is_named_and_only_that_one(caplog: pytest
 
 def test_a_partition_that_moves_again_is_ready_again(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "telco_stream")
-    member = Member(frozenset({1}), {1: 4}, all_ends={1: 10})
+    member = Member(frozenset({1}), answered={1: 4}, all_ends={1: 10})
     watchman = watching(member)
     watchman.look()
     watchman.look()

@@ -26,6 +26,7 @@ class Partitions:
     owned: frozenset[int] = frozenset()
     joined: bool = True
     rebalances: int = 0
+    refusal: str | None = None
 
 
 def answer(name: str, prediction: Literal["Yes", "No"] = "Yes") -> Prediction:

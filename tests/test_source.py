@@ -159,6 +159,47 @@ def test_a_topic_that_is_gone_or_forbidden_ends_the_run(code: int) -> None:
         source_of(FakeConsumer([[Scripted(0, code=code)]])).take(10, 0)
 
 
+UNREADABLE = Scripted(2, code=KafkaError._BAD_COMPRESSION)
+
+
+@pytest.mark.parametrize("lull", [0, 60])
+def test_records_before_an_unreadable_batch_are_taken_first(lull: float) -> None:
+    """Otherwise each start would fail before it has answered them, and they would never be answered."""
+    consumer = FakeConsumer([[*at(0, 0, 1), *at(1, 5), UNREADABLE, *at(0, 9), *at(1, 6)]], owned=(0, 1))
+    source = source_of(consumer, until={0: 10, 1: 10})
+    batch = source.take(10, 0, lull=lull)
+    assert offsets(batch.records) == {0: [0, 1], 1: [5]}
+    assert batch.reached == {0: 2, 1: 6}, "the partitions go on behind what was taken"
+    with pytest.raises(errors.KafkaError, match="Topic raw, partition 0, offset 2"):
+        source.take(10, 0)
+
+
+def test_run_is_not_ended_when_records_behind_a_batch_are_unread() -> None:
+    source = source_of(FakeConsumer([[*at(0, 0, 1), UNREADABLE, end(10)]]), until={0: 10})
+    source.take(10, 0)
+    assert not source.ended
+
+
+def test_group_refusal_ends_a_window_and_restarts_no_partition() -> None:
+    """The client reports it as if it were about partition 0."""
+    refused = Scripted(0, code=KafkaError.INCONSISTENT_GROUP_PROTOCOL, topic_=None)
+    consumer = FakeConsumer([[refused], []])
+    source = source_of(consumer, until={0: 10})
+    assert source.take(10, 0, lull=60).records == []
+    assert "group protocol" in (source.refusal or "")
+    source.take(10, 0)
+    assert consumer.log == []
+
+
+def test_source_is_outside_of_the_group_when_partitions_are_lost() -> None:
+    consumer = FakeConsumer([])
+    source = source_of(consumer)
+    consumer.lose(0)
+    assert not source.joined
+    consumer.assign()
+    assert source.joined, "a member without partitions is one too"
+
+
 def test_a_batch_with_a_lull_is_filled_over_many_calls() -> None:
     source = source_of(FakeConsumer([at(0, 0), [], at(0, 1), [], [], at(0, 2)]), until={0: 100})
     assert len(source.take(3, 0, lull=60).records) == 3

@@ -1,6 +1,7 @@
 """One run of `consume`: its parts, put together."""
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from telco_stream.collector import seldom_collecting
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.consumer_errors import ConsumerErrors
 from telco_stream.kafka.delivery import AtLeastOnce, Delivery, ExactlyOnce
 from telco_stream.kafka.rights import Rights
 from telco_stream.kafka.sink import Sink
@@ -30,6 +32,9 @@ from telco_stream.tally import ConsumeResult, Plan
 from telco_stream.telling import Teller
 
 log = logging.getLogger("telco_stream.consume")
+
+#: The client property that makes a process a static member of its group.
+_INSTANCE_ID = "group.instance.id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +68,19 @@ class ConsumeInSlot:
         """Consume until stopped."""
         logs.configure(**self.talk)
         consumer = self.settings.consumer.model_copy(update={"transactional_id": f"{self.name}-{slot}"})
-        settings = self.settings.model_copy(update={"consumer": consumer})
+        settings = self.settings.model_copy(update={"consumer": consumer, "kafka": self._properties(slot)})
         clients = Clients(settings, self.timeout)
         order = replace(self.order, watching=self.order.watching.in_slot(slot))
         with teller.showing(clients.away) if self.drawn else nullcontext():
             scorer = load_scorer(self.model, self.engine, consumer.scoring_threads)
             return run_consume(clients, scorer, order, stop=stop, watch=teller)
+
+    def _properties(self, slot: int) -> dict[str, str]:
+        """Return the client properties of one worker: two members with the same instance ID fence each other."""
+        properties = dict(self.settings.kafka)
+        if _INSTANCE_ID in properties:
+            properties[_INSTANCE_ID] += f"-{slot}"
+        return properties
 
 
 def run_consume(clients: Clients, scorer: Scorer, order: ConsumeOrder, *, stop: Stop, watch: Onlooker) -> ConsumeResult:
@@ -77,7 +89,7 @@ def run_consume(clients: Clients, scorer: Scorer, order: ConsumeOrder, *, stop: 
         try:
             result = _consume(clients, order, stop, eyes)
         except Stopped:  # while the broker was being asked, before the loop
-            result = consuming.nothing_consumed(_plan(order, clients.settings, Limits()))
+            result = consuming.nothing_consumed(_plan(order, clients, Limits()))
     done = {name: getattr(result, name) for name in ("stopped_by", "consumed", "predicted", "dead_lettered", "seconds")}
     logs.tell_end("consume", **done)
     return result
@@ -93,7 +105,7 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
     partitions = cluster.partitions(settings.topics.raw, settings.topics.predictions, settings.topics.deadletter)
     _check_rights(Rights(clients, cluster), settings)
     topic_id = cluster.topic_ids(settings.topics.raw)[settings.topics.raw]
-    plan = _plan(order, settings, _limits(cluster, settings), topic_id)
+    plan = _plan(order, clients, _limits(cluster, settings), topic_id)
     until = None
     if order.mode == "batch":
         # What is written, not what can be read yet: a transaction just committed becomes visible a moment later.
@@ -102,7 +114,8 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
     _warn_of_compaction(cluster, partitions)
     # Ends that are seen tell a partition that has nothing more from one that stands still.
     consumer = clients.consumer(settings.consumer.group_id, enable_partition_eof="true")
-    with closing(Source(consumer, settings.topics.raw, stop, until=until)) as source, eyes.on(source):
+    errors = ConsumerErrors(clients.timeout if _is_bounded(order) else math.inf, counts=clients.errors)
+    with closing(Source(consumer, settings.topics.raw, stop, until=until, errors=errors)) as source, eyes.on(source):
         delivery: Delivery
         if order.delivery == "exactly-once":
             transactions = _transactions(clients, stop)
@@ -111,6 +124,11 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
         else:
             delivery = AtLeastOnce(Sink(clients.producer(), stop), source, settings.topics)
         return consuming.consume(source, delivery, eyes.scorer, plan, now=now, stop=stop, watch=eyes.watch)
+
+
+def _is_bounded(order: ConsumeOrder) -> bool:
+    """Whether the run is to end by itself, so that nobody waits for a group that refuses this member."""
+    return order.mode == "batch" or order.idle_timeout is not None or order.max_messages is not None
 
 
 def _tell_start(order: ConsumeOrder, settings: Settings, scorer: Scorer) -> None:
@@ -125,14 +143,15 @@ def _warn_of_compaction(cluster: Cluster, topics: Iterable[str]) -> None:
         log.warning("%s", compaction_warning(topic), extra={"event": "compacted_topic", "facts": {"topic": topic}})
 
 
-def _plan(order: ConsumeOrder, settings: Settings, limits: Limits, topic_id: str | None = None) -> Plan:
-    consumer = settings.consumer
+def _plan(order: ConsumeOrder, clients: Clients, limits: Limits, topic_id: str | None = None) -> Plan:
+    consumer = clients.settings.consumer
     return Plan(
         mode=order.mode,
         batch_size=consumer.window_size if order.mode == "batch" else consumer.max_poll_records,
         limits=limits,
         max_messages=order.max_messages,
         idle_timeout=order.idle_timeout,
+        join_timeout=clients.timeout,
         max_dead_letters_in_a_row=consumer.max_consecutive_dead_letters,
         top_k=order.top_k,
         topic_id=topic_id,

@@ -37,7 +37,7 @@ def consume(
         int | None, typer.Option(min=1, metavar="N", help="Stop after exactly that many records.")
     ] = None,
     idle_timeout: Annotated[
-        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Stop when nothing came for so long.")
+        float | None, typer.Option(min=0.1, metavar="SECONDS", help="Stop after SECONDS without a record.")
     ] = None,
     window_size: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Records in a window of batch mode.  [default: 1000]")

@@ -78,6 +78,11 @@ class Clients:
         since = self._outage.since
         return None if since is None else time.monotonic() - since
 
+    @property
+    def is_classic_protocol(self) -> bool:
+        """Whether consumers use the classic group protocol, not the one of KIP-848."""
+        return self.settings.kafka.get("group.protocol", "classic").lower() == "classic"
+
     def admin(self) -> AdminClient:
         """A client for topics, groups and offsets; keep it until its futures have resolved."""
         return self._make(AdminClient, self._common("admin"))
@@ -104,7 +109,7 @@ class Clients:
         """A consumer of that group; `more` are properties with `_` for `.`."""
         own = _CONSUMER | {"group.id": group, "auto.offset.reset": self.settings.consumer.auto_offset_reset}
         properties = self._common("consumer")
-        if properties.get("group.protocol", "classic").lower() == "classic":
+        if self.is_classic_protocol:
             own |= _CLASSIC
         return self._make(Consumer, own | properties | {name.replace("_", "."): text for name, text in more.items()})
 

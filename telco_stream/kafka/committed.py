@@ -7,7 +7,7 @@ from functools import partial
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from telco_stream.kafka.calls import GRACE, finish
-from telco_stream.kafka.trouble import complaint, has_moved_on, is_hopeless
+from telco_stream.kafka.trouble import complaint, has_moved_on, is_fatal, is_hopeless, member_failure
 from telco_stream.stop import Stop, Stopped
 
 #: Seconds that one question may take.
@@ -23,6 +23,7 @@ def ask_committed(consumer: Consumer, topic: str, partitions: Iterable[int], sto
         except KafkaException as error:
             if is_hopeless(error.args[0]):
                 raise complaint(error.args[0], "Committed offsets") from error
+            _raise_fatal(error)
             if stop.requested:
                 raise Stopped from error
     return []
@@ -41,10 +42,18 @@ def commit(consumer: Consumer, offsets: list[TopicPartition], stop: Stop, meanwh
                 return False
             if is_hopeless(error.args[0]):
                 raise complaint(error.args[0], "Offsets were not committed") from error
+            _raise_fatal(error)
             if stop.overdue(GRACE):
                 raise Stopped from error
         else:
             return True
+
+
+def _raise_fatal(error: KafkaException) -> None:
+    """Raise the reason if the client has failed for good: it would give the same answer for ever."""
+    failure = member_failure(error.args[0]) if is_fatal(error.args[0]) else None
+    if failure is not None:
+        raise failure from error
 
 
 def note(in_a_row: int, milliseconds: int) -> str:

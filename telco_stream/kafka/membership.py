@@ -20,9 +20,16 @@ class Membership:
     The callbacks are total: an exception in one would lose a record and hang the close.
     """
 
-    def __init__(self, consumer: Consumer, topic: str, forget: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        topic: str,
+        forget: Callable[[int], None],
+        on_joined: Callable[[], None] = lambda: None,
+    ) -> None:
         self._topic = topic
         self._forget = forget
+        self._on_joined = on_joined
         self.owned: set[int] = set()
         #: Those that went since somebody cleared it.
         self.revoked: set[int] = set()
@@ -35,7 +42,7 @@ class Membership:
         self._last_rebalance = -math.inf
         #: What has to be waited for before a partition is given up; it raises nothing.
         self.before_loss: Callable[[], object] = lambda: None
-        consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._gone)
+        consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._lost)
 
     def has_settled(self, wanted: Collection[int]) -> bool:
         """Whether it owns all that is wanted, or what it owns is likely to stay."""
@@ -43,10 +50,15 @@ class Membership:
 
     def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.joined = True
+        self._on_joined()
         numbers = {one.partition for one in partitions}
         self.owned |= numbers
         self.unasked |= numbers
         self._tell("assigned", "assigned partitions %s of %s", numbers)
+
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._gone(consumer, partitions)
+        self.joined = False
 
     def _gone(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.before_loss()

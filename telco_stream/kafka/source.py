@@ -4,6 +4,7 @@ A rebalance happens inside `take` and nowhere else, and the loop that takes has 
 batch is on its way to the broker, and that is waited for before a partition is given up.
 """
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -15,9 +16,9 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 from telco_stream.kafka.calls import leave
 from telco_stream.kafka.clients import SLICE
 from telco_stream.kafka.committed import ask_committed, commit, newest_count
+from telco_stream.kafka.consumer_errors import ConsumerErrors
 from telco_stream.kafka.membership import Membership
 from telco_stream.kafka.seen import SeenEnds
-from telco_stream.kafka.trouble import complaint, is_hopeless
 from telco_stream.records import Record
 from telco_stream.stop import Stop, Stopped
 
@@ -46,7 +47,15 @@ class Batch:
 class Source:
     """A consumer's records, its partitions, and the way back to what is committed."""
 
-    def __init__(self, consumer: Consumer, topic: str, stop: Stop, *, until: Mapping[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        topic: str,
+        stop: Stop,
+        *,
+        until: Mapping[int, int] | None = None,
+        errors: ConsumerErrors | None = None,
+    ) -> None:
         self._consumer = consumer
         self._topic = topic
         self._stop = stop
@@ -60,8 +69,9 @@ class Source:
         self._left_behind = False
         self._stuck: set[int] = set()
         self._ends = SeenEnds(consumer, topic)
+        self._errors = errors or ConsumerErrors()
         #: What the group has given to this consumer.
-        self.membership = Membership(consumer, topic, self._forget)
+        self.membership = Membership(consumer, topic, self._forget, self._errors.on_joined)
 
     @property
     def owned(self) -> frozenset[int]:
@@ -72,6 +82,17 @@ class Source:
     def joined(self) -> bool:
         """Whether the group has given this member its partitions, if only none."""
         return self.membership.joined
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the group refuses this member, while it does."""
+        refusal = self._errors.refusal
+        return None if refusal is None else refusal.str()
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether each partition of this member has been fetched from since it was assigned."""
+        return self.joined and self.membership.owned <= self._position.keys()
 
     @property
     def rebalances(self) -> int:
@@ -98,6 +119,7 @@ class Source:
         With a `lull`, the batch is filled until it has `most` records, the partitions have ended, or so many seconds
         have passed without any.
         """
+        self._errors.raise_failure()
         self._ends.look(self.membership.owned)
         if self._stuck:
             self._restart()
@@ -106,8 +128,10 @@ class Source:
         if first is None:
             return self._batch([])
         records = self._received([first, *(self._consumer.consume(min(most - 1, _MOST), 0) if most > 1 else ())])
-        if lull:
+        if lull and records:
             self._fill(records, most, lull)
+        if not records:
+            self._errors.raise_failure()
         if self.membership.revoked:
             records = self._without_revoked(records)
         if self.membership.unasked:
@@ -166,7 +190,7 @@ class Source:
             try:
                 self._consumer.seek(TopicPartition(self._topic, partition, offset))
             except KafkaException:
-                # Gone in the meantime: whoever owns it now starts from the same committed offset.
+                # Harmless: the partition has been revoked, and its new owner starts at the same committed offset.
                 log.debug("partition %d is no longer ours to rewind", partition)
 
     def _without_revoked(self, messages: list[Message]) -> list[Message]:
@@ -207,7 +231,7 @@ class Source:
 
     def _fill(self, records: list[Message], most: int, lull: float) -> None:
         newest = time.monotonic()
-        while len(records) < most and not (self.ended or self._stuck or self._stop.requested):
+        while len(records) < most and not (self.ended or self._stuck or self._errors.pending or self._stop.requested):
             more = self._received(self._consumer.consume(min(most - len(records), _MOST), SLICE))
             records += more
             if more:
@@ -218,6 +242,9 @@ class Source:
     def _received(self, messages: list[Message]) -> list[Message]:
         """The records among the messages; errors come as messages too, and there is no record in them."""
         records = [message for message in messages if message.error() is None or self._note(message)]
+        if self._errors.failure is not None:
+            before_it = itertools.takewhile(lambda message: message is not self._errors.last_message, messages)
+            records = [message for message in before_it if message.error() is None]
         newest = {cast("int", one.partition()): cast("int", one.offset()) for one in records}
         for number, offset in newest.items():
             # The end may have been told in the same breath, and lies beyond the last record where a marker follows it.
@@ -228,14 +255,13 @@ class Source:
         return records
 
     def _note(self, message: Message) -> bool:
-        error = message.error()
+        error, partition = message.error(), cast("int", message.partition())
+        if self._errors.failure is not None:  # what stands behind an unreadable batch must not be skipped
+            return False
         if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name
-            self._position[cast("int", message.partition())] = cast("int", message.offset())
-        elif error is not None and (error.fatal() or is_hopeless(error)):
-            raise complaint(error, f"Topic {self._topic}")
-        else:
-            log.debug("the client complains: %s", error)
-            self._stuck.add(cast("int", message.partition()))
+            self._position[partition] = cast("int", message.offset())
+        elif self._errors.add(message):
+            self._stuck.add(partition)
         return False
 
     def _forget(self, partition: int) -> None:

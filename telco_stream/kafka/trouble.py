@@ -2,7 +2,7 @@
 
 from enum import Enum, auto
 
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, Message
 from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]
 
 from telco_stream import errors
@@ -63,6 +63,21 @@ _MOVED_ON = frozenset(
         KafkaError._ASSIGNMENT_LOST,  # noqa: SLF001
     }
 )
+#: A record batch that the client cannot decode. It skips some of these batches, so that a retry could lose records.
+_UNREADABLE = frozenset(
+    {
+        KafkaError._BAD_COMPRESSION,  # noqa: SLF001
+        KafkaError._BAD_MSG,  # noqa: SLF001
+        KafkaError._NOT_IMPLEMENTED,  # noqa: SLF001
+        KafkaError.MSG_SIZE_TOO_LARGE,
+    }
+)
+#: A group refuses a member, but may accept it once another member has left.
+_GROUP_REFUSALS = frozenset({KafkaError.INCONSISTENT_GROUP_PROTOCOL, KafkaError.GROUP_MAX_SIZE_REACHED})
+#: A group refuses a member because of the member's own settings.
+_BAD_MEMBERS = frozenset(
+    {KafkaError.INVALID_SESSION_TIMEOUT, KafkaError.INVALID_GROUP_ID, KafkaError.UNSUPPORTED_ASSIGNOR}
+)
 
 
 def answer_to(error: KafkaError, *, own_id: bool) -> Answer:
@@ -88,6 +103,89 @@ def is_hopeless(error: KafkaError) -> bool:
 def has_moved_on(error: KafkaError) -> bool:
     """Whether the group has given this member's partitions to another."""
     return error.code() in _MOVED_ON
+
+
+def is_fatal(error: KafkaError) -> bool:
+    """Whether the client that reports the error cannot be used any more."""
+    return error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001
+
+
+def is_group_refusal(error: KafkaError) -> bool:
+    """Whether the group refuses the member for as long as its other members stay as they are."""
+    return error.code() in _GROUP_REFUSALS
+
+
+def consumer_failure(message: Message) -> errors.TelcoStreamError | None:
+    """Return the error that ends a run because of a consumer's error message, or None if the client can recover.
+
+    A message with a topic is about one partition; a message without a topic is about the client or its group.
+    """
+    error = message.error()
+    if error is None:
+        return None
+    if message.topic() is None:
+        return member_failure(error)
+    if error.code() in _UNREADABLE:
+        return unreadable(error, f"Topic {message.topic()}, partition {message.partition()}, offset {message.offset()}")
+    return complaint(error, f"Topic {message.topic()}") if is_fatal(error) or is_hopeless(error) else None
+
+
+def unreadable(error: KafkaError, position: str) -> errors.KafkaError:
+    """Return the error for a record batch that the client cannot decode, or that is too large for it."""
+    return errors.KafkaError(
+        f"{position}: the record batch cannot be read: {error.str()}; if it is too large, raise"
+        " TELCO_STREAM_KAFKA__RECEIVE__MESSAGE__MAX__BYTES, otherwise skip it: docs/operations.md says how"
+    )
+
+
+def member_failure(error: KafkaError) -> errors.TelcoStreamError | None:
+    """Return the error that ends a member of a consumer group, or None if the client goes on trying."""
+    code = _cause_of_fatal(error)
+    if code == KafkaError.FENCED_INSTANCE_ID:
+        return errors.FencedError(
+            "Another process with the same TELCO_STREAM_KAFKA__GROUP__INSTANCE__ID has taken over; give each its own"
+        )
+    if is_fatal(error) or code in _BAD_MEMBERS or code in _HOPELESS:
+        return group_error(error)
+    return None
+
+
+def group_error(error: KafkaError) -> errors.KafkaError:
+    """Return the error for a consumer group that does not accept this member."""
+    hint = _GROUP_HINTS.get(_cause_of_fatal(error), "")
+    return errors.KafkaError(f"The consumer group does not accept this member: {error.str()}{hint}")
+
+
+_GROUP_HINTS = {
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL: (
+        "; its other members use another TELCO_STREAM_KAFKA__PARTITION__ASSIGNMENT__STRATEGY or"
+        " TELCO_STREAM_KAFKA__GROUP__PROTOCOL: set the same here, or use another --group"
+    ),
+    KafkaError.GROUP_MAX_SIZE_REACHED: (
+        "; stop another member, or raise the broker's group.max.size (group.consumer.max.size)"
+    ),
+    KafkaError.INVALID_SESSION_TIMEOUT: (
+        "; TELCO_STREAM_KAFKA__SESSION__TIMEOUT__MS has to be between the broker's group.min.session.timeout.ms and"
+        " group.max.session.timeout.ms"
+    ),
+    KafkaError.INVALID_GROUP_ID: "; use another --group",
+    KafkaError.UNSUPPORTED_ASSIGNOR: (
+        "; TELCO_STREAM_KAFKA__GROUP__REMOTE__ASSIGNOR has to be one of the broker's group.consumer.assignors"
+    ),
+    KafkaError.UNRELEASED_INSTANCE_ID: (
+        "; give each process its own TELCO_STREAM_KAFKA__GROUP__INSTANCE__ID; one that was killed keeps it until its"
+        " session has run out"
+    ),
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
+}
+
+
+def _cause_of_fatal(error: KafkaError) -> int:
+    """Return the code behind a fatal error, which a consumer message gives only in words."""
+    if error.code() != KafkaError._FATAL:  # noqa: SLF001
+        return error.code()
+    known = (KafkaError.FENCED_INSTANCE_ID, *_GROUP_HINTS)
+    return next((code for code in known if KafkaError(code).str() in error.str()), error.code())
 
 
 def failed_disk(found: ClusterMetadata, topic: str) -> KafkaError | None:

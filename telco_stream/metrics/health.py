@@ -31,6 +31,14 @@ class Reading(Protocol):
     def owned(self) -> frozenset[int]:
         """The partitions that are read."""
 
+    @property
+    def joined(self) -> bool:
+        """Whether the group has assigned partitions to this member, if only none."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the group refuses this member, while it does."""
+
 
 #: Where these partitions end, those whose leader answers; of what is committed only, or of everything.
 Ends = Callable[[Collection[int], bool], Mapping[int, int]]
@@ -43,6 +51,8 @@ class NothingRead:
     answered: Mapping[int, int]
     rebalances: int = 0
     owned: frozenset[int] = frozenset()
+    joined: bool = False
+    refusal: str | None = None
 
 
 class Pulse:
@@ -69,7 +79,18 @@ class Pulse:
 class Watchman:
     """Looks at the partitions every few seconds, from a thread of its own: a loop that hangs can't look for itself."""
 
-    def __init__(self, topic: str, reading: Reading, ends: Ends, limit: float, on_stall: Callable[[str], None]) -> None:
+    def __init__(  # noqa: PLR0913 - what it watches, and whom it tells
+        self,
+        topic: str,
+        reading: Reading,
+        ends: Ends,
+        limit: float,
+        on_stall: Callable[[str], None],
+        *,
+        expects_assignment: bool = True,
+    ) -> None:
+        #: False under `group.protocol=consumer`: the client reports no empty assignment to a member without partitions.
+        self._expects_assignment = expects_assignment
         self._topic = topic
         self._reading = reading
         self._ends = ends
@@ -77,7 +98,8 @@ class Watchman:
         self._on_stall = on_stall
         self._over = threading.Event()
         self._stalled: dict[int, str] = {}
-        self._seen_at = time.monotonic()
+        self._seen_at = self._joined_at = time.monotonic()
+        self._is_outside = False
         #: The partitions as last seen.
         self.standings: dict[int, Standing] = {}
         self._thread = threading.Thread(target=self._run, name="watchman", daemon=True)
@@ -97,7 +119,8 @@ class Watchman:
     def problems(self) -> list[str]:
         """What keeps the consumer from being ready: nothing assigned, or partitions that stand still, each named."""
         if not self._reading.owned:
-            return [f"No partition of {self._topic} is assigned to this member"]
+            refusal = self._reading.refusal
+            return [f"No partition of {self._topic} is assigned to this member{f': {refusal}' if refusal else ''}"]
         return list(self._stalled.values())
 
     def look(self) -> None:
@@ -107,6 +130,7 @@ class Watchman:
         now = time.monotonic()
         self.standings = look(self.standings, owned=owned, answered=self._reading.answered, ends=ends, now=now)
         self._seen_at = now
+        self._judge_membership(now)
         self._judge({one: still for one, still in self.stalled_for().items() if still > self._limit})
 
     def _run(self) -> None:
@@ -116,6 +140,18 @@ class Watchman:
                 self._over.wait(min(_LOOK_EVERY, self._limit / 4))
         except Stopped:
             return
+
+    def _judge_membership(self, now: float) -> None:
+        """Report once that the group has assigned nothing to this member for too long, not even an empty set."""
+        if self._reading.joined or not self._expects_assignment:
+            self._joined_at, self._is_outside = now, False
+        elif now - self._joined_at > self._limit and not self._is_outside:
+            self._is_outside = True
+            seconds = now - self._joined_at
+            words = f"{self.problems()[0]}; it has been outside of the group for {seconds:.0f} s"
+            facts = {"topic": self._topic, "seconds": round(seconds, 1)}
+            log.warning("%s", words, extra={"event": "not_joined", "facts": facts})
+            self._on_stall(words)
 
     def _judge(self, still: dict[int, float]) -> None:
         readable = self._ends(still.keys(), True) if still else {}  # noqa: FBT003 - as above

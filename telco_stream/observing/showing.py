@@ -67,8 +67,8 @@ class WideEyes(Eyes):
         def ends(partitions: Collection[int], committed_only: bool) -> Mapping[int, int]:  # noqa: FBT001
             return cluster.ends_in_reach(topic, partitions, committed_only=committed_only)
 
-        limit = self._clients.settings.consumer.stall_seconds
-        with Watchman(topic, source, ends, limit, self._stalled) as watchman:
+        limit, is_classic = self._clients.settings.consumer.stall_seconds, self._clients.is_classic_protocol
+        with Watchman(topic, source, ends, limit, self._stalled, expects_assignment=is_classic) as watchman:
             self._metrics.group.reading, self._metrics.group.watchman = source, watchman
             try:
                 yield

@@ -22,10 +22,6 @@ class Seen(Reading, Protocol):
     """What can be seen of whoever reads the topic."""
 
     @property
-    def joined(self) -> bool:
-        """Whether the group has given out its partitions."""
-
-    @property
     def ends_seen(self) -> Mapping[int, int]:
         """Where they end, as far as that is known without asking."""
 

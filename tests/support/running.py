@@ -32,10 +32,12 @@ def settings_of(bootstrap: str, topics: Topics, kafka: dict[str, str] | None = N
 class Running:
     """A consumer at work in a thread of this process, on a model that answers by rule unless given another."""
 
-    def __init__(self, settings: Settings, order: ConsumeOrder, scorer: Scorer | None = None) -> None:
+    def __init__(
+        self, settings: Settings, order: ConsumeOrder, scorer: Scorer | None = None, timeout: float = 10.0
+    ) -> None:
         self.stop = Stop()
         self.consumed = 0
-        self.clients = Clients(settings, 10.0)
+        self.clients = Clients(settings, timeout)
         self._result: Future[ConsumeResult] = Future()
         self._work = settings, order, scorer or RuleScorer()
         threading.Thread(target=self._run, daemon=True).start()

@@ -14,9 +14,12 @@ class Scripted:
     offset_: int
     partition_: int = 0
     code: int | None = None
+    #: None where an error is about the client or its group.
+    topic_: str | None = "raw"
+    words: str | None = None
 
-    def topic(self) -> str:
-        return "raw"
+    def topic(self) -> str | None:
+        return self.topic_
 
     def partition(self) -> int:
         return self.partition_
@@ -25,7 +28,7 @@ class Scripted:
         return self.offset_
 
     def error(self) -> KafkaError | None:
-        return None if self.code is None else KafkaError(self.code)
+        return None if self.code is None else KafkaError(self.code, self.words)
 
 
 def end(offset: int) -> Scripted:

@@ -1,0 +1,89 @@
+"""Errors that a consumer reports as messages instead of records."""
+
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from confluent_kafka import KafkaError, Message
+
+from telco_stream import errors
+from telco_stream.kafka.trouble import consumer_failure, group_error, is_group_refusal
+
+log = logging.getLogger("telco_stream.kafka")
+
+#: Seconds in which the same error of the same partition is logged once.
+_WARN_EVERY = 60.0
+
+
+class ConsumerErrors:
+    """The errors of one consumer: each is logged, and one that no retry can mend is kept for `raise_failure`.
+
+    `join_timeout` is the time in seconds for which a group may refuse the member; infinite for a run without a bound.
+    `counts` gets the number of errors by their names.
+    """
+
+    def __init__(
+        self,
+        join_timeout: float = math.inf,
+        *,
+        counts: Counter[str] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._join_timeout = join_timeout
+        self._counts = Counter[str]() if counts is None else counts
+        self._clock = clock
+        self._warned: dict[tuple[int, str | None, int | None], float] = {}
+        self._refused_at = math.inf
+        #: The message whose error ends the run, and that error; what follows it must not be processed.
+        self.last_message: Message | None = None
+        self.failure: errors.TelcoStreamError | None = None
+        #: Why the group refuses the member, while it does.
+        self.refusal: KafkaError | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether no more records can be expected for now: an error ends the run, or the group refuses the member."""
+        return self.failure is not None or self.refusal is not None
+
+    def add(self, message: Message) -> bool:
+        """Take in an error message; return whether its partition has to be assigned again to recover."""
+        error = message.error()
+        if error is None or self.failure is not None:
+            return False
+        self._counts[error.name()] += 1
+        self.failure = consumer_failure(message)
+        if self.failure is not None:
+            self.last_message = message
+            return False
+        if message.topic() is None and is_group_refusal(error):
+            self._refused_at = min(self._refused_at, self._clock())
+            self.refusal = error
+        self._warn(error, message)
+        return message.topic() is not None
+
+    def on_joined(self) -> None:
+        """Forget that the group refused the member."""
+        self._refused_at, self.refusal = math.inf, None
+
+    def raise_failure(self) -> None:
+        """Raise the error that ends the run, if there is one."""
+        if self.failure is not None:
+            raise self.failure
+        if self.refusal is not None and self._clock() - self._refused_at >= self._join_timeout:
+            raise group_error(self.refusal)
+
+    def _warn(self, error: KafkaError, message: Message) -> None:
+        key, now = (error.code(), message.topic(), message.partition()), self._clock()
+        if now - self._warned.get(key, -math.inf) < _WARN_EVERY:
+            return
+        self._warned[key] = now
+        topic, partition = message.topic(), message.partition()
+        if topic is not None:
+            facts = {"error": error.name(), "topic": topic, "partition": partition}
+            words = "topic %s, partition %s: %s"
+            log.warning(words, topic, partition, error.str(), extra={"event": "partition_error", "facts": facts})
+        else:
+            words = str(group_error(error)) if is_group_refusal(error) else error.str()
+            log.warning("%s", words, extra={"event": "group_error", "facts": {"error": error.name()}})
