@@ -26,7 +26,7 @@ from tests.support.side_by_side import (
     put_in_order,
     shared_kafka,
 )
-from tests.support.topics import Topics, create_topics, delete_topics, fresh_topics
+from tests.support.topics import Topics, create_by_metadata, create_topics, delete_topics, fresh_topics
 
 # Read before `clean_surroundings` removes them.
 GIVEN_BROKER = os.environ.get("TEST_KAFKA_BOOTSTRAP") or os.environ.get("TELCO_STREAM_TEST_BOOTSTRAP")
@@ -39,6 +39,7 @@ NEEDS = [
     ("own_kafka", "own_broker"),
     ("crashing_kafka", "own_broker"),
     ("secured_kafka", "own_broker"),
+    ("unreachable_kafka", "own_broker"),
 ]
 
 
@@ -108,6 +109,17 @@ def secured_kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPath
     _need_containers(pytestconfig)
     with SecuredKafka(tmp_path_factory.mktemp("certificates")) as container:
         yield container
+
+
+@pytest.fixture(scope="module")
+def unreachable_kafka(pytestconfig: pytest.Config) -> Iterator[str]:
+    """Bootstrap address of a real Kafka that advertises a name of another network; it has the default topics."""
+    _need_containers(pytestconfig)
+    listeners = "PLAINTEXT://kafka-internal:9092,BROKER://localhost:9095"
+    created = {"auto_create_topics_enable": "true", "num_partitions": "3"}
+    with KafkaContainer(**SMALL, **created, advertised_listeners=listeners) as container:
+        create_by_metadata(container.bootstrap, "telco.raw.customers", "telco.churn.predictions", "telco.deadletter")
+        yield f"127.0.0.1:{container.port}"
 
 
 @pytest.fixture

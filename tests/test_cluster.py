@@ -10,11 +10,13 @@ from confluent_kafka import KafkaError, KafkaException
 
 from telco_stream import errors
 from telco_stream.kafka.cluster import Cluster
+from telco_stream.settings import Settings
 
 
 def cluster(timeout: float) -> Cluster:
     admin = SimpleNamespace(poll=lambda _: None)
-    return Cluster(cast("Any", SimpleNamespace(admin=lambda: admin, timeout=timeout, last_error=None)))
+    known = {"settings": Settings(), "advertised": (), "last_error": None}
+    return Cluster(cast("Any", SimpleNamespace(admin=lambda: admin, timeout=timeout, **known)))
 
 
 def answer(what: str | int) -> "Future[str]":

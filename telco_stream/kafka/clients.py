@@ -67,6 +67,8 @@ class Clients:
         self.settings = settings
         self.timeout = timeout
         self.last_error: KafkaError | None = None
+        #: Host and port of each broker in the metadata that was read last.
+        self.advertised: tuple[tuple[str, int], ...] = ()
         #: How often the clients complained, by the name of the error.
         self.errors: Counter[str] = Counter()
         #: What is told of the clients' statistics, which only clients that are polled all the time can deliver.

@@ -7,7 +7,7 @@ from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ClusterMetadata,
@@ -19,6 +19,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 
 from telco_stream import errors
 from telco_stream.kafka.access import refusal
+from telco_stream.kafka.advertised import unreachable_broker
 from telco_stream.kafka.clients import SLICE, Clients
 from telco_stream.kafka.trouble import complaint, is_no_use_waiting
 from telco_stream.stop import Stop, Stopped
@@ -32,6 +33,7 @@ _MOVING = frozenset(
         KafkaError.LEADER_NOT_AVAILABLE,
         KafkaError.FENCED_LEADER_EPOCH,
         KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError._NOENT,  # noqa: SLF001 - "No leaders found", from the metadata that it remembers
     }
 )
 #: So has a group on a broker that has just started: it says so for some two seconds.
@@ -44,6 +46,7 @@ _COORDINATOR_IS_COMING = frozenset(
         KafkaError._TIMED_OUT,  # noqa: SLF001
     }
 )
+_NO_ANSWER = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT})  # noqa: SLF001
 #: Seconds between two such questions.
 _PAUSE = 0.1
 _URL_SAFE = str.maketrans("+/", "-_")
@@ -109,7 +112,7 @@ class Cluster:
         known = {}
         for one, future in asked.items():
             with suppress(KafkaException):
-                known[one.partition] = self._result(future).offset
+                known[one.partition] = self._offset(future)
         return known
 
     def starts(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
@@ -132,7 +135,9 @@ class Cluster:
         future = self._admin.describe_configs([resource], request_timeout=self._clients.timeout)[resource]
         try:
             return {name: entry.value for name, entry in self._result(future).items() if entry.value is not None}
-        except KafkaException:
+        except KafkaException as error:
+            if error.args[0].code() in _NO_ANSWER:
+                raise self._in_words(error.args[0], f"Topic {topic}") from error
             return {}
 
     def is_embedded(self) -> bool:
@@ -185,12 +190,15 @@ class Cluster:
         deadline = time.monotonic() + self._clients.timeout
         while True:
             try:
-                return self._admin.list_topics(timeout=SLICE)
+                metadata = self._admin.list_topics(timeout=SLICE)
             except KafkaException as error:
                 if self._stop.requested:
                     raise Stopped from error
                 if self._is_over(deadline):
                     raise self._in_words(error.args[0], "The topics can't be listed") from error
+            else:
+                self._clients.advertised = tuple((broker.host, broker.port) for broker in metadata.brokers.values())
+                return metadata
 
     def _offsets(
         self, topic: str, partitions: Iterable[int], spec: OffsetSpec, *, committed_only: bool
@@ -199,7 +207,7 @@ class Cluster:
         while True:
             asked = self._asked(topic, numbers, spec, committed_only=committed_only)
             try:
-                return {one.partition: self._result(future).offset for one, future in asked.items()}
+                return {one.partition: self._offset(future) for one, future in asked.items()}
             except KafkaException as error:
                 if error.args[0].code() not in _MOVING or self._is_over(deadline):
                     raise self._in_words(error.args[0], f"Topic {topic}") from error
@@ -212,6 +220,13 @@ class Cluster:
         isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
         asked = {TopicPartition(topic, partition): spec for partition in partitions}
         return self._admin.list_offsets(asked, isolation_level=isolation, request_timeout=self._clients.timeout)
+
+    def _offset(self, future: "Future[Any]") -> int:
+        """Return the offset that was asked for; the client reports a partition that did not answer as success."""
+        offset: int = self._result(future).offset
+        if offset == OFFSET_INVALID:
+            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+        return offset
 
     def _result(self, future: "Future[Result]") -> Result:
         deadline = time.monotonic() + self._clients.timeout
@@ -229,11 +244,16 @@ class Cluster:
         return time.monotonic() > deadline or is_no_use_waiting(self._clients.last_error)
 
     def _in_words(self, error: KafkaError, doing: str) -> errors.KafkaError:
-        if error.code() not in {KafkaError._TIMED_OUT, KafkaError._TRANSPORT}:  # noqa: SLF001
-            return complaint(error, doing)
         last, where = self._clients.last_error, self._clients.settings.bootstrap_servers
-        if last is not None and is_no_use_waiting(last):
+        is_silence = error.code() in _NO_ANSWER
+        if is_silence and last is not None and is_no_use_waiting(last):
             return refusal(last, where, self._clients.settings.kafka)
+        if is_silence or error.code() in _MOVING | _COORDINATOR_IS_COMING:
+            unreachable = unreachable_broker(where, self._clients.advertised)
+            if unreachable is not None:
+                return unreachable
+        if not is_silence:
+            return complaint(error, doing)
         # The client's words for it are of a message size to be increased.
         is_stranger = last is not None and last.code() == KafkaError._BAD_MSG  # noqa: SLF001
         reason = ": something else answers there" if is_stranger else f": {last.str()}" if last else ""

@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from telco_stream import errors
 from telco_stream.kafka.access import refusal
+from telco_stream.kafka.advertised import unreachable_broker
 from telco_stream.kafka.clients import SLICE, Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.trouble import complaint, is_hopeless, is_no_use_waiting
@@ -170,10 +171,10 @@ class _Reader:
             self._unfinished.difference_update(ended)
 
     def _silence(self) -> errors.KafkaError:
-        last = self._clients.last_error
+        last, where = self._clients.last_error, self._clients.settings.bootstrap_servers
         if last is not None and is_no_use_waiting(last):
-            return refusal(last, self._clients.settings.bootstrap_servers, self._clients.settings.kafka)
-        return errors.KafkaError(
-            f"Kafka at {self._clients.settings.bootstrap_servers} has sent nothing of topic {self._topic} for"
+            return refusal(last, where, self._clients.settings.kafka)
+        return unreachable_broker(where, self._clients.advertised) or errors.KafkaError(
+            f"Kafka at {where} has sent nothing of topic {self._topic} for"
             f" {self._clients.timeout:g} s{f': {last.str()}' if last else ''}; is it up?"
         )

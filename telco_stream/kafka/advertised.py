@@ -1,0 +1,61 @@
+"""Brokers that advertise an address which this machine cannot reach.
+
+A client connects to the bootstrap servers once, asks for the cluster's metadata, and from then on uses the addresses in
+it: a listener that advertises a name of another network answers the first question and no other.
+"""
+
+import re
+import socket
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from telco_stream import errors
+from telco_stream.kafka.calls import Call
+
+#: Seconds that all addresses together have to accept a connection.
+_PROBE_SECONDS = 1.0
+_DEFAULT_PORT = 9092
+_ADDRESS = re.compile(r"(?:\w+://)?\[?(?P<host>[^/\]]+?)\]?(?::(?P<port>\d+))?")
+
+Address = tuple[str, int]
+
+
+def unreachable_broker(bootstrap_servers: str, advertised: Sequence[Address]) -> errors.KafkaError | None:
+    """Return the error for the first advertised address that accepts no connection while a bootstrap server does."""
+    bootstrap = [address for text in bootstrap_servers.split(",") if (address := _parse(text.strip()))]
+    others = [address for address in advertised if address not in bootstrap]
+    if not others:
+        return None
+    probes = {address: Call(partial(_accepts, address)) for address in (*bootstrap, *others)}
+    deadline = time.monotonic() + _PROBE_SECONDS
+    for probe in probes.values():
+        probe.wait(max(deadline - time.monotonic(), 0))
+    reached = [address for address, probe in probes.items() if not probe.is_alive() and probe.result()]
+    answered = next((address for address in bootstrap if address in reached), None)
+    unreachable = next((address for address in others if address not in reached), None)
+    if answered is None or unreachable is None:
+        return None
+    is_up = " and whether that broker is up" if len(advertised) > 1 else ""
+    return errors.KafkaError(
+        f"{_text(answered)} answered and advertises {_text(unreachable)}, which cannot be reached from here; check"
+        f" advertised.listeners{is_up}"
+    )
+
+
+def _parse(text: str) -> Address | None:
+    found = _ADDRESS.fullmatch(text)
+    return (found["host"], int(found["port"] or _DEFAULT_PORT)) if found else None
+
+
+def _accepts(address: Address) -> bool:
+    try:
+        socket.create_connection(address, _PROBE_SECONDS).close()
+    except (OSError, UnicodeError):  # a name that is too long for the system's encoding of names
+        return False
+    return True
+
+
+def _text(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,78 @@
+"""A broker that advertises an address which cannot be reached from here."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from telco_stream.errors import KafkaError
+from telco_stream.kafka.advertised import unreachable_broker
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.settings import Settings
+from tests.support.inside import run_inside
+from tests.support.ports import free_port
+
+COMMANDS = [
+    "consume --mode batch",
+    "consume --delivery at-least-once --idle-timeout 9",
+    "produce --mode batch",
+    "produce --mode streaming --limit 1",
+    "status",
+    "report",
+    "verify",
+    "dlq list",
+    "dlq replay",
+    "topics init --dry-run",
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_names_address_when_broker_unreachable(unreachable_kafka: str, command: str) -> None:
+    new_topic = {"TELCO_STREAM_TOPICS__DEADLETTER": "telco.other"} if command.startswith("topics") else {}
+    done = run_inside(*command.split(), "--broker", unreachable_kafka, "--timeout", "1", env=new_topic)
+    assert done.code == KafkaError.exit_code
+    assert done.err.splitlines()[-1] == (
+        f"Error: {unreachable_kafka} answered and advertises kafka-internal:9092, which cannot be reached from here;"
+        " check advertised.listeners"
+    )
+
+
+def test_ends_is_an_error_when_leader_does_not_answer(unreachable_kafka: str) -> None:
+    """The client reports such a partition as success, with offset -1001."""
+    topic, clients = "telco.raw.customers", Clients(Settings(bootstrap_servers=unreachable_kafka), 1)
+    cluster = Cluster(clients)
+    assert cluster.partitions(topic) == {topic: 3}
+    with pytest.raises(KafkaError, match="check advertised"):
+        cluster.ends(topic, [0])
+    assert cluster.ends_in_reach(topic, [0, 1], committed_only=True) == {}
+
+
+@pytest.fixture
+def listening() -> Iterator[int]:
+    """A port that accepts connections on 127.0.0.1."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        yield int(server.getsockname()[1])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "no-such-host.invalid", "x" * 300])
+def test_unreachable_broker_names_both_when_port_is_closed(listening: int, host: str) -> None:
+    port = free_port()
+    error = unreachable_broker(f"SASL_SSL://127.0.0.1:{listening}", [(host, port)])
+    assert f"127.0.0.1:{listening} answered and advertises {host}:{port}, which" in str(error)
+
+
+def test_unreachable_broker_asks_if_up_when_another_is_reachable(listening: int) -> None:
+    error = unreachable_broker(f"127.0.0.1:{listening}", [("127.0.0.1", listening), ("::1", free_port())])
+    assert "advertises [::1]:" in str(error)
+    assert str(error).endswith("and whether that broker is up")
+
+
+def test_unreachable_broker_is_none_when_bootstrap_is_away(listening: int) -> None:
+    """Then the broker itself is away, whatever it advertised before."""
+    closed = free_port()
+    assert unreachable_broker(f"127.0.0.1:{closed}", [("no-such-host.invalid", 9092)]) is None
+    assert unreachable_broker(f"127.0.0.1:{closed}", [("127.0.0.1", closed)]) is None
+    assert unreachable_broker(f"127.0.0.1:{listening}", [("localhost", listening)]) is None
+    assert unreachable_broker("kafka", []) is None
