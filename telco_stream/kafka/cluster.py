@@ -197,7 +197,8 @@ class Cluster:
                 if self._is_over(deadline):
                     raise self._in_words(error.args[0], "The topics can't be listed") from error
             else:
-                self._clients.advertised = tuple((broker.host, broker.port) for broker in metadata.brokers.values())
+                brokers = metadata.brokers.values()
+                self._clients.advertised = tuple((str(broker.host), broker.port) for broker in brokers)
                 return metadata
 
     def _offsets(

@@ -108,8 +108,11 @@ def _stand(admin: AdminClient, topics: Topics) -> bool:
 def create_by_metadata(bootstrap: str, *names: str) -> None:
     """Create topics on a broker that does so by itself for whoever asks for them, and can be asked for nothing else."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
-    for name in names:
-        wait_until(lambda name=name: admin.list_topics(name, timeout=5).topics[name].error is None, 30, name)
+
+    def exist() -> bool:
+        return all(admin.list_topics(name, timeout=5).topics[name].error is None for name in names)
+
+    wait_until(exist, 30, "the topics")
 
 
 def delete_topics(bootstrap: str, topics: Topics) -> None:
