@@ -7,6 +7,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from telco_stream.assembly.consuming import ConsumeOrder
 from telco_stream.batch import Limits, process
 from telco_stream.contracts.deadletter import decode_dead_letter
 from telco_stream.dlq.letters import Wanted
@@ -21,7 +22,8 @@ from telco_stream.stop import Stop
 from tests.conftest import Broker
 from tests.support.letters import NOW, letter
 from tests.support.records import Fake, RuleScorer, good, refuse
-from tests.support.topics import Kept, Topics, read_topic, send
+from tests.support.running import Running, customers, settings_of
+from tests.support.topics import Kept, Topics, read_topic, recreate_topic, send, topic_id
 
 
 def test_letters_are_listed_and_shown(broker: Broker) -> None:
@@ -86,7 +88,7 @@ def test_a_missing_topic_is_named(kafka: str, topics: Topics) -> None:
 
 def test_letters_go_back_once_in_several_runs(kafka: str, topics: Topics) -> None:
     """As after a kill half way: what went stays gone, the rest goes."""
-    originals = [good(customerID=str(n)) for n in range(30)] + [None, b"\xff"]
+    originals = [good(customerID=str(n)) for n in range(28)] + [None, b"", b"\xff", None]
     headers = [("traceparent", b"00-1")]
     write(kafka, topics, [letter(value, n, key=str(n).encode(), headers=headers) for n, value in enumerate(originals)])
     assert go(kafka, topics, execute=False) == ReplayResult(32, 0, {"dry run": 32})
@@ -95,8 +97,10 @@ def test_letters_go_back_once_in_several_runs(kafka: str, topics: Topics) -> Non
     assert go(kafka, topics) == ReplayResult(32, 0, {"already replayed": 32})
     back = sorted(read_topic(kafka, topics.raw), key=lambda kept: int(kept.key or b""))
     assert [kept.value for kept in back] == originals
+    topic, identity = topics.deadletter, topic_id(kafka, topics.deadletter).encode()
+    own = [("telco.dlq.retry_count", b"1"), ("telco.dlq.replay_of.topic.id", identity)]
     assert [kept.headers for kept in back] == [
-        [*headers, ("telco.dlq.retry_count", b"1"), ("telco.dlq.replay_of", f"0/{n}".encode())] for n in range(32)
+        [*headers, own[0], ("telco.dlq.replay_of", f"{topic}/0/{n}".encode()), own[1]] for n in range(32)
     ]
 
 
@@ -117,7 +121,7 @@ def test_of_two_replays_at_the_same_time_the_first_is_fenced(kafka: str, topics:
     first = ReplayOutlet(clients, Stop())
     assert go(kafka, topics) == ReplayResult(1, 1, {})
     with pytest.raises(FencedError):
-        first.send([(b"k", b"a", [("telco.dlq.replay_of", b"0/0")])])
+        first.send({None: [(b"k", b"a", [("telco.dlq.replay_of", b"0/0")])]})
     assert [kept.value for kept in read_topic(kafka, topics.raw)] == [b"a"]
 
 
@@ -130,7 +134,8 @@ def test_a_replay_behind_another_s_open_transaction_is_not_overlooked(kafka: str
     for partition in range(3):
         other.produce(topics.raw, b"other", partition=partition)
     assert other.flush(15) == 0
-    assert ReplayOutlet(clients_of(kafka, topics), Stop()).send([(None, b"a", [("telco.dlq.replay_of", b"0/0")])])
+    marked = (None, b"a", [("telco.dlq.replay_of", b"0/0")])
+    assert ReplayOutlet(clients_of(kafka, topics), Stop()).send({None: [marked]})
 
     class EndedByWaiting(Stop):
         def wait(self, seconds: float) -> bool:
@@ -157,6 +162,87 @@ def test_only_what_passes_goes_when_it_is_tried_first(kafka: str, topics: Topics
     write(kafka, topics, [letter(good(customerID="a")), letter(good(customerID="b")), letter(b"hello")])
     assert go(kafka, topics, scorer=RuleScorer(refuse("b"))) == ReplayResult(3, 1, {"still failing": 2})
     assert [kept.value for kept in read_topic(kafka, topics.raw)] == [good(customerID="a")]
+
+
+#: Key and value of records that can't be scored.
+BAD: list[tuple[bytes | None, bytes | None]] = [
+    (b"c1", b"bad"),
+    (None, b"\xff"),
+    (b"", b""),
+    (None, None),
+    (b"c2", b"bad"),
+    (b"c2", b"bad"),
+]
+
+
+@pytest.mark.parametrize("skew", [-300_000, 300_000, -(10**9)], ids=["behind", "ahead", "11 days behind"])
+def test_replay_sends_once_when_clocks_differ(kafka: str, topics: Topics, skew: int) -> None:
+    """Letters written by a consumer whose clock differs from that of whoever replays them."""
+    bury(kafka, topics)
+    producer = Producer({"bootstrap.servers": kafka})
+    copies = replace(topics, deadletter=topics.predictions, predictions=topics.deadletter)
+    for kept in read_topic(kafka, topics.deadletter):
+        at = kept.timestamp + skew
+        producer.produce(copies.deadletter, kept.value, kept.key, 0, headers=list(kept.headers), timestamp=at)
+    assert producer.flush(15) == 0
+    assert go(kafka, copies) == ReplayResult(len(BAD), len(BAD), {})
+    assert go(kafka, copies) == ReplayResult(len(BAD), 0, {"already replayed": len(BAD)})
+    assert len(read_topic(kafka, topics.raw)) == 2 * len(BAD)
+
+
+def test_replay_sends_once_when_the_raw_topic_was_recreated(kafka: str, topics: Topics) -> None:
+    """The originals are gone, and the markers may be anywhere in the new topic."""
+    bury(kafka, topics)
+    recreate_topic(kafka, topics.raw)
+    assert go(kafka, topics) == ReplayResult(len(BAD), len(BAD), {})
+    send(kafka, topics.raw, customers(range(9)))
+    assert go(kafka, topics) == ReplayResult(len(BAD), 0, {"already replayed": len(BAD)})
+
+
+def test_replay_sends_when_a_letter_of_another_topic_was(kafka: str, topics: Topics) -> None:
+    """Two groups answer one raw topic into topics of their own: letter 0:0 of the one isn't that of the other."""
+    bury(kafka, topics)
+    green = replace(topics, deadletter=topics.predictions, predictions=topics.deadletter)
+    letters = [(kept.key, kept.value, kept.headers) for kept in read_topic(kafka, topics.deadletter)]
+    send(kafka, green.deadletter, letters, 0)
+    assert go(kafka, topics).replayed == len(BAD)
+    assert go(kafka, green) == ReplayResult(len(BAD), len(BAD), {})
+    assert go(kafka, green).skipped == go(kafka, topics).skipped == {"already replayed": len(BAD)}
+
+
+def test_replay_sends_when_its_topic_was_recreated(kafka: str, topics: Topics) -> None:
+    """The letters of the earlier dead-letter topic had the same positions."""
+    bury(kafka, topics)
+    letters = [(kept.key, kept.value, kept.headers) for kept in read_topic(kafka, topics.deadletter)]
+    assert go(kafka, topics).replayed == len(BAD)
+    recreate_topic(kafka, topics.deadletter, 1)
+    send(kafka, topics.deadletter, letters, 0)
+    assert go(kafka, topics) == ReplayResult(len(BAD), len(BAD), {})
+
+
+def test_replay_ignores_markers_that_are_forged(kafka: str, topics: Topics) -> None:
+    bury(kafka, topics)
+    identity = ("telco.dlq.replay_of.topic.id", topic_id(kafka, topics.deadletter).encode())
+    positions = [f"{prefix}0/{n}".encode() for prefix in ("", f"{topics.deadletter}/") for n in range(len(BAD))]
+    forged = [(b"c1", b"harmless", [("telco.dlq.replay_of", position), identity]) for position in positions]
+    for partition in range(3):
+        send(kafka, topics.raw, forged, partition)
+    assert go(kafka, topics) == ReplayResult(len(BAD), len(BAD), {})
+
+
+@pytest.mark.parametrize("form", ["0/{n}", "{topic}/0/{n}"])
+def test_replay_counts_a_marker_without_a_topic_id(kafka: str, topics: Topics, form: str) -> None:
+    """As older versions and the embedded broker write it."""
+    write(kafka, topics, [letter(b"a", key=b"k"), letter(b"b", 1, key=None), letter(b"c", 2)])
+    markers = [("telco.dlq.replay_of", form.format(n=n, topic=topics.deadletter).encode()) for n in range(2)]
+    send(kafka, topics.raw, [(b"k", b"a", [markers[0]]), (None, b"b", [markers[1]])])
+    assert go(kafka, topics) == ReplayResult(3, 1, {"already replayed": 2})
+
+
+def bury(kafka: str, topics: Topics) -> None:
+    """All of `BAD` are in the raw topic, and dead letters of `consume`."""
+    send(kafka, topics.raw, [(key, value, []) for key, value in BAD])
+    assert Running(settings_of(kafka, topics), ConsumeOrder("batch")).result().dead_lettered == len(BAD)
 
 
 def go(bootstrap: str, topics: Topics, limit: int | None = None, **more: Any) -> ReplayResult:

@@ -1,6 +1,8 @@
 """`dlq replay` without Kafka: the raw topic is a list, and what has gone back stands in it."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,12 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telco_stream.batch import Limits, process
-from telco_stream.contracts.deadletter import decode_dead_letter, replay_of
-from telco_stream.dlq.letters import Place, Wanted
-from telco_stream.dlq.replay import ReplayDoors, ReplayOrder, ReplayResult, replay
+from telco_stream.contracts.deadletter import ReplayMarker, decode_dead_letter, fingerprint, replay_marker
+from telco_stream.contracts.source import Position
+from telco_stream.dlq.letters import Wanted
+from telco_stream.dlq.replay import RawTopic, ReplayDoors, ReplayOrder, ReplayResult, replay
 from telco_stream.records import Outgoing, Record
 from telco_stream.stop import Stop, Stopped
-from tests.support.letters import NOW, WRITTEN, letter
+from tests.support.letters import NOW, letter
 from tests.support.records import Fake, RuleScorer, good, refuse
 
 
@@ -25,23 +28,28 @@ class Raw:
     records: list[Fake] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
-    asked: list[int] = field(default_factory=list)
+    asked: list[Mapping[int, int] | None] = field(default_factory=list)
+    partitions: list[int | None] = field(default_factory=list)
     stop: Stop = field(default_factory=Stop)
 
-    def gone(self, since: int) -> set[Place]:
-        self.log.append("gone")
-        self.asked.append(since)
-        return {place for record in self.records if (place := replay_of(record))}
+    def replayed(self, fingerprints: AbstractSet[bytes], starts: Mapping[int, int] | None) -> set[bytes]:
+        self.log.append("read")
+        self.asked.append(starts)
+        markers = [(record, marker.letter) for record in self.records if (marker := replay_marker(record))]
+        found = {fingerprint(at.partition, at.offset, one.key(), one.value()) for one, at in markers}
+        return found & fingerprints
 
-    def send(self, messages: Sequence[Outgoing]) -> bool:
+    def send(self, messages: Mapping[int | None, Sequence[Outgoing]]) -> bool:
         end = self.ends.pop(0) if self.ends else "committed"
-        self.log.append(f"send {len(messages)} {end}")
+        self.log.append(f"send {sum(map(len, messages.values()))} {end}")
         if end == "stopped":
             raise Stopped
         if end != "aborted":
-            for key, value, headers in messages:
-                assert not isinstance(key, str)
-                self.records.append(Fake(value, len(self.records), 0, key, headers))
+            for partition, of_partition in messages.items():
+                for key, value, headers in of_partition:
+                    assert not isinstance(key, str)
+                    self.records.append(Fake(value, len(self.records), partition or 0, key, headers))
+                    self.partitions.append(partition)
         if end == "last":
             self.stop.request()
         return end in {"committed", "last"}
@@ -58,7 +66,8 @@ def test_a_letter_goes_back_as_the_record_that_it_was() -> None:
     assert raw.records[0].headers() == [
         ("traceparent", b"00-1"),
         ("telco.dlq.retry_count", b"1"),
-        ("telco.dlq.replay_of", b"2/7"),
+        ("telco.dlq.replay_of", b"dead/2/7"),
+        ("telco.dlq.replay_of.topic.id", b"dead-id"),
     ]
 
 
@@ -71,24 +80,72 @@ def test_key_and_bytes_are_the_original_ones(value: bytes | None, key: bytes | N
 
 
 def test_a_dry_run_sends_nothing_and_tells_what_would_go() -> None:
-    raw = Raw([Fake(b"", headers_=[("telco.dlq.replay_of", b"0/1")])])
+    raw = Raw([Fake(b"hello", headers_=[("telco.dlq.replay_of", b"0/1")])])
     told = run([letter(offset=n) for n in range(3)], raw, execute=False)
     assert told == ReplayResult(selected=3, replayed=0, skipped={"dry run": 2, "already replayed": 1})
-    assert raw.log == ["gone"]
+    assert raw.log == ["read"]
 
 
-def test_what_has_gone_back_is_read_before_anything_is_sent_and_from_the_oldest_wanted_letter_on() -> None:
+def test_replay_reads_behind_the_originals_and_sends_there() -> None:
+    """Markers are looked for in the partitions of the originals, from the oldest of them on, and nowhere else."""
     raw = Raw()
-    topic = [letter(offset=n, timestamp_=WRITTEN - n * 1_000, key=b"x" if n == 3 else b"a") for n in range(4)]
-    run(topic, raw, customer="a")
-    assert (raw.log, raw.asked) == (["gone", "send 3 committed"], [WRITTEN - 2_000])
+    places = [(2, 41), (0, 7), (2, 40), (1, 90)]
+    topic = [from_(partition, offset, n) for n, (partition, offset) in enumerate(places)]
+    topic.append(from_(0, 3, 4, key=b"another"))
+    run(topic, raw, customer="7590-VHVEG")
+    assert (raw.log, raw.asked) == (["read", "send 4 committed"], [{2: 41, 0: 8, 1: 91}])
+    assert [one.partition() for one in raw.records] == [2, 2, 0, 1]
 
 
-def test_the_limit_does_not_hide_an_older_letter() -> None:
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"topic_id": None},
+        {"topic_id": "raw-id-of-an-earlier-topic"},
+        {"source_topic": "another"},
+        {"source_partition": 3},
+        {"source": b"raw/0"},
+        {"source": None},
+    ],
+)
+def test_replay_reads_the_whole_topic_when_an_original_is_unknown(source: dict[str, Any]) -> None:
+    raw = Raw()
+    assert run([from_(0, 7), strange(1, **source)], raw).replayed == 2
+    assert (raw.asked, raw.partitions) == ([None], [0, None])
+
+
+def test_replay_skips_a_letter_when_its_original_is_to_come() -> None:
+    """Forged: once the topic has grown beyond it, a replay of today would be overlooked."""
+    raw = Raw()
+    topic = [from_(0, 99, 0), from_(0, 100, 1), from_(1, 2**59, 2)]
+    assert run(topic, raw) == ReplayResult(3, 1, {"original not found": 2})
+
+
+@pytest.mark.parametrize("limit", [1, None])
+def test_replay_searches_for_all_letters_when_limited(limit: int | None) -> None:
     """Which letters a limit lets pass may differ from one reading of the topic to the next."""
     raw = Raw()
-    run([letter(offset=0), letter(offset=1, timestamp_=WRITTEN - 60_000)], raw, limit=1)
-    assert raw.asked == [WRITTEN - 60_000]
+    run([from_(0, 9, 0), from_(0, 4, 1)], raw, limit=limit)
+    assert raw.asked == [{0: 5}]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"value_": b"other"},
+        {"value_": None},
+        {"value_": b""},
+        {"key_": b"other"},
+        {"key_": None},
+        {"key_": b""},
+        {"key_": b"7590-VHVE", "value_": b"Ghello"},
+    ],
+)
+def test_replay_ignores_a_marker_when_key_or_value_differ(forged: dict[str, Any]) -> None:
+    marker = [("telco.dlq.replay_of", b"dead/0/0"), ("telco.dlq.replay_of.topic.id", b"dead-id")]
+    raw = Raw([Fake(**{"value_": b"hello", "headers_": marker} | forged)])
+    assert run([letter(b"hello")], raw) == ReplayResult(1, 1, {})
+    assert run([letter(b"hello")], raw) == ReplayResult(1, 0, {"already replayed": 1})
 
 
 def test_without_letters_nothing_is_asked() -> None:
@@ -170,13 +227,13 @@ def test_a_transaction_that_ends_otherwise_is_looked_up_before_anything_is_sent_
     raw = Raw(ends=list(ends))
     assert run([letter(b"a", 0), letter(b"b", 1)], raw) == ReplayResult(2, 2, {})
     assert raw.values() == [b"a", b"b"]
-    assert raw.log.count("gone") == 1 + len(ends)
+    assert raw.log.count("read") == 1 + len(ends)
 
 
 def test_many_letters_go_in_several_transactions() -> None:
     raw = Raw()
     assert run([letter(b"x", n) for n in range(2_500)], raw).replayed == 2_500
-    assert [entry for entry in raw.log if entry != "gone"] == [
+    assert [entry for entry in raw.log if entry != "read"] == [
         "send 1000 committed",
         "send 1000 committed",
         "send 500 committed",
@@ -210,13 +267,55 @@ def test_however_runs_end_each_letter_goes_back_once(ends: list[str], letters: i
 
 
 @pytest.mark.parametrize(
-    "place", [b"", b"1", b"1/", b"/1", b"a/b", b"1/2/3", b"-1/2", b"1/" + b"9" * 30, b"\xff", None]
+    "text", [b"", b"1", b"1/", b"/1", b"/1/1", b"a/b", b"a/1", b"a/b/1/2", b"-1/2", b"1/" + b"9" * 30, b"\xff", None]
 )
-def test_a_header_that_names_no_place_names_no_letter(place: bytes | None) -> None:
-    headers: Any = [("telco.dlq.replay_of", place)]
-    assert replay_of(Fake(b"", headers_=headers)) is None
-    assert replay_of(Fake(b"", headers_=[*headers, ("telco.dlq.replay_of", b"0/12")])) == (0, 12)
-    assert replay_of(Fake(b"")) is None
+def test_replay_marker_is_none_when_it_names_no_position(text: bytes | None) -> None:
+    headers: Any = [("telco.dlq.replay_of", text)]
+    assert replay_marker(Fake(b"", headers_=headers)) is None
+    found = replay_marker(Fake(b"", headers_=[*headers, ("telco.dlq.replay_of", b"0/12")]))
+    assert found == ReplayMarker(Position(None, 0, 12), "")
+    assert replay_marker(Fake(b"")) is None
+
+
+@pytest.mark.parametrize(
+    ("position", "topic_id", "named"),
+    [
+        (b"0/12", None, True),
+        (b"dead/0/12", None, True),
+        (b"dead/0/12", b"now", True),
+        (b"dead/0/12", b"earlier", False),
+        (b"other/0/12", None, False),
+        (b"other/0/12", b"now", False),
+        (b"other/0/12", b"\xff", False),
+    ],
+)
+def test_replay_marker_names_a_topic_as_far_as_it_says(position: bytes, topic_id: bytes | None, named: bool) -> None:
+    headers = [("telco.dlq.replay_of", position)]
+    headers += [] if topic_id is None else [("telco.dlq.replay_of.topic.id", topic_id)]
+    marker = replay_marker(Fake(b"", headers_=headers))
+    assert marker is not None
+    assert (marker.names("dead", "now"), marker.names("dead", None)) == (named, position != b"other/0/12")
+
+
+def from_(partition: int, offset: int, n: int = 0, **more: Any) -> Fake:
+    """Letter `n`, about an original in the raw topic as it is now."""
+    return strange(n, source=f"raw/{partition}/{offset}".encode(), **more)
+
+
+def strange(
+    n: int,
+    *,
+    source: bytes | None = b"",
+    source_topic: str = "raw",
+    source_partition: int = 0,
+    topic_id: str | None = "raw-id",
+    **more: Any,
+) -> Fake:
+    """Letter `n`, whose headers say this of the original."""
+    one = letter(str(n).encode(), n, topic_id=topic_id, **more)
+    text = f"{source_topic}/{source_partition}/5".encode() if source == b"" else source
+    headers = [header for header in one.headers_ or () if header[0] != "source"]
+    return dataclasses.replace(one, headers_=headers if text is None else [*headers, ("source", text)])
 
 
 def run(
@@ -229,6 +328,7 @@ def run(
     raw_limit: int = 1_048_588,
     **wanted: Any,
 ) -> ReplayResult:
-    order = ReplayOrder(Wanted(**wanted), max_retries, raw_limit, Limits())
-    doors = ReplayDoors(lambda: topic, raw.gone, raw.send if execute else None, scorer, lambda: NOW, raw.stop)
+    topic_now = RawTopic("raw", "raw-id", dict.fromkeys(range(3), 100))
+    order = ReplayOrder(Wanted(**wanted), max_retries, raw_limit, Limits(), topic_now, "dead-id")
+    doors = ReplayDoors(lambda: topic, raw.replayed, raw.send if execute else None, scorer, lambda: NOW, raw.stop)
     return replay(order, doors)

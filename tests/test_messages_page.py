@@ -8,6 +8,7 @@ import pytest
 from telco_stream.contracts.customer import COLUMNS, decode_customer, explain
 from telco_stream.contracts.deadletter import (
     REPLAY_OF,
+    REPLAY_OF_TOPIC_ID,
     RETRY_COUNT,
     DeadLetter,
     decode_dead_letter,
@@ -54,5 +55,5 @@ def test_every_error_type_and_every_field_of_a_letter_is_told() -> None:
 def test_every_header_is_told() -> None:
     rejected = Rejected(Fake(b"x"), "json", "malformed", "no JSON")
     headers = encode_dead_letter(rejected, SourceHeaders("id"), model_version="v", failed_at="now", limit=100_000)[2]
-    written = {name for name, _ in headers} | {RETRY_COUNT, REPLAY_OF}
+    written = {name for name, _ in headers} | {RETRY_COUNT, REPLAY_OF, REPLAY_OF_TOPIC_ID}
     assert set(re.findall(r"`(source[\w.]*|telco\.dlq\.[\w.]+)`", PAGE)) == written

@@ -2,19 +2,18 @@
 
 import base64
 import hashlib
-import re
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from telco_stream.contracts.source import SOURCE, SOURCE_TOPIC_ID, SourceHeaders
+from telco_stream.contracts.source import SOURCE, SOURCE_TOPIC_ID, Position, SourceHeaders, parse_position
 from telco_stream.records import ENVELOPE, ErrorType, Headers, Message, Record, Rejected, size_of
 
 RETRY_COUNT = "telco.dlq.retry_count"
 REPLAY_OF = "telco.dlq.replay_of"
+REPLAY_OF_TOPIC_ID = "telco.dlq.replay_of.topic.id"
 _PREFIX = "telco.dlq."
 _SOURCE_NAMES = frozenset({SOURCE, SOURCE_TOPIC_ID})
-_PLACE = re.compile(rb"(\d{1,9})/(\d{1,18})")
 
 #: Where in the record's way it failed, for the header `telco.dlq.stage`.
 _STAGES: dict[ErrorType, str] = {
@@ -87,18 +86,42 @@ def carried(record: Record) -> Headers:
     ]
 
 
-def headers_back(letter: Record, retries: int) -> Headers:
-    """What an original takes along when its letter goes back: its own headers, one retry more, the letter's place."""
-    place = f"{letter.partition()}/{letter.offset()}".encode()
-    return [*carried(letter), (RETRY_COUNT, str(retries + 1).encode()), (REPLAY_OF, place)]
+def replay_headers(letter: Record, retries: int, topic_id: str | None) -> Headers:
+    """Return the headers of a replayed original: its own, one retry more, and the letter's position and topic ID."""
+    position = f"{letter.topic()}/{letter.partition()}/{letter.offset()}".encode()
+    headers = [*carried(letter), (RETRY_COUNT, str(retries + 1).encode()), (REPLAY_OF, position)]
+    return headers if topic_id is None else [*headers, (REPLAY_OF_TOPIC_ID, topic_id.encode())]
 
 
-def replay_of(record: Record) -> tuple[int, int] | None:
-    """Partition and offset of the letter that this record came back from; None where it came from none."""
+class ReplayMarker(NamedTuple):
+    """The letter that a record says it was replayed from; older versions named neither topic nor topic ID."""
+
+    letter: Position
+    topic_id: str
+
+    def names(self, topic: str, topic_id: str | None) -> bool:
+        """Whether the letter may be one of this topic; what the marker doesn't say can't differ."""
+        return self.letter.topic in {None, topic} and (not self.topic_id or topic_id in {None, self.topic_id})
+
+
+def replay_marker(record: Record) -> ReplayMarker | None:
+    """Read the marker of a replayed record; None where the headers hold none. Anybody may have written it."""
+    letter, topic_id = None, b""
     for name, value in record.headers() or ():
-        if name == REPLAY_OF and value is not None and (place := _PLACE.fullmatch(value)):
-            return int(place[1]), int(place[2])
-    return None
+        if name == REPLAY_OF:
+            letter = parse_position(value or b"") or letter
+        elif name == REPLAY_OF_TOPIC_ID:
+            topic_id = value or b""
+    return letter and ReplayMarker(letter, topic_id.decode(errors="replace"))
+
+
+def fingerprint(partition: int, offset: int, key: bytes | None, value: bytes | None) -> bytes:
+    """Return a digest of a letter's position and of its original's key and value: 16 bytes for each letter."""
+    sizes = [-1 if part is None else len(part) for part in (key, value)]
+    digest = hashlib.blake2b(f"{partition}/{offset}/{sizes}".encode(), digest_size=16)
+    digest.update(key or b"")
+    digest.update(value or b"")
+    return digest.digest()
 
 
 def _headers(rejected: Rejected, model_version: str, failed_at: str) -> Headers:

@@ -3,12 +3,15 @@
 A topic that is deleted and created again keeps its name and begins at offset 0 again; only its ID tells the two apart.
 """
 
+import re
 from typing import NamedTuple
 
 from telco_stream.records import Headers, Record
 
 SOURCE = "source"
 SOURCE_TOPIC_ID = "source.topic.id"
+#: No topic's name has a slash. Dead letters that older versions replayed name their position without the topic.
+_POSITION = re.compile(rb"(?:([\w.-]{1,249})/)?(\d{1,9})/(\d{1,18})", re.ASCII)
 
 
 class SourceHeaders:
@@ -50,3 +53,19 @@ def source_of(answer: Record) -> Source:
         elif name == SOURCE_TOPIC_ID:
             topic_id = value or b""
     return Source(position, topic_id)
+
+
+class Position(NamedTuple):
+    """Where a record is; `topic` is None where a header names partition and offset only."""
+
+    topic: str | None
+    partition: int
+    offset: int
+
+
+def parse_position(text: bytes) -> Position | None:
+    """Parse `topic/partition/offset` or `partition/offset`; None if it is neither."""
+    if not (match := _POSITION.fullmatch(text)):
+        return None
+    topic: bytes | None = match[1]
+    return Position(None if topic is None else topic.decode(), int(match[2]), int(match[3]))

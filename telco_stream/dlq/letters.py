@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TypeAlias
 
 from telco_stream.contracts.customer import BAD_DATA
-from telco_stream.contracts.deadletter import DeadLetter, decode_dead_letter
+from telco_stream.contracts.deadletter import DeadLetter, decode_dead_letter, fingerprint
 from telco_stream.contracts.original import customer_id
 from telco_stream.contracts.source import source_of
 from telco_stream.errors import UsageError
@@ -33,6 +33,11 @@ class Letter:
     def place(self) -> Place:
         """Where it stands."""
         return self.record.partition(), self.record.offset()
+
+    @property
+    def fingerprint(self) -> bytes:
+        """What tells a replay of this letter from a record that only claims to be one."""
+        return fingerprint(*self.place, self.record.key(), self.original)
 
     @property
     def time(self) -> datetime:

@@ -1,18 +1,23 @@
 """`dlq replay`: letters back to the raw topic, each at most once, ever.
 
-What has gone back already stands in the raw topic itself, in the headers of the records that came back. So a replay
-that was killed is simply run again; and because a second one running at the same time is fenced, nothing can be added
-between reading those headers and sending.
+The raw topic itself says which letters have been replayed: each replayed record carries a marker that names its letter.
+So a replay that was killed is simply run again; and because a second one running at the same time is fenced, nothing
+can be added between reading those markers and sending.
+
+No clock decides what is read. A letter whose original is in the raw topic goes back to the original's partition, so its
+replay can only be behind the original there. For a letter that doesn't say where its original is, or whose original
+was in an earlier topic of that name, the whole raw topic is read.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from telco_stream.batch import Limits, process
-from telco_stream.contracts.deadletter import headers_back
+from telco_stream.contracts.deadletter import replay_headers
 from telco_stream.contracts.scoring import Scorer
+from telco_stream.contracts.source import Position, parse_position, source_of
 from telco_stream.dlq.letters import Letter, Letters, Place, Wanted
 from telco_stream.records import ENVELOPE, Headers, Outgoing, Record, size_of
 from telco_stream.stop import Stop, Stopped
@@ -39,20 +44,41 @@ class ReplayOrder:
     max_retries: int
     raw_limit: int
     limits: Limits
+    raw: "RawTopic"
+    #: ID of the dead-letter topic; None where the broker has none.
+    topic_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RawTopic:
+    """The raw topic as it is now: its name, its ID if the broker has one, and the end of each partition."""
+
+    name: str
+    topic_id: str | None
+    ends: Mapping[int, int]
+
+    def original_of(self, letter: Letter) -> Position | None:
+        """Return the position of the letter's original; None if the letter names none in this very topic."""
+        source = source_of(letter.record)
+        original = parse_position(source.position)
+        if original is None or self.topic_id is None or source.topic_id != self.topic_id.encode():
+            return None
+        return original if original.topic == self.name and original.partition in self.ends else None
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayDoors:
     """What a replay works with. Without `send` it is a dry run, without `scorer` no letter is tried first.
 
-    `records` gives the dead-letter topic's records, the same each time. `gone` gives the letters that have come back
-    to the raw topic since that time (milliseconds), none left out. `send` says whether all has been committed; if
-    not, any part may have been, and `gone` knows.
+    `records` gives the dead-letter topic's records, the same each time. `replayed` gives those of the fingerprints that
+    belong to replayed letters; it reads the raw topic's partitions from the given offsets on, or all of it. `send`
+    takes the messages by partition (None: any) and says whether all are committed; if not, any part may have been, and
+    `replayed` knows.
     """
 
     records: Callable[[], Iterable[Record]]
-    gone: Callable[[int], AbstractSet[Place]]
-    send: Callable[[Sequence[Outgoing]], bool] | None
+    replayed: Callable[[AbstractSet[bytes], Mapping[int, int] | None], AbstractSet[bytes]]
+    send: Callable[[Mapping[int | None, Sequence[Outgoing]]], bool] | None
     scorer: Scorer | None
     now: Callable[[], str]
     stop: Stop
@@ -63,9 +89,9 @@ def replay(order: ReplayOrder, doors: ReplayDoors) -> ReplayResult:
     tally = _Tally()
     try:
         # Without the limit: which letters come first may differ from one reading to the next.
-        oldest = _oldest(Letters(doors.records(), replace(order.wanted, limit=None)))
-        if oldest is not None:
-            _replay_since(oldest, order, doors, tally)
+        search = _search(Letters(doors.records(), replace(order.wanted, limit=None)), order.raw)
+        if search.fingerprints:
+            _replay(search, order, doors, tally)
     except Stopped:
         tally.stay("interrupted", tally.selected - tally.settled)
     return tally.result()
@@ -92,26 +118,52 @@ class _Tally:
         return ReplayResult(self.selected, self.replayed, {why: n for why, n in self._stayed.most_common() if n})
 
 
-def _replay_since(oldest: int, order: ReplayOrder, doors: ReplayDoors, tally: _Tally) -> None:
-    gone = doors.gone(oldest)
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What to look for in the raw topic, and from which offset on in which partitions; None is all of it."""
+
+    fingerprints: AbstractSet[bytes]
+    starts: Mapping[int, int] | None
+
+
+def _search(letters: Iterable[Letter], raw: RawTopic) -> _Search:
+    fingerprints: set[bytes] = set()
+    starts: dict[int, int] = {}
+    is_bounded = True
+    for letter in letters:
+        fingerprints.add(letter.fingerprint)
+        if original := raw.original_of(letter):
+            behind = original.offset + 1
+            starts[original.partition] = min(behind, starts.get(original.partition, behind))
+        else:
+            is_bounded = False
+    return _Search(fingerprints, starts if is_bounded else None)
+
+
+def _replay(search: _Search, order: ReplayOrder, doors: ReplayDoors, tally: _Tally) -> None:
+    replayed = doors.replayed(search.fingerprints, search.starts)
     for batch in _batches(Letters(doors.records(), order.wanted)):
         tally.selected += len(batch)
-        ready = _ready(batch, gone, order, doors, tally)
+        ready = _ready(batch, replayed, order, doors, tally)
         if doors.send is None:
             tally.stay("dry run", len(ready))
             continue
-        while ready and not doors.send([_way_back(letter) for letter in ready]):
-            back = doors.gone(oldest)
-            tally.replayed += sum(letter.place in back for letter in ready)
-            ready = [letter for letter in ready if letter.place not in back]
+        while ready and not doors.send(_by_partition(ready, order)):
+            committed = doors.replayed({letter.fingerprint for letter in ready}, search.starts)
+            tally.replayed += sum(letter.fingerprint in committed for letter in ready)
+            ready = [letter for letter in ready if letter.fingerprint not in committed]
         tally.replayed += len(ready)
         if doors.stop.requested:
             raise Stopped
 
 
-def _oldest(letters: Letters) -> int | None:
-    """When the oldest letter was written, in milliseconds; None where there are no letters."""
-    return min((letter.record.timestamp()[1] for letter in letters), default=None)
+def _by_partition(letters: Iterable[Letter], order: ReplayOrder) -> dict[int | None, list[Outgoing]]:
+    """The messages by the partition of their original, where alone a later replay looks for them."""
+    messages: dict[int | None, list[Outgoing]] = {}
+    for letter in letters:
+        original = order.raw.original_of(letter)
+        messages.setdefault(original and original.partition, []).append(_message(letter, order))
+    return messages
 
 
 def _batches(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
@@ -128,48 +180,52 @@ def _batches(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
 
 
 def _ready(
-    batch: Sequence[Letter], gone: AbstractSet[Place], order: ReplayOrder, doors: ReplayDoors, tally: _Tally
+    batch: Sequence[Letter], replayed: AbstractSet[bytes], order: ReplayOrder, doors: ReplayDoors, tally: _Tally
 ) -> list[Letter]:
     """The letters of the batch that may go; for the others the reason is counted."""
-    reasons = {letter.place: _why_not(letter, gone, order) for letter in batch}
+    reasons = {letter.place: _why_not(letter, replayed, order) for letter in batch}
     ready = [letter for letter in batch if not reasons[letter.place]]
     if doors.scorer is not None:
-        failing = _still_failing(ready, doors.scorer, doors.now(), order.limits)
+        failing = _still_failing(ready, doors.scorer, doors.now(), order)
         reasons |= dict.fromkeys(failing, "still failing")
     for why, count in Counter(filter(None, reasons.values())).items():
         tally.stay(why, count)
     return [letter for letter in ready if not reasons[letter.place]]
 
 
-def _why_not(letter: Letter, gone: AbstractSet[Place], order: ReplayOrder) -> str | None:
+def _why_not(letter: Letter, replayed: AbstractSet[bytes], order: ReplayOrder) -> str | None:
     """The first reason that keeps the letter here, if there is one."""
-    if letter.place in gone:
+    if letter.fingerprint in replayed:
         return "already replayed"
+    if (original := order.raw.original_of(letter)) and original.offset >= order.raw.ends[original.partition]:
+        # Forged: a replay of today would be before the original, where no later one looks for it.
+        return "original not found"
     if letter.content.truncated:
         return "truncated"
     if letter.content.retry_count >= order.max_retries:
         return "too many retries"
-    if ENVELOPE + size_of(*_way_back(letter)) > order.raw_limit:
+    if ENVELOPE + size_of(*_message(letter, order)) > order.raw_limit:
         return "too large"
     return None
 
 
-def _still_failing(letters: Sequence[Letter], scorer: Scorer, now: str, limits: Limits) -> set[Place]:
+def _still_failing(letters: Sequence[Letter], scorer: Scorer, now: str, order: ReplayOrder) -> set[Place]:
     """The letters whose originals would get another letter today."""
-    outcome = process([_Returned(letter) for letter in letters], scorer, now=now, limits=limits)
+    outcome = process([_Returned(letter, order) for letter in letters], scorer, now=now, limits=order.limits)
     return {(one.record.partition(), one.record.offset()) for one in outcome.rejected}
 
 
-def _way_back(letter: Letter) -> Outgoing:
+def _message(letter: Letter, order: ReplayOrder) -> Outgoing:
     """The original as it came, and in its headers where it comes from now."""
-    return letter.record.key(), letter.original, headers_back(letter.record, letter.content.retry_count)
+    headers = replay_headers(letter.record, letter.content.retry_count, order.topic_id)
+    return letter.record.key(), letter.original, headers
 
 
 class _Returned:
     """The record that a letter would become, at the letter's own place."""
 
-    def __init__(self, letter: Letter) -> None:
-        self._returned = _way_back(letter)
+    def __init__(self, letter: Letter, order: ReplayOrder) -> None:
+        self._returned = _message(letter, order)
         self.key = letter.record.key
         self.topic = letter.record.topic
         self.partition = letter.record.partition

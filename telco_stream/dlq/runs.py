@@ -5,7 +5,7 @@ from telco_stream.clock import now
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.dlq.letters import Letters, Place, Wanted
 from telco_stream.dlq.listing import ShownLetter, show_letter
-from telco_stream.dlq.replay import ReplayDoors, ReplayOrder, ReplayResult, replay
+from telco_stream.dlq.replay import RawTopic, ReplayDoors, ReplayOrder, ReplayResult, replay
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.deadletters import DeadLetterTopic, ReplayedLetters, ReplayOutlet
@@ -33,7 +33,8 @@ def run_replay(  # noqa: PLR0913 - what a user may choose
         rights = Rights(clients, cluster)
         rights.need_read(topics.deadletter, topics.raw)
         rights.need_write(topics.raw)
-    letters, replayed = DeadLetterTopic(clients, cluster, stop), ReplayedLetters(clients, cluster, stop)
+    letters, topic_ids = DeadLetterTopic(clients, cluster, stop), cluster.topic_ids(topics.raw, topics.deadletter)
+    replayed = ReplayedLetters(clients, cluster, stop, topic_ids[topics.deadletter])
     usual = Limits()
     predictions = cluster.largest_message(topics.predictions, usual.prediction)
     order = ReplayOrder(
@@ -41,10 +42,13 @@ def run_replay(  # noqa: PLR0913 - what a user may choose
         max_retries,
         cluster.largest_message(topics.raw, usual.prediction),
         Limits(predictions, topics.deadletter_max_message_bytes),
+        # Asked for after the letters' ends: the original of each letter is below.
+        RawTopic(topics.raw, topic_ids[topics.raw], cluster.ends(topics.raw, range(replayed.partitions))),
+        topic_ids[topics.deadletter],
     )
     doors = ReplayDoors(
         records=lambda: letters.records(wanted.partition),
-        gone=replayed.since,
+        replayed=replayed.among,
         # Made before anything is read: from then on no other replay can add to what has gone back.
         send=ReplayOutlet(clients, stop).send if execute else None,
         scorer=scorer,

@@ -1,8 +1,9 @@
 """The dead-letter topic as it stands, and the way back to the raw topic."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
-from telco_stream.contracts.deadletter import replay_of
+from telco_stream.contracts.deadletter import fingerprint, replay_marker
 from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
@@ -10,9 +11,6 @@ from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.kafka.transactions import End, transactions_under
 from telco_stream.records import Outgoing, Record
 from telco_stream.stop import Stop
-
-#: Milliseconds by which the clock of whoever sent a letter back may have been behind that of the letter's writer.
-_SKEW = 60_000
 
 
 class DeadLetterTopic:
@@ -52,22 +50,35 @@ class DeadLetterTopic:
 
 
 class ReplayedLetters:
-    """Which letters have come back to the raw topic, by its own word."""
+    """Finds out which letters have been replayed, by the markers that the records of the raw topic carry."""
 
-    def __init__(self, clients: Clients, cluster: Cluster, stop: Stop) -> None:
+    def __init__(self, clients: Clients, cluster: Cluster, stop: Stop, topic_id: str | None) -> None:
         self._clients = clients
         self._cluster = cluster
         self._stop = stop
+        self._letters = clients.settings.topics.deadletter
+        self._letters_id = topic_id
         self._topic = clients.settings.topics.raw
-        self._partitions = range(cluster.partitions(self._topic)[self._topic])
+        #: How many partitions the raw topic has.
+        self.partitions = cluster.partitions(self._topic)[self._topic]
 
-    def since(self, milliseconds: int) -> set[tuple[int, int]]:
-        """Partition and offset of each letter that has come back since; waits for transactions that hide any."""
-        # In this order: behind an open transaction not even offsets can be found.
-        ends = settled_ends(self._cluster, self._topic, len(self._partitions), self._stop)
-        starts = self._cluster.offsets_at(self._topic, self._partitions, max(0, milliseconds - _SKEW))
+    def among(self, fingerprints: AbstractSet[bytes], starts: Mapping[int, int] | None) -> set[bytes]:
+        """Return those of the fingerprints that belong to replayed letters; waits for transactions that hide any.
+
+        Reads the partitions in `starts` from these offsets on, or without it all of them from the oldest record. A
+        record whose marker names a letter but whose key or value differs from the letter's original has another
+        fingerprint, so that a forged marker hides no letter.
+        """
+        ends = settled_ends(self._cluster, self._topic, self.partitions, self._stop)
         batches = read(self._clients, self._topic, stop=self._stop, starts=starts, ends=ends)
-        return {place for batch in batches for record in batch if (place := replay_of(record))}
+        return {found for batch in batches for found in self._replayed(batch) if found in fingerprints}
+
+    def _replayed(self, records: Iterable[Record]) -> Iterator[bytes]:
+        """Fingerprints of the letters that the records say they were replayed from."""
+        for record in records:
+            marker = replay_marker(record)
+            if marker is not None and marker.names(self._letters, self._letters_id):
+                yield fingerprint(marker.letter.partition, marker.letter.offset, record.key(), record.value())
 
 
 class ReplayOutlet:
@@ -81,8 +92,12 @@ class ReplayOutlet:
         self._topic = clients.settings.topics.raw
         self._transactions = transactions_under(name, clients, stop, own_id=False)
 
-    def send(self, messages: Sequence[Outgoing]) -> bool:
-        """Whether all is committed; if not, it may have been. Raises `FencedError` where another replay has begun."""
+    def send(self, messages: Mapping[int | None, Sequence[Outgoing]]) -> bool:
+        """Send messages by partition (None: as the key says), and return whether all are committed.
+
+        If not, they may have been. Raises `FencedError` where another replay has begun.
+        """
         self._transactions.begin()
-        self._transactions.send(self._topic, messages)
+        for partition, of_partition in messages.items():
+            self._transactions.send(self._topic, of_partition, partition)
         return self._transactions.commit() is End.COMMITTED

@@ -43,18 +43,22 @@ class Sink:
         #: Messages that were refused, or ran out of time.
         self.failed = 0
 
-    def send(self, topic: str, messages: Iterable[Outgoing]) -> None:
-        """Queue all messages; their delivery is confirmed by `flush` or by the transaction's commit."""
+    def send(self, topic: str, messages: Iterable[Outgoing], partition: int | None = None) -> None:
+        """Queue all messages; their delivery is confirmed by `flush` or by the transaction's commit.
+
+        Without a partition, each goes where its key says.
+        """
+        target = _ANY_PARTITION if partition is None else partition
         produce: Callable[..., None] = self.producer.produce
         failed = self._note_failure
         self._topics.add(topic)
         for key, value, headers in messages:
             try:
                 # By position: by name, the call takes nearly twice as long.
-                produce(topic, value, key, _ANY_PARTITION, failed, None, _NOW, headers)
+                produce(topic, value, key, target, failed, None, _NOW, headers)
             except BufferError:
                 self._wait_for_room()
-                produce(topic, value, key, _ANY_PARTITION, failed, None, _NOW, headers)
+                produce(topic, value, key, target, failed, None, _NOW, headers)
 
     def flush(self) -> None:
         """Wait until the broker has confirmed all; raises where one failed, `Stopped` where there was no time."""

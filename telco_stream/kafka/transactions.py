@@ -94,9 +94,9 @@ class Transactions:
         self._begun = time.monotonic()
         self._try(self._sink.producer.begin_transaction)
 
-    def send(self, topic: str, messages: Iterable[Outgoing]) -> None:
+    def send(self, topic: str, messages: Iterable[Outgoing], partition: int | None = None) -> None:
         """Queue messages in the open transaction; what fails, fails the commit."""
-        self._try(lambda: self._sink.send(topic, messages))
+        self._try(lambda: self._sink.send(topic, messages, partition))
 
     def commit(self, offsets: Sequence[TopicPartition] = (), group_metadata: object = None) -> End:
         """Commit messages and offsets together; raises where no repetition would help, or another took over."""
