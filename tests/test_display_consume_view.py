@@ -160,11 +160,14 @@ def test_bar_is_drawn_in_eighths(share: float, drawn: str) -> None:
     assert bar(share, 8) == drawn
 
 
-@pytest.mark.parametrize(("share", "done"), [(0, 0), (0.5, 4), (1, 8), (7, 8)])
+@pytest.mark.parametrize(("share", "done"), [(0, 0), (0.4, 3), (1, 8), (7, 8)])
 def test_progress_bar_keeps_its_width(share: float, done: int) -> None:
     drawn = progress_bar(share, 8)
     assert drawn.plain == "━" * 8
-    assert sum(span.end - span.start for span in drawn.spans if "dim" in str(span.style)) == 8 - done
+    assert str(drawn.style) == ""
+    assert {span.end - span.start: str(span.style) for span in drawn.spans} == {
+        width: style for width, style in ((done, "green"), (8 - done, "dim")) if width
+    }
 
 
 def test_sparkline_is_relative_to_the_highest() -> None:

@@ -62,9 +62,9 @@ class PageParser(HTMLParser):
 
 @pytest.mark.parametrize("number", [0, 1, 2_000])
 def test_page_has_the_numbers_of_the_json(number: int) -> None:
-    facts = report_data(many_predictions(number))
-    expected = json.loads(as_json(facts.report))
-    page = PageParser(html(facts))
+    data = report_data(many_predictions(number))
+    expected = json.loads(as_json(data.report))
+    page = PageParser(html(data))
     shown = {attrs["data-name"]: float(attrs["value"] or "") for attrs in page.attributes("data")}
     assert shown.pop("dead_letters") == 0
     assert shown == {name: expected[name] for name in shown}
@@ -74,24 +74,24 @@ def test_page_has_the_numbers_of_the_json(number: int) -> None:
 
 
 def test_page_has_the_segments_of_the_json() -> None:
-    facts = report_data(many_predictions(900))
-    text = html(facts).decode()
-    for name, one in facts.report.summary.by_contract.items():
-        cells = f"{one.total:,}</td><td>{one.churners:,}</td><td>{one.churn_rate:.1%}"
+    data = report_data(many_predictions(900))
+    text = html(data).decode()
+    for name, segment in data.report.summary.by_contract.items():
+        cells = f"{segment.total:,}</td><td>{segment.churners:,}</td><td>{segment.churn_rate:.1%}"
         assert f"<bdi>{name}</bdi></th><td>{cells}</td>" in text
-    for (contract, service), one in facts.report.crossed.items():
+    for (contract, service), segment in data.report.crossed.items():
         assert (contract in CONTRACTS, service in SERVICES) == (True, True)
-        assert f"<b>{one.churn_rate:.1%}</b> <span>{one.churners:,} of {one.total:,}</span>" in text
+        assert f"<b>{segment.churn_rate:.1%}</b> <span>{segment.churners:,} of {segment.total:,}</span>" in text
 
 
 def test_page_counts_dead_letters_and_model_versions() -> None:
-    facts = report_data([prediction("a"), prediction("b", model_version="v2")], letters={"json": 3, "empty": 1})
-    page = PageParser(html(facts))
-    assert {one["data-letters"]: one["data-value"] for one in page.attributes("td", "data-letters")} == {
+    data = report_data([prediction("a"), prediction("b", model_version="v2")], letters={"json": 3, "empty": 1})
+    page = PageParser(html(data))
+    assert {cell["data-letters"]: cell["data-value"] for cell in page.attributes("td", "data-letters")} == {
         "json": "3",
         "empty": "1",
     }
-    assert {one["data-version"]: one["data-value"] for one in page.attributes("td", "data-version")} == {
+    assert {cell["data-version"]: cell["data-value"] for cell in page.attributes("td", "data-version")} == {
         OWN_VERSION: "1",
         "v2": "1",
     }
@@ -141,7 +141,10 @@ def test_page_escapes_hostile_text() -> None:
     fields = ["customerID", "Contract", "InternetService", "model_version"]
     answers = [prediction(str(number)) for number in range(len(HOSTILE))]
     hostile, harmless = (
-        [msgspec.structs.replace(one, **dict.fromkeys(fields, name)) for one, name in zip(answers, names, strict=True)]
+        [
+            msgspec.structs.replace(answer, **dict.fromkeys(fields, name))
+            for answer, name in zip(answers, names, strict=True)
+        ]
         for names in (HOSTILE, [f"{number:02}" for number in range(len(HOSTILE))])
     )
     page, harmless_page = (
@@ -160,12 +163,13 @@ def test_page_shows_a_hostile_name_verbatim() -> None:
 
 
 def test_page_escapes_the_requested_version() -> None:
-    facts = report_data([prediction(model_version="<i>")], wanted=Wanted(model_version="<i>"))
-    assert "<i>" not in html(facts).decode()
+    data = report_data([prediction(model_version="<i>")], wanted=Wanted(model_version="<i>"))
+    assert "<i>" not in html(data).decode()
 
 
 def test_page_defuses_formulas_in_the_csv() -> None:
-    rows = [one["data-csv"] for one in PageParser(html(report_data([prediction("=1,2")]))).attributes("tr", "data-csv")]
+    page = PageParser(html(report_data([prediction("=1,2")])))
+    rows = [row["data-csv"] for row in page.attributes("tr", "data-csv")]
     assert rows == ['"\'=1,2",0.5,Month-to-month,Fiber optic']
 
 
@@ -189,15 +193,15 @@ def test_page_is_identical_when_the_data_is() -> None:
 
 def test_page_stays_small_when_there_are_many_segments() -> None:
     strangers = [
-        prediction(f"{one}", one / 3_000, Contract=f"c{one}", InternetService=f"s{one}", model_version=f"v{one}")
-        for one in range(3_000)
+        prediction(f"{n}", n / 3_000, Contract=f"c{n}", InternetService=f"s{n}", model_version=f"v{n}")
+        for n in range(3_000)
     ]
     assert len(html(report_data(strangers, top_k=100))) < MOST_BYTES
 
 
 def test_page_counts_the_segments_that_it_hides() -> None:
-    some = [prediction(str(one), Contract=f"contract {one // 2}") for one in range(20)]
-    text = html(report_data([*some, prediction("z", Contract="small")])).decode()
+    large = [prediction(str(n), Contract=f"contract {n // 2}") for n in range(20)]
+    text = html(report_data([*large, prediction("z", Contract="small")])).decode()
     assert "small" not in re.sub(r"data-csv=\"[^\"]*\"|<tr data-csv.*?</tr>|smaller", "", text)
     assert "3 smaller segments are not listed" in text
     assert "the 8 largest of 11" in text
@@ -207,7 +211,7 @@ def test_page_counts_the_segments_that_it_hides() -> None:
     "times", [["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"], ["?"], ["9999-12-31T23:59:59-14:00"]]
 )
 def test_page_has_all_charts_when_times_are_extreme(times: list[str]) -> None:
-    page = PageParser(html(report_data([prediction(str(one), processed_ts=time) for one, time in enumerate(times)])))
+    page = PageParser(html(report_data([prediction(str(n), processed_ts=time) for n, time in enumerate(times)])))
     assert charts(page) == CHARTS
 
 
@@ -228,5 +232,5 @@ def charts(page: PageParser) -> set[str]:
     return {str(attrs["id"]).removesuffix("-description") for attrs in page.attributes("desc")}
 
 
-def html(facts: Facts, manifest: Manifest = MANIFEST) -> bytes:
-    return render(facts, manifest)
+def html(data: Facts, manifest: Manifest = MANIFEST) -> bytes:
+    return render(data, manifest)

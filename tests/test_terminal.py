@@ -88,8 +88,8 @@ def test_consume_prints_log_lines_once_above_the_view(embedded: MockCluster, emb
 
 def test_consume_prints_window_lines_above_the_view(embedded: MockCluster, embedded_topics: Topics) -> None:
     send(embedded.bootstrap, embedded_topics.raw, customers(range(4_000)))
-    words = ("consume", "--mode", "batch", "--window-size", "100", "--delivery", "at-least-once")
-    with telco_stream(embedded_topics, embedded.bootstrap, *words) as terminal:
+    args = ("consume", "--mode", "batch", "--window-size", "100", "--delivery", "at-least-once")
+    with telco_stream(embedded_topics, embedded.bootstrap, *args) as terminal:
         terminal.wait_for("Ctrl-C")
         assert terminal.end() == 0
         rows = terminal.everything()
@@ -129,12 +129,12 @@ def test_consume_view_escapes_ids(embedded: MockCluster, embedded_topics: Topics
         assert b"\x1b[2J" not in terminal.raw
 
 
-@pytest.mark.parametrize("words", [("--no-live",), ("--quiet",), ("--log-format", "json")])
+@pytest.mark.parametrize("options", [("--no-live",), ("--quiet",), ("--log-format", "json")])
 def test_consume_draws_no_view_when_options_disable_it(
-    words: tuple[str, ...], embedded: MockCluster, embedded_topics: Topics
+    options: tuple[str, ...], embedded: MockCluster, embedded_topics: Topics
 ) -> None:
     send(embedded.bootstrap, embedded_topics.raw, customers(range(10)))
-    with telco_stream(embedded_topics, embedded.bootstrap, *STREAM, *words, "--max-messages", "10") as terminal:
+    with telco_stream(embedded_topics, embedded.bootstrap, *STREAM, *options, "--max-messages", "10") as terminal:
         assert terminal.end() == 0
         assert any("Predicted      10" in row for row in terminal.rows())
         assert b"\x1b[?25l" not in terminal.raw
@@ -144,9 +144,9 @@ def test_consume_draws_no_view_when_options_disable_it(
 def test_produce_shows_its_rate_target_and_progress(
     embedded: MockCluster, embedded_topics: Topics, tmp_path: Path
 ) -> None:
-    words = ["produce", "--mode", "streaming", "--events-per-sec", "50", "--limit", "200"]
-    words += ["--checkpoint-file", str(tmp_path / "p.json")]
-    with telco_stream(embedded_topics, embedded.bootstrap, *words) as terminal:
+    args = ["produce", "--mode", "streaming", "--events-per-sec", "50", "--limit", "200"]
+    args += ["--checkpoint-file", str(tmp_path / "p.json")]
+    with telco_stream(embedded_topics, embedded.bootstrap, *args) as terminal:
         terminal.wait_for("/s of 50.0/s")
         terminal.wait_for("%")
         assert terminal.end() == 0
@@ -173,8 +173,8 @@ def test_consume_shows_one_view_when_it_has_workers(kafka: str, topics: Topics) 
 
 def test_produce_erases_its_progress_when_a_pass_ends(kafka: str, topics: Topics, tmp_path: Path) -> None:
     """The summary is left."""
-    words = ("produce", "--mode", "batch", "--checkpoint-file", str(tmp_path / "p.json"))
-    with telco_stream(topics, kafka, *words) as terminal:
+    args = ("produce", "--mode", "batch", "--checkpoint-file", str(tmp_path / "p.json"))
+    with telco_stream(topics, kafka, *args) as terminal:
         terminal.wait_for("%")
         assert terminal.end() == 0
         assert leftovers(terminal) == []

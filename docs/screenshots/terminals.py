@@ -16,7 +16,7 @@ def _fill(studio: Studio) -> None:
     """What goes in: the topics, a stream, a file, and three records that no model should see."""
     studio.quiet("sample", "--rows", "20000", "--seed", "7", "--out", "customers.csv")
     studio.shot("topics-init", "topics", "init")
-    studio.live("produce-live", *_STREAM, "500", "--limit", "9000", until=["0:00:10 left"])
+    studio.live("produce-live", *_STREAM, "500", "--limit", "9000", until=["0:00:04 left"])
     studio.shot("produce-batch", "produce", "--mode", "batch", "--data-path", "customers.csv")
     studio.send(BROKEN)
 

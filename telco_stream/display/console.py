@@ -102,7 +102,7 @@ class Screen:
 
     @property
     def has_live_view(self) -> bool:
-        """Whether stderr is a terminal and the command is not quiet.
+        """Return whether stderr is a terminal and the command is not quiet.
 
         Asks the stream and not rich, which takes a log file for a terminal if colours are forced.
         """

@@ -39,7 +39,7 @@ _SMALLEST_SHARE = 0.001
 
 @dataclass(frozen=True, slots=True)
 class ConsumeRun:
-    """What is known of a run before it starts; `is_stopping` says whether a stop has been requested."""
+    """Properties of a run; `is_stopping` returns whether a stop has been requested."""
 
     title: str
     is_stopping: Callable[[], bool]
@@ -112,7 +112,7 @@ class ConsumeView:
         ]
 
     def _progress(self, snapshot: Glimpse, rate: float) -> list[Text]:
-        """Draw the progress and the time left of a run that ends by itself."""
+        """Draw the progress and the time left of a run that has an end."""
         remaining = self._remaining(snapshot)
         if remaining is None:
             return []

@@ -15,7 +15,7 @@ from telco_stream.observing.eyes import Sending
 
 @dataclass(frozen=True, slots=True)
 class ProduceRun:
-    """What is known of a run before it starts; `is_stopping` says whether a stop has been requested."""
+    """Properties of a run; `is_stopping` returns whether a stop has been requested."""
 
     is_stopping: Callable[[], bool]
     #: Returns the seconds for which Kafka has been unavailable, or None.
@@ -53,7 +53,7 @@ class ProduceProgress(RowProgress):
         return Text("sending", "green") if self._outlet else Text("connecting", "yellow")
 
     def total(self) -> int | None:
-        """Return the rows of the file or the limit, whichever is reached first."""
+        """Return the rows of the file or the limit, if that is lower."""
         limit = self.earlier_rows + self._run.limit if self._run.limit else None
         return min((bound for bound in (self._file_rows, limit) if bound is not None), default=None)
 

@@ -11,8 +11,8 @@ from telco_stream.display.widgets import join_lines, progress_bar
 from telco_stream.humanize import format_count, format_elapsed, format_percent, format_rate
 from telco_stream.runtime.rate_meter import RateMeter
 
-#: Seconds over which the rate is taken.
-_RATE_WINDOW = 4.0
+#: Seconds over which the rate is taken, as in the metrics of `produce`, which confirms hundreds of rows at a time.
+_RATE_WINDOW = 10.0
 #: Columns of the bar, which is left out where there is no space for the smallest.
 _MAX_BAR, _MIN_BAR = 30, 5
 

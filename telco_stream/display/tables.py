@@ -1,4 +1,4 @@
-"""Results as tables that fit a terminal of 80 columns; a result without a function of its own gets the general form."""
+"""Results as tables that fit a terminal of 80 columns, some of them in a form for their type."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass

@@ -47,7 +47,7 @@ def bar(share: float, width: int) -> str:
 def progress_bar(share: float, width: int) -> Text:
     """Draw a share from 0 to 1 as a line of full width, its part that is done in green."""
     done = round(max(0.0, min(1.0, share)) * width)
-    return Text("━" * done, "green").append("━" * (width - done), "dim not green")
+    return Text().append("━" * done, "green").append("━" * (width - done), "dim")
 
 
 def sparkline(values: Iterable[float], width: int) -> str:

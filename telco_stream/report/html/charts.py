@@ -14,6 +14,8 @@ _TOP, _RIGHT, _LINE, _DIGIT = 10.0, 14.0, 18.0, 8.0
 _CHART_HEIGHT = _TOP + _HEIGHT + 2 * _LINE + 6
 #: Pixels of a horizontal bar, from its name to the next name, and beside it for its number.
 _BAR_HEIGHT, _BAR_STEP, _BAR_NUMBER = 20.0, 52.0, 60.0
+#: Pixels by which a column covers the next one, so that rounding leaves no gap.
+_OVERLAP = 0.3
 _MAX_TICKS = 4
 #: The lowest top of an axis of rates, so that small rates look small.
 _SMALLEST_TOP = 0.1
@@ -110,15 +112,15 @@ class _Plot:
 
     def x_labels(self, ticks: Mapping[float, str]) -> list[Label]:
         y = _TOP + _HEIGHT + _LINE
-        return [Label(self.x(place), y, text.split("\n"), "middle") for place, text in ticks.items()]
+        return [Label(self.x(value), y, text.split("\n"), "middle") for value, text in ticks.items()]
 
     def columns_of(self, counts: Sequence[int], bases: Sequence[int], style: str) -> list[Bar]:
         """Return a bar for each count that is not 0, on top of its base."""
-        width = self.x(1) - self.x(0)
+        width = self.x(1) - self.x(0) + _OVERLAP
         tops = [base + count for base, count in zip(bases, counts, strict=True)]
         return [
-            Bar(self.x(place), self.y(top), width, self.y(base) - self.y(top), style)
-            for place, (base, top) in enumerate(zip(bases, tops, strict=True))
+            Bar(self.x(column), self.y(top), width, self.y(base) - self.y(top), style)
+            for column, (base, top) in enumerate(zip(bases, tops, strict=True))
             if top > base
         ]
 

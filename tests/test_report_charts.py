@@ -1,0 +1,99 @@
+"""The geometry of the charts in `report --html`."""
+
+import pytest
+
+from telco_stream.report.html import charts
+from telco_stream.report.html.charts import Chart, round_ticks
+
+
+@pytest.mark.parametrize(
+    ("top", "smallest_step", "ticks"),
+    [
+        (1.0, 0, [0, 0.25, 0.5, 0.75, 1]),
+        (0.1, 0, [0, 0.025, 0.05, 0.075, 0.1]),
+        (0.78, 0, [0, 0.2, 0.4, 0.6]),
+        (63, 1, [0, 20, 40, 60]),
+        (1.04, 1, [0, 1]),
+        (2.08, 1, [0, 1, 2]),
+        (5_000_000, 1, [0, 2_000_000, 4_000_000]),
+    ],
+)
+def test_round_ticks_are_at_most_five_from_zero(top: float, smallest_step: float, ticks: list[float]) -> None:
+    assert round_ticks(top, smallest_step) == pytest.approx(ticks)
+
+
+def test_rate_bars_are_as_long_as_their_rates() -> None:
+    bars = charts.rate_bars([("a", 0.5), ("b", 0.25), ("c", 0.0)]).bars
+    assert [bar.width / bars[0].width for bar in bars] == [1, 0.5, 0]
+    assert bars[0].width < charts.WIDTH
+    assert len({bar.y for bar in bars}) == 3
+
+
+def test_rate_bars_stay_small_when_all_rates_are_small() -> None:
+    (bar,) = charts.rate_bars([("a", 0.01)]).bars
+    assert bar.width < charts.WIDTH / 9
+
+
+def test_rate_bars_keep_names_that_are_equal() -> None:
+    assert len(charts.rate_bars([("a…", 0.5), ("a…", 0.25)]).bars) == 2
+
+
+def test_distribution_stacks_churn_on_stay() -> None:
+    chart = charts.distribution([2, 0, 1], [0, 3, 1], 0.5)
+    stay, churn = ([bar for bar in chart.bars if bar.style == style] for style in ("stay", "churn"))
+    unit = stay[0].height / 2
+    assert [round(bar.height / unit) for bar in stay] == [2, 1]
+    assert [round(bar.height / unit) for bar in churn] == [3, 1]
+    assert churn[1].y + churn[1].height == pytest.approx(stay[1].y)
+    assert churn[0].x == pytest.approx(stay[0].x + stay[0].width, abs=0.5)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "names"), [(0.5, ["stays", "churns", "threshold 0.5"]), (None, ["stays", "churns"])]
+)
+def test_distribution_has_a_threshold_when_known(threshold: float | None, names: list[str]) -> None:
+    chart = charts.distribution([1, 1], [1, 1], threshold)
+    assert [name for _, name in chart.legend] == names
+    assert len(chart.lines) == len(names) - 2
+    for line in chart.lines:
+        (x, _), _ = line.points
+        assert x == pytest.approx(chart.bars[1].x)
+
+
+def test_rates_over_time_are_interrupted_when_unknown() -> None:
+    chart = charts.rates_over_time([0.1, 0.2, None, 0.3, None, None], {0: "1 Jan\n2026"})
+    assert [len(line.points) for line in chart.lines] == [2, 1]
+    assert len(chart.dots) == 3
+    assert ["1 Jan", "2026"] in [label.lines for label in chart.labels]
+
+
+def test_counts_over_time_leave_out_empty_steps() -> None:
+    chart = charts.counts_over_time([3, 0, 6], {})
+    assert [round(bar.height / chart.bars[0].height) for bar in chart.bars] == [1, 2]
+
+
+def test_calibration_dots_are_on_the_diagonal_when_equal() -> None:
+    chart = charts.calibration([0.0, 0.5, 1.0], [0.0, 0.5, 1.0])
+    (start, end) = chart.lines[0].points
+    middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
+    assert [(dot.x, dot.y) for dot in chart.dots] == [pytest.approx(point) for point in (start, middle, end)]
+
+
+@pytest.mark.parametrize(
+    "chart",
+    [
+        charts.rate_bars([("x" * 30, 1.0), ("y", 0.0)]),
+        charts.distribution([9_999_999] * 50, [1] * 50, 1.0),
+        charts.counts_over_time([1], {0: "a"}),
+        charts.rates_over_time([1.0] * 400, {}),
+        charts.calibration([1.0], [1.0]),
+    ],
+)
+def test_shapes_are_inside_the_chart(chart: Chart) -> None:
+    for bar in chart.bars:
+        assert 0 <= bar.x <= bar.x + bar.width <= charts.WIDTH + 0.01
+        assert 0 <= bar.y <= bar.y + bar.height <= chart.height
+    for x, y in (point for line in [*chart.grid, *chart.lines] for point in line.points):
+        assert 0 <= x <= charts.WIDTH
+        assert 0 <= y <= chart.height
+    assert all(0 <= label.x <= charts.WIDTH and 0 <= label.y <= chart.height for label in chart.labels)
