@@ -148,9 +148,9 @@ def test_format_lag_shows_the_highest_when_not_all_fit() -> None:
     ],
 )
 def test_customer_lines_escape_and_cut_ids(name: str, shown: str) -> None:
-    line = customer_lines([replace(RISKY, customerID=name)], 1)[1]
+    line = customer_lines([replace(RISKY, customerID=name)])[1]
     assert line.plain.split("  ")[1].strip() == shown
-    assert line.cell_len == customer_lines([RISKY], 1)[1].cell_len
+    assert line.cell_len == customer_lines([RISKY])[1].cell_len
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """The console that prints lines above a live view: how the view is drawn, and that it is gone at the end."""
 
 import re
-from threading import Thread
+from itertools import count
+from threading import Event, Thread
 
 import pytest
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -61,23 +62,30 @@ def test_live_console_prints_lines_when_the_view_ends(captured: CapturedScreen) 
 
 
 def test_live_console_loses_no_line_when_threads_print() -> None:
-    stream = FakeTerminal()
+    """Views begin and end while three threads print."""
+    stream, is_over = FakeTerminal(), Event()
     console = LiveConsole(Console(file=stream, force_terminal=True, width=40, height=10))
+    printed: list[str] = []
 
-    def print_lines() -> None:
-        for number in range(500):
-            console.print_line(Text(f"line {number}."))
+    def print_lines(name: str) -> None:
+        for number in count():
+            line = f"line {name}{number}."
+            console.print_line(Text(line))
+            printed.append(line)
+            if is_over.wait(0.0005):
+                return
 
-    threads = [Thread(target=print_lines) for _ in range(3)]
+    threads = [Thread(target=print_lines, args=(name,)) for name in "abc"]
     for thread in threads:
         thread.start()
-    for _ in range(20):
+    for _ in range(50):
         with console.show(CountingView("one")):
-            pass
+            before = len(printed)
+            wait_until(lambda before=before: len(printed) > before)  # type: ignore[misc]
+    is_over.set()
     for thread in threads:
         thread.join()
-    numbers = [int(number) for number in re.findall(r"line (\d+)\.", stream.getvalue())]
-    assert sorted(numbers) == sorted([*range(500)] * 3)
+    assert sorted(re.findall(r"line \w+\.", stream.getvalue())) == sorted(printed)
 
 
 def test_live_console_shows_the_cursor_when_the_block_raises(captured: CapturedScreen) -> None:

@@ -97,6 +97,15 @@ def test_progress_fits_the_terminal(columns: int) -> None:
     assert 0 < max(len(line) for line in re.split(r"[\r\n]", plain(captured.stderr))) < columns
 
 
+@pytest.mark.parametrize(("columns", "width"), [(200, 30), (60, 30), (40, 10), (34, 0)])
+def test_progress_shortens_its_bar_when_narrow(columns: int, width: int) -> None:
+    progress = RowProgress("Sending", 100, lambda: 0.0)
+    progress.advance(50)
+    text = drawn(progress, columns)
+    assert text.count("━") == width
+    assert re.sub(r"━+  ", "", text) == "Sending  50.0%  50 rows  0/s"
+
+
 def test_produce_progress_shows_rate_target_and_failures() -> None:
     time = iter([0.0, 0.0, 4.0])
     progress = ProduceProgress(ProduceRun(lambda: False, lambda: None, 50.0, 400), lambda: next(time))

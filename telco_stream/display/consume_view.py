@@ -73,10 +73,8 @@ class ConsumeView:
         self._update(now, snapshot)
         is_wide = columns >= _WIDE
         numbers = self._numbers(snapshot, self._meter.rate(now), _RIGHT - 2 if is_wide else columns)
-        if is_wide:
-            body = join_columns(numbers, customer_lines(self._listed, _CUSTOMERS), _RIGHT)
-        else:
-            body = [*numbers, Text(), *customer_lines(self._listed, min(_CUSTOMERS, rows - len(numbers) - 4))]
+        customers = customer_lines(self._listed)
+        body = join_columns(numbers, customers, _RIGHT) if is_wide else [*numbers, Text(), *customers]
         text, style = describe_state(snapshot, is_stopping=self._run.is_stopping())
         state = Text(text, style).append(f" ── {format_elapsed(now - self._started)}", "default not bold")
         head = rule(columns, self._run.title, state)
@@ -159,15 +157,15 @@ def format_lag(lag: Mapping[int, int | None], columns: int) -> str:
     return ""
 
 
-def customer_lines(customers: Sequence[AtRisk], limit: int) -> list[Text]:
-    """Draw a heading and `limit` lines, empty ones too, so that the view keeps its height."""
+def customer_lines(customers: Sequence[AtRisk]) -> list[Text]:
+    """Draw a heading and always the same number of lines, so that the view keeps its height."""
     titles = ("Newest at risk", "Churn", "Contract", "Internet")
     lines = [table_row([(title, "bold") for title in titles], _CUSTOMER_WIDTHS)]
-    for customer in customers[: max(0, limit)]:
+    for customer in customers:
         risk = f"{format_percent(customer.churn_probability):>6} {bar(customer.churn_probability, 9)}"
         cells = [(customer.customerID, ""), (risk, "red"), (customer.Contract, ""), (customer.InternetService, "")]
         lines.append(table_row(cells, _CUSTOMER_WIDTHS))
-    return lines + [Text()] * (max(0, limit) - len(lines) + 1)
+    return lines + [Text()] * (_CUSTOMERS - len(customers))
 
 
 def _format_small_share(part: int, whole: int) -> str:
