@@ -44,7 +44,8 @@ def test_a_model_that_has_no_compiled_form_is_refused_with_4(tmp_path: Path) -> 
     (folder / "manifest.json").write_text(json.dumps(manifest))
     done = run_without("consume", "--model", str(folder))
     assert done.returncode == 4
-    assert "isn't installed here" in one_line(done)
+    assert "has no compiled form" in done.stderr
+    assert "isn't installed here" in one_line(run_without("consume", "--model", str(folder), "--engine", "sklearn"))
 
 
 def test_another_module_that_is_missing_is_a_bug() -> None:

@@ -17,13 +17,18 @@ def register(app: typer.Typer) -> None:
     app.command()(demo)
 
 
-def demo(output: options.Output = "table", quiet: options.Quiet = False, verbose: options.Verbose = False) -> None:
+def demo(
+    engine: options.Engine = "auto",
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
     """Run the whole pipeline on a broker inside this process. No Docker, no network, no configuration."""
     from telco_stream.cli.session import Session
 
     session = Session(output, quiet=quiet, verbose=verbose, calm=True)
     stop = session.stop  # from here on a signal is heard: to load the model takes a while
-    screen, scorer = session.screen, session.scorer("auto")
+    screen, scorer = session.screen, session.scorer(engine)
 
     from telco_stream.demo import run_demo
     from telco_stream.display.windows import WindowReporter

@@ -37,6 +37,7 @@ def train(
     with session.screen.stages() as stages:
         result = fit(data_path, out, now=now(), seed=seed, progress=stages)
     session.screen.show(result)
+    session.screen.say(f"Score with it: --model {out}, or TELCO_STREAM_MODEL__PATH={out}")
 
 
 @group.callback()

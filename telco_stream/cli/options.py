@@ -24,13 +24,11 @@ Group: TypeAlias = Annotated[
 ]
 Model: TypeAlias = Annotated[
     Path | None,
-    typer.Option(
-        "--model", metavar="FOLDER", help="The model's folder.  [default: models/churn here, else the shipped one]"
-    ),
+    typer.Option("--model", metavar="FOLDER", help="The model's folder.  [default: the bundled model]"),
 ]
 Engine: TypeAlias = Annotated[
     Literal["auto", "onnx", "sklearn"],
-    typer.Option("--engine", help="What scores; auto is onnx where it is vouched for."),
+    typer.Option("--engine", help="Scoring engine; auto is onnx. sklearn runs any code in the model."),
 ]
 Topic: TypeAlias = Annotated[
     str | None, typer.Option("--topic", metavar="NAME", help="Raw topic.  [default: telco.raw.customers]")

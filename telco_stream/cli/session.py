@@ -101,13 +101,12 @@ class Session:
         self.screen.log(line)
 
     def model_folder(self) -> Path:
-        """The folder of the model: as set, else `models/churn` here, else the one that comes with the package."""
+        """Return the folder of the model that is set, else of the bundled one."""
         from telco_stream.shipped import shipped
 
         if self.settings.model.path is not None:
             return Path(self.settings.model.path)
-        here = Path("models/churn")
-        return here if (here / "manifest.json").is_file() else shipped("models/churn")
+        return shipped("models/churn")
 
     def scorer(self, engine: "Engine") -> "Scorer":
         """The model, checked and loaded."""

@@ -36,11 +36,14 @@ def load_scorer(folder: Path, engine: Engine = "auto", threads: int = 1) -> Scor
     manifest = read_manifest(folder)
     _check_schema(folder, manifest)
     files = {name: _read_checked(folder, name, sha256) for name, sha256 in manifest.artifacts.items()}
-    if engine == "sklearn" or (engine == "auto" and ONNX not in files):
+    if engine == "sklearn":
         return _load_sklearn(files[PIPELINE], manifest)
     if ONNX not in files:
         why = manifest.onnx.refused or f"the manifest names no {ONNX}"
-        raise ModelError(f"The model in {folder} has no compiled form ({why}): use --engine sklearn")
+        raise ModelError(
+            f"The model in {folder} has no compiled form ({why}): --engine sklearn loads {PIPELINE}, which runs any"
+            " code in it; choose it if you trust whoever made the folder"
+        )
     return _load_onnx(files[ONNX], manifest, threads)
 
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from operator import attrgetter
+from pickle import UnpicklingError
+from typing import Any
 
 import joblib
 import pandas as pd
@@ -15,7 +17,11 @@ from sklearn.pipeline import Pipeline
 from telco_stream.contracts.customer import FEATURES, Customer
 from telco_stream.contracts.scoring import ScoringError
 from telco_stream.errors import ModelError
+from telco_stream.model.interface import check_probabilities
 
+#: What `pickle` raises on bytes that are not its own, beside the errors of missing libraries.
+_BROKEN_PICKLE = (UnpicklingError, EOFError, KeyError, IndexError, TypeError, ValueError)
+_RETRAIN = "make one with telco-stream train"
 SKLEARN_VERSION: str = sklearn.__version__
 
 _features_of = attrgetter(*FEATURES)
@@ -52,8 +58,27 @@ def load_sklearn(pickled: bytes, *, version: str, threshold: float) -> SklearnSc
         warnings.simplefilter("ignore", InconsistentVersionWarning)
         try:
             pipeline = joblib.load(BytesIO(pickled))
+        except _BROKEN_PICKLE as error:
+            raise ModelError(f"The model can't be unpickled ({type(error).__name__}): {_RETRAIN}") from error
         except (AttributeError, ImportError) as error:
             raise ModelError(
                 f"The model needs other libraries than these ({error}): install the versions in its manifest"
             ) from error
+    check_pipeline(pipeline)
     return SklearnScorer(version, threshold, pipeline)
+
+
+def check_pipeline(pipeline: Any) -> None:  # noqa: ANN401 - whatever was unpickled
+    """Raises ModelError unless it gives the probabilities of No and Yes for each customer."""
+    try:
+        _check_classes(pipeline)
+        check_probabilities(lambda customers: pipeline.predict_proba(frame(customers)))
+    except ModelError as error:
+        raise ModelError(f"The pipeline can't be used: {error}; {_RETRAIN}") from error
+
+
+def _check_classes(pipeline: Any) -> None:  # noqa: ANN401 - as above
+    if not hasattr(pipeline, "predict_proba"):
+        raise ModelError(f"a {type(pipeline).__name__} has no predict_proba")
+    if list(getattr(pipeline, "classes_", ())) not in ([False, True], ["No", "Yes"]):
+        raise ModelError("its classes are not No and Yes, nor 0 and 1")

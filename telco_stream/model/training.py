@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline
 
 from telco_stream.contracts.customer import Customer
 from telco_stream.contracts.manifest import SCHEMA, Manifest, Metrics, Parity, TrainingData, encode_manifest
+from telco_stream.contracts.scoring import ScoringError
 from telco_stream.errors import DataError, ModelError
 from telco_stream.model.artifact import MANIFEST, ONNX, PIPELINE
 from telco_stream.model.compiled import load_onnx
@@ -24,7 +25,7 @@ from telco_stream.model.evaluation import FOLDS, Progress, best_threshold, cross
 from telco_stream.model.folder import check_target, write_folder
 from telco_stream.model.parity import compare, edge_customers
 from telco_stream.model.pipeline import build_pipeline
-from telco_stream.model.scorer import SklearnScorer, frame
+from telco_stream.model.scorer import SklearnScorer, check_pipeline, frame
 from telco_stream.model.training_data import LabelledCustomers, read_labelled_customers
 
 #: What the model's numbers may depend on.
@@ -88,7 +89,10 @@ def compile_if_equal(
     except (RuntimeError, ValueError, ModelError) as error:  # the converter's errors, and onnxruntime's refusal
         return {}, Parity(refused=f"it can't be compiled: {_first_words(error)}")
     judges = [*customers, *edge_customers(customers, seed=seed)]
-    parity = compare(SklearnScorer("", threshold, pipeline), compiled, judges)
+    try:
+        parity = compare(SklearnScorer("", threshold, pipeline), compiled, judges)
+    except ScoringError as error:
+        return {}, Parity(refused=f"it fails on some customers: {error}")
     return ({} if parity.refused else {ONNX: content}), parity
 
 
@@ -119,6 +123,7 @@ def _fit(data: LabelledCustomers, seed: int, progress: Progress, build: Callable
     threshold = best_threshold(probabilities, churned)
     progress("fitting", 0, 1)
     pipeline = build().fit(features, churned)
+    check_pipeline(pipeline)
     return _Fitted(pipeline, threshold, measure(probabilities, churned, threshold))
 
 

@@ -106,9 +106,7 @@ class Consumer(Group):
 class Model(Group):
     """Which model answers."""
 
-    path: OptionalText = Field(
-        default=None, description="Folder of the model; empty is models/churn, or the shipped one where that is absent."
-    )
+    path: OptionalText = Field(default=None, description="Folder of the model; empty is the bundled model.")
 
 
 class Settings(BaseSettings):

@@ -31,7 +31,7 @@ def program() -> list[str]:
 
 
 def folder() -> str:
-    """Where it runs: there it looks for `.env`, `telco-stream.toml` and `models/churn`."""
+    """Where it runs: there it looks for `.env` and `telco-stream.toml`."""
     return variable("folder") or os.getcwd()  # noqa: PTH109 - text, as Airflow keeps it for the triggerer
 
 

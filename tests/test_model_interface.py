@@ -1,0 +1,253 @@
+"""A model that doesn't fit is refused when it is loaded, and not by a dead letter for each good customer."""
+
+import pickle
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression
+
+from telco_stream.errors import ModelError
+from telco_stream.model.artifact import ONNX, PIPELINE, load_scorer
+from telco_stream.model.compiled import load_onnx
+from telco_stream.model.pipeline import build_pipeline
+from telco_stream.model.scorer import check_pipeline, frame
+from telco_stream.model.training import compile_if_equal
+from tests.support.inside import run_inside
+from tests.support.model_folder import copy_model, edit_manifest, replace_vouched
+from tests.support.training_data import customers_of, labelled_rows
+
+FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+ROWS = labelled_rows(60)
+CUSTOMERS = customers_of(ROWS)
+CHURNED = [row["Churn"] == "Yes" for row in ROWS]
+NUMBERS, CODES = ("numbers", FLOAT, [None, 4]), ("codes", INT64, [None, 15])
+#: From the codes to one probability, 0.5, and from that to the two of an answer.
+TO_ONE = [
+    ("Cast", ["codes"], ["x"], {"to": FLOAT}),
+    ("MatMul", ["x", "zeros"], ["y"], {}),
+    ("Sigmoid", ["y"], ["p"], {}),
+]
+PAIR = ("Concat", ["p", "p"], ["probabilities"], {"axis": 1})
+
+
+def graph(
+    *nodes: tuple[str, list[str], list[str], dict[str, Any]],
+    inputs: tuple[Any, ...] = (NUMBERS, CODES),
+    output: tuple[str, int, list[int | None] | None] = ("probabilities", FLOAT, [None, 2]),
+) -> bytes:
+    """An ONNX file of these nodes."""
+    values = {
+        "zeros": np.zeros((15, 1), np.float32),
+        "shape": np.array([7, 2]),
+        "large": np.array(3, np.float32),
+        "axis": np.array([1]),
+        "halves": np.full(2, 0.5, np.float32),
+    }
+    made = helper.make_graph(
+        [helper.make_node(kind, takes, gives, **more) for kind, takes, gives, more in nodes],
+        "test",
+        [helper.make_tensor_value_info(*one) for one in inputs],
+        [helper.make_tensor_value_info(*output)],
+        [onnx.numpy_helper.from_array(value, name) for name, value in values.items()],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def test_load_onnx_accepts_a_graph_when_it_fits() -> None:
+    scorer = load_onnx(graph(*TO_ONE, PAIR), version="v", threshold=0.5)
+    assert scorer.score(CUSTOMERS[:2]) == [0.5, 0.5]
+
+
+CODES_WITHOUT_NAME = ("Cast", ["c"], ["x"], {"to": FLOAT})
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (
+            graph(CODES_WITHOUT_NAME, *TO_ONE[1:], PAIR, inputs=(NUMBERS, ("c", INT64, [None, 15]))),
+            "inputs are c, numbers, not codes, numbers",
+        ),
+        (graph(*TO_ONE, PAIR, inputs=(NUMBERS, CODES, ("more", FLOAT, [1]))), "inputs are codes, more, numbers"),
+        (graph(*TO_ONE, PAIR, inputs=(CODES,)), "inputs are codes, not"),
+        (graph(*TO_ONE, PAIR, inputs=(("numbers", FLOAT, [None, 5]), CODES)), r"input numbers is .*5\], not .*4\]"),
+        (graph(*TO_ONE, PAIR, inputs=(("numbers", INT64, [None, 4]), CODES)), r"numbers is tensor\(int64\)"),
+        (graph(*TO_ONE, PAIR, inputs=(NUMBERS, ("codes", INT64, [1, 15]))), r"codes is .*\[1, 15\]"),
+        (graph(*TO_ONE, ("Concat", ["p", "p"], ["out"], {"axis": 1}), output=("out", FLOAT, None)), "outputs are out"),
+        (
+            graph(*TO_ONE, ("Identity", ["p"], ["probabilities"], {}), output=("probabilities", FLOAT, None)),
+            "gives 3x1",
+        ),
+        (
+            graph(*TO_ONE, ("Squeeze", ["p"], ["probabilities"], {}), output=("probabilities", FLOAT, None)),
+            "gives 3 values for 3 customers",
+        ),
+        (
+            graph(
+                *TO_ONE,
+                ("Concat", ["p", "p"], ["q"], {"axis": 1}),
+                ("Cast", ["q"], ["probabilities"], {"to": BOOL}),
+                output=("probabilities", BOOL, [None, 2]),
+            ),
+            "of type bool",
+        ),
+        (
+            graph(
+                *TO_ONE,
+                ("Concat", ["p", "p"], ["q"], {"axis": 1}),
+                ("Cast", ["q"], ["probabilities"], {"to": INT64}),
+                output=("probabilities", INT64, [None, 2]),
+            ),
+            "of type int64",
+        ),
+        (
+            graph(*TO_ONE, ("Concat", ["p", "p"], ["q"], {"axis": 1}), ("Mul", ["q", "large"], ["probabilities"], {})),
+            "not probabilities",
+        ),
+        (graph(*TO_ONE[:2], ("Concat", ["y", "y"], ["probabilities"], {"axis": 1})), "not probabilities"),
+        (
+            graph(("ReduceSum", ["numbers", "axis"], ["s"], {}), ("Sigmoid", ["s"], ["p"], {}), PAIR),
+            "not probabilities",
+        ),
+        (graph(*TO_ONE, ("Reshape", ["p", "shape"], ["probabilities"], {})), r"fails on a customer"),
+    ],
+    ids=[
+        *("input renamed", "input added", "input missing", "input wider", "input of integers", "one row only"),
+        *("output renamed", "one column", "flat", "boolean", "whole", "above 1", "logits", "not a number", "fails"),
+    ],
+)
+def test_load_onnx_refuses_when_the_graph_does_not_fit(
+    content: bytes, reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    replace_vouched(folder := copy_model(tmp_path), ONNX, content)
+    done = run_inside("consume", "--model", str(folder), "--broker", "127.0.0.1:1", "--timeout", "0.1", env={})
+    assert done.code == ModelError.exit_code
+    with pytest.raises(ModelError, match=rf"compiled model can't be used: .*({reason})"):
+        load_scorer(folder)
+    assert capfd.readouterr().err == ""
+
+
+class NoProbability:
+    """A classifier of the right classes that fails on every customer."""
+
+    classes_ = (False, True)
+
+    def predict_proba(self, _: object) -> object:
+        raise OSError("no disk")
+
+
+class Swapped(NoProbability):
+    """A classifier of the right classes in another order."""
+
+    classes_ = (True, False)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "reason"),
+    [
+        ({"not": "a model"}, "a dict has no predict_proba"),
+        (LinearRegression(), "LinearRegression has no predict_proba"),
+        (DummyClassifier().fit(frame(CUSTOMERS), [index % 3 for index in range(60)]), "classes are not"),
+        (DummyClassifier().fit(frame(CUSTOMERS), [0] * 60), "classes are not"),
+        (DummyClassifier().fit(frame(CUSTOMERS), ["stay", "leave"] * 30), "classes are not"),
+        (Swapped(), "classes are not"),
+        (NoProbability(), "fails on a customer .OSError"),
+        (RandomForestClassifier(2).fit(frame(CUSTOMERS)[["tenure"]], CHURNED), "fails on a customer .ValueError"),
+    ],
+    ids=["a dict", "regression", "three classes", "one class", "other classes", "swapped", "fails", "other columns"],
+)
+def test_load_sklearn_refuses_when_the_pipeline_does_not_fit(pipeline: object, reason: str, tmp_path: Path) -> None:
+    replace_vouched(folder := copy_model(tmp_path), PIPELINE, pickle.dumps(pipeline))
+    with pytest.raises(ModelError, match=rf"pipeline can't be used: .*{reason}"):
+        load_scorer(folder, "sklearn")
+
+
+@pytest.mark.parametrize("content", [b"", b"no pickle", b"\x80\x05K\x01"], ids=["empty", "text", "cut"])
+def test_load_sklearn_refuses_when_bytes_are_no_pickle(content: bytes, tmp_path: Path) -> None:
+    replace_vouched(folder := copy_model(tmp_path), PIPELINE, content)
+    with pytest.raises(ModelError, match="can't be unpickled"):
+        load_scorer(folder, "sklearn")
+
+
+@pytest.mark.parametrize(
+    "labels", [CHURNED, [int(one) for one in CHURNED], ["Yes" if one else "No" for one in CHURNED]]
+)
+def test_check_pipeline_accepts_each_spelling_of_the_classes(labels: list[Any]) -> None:
+    check_pipeline(build_pipeline().fit(frame(CUSTOMERS), labels))
+
+
+#: Fits the few customers of the check, and fails beyond a tenure of 1.
+SHORT_TABLE = graph(
+    ("Gather", ["numbers", "axis"], ["tenure"], {"axis": 1}),
+    ("Cast", ["tenure"], ["row"], {"to": INT64}),
+    ("Gather", ["halves", "row"], ["p"], {"axis": 0}),
+    PAIR,
+)
+
+
+@pytest.mark.parametrize("content", [SHORT_TABLE, graph(*TO_ONE, ("Reshape", ["p", "shape"], ["probabilities"], {}))])
+def test_compile_if_equal_refuses_when_the_graph_fails(content: bytes) -> None:
+    pipeline = build_pipeline().fit(frame(CUSTOMERS), CHURNED)
+    files, parity = compile_if_equal(pipeline, 0.5, CUSTOMERS, seed=0, convert=lambda _: content)
+    assert files == {}
+    assert re.search("fails on (some|a) customer", str(parity.refused))
+
+
+def test_compile_if_equal_refuses_when_the_converter_lies() -> None:
+    """An imputer's indicator becomes a graph that loads and can't be run."""
+    pipeline = build_pipeline()
+    pipeline.named_steps["columns"].transformers[0][1].steps[0] = ("fill", SimpleImputer(add_indicator=True))
+    pipeline.set_params(classifier=RandomForestClassifier(3)).fit(frame(CUSTOMERS), CHURNED)
+    files, parity = compile_if_equal(pipeline, 0.5, CUSTOMERS, seed=0)
+    assert (files, parity.refused is None) == ({}, False)
+
+
+def test_consume_refuses_when_there_is_only_a_pickle(tmp_path: Path) -> None:
+    folder, nowhere = copy_model(tmp_path), ("--broker", "127.0.0.1:1", "--timeout", "0.1")
+    edit_manifest(folder, lambda manifest: manifest["artifacts"].pop(ONNX))
+    trace = tmp_path / "trace"
+    replace_vouched(folder, PIPELINE, pickle.dumps(Trap(trace)))
+    for command in ("consume", "dlq replay --only-fixed", "demo"):
+        talk = nowhere if command != "demo" else ()
+        done = run_inside(*command.split(), *talk, env={"TELCO_STREAM_MODEL__PATH": str(folder)})
+        assert done.code == ModelError.exit_code
+        assert "--engine sklearn loads pipeline.joblib" in done.err
+    assert not trace.exists()
+
+
+class Trap:
+    """Leaves a trace when it is unpickled."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.mkdir, (self.trace,)
+
+
+def test_consume_ignores_a_model_when_nobody_named_it(tmp_path: Path) -> None:
+    """A folder `models/churn` in the working directory."""
+    copy_model(tmp_path / "models").rename(tmp_path / "models/churn")
+    edit_manifest(tmp_path / "models/churn", lambda manifest: manifest.update(model_version="planted"))
+    assert "planted" not in run_inside("model", "show", env={}).out
+    assert "planted" in run_inside("model", "show", "--model", "models/churn", env={}).out
+
+
+def test_a_dumped_pipeline_scores_when_sklearn_is_chosen(tmp_path: Path) -> None:
+    folder = copy_model(tmp_path)
+    edit_manifest(folder, lambda manifest: manifest["artifacts"].pop(ONNX))
+    assert load_scorer(folder, "sklearn").score(CUSTOMERS[:1]) == pytest.approx(
+        joblib.load(folder / PIPELINE).predict_proba(frame(CUSTOMERS[:1]))[:, 1]
+    )
