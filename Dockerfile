@@ -46,6 +46,8 @@ RUN pip uninstall --quiet --yes pip setuptools wheel \
 COPY compose/image/healthcheck.py /opt/healthcheck.py
 WORKDIR /var/lib/telco-stream
 USER telco
+# Scrapers and probes come from outside of the container.
+ENV TELCO_STREAM_METRICS__HOST=*
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python", "/opt/healthcheck.py"]
 ENTRYPOINT ["telco-stream"]

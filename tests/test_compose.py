@@ -216,3 +216,9 @@ def test_the_workflow_runs_the_same_targets_as_the_local_run() -> None:
     workflow = re.findall(r"run: make ([a-z-]+)", (ROOT / ".github/workflows/ci.yml").read_text())
     local = re.findall(r"^  .*\bmake --no-print-directory ([a-z-]+)", (ROOT / ".ci/run").read_text(), re.MULTILINE)
     assert set(workflow) == {*local, "audit"}
+
+
+def test_the_image_serves_metrics_at_every_address() -> None:
+    """Prometheus and the probes of an orchestrator come from outside of the container."""
+    runtime = (ROOT / "Dockerfile").read_text().partition("AS runtime")[2].partition("\nFROM")[0]
+    assert "ENV TELCO_STREAM_METRICS__HOST=*" in runtime.splitlines()

@@ -5,7 +5,9 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -159,6 +161,67 @@ def test_a_reader_who_never_asks_does_not_hold_up_the_end(port: Port) -> None:
 def test_a_port_that_is_taken_is_refused_in_one_line(port: Port) -> None:
     with serving(port.number, pages()), pytest.raises(UsageError, match=f"port {port.number}: Address already in use"):
         serving(port.number, pages()).__enter__()
+
+
+def healthz(host: str, port: Port) -> int | None:
+    """Status that the address answers; None if nobody listens there."""
+    connection = HTTPConnection(host, port.number, timeout=5)
+    with closing(connection):
+        try:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status
+        except OSError:
+            return None
+
+
+needs_ipv6 = pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+
+
+@needs_ipv6
+@pytest.mark.parametrize(
+    ("host", "at_ipv4", "at_ipv6", "from_outside"),
+    [
+        ("localhost", 200, 200, None),
+        ("127.0.0.1", 200, None, None),
+        ("::1", None, 200, None),
+        ("0.0.0.0", 200, None, 200),
+        ("*", 200, 200, 200),
+    ],
+)
+def test_serving_listens_at_each_address_of_the_host(
+    port: Port, host: str, at_ipv4: int | None, at_ipv6: int | None, from_outside: int | None
+) -> None:
+    """Every address of 127.0.0.0/8 belongs to this machine, and only 127.0.0.1 is named localhost."""
+    with serving(port.number, pages(), host):
+        assert (healthz("127.0.0.1", port), healthz("::1", port)) == (at_ipv4, at_ipv6)
+        assert healthz("127.0.0.2", port) == from_outside
+
+
+def test_serving_leaves_out_a_family_when_the_machine_lacks_it(port: Port, monkeypatch: pytest.MonkeyPatch) -> None:
+    def addresses(*_: object, **__: object) -> list[tuple[object, ...]]:
+        return [
+            (socket.AF_INET6, 1, 6, "", ("2001:db8::1", port.number, 0, 0)),
+            (socket.AF_INET, 1, 6, "", ("127.0.0.1", port.number)),
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", addresses)
+    with serving(port.number, pages(), "*"):
+        monkeypatch.undo()
+        assert healthz("127.0.0.1", port) == 200
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-host.invalid", "x" * 70])
+def test_serving_refuses_when_the_host_is_not_here(port: Port, host: str) -> None:
+    with pytest.raises(UsageError, match=f"of {host}: .*; choose another --metrics-host"):
+        serving(port.number, pages(), host).__enter__()
+
+
+@needs_ipv6
+def test_serving_refuses_when_one_family_is_taken(port: Port) -> None:
+    with serving(port.number, pages(), "::1"):
+        with pytest.raises(UsageError, match=f"port {port.number}: Address already in use"):
+            serving(port.number, pages(), "*").__enter__()
+        assert healthz("127.0.0.1", port) is None
 
 
 @pytest.mark.parametrize("command", [("consume",), ("produce", "--mode", "streaming")])

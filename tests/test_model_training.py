@@ -151,7 +151,7 @@ def test_another_pipeline_is_measured_fitted_and_compiled_as_the_own_one_is(
 def test_a_pipeline_whose_parts_have_other_names_is_kept_and_served_uncompiled(source: Path, tmp_path: Path) -> None:
     other = train(source, tmp_path / "model", now=NOW, build=lambda: _tree("else"))
     assert other.onnx.refused == 'it can\'t be compiled: it has no step "columns" with an encoder named "categories"'
-    assert load_scorer(other.path, "auto").engine == "sklearn"
+    assert load_scorer(other.path, "sklearn").engine == "sklearn"
 
 
 def test_codes_that_mean_other_categories_are_found_out(source: Path, tmp_path: Path) -> None:

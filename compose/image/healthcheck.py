@@ -16,7 +16,7 @@ def metrics_port(command: bytes) -> str | None:
 def is_alive(port: str) -> bool:
     """Whether /healthz answers 200 in time."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=4) as answer:
+        with urllib.request.urlopen(f"http://localhost:{port}/healthz", timeout=4) as answer:
             return answer.status == 200  # noqa: PLR2004 - HTTP's own number
     except OSError:
         return False

@@ -50,6 +50,7 @@ def consume(
     top_k: options.TopK = 10,
     no_live: options.NoLive = False,
     metrics_port: options.MetricsPort = 0,
+    metrics_host: options.MetricsHost = None,
     exit_on_stall: Annotated[
         bool,
         typer.Option(
@@ -70,6 +71,7 @@ def consume(
         "bootstrap_servers": broker,
         "consumer.group_id": group,
         "model.path": model and str(model),
+        "metrics.host": metrics_host,
         "consumer.window_size": window_size,
         "consumer.max_consecutive_dead_letters": max_consecutive_dead_letters,
     }

@@ -58,4 +58,8 @@ MetricsPort: TypeAlias = Annotated[
         help="Serve /metrics, /healthz and /readyz there; 0 is not at all.",
     ),
 ]
+MetricsHost: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--metrics-host", metavar="HOST", help="Address of that port; * is every one.  [default: localhost]"),
+]
 Delivery: TypeAlias = Literal["exactly-once", "at-least-once"]

@@ -52,6 +52,7 @@ def produce(
     restart: Annotated[bool, typer.Option("--restart", help="Start over, whatever the checkpoint says.")] = False,
     no_live: options.NoLive = False,
     metrics_port: options.MetricsPort = 0,
+    metrics_host: options.MetricsHost = None,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
@@ -68,6 +69,7 @@ def produce(
         "producer.events_per_sec": events_per_sec,
         "producer.batch_size": batch_size,
         "producer.checkpoint_file": checkpoint_file and str(checkpoint_file),
+        "metrics.host": metrics_host,
     }
     talk = {"quiet": quiet, "verbose": verbose, "live": not no_live}
     session = Session(output, **talk, log_format=log_format, flags=flags, timeout=timeout)

@@ -26,7 +26,7 @@ _ROWS_OVERDUE = 3
 def wide_eyes(asked: Watching, clients: Clients, scorer: Scorer, *, stop: Stop, watch: Onlooker) -> Iterator[Eyes]:
     """Eyes on one run of `consume`, that watch over the partitions and show what they see at the port, if asked."""
     eyes = WideEyes(asked, clients, scorer, stop, watch)
-    with serving(asked.port, eyes.pages()) if asked.port else nullcontext():
+    with serving(asked.port, eyes.pages(), clients.settings.metrics.host) if asked.port else nullcontext():
         yield eyes
 
 
@@ -34,7 +34,7 @@ def wide_eyes(asked: Watching, clients: Clients, scorer: Scorer, *, stop: Stop, 
 def wide_row_eyes(asked: Watching, clients: Clients, target: float, watch: RowWatch) -> Iterator[RowEyes]:
     """Eyes on one run of `produce`, that show what they see at the port."""
     eyes = WideRowEyes(clients, target, watch)
-    with serving(asked.port, eyes.pages()):
+    with serving(asked.port, eyes.pages(), clients.settings.metrics.host):
         yield eyes
 
 

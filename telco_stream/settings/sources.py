@@ -25,6 +25,7 @@ FLAGS = {name: "--" + name.rpartition(".")[2].replace("_", "-") for name in LEAV
     "topics.raw": "--topic",
     "consumer.group_id": "--group",
     "model.path": "--model",
+    "metrics.host": "--metrics-host",
 }
 
 

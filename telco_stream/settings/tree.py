@@ -109,6 +109,14 @@ class Model(Group):
     path: OptionalText = Field(default=None, description="Folder of the model; empty is the bundled model.")
 
 
+class Metrics(Group):
+    """Where metrics are served."""
+
+    host: Text = Field(
+        default="localhost", description="Address at which --metrics-port listens; * is every address, IPv4 and IPv6."
+    )
+
+
 class Settings(BaseSettings):
     """All settings. Made by hand it holds just what it is given and the defaults; `load` reads the world."""
 
@@ -123,6 +131,7 @@ class Settings(BaseSettings):
     producer: Producer = Producer()
     consumer: Consumer = Consumer()
     model: Model = Model()
+    metrics: Metrics = Metrics()
     #: librdkafka properties by their own names, verbatim; left out of the repr because there are passwords among them.
     kafka: dict[str, str] = Field(default={}, repr=False)
 
