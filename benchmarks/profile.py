@@ -26,8 +26,10 @@ from telco_stream.csv.reader import read_chunks
 from telco_stream.csv.validation import RowError, check_rows, read_header
 from telco_stream.kafka import delivery
 from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.sink import Sink
-from telco_stream.kafka.source import Source
+from telco_stream.kafka.source import Source, Subscription
+from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.transactions import Transactions
 from telco_stream.model.artifact import load_scorer
 from telco_stream.model.columns import code_columns, number_columns
@@ -93,7 +95,8 @@ def _consuming(bench: Bench, raw: str, out: str, letters: str) -> Stages:
     topics = settings.topics.model_copy(update={"raw": raw, "predictions": out, "deadletter": letters})
     clients, stop, scorer = Clients(settings.model_copy(update={"topics": topics})), Stop(), load_scorer(MODEL, "onnx")
     assert isinstance(scorer, OnnxScorer)
-    source = Source(clients.consumer(bench.topics.fresh("group"), enable_partition_eof="true"), raw, stop)
+    consumer = clients.consumer(bench.topics.fresh("group"), enable_partition_eof="true")
+    source = Source(consumer, Subscription(TopicToRead(raw, Cluster(clients).ask_offsets)), stop)
     name = bench.topics.fresh("id")
     transactions = Transactions(lambda: clients.producer(name), stop, own_id=True)
     took, sent, committed = list[float](), list[float](), list[float]()

@@ -63,7 +63,9 @@ def consume(  # noqa: PLR0913 - the doors, handed in
                 del made
             elif line.settle():
                 source.answered = batch.reached
+                source.commit_answered()
             del batch  # before the next one comes: kept until then, it would double a batch's memory
+        source.commit_answered(at_once=True)
     except Stopped:
         stopped_by = "signal"
         with suppress(Stopped):
@@ -140,6 +142,7 @@ class _Line:
         self.settle()
         if not self._source.holds(batch) or (waits and self._stop.requested):
             return
+        self._source.confirm_topic()
         self._tally.begin(made.outcome)
         started = time.perf_counter()
         delivering = self._delivery.deliver(made.outcome, batch)

@@ -62,6 +62,12 @@ class FakeSource:
     def holds(self, batch: Batch) -> bool:
         return batch.rewinds == self.rewinds
 
+    def confirm_topic(self) -> None:
+        """It is the same."""
+
+    def commit_answered(self, *, at_once: bool = False) -> None:
+        """There are no markers."""
+
     def dead_letters_in_a_row(self) -> int | None:
         return self.notes.pop(0) if self.notes else None
 

@@ -11,14 +11,17 @@ from telco_stream.batch import Limits
 from telco_stream.clock import now
 from telco_stream.consume import consume
 from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.delivery import AtLeastOnce, Delivery, ExactlyOnce
 from telco_stream.kafka.sink import Sink
-from telco_stream.kafka.source import Source
+from telco_stream.kafka.source import Source, Subscription
+from telco_stream.kafka.starts import AskOffsets, TopicToRead
 from telco_stream.kafka.transactions import Transactions
 from telco_stream.settings import Settings
 from telco_stream.stop import Stop
 from telco_stream.tally import ConsumeResult, Plan
 from tests.conftest import Broker
+from tests.support.doors import ask_nothing_kept
 from tests.support.memory import MemoryConsumer, MemoryKafka, MemoryProducer, Stored
 from tests.support.records import RuleScorer
 from tests.support.running import answers, customers, settings_of, sources
@@ -33,6 +36,7 @@ class World(Protocol):
     """A Kafka, and the doors to it."""
 
     settings: Settings
+    ask_offsets: AskOffsets
 
     def put(self, records: list[Outgoing]) -> None:
         """They stand in the raw topic."""
@@ -53,6 +57,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.settings = settings_of("nowhere", fresh_topics())
+        self.ask_offsets: AskOffsets = ask_nothing_kept
         self._kafka = MemoryKafka()
 
     def put(self, records: list[Outgoing]) -> None:
@@ -81,6 +86,7 @@ class Brokers:
         self._broker = broker
         self.settings = settings_of(broker.bootstrap, broker.topics, None if broker.real else QUICK_SESSION)
         self._clients = Clients(self.settings)
+        self.ask_offsets: AskOffsets = Cluster(self._clients).ask_offsets
 
     def put(self, records: list[Outgoing]) -> None:
         send(self._broker.bootstrap, self._broker.topics.raw, records, partition=0)
@@ -136,7 +142,11 @@ class Bench:
             return consume(source, self.delivery(source), RuleScorer(), plan, now=now, stop=self.stop, watch=_Nobody())
 
     def source(self) -> Source:
-        return Source(self.world.consumer(), self.world.settings.topics.raw, self.stop)
+        return Source(
+            self.world.consumer(),
+            Subscription(TopicToRead(self.world.settings.topics.raw, self.world.ask_offsets)),
+            self.stop,
+        )
 
     def delivery(self, source: Source) -> Delivery:
         topics = self.world.settings.topics

@@ -14,7 +14,8 @@ from telco_stream import errors
 from telco_stream.batch import Limits, Outcome, process
 from telco_stream.kafka.delivery import AtLeastOnce, ExactlyOnce
 from telco_stream.kafka.sink import Sink
-from telco_stream.kafka.source import Batch, Source
+from telco_stream.kafka.source import Batch, Source, Subscription
+from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.transactions import Transactions
 from telco_stream.settings import Topics
 from telco_stream.stop import Stop
@@ -38,7 +39,11 @@ class Bench:
         self.producer = FakeProducer(self.log, failures)
         self.consumer = FakeConsumer([], log=self.log)
         self._stop = Stop()
-        self._source = Source(cast("Any", self.consumer), "raw", self._stop)
+        self._source = Source(
+            cast("Any", self.consumer), Subscription(TopicToRead("raw", self.consumer.ask_offsets)), self._stop
+        )
+        self._source.take(1, 0)  # the partition begins
+        self.log.clear()
 
     def exactly_once(self) -> ExactlyOnce:
         transactions = Transactions(lambda: cast("Any", self.producer), self._stop, own_id=True)

@@ -34,6 +34,7 @@ class Member:
     refusal: str | None = None
     answered: Mapping[int, int] = field(default_factory=dict)
     rebalances: int = 1
+    expired_unanswered: int = 0
     all_ends: dict[int, int] = field(default_factory=dict)
     readable: dict[int, int] = field(default_factory=dict)
 

@@ -27,6 +27,7 @@ class Partitions:
     joined: bool = True
     rebalances: int = 0
     refusal: str | None = None
+    expired_unanswered: int = 0
 
 
 def answer(name: str, prediction: Literal["Yes", "No"] = "Yes") -> Prediction:

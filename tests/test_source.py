@@ -9,23 +9,30 @@ from confluent_kafka import KafkaError, TopicPartition
 
 from telco_stream import errors
 from telco_stream.kafka import membership, seen
-from telco_stream.kafka.committed import note
-from telco_stream.kafka.source import Source
+from telco_stream.kafka.committed import CommitMetadata, encode_commit_metadata
+from telco_stream.kafka.source import Source, Subscription
+from telco_stream.kafka.starts import TopicToRead
 from telco_stream.stop import Stop, Stopped
 from tests.support.doors import FakeConsumer, failure, offsets
 from tests.support.scripted import Scripted, end
 
 
 def source_of(consumer: FakeConsumer, *, stop: Stop | None = None, until: dict[int, int] | None = None) -> Source:
-    return Source(cast("Any", consumer), "raw", stop or Stop(), until=until)
+    return Source(
+        cast("Any", consumer), Subscription(TopicToRead("raw", consumer.ask_offsets)), stop or Stop(), until=until
+    )
 
 
 def at(partition: int, *numbers: int) -> list[Scripted]:
     return [Scripted(number, partition) for number in numbers]
 
 
-def committed(partition: int, offset: int, note_: str | None = None) -> TopicPartition:
-    return TopicPartition("raw", partition, offset, note_) if note_ else TopicPartition("raw", partition, offset)
+def committed(partition: int, offset: int, metadata: str | None = None) -> TopicPartition:
+    return TopicPartition("raw", partition, offset, metadata) if metadata else TopicPartition("raw", partition, offset)
+
+
+def metadata(in_a_row: int, at: int) -> str:
+    return encode_commit_metadata(CommitMetadata(dead_letters_in_a_row=in_a_row, at=at))
 
 
 def test_what_has_arrived_is_one_batch_with_the_groups_view() -> None:
@@ -72,10 +79,12 @@ def test_a_partition_that_went_and_came_back_in_one_call_is_read_again_from_the_
         consumer.assign(0)
         return at(0, 8, 9)
 
-    consumer = FakeConsumer([at(0, 7), back_and_forth], offsets={0: committed(0, 8)})
+    consumer = FakeConsumer([at(0, 7), back_and_forth, at(0, 9)], offsets={0: committed(0, 7)})
     source = source_of(consumer)
     assert source.take(10, 0).records == []
-    assert consumer.sought == [(0, 8)]
+    consumer.offsets = {0: committed(0, 9)}
+    assert offsets(source.take(10, 0).records) == {0: [9]}
+    assert consumer.begun == {0: 9}
 
 
 def test_a_rebalance_before_the_first_record_costs_nothing() -> None:
@@ -107,21 +116,12 @@ def test_going_back_goes_to_the_commit_not_to_the_batchs_start() -> None:
     assert consumer.sought == [(0, 6)]
 
 
-def test_without_a_commit_going_back_goes_to_the_first_record_taken() -> None:
-    """Not to where the partition begins: with auto.offset.reset=latest that is another place."""
-    consumer = FakeConsumer([at(0, 40), at(0, 41)])
+def test_rewind_goes_to_the_last_commit_when_the_group_lost_its_offsets() -> None:
+    consumer = FakeConsumer([at(0, 40), at(0, 41)], oldest={0: 40})
     source = source_of(consumer)
     source.take(1, 0)
     source.take(1, 0)
-    source.rewind()
-    assert consumer.sought == [(0, 40)]
-
-
-def test_without_a_commit_or_a_record_there_is_nowhere_to_go_back_to() -> None:
-    """It would read a whole topic that it was told to skip."""
-    consumer = FakeConsumer([at(0, 40)], owned=(0, 1), offsets={0: committed(0, 40)})
-    source = source_of(consumer)
-    source.take(1, 0)
+    consumer.offsets.clear()
     source.rewind()
     assert consumer.sought == [(0, 40)]
 
@@ -129,6 +129,7 @@ def test_without_a_commit_or_a_record_there_is_nowhere_to_go_back_to() -> None:
 def test_only_what_is_owned_is_rewound() -> None:
     consumer = FakeConsumer([at(0, 1)], offsets={0: committed(0, 1), 1: committed(1, 1)})
     source = source_of(consumer)
+    source.take(1, 0)
     assert source.rewind([0, 1]) == {0: 1}
 
 
@@ -188,7 +189,7 @@ def test_group_refusal_ends_a_window_and_restarts_no_partition() -> None:
     assert source.take(10, 0, lull=60).records == []
     assert "group protocol" in (source.refusal or "")
     source.take(10, 0)
-    assert consumer.log == []
+    assert "unassign 0" not in consumer.log
 
 
 def test_source_is_outside_of_the_group_when_partitions_are_lost() -> None:
@@ -226,11 +227,11 @@ def test_a_wish_to_stop_ends_a_batch() -> None:
 def test_the_end_is_a_position_not_a_record() -> None:
     """Markers and aborted records stand at the end of partitions, and some are empty."""
     source = source_of(
-        FakeConsumer([[*at(0, 0), end(2)], [Scripted(0, 1, KafkaError._PARTITION_EOF)]], owned=(0, 1)),
+        FakeConsumer([at(0, 0), [], [end(2)]], owned=(0, 1)),
         until={0: 2, 1: 0},
     )
     source.take(10, 0)
-    assert not source.ended, "of the empty partition nothing has been heard"
+    assert not source.ended, "the marker of the last transaction has not been read"
     source.take(10, 0)
     assert source.ended
 
@@ -259,44 +260,24 @@ def test_a_member_that_shares_the_topic_waits_until_the_partitions_have_settled(
     consumer.revoke(1)
     source.take(1, 0)
     assert not source.ended
+    assert consumer.log == ["committed", "commit", "assign 0"]
     monkeypatch.setattr(membership, "_SETTLED", 0.0)
     assert source.ended
 
 
 def test_the_newest_note_says_how_many_dead_letters_came_last() -> None:
-    notes = {0: committed(0, 5, note(3, 1_000)), 1: committed(1, 5, note(70, 2_000)), 2: committed(2, 5, "{not ours")}
+    notes = {
+        0: committed(0, 5, metadata(3, 1_000)),
+        1: committed(1, 5, metadata(70, 2_000)),
+        2: committed(2, 5, "{not ours"),
+    }
     consumer = FakeConsumer([[*at(0, 5), *at(1, 5), *at(2, 5)], at(0, 6)], owned=(0, 1, 2), offsets=notes)
     source = source_of(consumer)
     source.take(10, 0)
     assert source.dead_letters_in_a_row() == 70
     source.take(10, 0)
     assert source.dead_letters_in_a_row() is None
-    assert consumer.log == ["committed"], "asked once for partitions that came"
-
-
-@pytest.mark.parametrize("begun", [0, 9])
-def test_a_partition_that_begins_elsewhere_than_at_the_commit_is_taken_there(begun: int) -> None:
-    """The client resets an offset that it could not fetch while the group was rebalanced, and says nothing."""
-    consumer = FakeConsumer([[*at(0, begun, begun + 1), *at(1, 3)], at(0, 5)], owned=(0, 1))
-    consumer.offsets = {0: committed(0, 5), 1: committed(1, 3)}
-    source = source_of(consumer)
-    assert offsets(source.take(10, 0).records) == {1: [3]}
-    assert consumer.sought == [(0, 5)]
-    assert offsets(source.take(10, 0).records) == {0: [5]}
-
-
-def test_a_partition_that_ends_where_it_begins_is_compared_too() -> None:
-    """With auto.offset.reset=latest it would stand beyond what nobody has answered."""
-    consumer = FakeConsumer([[end(9)]], offsets={0: committed(0, 5)})
-    source_of(consumer).take(10, 0)
-    assert consumer.sought == [(0, 5)]
-
-
-def test_a_partition_of_which_nothing_is_committed_begins_where_the_client_says() -> None:
-    consumer = FakeConsumer([at(0, 7), at(0, 8)])
-    source = source_of(consumer)
-    assert [offsets(source.take(1, 0).records) for _ in range(2)] == [{0: [7]}, {0: [8]}]
-    assert consumer.sought == []
+    assert consumer.log.count("committed") == 1, "asked once for partitions that came"
 
 
 @pytest.mark.parametrize("words", ["null", "[]", '{"at":1}', '{"at":"x","dead_letters_in_a_row":1}', "7"])
@@ -350,14 +331,15 @@ def test_the_group_is_left_and_a_broker_that_stands_still_is_not_waited_for() ->
 
 
 def test_a_partition_that_the_client_has_forgotten_is_assigned_again_where_it_stood() -> None:
-    """It fails to fetch a committed offset, says so once, and would never ask again."""
-    lost = Scripted(-1001, 1, KafkaError.NOT_COORDINATOR)
-    consumer = FakeConsumer([[*at(0, 4), lost], at(1, 0)], owned=(0, 1))
+    """The client says so once, and may never fetch it again."""
+    lost = Scripted(-1001, 1, KafkaError.NOT_LEADER_FOR_PARTITION)
+    consumer = FakeConsumer([[*at(0, 4), *at(1, 6), lost], at(1, 7)], owned=(0, 1))
     source = source_of(consumer, until={0: 9, 1: 9})
-    assert offsets(source.take(10, 0, lull=60).records) == {0: [4]}, "a window doesn't wait for it"
-    assert consumer.log == ["committed"]
-    assert offsets(source.take(10, 0).records) == {1: [0]}
-    assert consumer.log == ["committed", "unassign 1", "assign 1", "committed"]
+    assert offsets(source.take(10, 0, lull=60).records) == {0: [4], 1: [6]}, "a window doesn't wait for it"
+    consumer.log.clear()
+    assert offsets(source.take(10, 0).records) == {1: [7]}
+    assert consumer.log == ["unassign 1", "assign 1"]
+    assert consumer.begun == {0: 0, 1: 7}
 
 
 def _nothing() -> None:

@@ -4,9 +4,11 @@ from typing import Any, cast
 
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.reading import _Reader
-from telco_stream.kafka.source import Source
+from telco_stream.kafka.source import Source, Subscription
+from telco_stream.kafka.starts import TopicToRead
 from telco_stream.settings import load
 from telco_stream.stop import Stop
+from tests.support.doors import ask_nothing_kept
 from tests.support.scripted import Scripted, ScriptedConsumer, end
 
 #: Records at 0 and 1, a marker at 2.
@@ -15,7 +17,12 @@ SCRIPT = [Scripted(0), Scripted(1), end(3)]
 
 def test_a_group_has_ended_where_its_partitions_end() -> None:
     """Though the last record stands before the marker: nothing will come after it."""
-    source = Source(cast("Any", ScriptedConsumer([*SCRIPT])), "raw", Stop(), until={0: 3})
+    source = Source(
+        cast("Any", ScriptedConsumer([*SCRIPT])),
+        Subscription(TopicToRead("raw", ask_nothing_kept)),
+        Stop(),
+        until={0: 3},
+    )
     assert len(source.take(10, 0).records) == 2
     assert source.ended
 

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterable, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,9 +20,11 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.consumer_errors import ConsumerErrors
 from telco_stream.kafka.delivery import AtLeastOnce, Delivery, ExactlyOnce
+from telco_stream.kafka.identity import TopicIdentity
 from telco_stream.kafka.rights import Rights
 from telco_stream.kafka.sink import Sink
-from telco_stream.kafka.source import Source
+from telco_stream.kafka.source import Source, Subscription
+from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.topics import compacted_topics, compaction_warning
 from telco_stream.kafka.transactions import Transactions, transactions_under
 from telco_stream.model.artifact import Engine, load_scorer
@@ -115,7 +118,8 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
     # Ends that are seen tell a partition that has nothing more from one that stands still.
     consumer = clients.consumer(settings.consumer.group_id, enable_partition_eof="true")
     errors = ConsumerErrors(clients.timeout if _is_bounded(order) else math.inf, counts=clients.errors)
-    with closing(Source(consumer, settings.topics.raw, stop, until=until, errors=errors)) as source, eyes.on(source):
+    subscription = _subscription(clients, cluster, partitions[settings.topics.raw], topic_id)
+    with closing(Source(consumer, subscription, stop, until=until, errors=errors)) as source, eyes.on(source):
         delivery: Delivery
         if order.delivery == "exactly-once":
             transactions = _transactions(clients, stop)
@@ -129,6 +133,16 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
 def _is_bounded(order: ConsumeOrder) -> bool:
     """Whether the run is to end by itself, so that nobody waits for a group that refuses this member."""
     return order.mode == "batch" or order.idle_timeout is not None or order.max_messages is not None
+
+
+def _subscription(clients: Clients, cluster: Cluster, partitions: int, topic_id: str | None) -> Subscription:
+    settings = clients.settings
+    topic = settings.topics.raw
+    return Subscription(
+        TopicToRead(topic, cluster.ask_offsets, topic_id, partitions, settings.consumer.auto_offset_reset),
+        TopicIdentity(topic, topic_id, partial(cluster.describe_topic, topic)),
+        clients.is_incremental(),
+    )
 
 
 def _tell_start(order: ConsumeOrder, settings: Settings, scorer: Scorer) -> None:

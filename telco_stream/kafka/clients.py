@@ -42,6 +42,8 @@ _CONSUMER = {
     "enable.auto.offset.store": "false",
     "isolation.level": "read_committed",
     "allow.auto.create.topics": "false",
+    # Where a partition starts is decided by us: by its own policy, the client would skip records or repeat them.
+    "auto.offset.reset": "error",
     # A small queue keeps memory flat; with the client's usual back-off of a second it would run dry.
     "queued.max.messages.kbytes": "4096",
     "queued.min.messages": "10000",
@@ -109,15 +111,21 @@ class Clients:
 
     def consumer(self, group: str, **more: str) -> Consumer:
         """A consumer of that group; `more` are properties with `_` for `.`."""
-        own = _CONSUMER | {"group.id": group, "auto.offset.reset": self.settings.consumer.auto_offset_reset}
+        own = _CONSUMER | {"group.id": group}
         properties = self._common("consumer")
         if self.is_classic_protocol:
             own |= _CLASSIC
         return self._make(Consumer, own | properties | {name.replace("_", "."): text for name, text in more.items()})
 
+    def is_incremental(self) -> bool:
+        """Return whether a group's partitions come and go one by one: an eager protocol takes all of them each time."""
+        properties = _CLASSIC | self._common("consumer")
+        is_classic = properties.get("group.protocol", "classic").lower() == "classic"
+        return not is_classic or "cooperative" in properties["partition.assignment.strategy"]
+
     def reader(self) -> Consumer:
         """A consumer outside of any group, that tells where a partition ends."""
-        return self.consumer("telco-stream-reader", enable_partition_eof="true", auto_offset_reset="error")
+        return self.consumer("telco-stream-reader", enable_partition_eof="true")
 
     def _common(self, kind: Literal["admin", "producer", "consumer"]) -> dict[str, Any]:
         common = {

@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     NewTopic,
     OffsetSpec,
     ResourceType,
+    TopicDescription,
 )
 
 from telco_stream import errors
@@ -85,9 +86,18 @@ class Cluster:
         if self.is_embedded():
             return dict.fromkeys(topics)
         futures = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=self._clients.timeout)
-        # librdkafka writes an ID in the standard base64 alphabet, Kafka's tools in the URL-safe one.
-        ids = {topic: str(self.wait(future, f"Topic {topic}").topic_id) for topic, future in futures.items()}
-        return {topic: topic_id.translate(_URL_SAFE) for topic, topic_id in ids.items()}
+        return {topic: topic_id_of(self.wait(future, f"Topic {topic}")) for topic, future in futures.items()}
+
+    def describe_topic(self, topic: str) -> "Future[TopicDescription]":
+        """Begin to ask for a topic's description; keep the cluster until the future has resolved."""
+        asked = TopicCollection([topic])
+        return self._admin.describe_topics(asked, request_timeout=self._clients.timeout)[topic]
+
+    def ask_offsets(self, topic: str, partitions: Iterable[int], *, oldest: bool) -> "dict[int, Future[int]]":
+        """Begin to ask for the oldest offset kept of each partition, or for its end; keep the cluster until then."""
+        spec = OffsetSpec.earliest() if oldest else OffsetSpec.latest()
+        asked = self._asked(topic, partitions, spec, committed_only=True)
+        return {one.partition: _offset_of(future) for one, future in asked.items()}
 
     def create(self, topics: Sequence[NewTopic], *, dry_run: bool) -> None:
         """Create the topics, or only have the broker check that it could; one that another made meanwhile is fine."""
@@ -170,20 +180,16 @@ class Cluster:
 
     def _why_unseen(self, topic: str) -> None:
         """The broker's own words for a topic that it doesn't list."""
-        self.wait(self._described(topic), f"Topic {topic}")
+        self.wait(self.describe_topic(topic), f"Topic {topic}")
         raise errors.KafkaError(f"Topic {topic} has only just been created; try again")
 
     def _refuse_hidden(self, topic: str) -> None:
         """Raises where a topic that is there may not be seen: nobody could say how many partitions it has."""
         try:
-            self._result(self._described(topic))
+            self._result(self.describe_topic(topic))
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
                 raise complaint(error.args[0], f"Topic {topic} exists, but may not be seen") from error
-
-    def _described(self, topic: str) -> "Future[Any]":
-        asked = TopicCollection([topic])
-        return self._admin.describe_topics(asked, request_timeout=self._clients.timeout)[topic]
 
     def _metadata(self) -> ClusterMetadata:
         """The one call here that blocks: asked in slices, so that a signal is seen."""
@@ -262,3 +268,22 @@ class Cluster:
             f"Kafka at {where} doesn't answer within {self._clients.timeout:g} s{reason}; is it up, --broker right, and"
             " TLS or SASL set as it asks for?"
         )
+
+
+def _offset_of(listed: "Future[Any]") -> "Future[int]":
+    """Return a future of the offset alone."""
+    offset: Future[int] = Future()
+
+    def done(future: "Future[Any]") -> None:
+        if (error := future.exception()) is not None:
+            offset.set_exception(error)
+        else:
+            offset.set_result(future.result().offset)
+
+    listed.add_done_callback(done)
+    return offset
+
+
+def topic_id_of(description: TopicDescription) -> str:
+    """Return the topic's ID as Kafka's tools print it: librdkafka writes it in the standard base64 alphabet."""
+    return str(description.topic_id).translate(_URL_SAFE)

@@ -1,7 +1,8 @@
-"""A group's committed offsets: asked for and set, waiting for the broker, with a note beside each."""
+"""A group's committed offsets and the metadata beside them: read, and set, waiting for the broker."""
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
 from functools import partial
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -12,6 +13,47 @@ from telco_stream.stop import Stop, Stopped
 
 #: Seconds that one question may take.
 _TIMEOUT = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CommitMetadata:
+    """What `consume` keeps beside each committed offset of the raw topic, as JSON."""
+
+    #: Dead letters that ended the batch without a prediction between them.
+    dead_letters_in_a_row: int = 0
+    #: Time of the commit, in milliseconds since 1970.
+    at: int = 0
+    #: ID of the topic to which the offset belongs; None where it is unknown.
+    topic_id: str | None = None
+    #: Offsets that retention deleted before the group answered them; transaction markers may be among them.
+    expired_unanswered: int = 0
+    #: Partitions that the topic had when the group began with `latest`; 0 if it began with `earliest`, or is unknown.
+    initial_partitions: int = 0
+
+    def belongs_to(self, topic_id: str | None) -> bool:
+        """Return whether the offset can belong to the topic with this ID; an unknown ID fits any topic."""
+        return self.topic_id is None or topic_id is None or self.topic_id == topic_id
+
+
+def encode_commit_metadata(metadata: CommitMetadata) -> str:
+    """Return the text that is committed beside an offset; fields without a value are left out."""
+    return json.dumps({name: value for name, value in asdict(metadata).items() if value}, separators=(",", ":"))
+
+
+def decode_commit_metadata(text: str | None) -> CommitMetadata:
+    """Read the text beside an offset; what another program wrote there counts as empty."""
+    try:
+        fields = json.loads(text or "{}")
+        numbers = {name: int(fields.get(name, 0)) for name in _NUMBERS}
+        topic_id = fields.get("topic_id")
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        return CommitMetadata()
+    return CommitMetadata(topic_id=topic_id if isinstance(topic_id, str) else None, **numbers)
+
+
+def newest_dead_letters_in_a_row(commits: Iterable[CommitMetadata]) -> int:
+    """Return the number of dead letters in a row that the newest of the commits names; 0 without any."""
+    return max(((one.at, one.dead_letters_in_a_row) for one in commits), default=(0, 0))[1]
 
 
 def ask_committed(consumer: Consumer, topic: str, partitions: Iterable[int], stop: Stop) -> list[TopicPartition]:
@@ -56,20 +98,4 @@ def _raise_fatal(error: KafkaException) -> None:
         raise failure from error
 
 
-def note(in_a_row: int, milliseconds: int) -> str:
-    """What is kept beside an offset: how many dead letters in a row ended the batch, and when that was."""
-    return json.dumps({"dead_letters_in_a_row": in_a_row, "at": milliseconds}, separators=(",", ":"))
-
-
-def newest_count(committed: Iterable[TopicPartition]) -> int:
-    """The dead letters in a row of the newest note; 0 where there is none, or somebody else wrote it."""
-    return max(map(_note_of, committed), default=(0, 0))[1]
-
-
-def _note_of(committed: TopicPartition) -> tuple[int, int]:
-    """Time and number of a note."""
-    try:
-        found = json.loads(committed.metadata or "{}")
-        return int(found["at"]), int(found["dead_letters_in_a_row"])
-    except (ValueError, TypeError, KeyError):
-        return 0, 0
+_NUMBERS = ("dead_letters_in_a_row", "at", "expired_unanswered", "initial_partitions")

@@ -10,11 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from confluent_kafka import TopicPartition
-
 from telco_stream.batch import Outcome
 from telco_stream.kafka.calls import Call
-from telco_stream.kafka.committed import note
 from telco_stream.kafka.sink import Sink, undelivered
 from telco_stream.kafka.source import Batch, Source
 from telco_stream.kafka.transactions import End, Transactions
@@ -57,7 +54,7 @@ class ExactlyOnce:
         """Begin, predictions and dead letters, offsets, commit: the last two go on after this has returned."""
         self._transactions.begin()
         _send(self._transactions.send, outcome, self._topics)
-        offsets = _offsets(outcome, self._topics.raw)
+        offsets = self._source.offsets_to_commit(outcome.next_offsets, outcome.last_run)
         commit = Call(partial(self._transactions.commit, offsets, batch.group_metadata))
         self._source.membership.before_loss = commit.wait
         return _Committing(commit, self._source, outcome.next_offsets)
@@ -76,7 +73,8 @@ class AtLeastOnce:
         with undelivered():
             _send(self._sink.send, outcome, self._topics)
             self._sink.flush()
-        committed = self._source.commit(_offsets(outcome, self._topics.raw), self._sink.serve)
+        offsets = self._source.offsets_to_commit(outcome.next_offsets, outcome.last_run)
+        committed = self._source.commit(offsets, self._sink.serve)
         if not committed:
             self._source.rewind()
         return _Delivered(committed)
@@ -127,8 +125,3 @@ class _Delivered:
 def _send(send: Callable[..., None], outcome: Outcome, topics: Topics) -> None:
     send(topics.predictions, outcome.predictions)
     send(topics.deadletter, outcome.letters)
-
-
-def _offsets(outcome: Outcome, topic: str) -> list[TopicPartition]:
-    beside = note(outcome.last_run, time.time_ns() // 1_000_000)
-    return [TopicPartition(topic, number, offset, beside) for number, offset in outcome.next_offsets.items()]

@@ -3,9 +3,10 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 log = logging.getLogger("telco_stream.consume")
 
@@ -17,7 +18,8 @@ _SETTLED = 5.0
 class Membership:
     """The partitions of one topic that this member owns, from when it is made; `forget` is told of each that goes.
 
-    The callbacks are total: an exception in one would lose a record and hang the close.
+    The callbacks are total: an exception in one would lose a record and hang the close. They tell the client to fetch
+    nothing: what to fetch, and from where, it is told by `fetch`.
     """
 
     def __init__(
@@ -26,15 +28,18 @@ class Membership:
         topic: str,
         forget: Callable[[int], None],
         on_joined: Callable[[], None] = lambda: None,
+        *,
+        is_incremental: bool = True,
     ) -> None:
+        self._consumer = consumer
         self._topic = topic
         self._forget = forget
         self._on_joined = on_joined
+        self._is_incremental = is_incremental
+        self._fetched: set[int] = set()
         self.owned: set[int] = set()
         #: Those that went since somebody cleared it.
         self.revoked: set[int] = set()
-        #: Those that came, and of which nobody has asked yet where the group stands.
-        self.unasked: set[int] = set()
         #: Whether the group has given this member its partitions, if only none.
         self.joined = False
         #: Times that partitions came or went.
@@ -48,26 +53,58 @@ class Membership:
         """Whether it owns all that is wanted, or what it owns is likely to stay."""
         return self.owned.issuperset(wanted) or time.monotonic() - self._last_rebalance > _SETTLED
 
-    def _assigned(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def fetch(self, offsets: Mapping[int, int], others: Mapping[int, int]) -> bool:
+        """Have the client fetch these partitions from these offsets; false where it refuses for now.
+
+        `others` is where the partitions stand that are being fetched: an eager protocol names all of them again.
+        """
+        try:
+            if self._is_incremental:
+                self._unassign(self._fetched & offsets.keys())
+                self._consumer.incremental_assign(self._places(offsets.items()))
+            else:
+                self._consumer.assign(self._places((dict(others) | dict(offsets)).items()))
+        except KafkaException as error:
+            log.debug("the client fetches partitions %s later: %s", sorted(offsets), error.args[0].str())
+            return False
+        self._fetched |= offsets.keys()
+        return True
+
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.joined = True
         self._on_joined()
         numbers = {one.partition for one in partitions}
         self.owned |= numbers
-        self.unasked |= numbers
+        with suppress(KafkaException):
+            # Without such a call the client would fetch what has come, from where it thinks best.
+            (consumer.incremental_assign if self._is_incremental else consumer.assign)([])
         self._tell("assigned", "assigned partitions %s of %s", numbers)
 
     def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._gone(consumer, partitions)
         self.joined = False
 
-    def _gone(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _gone(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.before_loss()
         numbers = {one.partition for one in partitions}
+        with suppress(KafkaException):
+            if self._is_incremental:
+                self._unassign(self._fetched & numbers)
+            else:
+                consumer.unassign()
+        self._fetched -= numbers
         self.owned -= numbers
         self.revoked |= numbers
         for number in numbers:
             self._forget(number)
         self._tell("revoked", "gave up partitions %s of %s", numbers)
+
+    def _unassign(self, partitions: Iterable[int]) -> None:
+        self._consumer.incremental_unassign([TopicPartition(self._topic, one) for one in partitions])
+        self._fetched.difference_update(partitions)
+
+    def _places(self, offsets: Iterable[tuple[int, int]]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition, offset) for partition, offset in offsets]
 
     def _tell(self, event: str, message: str, numbers: set[int]) -> None:
         self.rebalances += 1

@@ -45,6 +45,16 @@ _HOPELESS = frozenset(
     }
 )
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001
+#: The broker has no such topic or partition; one that was just created may not be known everywhere yet.
+_MISSING_TOPIC = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.UNKNOWN_TOPIC_ID,
+        KafkaError.INCONSISTENT_TOPIC_ID,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
+    }
+)
 #: What a record meets that is sent in a transaction which has failed already: the abort says of what.
 _UNTOLD = frozenset({KafkaError._STATE, KafkaError._FATAL})  # noqa: SLF001
 #: A broker that is there and lets nobody in; the client will go on trying, but there is no point in waiting for it.
@@ -98,6 +108,11 @@ def answer_to(error: KafkaError, *, own_id: bool) -> Answer:
 def is_hopeless(error: KafkaError) -> bool:
     """Whether no repetition mends it."""
     return error.code() in _HOPELESS
+
+
+def is_missing_topic(error: KafkaError) -> bool:
+    """Return whether the broker or the client doesn't find the topic or the partition."""
+    return error.code() in _MISSING_TOPIC
 
 
 def has_moved_on(error: KafkaError) -> bool:

@@ -156,6 +156,11 @@ class _GroupCollector(Collector):
         yield CounterMetricFamily(
             "telco_stream_rebalances", "Times that partitions came or went", value=reading.rebalances
         )
+        yield CounterMetricFamily(
+            "telco_stream_records_expired_unanswered",
+            "Records that retention deleted before they were answered",
+            value=reading.expired_unanswered,
+        )
         standings = watchman.standings if watchman else {}
         lag = {number: one.lag for number, one in standings.items() if one.lag is not None}
         yield by_partition("telco_stream_lag_records", "Offsets between a partition's end and what is answered", lag)

@@ -39,6 +39,10 @@ class Reading(Protocol):
     def refusal(self) -> str | None:
         """Why the group refuses this member, while it does."""
 
+    @property
+    def expired_unanswered(self) -> int:
+        """Records that retention deleted before they were answered, as far as this run has found."""
+
 
 #: Where these partitions end, those whose leader answers; of what is committed only, or of everything.
 Ends = Callable[[Collection[int], bool], Mapping[int, int]]
@@ -53,6 +57,7 @@ class NothingRead:
     owned: frozenset[int] = frozenset()
     joined: bool = False
     refusal: str | None = None
+    expired_unanswered: int = 0
 
 
 class Pulse:

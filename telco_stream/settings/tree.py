@@ -84,7 +84,8 @@ class Consumer(Group):
         default="churn-prediction-group", description="Consumer group; its members share the partitions."
     )
     auto_offset_reset: Literal["earliest", "latest"] = Field(
-        default="earliest", description="Where a group without offsets starts: earliest or latest."
+        default="earliest",
+        description="Where a group without committed offsets starts: earliest or latest.",
     )
     max_poll_records: int = Field(
         default=5_000, ge=1, le=1_000_000, description="The most records one micro-batch takes."

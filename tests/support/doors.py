@@ -1,6 +1,7 @@
 """Fake doors of a few lines that keep a log: a producer and a consumer as the client makes them, and the errors."""
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,6 +97,11 @@ class FakeConsumer:
     generation: int = 1
     #: Where partitions end, as far as the client knows by itself.
     ends: dict[int, int] = field(default_factory=dict)
+    #: The oldest offset kept and the end of partitions, as a broker says them; without an entry 0.
+    oldest: dict[int, int] = field(default_factory=dict)
+    latest: dict[int, int] = field(default_factory=dict)
+    #: Where the client was told to fetch partitions from.
+    begun: dict[int, int] = field(default_factory=dict)
 
     def subscribe(
         self, _topics: list[str], *, on_assign: Callable[..., None], on_revoke: Callable[..., None], on_lost: Any
@@ -150,6 +156,10 @@ class FakeConsumer:
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
         self.log += [f"assign {one.partition}" for one in partitions]
+        self.begun |= {one.partition: one.offset for one in partitions}
+
+    def ask_offsets(self, _topic: str, partitions: Iterable[int], *, oldest: bool) -> dict[int, "Future[int]"]:
+        return known_offsets(partitions, self.oldest if oldest else self.latest)
 
     def get_watermark_offsets(self, asked: TopicPartition, *, cached: bool) -> tuple[int, int]:
         assert cached, "no broker is asked"
@@ -166,6 +176,20 @@ class FakeConsumer:
     def _step(self) -> list[Scripted]:
         step = self.script.pop(0)
         return step(self) if callable(step) else step
+
+
+def known_offsets(partitions: Iterable[int], known: Mapping[int, int]) -> dict[int, "Future[int]"]:
+    """A broker's answer for these partitions, which is 0 unless it is known better; below 0 it doesn't answer."""
+    asked: dict[int, Future[int]] = {one: Future() for one in partitions}
+    for one, future in asked.items():
+        if known.get(one, 0) >= 0:
+            future.set_result(known.get(one, 0))
+    return asked
+
+
+def ask_nothing_kept(_topic: str, partitions: Iterable[int], *, oldest: bool) -> dict[int, "Future[int]"]:  # noqa: ARG001
+    """A broker on which every partition begins at 0."""
+    return known_offsets(partitions, {})
 
 
 def offsets(records: Iterable[Any]) -> Mapping[int, list[int]]:

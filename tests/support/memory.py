@@ -34,8 +34,14 @@ class MemoryConsumer:
     topic: str
 
     def subscribe(self, _topics: list[str], *, on_assign: Any, **_: Any) -> None:
-        self.position = self.kafka.committed.offset if self.kafka.committed else 0
         on_assign(self, [TopicPartition(self.topic, 0)])
+
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        for one in partitions:
+            self.position = one.offset
+
+    def incremental_unassign(self, _partitions: list[TopicPartition]) -> None:
+        """Nothing is fetched."""
 
     def poll(self, _timeout: float) -> Stored | None:
         return next(iter(self.consume(1, 0)), None)

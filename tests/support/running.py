@@ -10,6 +10,7 @@ from telco_stream.batch import Outcome
 from telco_stream.consume import Seconds
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.kafka.clients import Clients
+from telco_stream.metrics.health import Reading
 from telco_stream.settings import Consumer, Settings
 from telco_stream.settings import Topics as TopicSettings
 from telco_stream.stop import Stop
@@ -37,13 +38,25 @@ class Running:
     ) -> None:
         self.stop = Stop()
         self.consumed = 0
+        self._source: Reading | None = None
         self.clients = Clients(settings, timeout)
         self._result: Future[ConsumeResult] = Future()
         self._work = settings, order, scorer or RuleScorer()
         threading.Thread(target=self._run, daemon=True).start()
 
-    def on(self, source: object) -> None:
+    def on(self, source: Reading) -> None:
         """The topic is read from there."""
+        self._source = source
+
+    def wait_for_start(self, *partitions: int) -> None:
+        """Wait until it reads these partitions, and their start is committed."""
+        wait_until(
+            lambda: (
+                self._result.done() or (self._source is not None and set(partitions) <= self._source.answered.keys())
+            ),
+            30,
+            f"the start of partitions {partitions}",
+        )
 
     def turned(self) -> None:
         """The loop has come round."""

@@ -49,6 +49,11 @@ class ScriptedConsumer:
     def assign(self, _partitions: list[TopicPartition]) -> None:
         """It has what the script says."""
 
+    incremental_assign = incremental_unassign = assign
+
+    def commit(self, **_: Any) -> None:
+        """Nobody asks for it."""
+
     def pause(self, partitions: list[TopicPartition]) -> None:
         self.paused += partitions
 

@@ -1,0 +1,120 @@
+"""Where partitions start on a real Kafka, under each protocol of the group."""
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewPartitions
+
+from telco_stream.assembly.consuming import ConsumeOrder
+from telco_stream.kafka.committed import decode_commit_metadata
+from tests.support.running import Running, answers, coordinates, customers, settings_of, sources
+from tests.support.topics import Topics, read_topic, send
+
+BATCH = ConsumeOrder("batch", "exactly-once")
+STREAMING = ConsumeOrder("streaming", "exactly-once")
+PROTOCOLS = [
+    {"partition.assignment.strategy": "range"},
+    {"partition.assignment.strategy": "cooperative-sticky"},
+    {"group.protocol": "consumer"},
+]
+
+
+@pytest.fixture(params=PROTOCOLS, ids=["range", "cooperative", "consumer"])
+def protocol(request: pytest.FixtureRequest) -> dict[str, str]:
+    found: dict[str, str] = request.param
+    return found
+
+
+def committed(kafka: str, topics: Topics, partitions: int = 3) -> dict[int, TopicPartition]:
+    group = Consumer({"bootstrap.servers": kafka, "group.id": topics.group})
+    found = group.committed([TopicPartition(topics.raw, one) for one in range(partitions)], timeout=15)
+    group.close()
+    return {one.partition: one for one in found}
+
+
+def delete_before(kafka: str, topics: Topics, offset: int) -> None:
+    """Delete the records of partition 0 below the offset, as retention does."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for deleted in admin.delete_records([TopicPartition(topics.raw, 0, offset)]).values():
+        deleted.result(20)
+
+
+def test_latest_skips_nothing_between_two_runs(kafka: str, topics: Topics, protocol: dict[str, str]) -> None:
+    """50 records arrive on a partition that was quiet while the first run was there."""
+    settings = settings_of(kafka, topics, protocol, auto_offset_reset="latest")
+    send(kafka, topics.raw, customers(range(7)), partition=0)
+    first = Running(settings, STREAMING)
+    first.wait_for_start(0, 1, 2)
+    first.end()
+    send(kafka, topics.raw, customers(range(50)), partition=0)
+    assert Running(settings, BATCH).result().consumed == 50
+    inputs = [one for one in read_topic(kafka, topics.raw) if one.offset >= 7]
+    assert sources(answers(kafka, topics)) == coordinates(inputs)
+
+
+def test_latest_skips_nothing_on_an_added_partition(kafka: str, topics: Topics) -> None:
+    settings = settings_of(kafka, topics, {"topic.metadata.refresh.interval.ms": "500"}, auto_offset_reset="latest")
+    running = Running(settings, STREAMING)
+    running.wait_for_start(0, 1, 2)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_partitions([NewPartitions(topics.raw, 4)])[topics.raw].result(20)
+    send(kafka, topics.raw, customers(range(50)), partition=3)
+    running.wait_for(50)
+    running.end()
+    assert committed(kafka, topics, 4)[3].offset == 50
+
+
+def test_a_start_is_committed_at_once(kafka: str, topics: Topics, protocol: dict[str, str]) -> None:
+    send(kafka, topics.raw, customers(range(7)), partition=0)
+    running = Running(settings_of(kafka, topics, protocol, auto_offset_reset="latest"), STREAMING)
+    running.wait_for_start(0, 1, 2)
+    found = committed(kafka, topics)
+    running.end()
+    assert {one: at.offset for one, at in found.items()} == {0: 7, 1: 0, 2: 0}
+
+
+def test_expired_records_are_counted_when_a_run_starts(
+    kafka: str, topics: Topics, protocol: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = settings_of(kafka, topics, protocol, auto_offset_reset="latest")
+    first = Running(settings, STREAMING)
+    first.wait_for_start(0)
+    first.end()
+    send(kafka, topics.raw, customers(range(400)), partition=0)
+    delete_before(kafka, topics, 300)
+    assert Running(settings, BATCH).result().consumed == 100
+    assert decode_commit_metadata(committed(kafka, topics)[0].metadata).expired_unanswered == 300
+    warned = [one for one in caplog.records if getattr(one, "event", "") == "expired_unanswered"]
+    assert [one.facts for one in warned] == [  # type: ignore[attr-defined]
+        {"topic": topics.raw, "partition": 0, "offset": 300, "count": 300}
+    ]
+
+
+@pytest.mark.parametrize("reset", ["earliest", "latest"])
+def test_an_offset_out_of_range_starts_at_the_oldest(kafka: str, topics: Topics, reset: str) -> None:
+    """Beyond the end: a broker has lost records, or somebody has set the offset by hand."""
+    send(kafka, topics.raw, customers(range(50)), partition=0)
+    group = Consumer({"bootstrap.servers": kafka, "group.id": topics.group})
+    group.commit(offsets=[TopicPartition(topics.raw, 0, 1_000)], asynchronous=False)
+    group.close()
+    running = Running(settings_of(kafka, topics, auto_offset_reset=reset), STREAMING)
+    running.wait_for(50)
+    running.end()
+    assert committed(kafka, topics)[0].offset == 50
+
+
+def test_the_marker_behind_the_last_record_is_committed(kafka: str, topics: Topics) -> None:
+    """Otherwise it would count as an unanswered record once retention has deleted it."""
+    send(kafka, topics.raw, customers(range(5)), partition=0)
+    _send_in_transaction(kafka, topics)
+    assert Running(settings_of(kafka, topics), BATCH).result().consumed == 6
+    assert committed(kafka, topics)[0].offset == 7
+
+
+def _send_in_transaction(kafka: str, topics: Topics) -> None:
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": topics.transactional_id})
+    producer.init_transactions(15)
+    producer.begin_transaction()
+    for key, value, _ in customers([5]):
+        producer.produce(topics.raw, value, key, 0)
+    producer.commit_transaction(15)

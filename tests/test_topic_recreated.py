@@ -1,0 +1,109 @@
+"""A topic that is deleted and created again, under a consumer or between two runs of it: only its ID tells."""
+
+import time
+from contextlib import suppress
+
+import pytest
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from telco_stream import errors
+from telco_stream.assembly.consuming import ConsumeOrder
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.committed import CommitMetadata, encode_commit_metadata
+from telco_stream.settings import Settings
+from tests.support.running import Running, answers, customers, settings_of
+from tests.support.topics import Kept, Topics, send
+
+STREAMING = ConsumeOrder("streaming", "exactly-once")
+BATCH = ConsumeOrder("batch", "exactly-once")
+
+
+def recreate(kafka: str, topic: str, partitions: int = 3) -> None:
+    """Delete a topic and create it again as fast as the broker allows."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.delete_topics([topic])[topic].result(20)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with suppress(KafkaException):
+            admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(20)
+            return
+    raise AssertionError(f"{topic} was not created again")
+
+
+def topic_id(kafka: str, topic: str) -> str:
+    return Cluster(Clients(Settings(bootstrap_servers=kafka))).topic_ids(topic)[topic] or ""
+
+
+def by_topic_id(kept: list[Kept]) -> dict[str, list[str]]:
+    """Return the positions that are answered, by the ID of the raw topic."""
+    found: dict[str, list[str]] = {}
+    for answer in kept:
+        found.setdefault(answer.header("source.topic.id") or "", []).append(answer.header("source") or "")
+    return found
+
+
+@pytest.mark.parametrize("kafka_settings", [{}, {"group.protocol": "consumer"}], ids=["classic", "consumer"])
+def test_consume_exits_3_when_its_topic_is_recreated(
+    kafka: str, topics: Topics, kafka_settings: dict[str, str]
+) -> None:
+    """And answers nothing of the new topic; the next run answers all of it."""
+    settings = settings_of(kafka, topics, kafka_settings)
+    before = topic_id(kafka, topics.raw)
+    send(kafka, topics.raw, customers(range(50)), partition=0)
+    running = Running(settings, STREAMING)
+    running.wait_for(50)
+    recreate(kafka, topics.raw)
+    send(kafka, topics.raw, customers(range(400)), partition=0)
+    with pytest.raises(errors.KafkaError, match="deleted and created again"):
+        running.result(20)
+    assert running.consumed == 50
+    assert Running(settings, BATCH).result().consumed == 400
+    found = by_topic_id(answers(kafka, topics))
+    expected = [f"{topics.raw}/0/{offset}" for offset in range(400)]
+    assert sorted(found[topic_id(kafka, topics.raw)]) == sorted(expected)
+    assert sorted(found[before]) == sorted(expected[:50])
+
+
+@pytest.mark.parametrize(("partitions", "count"), [(3, 30), (3, 60), (1, 60)])
+def test_consume_begins_at_the_start_when_its_topic_was_recreated(
+    kafka: str, topics: Topics, partitions: int, count: int
+) -> None:
+    """Whether the old offset lies within the new partition, beyond its end, or in a partition that is gone.
+
+    Kafka forgets a deleted topic's offsets; a commit that was on its way then may survive the topic.
+    """
+    settings = settings_of(kafka, topics)
+    before = topic_id(kafka, topics.raw)
+    recreate(kafka, topics.raw, partitions)
+    group = Consumer({"bootstrap.servers": kafka, "group.id": topics.group})
+    metadata = encode_commit_metadata(CommitMetadata(topic_id=before))
+    offsets = [TopicPartition(topics.raw, one, 50, metadata) for one in range(partitions)]
+    group.commit(offsets=offsets, asynchronous=False)
+    group.close()
+    send(kafka, topics.raw, customers(range(count)), partition=0)
+    assert Running(settings, BATCH).result().consumed == count
+
+
+def test_consume_exits_3_when_its_topic_is_deleted(kafka: str, topics: Topics) -> None:
+    send(kafka, topics.raw, customers(range(5)))
+    running = Running(settings_of(kafka, topics), STREAMING)
+    running.wait_for(5)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.delete_topics([topics.raw])[topics.raw].result(20)
+    with pytest.raises(errors.KafkaError, match=topics.raw):
+        running.result(30)
+
+
+def test_consume_goes_on_when_an_answer_topic_is_recreated(kafka: str, topics: Topics) -> None:
+    """What was in it is gone; what is answered from then on is in the new one."""
+    send(kafka, topics.raw, customers(range(5)))
+    running = Running(settings_of(kafka, topics), STREAMING)
+    running.wait_for(5)
+    recreate(kafka, topics.predictions)
+    send(kafka, topics.raw, customers(range(5, 10)))
+    running.wait_for(10)
+    running.end()
+    assert len(answers(kafka, topics)) == 5
