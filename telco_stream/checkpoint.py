@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from telco_stream.atomic import replacing
-from telco_stream.contracts.progress import Pass, Progress, Run, decode_progress, encode_progress
+from telco_stream.contracts.progress import Pass, Progress, decode_progress, encode_progress, without
 from telco_stream.errors import DataError, UsageError
 
 log = logging.getLogger("telco_stream.produce")
@@ -20,20 +20,18 @@ def start_of(wanted: Pass, found: Progress | None, *, restart: bool = False) -> 
     if found is None:
         return _beginning(wanted)
     if restart:
-        return _beginning(wanted, *(name for name in found.finished_runs if name != wanted.name))
+        return _beginning(wanted, without(found.finished, wanted))
     if found.has_finished(wanted):
         return replace(found, of=wanted, complete=True)
     if not found.is_unfinished:
-        return _beginning(wanted, *found.finished_runs)
-    refuse_another_place(wanted, found)
-    if found.of.run_id != wanted.run_id:
+        return _beginning(wanted, found.finished)
+    refuse_earlier_topic(wanted, found)
+    if wanted.key != found.of.key:
+        refuse_another_place(wanted, found)
         raise DataError(f"The checkpoint is of the unfinished run {found.of.run_id or 'without an id'}; {_WAYS_OUT}")
     if found.of.fingerprint != wanted.fingerprint:
-        raise DataError(
-            f"{wanted.file} has changed since row {found.last_processed_index + 1} of it was sent:"
-            " bring the old content back to go on, or start over with --restart"
-        )
-    return found
+        raise DataError(_other_content(wanted, found.last_processed_index + 1))
+    return replace(found, of=wanted)
 
 
 def refuse_another_place(wanted: Pass, found: Progress) -> None:
@@ -42,8 +40,42 @@ def refuse_another_place(wanted: Pass, found: Progress) -> None:
         raise DataError(f"The checkpoint is of an unfinished pass of {found.of.file} to {found.of.topic}; {_WAYS_OUT}")
 
 
-def _beginning(wanted: Pass, *finished_runs: Run) -> Progress:
-    return Progress(wanted, finished_runs=finished_runs, pass_id=uuid4().hex)
+def refuse_earlier_topic(wanted: Pass, found: Progress) -> None:
+    """Raises `DataError` where the topic was deleted and created again in the middle of this pass."""
+    if found.is_unfinished and wanted.key == found.of.key and found.of.is_to_earlier_topic(wanted):
+        raise DataError(
+            f"Topic {wanted.topic} has been deleted and created again since row {found.last_processed_index + 1} was"
+            f" sent (its ID was {found.of.topic_id} and is {wanted.topic_id}); start over with --restart"
+        )
+
+
+def refuse_lost_progress(in_file: Progress | None) -> None:
+    """Raises `DataError`: nobody knows which row of the pass was the last one."""
+    by_file = in_file and (
+        f", or go on after row {in_file.last_processed_index + 1}, as the checkpoint file says, with --delivery"
+        " at-least-once (rows that were sent after it come twice)"
+    )
+    raise DataError(
+        "Kafka no longer has the progress of this pass (it deletes offsets that nobody uses,"
+        " offsets.retention.minutes), and the topic doesn't show how far it came; send every row again with"
+        f" --restart{by_file or ''}"
+    )
+
+
+def _other_content(wanted: Pass, rows: int) -> str:
+    if wanted.run_id is None:
+        return (
+            f"{wanted.file} has changed since row {rows} of it was sent: bring the old content back to go on, or start"
+            " over with --restart"
+        )
+    return (
+        f"The unfinished run {wanted.run_id} has sent {rows} rows of a file with other content: give that file to go"
+        " on, give this one another --run-id, or start over with --restart"
+    )
+
+
+def _beginning(wanted: Pass, finished: tuple[str, ...] = ()) -> Progress:
+    return Progress(wanted, finished=finished, pass_id=uuid4().hex)
 
 
 class CheckpointFile:

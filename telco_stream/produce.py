@@ -10,8 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Protocol
 
-from telco_stream.checkpoint import CheckpointFile, refuse_another_place, start_of
-from telco_stream.contracts.progress import Pass, Progress
+from telco_stream.checkpoint import (
+    CheckpointFile,
+    refuse_another_place,
+    refuse_earlier_topic,
+    refuse_lost_progress,
+    start_of,
+)
+from telco_stream.contracts.progress import Pass, Progress, of_other_runs
 from telco_stream.contracts.raw import Row, encode_row
 from telco_stream.csv.reader import read_chunks
 from telco_stream.csv.sampler import RowSampler, open_sampler
@@ -107,7 +113,7 @@ def produce_pass(job: Job, hands: Hands) -> Sent:
                 _write_checkpoint(start, progress, reached, hands)
                 progress = reached
             if _goes_on(progress, last, hands.stop):  # a transaction was lost
-                hands.checkpoint.write(progress := _as_kept(start, hands))
+                hands.checkpoint.write(progress := _as_kept(start, progress, hands))
     except Stopped:
         log.warning("stopped before Kafka had confirmed everything: what it has not is not in the checkpoint")
     resumed_from = start.last_processed_index + 1 if start.is_unfinished else None
@@ -130,35 +136,66 @@ def produce_stream(job: Job, schedule: Schedule, hands: Hands) -> Sent:
 
 def find_start(job: Job, hands: Hands) -> Progress:
     """Where the pass begins. Where Kafka keeps the progress too, Kafka is believed, and the file is its mirror."""
-    in_file = _read_checkpoint(job, hands)
+    in_file = _unless_restart(hands.checkpoint.read, job)
+    if in_file and not job.restart:
+        _check_file(job.of, in_file, is_shared=hands.outlet.keeps_progress)
     if not hands.outlet.keeps_progress:
         return start_of(job.of, in_file, restart=job.restart)
-    if in_file and not (job.restart or job.of.run_id):  # a run with a name needs no file: Kafka knows it by that
-        refuse_another_place(job.of, in_file)
-    start = start_of(job.of, None if job.restart else hands.outlet.found())
-    if in_file and in_file.of.name == job.of.name and not job.restart:
-        _tell_difference(in_file, start)
+    in_kafka = _unless_restart(hands.outlet.found, job)
+    if in_kafka is None and not job.restart:
+        in_kafka = _recover_progress(job.of, in_file, hands.outlet)
+    elif in_file and in_file.of.key == job.of.key and not job.restart:
+        _tell_difference(job.of, in_file, start_of(job.of, in_kafka))
+    start = start_of(job.of, in_kafka, restart=job.restart)
     # Only the file knows of the other runs: in Kafka each has its own place.
-    return replace(start, finished_runs=start_of(job.of, in_file, restart=True).finished_runs)
+    others = of_other_runs(in_file.finished, job.of) if in_file else ()
+    return replace(start, finished=(*others, *start.finished))
 
 
-def _read_checkpoint(job: Job, hands: Hands) -> Progress | None:
+def _unless_restart(read: Callable[[], Progress | None], job: Job) -> Progress | None:
+    """What can be read; with --restart, None where it can't be understood."""
     try:
-        return hands.checkpoint.read()
+        return read()
     except DataError:
-        if job.restart:  # whatever it says
+        if job.restart:
             return None
         raise
 
 
+def _check_file(wanted: Pass, in_file: Progress, *, is_shared: bool) -> None:
+    """Refuse a file that is in the way; named runs may share it where each finds its own progress in Kafka."""
+    refuse_earlier_topic(wanted, in_file)
+    if is_shared and wanted.run_id is None:
+        refuse_another_place(wanted, in_file)
+    if wanted.run_id is not None and in_file.of.key == wanted.key and in_file.of.is_to_earlier_topic(wanted):
+        log.warning("topic %s has been deleted and created again: what this run has sent to it is gone", wanted.topic)
+
+
+def _recover_progress(wanted: Pass, in_file: Progress | None, outlet: Outlet) -> Progress | None:
+    """The progress that Kafka has deleted for its age, or never had; raises `DataError` where it is lost."""
+    if in_file and in_file.has_finished(wanted):  # it is written after the commit, and so never ahead
+        return in_file
+    of_this = in_file if in_file and in_file.is_unfinished and in_file.of.key == wanted.key else None
+    marked = outlet.search_marks(whole=of_this is not None)
+    if marked and marked.progress.is_unfinished and not marked.is_certain:
+        refuse_lost_progress(of_this)
+    if marked is None and of_this:
+        refuse_lost_progress(start_of(wanted, of_this))
+    if marked is None:
+        return None
+    row = marked.progress.last_processed_index + 1
+    log.warning("Kafka no longer has the progress of this pass; its records say that row %d was the last", row)
+    return marked.progress
+
+
 def _start_of_stream(job: Job, hands: Hands) -> Progress:
-    found = _read_checkpoint(job, hands)
+    found = _unless_restart(hands.checkpoint.read, job)
     if found and found.is_unfinished and not job.restart:
         raise DataError(
             f"{hands.checkpoint.path} holds the unfinished pass of {found.of.file}: finish it with --mode batch, give"
             " another --checkpoint-file, or start over with --restart"
         )
-    return Progress(job.of, mode="streaming", finished_runs=found.finished_runs if found else ())
+    return Progress(job.of, mode="streaming", finished=found.finished if found else ())
 
 
 def _write_checkpoint(start: Progress, before: Progress, reached: Progress, hands: Hands) -> None:
@@ -172,8 +209,11 @@ def _write_checkpoint(start: Progress, before: Progress, reached: Progress, hand
         ) from error
 
 
-def _tell_difference(in_file: Progress, in_kafka: Progress) -> None:
-    rows = [one.last_processed_index + 1 if one.is_unfinished or one.of.run_id else 0 for one in (in_file, in_kafka)]
+def _tell_difference(wanted: Pass, in_file: Progress, in_kafka: Progress) -> None:
+    rows = [
+        progress.last_processed_index + 1 if progress.is_unfinished or progress.has_finished(wanted) else 0
+        for progress in (in_file, in_kafka)
+    ]
     if rows[0] != rows[1]:
         log.warning("the checkpoint file says row %d, Kafka says row %d: Kafka is right", *rows)
 
@@ -182,11 +222,14 @@ def _goes_on(progress: Progress, last: float, stop: Stop) -> bool:
     return not (progress.complete or progress.last_processed_index >= last or stop.requested)
 
 
-def _as_kept(start: Progress, hands: Hands) -> Progress:
+def _as_kept(start: Progress, confirmed: Progress, hands: Hands) -> Progress:
     """The progress that Kafka has committed: where a pass goes on after a lost transaction."""
     found = hands.outlet.found()
-    kept = found if found and found.pass_id == start.pass_id else start
-    return replace(kept, finished_runs=start.finished_runs)
+    if found is None and confirmed is not start:  # deleted in the middle of the pass
+        marked = hands.outlet.search_marks(whole=True)
+        found = marked.progress if marked else confirmed
+    kept = found if found and found.pass_id == start.pass_id else confirmed
+    return replace(kept, of=start.of, finished=start.finished)
 
 
 def _steps(job: Job, start: Progress, last: float, hands: Hands) -> Iterator[Progress]:
@@ -212,6 +255,8 @@ def _send_some(chunks: "_Chunks", progress: Progress, hands: Hands) -> Progress:
         event_ts = hands.now()
         hands.outlet.send(progress.of.topic, _messages(rows, event_ts))
         progress = progress.advanced(len(rows), event_ts)
+        if chunks.at_end:
+            return progress.completed()
         if progress.last_processed_index + chunks.size > most or time.monotonic() > due or hands.stop.requested:
             return progress
     return progress.completed() if chunks.at_end else progress
@@ -233,20 +278,25 @@ class _Chunks:
 
     def _read(self, path: Path, skip: int, room: float, stop: Stop) -> Iterator[list[Row]]:
         chunks = read_chunks(path, self.size, skip=skip)
-        try:
-            with stop.interrupting():  # the rows to pass over may be many
-                rows = next(chunks, None)
-            while rows:
-                if room:
-                    yield rows if len(rows) <= room else rows[: int(room)]
-                room -= len(rows)
-                if room < 0:  # there is more, but not for this run
-                    break
-                rows = next(chunks, None)
-            self.at_end = not rows
-        except DataError as error:
-            self.fault = error if room > 0 else None
+        with stop.interrupting():  # the rows to pass over may be many
+            rows = self._next(chunks)
+        self.at_end = not (rows or self.fault)
+        while rows and room > 0:
+            # Read ahead: the record that is the pass's last one says so.
+            following, room = self._next(chunks), room - len(rows)
+            self.at_end = not (following or self.fault) and room >= 0
+            if room <= 0:
+                self.fault = None  # it is not for this run
+            yield rows if room >= 0 else rows[: int(room)]
+            rows = following
         self.is_over = True
+
+    def _next(self, chunks: Iterator[list[Row]]) -> list[Row] | None:
+        try:
+            return next(chunks, None)
+        except DataError as error:
+            self.fault = error
+            return None
 
 
 def _departures(job: Job, schedule: Schedule, population: RowSampler, hands: Hands) -> Iterator[tuple[int, str]]:

@@ -4,11 +4,19 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from telco_stream.checkpoint import CheckpointFile, start_of
-from telco_stream.contracts.progress import Pass, Progress, decode_progress, encode_progress
+from telco_stream.contracts.progress import (
+    Pass,
+    Progress,
+    decode_progress,
+    encode_note,
+    encode_progress,
+    latest_progress,
+)
 from telco_stream.errors import DataError, UsageError
 from tests.support.waiting import wait_until
 
@@ -155,32 +163,109 @@ def test_the_error_names_the_run_that_is_unfinished() -> None:
 
 
 MONDAY = replace(OF, run_id="monday")
+FIRST_MONDAY = replace(MONDAY, topic_id="1")
 LATER: list[Callable[[Progress], Progress]] = [
     lambda done: done,
     lambda done: start_of(replace(OF, run_id="tuesday"), done).advanced(3, None),
     lambda done: start_of(replace(OF, run_id="tuesday"), done).advanced(3, None).completed(),
     lambda done: start_of(OF, done).advanced(3, None),
-    lambda done: start_of(Pass("/data/b.csv", "sha", "raw", "monday"), done).advanced(3, None),
+    lambda done: start_of(replace(MONDAY, fingerprint="other"), done).advanced(3, None),
+    lambda done: start_of(replace(MONDAY, fingerprint="other"), done).advanced(3, None).completed(),
     lambda done: start_of(Pass("/data/b.csv", "sha", "other"), done),
     lambda done: start_of(replace(OF, run_id="wednesday"), done, restart=True),
 ]
 
 
 @pytest.mark.parametrize("later", LATER)
-def test_a_finished_run_stays_finished_whatever_ran_after_it(later: Callable[[Progress], Progress]) -> None:
-    """With another file or topic in between, too: one checkpoint file may serve many."""
-    found = decode_progress(encode_progress(later(Progress(MONDAY).advanced(9, None).completed())))
-    assert start_of(MONDAY, found).complete
-    assert start_of(replace(MONDAY, fingerprint="mended"), found).complete
+@pytest.mark.parametrize("encode", [encode_progress, encode_note])
+def test_a_finished_run_stays_finished_whatever_ran_after_it(
+    later: Callable[[Progress], Progress], encode: Callable[[Progress], str]
+) -> None:
+    """With another file or topic in between, too: one checkpoint file may serve many; in Kafka each run has its own."""
+    progress = later(Progress(MONDAY).advanced(9, None).completed())
+    if encode is encode_note and progress.of.key != MONDAY.key:
+        pytest.skip("not beside this run's offset")
+    assert start_of(MONDAY, decode_progress(encode(progress))).complete
 
 
-def test_a_finished_run_says_nothing_about_its_name_elsewhere() -> None:
+def test_a_finished_run_is_known_wherever_its_file_is() -> None:
     done = Progress(MONDAY).advanced(9, None).completed()
-    for other in (replace(MONDAY, file="/data/b.csv"), replace(MONDAY, topic="other"), replace(MONDAY, run_id="x"), OF):
-        assert not start_of(other, done).complete
+    assert start_of(replace(MONDAY, file="/mnt/b.csv"), done).complete
+
+
+@pytest.mark.parametrize(
+    "change", [{"topic": "other"}, {"run_id": "x"}, {"run_id": None}, {"fingerprint": "other"}, {"topic_id": "2"}]
+)
+def test_a_finished_run_says_nothing_about_another(change: dict[str, Any]) -> None:
+    done = Progress(FIRST_MONDAY).advanced(9, None).completed()
+    start = start_of(replace(FIRST_MONDAY, **change), done)
+    assert (start.complete, start.last_processed_index) == (False, -1)
 
 
 def test_a_finished_run_that_starts_over_is_finished_only_when_it_ends_again() -> None:
     again = start_of(MONDAY, Progress(MONDAY).completed(), restart=True).advanced(3, None)
     assert start_of(MONDAY, again) == again
     assert start_of(MONDAY, again.completed()).complete
+
+
+def test_an_unfinished_run_goes_on_wherever_its_file_is() -> None:
+    elsewhere = replace(MONDAY, file="/mnt/b.csv")
+    start = start_of(elsewhere, replace(HALF_WAY, of=MONDAY))
+    assert (start.of, start.last_processed_index) == (elsewhere, 499)
+
+
+def test_an_unfinished_run_is_refused_when_the_content_differs() -> None:
+    with pytest.raises(DataError, match=r"run monday has sent 500 rows .* other content.*--run-id.*--restart"):
+        start_of(replace(MONDAY, fingerprint="other"), replace(HALF_WAY, of=MONDAY))
+
+
+@pytest.mark.parametrize("of", [OF, MONDAY], ids=["unnamed", "named"])
+def test_an_unfinished_pass_is_refused_when_its_topic_is_new(of: Pass) -> None:
+    with pytest.raises(DataError, match=r"deleted and created again since row 500.*--restart"):
+        start_of(replace(of, topic_id="2"), replace(HALF_WAY, of=replace(of, topic_id="1")))
+
+
+@pytest.mark.parametrize(("before", "now"), [(None, "1"), ("1", None), ("1", "1")])
+def test_a_pass_goes_on_when_its_topic_may_be_the_same(before: str | None, now: str | None) -> None:
+    found = replace(HALF_WAY, of=replace(OF, topic_id=before))
+    assert start_of(replace(OF, topic_id=now), found).last_processed_index == 499
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read() -> None:
+    """It named its finished runs in another way, which is passed over."""
+    old = json.loads(encode_progress(HALF_WAY)) | {"finished_runs": [["/data/a.csv", "raw", "monday"]]}
+    del old["finished"], old["of"]["topic_id"]
+    assert decode_progress(json.dumps(old)) == HALF_WAY
+
+
+def test_a_note_fits_into_what_kafka_takes() -> None:
+    """However much has finished, under the longest run ID and topic, in the client's longest letters."""
+    of = Pass("/" + "f" * 254, "0" * 64, "t" * 249, "\N{GRINNING FACE}" * 255, "1" * 22)
+    done = Progress(of, pass_id="0" * 32)
+    for number in range(200):
+        done = replace(done, of=replace(of, fingerprint=f"{number:064x}"[::-1])).advanced(10**9, "t" * 24).completed()
+    assert len(encode_note(done).encode()) <= 4_096
+    assert start_of(replace(of, fingerprint=f"{199:064x}"[::-1]), decode_progress(encode_note(done))).complete
+
+
+def _mark(pass_id: str, time: str, rows: int, **of: str) -> Progress:
+    return replace(Progress(replace(MONDAY, **of), pass_id=pass_id).advanced(rows, time))
+
+
+def test_latest_progress_is_of_the_newest_pass() -> None:
+    first, second = _mark("a", "t1", 9, fingerprint="one").completed(), _mark("b", "t2", 5, fingerprint="two")
+    latest = latest_progress([second, first])
+    assert latest
+    assert (latest.pass_id, latest.last_processed_index, latest.is_unfinished) == ("b", 4, True)
+    assert latest.has_finished(first.of)
+    assert not latest.has_finished(second.of)
+
+
+def test_latest_progress_is_unfinished_when_a_run_started_over() -> None:
+    latest = latest_progress([_mark("a", "t1", 9).completed(), _mark("b", "t2", 5)])
+    start = start_of(MONDAY, latest)
+    assert (start.last_processed_index, start.complete) == (4, False)
+
+
+def test_latest_progress_is_none_without_marks() -> None:
+    assert latest_progress([]) is None

@@ -10,6 +10,7 @@ import pytest
 
 from telco_stream.contracts.progress import Pass, Progress
 from telco_stream.errors import DataError, UsageError
+from telco_stream.kafka.marks import MarkedProgress
 from telco_stream.produce import Sent, produce_pass
 from telco_stream.stop import Stop
 from tests.support.csv_files import customer
@@ -302,13 +303,145 @@ def test_kafka_is_believed_and_says_so_where_the_file_knows_less(
     assert outlet.keys() == numbers((0, 25))
 
 
-def test_kafka_is_believed_where_the_file_knows_more(tmp_path: Path, heard: pytest.LogCaptureFixture) -> None:
-    """As after the file was kept and the cluster was not."""
+def test_a_pass_is_refused_when_only_the_file_knows_it(tmp_path: Path, heard: pytest.LogCaptureFixture) -> None:
+    """Kafka has deleted the offset: rows after the file's may have been sent. Both ways on are named, and go on."""
     path = csv_of(tmp_path, 25)
     run(FakeOutlet(), path, limit=10)
     fresh = FakeOutlet()
-    assert run(fresh, path).rows == 25
-    assert "the checkpoint file says row 10, Kafka says row 0: Kafka is right" in heard.text
+    with pytest.raises(DataError, match=r"--restart, or go on after row 10, .* --delivery at-least-once"):
+        run(fresh, path)
+    assert (fresh.log, fresh.searches, heard.text) == ([], [True], "")
+    assert run(FakeOutlet(keeps_progress=False), path, limit=1).resumed_from == 10
+    assert run(fresh, path, restart=True).rows == 25
+
+
+def test_a_finished_run_is_over_when_only_the_file_knows_it(tmp_path: Path) -> None:
+    """The file is written after the commit, and never ahead of it."""
+    path = csv_of(tmp_path, 25)
+    run(FakeOutlet(), path, run="mon")
+    assert run(FakeOutlet(), path, run="mon").rows == 0
+
+
+def test_a_pass_goes_on_after_its_mark_when_kafka_has_no_offset(
+    tmp_path: Path, heard: pytest.LogCaptureFixture
+) -> None:
+    """With the file one transaction behind, and without the file."""
+    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(outlet, path, limit=10)
+    older = Path(CHECKPOINT).read_text()
+    run(outlet, path, limit=10)
+    assert outlet.kept
+    marked = MarkedProgress(outlet.kept, is_certain=True)
+    for kept in (older, None):
+        Path(CHECKPOINT).unlink()
+        if kept:
+            Path(CHECKPOINT).write_text(kept)
+        again = FakeOutlet(marked=marked)
+        sent = run(again, path)
+        assert (sent.resumed_from, again.keys(), again.searches) == (20, numbers((20, 25)), [kept is not None])
+        assert "no longer has the progress of this pass; its records say that row 20 was the last" in heard.text
+        assert "Kafka is right" not in heard.text
+
+
+def test_a_finished_run_is_over_when_its_mark_says_so(tmp_path: Path) -> None:
+    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(outlet, path, run="mon")
+    Path(CHECKPOINT).unlink()
+    assert outlet.kept
+    for is_certain in (True, False):
+        assert run(FakeOutlet(marked=MarkedProgress(outlet.kept, is_certain)), path, run="mon").rows == 0
+
+
+def test_a_finished_pass_begins_again_when_its_mark_is_found(tmp_path: Path) -> None:
+    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(outlet, path)
+    assert outlet.kept
+    assert run(FakeOutlet(marked=MarkedProgress(outlet.kept, is_certain=True)), path).rows == 25
+
+
+@pytest.mark.parametrize("has_file", [True, False])
+def test_a_pass_is_refused_when_newer_marks_may_be_gone(tmp_path: Path, *, has_file: bool) -> None:
+    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(outlet, path, limit=10)
+    if not has_file:
+        Path(CHECKPOINT).unlink()
+    assert outlet.kept
+    with pytest.raises(DataError, match=r"doesn't show how far it came.*--restart") as refusal:
+        run(FakeOutlet(marked=MarkedProgress(outlet.kept, is_certain=False)), path)
+    assert ("at-least-once" in str(refusal.value)) == has_file
+
+
+def test_a_lost_transaction_goes_back_to_the_mark_when_offsets_expire(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As after an outage longer than Kafka keeps offsets: its end is unclear, and the mark tells."""
+    monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
+    outlet = FakeOutlet(loses={1: "unclear"})
+
+    def expire(outlet: FakeOutlet) -> None:
+        if len(outlet.sizes) == 2 and outlet.kept:
+            outlet.marked, outlet.kept = MarkedProgress(outlet.kept, is_certain=True), None
+
+    outlet.after = expire
+    assert run(outlet, csv_of(tmp_path, 35)).rows == 35
+    assert outlet.keys() == numbers((0, 35))
+
+
+@pytest.mark.parametrize(("rows", "expected"), [(20, [(9, False), (19, True)]), (15, [(9, False), (14, True)])])
+def test_the_confirmation_of_the_last_row_ends_the_pass(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: int, expected: list[tuple[int, bool]]
+) -> None:
+    """So that the mark of the last record says that the pass is complete."""
+    monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
+    confirmed: list[tuple[int, bool]] = []
+    outlet = FakeOutlet(after=lambda at: confirmed.append((at.kept.last_processed_index, at.kept.complete)))  # type: ignore[union-attr]
+    run(outlet, csv_of(tmp_path, rows), size=5)
+    assert confirmed == expected
+
+
+def test_a_run_is_the_same_wherever_its_file_is(outlet: FakeOutlet, tmp_path: Path) -> None:
+    path, elsewhere = csv_of(tmp_path, 25), tmp_path / "mount" / "renamed.csv"
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(path.read_bytes())
+    run(outlet, path, run="mon", limit=10)
+    assert run(outlet, elsewhere, run="mon").resumed_from == 10
+    assert run(outlet, path, run="mon").rows == 0
+    assert outlet.keys() == numbers((0, 25))
+
+
+def test_a_finished_run_sends_another_content_once(outlet: FakeOutlet, tmp_path: Path) -> None:
+    for rows, sent in ((5, 5), (6, 6), (5, 0), (6, 0)):
+        assert run(outlet, csv_of(tmp_path, rows), run="mon").rows == sent
+
+
+def test_an_unfinished_run_is_refused_when_its_content_differs(outlet: FakeOutlet, tmp_path: Path) -> None:
+    run(outlet, csv_of(tmp_path, 25), run="mon", limit=10)
+    with pytest.raises(DataError, match="run mon has sent 10 rows"):
+        run(outlet, csv_of(tmp_path, 26), run="mon")
+    assert run(outlet, csv_of(tmp_path, 26), run="mon", restart=True).rows == 26
+
+
+def test_a_run_is_sent_again_when_its_topic_is_new(
+    outlet: FakeOutlet, tmp_path: Path, heard: pytest.LogCaptureFixture
+) -> None:
+    path = csv_of(tmp_path, 5)
+    assert run(outlet, path, run="mon", topic_id="1").rows == 5
+    outlet.kept = None  # Kafka deletes the offsets of a topic with it
+    assert run(outlet, path, run="mon", topic_id="2").rows == 5
+    assert "deleted and created again" in heard.text
+    assert run(outlet, path, run="mon", topic_id="2").rows == 0
+
+
+@pytest.mark.parametrize("run_id", ["mon", None])
+def test_an_unfinished_pass_is_refused_when_its_topic_is_new(
+    outlet: FakeOutlet, tmp_path: Path, run_id: str | None
+) -> None:
+    path = csv_of(tmp_path, 5)
+    run(outlet, path, run=run_id, topic_id="1", limit=3)
+    outlet.kept = None
+    with pytest.raises(DataError, match="deleted and created again since row 3"):
+        run(outlet, path, run=run_id, topic_id="2")
+    assert run(outlet, path, run=run_id, topic_id="2", restart=True).rows == 5
 
 
 @pytest.mark.parametrize("limit", [10, None])

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from telco_stream import logs
@@ -71,6 +71,7 @@ def _produce(clients: Clients, order: ProduceOrder, promise: Promise, stop: Stop
             of = Pass(resolved_path(path), fingerprint(path), topic, order.run_id)
         cluster = Cluster(clients, stop)
         cluster.partitions(topic)  # refuse a missing topic before the first row
+        of = replace(of, topic_id=cluster.topic_ids(topic)[topic])
         _check_rights(Rights(clients, cluster), of, promise)
         outlet = _outlet(clients, promise, of, stop)
         eyes.on(outlet)

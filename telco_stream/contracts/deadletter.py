@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from telco_stream.contracts.progress import PROGRESS_MARK
 from telco_stream.contracts.source import SOURCE, SOURCE_TOPIC_ID, Position, SourceHeaders, parse_position
 from telco_stream.records import ENVELOPE, ErrorType, Headers, Message, Record, Rejected, size_of
 
@@ -13,7 +14,7 @@ RETRY_COUNT = "telco.dlq.retry_count"
 REPLAY_OF = "telco.dlq.replay_of"
 REPLAY_OF_TOPIC_ID = "telco.dlq.replay_of.topic.id"
 _PREFIX = "telco.dlq."
-_SOURCE_NAMES = frozenset({SOURCE, SOURCE_TOPIC_ID})
+_NOT_CARRIED = frozenset({SOURCE, SOURCE_TOPIC_ID, PROGRESS_MARK})
 
 #: Where in the record's way it failed, for the header `telco.dlq.stage`.
 _STAGES: dict[ErrorType, str] = {
@@ -77,12 +78,12 @@ def retry_count(record: Record) -> int:
 def carried(record: Record) -> Headers:
     """The input's own headers (trace context and the like), which its answer carries on.
 
-    Those of an earlier letter or answer would lie, and stay behind.
+    Those of an earlier letter or answer, or of a pass of `produce`, would lie, and stay behind.
     """
     return [
         header
         for header in record.headers() or ()
-        if header[0] not in _SOURCE_NAMES and not header[0].startswith(_PREFIX)
+        if header[0] not in _NOT_CARRIED and not header[0].startswith(_PREFIX)
     ]
 
 

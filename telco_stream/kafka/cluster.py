@@ -150,6 +150,20 @@ class Cluster:
                 raise self._in_words(error.args[0], f"Topic {topic}") from error
             return {}
 
+    def offsets_retention(self) -> int | None:
+        """Return the milliseconds after which Kafka deletes the offsets of a group without members.
+
+        The shortest of all brokers; None where one may not be asked.
+        """
+        resources = [ConfigResource(ResourceType.BROKER, str(broker)) for broker in self._metadata().brokers]
+        timeout = self._clients.timeout
+        # One call takes one broker only.
+        futures = [self._admin.describe_configs([one], request_timeout=timeout)[one] for one in resources]
+        try:
+            return min(int(self._result(one)["offsets.retention.minutes"].value) for one in futures) * 60_000
+        except (KafkaException, KeyError):
+            return None
+
     def is_embedded(self) -> bool:
         """Whether there is no controller, who alone answers certain questions; the embedded broker lets us wait."""
         metadata = self._metadata()

@@ -1,7 +1,8 @@
 """Rows on their way into the raw topic, and the progress that is confirmed with them.
 
 At least once, a flush confirms the rows and the checkpoint file follows. Exactly once, rows and progress are one
-transaction: the progress is the committed offset of a group that is named for file and topic and has no members.
+transaction: the progress is the committed offset of a group without members, named for file and topic or for the run,
+and a mark on the transaction's last record, since Kafka deletes offsets in time.
 """
 
 import hashlib
@@ -12,10 +13,11 @@ from typing import Protocol
 
 from confluent_kafka import Consumer, TopicPartition
 
-from telco_stream.contracts.progress import Pass, Progress, decode_progress, encode_progress
+from telco_stream.contracts.progress import PROGRESS_MARK, Pass, Progress, decode_progress, encode_note
 from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.committed import ask_committed
+from telco_stream.kafka.marks import MarkedProgress, find_marked_progress
 from telco_stream.kafka.sink import Sink, undelivered
 from telco_stream.kafka.transactions import End, transactions_under
 from telco_stream.records import Message
@@ -30,6 +32,9 @@ class Outlet(Protocol):
 
     def found(self) -> Progress | None:
         """The progress that Kafka keeps; None where it keeps none."""
+
+    def search_marks(self, *, whole: bool) -> MarkedProgress | None:
+        """Search the topic's records for progress that Kafka no longer keeps: all of them, or only those old enough."""
 
     def send(self, topic: str, messages: Sequence[Message]) -> None:
         """Send; nothing is certain before `confirm`."""
@@ -52,6 +57,9 @@ class AtLeastOnceOutlet:
     def found(self) -> Progress | None:
         """Kafka keeps nothing here."""
         return None
+
+    def search_marks(self, *, whole: bool) -> None:
+        """Nothing is marked here."""
 
     def send(self, topic: str, messages: Sequence[Message]) -> None:
         """Queue them."""
@@ -84,6 +92,8 @@ class ExactlyOnceOutlet:
 
     def __init__(self, clients: Clients, wanted: Pass, stop: Stop) -> None:
         name = self._name = group_of(wanted)
+        self._clients = clients
+        self._wanted = wanted
         self._topic = wanted.topic
         self._stop = stop
         # The id is the pass's own: whoever starts it anew ends what a killed process has left open.
@@ -91,6 +101,8 @@ class ExactlyOnceOutlet:
         self._group: Consumer = clients.consumer(name)  # polled by nobody: it only answers questions
         self._open = False
         self._unconfirmed = 0
+        #: The message sent last, which may become the transaction's last.
+        self._last: Sequence[Message] = ()
 
     def found(self) -> Progress | None:
         """The progress that was committed last; raises `DataError` where somebody else has committed something."""
@@ -105,20 +117,27 @@ class ExactlyOnceOutlet:
                 " --restart"
             ) from error
 
+    def search_marks(self, *, whole: bool) -> MarkedProgress | None:
+        """Search the topic's records for the pass's marks."""
+        return find_marked_progress(self._clients, self._wanted, self._stop, whole=whole)
+
     def send(self, topic: str, messages: Sequence[Message]) -> None:
-        """Queue them in the transaction."""
+        """Queue them in the transaction, the last of them when it is known whether it gets the mark."""
         if not self._open:
             self._transactions.begin()
             self._open = True
-        self._transactions.send(topic, messages)
-        self._unconfirmed += len(messages)
+        if messages:
+            self._transactions.send(topic, [*self._last, *messages[:-1]])
+            self._last = messages[-1:]
+            self._unconfirmed += len(messages)
 
     def confirm(self, progress: Progress) -> bool:
-        """Commit rows and progress."""
+        """Commit rows, mark and progress."""
         self.send(progress.of.topic, ())  # the end of a pass is worth a transaction without rows
-        self._open, self._unconfirmed = False, 0
-        note = encode_progress(replace(progress, finished_runs=()))  # the broker takes 4 KiB, and this is one run's own
-        offset = TopicPartition(self._topic, 0, progress.last_processed_index + 1, note)
+        mark = PROGRESS_MARK, encode_note(replace(progress, finished=())).encode()
+        self._transactions.send(self._topic, [(key, value, [*headers, mark]) for key, value, headers in self._last])
+        self._open, self._unconfirmed, self._last = False, 0, ()
+        offset = TopicPartition(self._topic, 0, progress.last_processed_index + 1, encode_note(progress))
         return self._transactions.commit([offset], self._group.consumer_group_metadata()) is End.COMMITTED
 
     def unconfirmed(self) -> int:
@@ -135,10 +154,10 @@ class ExactlyOnceOutlet:
 
 
 def group_of(wanted: Pass) -> str:
-    """The group that keeps a pass's progress, and its producer's transactional id: readable, and one for each pass.
+    """The group that keeps a pass's progress, and its producer's transactional id: readable, and one for each key.
 
     In ASCII: the client commits no offsets for a group of any other name.
     """
-    digest = hashlib.sha256("\0".join((wanted.file, wanted.topic, wanted.run_id or "")).encode()).hexdigest()
-    name = re.sub(r"[^\w.-]", "_", wanted.file.rsplit("/", 1)[-1][:60], flags=re.ASCII)
+    digest = hashlib.sha256("\0".join(wanted.key).encode()).hexdigest()
+    name = re.sub(r"[^\w.-]", "_", (wanted.run_id or wanted.file.rsplit("/", 1)[-1])[:60], flags=re.ASCII)
     return f"telco-stream-produce-{name}-{digest[:16]}"

@@ -10,6 +10,7 @@ import msgspec
 from telco_stream.checkpoint import CheckpointFile
 from telco_stream.contracts.progress import Pass, Progress
 from telco_stream.csv.reader import fingerprint
+from telco_stream.kafka.marks import MarkedProgress
 from telco_stream.produce import Hands, Job
 from telco_stream.records import Message
 from telco_stream.stop import Stop, Stopped
@@ -25,6 +26,8 @@ class FakeOutlet:
 
     keeps_progress: bool = True
     kept: Progress | None = None
+    marked: MarkedProgress | None = None
+    searches: list[bool] = field(default_factory=list)
     topic: list[Message] = field(default_factory=list)
     open: list[Message] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
@@ -34,6 +37,10 @@ class FakeOutlet:
 
     def found(self) -> Progress | None:
         return self.kept
+
+    def search_marks(self, *, whole: bool) -> MarkedProgress | None:
+        self.searches.append(whole)
+        return self.marked
 
     def send(self, topic: str, messages: Sequence[Message]) -> None:
         assert topic == TOPIC
@@ -92,9 +99,15 @@ def numbers(*spans: tuple[int, int]) -> list[str]:
 
 
 def job_for(
-    path: Path, *, size: int = 10, limit: int | None = None, run: str | None = None, restart: bool = False
+    path: Path,
+    *,
+    size: int = 10,
+    limit: int | None = None,
+    run: str | None = None,
+    restart: bool = False,
+    topic_id: str | None = None,
 ) -> Job:
-    of = Pass(str(path), fingerprint(path), TOPIC, run)
+    of = Pass(str(path), fingerprint(path), TOPIC, run, topic_id)
     return Job(of, path, size, limit, restart)
 
 

@@ -1,0 +1,80 @@
+"""A broker that deletes the offsets of a group without members after a minute, not after seven days."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+
+from telco_stream.contracts.progress import Pass
+from telco_stream.csv.reader import fingerprint
+from telco_stream.kafka.outlet import group_of
+from tests.conftest import _need_containers
+from tests.support.cli import run_cli
+from tests.support.kafka_container import SMALL, KafkaContainer
+from tests.support.passes import csv_of
+from tests.support.topics import Topics, create_topics, fresh_topics, read_topic
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def forgetful_kafka(pytestconfig: pytest.Config) -> Iterator[str]:
+    """A real Kafka that has forgotten a pass after a minute."""
+    _need_containers(pytestconfig)
+    settings = {"offsets_retention_minutes": "1", "offsets_retention_check_interval_ms": "5000"}
+    with KafkaContainer(**SMALL, **settings) as container:
+        yield container.bootstrap
+
+
+def test_a_pass_is_remembered_when_its_offsets_expire(forgetful_kafka: str, tmp_path: Path) -> None:
+    """Without a checkpoint file: each row of a named run, and of an unfinished pass, is there once."""
+    topics = fresh_topics()
+    create_topics(forgetful_kafka, topics)
+    paths = {name: csv_of(_folder(tmp_path, name), 100) for name in ("done", "half", "unnamed", "twice")}
+    named: dict[str, tuple[str, ...]] = {name: ("--run-id", name) if name in {"done", "half"} else () for name in paths}
+    limits = {"half": ("--limit", "40"), "unnamed": ("--limit", "70")}
+    for name, path in paths.items():
+        _produce(forgetful_kafka, topics, path, *named[name], *limits.get(name, ()))
+    groups = [
+        group_of(Pass(str(path), fingerprint(path), topics.raw, named[name][1] if named[name] else None))
+        for name, path in paths.items()
+    ]
+    assert all(_has_offset(forgetful_kafka, topics.raw, group) for group in groups)
+    for group in groups:
+        wait_until(lambda asked=group: not _has_offset(forgetful_kafka, topics.raw, asked), 180, "the offset's end")  # type: ignore[misc]
+    sent = {name: _produce(forgetful_kafka, topics, path, *named[name]) for name, path in paths.items()}
+    assert {name: (one["sent"], one["resumed_from"]) for name, one in sent.items()} == {
+        "done": (0, None),
+        "half": (60, 40),
+        "unnamed": (30, 70),
+        "twice": (100, None),  # a pass without a name that is finished begins again
+    }
+    assert len(read_topic(forgetful_kafka, topics.raw)) == 500
+
+
+def _folder(parent: Path, name: str) -> Path:
+    (parent / name).mkdir()
+    return parent / name
+
+
+def _produce(kafka: str, topics: Topics, path: Path, *options: str) -> dict[str, Any]:
+    """With a checkpoint file that the next run doesn't see."""
+    file = path.parent / "checkpoint.json"
+    file.unlink(missing_ok=True)
+    places = ("--data-path", str(path), "--checkpoint-file", str(file))
+    done = run_cli("produce", "--mode", "batch", "--output", "json", *places, *options, env=topics.env(kafka))
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def _has_offset(kafka: str, topic: str, group: str) -> bool:
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": group})
+    try:
+        return bool(consumer.committed([TopicPartition(topic, 0)], timeout=15)[0].offset >= 0)
+    finally:
+        consumer.close()

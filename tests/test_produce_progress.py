@@ -1,0 +1,206 @@
+"""The progress of a pass on a real Kafka: known by name and content, and by marks where the offsets are gone."""
+
+import json
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+
+from telco_stream.contracts.progress import PROGRESS_MARK, Pass, Progress, decode_progress, encode_note
+from telco_stream.csv.reader import fingerprint
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.outlet import group_of
+from tests.support.cli import run_cli
+from tests.support.passes import csv_of, numbers
+from tests.support.running import settings_of
+from tests.support.topics import Topics, create_topics, delete_topics, read_topic
+from tests.support.waiting import wait_until
+
+CHECKPOINT = Path("checkpoints/producer.json")
+DAY = 24 * 60 * 60 * 1_000
+pytestmark = pytest.mark.real
+
+
+def produce(kafka: str, topics: Topics, path: Path, *options: str, code: int = 0) -> dict[str, Any]:
+    """What it printed; its stderr under `said`."""
+    command = ("produce", "--mode", "batch", "--data-path", str(path), "--output", "json", *options)
+    done = run_cli(*command, env=topics.env(kafka))
+    assert done.returncode == code, done.stderr
+    return {"said": done.stderr, **(json.loads(done.stdout) if code == 0 else {})}
+
+
+def keys(kafka: str, topics: Topics) -> Counter[str]:
+    return Counter((record.key or b"").decode() for record in read_topic(kafka, topics.raw))
+
+
+def marks(kafka: str, topics: Topics) -> list[Progress]:
+    found = [record.header(PROGRESS_MARK) for record in read_topic(kafka, topics.raw)]
+    return sorted((decode_progress(mark) for mark in found if mark), key=lambda mark: mark.last_processed_index)
+
+
+def pass_of(topics: Topics, path: Path, run_id: str | None = None) -> Pass:
+    return Pass(str(path.resolve()), fingerprint(path), topics.raw, run_id)
+
+
+def lose_offsets(kafka: str, of: Pass) -> None:
+    """As Kafka does once the group has had no members for `offsets.retention.minutes`."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.delete_consumer_groups([group_of(of)], request_timeout=15)[group_of(of)].result(20)
+
+
+def delete_before_end(kafka: str, topic: str, *partitions: int) -> None:
+    """As retention does."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    asked = [TopicPartition(topic, number, -1) for number in partitions]
+    for deleted in admin.delete_records(asked).values():
+        deleted.result(20)
+
+
+def test_a_transaction_s_last_record_carries_its_progress(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    path = csv_of(tmp_path, 45_000)
+    produce(kafka, topics, path)
+    found = marks(kafka, topics)
+    assert len(found) >= 3
+    assert [mark.complete for mark in found] == [False] * (len(found) - 1) + [True]
+    assert {mark.of.key for mark in found} == {pass_of(topics, path).key}
+    last = {int((record.key or b"").decode()) for record in read_topic(kafka, topics.raw) if record.headers}
+    assert last == {mark.last_processed_index for mark in found}
+    assert keys(kafka, topics) == Counter(numbers((0, 45_000)))
+
+
+@pytest.mark.parametrize("run_id", ["mon", None])
+def test_a_pass_goes_on_after_its_mark_when_offsets_are_gone(
+    kafka: str, topics: Topics, tmp_path: Path, run_id: str | None
+) -> None:
+    """The file is one transaction behind; Kafka has nothing."""
+    path, named = csv_of(tmp_path, 50), ("--run-id", run_id) if run_id else ()
+    produce(kafka, topics, path, *named, "--limit", "10")
+    older = CHECKPOINT.read_text()
+    produce(kafka, topics, path, *named, "--limit", "20")
+    CHECKPOINT.write_text(older)
+    lose_offsets(kafka, pass_of(topics, path, run_id))
+    result = produce(kafka, topics, path, *named)
+    assert (result["resumed_from"], result["sent"]) == (30, 20)
+    assert "its records say that row 30 was the last" in result["said"]
+    assert keys(kafka, topics) == Counter(numbers((0, 50)))
+
+
+def test_a_finished_run_is_over_when_offsets_are_gone(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    """With the file, with one that is a transaction behind, and of a content that was finished before another."""
+    path, other = csv_of(tmp_path, 50), tmp_path / "mount" / "other.csv"
+    other.parent.mkdir()
+    produce(kafka, topics, path, "--run-id", "mon", "--limit", "10")
+    older = CHECKPOINT.read_text()
+    produce(kafka, topics, path, "--run-id", "mon")
+    lose_offsets(kafka, pass_of(topics, path, "mon"))
+    assert produce(kafka, topics, path, "--run-id", "mon")["sent"] == 0
+    CHECKPOINT.write_text(older)
+    assert produce(kafka, topics, path, "--run-id", "mon")["sent"] == 0
+    other.write_bytes(csv_of(other.parent, 60).read_bytes())
+    assert produce(kafka, topics, other, "--run-id", "mon", "--checkpoint-file", "new.json")["sent"] == 60
+    lose_offsets(kafka, pass_of(topics, other, "mon"))
+    CHECKPOINT.write_text(older)
+    assert produce(kafka, topics, path, "--run-id", "mon")["sent"] == 0
+    assert keys(kafka, topics) == Counter(numbers((0, 50), (0, 60)))
+
+
+def test_a_pass_is_refused_when_neither_offset_nor_mark_is_left(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    path = csv_of(tmp_path, 50)
+    produce(kafka, topics, path, "--limit", "30")
+    lose_offsets(kafka, pass_of(topics, path))
+    delete_before_end(kafka, topics.raw, 0, 1, 2)
+    refusal = produce(kafka, topics, path, "--quiet", code=5)["said"]
+    assert refusal.count("\n") == 1
+    assert "--restart, or go on after row 30, as the checkpoint file says, with --delivery at-least-once" in refusal
+    assert produce(kafka, topics, path, "--delivery", "at-least-once")["resumed_from"] == 30
+    assert keys(kafka, topics) == Counter(numbers((30, 50)))
+
+
+def test_a_pass_is_refused_when_a_newer_mark_may_be_deleted(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    """An older mark is left in another partition, whose records retention has not come to yet."""
+    path = csv_of(tmp_path, 500)
+    partitions: list[int] = []
+    while len(set(partitions)) < 2:
+        produce(kafka, topics, path, "--limit", "10")
+        newest = max((one for one in read_topic(kafka, topics.raw) if one.headers), key=lambda one: one.timestamp)
+        partitions.append(newest.partition)
+    lose_offsets(kafka, pass_of(topics, path))
+    delete_before_end(kafka, topics.raw, partitions[-1])
+    assert marks(kafka, topics)
+    assert "doesn't show how far it came" in produce(kafka, topics, path, code=5)["said"]
+
+
+@pytest.mark.parametrize(("age", "sent"), [(8 * DAY, 20), (2 * DAY, 50)])
+def test_marks_are_searched_only_when_older_than_offsets(
+    kafka: str, topics: Topics, tmp_path: Path, age: int, sent: int
+) -> None:
+    """Without a checkpoint file; this broker keeps offsets for 7 days, and a younger mark would have its offset."""
+    path = csv_of(tmp_path, 50)
+    mark = Progress(pass_of(topics, path, "mon"), pass_id="p").advanced(30, "2026-01-01T00:00:00.000Z")
+    producer = Producer({"bootstrap.servers": kafka})
+    when = time.time_ns() // 1_000_000 - age
+    headers: list[tuple[str, str | bytes | None]] = [("trace", b"t"), (PROGRESS_MARK, encode_note(mark).encode())]
+    producer.produce(topics.raw, b"{}", b"29", headers=[(PROGRESS_MARK, b"not a mark")], timestamp=when)
+    producer.produce(topics.raw, b"{}", b"29", headers=[(PROGRESS_MARK, None)], timestamp=when)
+    producer.produce(topics.raw, b"{}", b"29", headers=headers, timestamp=when)
+    assert producer.flush(15) == 0
+    assert produce(kafka, topics, path, "--run-id", "mon")["sent"] == sent
+
+
+def test_offsets_retention_is_the_broker_s(kafka: str, topics: Topics) -> None:
+    cluster = Cluster(Clients(settings_of(kafka, topics), 10.0))
+    assert cluster.offsets_retention() == 7 * DAY
+
+
+def test_a_run_is_the_same_at_another_mount(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    """Compose's `--run-id once`, and a scheduler's tasks on several machines; no checkpoint file is shared."""
+    path, elsewhere = csv_of(tmp_path, 30), tmp_path / "mount" / "renamed.csv"
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes(path.read_bytes())
+    runs = [("--limit", "10"), (), ()]
+    sent = []
+    for place, limit in zip((path, elsewhere, path), runs, strict=True):
+        CHECKPOINT.unlink(missing_ok=True)
+        sent.append(produce(kafka, topics, place, "--run-id", "once", *limit)["sent"])
+    assert sent == [10, 20, 0]
+    assert produce(kafka, topics, csv_of(tmp_path, 31), "--run-id", "once")["sent"] == 31
+
+
+def test_a_run_is_sent_again_when_its_topic_is_new(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    path = csv_of(tmp_path, 30)
+    produce(kafka, topics, path, "--run-id", "mon")
+    _create_again(kafka, topics)
+    result = produce(kafka, topics, path, "--run-id", "mon")
+    assert result["sent"] == 30
+    assert "deleted and created again" in result["said"]
+    assert produce(kafka, topics, path, "--run-id", "mon")["sent"] == 0
+
+
+def test_an_unfinished_pass_is_refused_when_its_topic_is_new(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    path = csv_of(tmp_path, 30)
+    produce(kafka, topics, path, "--limit", "10")
+    _create_again(kafka, topics)
+    assert "deleted and created again since row 10" in produce(kafka, topics, path, code=5)["said"]
+    assert produce(kafka, topics, path, "--restart")["sent"] == 30
+
+
+def test_a_mark_is_not_carried_to_answers(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    produce(kafka, topics, csv_of(tmp_path, 30))
+    assert marks(kafka, topics)
+    done = run_cli("consume", "--mode", "batch", "--quiet", env=topics.env(kafka))
+    assert done.returncode == 0, done.stderr
+    answers = read_topic(kafka, topics.predictions)
+    assert len(answers) == 30
+    assert not [one for one in answers if one.header(PROGRESS_MARK)]
+
+
+def _create_again(kafka: str, topics: Topics) -> None:
+    delete_topics(kafka, topics)
+    admin = AdminClient({"bootstrap.servers": kafka})
+    wait_until(lambda: topics.raw not in admin.list_topics(timeout=10).topics, 30, "the topic's end")
+    create_topics(kafka, topics)
