@@ -90,7 +90,7 @@ class Ledger:
             position, topic_id = source_of(record)
             place, _, offset = position.rpartition(b"/")
             number, page = self._by_source.get(place, (-1, self._nowhere))
-            if topic_id and expected_id and topic_id != expected_id:
+            if topic_id != expected_id and topic_id and expected_id:
                 page.answers_to_earlier_topic += place.rpartition(b"/")[0] == self._topic
                 page.unexplain(record)
             elif page.answer(offset, answered):

@@ -37,22 +37,18 @@ class SourceHeaders:
         return self._prefixes.setdefault(partition, f"{topic}/{partition}/".encode())
 
 
-class Source(NamedTuple):
-    """What the headers of an answer say of its input, as bytes; each is empty where the header is absent."""
+def source_of(answer: Record) -> tuple[bytes, bytes]:
+    """Return position and topic ID of an answer's input as its headers have them, each empty where it is absent.
 
-    position: bytes
-    topic_id: bytes
-
-
-def source_of(answer: Record) -> Source:
-    """Read the headers of an answer; of several of one name, the last counts, as for Kafka's own clients."""
+    Of several headers of one name the last counts, as for Kafka's own clients.
+    """
     position = topic_id = b""
     for name, value in answer.headers() or ():
         if name == SOURCE:
             position = value or b""
         elif name == SOURCE_TOPIC_ID:
             topic_id = value or b""
-    return Source(position, topic_id)
+    return position, topic_id
 
 
 class Position(NamedTuple):

@@ -51,7 +51,7 @@ class Letter:
     @property
     def source(self) -> str | None:
         """`topic/partition/offset` of the input; None where the letter doesn't say."""
-        return text_of(source_of(self.record).position or None)
+        return text_of(source_of(self.record)[0] or None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,9 +59,9 @@ class RawTopic:
 
     def original_of(self, letter: Letter) -> Position | None:
         """Return the position of the letter's original; None if the letter names none in this very topic."""
-        source = source_of(letter.record)
-        original = parse_position(source.position)
-        if original is None or self.topic_id is None or source.topic_id != self.topic_id.encode():
+        position, topic_id = source_of(letter.record)
+        original = parse_position(position)
+        if original is None or self.topic_id is None or topic_id != self.topic_id.encode():
             return None
         return original if original.topic == self.name and original.partition in self.ends else None
 
