@@ -115,6 +115,20 @@ def test_live_console_erases_wrapped_rows_when_narrowed() -> None:
     assert {0, 1} & set(ups)
 
 
+def test_live_console_uses_no_styles_when_no_color_is_set() -> None:
+    captured = CapturedScreen(terminal=True, environ={"NO_COLOR": "1"})
+    with captured.screen.live(Text("styled", "bold red")):
+        wait_until(lambda: "styled" in captured.stderr)
+    assert not re.search(r"\x1b\[[0-9;]*m", captured.stderr)
+
+
+def test_live_console_draws_nothing_when_the_terminal_is_dumb() -> None:
+    captured = CapturedScreen(terminal=True, environ={"TERM": "dumb"})
+    with captured.screen.live(Text("view")):
+        captured.screen.say("line")
+    assert captured.stderr == "line\n"
+
+
 def test_live_console_cuts_the_view_when_it_is_too_high(captured: CapturedScreen) -> None:
     view = CountingView(*map(str, range(50)))
     with captured.screen.live(view):

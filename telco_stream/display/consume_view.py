@@ -8,16 +8,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from telco_stream.analytics import AtRisk
-from telco_stream.display.widgets import (
-    bar,
-    join_columns,
-    join_lines,
-    number_field,
-    progress_bar,
-    rule,
-    sparkline,
-    table_row,
-)
+from telco_stream.display import widgets
+from telco_stream.display.widgets import number_field
 from telco_stream.humanize import format_count, format_elapsed, format_percent, format_rate
 from telco_stream.observing.sight import Glimpse
 from telco_stream.runtime.rate_meter import RateMeter
@@ -74,12 +66,12 @@ class ConsumeView:
         is_wide = columns >= _WIDE
         numbers = self._numbers(snapshot, self._meter.rate(now), _RIGHT - 2 if is_wide else columns)
         customers = customer_lines(self._listed)
-        body = join_columns(numbers, customers, _RIGHT) if is_wide else [*numbers, Text(), *customers]
+        body = widgets.join_columns(numbers, customers, _RIGHT) if is_wide else [*numbers, Text(), *customers]
         text, style = describe_state(snapshot, is_stopping=self._run.is_stopping())
         state = Text(text, style).append(f" ── {format_elapsed(now - self._started)}", "default not bold")
-        head = rule(columns, self._run.title, state)
-        foot = rule(columns, "", Text("Ctrl-C finishes the current batch and stops"))
-        return join_lines([head, *body[: max(1, rows - 2)], foot], columns)
+        head = widgets.rule(columns, self._run.title, state)
+        foot = widgets.rule(columns, "", Text("Ctrl-C finishes the current batch and stops"))
+        return widgets.join_lines([head, *body[: max(1, rows - 2)], foot], columns)
 
     def _update(self, now: float, snapshot: Glimpse) -> None:
         self._meter.update(now, snapshot.consumed)
@@ -96,13 +88,9 @@ class ConsumeView:
         dead = snapshot.dead_lettered
         at_risk = f"about {self._sampled_yes / self._sampled:.0%} of them at risk" if self._sampled else ""
         share = _format_small_share(dead, snapshot.consumed) if dead else ""
+        history = (widgets.sparkline(self._rates, _RATES), "cyan")
         return [
-            number_field(
-                "Answered",
-                format_count(snapshot.consumed),
-                format_rate(rate).ljust(9),
-                (sparkline(self._rates, _RATES), "cyan"),
-            ),
+            number_field("Answered", format_count(snapshot.consumed), format_rate(rate).ljust(9), history),
             number_field("Predictions", format_count(snapshot.consumed - dead), at_risk),
             number_field("Dead letters", format_count(dead), share, style="bold red" if dead else "bold"),
             number_field("Lag", _format_total_lag(snapshot.lag), format_lag(snapshot.lag, columns - 31)),
@@ -117,7 +105,9 @@ class ConsumeView:
         total = snapshot.consumed + remaining
         share = snapshot.consumed / total if total else 0.0
         line = (
-            number_field("Done", format_percent(share)).append("   ").append_text(progress_bar(share, _PROGRESS_WIDTH))
+            number_field("Done", format_percent(share))
+            .append("   ")
+            .append_text(widgets.progress_bar(share, _PROGRESS_WIDTH))
         )
         return [line.append(f"   {format_elapsed(remaining / rate)} left" if remaining and rate else "", "dim")]
 
@@ -160,11 +150,11 @@ def format_lag(lag: Mapping[int, int | None], columns: int) -> str:
 def customer_lines(customers: Sequence[AtRisk]) -> list[Text]:
     """Draw a heading and always the same number of lines, so that the view keeps its height."""
     titles = ("Newest at risk", "Churn", "Contract", "Internet")
-    lines = [table_row([(title, "bold") for title in titles], _CUSTOMER_WIDTHS)]
+    lines = [widgets.table_row([(title, "bold") for title in titles], _CUSTOMER_WIDTHS)]
     for customer in customers:
-        risk = f"{format_percent(customer.churn_probability):>6} {bar(customer.churn_probability, 9)}"
+        risk = f"{format_percent(customer.churn_probability):>6} {widgets.bar(customer.churn_probability, 9)}"
         cells = [(customer.customerID, ""), (risk, "red"), (customer.Contract, ""), (customer.InternetService, "")]
-        lines.append(table_row(cells, _CUSTOMER_WIDTHS))
+        lines.append(widgets.table_row(cells, _CUSTOMER_WIDTHS))
     return lines + [Text()] * (_CUSTOMERS - len(customers))
 
 

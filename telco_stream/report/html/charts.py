@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from telco_stream.humanize import format_count, format_percent
 
@@ -102,17 +102,15 @@ class _Plot:
     def y(self, value: float) -> float:
         return _TOP + _HEIGHT * (1 - value / self.top)
 
-    def grid(self) -> list[Line]:
-        ends = self.x(0), self.x(self.columns)
-        return [Line([(x, self.y(tick)) for x in ends], "grid") for tick in self.ticks]
-
-    def y_labels(self) -> list[Label]:
-        x = self.left - 7
-        return [Label(x, self.y(tick) + 4, [self.format_tick(tick)], "end") for tick in self.ticks]
-
-    def x_labels(self, ticks: Mapping[float, str]) -> list[Label]:
-        y = _TOP + _HEIGHT + _LINE
-        return [Label(self.x(value), y, text.split("\n"), "middle") for value, text in ticks.items()]
+    def add_axes(self, chart: Chart, x_ticks: Mapping[float, str], x_title: str = "") -> Chart:
+        """Return the chart with a grid and labelled axes."""
+        left, right, bottom = self.x(0), self.x(self.columns), self.y(0)
+        labels = [Label(left - 7, self.y(tick) + 4, [self.format_tick(tick)], "end") for tick in self.ticks]
+        labels += [Label(self.x(x), bottom + _LINE, text.split("\n"), "middle") for x, text in x_ticks.items()]
+        if x_title:
+            labels.append(Label((left + right) / 2, bottom + 2 * _LINE, [x_title], "middle"))
+        grid = [Line([(left, self.y(tick)), (right, self.y(tick))], "grid") for tick in self.ticks]
+        return replace(chart, grid=grid, labels=labels)
 
     def columns_of(self, counts: Sequence[int], bases: Sequence[int], style: str) -> list[Bar]:
         """Return a bar for each count that is not 0, on top of its base."""
@@ -141,24 +139,20 @@ def distribution(stay: Sequence[int], churn: Sequence[int], threshold: float | N
     """Draw stacked columns of equal width from 0 to 1, and a line at the threshold if there is one."""
     bins = len(stay)
     plot = _count_plot(bins, [low + high for low, high in zip(stay, churn, strict=True)])
+    bars = [*plot.columns_of(stay, [0] * bins, "stay"), *plot.columns_of(churn, stay, "churn")]
     lines, legend = [], [("stay", "stays"), ("churn", "churns")]
     if threshold is not None:
         x = plot.x(threshold * bins)
         lines.append(Line([(x, _TOP - 6), (x, plot.y(0))], "threshold"))
         legend.append(("threshold", f"threshold {threshold:g}"))
     ticks = {bins * tenth / 10: f"{tenth / 10:.1f}" for tenth in range(0, 11, 2)}
-    title = Label(plot.x(bins / 2), _TOP + _HEIGHT + 2 * _LINE, ["probability of churn"], "middle")
-    bars = [*plot.columns_of(stay, [0] * bins, "stay"), *plot.columns_of(churn, stay, "churn")]
-    labels = [*plot.y_labels(), *plot.x_labels(ticks), title]
-    return Chart(grid=plot.grid(), bars=bars, lines=lines, labels=labels, legend=legend)
+    return plot.add_axes(Chart(bars=bars, lines=lines, legend=legend), ticks, "probability of churn")
 
 
 def counts_over_time(totals: Sequence[int], ticks: Mapping[float, str]) -> Chart:
     """Draw a column for each step of time."""
     plot = _count_plot(len(totals), totals)
-    bars = plot.columns_of(totals, [0] * len(totals), "stay")
-    labels = [*plot.y_labels(), *plot.x_labels(ticks)]
-    return Chart(grid=plot.grid(), bars=bars, labels=labels)
+    return plot.add_axes(Chart(bars=plot.columns_of(totals, [0] * len(totals), "stay")), ticks)
 
 
 def rates_over_time(rates: Sequence[float | None], ticks: Mapping[float, str]) -> Chart:
@@ -173,8 +167,7 @@ def rates_over_time(rates: Sequence[float | None], ticks: Mapping[float, str]) -
     radius = max(1.0, 2.5 - len(rates) / 40)
     lines = [Line(points, "rate") for points in runs if points]
     dots = [Dot(x, y, radius, "churn") for points in runs for x, y in points]
-    labels = [*plot.y_labels(), *plot.x_labels(ticks)]
-    return Chart(grid=plot.grid(), lines=lines, dots=dots, labels=labels)
+    return plot.add_axes(Chart(lines=lines, dots=dots), ticks)
 
 
 def calibration(predicted: Sequence[float], observed: Sequence[float]) -> Chart:
@@ -182,10 +175,9 @@ def calibration(predicted: Sequence[float], observed: Sequence[float]) -> Chart:
     plot = _Plot(1, 1, _format_tick)
     diagonal = Line([(plot.x(0), plot.y(0)), (plot.x(1), plot.y(1))], "diagonal")
     dots = [Dot(plot.x(x), plot.y(y), 3.5, "churn") for x, y in zip(predicted, observed, strict=True)]
-    title = Label(plot.x(0.5), _TOP + _HEIGHT + 2 * _LINE, ["mean predicted probability"], "middle")
-    labels = [*plot.y_labels(), *plot.x_labels({tick: _format_tick(tick) for tick in plot.ticks}), title]
+    ticks = {tick: _format_tick(tick) for tick in plot.ticks}
     legend = [("diagonal", "as predicted"), ("churn", "a tenth")]
-    return Chart(grid=plot.grid(), lines=[diagonal], dots=dots, labels=labels, legend=legend)
+    return plot.add_axes(Chart(lines=[diagonal], dots=dots, legend=legend), ticks, "mean predicted probability")
 
 
 def round_ticks(top: float, smallest_step: float = 0.0) -> list[float]:
