@@ -23,7 +23,7 @@ from telco_stream.contracts.prediction import encode_prediction
 from telco_stream.contracts.raw import encode_row
 from telco_stream.contracts.source import SourceHeaders
 from telco_stream.csv.reader import read_chunks
-from telco_stream.csv.validation import RowError, check_rows, read_header
+from telco_stream.csv.validation import RowError, read_header, validate_rows
 from telco_stream.kafka import delivery
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
@@ -75,7 +75,7 @@ def _reading(path: Path) -> Stages:
     rows = next(read_chunks(path, SIZE))
     yield "lines and their decoding", _best(lambda: [*map(bytes.decode, b"".join(lines).splitlines(keepends=True))])
     yield "csv.reader", _best(lambda: list(csv.reader(texts)))
-    yield "check and typed rows", _best(lambda: [check_rows(layout, chunk) for chunk in chunks])
+    yield "check and typed rows", _best(lambda: [validate_rows(layout, chunk) for chunk in chunks])
     yield "the three in all", _best(lambda: next(read_chunks(path, SIZE)))
     yield "encode", _best(lambda: [encode_row(row, "2026-01-01T00:00:00.000Z") for row in rows])
 

@@ -14,7 +14,7 @@ import pytest
 from telco_stream import __version__
 from telco_stream.cli import main
 from tests.support.cli import ROOT, RunningCli, run_cli
-from tests.support.csv_files import customer, table
+from tests.support.csv_files import customer, write_table
 from tests.support.mock_cluster import MockCluster
 from tests.support.topics import Topics
 
@@ -103,7 +103,7 @@ def test_a_bug_is_a_traceback_and_exit_1() -> None:
 
 
 def test_an_error_never_shows_a_customer_s_data(tmp_path: Path) -> None:
-    path = table(tmp_path, customer(customerID="SECRET-ID", tenure="SECRET-TENURE"))
+    path = write_table(tmp_path, customer(customerID="SECRET-ID", tenure="SECRET-TENURE"))
     done = run_cli("train", "--data-path", str(path), "--out", "model")
     assert done.returncode == 5
     assert "line 2" in done.stderr

@@ -1,4 +1,4 @@
-"""What the CSV must have, and the line that a refusal names."""
+"""Which CSV files are refused, and the line that the error names."""
 
 import csv
 import os
@@ -10,19 +10,19 @@ from telco_stream.contracts.customer import COLUMNS
 from telco_stream.csv.reader import fingerprint, read_chunks
 from telco_stream.csv.sampler import open_sampler
 from telco_stream.errors import DataError
-from tests.support.csv_files import HEADER, customer, table
+from tests.support.csv_files import HEADER, customer, write_table
 
-BREAK = customer(customerID='"two\nlines"')
+TWO_LINES = customer(customerID='"two\nlines"')
 
 
-def refusal(path: Path, skip: int = 0) -> str:
-    """The complaint, which is the same for reading in order and for drawing."""
+def error_of(path: Path, skip: int = 0) -> str:
+    """Return the error, which is the same for reading and for sampling."""
     with pytest.raises(DataError) as caught:
         list(read_chunks(path, 1_000, skip=skip))
     if not skip:
-        with pytest.raises(DataError) as drawing, open_sampler(path):
+        with pytest.raises(DataError) as sampling, open_sampler(path):
             pass
-        assert str(drawing.value) == str(caught.value)
+        assert str(sampling.value) == str(caught.value)
     assert caught.value.exit_code == 5
     assert "\n" not in str(caught.value)
     return str(caught.value)
@@ -47,15 +47,16 @@ def refusal(path: Path, skip: int = 0) -> str:
     ],
 )
 @pytest.mark.parametrize(
-    ("before", "line"), [([], 2), ([customer()] * 3, 5), ([BREAK, "", customer()], 6), ([customer()] * 2_500, 2_502)]
+    ("before", "line"),
+    [([], 2), ([customer()] * 3, 5), ([TWO_LINES, "", customer()], 6), ([customer()] * 2_500, 2_502)],
 )
-def test_broken_form_is_refused_with_the_line_it_begins_on(
+def test_read_chunks_names_the_line_when_a_row_is_bad(
     tmp_path: Path, broken: str, reason: str, before: list[str], line: int
 ) -> None:
-    """Lines as an editor counts them: quoted line breaks and blank lines too."""
-    path = table(tmp_path, *before, broken)
-    assert f"{path}, line {line}: " in refusal(path)
-    assert reason in refusal(path)
+    """Lines are counted as in an editor: quoted line breaks and blank lines count."""
+    path = write_table(tmp_path, *before, broken)
+    assert f"{path}, line {line}: " in error_of(path)
+    assert reason in error_of(path)
 
 
 @pytest.mark.parametrize(
@@ -82,77 +83,77 @@ def test_broken_form_is_refused_with_the_line_it_begins_on(
     ],
 )
 @pytest.mark.parametrize("name", ["SeniorCitizen", "tenure", "MonthlyCharges", "TotalCharges"])
-def test_what_is_no_number_is_refused(tmp_path: Path, name: str, text: str) -> None:
+def test_read_chunks_fails_when_text_is_not_a_number(tmp_path: Path, name: str, text: str) -> None:
     escaped = text.replace('"', '""')
-    path = table(tmp_path, customer(), customer(**{name: f'"{escaped}"'}))
-    assert f"line 3: {name} is not a number" in refusal(path)
+    path = write_table(tmp_path, customer(), customer(**{name: f'"{escaped}"'}))
+    assert f"line 3: {name} is not a number" in error_of(path)
 
 
-def test_commas_and_blanks_can_not_make_up_for_each_other(tmp_path: Path) -> None:
-    """Columns are checked joined by commas."""
-    path = table(tmp_path, customer(TotalCharges='"1,2"'), customer(TotalCharges=" "))
-    assert "line 2: TotalCharges is not a number" in refusal(path)
+def test_read_chunks_fails_when_a_number_holds_a_comma(tmp_path: Path) -> None:
+    """A column is checked as one text, joined with commas; a blank must not hide the extra one."""
+    path = write_table(tmp_path, customer(TotalCharges='"1,2"'), customer(TotalCharges=" "))
+    assert "line 2: TotalCharges is not a number" in error_of(path)
 
 
-def test_the_first_of_several_faults_is_named(tmp_path: Path) -> None:
-    assert "line 3: tenure" in refusal(
-        table(tmp_path, customer(), customer(tenure="x"), "ragged", customer(tenure="y"))
+def test_read_chunks_names_the_first_of_several_errors(tmp_path: Path) -> None:
+    assert "line 3: tenure" in error_of(
+        write_table(tmp_path, customer(), customer(tenure="x"), "ragged", customer(tenure="y"))
     )
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
 @pytest.mark.parametrize("before", [1, 2_000])
-def test_another_encoding_is_refused_with_its_line(tmp_path: Path, encoding: str, before: int) -> None:
-    path = table(tmp_path, *[customer()] * before)
+def test_read_chunks_names_the_line_that_is_not_utf8(tmp_path: Path, encoding: str, before: int) -> None:
+    path = write_table(tmp_path, *[customer()] * before)
     with path.open("ab") as file:
         file.write((customer(customerID="Zoë") + "\n").encode(encoding) + customer().encode())
-    assert f"line {before + 2}: not UTF-8" in refusal(path)
+    assert f"line {before + 2}: not UTF-8" in error_of(path)
 
 
 @pytest.mark.parametrize("column", COLUMNS)
-def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
+def test_read_chunks_names_the_column_when_it_is_missing(tmp_path: Path, column: str) -> None:
     header = HEADER.replace(column, "other", 1)
-    assert f"line 1: missing column {column};" in refusal(table(tmp_path, customer(), header=header))
+    assert f"line 1: missing column {column};" in error_of(write_table(tmp_path, customer(), header=header))
 
 
-def test_a_repeated_column_is_named(tmp_path: Path) -> None:
-    path = table(tmp_path, customer() + ",Yes", header=HEADER + ",Churn")
-    assert "line 1: repeated column Churn;" in refusal(path)
+def test_read_chunks_names_the_column_when_it_is_repeated(tmp_path: Path) -> None:
+    path = write_table(tmp_path, customer() + ",Yes", header=HEADER + ",Churn")
+    assert "line 1: repeated column Churn;" in error_of(path)
 
 
-def test_other_separators_are_missing_columns(tmp_path: Path) -> None:
-    told = refusal(table(tmp_path, header=HEADER.replace(",", ";")))
-    assert "missing column customerID" in told
-    assert told.endswith("separated by commas, is expected")
+def test_read_chunks_fails_when_separator_is_a_semicolon(tmp_path: Path) -> None:
+    error = error_of(write_table(tmp_path, header=HEADER.replace(",", ";")))
+    assert "missing column customerID" in error
+    assert error.endswith("separated by commas, is expected")
 
 
-def test_a_header_s_fault_asks_for_a_header_and_not_to_leave_it_out(tmp_path: Path) -> None:
+def test_read_chunks_asks_for_a_header_when_it_is_bad(tmp_path: Path) -> None:
     for header in (HEADER.replace("Churn", "churn"), HEADER + ",Churn"):
-        told = refusal(table(tmp_path, customer(), header=header))
-        assert told.endswith("; a header line with the 21 columns, separated by commas, is expected")
-    assert refusal(table(tmp_path, customer(tenure="x"))).endswith("; mend the file, or leave that line out")
+        error = error_of(write_table(tmp_path, customer(), header=header))
+        assert error.endswith("; a header line with the 21 columns, separated by commas, is expected")
+    assert error_of(write_table(tmp_path, customer(tenure="x"))).endswith("; mend the file, or leave that line out")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-def test_another_encoding_asks_for_utf_8(tmp_path: Path, encoding: str) -> None:
+def test_read_chunks_asks_for_utf8_when_it_is_not(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "other.csv"
     path.write_bytes(f"{HEADER}\n{customer(customerID='Zoë')}\n".encode(encoding))
-    assert refusal(path).endswith(": not UTF-8; save the file as UTF-8")
+    assert error_of(path).endswith(": not UTF-8; save the file as UTF-8")
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n"])
-def test_an_empty_file_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_read_chunks_fails_when_the_file_is_empty(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "empty.csv"
     path.write_bytes(content)
-    assert "is empty" in refusal(path)
+    assert "is empty" in error_of(path)
 
 
-def test_rows_passed_over_count_as_lines(tmp_path: Path) -> None:
-    path = table(tmp_path, BREAK, "", customer(), customer(tenure="x"))
-    assert "line 6: tenure" in refusal(path, skip=2)
+def test_read_chunks_counts_lines_of_skipped_rows(tmp_path: Path) -> None:
+    path = write_table(tmp_path, TWO_LINES, "", customer(), customer(tenure="x"))
+    assert "line 6: tenure" in error_of(path, skip=2)
 
 
-def test_what_is_no_readable_file_is_refused(tmp_path: Path) -> None:
+def test_read_chunks_fails_when_path_is_not_a_readable_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     for name, reason in {
@@ -161,27 +162,25 @@ def test_what_is_no_readable_file_is_refused(tmp_path: Path) -> None:
         "none": "No such file",
         "loop": "Too many",
     }.items():
-        assert reason in refusal(tmp_path / name)
+        assert reason in error_of(tmp_path / name)
         with pytest.raises(DataError, match=reason):
             fingerprint(tmp_path / name)
 
 
-def test_a_refusal_holds_nothing_of_the_customer(tmp_path: Path) -> None:
+def test_read_chunks_error_holds_no_values(tmp_path: Path) -> None:
     for broken in (
         customer(customerID="SECRET", tenure="SECRET"),
         "SECRET",
         customer(gender='"SECRET"x', Churn="SECRET"),
     ):
-        assert "SECRET" not in refusal(table(tmp_path, broken))
+        assert "SECRET" not in error_of(write_table(tmp_path, broken))
 
 
 @pytest.mark.parametrize("size", [1, 700, 1_000])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("quoted", [3, 900, 10_000])
-def test_rows_with_and_without_quotes_are_those_of_the_standard_reader(
-    tmp_path: Path, size: int, end: str, quoted: int
-) -> None:
-    """Lines without quotes are split, others are parsed; a quoted row may reach into the next chunk."""
+def test_read_chunks_equals_csv_reader_when_some_have_quotes(tmp_path: Path, size: int, end: str, quoted: int) -> None:
+    """Lines without quotes are split, others are parsed; a quoted row may continue in the next chunk."""
     names = [
         f'"{number}, ""of""{end}{number}"' if number % quoted == quoted - 1 else f" {number} "
         for number in range(2_500)

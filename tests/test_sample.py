@@ -1,4 +1,4 @@
-"""Synthetic customers: the same for a seed, unlike each other, like the public data set."""
+"""Synthetic customers: repeatable with a seed, all different, distributed like the public data set."""
 
 import hashlib
 import os
@@ -21,22 +21,22 @@ from tests.support.cli import ROOT
 
 REAL = Path(os.environ.get("TELCO_STREAM_TEST_DATA", ROOT.parent / "shared/data/telco_customer_churn.csv"))
 MODEL = ROOT / "models/churn"
-SHIPPED = ROOT / "data/sample_customers.csv"
+BUNDLED = ROOT / "data/sample_customers.csv"
 ADD_ONS = ("OnlineSecurity", "OnlineBackup", "DeviceProtection", "TechSupport", "StreamingTV", "StreamingMovies")
-needs_real = pytest.mark.skipif(
+needs_public_data = pytest.mark.skipif(
     not REAL.exists(), reason=f"the public data set isn't at {REAL}: see TELCO_STREAM_TEST_DATA"
 )
 
 
 @pytest.fixture(scope="module")
 def sample() -> list[dict[str, str]]:
-    """20,000 customers."""
+    """Return 20,000 customers."""
     return [dict(zip(COLUMNS, fields, strict=True)) for fields in islice(synthesize(11), 20_000)]
 
 
 @pytest.fixture(scope="module")
 def real() -> list[dict[str, str]]:
-    """The public data set; none of its values needs quotes."""
+    """Return the public data set; none of its values needs quotes."""
     return [
         dict(zip(COLUMNS, line.split(","), strict=True)) for line in REAL.read_text(encoding="utf-8").splitlines()[1:]
     ]
@@ -68,14 +68,14 @@ def quantiles(rows: list[dict[str, str]], column: str) -> list[float]:
     return [ordered[int(part / 20 * (len(ordered) - 1))] for part in (1, 5, 10, 15, 19)]
 
 
-def test_the_shipped_sample_is_the_default_one_byte_for_byte(tmp_path: Path) -> None:
+def test_write_sample_repeats_the_bundled_file_by_default(tmp_path: Path) -> None:
     result = write(tmp_path / "again.csv", DEFAULT_ROWS, DEFAULT_SEED)
-    assert SHIPPED.read_bytes() == (tmp_path / "again.csv").read_bytes()
-    assert result.sha256 == hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
+    assert BUNDLED.read_bytes() == (tmp_path / "again.csv").read_bytes()
+    assert result.sha256 == hashlib.sha256(BUNDLED.read_bytes()).hexdigest()
 
 
-def test_the_seed_alone_decides(tmp_path: Path) -> None:
-    """More rows begin with the same ones; another seed gives others."""
+def test_write_sample_depends_on_the_seed_only(tmp_path: Path) -> None:
+    """A longer sample begins with the same rows; another seed gives other rows."""
     write(tmp_path / "short.csv", 1_500, 3)
     write(tmp_path / "long.csv", 2_500, 3)
     write(tmp_path / "other.csv", 1_500, 4)
@@ -84,21 +84,21 @@ def test_the_seed_alone_decides(tmp_path: Path) -> None:
     assert (tmp_path / "other.csv").read_bytes() != short
 
 
-def test_the_result_says_what_was_written(tmp_path: Path) -> None:
-    heard: list[int] = []
-    result = write_sample(tmp_path / "new" / "s.csv", 2_345, 5, heard.append)
+def test_write_sample_returns_what_was_written(tmp_path: Path) -> None:
+    advances: list[int] = []
+    result = write_sample(tmp_path / "new" / "s.csv", 2_345, 5, advances.append)
     written = [line.split(",") for line in Path(result.path).read_text(encoding="utf-8").splitlines()]
     assert written[0] == list(COLUMNS)
-    assert (len(written) - 1, sum(heard), result.rows, result.seed) == (2_345, 2_345, 2_345, 5)
+    assert (len(written) - 1, sum(advances), result.rows, result.seed) == (2_345, 2_345, 2_345, 5)
     assert result.churn_rate == sum(row[-1] == "Yes" for row in written) / 2_345
 
 
-def test_no_rows_are_a_header(tmp_path: Path) -> None:
+def test_write_sample_writes_the_header_when_rows_is_0(tmp_path: Path) -> None:
     assert write(tmp_path / "none.csv", 0).churn_rate == 0
     assert (tmp_path / "none.csv").read_text() == ",".join(COLUMNS) + "\n"
 
 
-def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
+def test_write_sample_memory_is_constant_when_rows_grow(tmp_path: Path) -> None:
     def peak(rows: int) -> int:
         tracemalloc.start()
         write(tmp_path / "s.csv", rows)
@@ -109,32 +109,32 @@ def test_memory_does_not_grow_with_the_rows(tmp_path: Path) -> None:
     assert peak(12_000) < 1.2 * peak(2_000)
 
 
-def test_every_customer_is_one_that_the_consumer_takes(tmp_path: Path) -> None:
+def test_consumer_accepts_every_synthetic_customer(tmp_path: Path) -> None:
     write(tmp_path / "s.csv", 5_000)
     assert len(customers(tmp_path / "s.csv")) == 5_000
 
 
-def test_identifiers_are_unique_and_of_the_data_sets_shape(sample: list[dict[str, str]]) -> None:
+def test_customer_ids_are_unique_and_have_the_usual_form(sample: list[dict[str, str]]) -> None:
     assert len({row["customerID"] for row in sample}) == len(sample)
     shapes = {"".join("9" if c.isdigit() else "A" if c.isupper() else c for c in row["customerID"]) for row in sample}
     assert shapes == {"9999-AAAAA"}
 
 
-def test_identifiers_stay_unique_when_the_shape_has_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A world of 260,000 identifiers, gone round twice; the real one has 118,813,760,000."""
+def test_customer_ids_stay_unique_when_all_forms_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 260,000 forms, each used at least twice; there are 118,813,760,000."""
     monkeypatch.setattr(synthetic, "_IDENTIFIERS", 260_000)
     assert len({synthetic._identifier(12_345, number) for number in range(600_000)}) == 600_000
 
 
-def test_services_hang_together(sample: list[dict[str, str]]) -> None:
+def test_services_depend_on_internet_and_phone(sample: list[dict[str, str]]) -> None:
     for row in sample:
         assert {row[name] == "No internet service" for name in ADD_ONS} == {row["InternetService"] == "No"}
         assert (row["MultipleLines"] == "No phone service") == (row["PhoneService"] == "No")
         assert row["PhoneService"] == "Yes" or row["InternetService"] == "DSL"
 
 
-def test_a_total_is_blank_before_the_first_bill_and_equal_to_it_after(sample: list[dict[str, str]]) -> None:
-    """Later it is about tenure x charges."""
+def test_total_follows_from_tenure_and_monthly_charges(sample: list[dict[str, str]]) -> None:
+    """Blank at tenure 0, equal to the first bill at tenure 1, about tenure x charges later."""
     assert any(row["tenure"] == "0" for row in sample)
     for row in sample:
         assert (row["TotalCharges"] == " ") == (row["tenure"] == "0")
@@ -145,18 +145,18 @@ def test_a_total_is_blank_before_the_first_bill_and_equal_to_it_after(sample: li
             assert 0.85 < ratio < 1.15
 
 
-@needs_real
+@needs_public_data
 @pytest.mark.parametrize(
     "column", [name for name in COLUMNS if name not in {"customerID", "tenure"} | {"MonthlyCharges", "TotalCharges"}]
 )
-def test_shares_are_those_of_the_public_data_set(
+def test_shares_equal_those_of_the_public_data(
     sample: list[dict[str, str]], real: list[dict[str, str]], column: str
 ) -> None:
-    """Churn rate included: 26.5 % within 2 points."""
+    """Within 2 points, the churn rate of 26.5 % included."""
     assert share(sample, column) == pytest.approx(share(real, column), abs=0.02)
 
 
-@needs_real
+@needs_public_data
 @pytest.mark.parametrize(
     ("column", "points"),
     [
@@ -167,16 +167,14 @@ def test_shares_are_those_of_the_public_data_set(
         *((name, 0.03) for name in ("Partner", "Dependents", "PaperlessBilling", *ADD_ONS)),
     ],
 )
-def test_churn_in_each_segment_is_that_of_the_public_data_set(
+def test_churn_by_segment_equals_that_of_the_public_data(
     sample: list[dict[str, str]], real: list[dict[str, str]], column: str, points: float
 ) -> None:
     assert churn_by(sample, column) == pytest.approx(churn_by(real, column), abs=points)
 
 
-@needs_real
-def test_internet_by_contract_is_that_of_the_public_data_set(
-    sample: list[dict[str, str]], real: list[dict[str, str]]
-) -> None:
+@needs_public_data
+def test_internet_by_contract_equals_the_public_data(sample: list[dict[str, str]], real: list[dict[str, str]]) -> None:
     for contract in share(real, "Contract"):
         shares = [
             share([row for row in rows if row["Contract"] == contract], "InternetService") for rows in (sample, real)
@@ -184,34 +182,34 @@ def test_internet_by_contract_is_that_of_the_public_data_set(
         assert shares[0] == pytest.approx(shares[1], abs=0.03)
 
 
-@needs_real
+@needs_public_data
 @pytest.mark.parametrize(("column", "near"), [("tenure", 2), ("MonthlyCharges", 2.5), ("TotalCharges", 200)])
-def test_numbers_spread_as_in_the_public_data_set(
+def test_quantiles_equal_those_of_the_public_data(
     sample: list[dict[str, str]], real: list[dict[str, str]], column: str, near: float
 ) -> None:
     """At 5, 25, 50, 75 and 95 %."""
     assert quantiles(sample, column) == pytest.approx(quantiles(real, column), abs=near)
 
 
-@needs_real
+@needs_public_data
 @pytest.mark.parametrize("contract", ["Month-to-month", "One year", "Two year"])
-def test_tenure_spreads_in_each_contract_as_in_the_public_data_set(
+def test_tenure_by_contract_equals_the_public_data(
     sample: list[dict[str, str]], real: list[dict[str, str]], contract: str
 ) -> None:
-    of = [[row for row in rows if row["Contract"] == contract] for rows in (sample, real)]
-    assert quantiles(of[0], "tenure") == pytest.approx(quantiles(of[1], "tenure"), abs=3)
+    customers_with = [[row for row in rows if row["Contract"] == contract] for rows in (sample, real)]
+    assert quantiles(customers_with[0], "tenure") == pytest.approx(quantiles(customers_with[1], "tenure"), abs=3)
 
 
-@needs_real
-def test_a_model_of_the_public_data_set_finds_the_same_risk_in_the_sample(tmp_path: Path) -> None:
-    """Mean probability within 2 points of that for its own training data."""
+@needs_public_data
+def test_mean_probability_equals_that_of_the_public_data(tmp_path: Path) -> None:
+    """Within 2 points, with a model that was trained on the public data set."""
     scorer = load_scorer(MODEL)
     write(tmp_path / "s.csv", 7_000)
     means = [statistics.fmean(scorer.score(customers(path))) for path in (tmp_path / "s.csv", REAL)]
     assert means[0] == pytest.approx(means[1], abs=0.02)
 
 
-def test_a_sample_replaces_a_file_only_when_it_is_whole(tmp_path: Path) -> None:
+def test_write_sample_keeps_the_old_file_when_interrupted(tmp_path: Path) -> None:
     path = tmp_path / "s.csv"
     path.write_text("old")
 
@@ -224,7 +222,7 @@ def test_a_sample_replaces_a_file_only_when_it_is_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_place_that_can_not_be_written_is_a_wrong_option(tmp_path: Path) -> None:
+def test_write_sample_fails_when_out_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for out in (tmp_path, tmp_path / "file" / "s.csv"):
         with pytest.raises(UsageError, match="Cannot write"):

@@ -1,199 +1,176 @@
-"""A CSV file, read forward in constant memory, with the standard library's reader; every complaint names its line.
-
-Bytes are decoded line by line, so that wrong encoding has a line number too. Lines are counted as an editor does,
-quoted line breaks included; a row's line is the one that it begins on. Blank lines are passed over.
-"""
+"""Reads a CSV file forward in constant memory. Errors name the line, counted as an editor counts lines."""
 
 import csv
 import hashlib
 import os
-import re
 import stat
-from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedReader
+from functools import partial
+from io import BufferedReader, TextIOWrapper
 from itertools import chain, islice
 from pathlib import Path
+from typing import TypeAlias
 
 from telco_stream.contracts.raw import Row
-from telco_stream.csv.validation import Layout, RowError, check_rows, read_header
+from telco_stream.csv.validation import Layout, RowError, read_header, validate_rows
 from telco_stream.errors import DataError
 
-#: Bytes read at a time; a line may be longer by `_MAX_LINE`.
-_BLOCK = 1 << 16
-_MAX_LINE = 1 << 20
-#: Rows that are best taken at a time: of 20,000 each costs twice as much, outside the processor's cache.
+#: Text, whose `buffer` gives the bytes.
+CsvFile: TypeAlias = "TextIOWrapper[BufferedReader]"
+#: Rows to take at a time: 20,000 cost twice as much each, because they exceed the processor's cache.
 STRIDE = 1_000
+#: Characters. Bounds the memory for a file without line breaks; the fields of a longer line exceed csv's limit.
+_MAX_LINE = 1 << 22
 _EXPECTED = "a header line with the 21 columns, separated by commas, is expected"
-_BOM = b"\xef\xbb\xbf"
-_LINE_BREAK = re.compile(r"\r\n?|\n")
-
-
-@contextmanager
-def open_file(path: Path) -> Iterator[BufferedReader]:
-    """The file's bytes; what the system refuses, now or while reading, is a DataError."""
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise DataError(f"{path} is not a file: give the path of a CSV file")
-        with path.open("rb") as file:
-            yield file
-    except OSError as error:
-        raise DataError(f"Cannot read {path}: {error.strerror or error}") from error
-
-
-def read_chunks(path: Path, size: int, *, skip: int = 0) -> Iterator[list[Row]]:
-    """Rows after the first `skip`, `size` at a time, a whole chunk checked before it comes; raises DataError."""
-    with open_file(path) as file:
-        table = CsvReader(path, file)
-        table.skip(skip)
-        while rows := _take(table, size):
-            yield rows
-
-
-def fingerprint(path: Path) -> str:
-    """The file's sha256 in hexadecimal; raises DataError."""
-    with open_file(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def count_lines_after_header(path: Path) -> int:
-    """How many rows the file seems to have: blank lines and line breaks inside quotes count too; raises DataError."""
-    lines, last = 0, b"\n"
-    with open_file(path) as file:
-        while block := file.read(1 << 20):
-            lines, last = lines + block.count(b"\n"), block[-1:]
-    return max(0, lines + (last != b"\n") - 1)
-
-
-def resolved_path(path: Path) -> str:
-    """Where the file is, whatever way led to it; bytes that are no UTF-8 are spelt out, since JSON knows none."""
-    return os.fsencode(path.resolve()).decode(errors="backslashreplace")
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Checked rows, and the line that each begins on."""
+    """Validated rows, and the line that each of them begins on."""
 
     rows: list[Row]
     lines: Sequence[int]
 
 
 class CsvReader:
-    """The rows of an open CSV, whose header has been checked."""
+    """The rows of an open CSV file, after its header. Blank lines are skipped; every method raises DataError."""
 
-    def __init__(self, path: Path, file: BufferedReader, line_sizes: "array[int] | None" = None) -> None:
-        """Reads the header; the bytes of each line read are added to `line_sizes`. Raises DataError."""
-        self._path = path
-        self._texts = chain.from_iterable(_blocks(file, line_sizes))
-        self._lines_read = 0
+    def __init__(self, path: Path, lines: Iterator[str]) -> None:
+        """Read and check the header; `lines` are those of `read_lines`, and `path` is for errors."""
+        self._path, self._lines = path, lines
+        self._line = 1  # that the next row begins on
         self.layout = self._read_header()
 
     def skip(self, count: int) -> None:
-        """Leaves `count` rows behind, unchecked but for encoding and quotes."""
-        while count > 0 and (fields := self._parse(min(count, STRIDE))):
-            count -= sum(map(bool, fields))
+        """Skip `count` rows, checking only their encoding and quotes."""
+        while count > 0 and (rows := self._read(min(count, STRIDE))[0]):
+            count -= len(rows)
 
     def take(self, size: int) -> Chunk:
-        """The next rows, `size` or less where lines are blank; no rows at the end. Raises DataError."""
-        line = self._lines_read + 1
-        while fields := self._parse(size):
-            if rows := list(filter(None, fields)):
-                return self._checked(rows, self._lines(fields, line))
-            line = self._lines_read + 1
-        return Chunk([], ())
+        """Return the next rows, at most `size`; no rows at the end of the file."""
+        fields, lines = self._read(size)
+        rows = validate_rows(self.layout, fields)
+        if isinstance(rows, RowError):
+            raise self._error(lines[rows.index], rows.reason)
+        return Chunk(rows, lines)
 
-    def _checked(self, rows: list[list[str]], lines: Sequence[int]) -> Chunk:
-        checked = check_rows(self.layout, rows)
-        if isinstance(checked, RowError):
-            raise self._refusal(lines[checked.index], checked.reason)
-        return Chunk(checked, lines)
+    def _read(self, size: int) -> tuple[list[list[str]], Sequence[int]]:
+        """Return the fields of at most `size` rows, and the line that each row begins on."""
+        texts = list(islice(self._lines, size))
+        rows = _split(texts)
+        if rows is None:
+            return self._parse(texts)
+        lines = range(self._line, self._line + len(rows))
+        self._line = lines.stop
+        return rows, lines
 
-    def _parse(self, size: int) -> list[list[str]]:
-        texts: list[str] = []
+    def _parse(self, texts: list[str]) -> tuple[list[list[str]], Sequence[int]]:
+        """Parse as many rows as there are texts, which needs further lines if a row has several or lines are blank."""
+        rows: list[list[str]] = []
+        lines: list[int] = []
+        reader, line = csv.reader(map(_check_line, chain(texts, self._lines)), strict=True), self._line
         try:
-            texts.extend(islice(self._texts, size))
-        except ValueError as error:
-            raise self._unreadable(len(texts), error) from None
-        # Without quotes a row is a line and its commas separate: to split it takes half the reader's time.
-        if '"' in "".join(texts) or max(map(len, texts), default=0) > csv.field_size_limit():
-            return self._parse_quoted(texts)
-        self._lines_read += len(texts)
-        return [line.split(",") if (line := text.rstrip("\r\n")) else [] for text in texts]
-
-    def _parse_quoted(self, texts: list[str]) -> list[list[str]]:
-        """The rows that begin in these lines; the last one may reach beyond them."""
-        fields: list[list[str]] = []
-        reader = csv.reader(chain(texts, self._texts), strict=True)
-        try:
-            fields.extend(islice(reader, len(texts)))
+            for fields in reader:
+                if fields:
+                    rows.append(fields)
+                    lines.append(line)
+                line = self._line + reader.line_num
+                if len(rows) == len(texts):
+                    break
         except csv.Error as error:
-            # What was read before the error tells where the row begins that it arose in.
-            raise self._refusal(self._lines_read + 1 + sum(map(_height, fields)), str(error)) from None
+            raise self._error(line, str(error)) from None
         except ValueError as error:
-            raise self._unreadable(reader.line_num, error) from None
-        self._lines_read += reader.line_num
-        return fields
-
-    def _lines(self, fields: list[list[str]], line: int) -> Sequence[int]:
-        """The line that each row begins on, given the first one's."""
-        if all(fields) and self._lines_read + 1 == line + len(fields):
-            return range(line, line + len(fields))
-        lines = []
-        for row in fields:
-            if row:
-                lines.append(line)
-            line += _height(row)
-        return lines
+            raise self._error(self._line + reader.line_num, str(error), "save the file as UTF-8") from None
+        self._line = line
+        return rows, lines
 
     def _read_header(self) -> Layout:
-        while header := self._parse(1):
-            if header[0]:
-                layout = read_header(header[0])
-                if isinstance(layout, RowError):
-                    raise self._refusal(self._lines_read, layout.reason, _EXPECTED)
-                return layout
-        raise DataError(f"{self._path} is empty: {_EXPECTED}")
+        rows, lines = self._read(1)
+        if not rows:
+            raise DataError(f"{self._path} is empty: {_EXPECTED}")
+        layout = read_header(rows[0])
+        if isinstance(layout, RowError):
+            raise self._error(lines[0], layout.reason, _EXPECTED)
+        return layout
 
-    def _unreadable(self, lines: int, error: ValueError) -> DataError:
-        """A line that is no text, after so many that are."""
-        line = self._lines_read + lines + 1
-        if isinstance(error, UnicodeDecodeError):
-            return self._refusal(line, "not UTF-8", "save the file as UTF-8")
-        return self._refusal(line, str(error))
-
-    def _refusal(self, line: int, reason: str, way_out: str = "mend the file, or leave that line out") -> DataError:
-        return DataError(f"{self._path}, line {line}: {reason}; {way_out}")
+    def _error(self, line: int, reason: str, remedy: str = "mend the file, or leave that line out") -> DataError:
+        return DataError(f"{self._path}, line {line}: {reason}; {remedy}")
 
 
-def _blocks(file: BufferedReader, line_sizes: "array[int] | None") -> Iterator[Iterator[str]]:
-    """The lines of one block after the other, each with its line end."""
-    block = file.read(_BLOCK) + file.readline(_MAX_LINE)
-    mark = len(_BOM) if block.startswith(_BOM) else 0
-    while block:
-        lines = block.splitlines(keepends=True)
-        if line_sizes is not None:
-            line_sizes.extend(map(len, lines))
-        lines[0] = lines[0][mark:]
-        yield map(_decode_without_nul if b"\0" in block else bytes.decode, lines)
-        block, mark = file.read(_BLOCK) + file.readline(_MAX_LINE), 0
+@contextmanager
+def open_file(path: Path) -> Iterator[CsvFile]:
+    """Open a CSV file; an OSError inside the block becomes a DataError."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise DataError(f"{path} is not a file: give the path of a CSV file")
+        with (
+            path.open("rb") as file,
+            TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="") as text,
+        ):
+            yield text
+    except OSError as error:
+        raise DataError(f"Cannot read {path}: {error.strerror or error}") from error
 
 
-def _decode_without_nul(line: bytes) -> str:
-    text = line.decode()
-    if "\0" in text:
-        raise ValueError("holds a NUL byte")
-    return text
+def read_lines(file: CsvFile) -> Iterator[str]:
+    """Return the lines of a file that `open_file` has opened, each with its line end."""
+    return iter(partial(file.readline, _MAX_LINE), "")
 
 
-def _height(row: list[str]) -> int:
-    """Lines of the file that a row takes."""
-    return 1 + sum(len(_LINE_BREAK.findall(field)) for field in row)
+def read_chunks(path: Path, size: int, *, skip: int = 0) -> Iterator[list[Row]]:
+    """Yield validated rows after the first `skip`, `size` at a time; raises DataError before it yields a bad chunk."""
+    with open_file(path) as file:
+        reader = CsvReader(path, read_lines(file))
+        reader.skip(skip)
+        while rows := _take(reader, size):
+            yield rows
 
 
-def _take(table: CsvReader, size: int) -> list[Row]:
+def fingerprint(path: Path) -> str:
+    """Return the file's sha256 in hexadecimal; raises DataError."""
+    with open_file(path) as file:
+        return hashlib.file_digest(file.buffer, "sha256").hexdigest()
+
+
+def count_lines_after_header(path: Path) -> int:
+    """Estimate the number of rows: blank lines and line breaks inside quotes count too. Raises DataError."""
+    with open_file(path) as file:
+        return max(0, sum(1 for _ in iter(partial(file.buffer.readline, _MAX_LINE), b"")) - 1)
+
+
+def resolved_path(path: Path) -> str:
+    """Return the path without links; bytes that are not UTF-8 are escaped, because JSON cannot hold them."""
+    return os.fsencode(path.resolve()).decode(errors="backslashreplace")
+
+
+def _take(reader: CsvReader, size: int) -> list[Row]:
     rows: list[Row] = []
-    while len(rows) < size and (more := table.take(min(STRIDE, size - len(rows))).rows):
+    while len(rows) < size and (more := reader.take(min(STRIDE, size - len(rows))).rows):
         rows += more
     return rows
+
+
+def _split(lines: list[str]) -> list[list[str]] | None:
+    """Split plain lines, in half the time of csv.reader; None if a line is blank, has quotes or is not text."""
+    text = "".join(lines)
+    if '"' in text or _encoding_error(text) or max(map(len, lines), default=0) > csv.field_size_limit():
+        return None
+    rows = [line.rstrip("\r\n").split(",") for line in lines]
+    return None if [""] in rows else rows
+
+
+def _check_line(line: str) -> str:
+    """Return the line; raises ValueError if it is not text."""
+    if reason := _encoding_error(line):
+        raise ValueError(reason)
+    return line
+
+
+def _encoding_error(text: str) -> str | None:
+    """Return what is wrong with a text in which `surrogateescape` has replaced bytes that are not UTF-8."""
+    try:
+        return "holds a NUL byte" if b"\0" in text.encode() else None
+    except UnicodeEncodeError:
+        return "not UTF-8"

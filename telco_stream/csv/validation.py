@@ -1,7 +1,7 @@
-"""The form that a CSV must have before its rows may be sent. Pure: fields in, rows or the first fault out.
+"""Checks the form of a CSV before its rows are sent: columns, widths, customer IDs and numbers. Pure.
 
-Unknown categories and numbers out of range have good form: they are the consumer's to reject. Whole columns are judged
-at once, several times faster than row by row; only rows that fail are walked for the guilty one.
+Unknown categories and numbers out of range pass: the consumer rejects them. Whole columns are checked at once, which is
+several times faster than row by row; single rows are checked only to find the bad one.
 """
 
 import re
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from telco_stream.contracts.customer import COLUMNS, NUMBERS
 from telco_stream.contracts.raw import Row, are_json_numbers, make_rows
 
-#: Columns that may be blank: not billed yet.
+#: Blank for a customer who has not been billed yet.
 _MAY_BE_BLANK = ("TotalCharges",)
 _NUMBER = re.compile(r"\s*([+-]?)(?=\.?\d)0*(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?\s*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How wide a table is, and where in it each of the 21 columns stands, in the public order."""
+    """The number of fields in a row, and the positions of the 21 columns among them, in the public order."""
 
     width: int
     positions: tuple[int, ...]
@@ -26,14 +26,14 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class RowError:
-    """What is wrong with a row, without its values, and which of the rows it is."""
+    """The index of a bad row, and what is wrong with it, without its values."""
 
     index: int
     reason: str
 
 
 def read_header(names: Sequence[str]) -> Layout | RowError:
-    """Where the columns stand; columns beyond the 21 are passed over."""
+    """Find the 21 columns; columns beyond them are ignored."""
     if missing := [column for column in COLUMNS if column not in names]:
         return RowError(0, f"missing column {', '.join(missing)}")
     if repeated := [column for column in COLUMNS if names.count(column) > 1]:
@@ -41,12 +41,14 @@ def read_header(names: Sequence[str]) -> Layout | RowError:
     return Layout(len(names), tuple(names.index(column) for column in COLUMNS))
 
 
-def check_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | RowError:
-    """All rows, typed, or the first fault among them."""
-    return _typed_rows(layout, rows) or _first_fault(layout, rows)
+def validate_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | RowError:
+    """Return all rows, typed, or the first error among them."""
+    typed = _typed_rows(layout, rows) if rows else []
+    return _first_error(layout, rows) if typed is None else typed
 
 
 def _typed_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | None:
+    """Return all rows, or None if one of them is bad."""
     if set(map(len, rows)) != {layout.width}:
         return None
     table = list(zip(*rows, strict=True))
@@ -60,16 +62,16 @@ def _typed_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | No
 
 
 def _json_column(name: str, texts: Sequence[str]) -> Sequence[str] | None:
-    """The column's numbers as JSON writes them, None if one of them is none."""
-    written = [text for text in texts if text.strip()] if name in _MAY_BE_BLANK else texts
-    if not are_json_numbers(written):
+    """Return a column's numbers as JSON writes them, or None if one of the texts is not a number."""
+    filled = [text for text in texts if text.strip()] if name in _MAY_BE_BLANK else texts
+    if not are_json_numbers(filled):
         numbers = [number for text in texts if (number := _json_number(name, text))]
         return numbers if len(numbers) == len(texts) else None
-    return texts if len(written) == len(texts) else [text if text.strip() else "null" for text in texts]
+    return texts if len(filled) == len(texts) else [text if text.strip() else "null" for text in texts]
 
 
 def _json_number(name: str, text: str) -> str | None:
-    """The number as JSON writes it, None where there is none: JSON knows no `+5`, `05`, `.5` or `5.`."""
+    """Return a number as JSON writes it (`+5`, `05`, `.5` and `5.` are not JSON), or None if it is not a number."""
     if name in _MAY_BE_BLANK and not text.strip():
         return "null"
     if not (match := _NUMBER.fullmatch(text)):
@@ -83,16 +85,15 @@ def _json_number(name: str, text: str) -> str | None:
     )
 
 
-def _first_fault(layout: Layout, rows: Sequence[Sequence[str]]) -> RowError:
-    faults = (RowError(index, reason) for index, row in enumerate(rows) if (reason := _fault_of(layout, row)))
-    return next(faults)
+def _first_error(layout: Layout, rows: Sequence[Sequence[str]]) -> RowError:
+    errors = (RowError(index, reason) for index, row in enumerate(rows) if (reason := _reason(layout, row)))
+    return next(errors)
 
 
-def _fault_of(layout: Layout, row: Sequence[str]) -> str | None:
+def _reason(layout: Layout, row: Sequence[str]) -> str | None:
     if len(row) != layout.width:
         return f"{len(row)} fields instead of {layout.width}"
     fields = {name: row[position] for name, position in zip(COLUMNS, layout.positions, strict=True)}
     if not fields["customerID"].strip():
         return "no customerID"
-    bad = [name for name in NUMBERS if not _json_number(name, fields[name])]
-    return f"{bad[0]} is not a number" if bad else None
+    return next((f"{name} is not a number" for name in NUMBERS if not _json_number(name, fields[name])), None)

@@ -1,4 +1,4 @@
-"""`telco-stream sample`: synthetic customers in a CSV, any number of them in the same memory."""
+"""`telco-stream sample`: writes synthetic customers to a CSV file, in constant memory."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from telco_stream.atomic import replacing
 from telco_stream.contracts.customer import COLUMNS
 from telco_stream.sample.synthetic import synthesize
 
-#: What `data/sample_customers.csv` was made with.
+#: `data/sample_customers.csv` was written with these.
 DEFAULT_ROWS = 1_000
 DEFAULT_SEED = 7
-#: Rows that are written at a time.
+#: Rows written at a time.
 _CHUNK = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class SampleResult:
-    """The file that was written: the same seed and rows give the same sha256."""
+    """The file that was written. The same seed and number of rows give the same sha256."""
 
     path: str
     rows: int
@@ -29,7 +29,7 @@ class SampleResult:
 
 
 def write_sample(path: Path, rows: int, seed: int, advance: Callable[[int], None]) -> SampleResult:
-    """Replaces `path` with `rows` customers; `advance` hears of rows as they are written. Raises UsageError."""
+    """Replace `path` with `rows` customers; call `advance` with the rows of each write. Raises UsageError."""
     customers = islice(synthesize(seed), rows)
     digest = hashlib.sha256()
     churners = 0

@@ -1,9 +1,9 @@
-"""Customers that don't exist, like those of the public data set. Pure: a seed in, rows of the 21 columns out.
+"""Synthetic customers, distributed like the public data set. Pure: a seed in, rows of the 21 columns out.
 
-A customer is drawn step by step, each step given what is known by then: contract, tenure, internet, household,
-services, billing, charges and at last churn. The yes-or-no steps follow logistic laws that were fitted to the public
-data set; charges follow its price list. Only `Random.random` and plain arithmetic are used, so that a seed gives the
-same customers in every version of Python.
+The attributes of a customer are drawn one after another, each conditional on the previous ones: contract, tenure,
+internet, household, services, billing, charges, churn. Yes-or-no attributes follow logistic regressions that were
+fitted to the public data set; charges follow its price list. Only `Random.random` and plain arithmetic are used, so
+that a seed gives the same customers in every version of Python.
 """
 
 from bisect import bisect
@@ -13,18 +13,18 @@ from math import exp, sqrt
 from random import Random
 from typing import TypeAlias
 
-#: What is known of a customer so far; yes is 1.0, no 0.0.
-Facts: TypeAlias = dict[str, float]
-#: A number from 0 up to 1.
+#: Attributes drawn so far; yes is 1.0, no is 0.0.
+Attributes: TypeAlias = dict[str, float]
+#: Returns a number from 0 to 1, 1 excluded.
 Draw: TypeAlias = Callable[[], float]
-#: Log-odds of a yes: at the start, and what each fact adds.
-Law: TypeAlias = tuple[float, tuple[tuple[str, float], ...]]
+#: The log-odds of a yes: intercept, and the weight of each attribute.
+Regression: TypeAlias = tuple[float, tuple[tuple[str, float], ...]]
 
 _CONTRACTS = ("Month-to-month", "One year", "Two year")
-_FACT_OF_CONTRACT = ("month", "one", "two")
-#: Where each contract's share of the customers ends.
+_CONTRACT_ATTRIBUTES = ("month", "one", "two")
+#: Cumulative shares of the first two contracts.
 _CONTRACT_BOUNDS = (0.55, 0.759)
-#: Tenure in months at each twentieth of a contract's customers, and the share not billed yet, at tenure 0.
+#: For each contract: the 5 % quantiles of the tenure in months, and the share of customers at tenure 0, not billed yet.
 _TENURES = (
     (1, 1, 1, 1, 2, 3, 4, 6, 8, 10, 12, 14, 17, 21, 24, 29, 33, 39, 46, 56, 72),
     (1, 10, 14, 19, 23, 27, 30, 34, 37, 41, 44, 47, 50, 53, 55, 58, 61, 64, 67, 69, 72),
@@ -36,18 +36,18 @@ _MALE_SHARE = 0.505
 _BANK_SHARE = 0.504
 
 _SERVICES = ("OnlineSecurity", "OnlineBackup", "DeviceProtection", "TechSupport", "StreamingTV", "StreamingMovies")
-#: Dollars a month.
+#: Dollars per month.
 _PRICES = (
     ("PhoneService", 20), ("MultipleLines", 5), ("dsl", 25), ("fiber", 50), ("OnlineSecurity", 5), ("OnlineBackup", 5),
     ("DeviceProtection", 5), ("TechSupport", 5), ("StreamingTV", 10), ("StreamingMovies", 10),
 )  # fmt: skip
-#: What a bill strays from the list, and the sum of bills from tenure x charges: standard deviations.
+#: Standard deviations: of a monthly charge from the price list, and of the total from tenure x monthly charge.
 _MONTHLY_SPREAD = 1.0
 _TOTAL_SPREAD = 0.17
 
-#: The laws. Tenure 1 is 72 months; services are those chosen so far.
-_LAW_TABLE = """
-law              start tenure   one   two  fiber   dsl  PhoneService SeniorCitizen Partner PaperlessBilling services
+#: Tenure 1 is 72 months; `services` counts the services drawn so far.
+_REGRESSION_TABLE = """
+attribute        start tenure   one   two  fiber   dsl  PhoneService SeniorCitizen Partner PaperlessBilling services
 internet          1.23   3.28 -1.86 -3.28      0     0             0             0       0                0        0
 fiber             0.08   1.86 -1.34 -2.08      0     0             0             0       0                0        0
 PhoneService      0.85  -0.18  0.33  0.36      0     0             0             0       0                0        0
@@ -72,8 +72,8 @@ _CHURN = {
     "StreamingMovies": 0.31,
 }  # fmt: skip
 
-#: Identifiers of four digits and five letters; a step that shares no factor with their number meets each once
-#: before any twice.
+#: Customer IDs have four digits and five letters. A step that is coprime with their number visits each ID once before
+#: it repeats one.
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _POWERS = (26**4, 26**3, 26**2, 26, 1)
 _WORDS = 26**5
@@ -82,33 +82,33 @@ _STEP = 73_435_213_601
 
 
 def synthesize(seed: int) -> Iterator[list[str]]:
-    """Rows without end, fields in the order of the public columns; no customerID comes twice."""
+    """Yield rows without end, fields in the order of the public columns; no customerID is repeated."""
     draw = Random(seed).random  # noqa: S311 - a sample needs no cryptography
     start = int(draw() * _IDENTIFIERS)
     return ([_identifier(start, number), *_fields(draw)] for number in count())
 
 
 def _fields(draw: Draw) -> list[str]:
-    """All fields but the first."""
+    """Draw all fields but the customer ID."""
     contract = bisect(_CONTRACT_BOUNDS, draw())
     months = _months(contract, draw)
-    facts = _facts(contract, months, draw)
-    cents = _monthly_cents(facts, draw)
+    attributes = _attributes(contract, months, draw)
+    cents = _monthly_cents(attributes, draw)
     return [
         "Male" if draw() < _MALE_SHARE else "Female",
-        str(int(facts["SeniorCitizen"])),
-        *(_yes_no(facts[name]) for name in ("Partner", "Dependents")),
+        str(int(attributes["SeniorCitizen"])),
+        *(_yes_no(attributes[name]) for name in ("Partner", "Dependents")),
         str(months),
-        _yes_no(facts["PhoneService"]),
-        _yes_no(facts["MultipleLines"]) if facts["PhoneService"] else "No phone service",
-        _internet(facts),
-        *(_yes_no(facts[name]) if facts["internet"] else "No internet service" for name in _SERVICES),
+        _yes_no(attributes["PhoneService"]),
+        _yes_no(attributes["MultipleLines"]) if attributes["PhoneService"] else "No phone service",
+        _internet(attributes),
+        *(_yes_no(attributes[name]) if attributes["internet"] else "No internet service" for name in _SERVICES),
         _CONTRACTS[contract],
-        _yes_no(facts["PaperlessBilling"]),
-        _payment(facts, draw),
+        _yes_no(attributes["PaperlessBilling"]),
+        _payment(attributes, draw),
         f"{cents / 100:g}",
         _total(months, cents, draw),
-        _yes_no(facts["Churn"]),
+        _yes_no(attributes["Churn"]),
     ]
 
 
@@ -120,84 +120,86 @@ def _months(contract: int, draw: Draw) -> int:
     return low + int(rest * (high - low) + 0.5)
 
 
-def _facts(contract: int, months: int, draw: Draw) -> Facts:
-    """All that the laws say of a customer; what isn't known yet counts as no."""
+def _attributes(contract: int, months: int, draw: Draw) -> Attributes:
+    """Draw the attributes that follow a regression; those not drawn yet count as no."""
     tenure = months / _MAX_TENURE
-    facts = _UNKNOWN | {"tenure": tenure, "root": sqrt(tenure), _FACT_OF_CONTRACT[contract]: 1.0}
-    facts["internet"] = _yes("internet", facts, draw)
-    facts["fiber"] = facts["internet"] and _yes("fiber", facts, draw)
-    facts["dsl"] = facts["internet"] - facts["fiber"]
-    facts["PhoneService"] = _yes("PhoneService", facts, draw) if facts["dsl"] else 1.0
+    attributes = _NONE_DRAWN | {"tenure": tenure, "root": sqrt(tenure), _CONTRACT_ATTRIBUTES[contract]: 1.0}
+    attributes["internet"] = _draw_yes("internet", attributes, draw)
+    attributes["fiber"] = attributes["internet"] and _draw_yes("fiber", attributes, draw)
+    attributes["dsl"] = attributes["internet"] - attributes["fiber"]
+    attributes["PhoneService"] = _draw_yes("PhoneService", attributes, draw) if attributes["dsl"] else 1.0
     for name in ("SeniorCitizen", "Partner", "Dependents"):
-        facts[name] = _yes(name, facts, draw)
-    facts["MultipleLines"] = facts["PhoneService"] and _yes("MultipleLines", facts, draw)
+        attributes[name] = _draw_yes(name, attributes, draw)
+    attributes["MultipleLines"] = attributes["PhoneService"] and _draw_yes("MultipleLines", attributes, draw)
     for name in _SERVICES:
-        facts[name] = facts["internet"] and _yes(name, facts, draw)
-        facts["services"] += facts[name]
+        attributes[name] = attributes["internet"] and _draw_yes(name, attributes, draw)
+        attributes["services"] += attributes[name]
     for name in ("PaperlessBilling", "check", "Churn"):
-        facts[name] = _yes(name, facts, draw)
-    return facts
+        attributes[name] = _draw_yes(name, attributes, draw)
+    return attributes
 
 
-def _yes(law: str, facts: Facts, draw: Draw) -> float:
-    odds, weights = _LAWS[law]
-    for fact, weight in weights:  # `sum` rounds otherwise since Python 3.12
-        odds += weight * facts[fact]
+def _draw_yes(name: str, attributes: Attributes, draw: Draw) -> float:
+    odds, weights = _REGRESSIONS[name]
+    for attribute, weight in weights:  # `sum` rounds differently since Python 3.12
+        odds += weight * attributes[attribute]
     return 1.0 if draw() < 1 / (1 + exp(-odds)) else 0.0
 
 
-def _yes_no(fact: float) -> str:
-    return "Yes" if fact else "No"
+def _yes_no(value: float) -> str:
+    return "Yes" if value else "No"
 
 
-def _internet(facts: Facts) -> str:
-    if not facts["internet"]:
+def _internet(attributes: Attributes) -> str:
+    if not attributes["internet"]:
         return "No"
-    return "Fiber optic" if facts["fiber"] else "DSL"
+    return "Fiber optic" if attributes["fiber"] else "DSL"
 
 
-def _payment(facts: Facts, draw: Draw) -> str:
-    if facts["check"]:
+def _payment(attributes: Attributes, draw: Draw) -> str:
+    if attributes["check"]:
         return "Electronic check"
-    if _yes("mailed", facts, draw):
+    if _draw_yes("mailed", attributes, draw):
         return "Mailed check"
     return "Bank transfer (automatic)" if draw() < _BANK_SHARE else "Credit card (automatic)"
 
 
-def _monthly_cents(facts: Facts, draw: Draw) -> int:
-    listed = sum([price * facts[name] for name, price in _PRICES])
-    return 5 * round(20 * (listed + _MONTHLY_SPREAD * _stray(draw)))
+def _monthly_cents(attributes: Attributes, draw: Draw) -> int:
+    listed = sum([price * attributes[name] for name, price in _PRICES])
+    return 5 * round(20 * (listed + _MONTHLY_SPREAD * _noise(draw)))
 
 
 def _total(months: int, cents: int, draw: Draw) -> str:
-    """The sum of all bills, blank before the first; the first is exact, then charges have changed over time."""
+    """Return the sum of all bills: blank before the first, one monthly charge after it, later with a deviation."""
     if months == 0:
         return " "
-    changes = _TOTAL_SPREAD * sqrt(months - 1) * _stray(draw)
-    return f"{5 * round(cents * (months + changes) / 5) / 100:g}"
+    deviation = _TOTAL_SPREAD * sqrt(months - 1) * _noise(draw)
+    return f"{5 * round(cents * (months + deviation) / 5) / 100:g}"
 
 
-def _stray(draw: Draw) -> float:
-    """About normal: mean 0, standard deviation 1, never beyond 3."""
+def _noise(draw: Draw) -> float:
+    """Draw from an approximately normal distribution: mean 0, standard deviation 1, at most 3 away."""
     return 2 * (draw() + draw() + draw()) - 3
 
 
 def _identifier(start: int, number: int) -> str:
-    """Four digits and five letters, scattered; once all have come, a number is added for each time round."""
-    turn, place = divmod(number, _IDENTIFIERS)
-    digits, word = divmod((start + place * _STEP) % _IDENTIFIERS, _WORDS)
+    """Return four digits and five letters; after all combinations, a number is appended for each further round."""
+    round_, index = divmod(number, _IDENTIFIERS)
+    digits, word = divmod((start + index * _STEP) % _IDENTIFIERS, _WORDS)
     letters = "".join([_LETTERS[word // power % 26] for power in _POWERS])
-    return f"{digits:04d}-{letters}{turn or ''}"
+    return f"{digits:04d}-{letters}{round_ or ''}"
 
 
-def _parse_laws(table: str) -> dict[str, Law]:
-    (_, *facts), *laws = (line.split() for line in table.strip().splitlines())
-    return {name: _law(dict(zip(facts, map(float, numbers), strict=True))) for name, *numbers in laws}
+def _parse_regressions(table: str) -> dict[str, Regression]:
+    (_, *attributes), *lines = (line.split() for line in table.strip().splitlines())
+    return {name: _regression(dict(zip(attributes, map(float, numbers), strict=True))) for name, *numbers in lines}
 
 
-def _law(weights: Mapping[str, float]) -> Law:
-    return weights["start"], tuple((fact, weight) for fact, weight in weights.items() if weight and fact != "start")
+def _regression(weights: Mapping[str, float]) -> Regression:
+    return weights["start"], tuple((name, weight) for name, weight in weights.items() if weight and name != "start")
 
 
-_LAWS = _parse_laws(_LAW_TABLE) | {"Churn": _law(_CHURN)}
-_UNKNOWN = dict.fromkeys([*_LAWS, *(fact for _, weights in _LAWS.values() for fact, _ in weights)], 0.0)
+_REGRESSIONS = _parse_regressions(_REGRESSION_TABLE) | {"Churn": _regression(_CHURN)}
+_NONE_DRAWN = dict.fromkeys(
+    [*_REGRESSIONS, *(name for _, weights in _REGRESSIONS.values() for name, _ in weights)], 0.0
+)

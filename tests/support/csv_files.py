@@ -1,4 +1,4 @@
-"""Small CSV files to read."""
+"""Writes small CSV files."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ _CUSTOMER = (
 
 
 def customer(**fields: str) -> str:
-    """A line of CSV: a good customer but for these fields, verbatim; quotes are the test's."""
+    """Return a CSV line of a good customer, with these fields replaced verbatim: the test adds quotes."""
     return ",".join((dict(zip(COLUMNS, _CUSTOMER.split(","), strict=True)) | fields).values())
 
 
-def table(folder: Path, *lines: str, header: str = HEADER, mark: str = "") -> Path:
-    """The file of these lines under the header."""
+def write_table(folder: Path, *lines: str, header: str = HEADER, bom: str = "") -> Path:
+    """Write a file with these lines under the header."""
     path = folder / "customers.csv"
-    path.write_bytes((mark + "".join(f"{line}\n" for line in (header, *lines))).encode())
+    path.write_bytes((bom + "".join(f"{line}\n" for line in (header, *lines))).encode())
     return path

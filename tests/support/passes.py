@@ -14,7 +14,7 @@ from telco_stream.kafka.marks import MarkedProgress
 from telco_stream.produce import Hands, Job
 from telco_stream.records import Message
 from telco_stream.stop import Stop, Stopped
-from tests.support.csv_files import customer, table
+from tests.support.csv_files import customer, write_table
 
 TOPIC = "raw"
 CHECKPOINT = "checkpoints/producer.json"
@@ -90,7 +90,7 @@ class CountingWatch:
 
 def csv_of(folder: Path, rows: int, *bad: str) -> Path:
     """A CSV of customers 0, 1, 2 …, and these lines after them."""
-    return table(folder, *(customer(customerID=str(number)) for number in range(rows)), *bad)
+    return write_table(folder, *(customer(customerID=str(number)) for number in range(rows)), *bad)
 
 
 def numbers(*spans: tuple[int, int]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Customers with a label, made up on the spot: as rows of a CSV, and decoded."""
+"""Random labelled customers: as rows of a CSV file, and decoded."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ Row = dict[str, str]
 
 
 def labelled_rows(count: int, seed: int = 0) -> list[Row]:
-    """Rows in which customers on monthly contracts, and new ones, leave more often; tenure 0 has a blank total."""
+    """Return rows in which new customers, and those with monthly contracts, churn more often."""
     random = Random(seed)
     return [_row(random, number) for number in range(count)]
 
