@@ -51,6 +51,8 @@ class Account:
     first_unexplained: list[str]
     #: Of the unexplained: those whose input was in an earlier topic of this name, which has been deleted.
     answers_to_earlier_topic: int = 0
+    #: Offsets that retention deleted before the group answered them; transaction markers may be among them.
+    expired_unanswered: int = 0
 
 
 class Ledger:
@@ -100,10 +102,19 @@ class Ledger:
             else:
                 page.unexplain(record)
 
-    def accounts(self, expired_before: Mapping[int, int]) -> list[Account]:
-        """An account a partition; an input without an answer is expired below these offsets, and missing elsewhere."""
-        accounts = [page.account(number, expired_before.get(number, 0)) for number, page in self._pages.items()]
-        return [*accounts, self._nowhere.account(None, 0)] if self._nowhere.unexplained else accounts
+    def accounts(
+        self, expired_before: Mapping[int, int], expired_unanswered: Mapping[int, int] | None = None
+    ) -> list[Account]:
+        """An account a partition; an input without an answer is expired below these offsets, and missing elsewhere.
+
+        `expired_unanswered` is how many offsets of each partition are known to have been deleted without an answer.
+        """
+        unanswered = expired_unanswered or {}
+        accounts = [
+            page.account(number, expired_before.get(number, 0), unanswered.get(number, 0))
+            for number, page in self._pages.items()
+        ]
+        return [*accounts, self._nowhere.account(None, 0, 0)] if self._nowhere.unexplained else accounts
 
 
 class _Page:
@@ -152,7 +163,7 @@ class _Page:
         if len(self._first_unexplained) < _NAMED:
             self._first_unexplained.append(f"{answer.topic()}/{answer.partition()}/{answer.offset()}")
 
-    def account(self, number: int | None, expired_before: int) -> Account:
+    def account(self, number: int | None, expired_before: int, expired_unanswered: int) -> Account:
         """The sums."""
         oldest = min(max(0, expired_before - self.start), len(self.states))
         count = self.states.count
@@ -169,6 +180,7 @@ class _Page:
             first_duplicated=self._first(_TWICE, 0),
             first_unexplained=self._first_unexplained,
             answers_to_earlier_topic=self.answers_to_earlier_topic,
+            expired_unanswered=expired_unanswered,
         )
 
     def _first(self, state: int, begin: int) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.committed import Commit
 from telco_stream.kafka.groups import Groups
 from telco_stream.kafka.reading import read
 from telco_stream.stop import Stop
@@ -35,13 +36,15 @@ class TopicStatus:
 class PartitionLag:
     """How far the group is in one partition of the raw topic; `committed` is None where it has not begun.
 
-    `lag` counts the records that it has yet to answer; more than 10,000 are told by their offsets.
+    `lag` counts the records that it has yet to answer; more than 10,000 are told by their offsets. `expired_unanswered`
+    counts offsets that retention deleted before the group answered them; transaction markers may be among them.
     """
 
     partition: int
     committed: int | None
     end: int
     lag: int
+    expired_unanswered: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class StatusResult:
     state: str
     members: int
     lag: int
+    expired_unanswered: int
     newest_prediction_age_seconds: float | None
     dead_letters: int
     topics: list[TopicStatus]
@@ -74,6 +78,7 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop) -> StatusRes
         state=described.state,
         members=described.members,
         lag=sum(one.lag for one in partitions),
+        expired_unanswered=sum(one.expired_unanswered for one in partitions),
         newest_prediction_age_seconds=None if newest is None else round(max(0.0, now - newest / 1000), 3),
         dead_letters=sum(_count(clients, letters, letters.start_offsets, stop).values()),
         topics=[raw, predictions, letters],
@@ -99,14 +104,16 @@ def _topic(cluster: Cluster, topic: str, partitions: int) -> TopicStatus:
     return TopicStatus(topic, partitions, cluster.starts(topic, numbers), cluster.ends(topic, numbers))
 
 
-def _lags(clients: Clients, raw: TopicStatus, committed: Mapping[int, int], stop: Stop) -> list[PartitionLag]:
+def _lags(clients: Clients, raw: TopicStatus, commits: Mapping[int, Commit], stop: Stop) -> list[PartitionLag]:
     """Counts to where a reader of committed records gets: what an open transaction holds is nobody's to answer yet."""
+    committed = {number: commit.offset for number, commit in commits.items()}
+    expired = {number: commit.expired_unanswered(raw.start_offsets[number]) for number, commit in commits.items()}
     begin = {number: max(committed.get(number, 0), start) for number, start in raw.start_offsets.items()}
     lags = {number: max(0, end - begin[number]) for number, end in raw.end_offsets.items()}
     near = {number: begin[number] for number, lag in lags.items() if 0 < lag <= _COUNTED}
     lags |= _count(clients, raw, near, stop)
     return [
-        PartitionLag(number, committed.get(number), end, lags[number])
+        PartitionLag(number, committed.get(number), end, lags[number], expired.get(number, 0))
         for number, end in sorted(raw.end_offsets.items())
     ]
 

@@ -21,6 +21,8 @@ class VerifyResult:
     """The sums of the accounts: each input is in one of the fields but `unexplained`, which counts answers.
 
     `expired` inputs have no answer, but it may have been given and deleted by retention since.
+    `expired_unanswered` counts offsets that retention deleted before the group answered them; transaction markers may
+    be among them.
     """
 
     inputs: int
@@ -35,11 +37,12 @@ class VerifyResult:
     answers_to_earlier_topic: int
     #: Topics among the three from which Kafka deletes all but the newest record of each key.
     compacted_topics: list[str]
+    expired_unanswered: int
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is missing, duplicated or unexplained."""
-        return not (self.missing or self.duplicated or self.unexplained)
+        """Whether nothing is missing, duplicated, unexplained or deleted before it was answered."""
+        return not (self.missing or self.duplicated or self.unexplained or self.expired_unanswered)
 
 
 def verify(
@@ -70,12 +73,12 @@ class _Audit:
         self._raw = topics.raw
         self._answers: dict[Kind, str] = {"prediction": topics.predictions, "letter": topics.deadletter}
         self._partitions = self._cluster.partitions(topics.raw, *self._answers.values())
-        committed = Groups(clients, self._cluster).committed(group, topics.raw)
+        self._commits = Groups(clients, self._cluster).committed(group, topics.raw)
         self._ends = {
             topic: settled_ends(self._cluster, topic, self._partitions[topic], stop) for topic in self._answers.values()
         }
-        self._scopes = self._scopes_up_to(committed)
-        if not committed and any(scope.start < scope.latest for scope in self._scopes.values()):
+        self._scopes = self._scopes_up_to({number: commit.offset for number, commit in self._commits.items()})
+        if not self._commits and any(scope.start < scope.latest for scope in self._scopes.values()):
             raise UsageError(f"Group {group} has committed nothing of topic {self._raw}; is --group right?")
         self._ledger = Ledger(self._raw, self._scopes, self._cluster.topic_ids(self._raw)[self._raw])
         self.compacted = compacted_topics(self._cluster, *self._partitions)
@@ -104,7 +107,8 @@ class _Audit:
             {
                 number: max((self._oldest_kept(number, kind, partition) for kind, partition in trimmed), default=0)
                 for number in self._scopes
-            }
+            },
+            {number: one.expired_unanswered(self._scopes[number].start) for number, one in self._commits.items()},
         )
 
     def _scopes_up_to(self, committed: dict[int, int]) -> dict[int, Scope]:
@@ -147,4 +151,5 @@ def _sum(accounts: list[Account], compacted: list[str]) -> VerifyResult:
         partitions=accounts,
         answers_to_earlier_topic=sum(one.answers_to_earlier_topic for one in accounts),
         compacted_topics=compacted,
+        expired_unanswered=sum(one.expired_unanswered for one in accounts),
     )

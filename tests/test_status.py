@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.committed import CommitMetadata, encode_commit_metadata
 from telco_stream.settings import load
 from telco_stream.status import StatusResult, exceeded, status
 from telco_stream.stop import Stop
@@ -96,6 +97,27 @@ def test_deleted_inputs_are_no_lag(ask: Ask, kafka: str, topics: Topics) -> None
         done.result(20)
     assert ask().lag == 2
     assert ask().topics[0].start_offsets[0] == 4
+    assert ask().expired_unanswered == 3, "though no consumer has found it out yet"
+
+
+def test_status_keeps_what_expired_when_the_group_moved_on(ask: Ask, kafka: str, topics: Topics) -> None:
+    send(kafka, topics.raw, _values(6), 0)
+    metadata = encode_commit_metadata(CommitMetadata(expired_unanswered=40))
+    client = Consumer({"bootstrap.servers": kafka, "group.id": topics.group})
+    client.commit(offsets=[TopicPartition(topics.raw, 0, 5, metadata)], asynchronous=False)
+    client.close()
+    result = ask()
+    assert (result.expired_unanswered, result.partitions[0].expired_unanswered, result.lag) == (40, 40, 1)
+
+
+def test_status_ignores_a_commit_of_an_earlier_topic(ask: Ask, kafka: str, topics: Topics) -> None:
+    send(kafka, topics.raw, _values(6), 0)
+    metadata = encode_commit_metadata(CommitMetadata(topic_id="J8qXRwI-Q3SPDXpBcbgeBg", expired_unanswered=40))
+    client = Consumer({"bootstrap.servers": kafka, "group.id": topics.group})
+    client.commit(offsets=[TopicPartition(topics.raw, 0, 5, metadata)], asynchronous=False)
+    client.close()
+    result = ask()
+    assert (result.expired_unanswered, result.partitions[0].committed, result.lag) == (0, None, 6)
 
 
 def test_a_large_lag_is_told_by_its_offsets(ask: Ask, kafka: str, topics: Topics) -> None:
@@ -151,7 +173,7 @@ def test_a_running_group_is_seen_and_not_disturbed(ask: Ask, kafka: str, topics:
 
 
 def test_limits_that_are_exceeded_are_named() -> None:
-    result = partial(StatusResult, "g", "stable", 1, dead_letters=0, topics=[], partitions=[])
+    result = partial(StatusResult, "g", "stable", 1, expired_unanswered=0, dead_letters=0, topics=[], partitions=[])
     fine = result(lag=10, newest_prediction_age_seconds=5.0)
     assert exceeded(fine) == []
     assert exceeded(fine, max_lag=10, max_age=5) == []

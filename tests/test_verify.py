@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 
 from telco_stream import errors
 from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.committed import CommitMetadata, encode_commit_metadata
 from telco_stream.settings import load
 from telco_stream.stop import Stop
 from telco_stream.verify import VerifyResult, verify
@@ -108,6 +109,32 @@ def test_every_input_answered_once_is_clean(pipeline: Pipeline) -> None:
     assert (result.inputs, result.predicted, result.dead_lettered) == (8, 7, 1)
     assert [one.inputs for one in result.partitions] == [5, 0, 3]
     assert result.is_clean
+
+
+def test_verify_counts_inputs_deleted_before_they_were_answered(pipeline: Pipeline) -> None:
+    """Those that the group has yet to find out, and those that it found out and moved on from."""
+    pipeline.send_inputs(10, partition=0)
+    pipeline.send_inputs(10, partition=1)
+    pipeline.predict(_all(0, 4))
+    pipeline.commit(4)
+    pipeline.delete(pipeline.topics.raw, 0, 7)
+    assert pipeline.verify().expired_unanswered == 3
+    group = Consumer({"bootstrap.servers": pipeline.bootstrap, "group.id": pipeline.topics.group})
+    metadata = encode_commit_metadata(CommitMetadata(expired_unanswered=40))
+    group.commit(offsets=[TopicPartition(pipeline.topics.raw, 1, 0, metadata)], asynchronous=False)
+    group.close()
+    result = pipeline.verify()
+    assert [one.expired_unanswered for one in result.partitions] == [3, 40, 0]
+    assert (result.expired_unanswered, result.missing, result.is_clean) == (43, 0, False)
+
+
+def test_verify_counts_nothing_expired_when_it_was_answered(pipeline: Pipeline) -> None:
+    pipeline.send_inputs(10)
+    pipeline.predict(_all(0, 10))
+    pipeline.commit(10)
+    pipeline.delete(pipeline.topics.raw, 0, 10)
+    result = pipeline.verify()
+    assert (result.expired_unanswered, result.is_clean) == (0, True)
 
 
 def test_each_sort_of_offence_is_found_and_named(pipeline: Pipeline) -> None:

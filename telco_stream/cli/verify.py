@@ -47,7 +47,8 @@ def verify(
     if not result.is_clean:
         raise DataError(
             f"The ledger has gaps: {result.missing} missing, {result.duplicated} duplicated, {result.unexplained}"
-            f" unexplained{_explanation(result)}; docs/delivery.md says what each can mean"
+            f" unexplained, {result.expired_unanswered} expired unanswered{_explanation(result)};"
+            " docs/delivery.md says what each can mean"
         )
 
 

@@ -39,6 +39,10 @@ def _error_lines(account: Account) -> Iterator[Text]:
         positions = getattr(account, f"first_{kind}")
         if positions:
             yield Text.assemble(f" First {kind}: ", safe_text(", ".join(positions)), overflow="fold")
+    if account.expired_unanswered:
+        records = format_count(account.expired_unanswered)
+        words = f" Partition {account.partition}: retention deleted up to {records} records before they were answered."
+        yield Text(words, overflow="fold")
     if account.answers_to_earlier_topic:
         answers = format_count(account.answers_to_earlier_topic)
         yield Text(f" {answers} of the unexplained belong to an earlier topic of this name.", overflow="fold")

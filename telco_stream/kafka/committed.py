@@ -35,6 +35,18 @@ class CommitMetadata:
         return self.topic_id is None or topic_id is None or self.topic_id == topic_id
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A committed offset of one partition."""
+
+    offset: int
+    metadata: CommitMetadata
+
+    def expired_unanswered(self, oldest: int) -> int:
+        """Return how many offsets retention has deleted unanswered: those already counted, and those below `oldest`."""
+        return self.metadata.expired_unanswered + max(0, oldest - self.offset)
+
+
 def encode_commit_metadata(metadata: CommitMetadata) -> str:
     """Return the text that is committed beside an offset; fields without a value are left out."""
     return json.dumps({name: value for name, value in asdict(metadata).items() if value}, separators=(",", ":"))

@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from telco_stream.kafka.clients import SLICE, Clients
 from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.committed import Commit, decode_commit_metadata
 from telco_stream.kafka.trouble import complaint
 
 
@@ -28,8 +29,9 @@ class Groups:
         self._cluster = cluster
         self._timeout = clients.timeout
 
-    def committed(self, group: str, topic: str) -> dict[int, int]:
-        """The group's committed offsets by partition; a partition without one isn't in it."""
+    def committed(self, group: str, topic: str) -> dict[int, Commit]:
+        """Return the group's commits by partition, without those that belong to an earlier topic of that name."""
+        topic_id = self._cluster.topic_ids(topic)[topic]
         asked = [TopicPartition(topic, number) for number in range(self._cluster.partitions(topic)[topic])]
         # The admin client has a question for it too, but ends in a segmentation fault where the coordinator, still on
         # its way, answers with an error. Of committed records only, this one would wait for open transactions.
@@ -41,7 +43,10 @@ class Groups:
         for one in found:
             if one.error is not None:
                 raise complaint(one.error, f"Group {group}, topic {one.topic}")
-        return {one.partition: one.offset for one in found if one.offset >= 0}
+        commits = {
+            one.partition: Commit(one.offset, decode_commit_metadata(one.metadata)) for one in found if one.offset >= 0
+        }
+        return {number: one for number, one in commits.items() if one.metadata.belongs_to(topic_id)}
 
     def describe(self, group: str) -> Group:
         """The group as it stands now."""
