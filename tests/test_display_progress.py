@@ -133,7 +133,7 @@ def test_produce_progress_counts_earlier_runs_when_resumed(rows: int, limit: int
     assert f"  {share}  {rows} rows" in drawn(progress)
 
 
-def test_produce_progress_has_no_share_when_the_file_is_unreadable() -> None:
+def test_produce_progress_has_no_share_when_file_is_unreadable() -> None:
     """The run itself reports the error."""
 
     def refuse() -> int:

@@ -23,7 +23,7 @@ def test_rate_is_zero_when_no_time_has_passed() -> None:
     assert RateMeter(0.0, 4.0).rate(0.0) == 0.0
 
 
-def test_rate_meter_forgets_samples_when_they_leave_the_window() -> None:
+def test_rate_meter_forgets_samples_outside_the_window() -> None:
     meter = RateMeter(0.0, 4.0)
     for tenth in range(1_000):
         meter.update(tenth / 10, tenth)
