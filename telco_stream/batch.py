@@ -9,7 +9,7 @@ from telco_stream.contracts.deadletter import carried, encode_dead_letter
 from telco_stream.contracts.prediction import Prediction, encode_prediction
 from telco_stream.contracts.scoring import Scorer, ScoringError
 from telco_stream.contracts.source import SourceHeaders
-from telco_stream.records import ENVELOPE, ErrorType, Message, Record, Rejected, size_of
+from telco_stream.records import ENVELOPE, ErrorType, Message, Record, Rejected, Rejection, size_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Outcome:
     predictions: list[Message]
     letters: list[Message]
     answers: list[Prediction]
-    rejected: list[Rejected]
+    rejected: list[Rejection]
     next_offsets: dict[int, int]
     longest_run: int
     last_run: int
@@ -59,6 +59,7 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     answers, predictions, unanswerable = _answer(records, good, probabilities, stamp)
     rejected = undecodable | unanswerable
     bad = [rejected[position] for position in sorted(rejected)]
+    newest = {record.partition(): record for record in records}
     return Outcome(
         predictions=predictions,
         letters=[
@@ -66,8 +67,8 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
             for one in bad
         ],
         answers=answers,
-        rejected=bad,
-        next_offsets={record.partition(): record.offset() + 1 for record in records},
+        rejected=[one.rejection for one in bad],
+        next_offsets={partition: last.offset() + 1 for partition, last in newest.items()},
         longest_run=longest_run(rejected, dead_letters_before),
         last_run=last_run(rejected, len(records), dead_letters_before),
     )

@@ -84,8 +84,7 @@ class DeadLetterLog:
         """Tell of the batch's dead letters."""
         told = outcome.rejected[: TOLD - self._told]
         for one in told:
-            place = {"topic": one.record.topic(), "partition": one.record.partition(), "offset": one.record.offset()}
-            facts = {**place, "error_type": one.error_type, "code": one.code}
+            facts = asdict(one)
             log.warning("dead letter for %s", _listed(facts), extra={"event": "dead_letter", "facts": facts})
         self._told += len(told)
         self._untold += len(outcome.rejected) - len(told)

@@ -45,6 +45,23 @@ class Rejected:
     code: str
     message: str
 
+    @property
+    def rejection(self) -> "Rejection":
+        """The same without the record."""
+        record = self.record
+        return Rejection(record.topic(), record.partition(), record.offset(), self.error_type, self.code)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Which record gets a dead letter, and why; without the record, which may be large."""
+
+    topic: str
+    partition: int
+    offset: int
+    error_type: ErrorType
+    code: str
+
 
 #: Bytes kept free for what Kafka's record and batch formats add to key, value and headers.
 ENVELOPE = 1_024

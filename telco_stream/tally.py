@@ -139,7 +139,7 @@ def _refuse_a_flood(outcome: Outcome, most: int) -> None:
     if not most or outcome.longest_run < most:
         return
     last = outcome.rejected[-1]
-    where = f"{last.record.topic()}/{last.record.partition()}/{last.record.offset()}"
+    where = f"{last.topic}/{last.partition}/{last.offset}"
     raise DataError(
         f"{outcome.longest_run} dead letters in a row, up to {where} ({last.error_type}: {last.code}); nothing of this"
         " batch was committed: mend the producer or the model, or raise --max-consecutive-dead-letters"

@@ -21,7 +21,7 @@ def test_each_record_is_answered_once_and_in_its_order() -> None:
     assert [key for key, _, _ in done.predictions] == ["a", "b", "c"]
     assert originals(done) == [b"bad 1", b"bad 2"]
     assert [one.customerID for one in done.answers] == ["a", "b", "c"]
-    assert [one.record.offset() for one in done.rejected] == [1, 3]
+    assert [one.offset for one in done.rejected] == [1, 3]
     assert done.consumed == 5
 
 
@@ -105,7 +105,7 @@ def test_nothing_to_score_is_no_call() -> None:
 @pytest.mark.parametrize("guilty", [{0}, {7}, {3}, {0, 7}, {2, 3, 4}, set(range(8))])
 def test_a_failing_batch_is_split_until_the_guilty_stand_alone(guilty: set[int]) -> None:
     done = run([good(customerID=str(one)) for one in range(8)], RuleScorer(refuse(*map(str, guilty))))
-    assert [one.record.offset() for one in done.rejected] == sorted(guilty)
+    assert [one.offset for one in done.rejected] == sorted(guilty)
     assert {one.error_type for one in done.rejected} == {"scoring"}
     assert [key for key, _, _ in done.predictions] == [str(one) for one in range(8) if one not in guilty]
 
@@ -124,7 +124,7 @@ def test_what_is_no_probability_is_no_answer(probability: float) -> None:
 
 def test_a_prediction_too_large_for_its_topic_becomes_a_letter() -> None:
     done = run([good(), good(customerID="x" * 600_000), good(customerID="x" * 400_000)])
-    assert [(one.record.offset(), one.error_type) for one in done.rejected] == [(1, "output_too_large")]
+    assert [(one.offset, one.error_type) for one in done.rejected] == [(1, "output_too_large")]
     assert originals(done) == [good(customerID="x" * 600_000)]
 
 

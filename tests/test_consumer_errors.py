@@ -13,7 +13,7 @@ from tests.support.scripted import Scripted
 
 
 def message(name: str, topic: str | None = None, partition: int = 0, words: str | None = None) -> Any:
-    return Scripted(7, partition, getattr(KafkaError, name), topic, words)
+    return Scripted(7, partition, getattr(KafkaError, name), topic=topic, words=words)
 
 
 def fatal(name: str) -> Any:

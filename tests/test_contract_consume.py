@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import Any, Protocol, cast
 
 import pytest
+from confluent_kafka import Message
 
 from telco_stream.batch import Limits
 from telco_stream.clock import now
@@ -22,7 +23,7 @@ from telco_stream.stop import Stop
 from telco_stream.tally import ConsumeResult, Plan
 from tests.conftest import Broker
 from tests.support.doors import ask_nothing_kept
-from tests.support.memory import MemoryConsumer, MemoryKafka, MemoryProducer, Stored
+from tests.support.memory import MemoryConsumer, MemoryKafka, MemoryProducer
 from tests.support.records import RuleScorer
 from tests.support.running import answers, customers, settings_of, sources
 from tests.support.topics import Kept, Outgoing, fresh_topics, read_topic, send
@@ -64,7 +65,9 @@ class Memory:
         topic = self.settings.topics.raw
         for key, value, headers in records:
             offset = len(self._kafka.raw)
-            self._kafka.raw.append(Stored(cast("bytes", value), offset, 0, cast("bytes", key), headers, topic))
+            self._kafka.raw.append(
+                Message(topic, 0, offset, cast("bytes", key), cast("bytes", value), cast("Any", headers))
+            )
 
     def consumer(self) -> Any:
         return MemoryConsumer(self._kafka, self.settings.topics.raw)

@@ -24,7 +24,7 @@ from telco_stream.metrics.producing import ProduceMetrics
 from telco_stream.metrics.sampling import SampledHistogram
 from telco_stream.metrics.shared import Shell, new_registry
 from telco_stream.metrics.statistics import Statistics
-from telco_stream.records import ErrorType, Message, Rejected
+from telco_stream.records import Message, Rejection
 from tests.support.scraping import Section, documented, families, series
 
 LINUX = sys.platform == "linux"
@@ -206,9 +206,7 @@ def answer(prediction: Any, probability: float) -> Prediction:
 
 def outcome() -> Outcome:
     """A batch of five records: one churner, two who stay, two that are no JSON."""
-    nobody: Any = None
-    error_type: ErrorType = "json"
-    rejected = [Rejected(nobody, error_type, "malformed", "")] * 2
+    rejected = [Rejection("raw", 0, 0, "json", "malformed")] * 2
     answers = [answer("Yes", 0.9), answer("No", 0.1), answer("No", 0.2)]
     return Outcome([MESSAGE] * 3, [MESSAGE] * 2, answers, rejected, {0: 5}, 2, 2)
 

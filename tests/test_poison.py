@@ -41,7 +41,7 @@ def test_turned_bits_lead_to_one_answer_each(values: list[bytes]) -> None:
     done = answered(list(values))
     assert done.consumed == len(values)
     assert done.next_offsets == {0: len(values)}
-    bad = [values[one.record.offset()] for one in done.rejected]
+    bad = [values[one.offset] for one in done.rejected]
     assert [decode_dead_letter(body).original for _, body, _ in done.letters] == bad
 
 
@@ -49,7 +49,7 @@ def test_turned_bits_lead_to_one_answer_each(values: list[bytes]) -> None:
 @given(st.lists(st.one_of(*POISONS.values(), st.just(good())), max_size=30))
 def test_any_mixture_is_answered_in_its_order(values: list[bytes | None]) -> None:
     done = answered(values)
-    rejected = [one.record.offset() for one in done.rejected]
+    rejected = [one.offset for one in done.rejected]
     assert done.consumed == len(values)
     assert rejected == sorted(set(rejected))
     assert len(done.letters) == len(rejected)

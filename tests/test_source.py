@@ -183,7 +183,7 @@ def test_run_is_not_ended_when_records_behind_a_batch_are_unread() -> None:
 
 def test_group_refusal_ends_a_window_and_restarts_no_partition() -> None:
     """The client reports it as if it were about partition 0."""
-    refused = Scripted(0, code=KafkaError.INCONSISTENT_GROUP_PROTOCOL, topic_=None)
+    refused = Scripted(0, code=KafkaError.INCONSISTENT_GROUP_PROTOCOL, topic=None)
     consumer = FakeConsumer([[refused], []])
     source = source_of(consumer, until={0: 10})
     assert source.take(10, 0, lull=60).records == []

@@ -33,7 +33,19 @@ CORE = {"errors", "records", "timestamps", "contracts", "period", "humanize", "b
 #: Modules of other packages that follow the same rules.
 CORE_MODULES = {"csv/validation.py", "report/html/charts.py"}
 PURE = {
-    *("abc", "array", "base64", "bisect", "collections", "contextlib", "dataclasses", "datetime", "decimal", "enum"),
+    *(
+        "abc",
+        "array",
+        "base64",
+        "bisect",
+        "codecs",
+        "collections",
+        "contextlib",
+        "dataclasses",
+        "datetime",
+        "decimal",
+        "enum",
+    ),
     *("functools", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "statistics", "string"),
     *("struct", "textwrap", "types", "typing"),
 }

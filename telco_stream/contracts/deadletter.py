@@ -142,7 +142,10 @@ def _headers(rejected: Rejected, model_version: str, failed_at: str) -> Headers:
 
 def _fit(rejected: Rejected, failed_at: str, room: int) -> bytes:
     """The letter's JSON: whole if it fits, else with the original cut to what does."""
-    whole = _encode(_letter(rejected, failed_at, *_as_text(rejected.record.value())))
+    value = rejected.record.value()
+    if len(value or b"") > room:  # before it is copied: as text, as JSON and as base64 it takes many times its bytes
+        return _cut(rejected, failed_at, room)
+    whole = _encode(_letter(rejected, failed_at, *_as_text(value)))
     return whole if len(whole) <= room else _cut(rejected, failed_at, room)
 
 

@@ -212,7 +212,7 @@ def _why_not(letter: Letter, replayed: AbstractSet[bytes], order: ReplayOrder) -
 def _still_failing(letters: Sequence[Letter], scorer: Scorer, now: str, order: ReplayOrder) -> set[Place]:
     """The letters whose originals would get another letter today."""
     outcome = process([_Returned(letter, order) for letter in letters], scorer, now=now, limits=order.limits)
-    return {(one.record.partition(), one.record.offset()) for one in outcome.rejected}
+    return {(one.partition, one.offset) for one in outcome.rejected}
 
 
 def _message(letter: Letter, order: ReplayOrder) -> Outgoing:

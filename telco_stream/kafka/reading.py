@@ -14,12 +14,14 @@ from telco_stream.kafka.access import refusal
 from telco_stream.kafka.advertised import unreachable_broker
 from telco_stream.kafka.clients import SLICE, Clients
 from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.polling import BoundedPoll
 from telco_stream.kafka.trouble import complaint, is_hopeless, is_no_use_waiting
 from telco_stream.records import Record
 from telco_stream.stop import Stop, Stopped
 
-#: The most records of one batch; memory is bounded by this and by the client's own queue.
+#: The most records of one batch, and bytes of them; memory is bounded by these and by the client's own queue.
 _BATCH = 10_000
+_BATCH_BYTES = 16_777_216
 #: Seconds; longer than a transaction left by a killed process holds readers back: its 30 s, and the broker's 10.
 _TRANSACTION_PATIENCE = 60.0
 
@@ -120,9 +122,10 @@ class _Reader:
         """At least one message; waits for it as long as the clients' timeout."""
         deadline = time.monotonic() + self._clients.timeout
         while not self._stop.requested:
-            first = self._consumer.poll(SLICE)
+            polling = BoundedPoll(self._consumer, _BATCH_BYTES)
+            first = polling.poll(SLICE)
             if first is not None:
-                return [first, *self._consumer.consume(_BATCH - 1, 0)]
+                return [first, *polling.consume_arrived(_BATCH - 1)]
             if time.monotonic() > deadline or is_no_use_waiting(self._clients.last_error):
                 raise self._silence()
         raise Stopped

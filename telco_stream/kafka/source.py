@@ -28,6 +28,7 @@ from telco_stream.kafka.committed import (
 from telco_stream.kafka.consumer_errors import ConsumerErrors
 from telco_stream.kafka.identity import TopicIdentity
 from telco_stream.kafka.membership import Membership
+from telco_stream.kafka.polling import BoundedPoll
 from telco_stream.kafka.seen import SeenEnds
 from telco_stream.kafka.starts import Start, StartFinder, TopicToRead, log_start
 from telco_stream.kafka.trouble import is_missing_topic
@@ -44,8 +45,9 @@ _PAUSE = 0.1
 _BEGIN_PAUSE = 0.5
 #: Seconds without a record after which positions behind the last commit are committed too.
 _IDLE = 5.0
-#: The most records that one call of the client may return; the client refuses more than a million.
-_MOST = 100_000
+#: Bytes that a batch has room for: so many in any case, so many for each of its records.
+_BATCH_BYTES = 4_194_304
+_RECORD_BYTES = 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,20 +160,21 @@ class Source:
         """What has arrived, up to `most` records; waits up to `patience` seconds (0.5 at the most) for the first.
 
         With a `lull`, the batch is filled until it has `most` records, the partitions have ended, or so many seconds
-        have passed without any.
+        have passed without any. Large records fill it sooner: it has room for 2 KiB a record, and for 4 MiB at least.
         """
         self._errors.raise_failure()
         self._identity.check()
         self._begin_pending()
         self._restart_stuck()
         self._ends.look(self._position.keys())
-        first = self._consumer.poll(min(patience, SLICE))
+        polling = BoundedPoll(self._consumer, max(_BATCH_BYTES, _RECORD_BYTES * most))
+        first = polling.poll(min(patience, SLICE))
         self.membership.revoked.clear()  # what poll returns came after the rebalances that it served
         if first is None:
             return self._batch([])
-        records = self._received([first, *(self._consumer.consume(min(most - 1, _MOST), 0) if most > 1 else ())])
+        records = self._received([first, *polling.consume_arrived(most - 1)])
         if lull and records:
-            self._fill(records, most, lull)
+            self._fill(records, most, polling, lull)
         if not records:
             self._errors.raise_failure()
         if self.membership.revoked:
@@ -332,12 +335,10 @@ class Source:
             if not self.membership.fetch({one: self._position[one] for one in stuck}, self._position):
                 self._stuck = stuck
 
-    def _fill(self, records: list[Message], most: int, lull: float) -> None:
+    def _fill(self, records: list[Message], most: int, polling: BoundedPoll, lull: float) -> None:
         newest = time.monotonic()
-        while len(records) < most and not (
-            self.ended or self._stuck or self._pending() or self._errors.pending or self._stop.requested
-        ):
-            more = self._received(self._consumer.consume(min(most - len(records), _MOST), SLICE))
+        while len(records) < most and not (polling.is_full or self.ended or self._is_interrupted()):
+            more = self._received(polling.consume(most - len(records), SLICE))
             records += more
             self._identity.check()
             if more:
@@ -345,14 +346,18 @@ class Source:
             elif time.monotonic() - newest >= lull:
                 break
 
+    def _is_interrupted(self) -> bool:
+        return bool(self._stuck or self._pending() or self._errors.pending or self._stop.requested)
+
     def _received(self, messages: list[Message]) -> list[Message]:
         """The records among the messages; errors come as messages too, and there is no record in them."""
         records = [message for message in messages if message.error() is None or self._note(message)]
         if self._errors.failure is not None:
             before_it = itertools.takewhile(lambda message: message is not self._errors.last_message, messages)
             records = [message for message in before_it if message.error() is None]
-        newest = {cast("int", one.partition()): cast("int", one.offset()) for one in records}
-        for number, offset in newest.items():
+        newest = {one.partition(): one for one in records}
+        for last in newest.values():
+            number, offset = cast("int", last.partition()), cast("int", last.offset())
             # The end may have been told in the same breath, and lies beyond the last record where a marker follows it.
             self._advance(number, offset + 1)
         if records:

@@ -4,24 +4,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import TopicPartition
+from confluent_kafka import Message, TopicPartition
 
-from tests.support.records import Fake
 from tests.support.topics import Kept
-
-
-class Stored(Fake):
-    """A record as the client hands it out: there is no error in it."""
-
-    def error(self) -> None:
-        return None
 
 
 @dataclass
 class MemoryKafka:
     """What is kept: the raw topic's records, the answers, the committed offset with its note."""
 
-    raw: list[Stored] = field(default_factory=list)
+    raw: list[Message] = field(default_factory=list)
     kept: list[Kept] = field(default_factory=list)
     committed: TopicPartition | None = None
 
@@ -43,10 +35,10 @@ class MemoryConsumer:
     def incremental_unassign(self, _partitions: list[TopicPartition]) -> None:
         """Nothing is fetched."""
 
-    def poll(self, _timeout: float) -> Stored | None:
+    def poll(self, _timeout: float) -> Message | None:
         return next(iter(self.consume(1, 0)), None)
 
-    def consume(self, most: int, _timeout: float) -> list[Stored]:
+    def consume(self, most: int, _timeout: float) -> list[Message]:
         taken = self.kafka.raw[self.position : self.position + most]
         self.position += len(taken)
         return taken

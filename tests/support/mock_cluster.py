@@ -2,6 +2,7 @@
 
 import ctypes
 import ctypes.util
+from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class MockCluster:
     """Brokers 1 to `brokers` inside this process, at `bootstrap`; groups form at once."""
 
     def __init__(self, brokers: int = 1) -> None:
-        self._lib = _library()
+        self._lib = library_with(_FUNCTIONS)
         words = ctypes.create_string_buffer(512)
         conf = self._lib.rd_kafka_conf_new()
         self._lib.rd_kafka_conf_set(conf, b"log_level", b"0", words, len(words))
@@ -109,14 +110,14 @@ class MockCluster:
         assert code == 0, f"the mock cluster refused: {self._lib.rd_kafka_err2str(code).decode()}"
 
 
-def _library() -> ctypes.CDLL:
-    """The librdkafka that the client itself has loaded, with the functions used here declared."""
+def library_with(functions: Mapping[str, list[Any]]) -> ctypes.CDLL:
+    """The librdkafka that the client itself has loaded, with these functions declared: result, then arguments."""
     package = Path(confluent_kafka.__file__).parent
     bundled = [*package.parent.glob("confluent_kafka.libs/librdkafka*"), *package.glob(".dylibs/librdkafka*")]
     place = str(bundled[0]) if bundled else ctypes.util.find_library("rdkafka")
     assert place, "no librdkafka beside confluent_kafka"
     library = ctypes.CDLL(place)
-    for name, (result, *arguments) in _FUNCTIONS.items():
+    for name, (result, *arguments) in functions.items():
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments
     return library

@@ -4,31 +4,24 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from confluent_kafka import OFFSET_INVALID, KafkaError, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, Message, TopicPartition
 
 
-@dataclass(frozen=True, slots=True)
-class Scripted:
+class Scripted(Message):
     """A record, or with `code` an error in its place."""
 
-    offset_: int
-    partition_: int = 0
-    code: int | None = None
-    #: None where an error is about the client or its group.
-    topic_: str | None = "raw"
-    words: str | None = None
-
-    def topic(self) -> str | None:
-        return self.topic_
-
-    def partition(self) -> int:
-        return self.partition_
-
-    def offset(self) -> int:
-        return self.offset_
-
-    def error(self) -> KafkaError | None:
-        return None if self.code is None else KafkaError(self.code, self.words)
+    def __init__(
+        self,
+        offset: int,
+        partition: int = 0,
+        code: int | None = None,
+        *,
+        topic: str | None = "raw",
+        words: str | None = None,
+    ) -> None:
+        error = None if code is None else KafkaError(code, words)
+        # Without a topic an error is about the client or its group.
+        super().__init__(topic=topic, partition=partition, offset=offset, error=error)
 
 
 def end(offset: int) -> Scripted:
