@@ -94,6 +94,15 @@ def test_check_login_accepts_complete_configurations(properties: dict[str, str])
     check_login(properties)
 
 
+@pytest.mark.parametrize("brokers", ["SSL://a:1", "a:1,SASL_SSL://b:2", "PLAINTEXT://a:1,ssl://b:2"])
+def test_check_login_refuses_when_a_broker_names_another_protocol(brokers: str) -> None:
+    """The client would warn, and leave that broker out."""
+    with pytest.raises(UsageError, match=r"SECURITY__PROTOCOL to (SASL_)?SSL$"):
+        check_login({}, brokers)
+    check_login({}, "PLAINTEXT://a:1,b:2")
+    check_login({"security.protocol": "SSL"}, "ssl://a:1,SSL://b:2")
+
+
 def test_status_refuses_when_password_would_not_be_used(kafka: str) -> None:
     """The broker asks nobody to log in, so that the command would work, in plain text."""
     done = run_inside("status", "--broker", kafka, env={"TELCO_STREAM_KAFKA__SASL__PASSWORD": "hunter2"})

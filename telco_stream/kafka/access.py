@@ -41,7 +41,7 @@ _MECHANISMS: dict[str, tuple[str, ...]] = {
 _PROTOCOL = "TELCO_STREAM_KAFKA__SECURITY__PROTOCOL"
 
 
-def check_login(properties: Mapping[str, str]) -> None:
+def check_login(properties: Mapping[str, str], brokers: str = "") -> None:
     """Raise `UsageError` for TLS or SASL that is configured by half.
 
     The client would ignore the properties that its protocol has no use for and connect without encryption or login, or
@@ -49,7 +49,7 @@ def check_login(properties: Mapping[str, str]) -> None:
     """
     given = {name: text for name, text in properties.items() if text}
     protocol = given.get("security.protocol", "plaintext").lower()
-    problem = _protocol_problem(given, protocol)
+    problem = _protocol_problem(given, protocol) or _broker_problem(brokers, protocol)
     if problem is None and protocol.startswith("sasl_"):
         problem = _sasl_problem(given)
     problem = problem or _certificate_problem(given)
@@ -68,6 +68,14 @@ def _protocol_problem(given: Mapping[str, str], protocol: str) -> str | None:
     if tls and not has_tls:
         wanted = "SASL_SSL" if has_sasl else "SSL (or SASL_SSL, with a login)"
         return f"{_variable(tls)} is set, but the client would connect without TLS: set {_PROTOCOL} to {wanted}"
+    return None
+
+
+def _broker_problem(brokers: str, protocol: str) -> str | None:
+    """Say which broker the client would leave out, because its address names another protocol."""
+    for prefix in re.findall(r"(\w+)://", brokers):
+        if prefix.lower() != protocol:
+            return f"--broker names {prefix}://, which the client would leave out: set {_PROTOCOL} to {prefix.upper()}"
     return None
 
 

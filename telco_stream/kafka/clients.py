@@ -65,7 +65,7 @@ class Clients:
 
     def __init__(self, settings: Settings, timeout: float = 10.0) -> None:
         redact.register(secrets_of(settings.kafka))
-        check_login(settings.kafka)
+        check_login(settings.kafka, settings.bootstrap_servers)
         self.settings = settings
         self.timeout = timeout
         self.last_error: KafkaError | None = None
