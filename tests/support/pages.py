@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 _BLOCK = re.compile(r"^```(bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -52,6 +52,12 @@ def named_commands(page: Path) -> str:
         f"telco-stream {group} {name}" for group, names in _CHOICE.findall(text) for name in re.split(r"\\?\|", names)
     ]
     return "\n".join([text, *commands])
+
+
+def replace_words(text: str, replacements: Mapping[str, str]) -> str:
+    """Replace each key where it is a whole word: `telco.raw` is not part of `telco.raw.customers` or `telco.raw-2`."""
+    words = "|".join(map(re.escape, sorted(replacements, key=len, reverse=True)))
+    return re.sub(rf"(?<![\w.-])(?:{words})(?![\w-]|\.\w)", lambda match: replacements[match[0]], text)
 
 
 def _has_target(page: Path, link: str) -> bool:

@@ -19,7 +19,7 @@ from tests.support.kafka_container import SMALL, KafkaContainer
 LONGEST = (
     "tests/faults/",
     "tests/test_guides.py",
-    "tests/test_docs.py::test_every_command_line",
+    "tests/test_docs.py::test_readme_commands",
     "tests/test_security.py",
     "tests/test_own_pages.py",
     "tests/test_request_errors.py",
