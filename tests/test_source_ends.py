@@ -2,6 +2,10 @@
 
 from typing import Any, cast
 
+import pytest
+from confluent_kafka import KafkaError
+
+from telco_stream.errors import KafkaError as TelcoStreamError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.reading import _Reader
 from telco_stream.kafka.source import Source, Subscription
@@ -35,6 +39,19 @@ def test_a_reader_has_ended_where_its_partitions_end() -> None:
 def test_a_reader_leaves_out_what_came_after_the_end() -> None:
     reader = _Reader(_Clients([Scripted(0), Scripted(4), Scripted(5), end(7)]), "raw", {0: (0, 4)}, Stop())
     assert [[record.offset() for record in batch] for batch in reader.batches()] == [[0]]
+
+
+def test_reader_gives_up_when_only_errors_arrive() -> None:
+    """Messages that bring it no further must not move its deadline."""
+    errors = [Scripted(0, code=KafkaError.NOT_COORDINATOR)] * 30_000
+    with pytest.raises(TelcoStreamError, match="topic raw"):
+        list(_Reader(_Clients(errors), "raw", {0: (0, 3)}, Stop()).batches())
+
+
+def test_reader_names_the_offset_of_an_unreadable_batch() -> None:
+    script = [Scripted(0), Scripted(1, code=KafkaError._BAD_COMPRESSION), end(3)]
+    with pytest.raises(TelcoStreamError, match="partition 0, offset 1"):
+        list(_Reader(_Clients(script), "raw", {0: (0, 3)}, Stop()).batches())
 
 
 class _Clients(Clients):

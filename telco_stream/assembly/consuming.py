@@ -117,7 +117,9 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
     _warn_of_compaction(cluster, partitions)
     # Ends that are seen tell a partition that has nothing more from one that stands still.
     consumer = clients.consumer(settings.consumer.group_id, enable_partition_eof="true")
-    errors = ConsumerErrors(clients.timeout if _is_bounded(order) else math.inf, counts=clients.errors)
+    errors = ConsumerErrors(
+        clients.timeout if _is_bounded(order) else math.inf, counts=clients.errors, too_large=lambda: clients.too_large
+    )
     subscription = _subscription(clients, cluster, partitions[settings.topics.raw], topic_id)
     with closing(Source(consumer, subscription, stop, until=until, errors=errors)) as source, eyes.on(source):
         delivery: Delivery

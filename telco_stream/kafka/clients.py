@@ -12,6 +12,7 @@ from confluent_kafka.admin import AdminClient
 from telco_stream import errors
 from telco_stream.kafka.access import check_login
 from telco_stream.kafka.outage import Outage
+from telco_stream.kafka.trouble import is_too_large
 from telco_stream.redaction import redact
 from telco_stream.settings import Settings, for_client, secrets_of
 
@@ -75,12 +76,18 @@ class Clients:
         self.errors: Counter[str] = Counter()
         #: What is told of the clients' statistics, which only clients that are polled all the time can deliver.
         self.on_statistics: dict[str, Callable[[str], None]] = {}
+        self._too_large: list[KafkaError] = []
         self._outage = Outage(settings.bootstrap_servers, self._is_there)
 
     def away(self) -> float | None:
         """Seconds since the broker was found to be away; None while it is there."""
         since = self._outage.since
         return None if since is None else time.monotonic() - since
+
+    @property
+    def too_large(self) -> KafkaError | None:
+        """The error of a consumer whose broker sends more than `receive.message.max.bytes`, again and again."""
+        return self._too_large[-1] if len(self._too_large) > 1 else None
 
     @property
     def is_classic_protocol(self) -> bool:
@@ -155,6 +162,8 @@ class Clients:
     def _on_loss(self, error: KafkaError) -> None:
         """An error of a client that has work to do; questions have a time limit, and complain for themselves."""
         self._on_error(error)
+        if is_too_large(error):
+            self._too_large.append(error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's public name
             self._outage.suspect()
 

@@ -21,7 +21,8 @@ class ConsumerErrors:
     """The errors of one consumer: each is logged, and one that no retry can mend is kept for `raise_failure`.
 
     `join_timeout` is the time in seconds for which a group may refuse the member; infinite for a run without a bound.
-    `counts` gets the number of errors by their names.
+    `counts` gets the number of errors by their names. `too_large` returns the error of a response that the client
+    rejects because of its size: it comes for a connection, not as a message of a partition.
     """
 
     def __init__(
@@ -29,10 +30,12 @@ class ConsumerErrors:
         join_timeout: float = math.inf,
         *,
         counts: Counter[str] | None = None,
+        too_large: Callable[[], KafkaError | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._join_timeout = join_timeout
         self._counts = Counter[str]() if counts is None else counts
+        self.too_large = too_large
         self._clock = clock
         self._warned: dict[tuple[int, str | None, int | None], float] = {}
         self._refused_at = math.inf
@@ -44,8 +47,8 @@ class ConsumerErrors:
 
     @property
     def pending(self) -> bool:
-        """Whether no more records can be expected for now: an error ends the run, or the group refuses the member."""
-        return self.failure is not None or self.refusal is not None
+        """Whether no records can be expected: an error is about to end the run, or the group refuses the member."""
+        return self.failure is not None or self.refusal is not None or self.too_large() is not None
 
     def add(self, message: Message) -> bool:
         """Take in an error message; return whether its partition has to be assigned again to recover."""

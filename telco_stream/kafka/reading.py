@@ -15,7 +15,7 @@ from telco_stream.kafka.advertised import unreachable_broker
 from telco_stream.kafka.clients import SLICE, Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.polling import BoundedPoll
-from telco_stream.kafka.trouble import complaint, is_hopeless, is_no_use_waiting
+from telco_stream.kafka.trouble import consumer_failure, is_fatal, is_no_use_waiting, unreadable
 from telco_stream.records import Record
 from telco_stream.stop import Stop, Stopped
 
@@ -103,30 +103,36 @@ class _Reader:
         self._ends = {partition: end for partition, (_, end) in ranges.items()}
         self._position = {partition: start for partition, (start, _) in ranges.items()}
         self._unfinished = set(ranges)
+        self._last_error: KafkaError | None = None
         self._consumer: Consumer = clients.reader()
         self._consumer.assign([TopicPartition(topic, partition, start) for partition, start in self._position.items()])
 
     def batches(self) -> Iterator[list[Record]]:
-        """What has arrived, again and again, until every partition has ended."""
+        """Yield what has arrived until every partition has ended; raise where nothing new comes for the timeout."""
+        deadline = time.monotonic() + self._clients.timeout
         while self._unfinished:
-            records = self._records(self._arrived())
+            before = dict(self._position)
+            records = self._records(self._arrived(deadline))
             self._finish()
             if records:
                 yield records
+            if self._position != before:
+                deadline = time.monotonic() + self._clients.timeout
+            elif time.monotonic() > deadline:
+                raise self._silence()
 
     def close(self) -> None:
         """The consumer is gone; it was in no group."""
         self._consumer.close()
 
-    def _arrived(self) -> list[Message]:
-        """At least one message; waits for it as long as the clients' timeout."""
-        deadline = time.monotonic() + self._clients.timeout
+    def _arrived(self, deadline: float) -> list[Message]:
+        """Wait for at least one message, which may be an error: only the caller can tell whether it is progress."""
         while not self._stop.requested:
             polling = BoundedPoll(self._consumer, _BATCH_BYTES)
             first = polling.poll(SLICE)
             if first is not None:
                 return [first, *polling.consume_arrived(_BATCH - 1)]
-            if time.monotonic() > deadline or is_no_use_waiting(self._clients.last_error):
+            if time.monotonic() > deadline or self._clients.too_large or is_no_use_waiting(self._clients.last_error):
                 raise self._silence()
         raise Stopped
 
@@ -147,10 +153,15 @@ class _Reader:
             self._position[partition] = cast("int", message.offset())
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             self._skip_deleted(partition)
-        elif error.code() != KafkaError.GROUP_AUTHORIZATION_FAILED and (error.fatal() or is_hopeless(error)):
-            # The client looks for its group's coordinator, which nobody here needs.
-            raise complaint(error, f"Topic {self._topic}")
+        elif message.topic() is not None or is_fatal(error):  # a group's errors are nothing to a reader without one
+            self._raise_permanent(message)
+            self._last_error = error
         return False
+
+    def _raise_permanent(self, message: Message) -> None:
+        failure = consumer_failure(message)
+        if failure is not None:
+            raise failure
 
     def _skip_deleted(self, partition: int) -> None:
         """Retention has overtaken the reader: go on with the oldest record that is still kept."""
@@ -174,7 +185,11 @@ class _Reader:
             self._unfinished.difference_update(ended)
 
     def _silence(self) -> errors.KafkaError:
-        last, where = self._clients.last_error, self._clients.settings.bootstrap_servers
+        last, where = self._clients.last_error or self._last_error, self._clients.settings.bootstrap_servers
+        too_large = self._clients.too_large
+        if too_large is not None:
+            unread = ", ".join(f"{one}:{self._position[one]}" for one in sorted(self._unfinished))
+            return unreadable(too_large, f"Topic {self._topic}, at one of these offsets: {unread}")
         if last is not None and is_no_use_waiting(last):
             return refusal(last, where, self._clients.settings.kafka)
         return unreachable_broker(where, self._clients.advertised) or errors.KafkaError(

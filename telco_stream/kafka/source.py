@@ -31,7 +31,7 @@ from telco_stream.kafka.membership import Membership
 from telco_stream.kafka.polling import BoundedPoll
 from telco_stream.kafka.seen import SeenEnds
 from telco_stream.kafka.starts import Start, StartFinder, TopicToRead, log_start
-from telco_stream.kafka.trouble import is_missing_topic
+from telco_stream.kafka.trouble import is_missing_topic, unreadable
 from telco_stream.records import Record
 from telco_stream.stop import Stop, Stopped
 
@@ -167,6 +167,8 @@ class Source:
         self._begin_pending()
         self._restart_stuck()
         self._ends.look(self._position.keys())
+        if error := self._errors.too_large():
+            raise unreadable(error, f"Topic {self._topic}, at one of these offsets: {self._unread()}")
         polling = BoundedPoll(self._consumer, max(_BATCH_BYTES, _RECORD_BYTES * most))
         first = polling.poll(min(patience, SLICE))
         self.membership.revoked.clear()  # what poll returns came after the rebalances that it served
@@ -257,6 +259,11 @@ class Source:
         """Leave the group; with a commit left behind, the group has to find out by itself."""
         if not self._left_behind:
             leave(self._consumer.close, _LEAVING)
+
+    def _unread(self) -> str:
+        """Return where the partitions that have not ended stand, as PARTITION:OFFSET."""
+        unread = {one: at for one, at in sorted(self._position.items()) if at != self._ends.known.get(one)}
+        return ", ".join(f"{one}:{at}" for one, at in unread.items())
 
     def _batch(self, records: list[Message]) -> Batch:
         if records:

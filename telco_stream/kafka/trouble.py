@@ -145,6 +145,11 @@ def consumer_failure(message: Message) -> errors.TelcoStreamError | None:
     return complaint(error, f"Topic {message.topic()}") if is_fatal(error) or is_hopeless(error) else None
 
 
+def is_too_large(error: KafkaError) -> bool:
+    """Whether a broker's response exceeds what the client accepts: it disconnects, and asks for the same again."""
+    return error.code() == KafkaError._BAD_MSG and "receive.message.max.bytes" in error.str()  # noqa: SLF001
+
+
 def unreadable(error: KafkaError, position: str) -> errors.KafkaError:
     """Return the error for a record batch that the client cannot decode, or that is too large for it."""
     return errors.KafkaError(
