@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from telco_stream.errors import TelcoStreamError
+
 #: Exit code of a second Ctrl-C.
 AT_ONCE = 130
 
@@ -24,6 +26,7 @@ class Stop:
         self._event = threading.Event()
         self._since = 0.0
         self._interrupts = False
+        self._failure: TelcoStreamError | None = None
 
     def request(self) -> None:
         """Ask for the stop."""
@@ -31,6 +34,17 @@ class Stop:
         self._event.set()
         if self._interrupts:
             raise Stopped
+
+    def fail(self, error: TelcoStreamError) -> None:
+        """Ask for the stop because of an error, which the run raises at its end; any thread may call this."""
+        self._failure = self._failure or error
+        self._since = self._since or time.monotonic()
+        self._event.set()
+
+    def raise_failure(self) -> None:
+        """Raise the error for which somebody asked for the stop, if there is one."""
+        if self._failure is not None:
+            raise self._failure
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -123,6 +124,53 @@ def test_only_clients_at_work_speak_of_an_outage() -> None:
     assert clients.admin()["error_cb"] != clients.consumer("g")["error_cb"] == clients.producer()["error_cb"]
 
 
+def outage_of(answers: Callable[[], bool]) -> Outage:
+    """An outage of a broker that refuses nobody."""
+
+    def probe(_address: str | None) -> KafkaError | None:
+        return None if answers() else KafkaError(KafkaError._TRANSPORT)
+
+    return Outage("broker:1", probe, 1.0, lambda _: None)
+
+
+REFUSED, AWAY = KafkaError(KafkaError._AUTHENTICATION, "wrong password"), KafkaError(KafkaError._TRANSPORT)
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[KafkaError]]:
+    """The refusals that end a run whose probes have these results, one every 10 ms."""
+    monkeypatch.setattr(room, "_PAUSE", 0.01)
+
+    def watch(*results: KafkaError | None, timeout: float = 0.05) -> list[KafkaError]:
+        left, ended = [*results], list[KafkaError]()
+
+        def probe(address: str | None) -> KafkaError | None:
+            assert address == "broker:2"
+            return left.pop(0) if left else None
+
+        outage = Outage("broker:1", probe, timeout, ended.append)
+        outage.suspect("broker:2")
+        wait_until(lambda: ended or (not left and outage.since is None), 5, "the end of the outage")
+        return ended
+
+    return watch
+
+
+def test_outage_ends_the_run_when_refusals_last(
+    refused: Callable[..., list[KafkaError]], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert refused(AWAY, *[REFUSED] * 500) == [REFUSED]
+    assert [record.event for record in caplog.records] == ["waiting", "refused"]  # type: ignore[attr-defined]
+
+
+def test_outage_is_waited_for_when_the_broker_is_only_away(refused: Callable[..., list[KafkaError]]) -> None:
+    assert refused(*[AWAY] * 30) == []
+
+
+def test_outage_goes_on_when_access_comes_back(refused: Callable[..., list[KafkaError]]) -> None:
+    assert refused(REFUSED, REFUSED, None, timeout=60) == []
+
+
 def test_an_outage_is_said_once_going_and_once_coming(caplog: pytest.LogCaptureFixture) -> None:
     asked, back = threading.Event(), threading.Event()
 
@@ -130,20 +178,20 @@ def test_an_outage_is_said_once_going_and_once_coming(caplog: pytest.LogCaptureF
         asked.set()
         return back.is_set()
 
-    outage = Outage("broker:1", answers)
+    outage = outage_of(answers)
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
             outage.suspect()
         wait_until(lambda: "is away" in caplog.text, 5, "the word")
         back.set()
         wait_until(lambda: "is back, after" in caplog.text, 5, "the other word")
-    assert len(caplog.records) == 2
+    assert [record.name for record in caplog.records].count("telco_stream.kafka") == 2
 
 
 def test_a_broker_that_answers_is_not_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
     """It has closed idle connections, as it does every ten minutes."""
     told = [True]
-    Outage("broker:1", told.pop).suspect()
+    outage_of(told.pop).suspect()
     wait_until(lambda: not told, 5, "the question")
     assert caplog.records == []
 
@@ -153,7 +201,7 @@ def test_a_broker_that_comes_and_goes_is_spoken_of_once_a_minute(
 ) -> None:
     monkeypatch.setattr(room, "_PAUSE", 0.0)
     told = [False, True, False, True]
-    outage = Outage("broker:1", lambda: told.pop(0) if told else True)
+    outage = outage_of(lambda: told.pop(0) if told else True)
 
     def over() -> bool:
         outage.suspect()
@@ -163,11 +211,14 @@ def test_a_broker_that_comes_and_goes_is_spoken_of_once_a_minute(
     assert len([record for record in caplog.records if "is away" in record.message]) == 1
 
 
-def test_the_error_callback_starts_the_watch_only_when_all_brokers_are_gone() -> None:
+def test_outage_is_suspected_when_brokers_are_gone_or_refuse() -> None:
     clients = Clients(Settings(bootstrap_servers="localhost:1"))
-    seen: list[str] = []
-    clients._outage = type("Seen", (), {"suspect": lambda _: seen.append("suspected")})()
+    seen: list[str | None] = []
+    clients._outage = type("Seen", (), {"suspect": lambda _, address=None: seen.append(address)})()
     clients._on_loss(KafkaError(KafkaError._TRANSPORT))
     assert seen == []
     clients._on_loss(KafkaError(KafkaError._ALL_BROKERS_DOWN))
-    assert seen == ["suspected"]
+    words = "GroupCoordinator: sasl_ssl://kafka-2:9093/2: SASL authentication error: no (after 1ms in state UP)"
+    clients._on_loss(KafkaError(KafkaError._AUTHENTICATION, words))
+    clients._on_loss(KafkaError(KafkaError._AUTHENTICATION, "no token"))
+    assert seen == [None, "kafka-2:9093", None]

@@ -75,6 +75,7 @@ def test_what_passes_is_waited_for(name: str) -> None:
 def test_a_connection_that_is_refused_for_good_is_not_waited_for() -> None:
     assert is_no_use_waiting(error("_AUTHENTICATION"))
     assert is_no_use_waiting(error("_SSL"))
+    assert not is_hopeless(error("_AUTHENTICATION")), "a run waits for the timeout: a new password may be on its way"
     assert not is_no_use_waiting(None)
 
 

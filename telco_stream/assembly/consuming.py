@@ -88,11 +88,13 @@ class ConsumeInSlot:
 
 def run_consume(clients: Clients, scorer: Scorer, order: ConsumeOrder, *, stop: Stop, watch: Onlooker) -> ConsumeResult:
     """Consume until a bound is met or somebody stops it; the group is left in any case."""
+    clients.on_refused = stop.fail
     with looking_on(order.watching, clients, scorer, stop=stop, watch=watch) as eyes, seldom_collecting():
         try:
             result = _consume(clients, order, stop, eyes)
         except Stopped:  # while the broker was being asked, before the loop
             result = consuming.nothing_consumed(_plan(order, clients, Limits()))
+        stop.raise_failure()
     done = {name: getattr(result, name) for name in ("stopped_by", "consumed", "predicted", "dead_lettered", "seconds")}
     logs.tell_end("consume", **done)
     return result

@@ -51,8 +51,10 @@ def run_produce(clients: Clients, order: ProduceOrder, *, stop: Stop, watch: Row
     """Send the file once, or random rows of it for as long as is asked; stopped before it begins, it sends nothing."""
     promise = _promise(order)
     target = clients.settings.producer.events_per_sec if order.mode == "streaming" else 0.0
+    clients.on_refused = stop.fail
     with looking_on_rows(order.watching, clients, target, watch) as eyes, seldom_collecting():
         result = _produce(clients, order, promise, stop, eyes)
+        stop.raise_failure()
     logs.tell_end("produce", sent=result.sent, failed=result.failed, seconds=result.seconds)
     return result
 

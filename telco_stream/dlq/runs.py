@@ -28,6 +28,7 @@ def run_replay(  # noqa: PLR0913 - what a user may choose
     clients: Clients, wanted: Wanted, *, max_retries: int, execute: bool, scorer: Scorer | None, stop: Stop
 ) -> ReplayResult:
     """Send the wanted letters back, or, unless `execute`, tell which would go; with a scorer only what passes it."""
+    clients.on_refused = stop.fail
     cluster, topics = Cluster(clients, stop), clients.settings.topics
     if execute:
         rights = Rights(clients, cluster)
@@ -55,4 +56,6 @@ def run_replay(  # noqa: PLR0913 - what a user may choose
         now=now,
         stop=stop,
     )
-    return replay(order, doors)
+    result = replay(order, doors)
+    stop.raise_failure()
+    return result

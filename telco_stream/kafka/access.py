@@ -125,6 +125,12 @@ def refusal(error: KafkaError, where: str, properties: Mapping[str, str]) -> err
     return errors.KafkaError(f"The certificate of Kafka at {address} isn't trusted: {why or UNTRUSTED}; {todo}")
 
 
+def address_of(error: KafkaError) -> str | None:
+    """Return `HOST:PORT` of the broker that an error is about, if the client names it."""
+    found = re.search(r"\w+://(\S+)/\w+: ", error.str())
+    return found[1] if found else None
+
+
 def without_echo(text: str) -> str:
     """The client's words without any of a property's value."""
     return _ECHO.sub("", text)

@@ -10,9 +10,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from telco_stream import errors
-from telco_stream.kafka.access import check_login
+from telco_stream.kafka.access import address_of, check_login, refusal
 from telco_stream.kafka.outage import Outage
-from telco_stream.kafka.trouble import is_too_large
+from telco_stream.kafka.trouble import is_no_use_waiting, is_too_large
 from telco_stream.redaction import redact
 from telco_stream.settings import Settings, for_client, secrets_of
 
@@ -77,7 +77,9 @@ class Clients:
         #: What is told of the clients' statistics, which only clients that are polled all the time can deliver.
         self.on_statistics: dict[str, Callable[[str], None]] = {}
         self._too_large: list[KafkaError] = []
-        self._outage = Outage(settings.bootstrap_servers, self._is_there)
+        #: Gets the error that ends a run whose broker refuses this process for `timeout` seconds.
+        self.on_refused: Callable[[errors.KafkaError], None] = lambda _: None
+        self._outage = Outage(settings.bootstrap_servers, self._probe, timeout, self._refused)
 
     def away(self) -> float | None:
         """Seconds since the broker was found to be away; None while it is there."""
@@ -166,12 +168,23 @@ class Clients:
             self._too_large.append(error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's public name
             self._outage.suspect()
+        elif is_no_use_waiting(error):
+            self._outage.suspect(address_of(error))
 
-    def _is_there(self) -> bool:
+    def _refused(self, error: KafkaError) -> None:
+        self.on_refused(refusal(error, self.settings.bootstrap_servers, self.settings.kafka))
+
+    def _probe(self, address: str | None) -> KafkaError | None:
+        """Ask one broker, or any, for the cluster's metadata with a new client: it has to log in as at the start."""
+        reported: list[KafkaError] = []
+        properties = self._common("admin") | {"error_cb": reported.append}
+        admin = self._make(AdminClient, properties | ({"bootstrap.servers": address} if address else {}))
         try:
-            return bool(self.admin().list_topics(timeout=_PROBE).brokers)
-        except KafkaException:
-            return False
+            admin.list_topics(timeout=_PROBE)
+        except KafkaException as error:
+            admin.poll(0)
+            return next(filter(is_no_use_waiting, reported), error.args[0])
+        return None
 
 
 def _transaction_timeout(properties: Mapping[str, Any]) -> int:

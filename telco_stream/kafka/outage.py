@@ -1,4 +1,4 @@
-"""A broker that goes away while a command runs: said once, and once more when it is back."""
+"""A broker that goes away or refuses this process while a command runs."""
 
 import logging
 import threading
@@ -6,53 +6,86 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from confluent_kafka import KafkaError
+
+from telco_stream.kafka.access import without_echo
+from telco_stream.kafka.trouble import is_no_use_waiting
+
 log = logging.getLogger("telco_stream.kafka")
 
-#: Seconds between two questions whether the broker is back.
+#: Seconds between two probes of a broker that is away.
 _PAUSE = 0.5
-#: Seconds in which a broker that comes and goes is spoken of once.
+#: Seconds in which a broker that comes and goes is logged once.
 _QUIET = 60.0
+
+#: Returns why the broker at an address does not answer, or None if it does; without an address any broker will do.
+Probe = Callable[[str | None], KafkaError | None]
 
 
 class Outage:
-    """Watches over a broker that seems to be away. `answers` asks it, and takes a second at most."""
+    """Watches over a broker that seems to be away, and calls `on_refused` if it refuses this process for `timeout`.
 
-    def __init__(self, where: str, answers: Callable[[], bool]) -> None:
+    A refusal is a failed login or an untrusted certificate. `probe` takes a second at most. A broker that is only away
+    is waited for as long as it takes.
+    """
+
+    def __init__(self, where: str, probe: Probe, timeout: float, on_refused: Callable[[KafkaError], None]) -> None:
         self._where = where
-        self._answers = answers
+        self._probe = probe
+        self._timeout = timeout
+        self._on_refused = on_refused
         self._watching = threading.Lock()
-        self._said = -_QUIET
+        self._logged_at = -_QUIET
         #: Since when it is away, by the monotonic clock; None while it is there, as far as anybody noticed.
         self.since: float | None = None
 
-    def suspect(self) -> None:
-        """All connections are gone: perhaps only idle ones, so the broker is asked before anything is said.
+    def suspect(self, address: str | None = None) -> None:
+        """Probe the broker, because connections are gone: perhaps only idle ones, so that nothing is logged before.
 
         Returns at once; it is called from inside the client, where nothing may be waited for or raised.
         """
         if self._watching.acquire(blocking=False):
             with suppress(RuntimeError):  # the interpreter is about to end, and starts no more threads
-                threading.Thread(target=self._watch, daemon=True).start()
+                threading.Thread(target=self._watch, args=(address,), daemon=True).start()
 
-    def _watch(self) -> None:
+    def _watch(self, address: str | None) -> None:
         try:
-            if not self._answers():
-                self._wait()
+            error = self._probe(address)
+            if error is not None:
+                self._wait(address, error)
         finally:
             self._watching.release()
 
-    def _wait(self) -> None:
-        """Ask until there is an answer, with a word before and a word after."""
+    def _wait(self, address: str | None, error: KafkaError | None) -> None:
+        """Probe until there is an answer, or until the refusals have lasted for the timeout."""
         self.since = since = time.monotonic()
-        speaks = since - self._said >= _QUIET
-        if speaks:
-            self._said = since
-            words = {"event": "waiting", "facts": {"brokers": self._where}}
-            log.warning("Kafka at %s is away; waiting until it is back", self._where, extra=words)
-        while not self._answers():
+        refused_at: float | None = None
+        is_logged, logged = since - self._logged_at >= _QUIET, set[bool]()
+        while error is not None:
+            if is_no_use_waiting(error):
+                refused_at = refused_at or time.monotonic()
+                if time.monotonic() - refused_at >= self._timeout:
+                    self._on_refused(error)
+                    return
+            if is_logged and is_no_use_waiting(error) not in logged:
+                logged.add(is_no_use_waiting(error))
+                self._log_loss(address or self._where, error)
             time.sleep(_PAUSE)
+            error = self._probe(address)
         self.since = None
-        if speaks:
+        if is_logged:
             seconds = time.monotonic() - since
             back = {"event": "back", "facts": {"brokers": self._where, "seconds": round(seconds, 1)}}
             log.warning("Kafka at %s is back, after %.0f s", self._where, seconds, extra=back)
+
+    def _log_loss(self, where: str, error: KafkaError) -> None:
+        self._logged_at = time.monotonic()
+        facts = {"brokers": where}
+        if is_no_use_waiting(error):
+            words = "Kafka at %s refuses this process: %s; ending in %g s unless that changes"
+            log.warning(
+                words, where, without_echo(error.str()), self._timeout, extra={"event": "refused", "facts": facts}
+            )
+        else:
+            extra = {"event": "waiting", "facts": facts}
+            log.warning("Kafka at %s is away; waiting until it is back", where, extra=extra)

@@ -135,7 +135,7 @@ class Source:
     @property
     def is_reading(self) -> bool:
         """Whether each partition of this member has been fetched from since it was assigned."""
-        return self.joined and self.membership.owned <= self._position.keys()
+        return self.joined and self.membership.owned <= self._position.keys() & self._ends.known.keys()
 
     @property
     def rebalances(self) -> int:

@@ -6,6 +6,10 @@ from typing import Any
 
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
     UserScramCredentialUpsertion,
@@ -26,12 +30,13 @@ _LOGIN = "org.apache.kafka.common.security"
 class SecuredKafka(KafkaContainer):
     """Its first listener, `bootstrap`, is for the test's own hand: plain, and everything is allowed there."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         authority = make_authority(folder, "ours")
         #: Who has signed the broker's certificates, and somebody else.
         self.authority, self.stranger = authority.certificate, make_authority(folder, "theirs").certificate
         good, old = sign(authority, folder, "good", 2), sign(authority, folder, "old", -1)
-        super().__init__(**SMALL, **_settings(good, old))
+        self._old = old
+        super().__init__(**SMALL, **_settings(good, old), **settings)
         secured, expired = free_port(), free_port()
         #: Where users come in, and where a certificate has expired.
         self.secured, self.expired = f"localhost:{secured}", f"localhost:{expired}"
@@ -41,10 +46,23 @@ class SecuredKafka(KafkaContainer):
         places = {**addresses, "EXPIRED": self.expired}
         self.with_env("KAFKA_ADVERTISED_LISTENERS", ",".join(f"{name}://{place}" for name, place in places.items()))
 
-    def add_users(self, names: Iterable[str]) -> None:
-        """They come in by SCRAM-SHA-512, and may do nothing."""
+    def let_certificate_expire(self) -> None:
+        """New connections to the secured listener get an expired certificate; the broker is restarted for that."""
+        entries = [
+            ConfigEntry(name.replace("_", "."), text.replace("\\n", "\n"), incremental_operation=AlterConfigOpType.SET)
+            for name, text in _showing("secured", self._old).items()
+            if not name.endswith("type")
+        ]
+        resource = ConfigResource(ResourceType.BROKER, "1", incremental_configs=entries)
+        admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        admin.incremental_alter_configs([resource])[resource].result(15)
+        self.kill()
+        self.start_again()
+
+    def add_users(self, names: Iterable[str], password: str = PASSWORD) -> None:
+        """They come in by SCRAM-SHA-512, and may do nothing; for users that are there, this changes the password."""
         how = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
-        new: list[Any] = [UserScramCredentialUpsertion(name, how, PASSWORD.encode()) for name in names]
+        new: list[Any] = [UserScramCredentialUpsertion(name, how, password.encode()) for name in names]
         admin = AdminClient({"bootstrap.servers": self.bootstrap})
         for made in admin.alter_user_scram_credentials(new).values():
             made.result(15)
