@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 from telco_stream.contracts.raw import Row
-from telco_stream.csv.reader import STRIDE, CsvReader, open_file, read_lines
+from telco_stream.csv.reader import STRIDE, CsvFile, CsvReader, open_file, read_lines
 from telco_stream.csv.validation import Layout, RowError, validate_rows
 from telco_stream.errors import DataError
 
@@ -49,16 +49,21 @@ class RowSampler:
 def open_sampler(path: Path) -> Iterator[RowSampler]:
     """Check the whole CSV file and open it for drawing; raises DataError."""
     with open_file(path) as file:
-        line_starts, starts = array("Q"), array("Q")
-        has_bom = file.buffer.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8)
-        line_starts.append(len(codecs.BOM_UTF8) if has_bom else 0)
-        reader = CsvReader(path, _record_starts(read_lines(file), line_starts))
-        while (chunk := reader.take(STRIDE)).rows:
-            starts.extend(line_starts[line - 1] for line in chunk.lines)
-        if not starts:
+        layout, starts = _index(path, file)
+        if len(starts) == 1:
             raise DataError(f"{path} holds no customers to draw from")
-        starts.append(line_starts[-1])
-        yield RowSampler(path, file.buffer, reader.layout, starts)
+        yield RowSampler(path, file.buffer, layout, starts)
+
+
+def _index(path: Path, file: CsvFile) -> tuple[Layout, "array[int]"]:
+    """Return the layout, and the byte that each row begins at, followed by the size of the file."""
+    has_bom = file.buffer.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8)
+    line_starts, starts = array("Q", [len(codecs.BOM_UTF8) if has_bom else 0]), array("Q")
+    reader = CsvReader(path, _record_starts(read_lines(file), line_starts))
+    while (chunk := reader.take(STRIDE)).rows:
+        starts.extend(line_starts[line - 1] for line in chunk.lines)
+    starts.append(line_starts[-1])
+    return reader.layout, starts
 
 
 def _record_starts(lines: Iterator[str], starts: "array[int]") -> Iterator[str]:
