@@ -5,16 +5,27 @@ added last counts. Order of arrival alone would let a replayed dead letter or a 
 take the place of a newer answer; and raw records without a key reach a customer's partition from several others.
 Instants, because the text may carry any zone.
 
-A customer costs a dictionary's entry and twenty bytes in arrays, whatever the number of predictions.
+A customer costs a dictionary's entry and twenty bytes in arrays, whatever the number of predictions. Anybody may write
+any text to the topic, so segments and the length of ids are limited.
 """
 
+import hashlib
 from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
 
+from telco_stream.contracts.customer import CATEGORIES
 from telco_stream.contracts.prediction import Prediction
 from telco_stream.period import instant
+
+#: The segment of all values that have none of their own.
+OTHER = "(other)"
+#: Pairs of contract and internet service beyond which a value that the contract doesn't name counts as `OTHER`.
+MAX_SEGMENTS = 100
+#: Characters of the longest value that has a segment, and of the longest id that is kept.
+_MAX_NAME = 200
+_CONTRACTS, _SERVICES = map(frozenset, (CATEGORIES["Contract"], CATEGORIES["InternetService"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,15 +129,21 @@ class Analytics:
         return {pair: Segment(*counts[pair], _share(counts[pair][1], counts[pair][0])) for pair in sorted(counts)}
 
     def _new_segment(self, pair: tuple[str, str]) -> int:
-        self._totals.append(0)
-        self._churners.append(0)
+        """Return the number of the pair's segment, which may be one of those that stand for all others."""
+        if len(self._segments) >= MAX_SEGMENTS or max(map(len, pair)) > _MAX_NAME:
+            contract, service = pair
+            pair = (contract if contract in _CONTRACTS else OTHER, service if service in _SERVICES else OTHER)
+        if pair not in self._segments:
+            self._totals.append(0)
+            self._churners.append(0)
         return self._segments.setdefault(pair, len(self._segments))
 
     def _remember(self, prediction: Prediction, segment: int) -> None:
         """Keep the customer's newest prediction."""
         when = instant(prediction.event_ts)
         rows = self._rows
-        row = rows.setdefault(prediction.customerID, len(rows))
+        customer = prediction.customerID
+        row = rows.setdefault(customer if len(customer) <= _MAX_NAME else _shortened(customer), len(rows))
         if row == len(self._instants):
             self._instants.append(when)
             self._probabilities.append(prediction.churn_probability)
@@ -149,6 +166,11 @@ class Analytics:
         highest = nsmallest(size, self._rows.items(), key=lambda item: (-probabilities[item[1]], item[0]))
         for customer, row in highest:
             yield AtRisk(customer, probabilities[row], *pairs[self._segment_of[row]])
+
+
+def _shortened(customer: str) -> str:
+    """Return the id's beginning and its hash, which tells it from others that begin in the same way."""
+    return f"{customer[:_MAX_NAME]}…{hashlib.sha256(customer.encode()).hexdigest()}"
 
 
 def _share(part: float, whole: int) -> float:

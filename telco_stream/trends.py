@@ -13,6 +13,8 @@ MOST_STEPS = 120
 _STEPS = [1, 5, 10, 30, 60, 300, 900, 3_600, 10_800, 21_600, 43_200, 86_400, 604_800]
 #: The most names that are told apart; a stranger may write any number of them.
 _MOST_NAMES = 1_000
+#: Characters of a name that are kept.
+_MAX_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ class Tally:
 
     def add(self, name: str) -> None:
         """Count a name."""
-        self._counts[name] += 1
+        self._counts[name[:_MAX_NAME]] += 1
         if len(self._counts) > 2 * _MOST_NAMES:
             self._counts = Counter(dict(self._counts.most_common(_MOST_NAMES)))
 

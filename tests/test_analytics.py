@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.analytics import Analytics, AtRisk, Segment, Summary, Window
+from telco_stream.analytics import MAX_SEGMENTS, OTHER, Analytics, AtRisk, Segment, Summary, Window
 from telco_stream.contracts.prediction import Prediction
 
 CONTRACTS = ["Month-to-month", "One year", "Two year"]
@@ -110,6 +110,30 @@ def test_the_fold_agrees_with_the_obvious_computation(answers: list[Prediction],
     summary, expected = summary_of(*answers, top_k=top_k), naive(answers, top_k)
     assert summary.mean_probability == pytest.approx(expected.pop("mean_probability"))
     assert {name: getattr(summary, name) for name in expected} == expected
+
+
+@pytest.mark.parametrize("number", [MAX_SEGMENTS + 1, 100_000])
+def test_analytics_counts_other_segments_together_when_there_are_many(number: int) -> None:
+    answers = [answer(str(one), 0.5, contract=f"contract {one}") for one in range(number)]
+    usual = [answer(f"usual {name}", 0.9, contract=name) for name in CONTRACTS]
+    summary = summary_of(*answers, *usual, top_k=1)
+    assert len(summary.by_contract) <= MAX_SEGMENTS + 1 + len(CONTRACTS)
+    assert summary.by_contract[OTHER].total == number - MAX_SEGMENTS
+    assert [summary.by_contract[name].total for name in CONTRACTS] == [1] * len(CONTRACTS)
+    assert sum(one.total for one in summary.by_contract.values()) == summary.total == number + len(usual)
+
+
+def test_analytics_counts_a_segment_as_other_when_its_name_is_long() -> None:
+    summary = summary_of(answer("a", 0.5, contract="x" * 201, service="DSL"), answer("b", 0.5, contract="x" * 200))
+    assert list(summary.by_contract) == [OTHER, "x" * 200]
+    assert "DSL" in summary.by_internet_service
+
+
+def test_analytics_tells_customers_apart_when_ids_are_long() -> None:
+    long = "x" * 100_000
+    summary = summary_of(answer(f"{long}a", 0.5), answer(f"{long}b", 0.6), answer(f"{long}a", 0.7))
+    assert (summary.customers, [one.churn_probability for one in summary.top]) == (2, [0.7, 0.6])
+    assert max(len(one.customerID) for one in summary.top) < 300
 
 
 def test_a_window_without_predictions_has_no_churn() -> None:

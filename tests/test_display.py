@@ -1,7 +1,7 @@
 """Results as tables of at most 80 columns, on stdout, whatever the data holds."""
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -122,6 +122,21 @@ def test_listing_says_so_on_stderr_when_it_is_empty() -> None:
     out, err = streams()
     Screen(streams=(out, err), environ={}).show([])
     assert (out.getvalue(), err.getvalue()) == ("", "Nothing to list.\n")
+
+
+def test_listing_is_shown_as_it_arrives_when_it_is_long() -> None:
+    """What a listing holds must not wait in memory for its end."""
+    out, err = streams()
+    shown_before: list[int] = []
+
+    def rows() -> Iterator[Letter]:
+        for number in range(2_500):
+            yield Letter(0, number, "k", "why", "raw/0/1")
+            shown_before.append(out.getvalue().count("raw/0/1"))
+
+    Screen(streams=(out, err), environ={}).show(rows())
+    assert [shown_before[number] for number in (999, 1_000, 2_000)] == [1_000, 1_000, 2_000]
+    assert out.getvalue().count("raw/0/1") == 2_500
 
 
 def test_tables_are_separated_when_a_command_shows_two() -> None:

@@ -44,6 +44,26 @@ def test_a_key_that_is_no_text_is_spelt_out() -> None:
     assert next(list_letters(Letters([letter(key=b"a\xff")], Wanted()))).key == "a\\xff"
 
 
+@pytest.mark.parametrize("key", [b"k" * 1_000_000, "é".encode() * 500_000, b"\xff" * 1_000_000, "🙂".encode() * 300])
+def test_list_letters_cuts_a_key_when_it_is_long(key: bytes) -> None:
+    line = next(list_letters(Letters([letter(key=key)], Wanted())))
+    text = key.decode(errors="backslashreplace")
+    assert line.key == f"{text[:256]}…"
+    assert show_letter(letter(key=key)).key == text
+
+
+@pytest.mark.parametrize("field", ["error_message", "timestamp"])
+def test_list_letters_cuts_a_text_when_another_wrote_it(field: str) -> None:
+    body = json.loads(letter().value() or b"") | {field: "x" * 1_000_000}
+    line = next(list_letters(Letters([Fake(json.dumps(body).encode())], Wanted())))
+    assert getattr(line, field) == "x" * 256 + "…"
+
+
+def test_list_letters_cuts_a_source_when_another_wrote_it() -> None:
+    foreign = Fake(letter().value(), headers_=[("source", b"x" * 10_000)])
+    assert next(list_letters(Letters([foreign], Wanted()))).source == "x" * 256 + "…"
+
+
 @pytest.mark.parametrize(
     ("wanted", "offsets"),
     [

@@ -5,8 +5,9 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from confluent_kafka import Producer
@@ -19,6 +20,8 @@ from tests.support.topics import Topics, read_topic, send
 
 #: What Compose gives a consumer, in kB.
 MEMORY_LIMIT = 384 * 1024
+#: Values and headers.
+Records: TypeAlias = Iterable[tuple[bytes, list[tuple[str, bytes]]]]
 MANY_HEADERS = [(f"h{number % 10}", b"") for number in range(99_000)]
 
 
@@ -57,32 +60,32 @@ def test_commands_read_topics_when_a_header_name_is_not_utf_8(kafka: str, topics
 
 @pytest.mark.parametrize("name", ["日" * 800_000, "🙂" * 600_000, "x" * 2_400_000], ids=["three bytes", "four", "one"])
 def test_consume_answers_a_record_when_a_header_name_is_long(kafka: str, topics: Topics, name: str) -> None:
-    send_compressed(kafka, topics.raw, iter([(good(), [(name, b"x")]), (b"no customer", [(name, b"x")])]))
+    send_compressed(kafka, topics.raw, [(good(), [(name, b"x")]), (b"no customer", [(name, b"x")])])
     run = run_cli("consume", "--mode", "batch", "-q", env=topics.env(kafka))
     assert run.returncode == 0, run.stderr
     assert len(read_topic(kafka, topics.predictions)) == len(read_topic(kafka, topics.deadletter)) == 1
 
 
-def one_of_nuls() -> Iterator[tuple[bytes, list[tuple[str, bytes]]]]:
+def one_of_nuls() -> Records:
     yield from [(good(), []), (b"\0" * 60_000_000, []), (good(), [])]
 
 
-def many_headers() -> Iterator[tuple[bytes, list[tuple[str, bytes]]]]:
+def many_headers() -> Records:
     yield from [(good(), MANY_HEADERS)] * 40
 
 
-def large_records() -> Iterator[tuple[bytes, list[tuple[str, bytes]]]]:
+def large_records() -> Records:
     yield from [(good(more="x" * 900_000), []), (b"x" * 900_000, [])] * 150
 
 
-def one_long_id() -> Iterator[tuple[bytes, list[tuple[str, bytes]]]]:
+def one_long_id() -> Records:
     yield from [(good(), []), (good(customerID="🙂" + "x" * 60_000_000), []), (good(), [])]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 @pytest.mark.parametrize("records", [one_of_nuls, many_headers, large_records, one_long_id])
 def test_consume_stays_within_memory_when_records_are_large(
-    kafka: str, topics: Topics, tmp_path: Path, records: Callable[[], Iterator[tuple[bytes, list[tuple[str, bytes]]]]]
+    kafka: str, topics: Topics, tmp_path: Path, records: Callable[[], Records]
 ) -> None:
     count = send_compressed(kafka, topics.raw, records())
     for command in ("consume --mode batch", "verify"):
@@ -92,7 +95,15 @@ def test_consume_stays_within_memory_when_records_are_large(
     assert len(answers) == count
 
 
-def send_compressed(bootstrap: str, topic: str, records: Iterator[tuple[bytes, list[tuple[str, bytes]]]]) -> int:
+@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+def test_dlq_list_stays_within_memory_when_keys_are_long(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    letter = {"original_message": "", "error_type": "json", "error_message": "", "timestamp": "", "retry_count": 0}
+    send(kafka, topics.deadletter, [(b"\xff" * 1_000_000, json.dumps(letter).encode(), [])] * 150)
+    code, kilobytes = peak_of(tmp_path, "dlq", "list", env=topics.env(kafka))
+    assert (code, kilobytes < MEMORY_LIMIT) == (0, True), f"ended with {code}, {kilobytes} kB"
+
+
+def send_compressed(bootstrap: str, topic: str, records: Records) -> int:
     """Send them to one partition, small on the wire and large in memory; return how many."""
     own = {"compression.type": "zstd", "message.max.bytes": 100_000_000, "queue.buffering.max.kbytes": 1_000_000}
     producer = Producer({"bootstrap.servers": bootstrap, **own})

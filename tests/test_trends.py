@@ -85,6 +85,13 @@ def test_names_without_end_take_no_memory_without_end_and_the_frequent_ones_stay
     assert len(tally.most_common()) <= 2_000
 
 
+def test_tally_cuts_a_name_when_it_is_long() -> None:
+    tally = Tally()
+    for end in "ab":
+        tally.add("x" * 1_000_000 + end)
+    assert tally.most_common() == [("x" * 200, 2)]
+
+
 def distribution(*answers: tuple[float, bool]) -> Distribution:
     folded = Distribution()
     for probability, churns in answers:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import is_dataclass
+from itertools import islice
 from typing import Literal, TextIO, TypeAlias
 
 from rich.console import Console, RenderableType
@@ -25,6 +26,8 @@ from telco_stream.report import Report
 Output: TypeAlias = Literal["table", "json"]
 #: What is drawn below the lines on stderr while a command works.
 LiveView: TypeAlias = RenderableType
+#: Rows of one table: a longer listing is several of them, so that it is shown as it arrives.
+_TABLE_ROWS = 1_000
 
 
 class Screen:
@@ -119,10 +122,11 @@ class Screen:
             for row in rows:
                 self._stdout.write(f"{as_json(row)}\n")
             return
-        shown = list(rows)
-        if shown:
+        remaining, first = iter(rows), True
+        while shown := list(islice(remaining, _TABLE_ROWS)):
             self._draw(rows_table(shown))
-        else:
+            first = False
+        if first:
             self.say("Nothing to list.")
 
     def _draw(self, table: RenderableType) -> None:

@@ -8,10 +8,13 @@ from telco_stream.dlq.letters import Letter, Letters, open_letter, text_of
 from telco_stream.errors import DataError
 from telco_stream.records import Record
 
+#: Characters of a text in the list, of which there may be thousands in one letter; `dlq show` has all of them.
+MAX_LISTED = 256
+
 
 @dataclass(frozen=True, slots=True)
 class ListedLetter:
-    """A letter in one line; `key` and `source` are None where it has none."""
+    """A letter in one line; `key` and `source` are None where it has none. Texts end with `…` after 256 characters."""
 
     partition: int
     offset: int
@@ -62,7 +65,7 @@ class ShownLetter:
 
 def list_letters(letters: Iterable[Letter]) -> Iterator[ListedLetter]:
     """A line for each letter, as it comes."""
-    return map(_line, letters)
+    return map(_listed, letters)
 
 
 def summarize(letters: Letters) -> LetterSummary:
@@ -79,9 +82,15 @@ def show_letter(record: Record) -> ShownLetter:
             f"{record.topic()} {record.partition()}:{record.offset()} is no dead letter: another hand wrote it;"
             " look at it with kcat or kafka-console-consumer.sh"
         )
-    line, content = _line(letter), letter.content
+    content = letter.content
     return ShownLetter(
-        **{name: getattr(line, name) for name in ListedLetter.__slots__},
+        *letter.place,
+        text_of(record.key()),
+        content.error_type,
+        content.error_message,
+        content.timestamp,
+        content.retry_count,
+        letter.source,
         headers=tuple(Header(name, text_of(value)) for name, value in record.headers() or ()),
         truncated=content.truncated,
         original_bytes=_size(letter),
@@ -91,17 +100,21 @@ def show_letter(record: Record) -> ShownLetter:
     )
 
 
-def _line(letter: Letter) -> ListedLetter:
-    record, content = letter.record, letter.content
+def _listed(letter: Letter) -> ListedLetter:
+    content, key = letter.content, letter.record.key()
     return ListedLetter(
         *letter.place,
-        text_of(record.key()),
+        None if key is None else _shortened(text_of(key[: 4 * MAX_LISTED + 4]) or ""),
         content.error_type,
-        content.error_message,
-        content.timestamp,
+        _shortened(content.error_message),
+        _shortened(content.timestamp),
         content.retry_count,
-        letter.source,
+        letter.source and _shortened(letter.source),
     )
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MAX_LISTED else f"{text[:MAX_LISTED]}…"
 
 
 def _size(letter: Letter) -> int | None:
