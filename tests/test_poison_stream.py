@@ -74,7 +74,7 @@ def mixed(good: list[Outgoing], poison: list[Outgoing]) -> list[Outgoing]:
 def seconds(kafka: str, topics: Topics, records: int) -> float:
     """How long a new group takes for the stream, from the first record taken to the last one committed."""
     names = replace(topics, group=fresh_topics().group)
-    order = ConsumeOrder("streaming", "exactly-once", max_messages=records)
+    order = ConsumeOrder("streaming", "exactly-once", max_messages=records, if_answered="restart")
     result = Running(settings_of(kafka, names), order, load_scorer(shipped("models/churn"))).result(60)
     assert result.consumed == records
     return result.seconds

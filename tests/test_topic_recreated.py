@@ -10,12 +10,9 @@ from confluent_kafka.cimpl import NewTopic
 
 from telco_stream import errors
 from telco_stream.assembly.consuming import ConsumeOrder
-from telco_stream.kafka.clients import Clients
-from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.committed import CommitMetadata, encode_commit_metadata
-from telco_stream.settings import Settings
 from tests.support.running import Running, answers, customers, settings_of
-from tests.support.topics import Kept, Topics, send
+from tests.support.topics import Kept, Topics, send, topic_id
 
 STREAMING = ConsumeOrder("streaming", "exactly-once")
 BATCH = ConsumeOrder("batch", "exactly-once")
@@ -31,10 +28,6 @@ def recreate(kafka: str, topic: str, partitions: int = 3) -> None:
             admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(20)
             return
     raise AssertionError(f"{topic} was not created again")
-
-
-def topic_id(kafka: str, topic: str) -> str:
-    return Cluster(Clients(Settings(bootstrap_servers=kafka))).topic_ids(topic)[topic] or ""
 
 
 def by_topic_id(kept: list[Kept]) -> dict[str, list[str]]:

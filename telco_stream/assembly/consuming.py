@@ -20,6 +20,7 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.consumer_errors import ConsumerErrors
 from telco_stream.kafka.delivery import AtLeastOnce, Delivery, ExactlyOnce
+from telco_stream.kafka.first_start import IfAnswered, choose_reset
 from telco_stream.kafka.identity import TopicIdentity
 from telco_stream.kafka.rights import Rights
 from telco_stream.kafka.sink import Sink
@@ -50,6 +51,7 @@ class ConsumeOrder:
     idle_timeout: float | None = None
     top_k: int = 10
     watching: Watching = NOBODY
+    if_answered: IfAnswered = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,18 @@ class ConsumeInSlot:
         return properties
 
 
+def decide_first_start(clients: Clients, order: ConsumeOrder, stop: Stop) -> tuple[Settings, ConsumeOrder]:
+    """Check once for all workers whether the group has answered its topic before; return what the workers are given.
+
+    Each worker alone would see the answers of the others.
+    """
+    settings, raw = clients.settings, clients.settings.topics.raw
+    topic_id = Cluster(clients, stop).topic_ids(raw)[raw]
+    reset = choose_reset(clients, topic_id, order.if_answered, stop)
+    consumer = settings.consumer.model_copy(update={"auto_offset_reset": reset})
+    return settings.model_copy(update={"consumer": consumer}), replace(order, if_answered="restart")
+
+
 def run_consume(clients: Clients, scorer: Scorer, order: ConsumeOrder, *, stop: Stop, watch: Onlooker) -> ConsumeResult:
     """Consume until a bound is met or somebody stops it; the group is left in any case."""
     clients.on_refused = stop.fail
@@ -111,6 +125,10 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
     _check_rights(Rights(clients, cluster), settings)
     topic_id = cluster.topic_ids(settings.topics.raw)[settings.topics.raw]
     plan = _plan(order, clients, _limits(cluster, settings), topic_id)
+    reset = choose_reset(clients, topic_id, order.if_answered, stop)
+    topic = TopicToRead(settings.topics.raw, cluster.ask_offsets, topic_id, partitions[settings.topics.raw], reset)
+    identity = TopicIdentity(topic.name, topic_id, partial(cluster.describe_topic, topic.name))
+    subscription = Subscription(topic, identity, clients.is_incremental())
     until = None
     if order.mode == "batch":
         # What is written, not what can be read yet: a transaction just committed becomes visible a moment later.
@@ -122,7 +140,6 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
     errors = ConsumerErrors(
         clients.timeout if _is_bounded(order) else math.inf, counts=clients.errors, too_large=lambda: clients.too_large
     )
-    subscription = _subscription(clients, cluster, partitions[settings.topics.raw], topic_id)
     with closing(Source(consumer, subscription, stop, until=until, errors=errors)) as source, eyes.on(source):
         delivery: Delivery
         if order.delivery == "exactly-once":
@@ -137,16 +154,6 @@ def _consume(clients: Clients, order: ConsumeOrder, stop: Stop, eyes: Eyes) -> C
 def _is_bounded(order: ConsumeOrder) -> bool:
     """Whether the run is to end by itself, so that nobody waits for a group that refuses this member."""
     return order.mode == "batch" or order.idle_timeout is not None or order.max_messages is not None
-
-
-def _subscription(clients: Clients, cluster: Cluster, partitions: int, topic_id: str | None) -> Subscription:
-    settings = clients.settings
-    topic = settings.topics.raw
-    return Subscription(
-        TopicToRead(topic, cluster.ask_offsets, topic_id, partitions, settings.consumer.auto_offset_reset),
-        TopicIdentity(topic, topic_id, partial(cluster.describe_topic, topic)),
-        clients.is_incremental(),
-    )
 
 
 def _tell_start(order: ConsumeOrder, settings: Settings, scorer: Scorer) -> None:

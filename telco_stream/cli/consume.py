@@ -1,5 +1,6 @@
 """`telco-stream consume`."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from telco_stream.cli.session import Session
     from telco_stream.contracts.scoring import Scorer
     from telco_stream.display.consume_view import ConsumeView
+    from telco_stream.kafka.first_start import IfAnswered
     from telco_stream.model.artifact import Engine
     from telco_stream.observing.sight import Glimpse
     from telco_stream.stop import Stop
@@ -58,6 +60,15 @@ def consume(
             help="Exit 3 when a partition with lag has stood still for TELCO_STREAM_CONSUMER__STALL_SECONDS (60).",
         ),
     ] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start over although the group has no offsets and its topic has answers.")
+    ] = False,
+    resume_from_answers: Annotated[
+        bool,
+        typer.Option(
+            "--resume-from-answers", help="Continue behind the newest answers if Kafka has deleted the group's offsets."
+        ),
+    ] = False,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
@@ -66,6 +77,10 @@ def consume(
 ) -> None:
     """Score the raw topic. Predictions go to their topic, bad records to the dead letters."""
     from telco_stream.cli.session import Session
+    from telco_stream.errors import UsageError
+
+    if restart and resume_from_answers:
+        raise UsageError("--restart answers everything again, --resume-from-answers doesn't: choose one")
 
     flags = {
         "bootstrap_servers": broker,
@@ -85,7 +100,8 @@ def consume(
     from telco_stream.observing import Watching
 
     watching = Watching(metrics_port, exit_on_stall, read_manifest(session.model_folder()).created_at)
-    order = ConsumeOrder(mode, delivery, max_messages, idle_timeout, top_k, watching)
+    if_answered: IfAnswered = "restart" if restart else "resume" if resume_from_answers else "refuse"
+    order = ConsumeOrder(mode, delivery, max_messages, idle_timeout, top_k, watching, if_answered)
     result = _run_workers(session, order, engine, workers) if workers > 1 else _run_one(session, order, scorer, stop)
     session.screen.show(result)
 
@@ -105,16 +121,20 @@ def _run_one(session: "Session", order: "ConsumeOrder", scorer: "Scorer", stop: 
 
 def _run_workers(session: "Session", order: "ConsumeOrder", engine: "Engine", count: int) -> "ConsumeResult":
     """The same in several processes; the model has been checked here, and is loaded by each."""
-    from telco_stream.assembly.consuming import ConsumeInSlot, new_transactional_id
+    from telco_stream.assembly.consuming import ConsumeInSlot, decide_first_start, new_transactional_id
     from telco_stream.errors import UsageError
     from telco_stream.observing.crowd import Crowd
+    from telco_stream.stop import Stopped
     from telco_stream.workers import run_workers
 
     if order.mode == "batch" or order.max_messages or order.idle_timeout:
         raise UsageError("--workers runs until it is stopped: leave out --mode batch, --max-messages, --idle-timeout")
     name = new_transactional_id(session.settings)
     folder, drawn = session.model_folder(), session.has_live_view
-    work = ConsumeInSlot(session.settings, folder, engine, order, session.timeout, session.talk, name, drawn)
+    settings = session.settings
+    with suppress(Stopped):  # a run that is to stop already ends by itself
+        settings, order = decide_first_start(session.clients, order, session.stop)
+    work = ConsumeInSlot(settings, folder, engine, order, session.timeout, session.talk, name, drawn)
     crowd = Crowd(session.screen.log)
     with session.live(_view(session, order, crowd.glimpse, f"{count} workers")):
         return run_workers(work, count, stop=session.stop, listener=crowd)

@@ -26,6 +26,14 @@ class Rights:
         """The user may read these topics, and commit offsets of them."""
         self._need(AclOperation.READ, topics)
 
+    def may_read(self, *topics: str) -> bool:
+        """Return whether the user may read these topics; true where the broker doesn't tell."""
+        try:
+            self.need_read(*topics)
+        except errors.KafkaError:
+            return False
+        return True
+
     def need_write(self, *topics: str) -> None:
         """The user may write to these topics."""
         self._need(AclOperation.WRITE, topics)

@@ -1,0 +1,133 @@
+"""A group without committed offsets: is it new, or has Kafka forgotten what it has answered?
+
+Kafka deletes the offsets of a group that has had no members for `offsets.retention.minutes`. The answers stay, and
+name the records that were answered.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from confluent_kafka import TopicPartition
+
+from telco_stream.contracts.source import parse_position, source_of
+from telco_stream.errors import DataError
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.committed import CommitMetadata, commit, encode_commit_metadata
+from telco_stream.kafka.groups import Groups
+from telco_stream.kafka.reading import read
+from telco_stream.kafka.rights import Rights
+from telco_stream.kafka.starts import Reset
+from telco_stream.records import Record
+from telco_stream.stop import Stop
+
+log = logging.getLogger("telco_stream.consume")
+
+#: What to do where a group without commits has answers.
+IfAnswered: TypeAlias = Literal["refuse", "restart", "resume"]
+#: Offsets before the end of each answer topic's partitions that are looked at: a new group starts without delay.
+_NEWEST = 100
+
+
+def choose_reset(clients: Clients, topic_id: str | None, if_answered: IfAnswered, stop: Stop) -> Reset:
+    """Return where partitions start that the group has never committed.
+
+    Raises `DataError` where the group has no commits although its topic has answers, and nobody has said what to do.
+    """
+    start = _FirstStart(clients, topic_id, stop)
+    if if_answered == "restart" or start.has_commits():
+        return clients.settings.consumer.auto_offset_reset
+    if if_answered == "resume":
+        start.commit_behind_answers()
+        return clients.settings.consumer.auto_offset_reset
+    answers = start.newest_answers()
+    # Another member of the group commits its start before it answers anything: asked in this order, it is seen.
+    if answers.next_offsets and not start.has_commits():
+        raise DataError(start.refusal())
+    return "earliest" if answers.has_earlier_topic else clients.settings.consumer.auto_offset_reset
+
+
+@dataclass(slots=True)
+class _Answers:
+    """What answers say of the records they answer."""
+
+    topic: str
+    topic_id: str | None
+    #: By partition of the raw topic, the offset behind the newest record that is answered.
+    next_offsets: dict[int, int] = field(default_factory=dict)
+    #: Whether there are answers to an earlier topic of that name, which has been deleted.
+    has_earlier_topic: bool = False
+
+    def add(self, answer: Record) -> None:
+        text, topic_id = source_of(answer)
+        position = parse_position(text)
+        if position is None or position.topic != self.topic:
+            return
+        if topic_id and self.topic_id and topic_id != self.topic_id.encode():
+            self.has_earlier_topic = True
+            return
+        before = self.next_offsets.get(position.partition, 0)
+        self.next_offsets[position.partition] = max(before, position.offset + 1)
+
+
+class _FirstStart:
+    """What is known of a group's earlier runs."""
+
+    def __init__(self, clients: Clients, topic_id: str | None, stop: Stop) -> None:
+        self._clients, self._topic_id, self._stop = clients, topic_id, stop
+        self._group = clients.settings.consumer.group_id
+        self._topics = clients.settings.topics
+        self._cluster = Cluster(clients, stop)
+        self._groups = Groups(clients, self._cluster)
+
+    def has_commits(self) -> bool:
+        return bool(self._groups.committed(self._group, self._topics.raw))
+
+    def newest_answers(self) -> _Answers:
+        """Read the newest answers, where this user may: `consume` itself only writes them."""
+        if Rights(self._clients, self._cluster).may_read(self._topics.predictions, self._topics.deadletter):
+            return self._read(_NEWEST)
+        words = "group %s has no committed offsets; whether it has answers is unknown: this user may not read %s and %s"
+        log.warning(words, self._group, self._topics.predictions, self._topics.deadletter)
+        return _Answers(self._topics.raw, self._topic_id)
+
+    def commit_behind_answers(self) -> None:
+        """Commit the offset behind the newest answer of each partition; reads all answers."""
+        offsets = self._read(None).next_offsets
+        metadata = encode_commit_metadata(CommitMetadata(topic_id=self._topic_id))
+        places = [TopicPartition(self._topics.raw, one, offset, metadata) for one, offset in sorted(offsets.items())]
+        if places:
+            consumer = self._clients.consumer(self._group)
+            try:
+                commit(consumer, places, self._stop, lambda: None)
+            finally:
+                consumer.close()
+        facts = {"topic": self._topics.raw, "offsets": offsets}
+        listed = ", ".join(f"{one.partition}: {one.offset}" for one in places) or "none"
+        extra = {"event": "resumed", "facts": facts}
+        log.warning("resuming behind the newest answers, by partition of %s: %s", self._topics.raw, listed, extra=extra)
+
+    def refusal(self) -> str:
+        topics = self._topics
+        return (
+            f"Group {self._group} has no committed offsets, but {topics.predictions} or {topics.deadletter} already has"
+            f" answers to {topics.raw}. Kafka deletes the offsets of a group without members after"
+            " offsets.retention.minutes (7 days). Continue behind the newest answers with `consume"
+            " --resume-from-answers`, or answer everything again with `consume --restart`"
+        )
+
+    def _read(self, newest: int | None) -> _Answers:
+        answers = _Answers(self._topics.raw, self._topic_id)
+        for topic in (self._topics.predictions, self._topics.deadletter):
+            for records in read(self._clients, topic, stop=self._stop, starts=self._starts(topic, newest)):
+                for record in records:
+                    answers.add(record)
+        return answers
+
+    def _starts(self, topic: str, newest: int | None) -> Mapping[int, int] | None:
+        if newest is None:
+            return None
+        ends = self._cluster.ends(topic, range(self._cluster.partitions(topic)[topic]))
+        return {partition: max(0, end - newest) for partition, end in ends.items()}
