@@ -192,6 +192,13 @@ def test_group_refusal_ends_a_window_and_restarts_no_partition() -> None:
     assert "unassign 0" not in consumer.log
 
 
+def test_window_does_not_wait_when_it_has_no_record() -> None:
+    """The loop has its turn in between, so that it can end the run."""
+    source = source_of(FakeConsumer([[end(0)], [], at(0, 0)]), until={0: 10})
+    assert source.take(10, 0, lull=0.5).records == []
+    assert offsets(source.take(1, 0, lull=0.5).records) == {0: [0]}
+
+
 def test_source_is_outside_of_the_group_when_partitions_are_lost() -> None:
     consumer = FakeConsumer([])
     source = source_of(consumer)

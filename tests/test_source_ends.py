@@ -43,9 +43,10 @@ def test_a_reader_leaves_out_what_came_after_the_end() -> None:
 
 def test_reader_gives_up_when_only_errors_arrive() -> None:
     """Messages that bring it no further must not move its deadline."""
-    errors = [Scripted(0, code=KafkaError.NOT_COORDINATOR)] * 30_000
+    script = [Scripted(0, code=KafkaError.NOT_COORDINATOR)] * 30_000
     with pytest.raises(TelcoStreamError, match="topic raw"):
-        list(_Reader(_Clients(errors), "raw", {0: (0, 3)}, Stop()).batches())
+        list(_Reader(_Clients(script), "raw", {0: (0, 3)}, Stop()).batches())
+    assert script, "it gave up before the errors ended"
 
 
 def test_reader_names_the_offset_of_an_unreadable_batch() -> None:
