@@ -79,7 +79,10 @@ class _Audit:
         }
         self._scopes = self._scopes_up_to({number: commit.offset for number, commit in self._commits.items()})
         if not self._commits and any(scope.start < scope.latest for scope in self._scopes.values()):
-            raise UsageError(f"Group {group} has committed nothing of topic {self._raw}; is --group right?")
+            raise UsageError(
+                f"Group {group} has committed nothing of topic {self._raw}; is --group right? Kafka deletes offsets"
+                " with their topic, and those of a group without members after offsets.retention.minutes (7 days)"
+            )
         self._ledger = Ledger(self._raw, self._scopes, self._cluster.topic_ids(self._raw)[self._raw])
         self.compacted = compacted_topics(self._cluster, *self._partitions)
 

@@ -1,14 +1,19 @@
 """Where partitions start on a real Kafka, under each protocol of the group."""
 
+import threading
+
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from telco_stream.assembly.consuming import ConsumeOrder
+from telco_stream.contracts.customer import Customer
 from telco_stream.kafka.committed import decode_commit_metadata
+from tests.support.records import RuleScorer
 from tests.support.running import Running, answers, coordinates, customers, settings_of, sources
 from tests.support.topics import Topics, read_topic, send
+from tests.support.waiting import wait_until
 
 BATCH = ConsumeOrder("batch", "exactly-once")
 STREAMING = ConsumeOrder("streaming", "exactly-once")
@@ -88,6 +93,32 @@ def test_expired_records_are_counted_when_a_run_starts(
     assert [one.facts for one in warned] == [  # type: ignore[attr-defined]
         {"topic": topics.raw, "partition": 0, "offset": 300, "count": 300}
     ]
+
+
+def test_expired_records_are_counted_when_a_run_is_overtaken(kafka: str, topics: Topics) -> None:
+    """Retention deletes what the client has yet to fetch, while a batch is scored."""
+    small = {"queued.min.messages": "1", "queued.max.messages.kbytes": "1", "fetch.message.max.bytes": "1024"}
+    settings = settings_of(kafka, topics, small | {"fetch.queue.backoff.ms": "1"}, max_poll_records=10)
+    is_scoring, may_answer = threading.Event(), threading.Event()
+
+    def rule(_: Customer) -> float:
+        is_scoring.set()
+        assert may_answer.wait(30)
+        return 0.25
+
+    running = Running(settings, STREAMING, RuleScorer(rule))
+    send(kafka, topics.raw, customers(range(3_000)), partition=0)
+    assert is_scoring.wait(20)
+    delete_before(kafka, topics, 2_900)
+    may_answer.set()
+    running.wait_for(101)
+    wait_until(lambda: committed(kafka, topics)[0].offset == 3_000, 30, "the end of the partition")
+    running.end()
+    answered = [int((one.header("source") or "").rpartition("/")[2]) for one in answers(kafka, topics)]
+    expired = decode_commit_metadata(committed(kafka, topics)[0].metadata).expired_unanswered
+    assert sorted(set(answered)) == sorted(answered)
+    assert 0 < expired < 2_900
+    assert len(answered) + expired == 3_000
 
 
 @pytest.mark.parametrize("reset", ["earliest", "latest"])

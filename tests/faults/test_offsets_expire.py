@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
+from telco_stream.assembly.consuming import ConsumeOrder
 from telco_stream.contracts.progress import Pass
 from telco_stream.csv.reader import fingerprint
 from telco_stream.kafka.outlet import group_of
@@ -15,7 +16,8 @@ from tests.conftest import _need_containers
 from tests.support.cli import run_cli
 from tests.support.kafka_container import SMALL, KafkaContainer
 from tests.support.passes import csv_of
-from tests.support.topics import Topics, create_topics, fresh_topics, read_topic
+from tests.support.running import Running, answers, coordinates, customers, settings_of, sources
+from tests.support.topics import Topics, create_topics, fresh_topics, read_topic, send
 from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(600)]
@@ -54,6 +56,23 @@ def test_a_pass_is_remembered_when_its_offsets_expire(forgetful_kafka: str, tmp_
         "twice": (100, None),  # a pass without a name that is finished begins again
     }
     assert len(read_topic(forgetful_kafka, topics.raw)) == 500
+
+
+def test_a_group_is_remembered_by_its_answers_when_its_offsets_expire(forgetful_kafka: str) -> None:
+    """The next run answers nothing again: it refuses, and continues where it is asked to."""
+    topics = fresh_topics()
+    create_topics(forgetful_kafka, topics)
+    send(forgetful_kafka, topics.raw, customers(range(50)))
+    settings = settings_of(forgetful_kafka, topics)
+    Running(settings, ConsumeOrder("batch", "exactly-once")).result()
+    wait_until(lambda: not _has_offset(forgetful_kafka, topics.raw, topics.group), 180, "the offset's end")
+    refused = run_cli("consume", "--mode", "batch", env=topics.env(forgetful_kafka))
+    assert refused.returncode == 5, refused.stderr
+    send(forgetful_kafka, topics.raw, customers(range(50, 60)))
+    resumed = Running(settings, ConsumeOrder("batch", "exactly-once", if_answered="resume")).result()
+    assert resumed.consumed == 10
+    inputs, answered = read_topic(forgetful_kafka, topics.raw), answers(forgetful_kafka, topics)
+    assert sources(answered) == coordinates(inputs)
 
 
 def _folder(parent: Path, name: str) -> Path:
