@@ -34,12 +34,12 @@ class Topics:
         self._common: dict[str, str | int | float | bool] = {"bootstrap.servers": bootstrap, "log_level": 0}
         self._admin = AdminClient(self._common)
         self._prefix = f"bench-{time.time_ns() // 1_000_000}"
-        self._made = 0
+        self._process_batch = 0
 
     def fresh(self, kind: str) -> str:
         """A name that nobody has used."""
-        self._made += 1
-        return f"{self._prefix}-{self._made}-{kind}"
+        self._process_batch += 1
+        return f"{self._prefix}-{self._process_batch}-{kind}"
 
     @contextmanager
     def standing(self, *kinds: str) -> Iterator[list[str]]:

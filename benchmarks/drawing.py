@@ -14,11 +14,11 @@ from rich.text import Text
 
 from telco_stream.analytics import AtRisk
 from telco_stream.batch import Outcome
-from telco_stream.consume import Seconds
+from telco_stream.consume import BatchTimings
 from telco_stream.contracts.prediction import Prediction
 from telco_stream.display.consume_view import ConsumeRun, ConsumeView
 from telco_stream.display.live_console import BatchingLive
-from telco_stream.observing.sight import Glimpse, Sight
+from telco_stream.observing.sight import ConsumerSnapshot, ConsumerStats
 
 ROUNDS = 500
 SIZE = 5_000
@@ -33,8 +33,8 @@ def main() -> None:
         print(f"a frame of {columns} columns: {_cpu_time(_draw(columns)) * 1e3:.2f} ms")
         print(f"a frame of {columns} columns and {LINES} lines: {_cpu_time(_draw(columns, LINES)) * 1e3:.2f} ms")
     answer = Prediction("7590-VHVEG", 0.87, "Yes", TIME, TIME, "v1", "Month-to-month", "Fiber optic")
-    outcome, sight = Outcome([], [], [answer] * SIZE, [], {}, 0, 0), Sight(lambda: None)
-    print(f"a batch of {SIZE:,}: {_cpu_time(lambda: sight.delivered(outcome, Seconds(0.0, 0.0))) * 1e6:.1f} µs")
+    outcome, sight = Outcome([], [], [answer] * SIZE, [], {}, 0, 0), ConsumerStats(lambda: None)
+    print(f"a batch of {SIZE:,}: {_cpu_time(lambda: sight.on_committed(outcome, BatchTimings(0.0, 0.0))) * 1e6:.1f} µs")
 
 
 def _draw(columns: int, lines: int = 0) -> Callable[[], object]:
@@ -53,8 +53,8 @@ def _draw(columns: int, lines: int = 0) -> Callable[[], object]:
     return draw
 
 
-def _snapshot(consumed: int) -> Glimpse:
-    return Glimpse(
+def _snapshot(consumed: int) -> ConsumerSnapshot:
+    return ConsumerSnapshot(
         consumed=consumed,
         dead_lettered=331,
         reading=True,

@@ -17,7 +17,7 @@ from benchmarks.broker import Topics, a_broker
 from benchmarks.processes import cli, run
 from telco_stream import batch as core
 from telco_stream.clock import now
-from telco_stream.collector import seldom_collecting
+from telco_stream.collector import reduced_gc
 from telco_stream.contracts.customer import decode_customer
 from telco_stream.contracts.prediction import encode_prediction
 from telco_stream.contracts.raw import encode_row
@@ -48,7 +48,7 @@ Stages = Iterator[tuple[str, float]]
 
 def main() -> None:
     """Print the table."""
-    with a_broker() as bootstrap, tempfile.TemporaryDirectory() as folder, seldom_collecting():
+    with a_broker() as bootstrap, tempfile.TemporaryDirectory() as folder, reduced_gc():
         bench = Bench(bootstrap, Topics(bootstrap), Path(folder), Counts.quick(1))
         command = cli("sample", "--rows", str(SIZE * BATCHES), "--seed", "7", "--out", str(bench.csv), "--quiet")
         run(command, {}, bench.folder)
@@ -98,7 +98,7 @@ def _consuming(bench: Bench, raw: str, out: str, letters: str) -> Stages:
     consumer = clients.consumer(bench.topics.fresh("group"), enable_partition_eof="true")
     source = Source(consumer, Subscription(TopicToRead(raw, Cluster(clients).ask_offsets)), stop)
     name = bench.topics.fresh("id")
-    transactions = Transactions(lambda: clients.producer(name), stop, own_id=True)
+    transactions = Transactions(lambda: clients.producer(name), stop, has_unique_id=True)
     took, sent, committed = list[float](), list[float](), list[float]()
     records: list[Any] = []
     while len(took) < BATCHES - 3:
@@ -112,7 +112,7 @@ def _consuming(bench: Bench, raw: str, out: str, letters: str) -> Stages:
         outcome = core.process(records, scorer, now=now(), limits=core.Limits(), topic_id=TOPIC_ID)
         transactions.begin()
         took.append(spent / SIZE)
-        sent.append(_spent(lambda outcome=outcome: transactions.send(out, outcome.predictions)))  # type: ignore[misc]
+        sent.append(_spent(lambda outcome=outcome: transactions.send(out, outcome.prediction_messages)))  # type: ignore[misc]
         offsets, group = delivery._offsets(outcome, raw), batch.group_metadata
         committed.append(_spent(lambda some=offsets, group=group: transactions.commit(some, group)))  # type: ignore[misc]
     yield "take: the client's calls, and the source's book-keeping", min(took)
@@ -130,7 +130,7 @@ def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
     (raw,) = scorer.session.run(["probabilities"], columns)
     probabilities, limits = scorer.score(customers), core.Limits()
     sources = SourceHeaders(TOPIC_ID)
-    stamp = core._Stamp(scorer.version, scorer.threshold, now(), limits.prediction, sources)
+    stamp = core._BatchMetadata(scorer.version, scorer.threshold, now(), limits.prediction, sources)
     answers, _, _ = core._answer(records, good, probabilities, stamp)
     yield "decode and check, the contract's part", _best(lambda: [*map(decode_customer, values)])
     yield "decode in all", _best(lambda: core._decode(records))

@@ -123,7 +123,7 @@ class Analytics:
             top=tuple(self._top(top_k)),
         )
 
-    def crossed(self) -> dict[tuple[str, str], Segment]:
+    def crosstab(self) -> dict[tuple[str, str], Segment]:
         """The segments so far by contract and internet service together, in alphabetical order."""
         counts = {pair: (self._totals[place], self._churners[place]) for pair, place in self._segments.items()}
         return {pair: Segment(*counts[pair], _share(counts[pair][1], counts[pair][0])) for pair in sorted(counts)}

@@ -15,7 +15,7 @@ _NAME_KEPT = 40
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[BufferedWriter]:
+def atomic_write(path: Path) -> Iterator[BufferedWriter]:
     """A file to write that takes the place of `path` in the end; on an error nothing is left of it.
 
     The mode of a file that is replaced is kept, and its owner where the system allows that; a new file gets the mode

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from telco_stream.contracts.customer import BAD_DATA, Customer, decode_customer, explain
-from telco_stream.contracts.deadletter import carried, encode_dead_letter
+from telco_stream.contracts.deadletter import encode_dead_letter, forwarded_headers
 from telco_stream.contracts.prediction import Prediction, encode_prediction
 from telco_stream.contracts.scoring import Scorer, ScoringError
 from telco_stream.contracts.source import SourceHeaders
@@ -16,18 +16,18 @@ from telco_stream.records import ENVELOPE, ErrorType, Message, Record, Rejected,
 class Outcome:
     """All that one batch leads to: what to send, and where each partition of the raw topic continues."""
 
-    predictions: list[Message]
-    letters: list[Message]
-    answers: list[Prediction]
+    prediction_messages: list[Message]
+    dead_letter_messages: list[Message]
+    predictions: list[Prediction]
     rejected: list[Rejection]
     next_offsets: dict[int, int]
-    longest_run: int
-    last_run: int
+    longest_dead_letter_run: int
+    trailing_dead_letter_run: int
 
     @property
     def consumed(self) -> int:
         """Records answered, either way."""
-        return len(self.predictions) + len(self.letters)
+        return len(self.prediction_messages) + len(self.dead_letter_messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     now: str,
     limits: Limits,
     topic_id: str | None = None,
-    dead_letters_before: int = 0,
+    consecutive_before: int = 0,
 ) -> Outcome:
     """Every record answered once: by a prediction, or by a dead letter that says why there is none.
 
@@ -55,26 +55,26 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     sources = SourceHeaders(topic_id)
     good, undecodable = _decode(records)
     probabilities = _score([customer for _, customer in good], scorer)
-    stamp = _Stamp(scorer.version, scorer.threshold, now, limits.prediction, sources)
-    answers, predictions, unanswerable = _answer(records, good, probabilities, stamp)
+    stamp = _BatchMetadata(scorer.version, scorer.threshold, now, limits.prediction, sources)
+    predictions, messages, unanswerable = _answer(records, good, probabilities, stamp)
     rejected = undecodable | unanswerable
     bad = [rejected[position] for position in sorted(rejected)]
     newest = {record.partition(): record for record in records}
     return Outcome(
-        predictions=predictions,
-        letters=[
+        prediction_messages=messages,
+        dead_letter_messages=[
             encode_dead_letter(one, sources, model_version=scorer.version, failed_at=now, limit=limits.letter)
             for one in bad
         ],
-        answers=answers,
+        predictions=predictions,
         rejected=[one.rejection for one in bad],
         next_offsets={partition: last.offset() + 1 for partition, last in newest.items()},
-        longest_run=longest_run(rejected, dead_letters_before),
-        last_run=last_run(rejected, len(records), dead_letters_before),
+        longest_dead_letter_run=longest_dead_letter_run(rejected, consecutive_before),
+        trailing_dead_letter_run=trailing_dead_letter_run(rejected, len(records), consecutive_before),
     )
 
 
-def longest_run(rejected: Iterable[int], before: int) -> int:
+def longest_dead_letter_run(rejected: Iterable[int], before: int) -> int:
     """The most dead letters in a row that this batch adds to or makes; `before` ended the one before it.
 
     Positions count from 0. A batch without any makes none, however many came before.
@@ -87,7 +87,7 @@ def longest_run(rejected: Iterable[int], before: int) -> int:
     return longest
 
 
-def last_run(rejected: Iterable[int], size: int, before: int) -> int:
+def trailing_dead_letter_run(rejected: Iterable[int], size: int, before: int) -> int:
     """Dead letters in a row at the end of a batch of `size` records, with those before it if there was nothing else."""
     bad, run = set(rejected), 0
     while run < size and size - 1 - run in bad:
@@ -122,7 +122,7 @@ def _score(customers: Sequence[Customer], scorer: Scorer) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stamp:
+class _BatchMetadata:
     """What all answers of a batch share."""
 
     version: str
@@ -133,10 +133,10 @@ class _Stamp:
 
 
 def _answer(
-    records: Sequence[Record], good: list[tuple[int, Customer]], probabilities: list[float], stamp: _Stamp
+    records: Sequence[Record], good: list[tuple[int, Customer]], probabilities: list[float], stamp: _BatchMetadata
 ) -> tuple[list[Prediction], list[Message], dict[int, Rejected]]:
     """The predictions, the same as messages, and the records that can't be answered, by position."""
-    answers: list[Prediction] = []
+    predictions: list[Prediction] = []
     messages: list[Message] = []
     bad: dict[int, Rejected] = {}
     threshold, now, version, source_headers = stamp.threshold, stamp.now, stamp.version, stamp.sources.of
@@ -144,7 +144,7 @@ def _answer(
     own, small = stamp.sources.count, stamp.limit // 4
     for (position, customer), probability in zip(good, probabilities, strict=True):
         record = records[position]
-        answer = Prediction(
+        prediction = Prediction(
             customer.customerID,
             probability,
             "Yes" if probability >= threshold else "No",
@@ -154,17 +154,21 @@ def _answer(
             customer.Contract,
             customer.InternetService,
         )
-        headers = source_headers(record) if record.headers() is None else [*carried(record), *source_headers(record)]
-        message = (customer.customerID, encode_prediction(answer), headers)
+        headers = (
+            source_headers(record)
+            if record.headers() is None
+            else [*forwarded_headers(record), *source_headers(record)]
+        )
+        message = (customer.customerID, encode_prediction(prediction), headers)
         is_small = len(headers) == own and len(message[1]) <= small
         if not (is_small and 0.0 <= probability <= 1.0) and (
             reason := _unanswerable(probability, message, stamp.limit)
         ):
             bad[position] = Rejected(record, *reason)
         else:
-            answers.append(answer)
+            predictions.append(prediction)
             messages.append(message)
-    return answers, messages, bad
+    return predictions, messages, bad
 
 
 def _unanswerable(probability: float, message: Message, limit: int) -> tuple[ErrorType, str, str] | None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
-from telco_stream.atomic import replacing
-from telco_stream.contracts.progress import Pass, Progress, decode_progress, encode_progress, without
+from telco_stream.atomic import atomic_write
+from telco_stream.contracts.progress import PassKey, PassProgress, decode_progress, encode_progress, without
 from telco_stream.errors import DataError, UsageError
 
 log = logging.getLogger("telco_stream.produce")
@@ -15,7 +15,7 @@ log = logging.getLogger("telco_stream.produce")
 _WAYS_OUT = "finish that one, give another --checkpoint-file, or start over with --restart"
 
 
-def start_of(wanted: Pass, found: Progress | None, *, restart: bool = False) -> Progress:
+def start_of(wanted: PassKey, found: PassProgress | None, *, restart: bool = False) -> PassProgress:
     """Where the wanted pass begins, given what was found; raises `DataError` where that belongs to another pass."""
     if found is None:
         return _beginning(wanted)
@@ -34,13 +34,13 @@ def start_of(wanted: Pass, found: Progress | None, *, restart: bool = False) -> 
     return replace(found, of=wanted)
 
 
-def refuse_another_place(wanted: Pass, found: Progress) -> None:
+def refuse_another_place(wanted: PassKey, found: PassProgress) -> None:
     """Raises `DataError` where that is an unfinished pass of another file, or to another topic."""
     if found.is_unfinished and (found.of.file, found.of.topic) != (wanted.file, wanted.topic):
         raise DataError(f"The checkpoint is of an unfinished pass of {found.of.file} to {found.of.topic}; {_WAYS_OUT}")
 
 
-def refuse_earlier_topic(wanted: Pass, found: Progress) -> None:
+def refuse_earlier_topic(wanted: PassKey, found: PassProgress) -> None:
     """Raises `DataError` where the topic was deleted and created again in the middle of this pass."""
     if found.is_unfinished and wanted.key == found.of.key and found.of.is_to_earlier_topic(wanted):
         raise DataError(
@@ -49,7 +49,7 @@ def refuse_earlier_topic(wanted: Pass, found: Progress) -> None:
         )
 
 
-def refuse_lost_progress(in_file: Progress | None) -> None:
+def refuse_lost_progress(in_file: PassProgress | None) -> None:
     """Raises `DataError`: nobody knows which row of the pass was the last one."""
     by_file = in_file and (
         f", or go on after row {in_file.last_processed_index + 1}, as the checkpoint file says, with --delivery"
@@ -62,7 +62,7 @@ def refuse_lost_progress(in_file: Progress | None) -> None:
     )
 
 
-def _other_content(wanted: Pass, rows: int) -> str:
+def _other_content(wanted: PassKey, rows: int) -> str:
     if wanted.run_id is None:
         return (
             f"{wanted.file} has changed since row {rows} of it was sent: bring the old content back to go on, or start"
@@ -74,8 +74,8 @@ def _other_content(wanted: Pass, rows: int) -> str:
     )
 
 
-def _beginning(wanted: Pass, finished: tuple[str, ...] = ()) -> Progress:
-    return Progress(wanted, finished=finished, pass_id=uuid4().hex)
+def _beginning(wanted: PassKey, finished: tuple[str, ...] = ()) -> PassProgress:
+    return PassProgress(wanted, finished=finished, pass_id=uuid4().hex)
 
 
 class CheckpointFile:
@@ -89,7 +89,7 @@ class CheckpointFile:
         self._is_needed = is_needed
         self._has_warned = False
 
-    def read(self) -> Progress | None:
+    def read(self) -> PassProgress | None:
         """What it says; None where there is none. Raises `DataError` where it can't be understood."""
         try:
             return decode_progress(self.path.read_bytes())
@@ -103,10 +103,10 @@ class CheckpointFile:
                 " with --restart"
             ) from error
 
-    def write(self, progress: Progress) -> None:
+    def write(self, progress: PassProgress) -> None:
         """Replace it; where that place can't be written, raises `UsageError` or, if it isn't needed, warns once."""
         try:
-            with replacing(self.path) as file:
+            with atomic_write(self.path) as file:
                 file.write(f"{encode_progress(progress)}\n".encode())
         except UsageError as error:
             if self._is_needed:

@@ -12,7 +12,7 @@ _OBJECTS = 250_000
 
 
 @contextmanager
-def seldom_collecting() -> Iterator[None]:
+def reduced_gc() -> Iterator[None]:
     """Inside, what stands already is never looked through, and new objects only once many more than a batch's are."""
     usual = gc.get_threshold()
     gc.freeze()

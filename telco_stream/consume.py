@@ -13,12 +13,12 @@ from typing import Protocol
 
 from telco_stream.batch import Outcome, process
 from telco_stream.contracts.scoring import Scorer
-from telco_stream.kafka.calls import GRACE
-from telco_stream.kafka.delivery import Delivering, Delivery
+from telco_stream.kafka.calls import SHUTDOWN_GRACE_SECONDS
+from telco_stream.kafka.delivery import Delivery, PendingDelivery
 from telco_stream.kafka.source import Batch, Source
 from telco_stream.records import Record
 from telco_stream.stop import Stop, Stopped
-from telco_stream.tally import ConsumeResult, Plan, StoppedBy, Tally
+from telco_stream.tally import ConsumePlan, ConsumeResult, RunCounters, StoppedBy
 
 #: Seconds that one take waits for a first record: the longest that a signal or a bound has to wait too.
 _PATIENCE = 0.5
@@ -29,15 +29,15 @@ _SAMPLES = 64
 class Watch(Protocol):
     """Whoever looks on: progress, metrics, logs."""
 
-    def turned(self) -> None:
+    def on_poll(self) -> None:
         """The loop has come round."""
 
-    def delivered(self, outcome: Outcome, seconds: "Seconds") -> None:
+    def on_committed(self, outcome: Outcome, seconds: "BatchTimings") -> None:
         """A batch is committed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seconds:
+class BatchTimings:
     """How long the two halves of a batch took."""
 
     processing: float
@@ -47,37 +47,44 @@ class Seconds:
 
 
 def consume(  # noqa: PLR0913 - the doors, handed in
-    source: Source, delivery: Delivery, scorer: Scorer, plan: Plan, *, now: Callable[[], str], stop: Stop, watch: Watch
+    source: Source,
+    delivery: Delivery,
+    scorer: Scorer,
+    plan: ConsumePlan,
+    *,
+    now: Callable[[], str],
+    stop: Stop,
+    watch: Watch,
 ) -> ConsumeResult:
     """Answer records until a bound is met or a stop is asked for; raises `DataError` on too many bad ones in a row."""
-    tally, lull = Tally(plan), (plan.idle_timeout or math.inf) if plan.mode == "batch" else 0
-    line = _Line(source, delivery, tally, watch, stop)
+    counters, idle = RunCounters(plan), (plan.idle_timeout or math.inf) if plan.mode == "batch" else 0
+    line = _InFlight(source, delivery, counters, watch, stop)
     try:
         while (stopped_by := line.ended_by()) is None:
-            batch = source.take(room := tally.room(), _PATIENCE, lull=lull)
-            watch.turned()
+            batch = source.poll_batch(remaining := counters.remaining(), _PATIENCE, idle=idle)
+            watch.on_poll()
             if batch.records:
-                tally.took(source.dead_letters_in_a_row())
-                made = _made(batch, scorer, plan, now(), tally.dead_letters_in_a_row)
-                line.send(made, batch, go_on=plan.mode == "streaming" and len(batch.records) >= room)
+                counters.took(source.dead_letters_in_a_row())
+                made = _process_batch(batch, scorer, plan, now(), counters.consecutive_dead_letters)
+                line.send(made, batch, go_on=plan.mode == "streaming" and len(batch.records) >= remaining)
                 del made
-            elif line.settle():
-                source.answered = batch.reached
+            elif line.await_commit():
+                source.answered = batch.next_positions
                 source.commit_answered()
             del batch  # before the next one comes: kept until then, it would double a batch's memory
         source.commit_answered(at_once=True)
     except Stopped:
         stopped_by = "signal"
         with suppress(Stopped):
-            line.settle()
+            line.await_commit()
     finally:
         line.leave()
-    return tally.result(stopped_by)
+    return counters.result(stopped_by)
 
 
-def nothing_consumed(plan: Plan) -> ConsumeResult:
+def nothing_consumed(plan: ConsumePlan) -> ConsumeResult:
     """The result of a run that was stopped before it had begun."""
-    return Tally(plan).result("signal")
+    return RunCounters(plan).result("signal")
 
 
 def stamps(records: Sequence[Record]) -> list[float]:
@@ -88,83 +95,83 @@ def stamps(records: Sequence[Record]) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _ProcessedBatch:
     """What a batch has led to, and how many seconds that took."""
 
     outcome: Outcome
     seconds: float
 
 
-def _made(batch: Batch, scorer: Scorer, plan: Plan, now: str, before: int) -> _Made:
+def _process_batch(batch: Batch, scorer: Scorer, plan: ConsumePlan, now: str, before: int) -> _ProcessedBatch:
     started = time.perf_counter()
     outcome = process(
-        batch.records, scorer, now=now, limits=plan.limits, topic_id=plan.topic_id, dead_letters_before=before
+        batch.records, scorer, now=now, limits=plan.limits, topic_id=plan.topic_id, consecutive_before=before
     )
-    return _Made(outcome, time.perf_counter() - started)
+    return _ProcessedBatch(outcome, time.perf_counter() - started)
 
 
 @dataclass(frozen=True, slots=True)
-class _OnItsWay:
+class _PendingBatch:
     """A batch between `deliver` and its result, without its records."""
 
-    made: _Made
-    reached: Mapping[int, int]
+    made: _ProcessedBatch
+    next_positions: Mapping[int, int]
     stamps: Sequence[float]
     started: float
-    delivering: Delivering
+    pending_delivery: PendingDelivery
 
-    def seconds(self) -> Seconds:
+    def seconds(self) -> BatchTimings:
         """How long it took, now that it is committed; clocks that disagree make no age below 0."""
-        ended = self.delivering.ended
+        ended = self.pending_delivery.ended
         at = time.time() - (time.perf_counter() - ended)
-        return Seconds(self.made.seconds, ended - self.started, [max(0.0, at - one) for one in self.stamps])
+        return BatchTimings(self.made.seconds, ended - self.started, [max(0.0, at - one) for one in self.stamps])
 
 
-class _Line:
+class _InFlight:
     """What is on its way to the broker while the next batch is made: one batch at the most."""
 
-    def __init__(self, source: Source, delivery: Delivery, tally: Tally, watch: Watch, stop: Stop) -> None:
-        self._source, self._delivery, self._tally, self._watch, self._stop = source, delivery, tally, watch, stop
-        self._going: _OnItsWay | None = None
+    def __init__(self, source: Source, delivery: Delivery, counters: RunCounters, watch: Watch, stop: Stop) -> None:
+        self._source, self._delivery, self._counters, self._watch, self._stop = source, delivery, counters, watch, stop
+        self._going: _PendingBatch | None = None
 
     def ended_by(self) -> StoppedBy | None:
         """The reason to stop, if there is one that outlasts what is on its way: what fails comes again."""
-        while (reason := self._tally.stopped_by(self._source, self._stop)) is not None and not self.settle():
+        while (reason := self._counters.stopped_by(self._source, self._stop)) is not None and not self.await_commit():
             pass
         return reason
 
-    def send(self, made: _Made, batch: Batch, *, go_on: bool) -> None:
+    def send(self, made: _ProcessedBatch, batch: Batch, *, go_on: bool) -> None:
         """Begin to deliver a batch, and see it through unless the next one is to be made meanwhile.
 
         What was taken before a batch failed is void, and so is what somebody who wants to stop need not wait for.
         """
         waits = self._going is not None
-        self.settle()
-        if not self._source.holds(batch) or (waits and self._stop.requested):
+        self.await_commit()
+        if not self._source.is_current(batch) or (waits and self._stop.requested):
             return
         self._source.confirm_topic()
-        self._tally.begin(made.outcome)
+        self._counters.begin(made.outcome)
         started = time.perf_counter()
-        delivering = self._delivery.deliver(made.outcome, batch)
-        self._going = _OnItsWay(made, batch.reached, stamps(batch.records), started, delivering)
-        if not go_on or delivering.ended < math.inf:
-            self.settle()
+        pending_delivery = self._delivery.deliver(made.outcome, batch)
+        self._going = _PendingBatch(made, batch.next_positions, stamps(batch.records), started, pending_delivery)
+        if not go_on or pending_delivery.ended < math.inf:
+            self.await_commit()
 
-    def settle(self) -> bool:
+    def await_commit(self) -> bool:
         """Whether what is on its way, if anything is, has been committed."""
         going, self._going = self._going, None
         if going is None:
             return True
-        committed = going.delivering.result()
+        committed = going.pending_delivery.result()
         if committed:
-            self._tally.add(going.made.outcome, going.delivering.ended)
-            self._source.answered = going.reached
-            self._watch.delivered(going.made.outcome, going.seconds())
+            self._counters.add(going.made.outcome, going.pending_delivery.ended)
+            self._source.answered = going.next_positions
+            self._watch.on_committed(going.made.outcome, going.seconds())
         else:
-            self._tally.drop()
+            self._counters.drop()
         return committed
 
     def leave(self) -> None:
         """At the end, whatever the reason: what is on its way had better get there than be left to its time-out."""
         if self._going:
-            self._going.delivering.wait(GRACE)
+            self._going.pending_delivery.wait(SHUTDOWN_GRACE_SECONDS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
-from telco_stream.atomic import replacing
+from telco_stream.atomic import atomic_write
 from telco_stream.csv.reader import fingerprint
 from telco_stream.errors import DataError, UsageError
 
@@ -43,7 +43,7 @@ def fetch(out: Path, *, url: str = PUBLIC_URL, sha256: str = PUBLIC_SHA256, time
         raise UsageError(f"Cannot fetch {url}: give an https URL")
     if out.is_file() and fingerprint(out) == sha256:
         return FetchResult(str(out), url, out.stat().st_size, sha256, downloaded=False)
-    with _open(url, timeout) as response, replacing(out) as file:
+    with _open(url, timeout) as response, atomic_write(out) as file:
         size, actual = _copy(response, file, url)
         if actual != sha256:
             raise DataError(f"{url} sent other data than expected (sha256 {actual}): nothing was written")

@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from telco_stream.analytics import Summary
-from telco_stream.assembly.consuming import ConsumeOrder, run_consume
-from telco_stream.assembly.producing import ProduceOrder, run_produce
+from telco_stream.assembly.consuming import ConsumeOptions, run_consume
+from telco_stream.assembly.producing import ProduceOptions, run_produce
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.embedded import embedded_broker
 from telco_stream.kafka.sink import Sink
-from telco_stream.observing import Onlooker
+from telco_stream.observing import RunObserver
 from telco_stream.produce import ProduceResult
 from telco_stream.records import Message
-from telco_stream.report.runs import ReportOrder, run_report
-from telco_stream.settings import Producer, Settings
+from telco_stream.report.runs import ReportOptions, run_report
+from telco_stream.settings import ProducerSettings, Settings
 from telco_stream.stop import Stop
 from telco_stream.tally import ConsumeResult
 
@@ -40,24 +40,26 @@ class DemoResult:
     report: Summary
 
 
-def run_demo(scorer: Scorer, *, stop: Stop, watch: Onlooker, say: Callable[[str], None], top_k: int = 5) -> DemoResult:
+def run_demo(
+    scorer: Scorer, *, stop: Stop, watch: RunObserver, say: Callable[[str], None], top_k: int = 5
+) -> DemoResult:
     """Run it; `say` is told of each step."""
     usual = Settings().topics
     with (
         _temporary_folder() as folder,
         embedded_broker(usual.raw, usual.predictions, usual.deadletter) as address,
     ):
-        producer = Producer(checkpoint_file=str(Path(folder) / "producer.json"))
+        producer = ProducerSettings(checkpoint_file=str(Path(folder) / "producer.json"))
         clients = Clients(Settings(bootstrap_servers=address, producer=producer))
         say(f"1. A broker inside this process listens at {address}.")
         say("2. Produce: the sample's customers, and a few broken records beside them.")
-        sent = run_produce(clients, ProduceOrder("batch", "at-least-once"), stop=stop, watch=_Nobody())
+        sent = run_produce(clients, ProduceOptions("batch", "at-least-once"), stop=stop, watch=_NoObserver())
         _send_broken(clients, usual.raw, stop)
         say("3. Consume: each record is scored or becomes a dead letter (at least once: this broker fences nobody).")
-        consumed = run_consume(clients, scorer, ConsumeOrder("batch", "at-least-once"), stop=stop, watch=watch)
+        consumed = run_consume(clients, scorer, ConsumeOptions("batch", "at-least-once"), stop=stop, watch=watch)
         say("4. Report: what the predictions topic says.")
         consumed = replace(consumed, analytics=None)  # the report says the same, from the topic
-        return DemoResult(sent, consumed, run_report(clients, ReportOrder(top_k), stop=stop).summary)
+        return DemoResult(sent, consumed, run_report(clients, ReportOptions(top_k), stop=stop).summary)
 
 
 def _temporary_folder() -> "tempfile.TemporaryDirectory[str]":
@@ -73,10 +75,10 @@ def _send_broken(clients: Clients, topic: str, stop: Stop) -> None:
     sink.flush()
 
 
-class _Nobody:
+class _NoObserver:
     """Looks on without a word."""
 
-    def on(self, outlet: object) -> None:
+    def on(self, writer: object) -> None:
         """Something sends them."""
 
     def resumed(self, rows: int) -> None:

@@ -27,14 +27,14 @@ class _Minute:
     lines: int = 0
 
 
-class Flood:
+class LogThrottle:
     """Of each event the first lines of a minute are let through, and the others counted."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._minutes: dict[str, _Minute] = {}
 
-    def admits(self, event: str) -> bool:
+    def allows(self, event: str) -> bool:
         """Whether one more line of this event is let through."""
         minute = self._minutes.setdefault(event, _Minute(self._clock()))
         minute.lines += 1

@@ -65,9 +65,9 @@ class Ledger:
     def __init__(self, topic: str, scopes: Mapping[int, Scope], topic_id: str | None = None) -> None:
         self._topic = topic.encode()
         self._topic_id = None if topic_id is None else topic_id.encode()
-        self._pages = {number: _Page(f"{topic}/{number}", scope) for number, scope in sorted(scopes.items())}
+        self._pages = {number: _PartitionLedger(f"{topic}/{number}", scope) for number, scope in sorted(scopes.items())}
         self._by_source = {page.name.encode(): (number, page) for number, page in self._pages.items()}
-        self._nowhere = _Page("", Scope(0, 0, 0))
+        self._nowhere = _PartitionLedger("", Scope(0, 0, 0))
         #: The first source found, by kind and partition of the answer and partition of the input.
         self.oldest: dict[tuple[Kind, int, int], int] = {}
         #: Time of the first answer found, in milliseconds, by its kind and partition.
@@ -94,13 +94,13 @@ class Ledger:
             number, page = self._by_source.get(place, (-1, self._nowhere))
             if topic_id != expected_id and topic_id and expected_id:
                 page.answers_to_earlier_topic += place.rpartition(b"/")[0] == self._topic
-                page.unexplain(record)
+                page.add_unexplained(record)
             elif page.answer(offset, answered):
                 if (kind, record.partition(), number) not in self.oldest:
                     self.oldest[kind, record.partition(), number] = int(offset)
                     self.oldest_times.setdefault((kind, record.partition()), record.timestamp()[1])
             else:
-                page.unexplain(record)
+                page.add_unexplained(record)
 
     def accounts(
         self, expired_before: Mapping[int, int], expired_unanswered: Mapping[int, int] | None = None
@@ -117,7 +117,7 @@ class Ledger:
         return [*accounts, self._nowhere.account(None, 0, 0)] if self._nowhere.unexplained else accounts
 
 
-class _Page:
+class _PartitionLedger:
     """One partition of the raw topic."""
 
     __slots__ = (
@@ -157,7 +157,7 @@ class _Page:
             self.states[offset - self.start] = answered if state == _INPUT else _TWICE
         return state != _NOTHING
 
-    def unexplain(self, answer: Record) -> None:
+    def add_unexplained(self, answer: Record) -> None:
         """Enter an answer whose source doesn't exist."""
         self.unexplained += 1
         if len(self._first_unexplained) < _NAMED:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from telco_stream import __version__
 from telco_stream.batch import Outcome
 from telco_stream.errors import TelcoStreamError
-from telco_stream.flood import MINUTE, TOLD, Flood
+from telco_stream.flood import MINUTE, TOLD, LogThrottle
 from telco_stream.redaction import redact
 
 log = logging.getLogger("telco_stream")
@@ -28,7 +28,7 @@ _NEVER = logging.CRITICAL + 1
 
 def configure(*, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> None:
     """Send the package's log to stderr: warnings only if quiet; everything, and each line of it, if verbose."""
-    handler = _Lines(None if verbose else Flood())
+    handler = _Lines(None if verbose else LogThrottle())
     handler.setFormatter(_Json() if as_json else _Text())
     log.handlers[:] = [handler]
     log.propagate = False
@@ -44,22 +44,22 @@ def divert(write: Callable[[str], object]) -> None:
             handler.write = write
 
 
-def tell_start(command: str, **facts: object) -> None:
+def log_start(command: str, **facts: object) -> None:
     """A command has begun, and with what."""
     facts = {"command": command, "version": __version__, **facts}
     log.info("started %s", _listed(facts), extra={"event": "started", "facts": facts})
 
 
-def tell_end(command: str, **facts: object) -> None:
+def log_end(command: str, **facts: object) -> None:
     """A command has ended as it should, and what it did."""
-    _tell_more()
+    _log_suppressed()
     facts = {"command": command, **facts}
     log.info("stopped %s", _listed(facts), extra={"event": "stopped", "facts": facts})
 
 
-def tell_failure(error: TelcoStreamError) -> bool:
+def log_failure(error: TelcoStreamError) -> bool:
     """Whether the log took the error that ends a command: it does where its readers expect nothing but JSON."""
-    _tell_more()
+    _log_suppressed()
     if not any(isinstance(one.formatter, _Json) for one in log.handlers):
         return False
     log.critical("%s", error, extra={"event": "failed", "facts": {"exit_code": error.exit_code}})
@@ -75,12 +75,12 @@ class DeadLetterLog:
         self._told = 0
         self._untold = 0
 
-    def turned(self) -> None:
+    def on_poll(self) -> None:
         """A minute may be over."""
         if self._clock() - self._since >= MINUTE:
             self.finish()
 
-    def delivered(self, outcome: Outcome, seconds: object) -> None:  # noqa: ARG002 - as `consume` calls it
+    def on_committed(self, outcome: Outcome, seconds: object) -> None:  # noqa: ARG002 - as `consume` calls it
         """Tell of the batch's dead letters."""
         told = outcome.rejected[: TOLD - self._told]
         for one in told:
@@ -102,29 +102,29 @@ class _Lines(logging.Handler):
 
     write: Callable[[str], object]
 
-    def __init__(self, flood: Flood | None) -> None:
+    def __init__(self, throttle: LogThrottle | None) -> None:
         super().__init__()
         self.write = _to_stderr
-        self._flood = flood
+        self._throttle = throttle
 
     def emit(self, record: logging.LogRecord) -> None:
         record.msg, record.args = redact(record.getMessage()), None
-        self.tell_more(at_once=False)
-        if self._admits(record):
+        self.log_suppressed(at_once=False)
+        if self._allows(record):
             with suppress(OSError, ValueError):
                 self.write(self.format(record))
 
-    def tell_more(self, *, at_once: bool) -> None:
+    def log_suppressed(self, *, at_once: bool) -> None:
         """Tell how many lines were left out."""
-        for one in self._flood.left_out(at_once=at_once) if self._flood else ():
+        for one in self._throttle.left_out(at_once=at_once) if self._throttle else ():
             facts = asdict(one)
             log.warning("more lines: %s", _listed(facts), extra={"event": "more", "facts": facts})
 
-    def _admits(self, record: logging.LogRecord) -> bool:
+    def _allows(self, record: logging.LogRecord) -> bool:
         """What is well comes as seldom as the group changes; what isn't may come with every batch."""
-        if self._flood is None or record.levelno < logging.WARNING or _event(record) in _COUNTED:
+        if self._throttle is None or record.levelno < logging.WARNING or _event(record) in _COUNTED:
             return True
-        return self._flood.admits(_event(record))
+        return self._throttle.allows(_event(record))
 
 
 class _Text(logging.Formatter):
@@ -150,10 +150,10 @@ class _Json(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def _tell_more() -> None:
+def _log_suppressed() -> None:
     for handler in log.handlers:
         if isinstance(handler, _Lines):
-            handler.tell_more(at_once=True)
+            handler.log_suppressed(at_once=True)
 
 
 def _event(record: logging.LogRecord) -> str:

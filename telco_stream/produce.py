@@ -17,12 +17,12 @@ from telco_stream.checkpoint import (
     refuse_lost_progress,
     start_of,
 )
-from telco_stream.contracts.progress import Pass, Progress, of_other_runs
+from telco_stream.contracts.progress import PassKey, PassProgress, of_other_runs
 from telco_stream.contracts.raw import Row, encode_row
 from telco_stream.csv.reader import read_chunks
 from telco_stream.csv.sampler import RowSampler, open_sampler
 from telco_stream.errors import DataError, UsageError
-from telco_stream.kafka.outlet import Outlet
+from telco_stream.kafka.outlet import RowWriter
 from telco_stream.records import Message
 from telco_stream.stop import Stop, Stopped
 
@@ -64,7 +64,7 @@ class Watch(Protocol):
 class Job:
     """What to send, and how much of it."""
 
-    of: Pass
+    of: PassKey
     path: Path
     batch_size: int
     limit: int | None = None
@@ -80,10 +80,10 @@ class Schedule:
 
 
 @dataclass(frozen=True, slots=True)
-class Hands:
+class ProduceDeps:
     """What a run works with: the way out, the file of its progress, and the world around it."""
 
-    outlet: Outlet
+    writer: RowWriter
     checkpoint: CheckpointFile
     now: Callable[[], str]
     stop: Stop
@@ -91,7 +91,7 @@ class Hands:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SendTotals:
     """What a run has sent, for its result."""
 
     rows: int
@@ -99,60 +99,60 @@ class Sent:
     seconds: float
 
 
-def produce_pass(job: Job, hands: Hands) -> Sent:
+def produce_pass(job: Job, deps: ProduceDeps) -> SendTotals:
     """Send the file's rows once, from where the last run of the same pass stopped; raises `DataError` on a bad one."""
     started = time.perf_counter()
-    start = progress = find_start(job, hands)
-    hands.watch.resumed(start.last_processed_index + 1)
+    start = progress = find_start(job, deps)
+    deps.watch.resumed(start.last_processed_index + 1)
     last = math.inf if job.limit is None else start.last_processed_index + job.limit
     if not start.complete:
-        hands.checkpoint.write(start)  # a place that can't be written is better known before the first row
+        deps.checkpoint.write(start)  # a place that can't be written is better known before the first row
     try:
-        while _goes_on(progress, last, hands.stop):
-            for reached in _steps(job, progress, last, hands):
-                _write_checkpoint(start, progress, reached, hands)
+        while _should_continue(progress, last, deps.stop):
+            for reached in _steps(job, progress, last, deps):
+                _write_checkpoint(start, progress, reached, deps)
                 progress = reached
-            if _goes_on(progress, last, hands.stop):  # a transaction was lost
-                hands.checkpoint.write(progress := _as_kept(start, progress, hands))
+            if _should_continue(progress, last, deps.stop):  # a transaction was lost
+                deps.checkpoint.write(progress := _stored_progress(start, progress, deps))
     except Stopped:
         log.warning("stopped before Kafka had confirmed everything: what it has not is not in the checkpoint")
     resumed_from = start.last_processed_index + 1 if start.is_unfinished else None
-    return Sent(progress.total_sent - start.total_sent, resumed_from, time.perf_counter() - started)
+    return SendTotals(progress.total_sent - start.total_sent, resumed_from, time.perf_counter() - started)
 
 
-def produce_stream(job: Job, schedule: Schedule, hands: Hands) -> Sent:
+def produce_stream(job: Job, schedule: Schedule, deps: ProduceDeps) -> SendTotals:
     """Send random rows on a schedule, until stopped or until the job's limit."""
     started = time.perf_counter()
-    progress = _start_of_stream(job, hands)
-    hands.checkpoint.write(progress)
+    progress = _start_of_stream(job, deps)
+    deps.checkpoint.write(progress)
     with ExitStack() as open_file:
-        with hands.stop.interrupting():  # the file is checked whole, and may be long
+        with deps.stop.interrupting():  # the file is checked whole, and may be long
             population = open_file.enter_context(open_sampler(job.path))
-        for reached in _confirmed(progress, _departures(job, schedule, population, hands), hands):
-            hands.watch.advance(reached.total_sent - progress.total_sent)
-            hands.checkpoint.write(progress := reached)
-    return Sent(progress.total_sent, None, time.perf_counter() - started)
+        for reached in _confirmed(progress, _paced_sends(job, schedule, population, deps), deps):
+            deps.watch.advance(reached.total_sent - progress.total_sent)
+            deps.checkpoint.write(progress := reached)
+    return SendTotals(progress.total_sent, None, time.perf_counter() - started)
 
 
-def find_start(job: Job, hands: Hands) -> Progress:
+def find_start(job: Job, deps: ProduceDeps) -> PassProgress:
     """Where the pass begins. Where Kafka keeps the progress too, Kafka is believed, and the file is its mirror."""
-    in_file = _unless_restart(hands.checkpoint.read, job)
+    in_file = _unless_restart(deps.checkpoint.read, job)
     if in_file and not job.restart:
-        _check_file(job.of, in_file, is_shared=hands.outlet.keeps_progress)
-    if not hands.outlet.keeps_progress:
+        _check_file(job.of, in_file, is_shared=deps.writer.stores_progress)
+    if not deps.writer.stores_progress:
         return start_of(job.of, in_file, restart=job.restart)
-    in_kafka = _unless_restart(hands.outlet.found, job)
+    in_kafka = _unless_restart(deps.writer.found, job)
     if in_kafka is None and not job.restart:
-        in_kafka = _recover_progress(job.of, in_file, hands.outlet)
+        in_kafka = _recover_progress(job.of, in_file, deps.writer)
     elif in_file and in_file.of.key == job.of.key and not job.restart:
-        _tell_difference(job.of, in_file, start_of(job.of, in_kafka))
+        _warn_if_different(job.of, in_file, start_of(job.of, in_kafka))
     start = start_of(job.of, in_kafka, restart=job.restart)
     # Only the file knows of the other runs: in Kafka each has its own place.
     others = of_other_runs(in_file.finished, job.of) if in_file else ()
     return replace(start, finished=(*others, *start.finished))
 
 
-def _unless_restart(read: Callable[[], Progress | None], job: Job) -> Progress | None:
+def _unless_restart(read: Callable[[], PassProgress | None], job: Job) -> PassProgress | None:
     """What can be read; with --restart, None where it can't be understood."""
     try:
         return read()
@@ -162,7 +162,7 @@ def _unless_restart(read: Callable[[], Progress | None], job: Job) -> Progress |
         raise
 
 
-def _check_file(wanted: Pass, in_file: Progress, *, is_shared: bool) -> None:
+def _check_file(wanted: PassKey, in_file: PassProgress, *, is_shared: bool) -> None:
     """Refuse a file that is in the way; named runs may share it where each finds its own progress in Kafka."""
     refuse_earlier_topic(wanted, in_file)
     if is_shared and wanted.run_id is None:
@@ -171,12 +171,12 @@ def _check_file(wanted: Pass, in_file: Progress, *, is_shared: bool) -> None:
         log.warning("topic %s has been deleted and created again: what this run has sent to it is gone", wanted.topic)
 
 
-def _recover_progress(wanted: Pass, in_file: Progress | None, outlet: Outlet) -> Progress | None:
+def _recover_progress(wanted: PassKey, in_file: PassProgress | None, writer: RowWriter) -> PassProgress | None:
     """The progress that Kafka has deleted for its age, or never had; raises `DataError` where it is lost."""
     if in_file and in_file.has_finished(wanted):  # it is written after the commit, and so never ahead
         return in_file
     of_this = in_file if in_file and in_file.is_unfinished and in_file.of.key == wanted.key else None
-    marked = outlet.search_marks(whole=of_this is not None)
+    marked = writer.search_marks(whole=of_this is not None)
     if marked and marked.progress.is_unfinished and not marked.is_certain:
         refuse_lost_progress(of_this)
     if marked is None and of_this:
@@ -188,19 +188,19 @@ def _recover_progress(wanted: Pass, in_file: Progress | None, outlet: Outlet) ->
     return marked.progress
 
 
-def _start_of_stream(job: Job, hands: Hands) -> Progress:
-    found = _unless_restart(hands.checkpoint.read, job)
+def _start_of_stream(job: Job, deps: ProduceDeps) -> PassProgress:
+    found = _unless_restart(deps.checkpoint.read, job)
     if found and found.is_unfinished and not job.restart:
         raise DataError(
-            f"{hands.checkpoint.path} holds the unfinished pass of {found.of.file}: finish it with --mode batch, give"
+            f"{deps.checkpoint.path} holds the unfinished pass of {found.of.file}: finish it with --mode batch, give"
             " another --checkpoint-file, or start over with --restart"
         )
-    return Progress(job.of, mode="streaming", finished=found.finished if found else ())
+    return PassProgress(job.of, mode="streaming", finished=found.finished if found else ())
 
 
-def _write_checkpoint(start: Progress, before: Progress, reached: Progress, hands: Hands) -> None:
+def _write_checkpoint(start: PassProgress, before: PassProgress, reached: PassProgress, deps: ProduceDeps) -> None:
     try:
-        hands.checkpoint.write(reached)
+        deps.checkpoint.write(reached)
     except UsageError as error:
         sent, lost = reached.total_sent - start.total_sent, reached.total_sent - before.total_sent
         raise UsageError(
@@ -209,7 +209,7 @@ def _write_checkpoint(start: Progress, before: Progress, reached: Progress, hand
         ) from error
 
 
-def _tell_difference(wanted: Pass, in_file: Progress, in_kafka: Progress) -> None:
+def _warn_if_different(wanted: PassKey, in_file: PassProgress, in_kafka: PassProgress) -> None:
     rows = [
         progress.last_processed_index + 1 if progress.is_unfinished or progress.has_finished(wanted) else 0
         for progress in (in_file, in_kafka)
@@ -218,46 +218,46 @@ def _tell_difference(wanted: Pass, in_file: Progress, in_kafka: Progress) -> Non
         log.warning("the checkpoint file says row %d, Kafka says row %d: Kafka is right", *rows)
 
 
-def _goes_on(progress: Progress, last: float, stop: Stop) -> bool:
+def _should_continue(progress: PassProgress, last: float, stop: Stop) -> bool:
     return not (progress.complete or progress.last_processed_index >= last or stop.requested)
 
 
-def _as_kept(start: Progress, confirmed: Progress, hands: Hands) -> Progress:
+def _stored_progress(start: PassProgress, confirmed: PassProgress, deps: ProduceDeps) -> PassProgress:
     """The progress that Kafka has committed: where a pass goes on after a lost transaction."""
-    found = hands.outlet.found()
+    found = deps.writer.found()
     if found is None and confirmed is not start:  # deleted in the middle of the pass
-        marked = hands.outlet.search_marks(whole=True)
+        marked = deps.writer.search_marks(whole=True)
         found = marked.progress if marked else confirmed
     kept = found if found and found.pass_id == start.pass_id else confirmed
     return replace(kept, of=start.of, finished=start.finished)
 
 
-def _steps(job: Job, start: Progress, last: float, hands: Hands) -> Iterator[Progress]:
+def _steps(job: Job, start: PassProgress, last: float, deps: ProduceDeps) -> Iterator[PassProgress]:
     """The progress after each confirmation; ends with the pass, with a stop, or where a transaction was lost."""
-    chunks, progress = _Chunks(job, start, last, hands.stop), start
-    while not (progress.complete or chunks.is_over or hands.stop.requested):
-        ahead = _send_some(chunks, progress, hands)
+    chunks, progress = _Chunks(job, start, last, deps.stop), start
+    while not (progress.complete or chunks.is_over or deps.stop.requested):
+        ahead = _send_some(chunks, progress, deps)
         if ahead is progress:  # the chunk that came next is bad
             break
-        if not hands.outlet.confirm(ahead):
+        if not deps.writer.confirm(ahead):
             return
-        hands.watch.advance(ahead.last_processed_index - progress.last_processed_index)
+        deps.watch.advance(ahead.last_processed_index - progress.last_processed_index)
         yield (progress := ahead)
     if chunks.fault:
         raise chunks.fault
 
 
-def _send_some(chunks: "_Chunks", progress: Progress, hands: Hands) -> Progress:
+def _send_some(chunks: "_Chunks", progress: PassProgress, deps: ProduceDeps) -> PassProgress:
     """Send until a confirmation is due; the progress that it will confirm."""
     due = time.monotonic() + _SECONDS_A_CONFIRMATION
     most = progress.last_processed_index + _ROWS_A_CONFIRMATION
     for rows in chunks:
-        event_ts = hands.now()
-        hands.outlet.send(progress.of.topic, _messages(rows, event_ts))
+        event_ts = deps.now()
+        deps.writer.send(progress.of.topic, _messages(rows, event_ts))
         progress = progress.advanced(len(rows), event_ts)
         if chunks.at_end:
             return progress.completed()
-        if progress.last_processed_index + chunks.size > most or time.monotonic() > due or hands.stop.requested:
+        if progress.last_processed_index + chunks.size > most or time.monotonic() > due or deps.stop.requested:
             return progress
     return progress.completed() if chunks.at_end else progress
 
@@ -265,7 +265,7 @@ def _send_some(chunks: "_Chunks", progress: Progress, hands: Hands) -> Progress:
 class _Chunks:
     """The file's checked rows up to a limit. A bad chunk ends them; its fault waits until the good are confirmed."""
 
-    def __init__(self, job: Job, start: Progress, last: float, stop: Stop) -> None:
+    def __init__(self, job: Job, start: PassProgress, last: float, stop: Stop) -> None:
         self.size = min(job.batch_size, _ROWS_A_CONFIRMATION)
         self.at_end = False
         self.is_over = False
@@ -299,19 +299,19 @@ class _Chunks:
             return None
 
 
-def _departures(job: Job, schedule: Schedule, population: RowSampler, hands: Hands) -> Iterator[tuple[int, str]]:
+def _paced_sends(job: Job, schedule: Schedule, population: RowSampler, deps: ProduceDeps) -> Iterator[tuple[int, str]]:
     """Sends on the schedule; how many rows have left and when the last did, as often as a confirmation is due."""
     draws, clock = random.Random(schedule.seed), time.monotonic  # noqa: S311 - customers, no secrets
-    started, sent, event_ts, due = clock(), 0, hands.now(), clock() + _SECONDS_A_CONFIRMATION
+    started, sent, event_ts, due = clock(), 0, deps.now(), clock() + _SECONDS_A_CONFIRMATION
     most = math.inf if job.limit is None else job.limit
     with suppress(Stopped):  # a queue that stays full is left behind; what has arrived is still counted
-        while sent < most and not hands.stop.requested:
+        while sent < most and not deps.stop.requested:
             if rows := _rows_due(schedule, clock() - started, sent, most, job.batch_size):
-                event_ts = hands.now()
-                hands.outlet.send(job.of.topic, _messages(population.draw(draws, rows), event_ts))
+                event_ts = deps.now()
+                deps.writer.send(job.of.topic, _messages(population.draw(draws, rows), event_ts))
                 sent += rows
             else:
-                hands.stop.wait(min(_TICK, max(0.0, started + sent / schedule.rate - clock())))
+                deps.stop.wait(min(_TICK, max(0.0, started + sent / schedule.rate - clock())))
             if clock() > due:
                 yield sent, event_ts
                 due = clock() + _SECONDS_A_CONFIRMATION
@@ -323,16 +323,18 @@ def _rows_due(schedule: Schedule, elapsed: float, sent: int, most: float, batch_
     return int(min(due - sent, most - sent, batch_size))
 
 
-def _confirmed(progress: Progress, departures: Iterator[tuple[int, str]], hands: Hands) -> Iterator[Progress]:
+def _confirmed(
+    progress: PassProgress, departures: Iterator[tuple[int, str]], deps: ProduceDeps
+) -> Iterator[PassProgress]:
     """The progress after each confirmation of new rows; at a stop that leaves no time, what has arrived by then."""
     sent, event_ts = 0, None
     try:
         for sent, event_ts in departures:
             if sent > progress.total_sent:
-                hands.outlet.confirm(progress)
+                deps.writer.confirm(progress)
                 yield (progress := replace(progress, total_sent=sent, last_event_ts=event_ts))
     except Stopped:
-        arrived = sent - hands.outlet.unconfirmed()
+        arrived = sent - deps.writer.unconfirmed()
         if arrived > progress.total_sent:
             yield replace(progress, total_sent=arrived, last_event_ts=event_ts)
 

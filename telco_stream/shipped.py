@@ -7,6 +7,6 @@ _PACKAGE = Path(__file__).parent
 _INSTALLED = _PACKAGE / "_shipped"
 
 
-def shipped(name: str) -> Path:
+def bundled(name: str) -> Path:
     """Where `models/churn` or `data/sample_customers.csv` stands on this machine."""
     return (_INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent) / name

@@ -14,7 +14,7 @@ StoppedBy = Literal["signal", "idle", "max-messages", "end"]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ConsumePlan:
     """How to consume, and when to stop."""
 
     mode: Literal["batch", "streaming"]
@@ -24,7 +24,7 @@ class Plan:
     idle_timeout: float | None = None
     #: Seconds that the group may take to assign partitions before the run counts as idle.
     join_timeout: float = 0.0
-    max_dead_letters_in_a_row: int = 0
+    max_consecutive_dead_letters: int = 0
     top_k: int = 10
     #: ID of the raw topic when this run began; None where the broker has none.
     topic_id: str | None = None
@@ -45,58 +45,61 @@ class ConsumeResult:
     analytics: Summary | None = None
 
 
-class Tally:
+class RunCounters:
     """Counts what is committed, and what is on its way."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: ConsumePlan) -> None:
         self._plan = plan
         self._analytics = Analytics()
         self._predicted = self._dead_lettered = self._batches = 0
         self._first_taken = self._last_committed = 0.0
         self._idle_since = time.perf_counter()
-        self._on_its_way = self._in_a_row_before = 0
+        self._on_its_way = self._consecutive_before = 0
         #: As the last batch left it, be it committed or on its way.
-        self.dead_letters_in_a_row = 0
+        self.consecutive_dead_letters = 0
 
-    def room(self) -> int:
+    def remaining(self) -> int:
         """How many records the next batch may have."""
         if self._plan.max_messages is None:
             return self._plan.batch_size
         return min(self._plan.batch_size, self._plan.max_messages - self._consumed - self._on_its_way)
 
-    def took(self, in_a_row: int | None) -> None:
+    def took(self, consecutive: int | None) -> None:
         """Records have arrived, perhaps from partitions whose last owner left a count of dead letters."""
         self._idle_since = time.perf_counter()
         self._first_taken = self._first_taken or self._idle_since
-        self.dead_letters_in_a_row = max(self.dead_letters_in_a_row, in_a_row or 0)
-        self._in_a_row_before = max(self._in_a_row_before, in_a_row or 0)
+        self.consecutive_dead_letters = max(self.consecutive_dead_letters, consecutive or 0)
+        self._consecutive_before = max(self._consecutive_before, consecutive or 0)
 
     def begin(self, outcome: Outcome) -> None:
         """A batch is about to be sent; raises where it has too many dead letters in a row."""
-        _refuse_a_flood(outcome, self._plan.max_dead_letters_in_a_row)
+        _check_consecutive_dead_letters(outcome, self._plan.max_consecutive_dead_letters)
         self._on_its_way = outcome.consumed
-        self._in_a_row_before, self.dead_letters_in_a_row = self.dead_letters_in_a_row, outcome.last_run
+        self._consecutive_before, self.consecutive_dead_letters = (
+            self.consecutive_dead_letters,
+            outcome.trailing_dead_letter_run,
+        )
 
     def drop(self) -> None:
         """It was not committed, and comes again."""
-        self._on_its_way, self.dead_letters_in_a_row = 0, self._in_a_row_before
+        self._on_its_way, self.consecutive_dead_letters = 0, self._consecutive_before
         self._idle_since = time.perf_counter()
 
     def add(self, outcome: Outcome, at: float) -> None:
         """It was committed at this time, by `time.perf_counter`."""
         self._on_its_way = 0
-        self._predicted += len(outcome.predictions)
-        self._dead_lettered += len(outcome.letters)
+        self._predicted += len(outcome.prediction_messages)
+        self._dead_lettered += len(outcome.dead_letter_messages)
         self._batches += 1
         self._last_committed, self._idle_since = at, time.perf_counter()
         if self._plan.mode == "batch":
-            self._analytics.add_all(outcome.answers)
+            self._analytics.add_all(outcome.predictions)
 
     def stopped_by(self, source: Source, stop: Stop) -> StoppedBy | None:
         """The first reason to stop, if there is one."""
         if stop.requested:
             return "signal"
-        if self._plan.max_messages is not None and self.room() <= 0:
+        if self._plan.max_messages is not None and self.remaining() <= 0:
             return "max-messages"
         if self._plan.mode == "batch" and source.ended:
             return "end"
@@ -134,13 +137,13 @@ class Tally:
         return time.perf_counter() - self._idle_since >= timeout
 
 
-def _refuse_a_flood(outcome: Outcome, most: int) -> None:
+def _check_consecutive_dead_letters(outcome: Outcome, most: int) -> None:
     """So many bad records in a row mean a broken upstream or a wrong model; the batch is left as it is."""
-    if not most or outcome.longest_run < most:
+    if not most or outcome.longest_dead_letter_run < most:
         return
     last = outcome.rejected[-1]
     where = f"{last.topic}/{last.partition}/{last.offset}"
     raise DataError(
-        f"{outcome.longest_run} dead letters in a row, up to {where} ({last.error_type}: {last.code}); nothing of this"
-        " batch was committed: mend the producer or the model, or raise --max-consecutive-dead-letters"
+        f"{outcome.longest_dead_letter_run} dead letters in a row, up to {where} ({last.error_type}: {last.code});"
+        " nothing of this batch was committed: mend the producer or the model, or raise --max-consecutive-dead-letters"
     )

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from telco_stream import logs
 from telco_stream.batch import Outcome
-from telco_stream.consume import Seconds
+from telco_stream.consume import BatchTimings
 from telco_stream.errors import TelcoStreamError
-from telco_stream.observing.sight import Glimpse, Seen, Sight
+from telco_stream.observing.sight import ConsumerSnapshot, ConsumerStats, ConsumerView
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -20,7 +20,7 @@ _SHOW_EVERY = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class BatchCommitted:
     """What a worker tells of each batch that it has committed."""
 
     consumed: int
@@ -29,7 +29,7 @@ class Delivered:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class WorkerFailed:
     """Why a worker has ended, where a new one would end the same way."""
 
     kind: type[TelcoStreamError]
@@ -37,28 +37,28 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """A line of the log."""
 
     text: str
 
 
-Told: TypeAlias = Delivered | Failed | Glimpse | Line
+WorkerMessage: TypeAlias = BatchCommitted | WorkerFailed | ConsumerSnapshot | LogLine
 
 
-class Teller:
+class WorkerReporter:
     """Looks on in a worker, and tells the parent."""
 
     def __init__(self, pipe: "Connection[Any, Any]") -> None:
         self._pipe = pipe
         self._sending = threading.Lock()
-        self._sight: Sight | None = None
+        self._sight: ConsumerStats | None = None
 
     @contextmanager
-    def showing(self, away: Callable[[], float | None]) -> Iterator[None]:
+    def showing(self, unavailable_for: Callable[[], float | None]) -> Iterator[None]:
         """Inside, what the work looks like is told too, and so is the log: the parent draws, and one alone can."""
-        self._sight, over = Sight(away), threading.Event()
-        logs.divert(lambda line: self._tell(Line(line)))
+        self._sight, over = ConsumerStats(unavailable_for), threading.Event()
+        logs.divert(lambda line: self._tell(LogLine(line)))
         thread = threading.Thread(target=self._show, args=(self._sight, over), name="teller", daemon=True)
         thread.start()
         try:
@@ -67,29 +67,31 @@ class Teller:
             over.set()
             thread.join()
 
-    def on(self, source: Seen) -> None:
+    def on(self, source: ConsumerView) -> None:
         """The topic is read from there."""
         if self._sight:
             self._sight.on(source)
 
-    def turned(self) -> None:
+    def on_poll(self) -> None:
         """Nothing to tell."""
 
-    def delivered(self, outcome: Outcome, seconds: Seconds) -> None:
+    def on_committed(self, outcome: Outcome, seconds: BatchTimings) -> None:
         """A batch more."""
-        self._tell(Delivered(outcome.consumed, len(outcome.predictions), len(outcome.letters)))
+        self._tell(
+            BatchCommitted(outcome.consumed, len(outcome.prediction_messages), len(outcome.dead_letter_messages))
+        )
         if self._sight:
-            self._sight.delivered(outcome, seconds)
+            self._sight.on_committed(outcome, seconds)
 
     def failed(self, error: TelcoStreamError) -> None:
         """The work has ended, and would end the same way if it were begun again."""
-        self._tell(Failed(type(error), str(error)))
+        self._tell(WorkerFailed(type(error), str(error)))
 
-    def _tell(self, what: Told) -> None:
+    def _tell(self, what: WorkerMessage) -> None:
         with self._sending:
             self._pipe.send(what)
 
-    def _show(self, sight: Sight, over: threading.Event) -> None:
+    def _show(self, sight: ConsumerStats, over: threading.Event) -> None:
         with suppress(OSError):  # the parent has gone
             while not over.wait(_SHOW_EVERY):
-                self._tell(sight.glimpse())
+                self._tell(sight.snapshot())

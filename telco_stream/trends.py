@@ -109,7 +109,7 @@ class Trends:
     def __init__(self) -> None:
         self.distribution = Distribution()
         self.timeline = Timeline()
-        self.versions = Tally()
+        self.versions = TopCounter()
 
     def add(self, prediction: Prediction, time: float) -> None:
         """Count a prediction made at `time`, in seconds since 1970."""
@@ -119,7 +119,7 @@ class Trends:
         self.versions.add(prediction.model_version)
 
 
-class Tally:
+class TopCounter:
     """How often each name came, the rarest forgotten where there are more than memory should hold."""
 
     def __init__(self) -> None:

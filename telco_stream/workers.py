@@ -12,10 +12,10 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Protocol, TypeAlias
 
 from telco_stream.errors import TelcoStreamError
-from telco_stream.observing.sight import Glimpse
+from telco_stream.observing.sight import ConsumerSnapshot
 from telco_stream.stop import Stop, stop_on_signals
 from telco_stream.tally import ConsumeResult
-from telco_stream.telling import Delivered, Failed, Line, Teller, Told
+from telco_stream.telling import BatchCommitted, LogLine, WorkerFailed, WorkerMessage, WorkerReporter
 
 log = logging.getLogger("telco_stream.consume")
 
@@ -35,7 +35,7 @@ class Listener(Protocol):
     def advance(self, records: int, dead_letters: int) -> None:
         """One of the workers has answered so many."""
 
-    def glimpsed(self, slot: int, glimpse: Glimpse) -> None:
+    def on_snapshot(self, slot: int, snapshot: ConsumerSnapshot) -> None:
         """What that worker looks like now, where that was asked for."""
 
     def said(self, line: str) -> None:
@@ -46,7 +46,7 @@ class Listener(Protocol):
 
 
 #: What a worker does in its slot: consume until stopped, telling of each batch. It is sent to another process.
-Work: TypeAlias = Callable[[int, Stop, Teller], object]
+Work: TypeAlias = Callable[[int, Stop, WorkerReporter], object]
 
 
 class Worker:
@@ -71,7 +71,7 @@ class Worker:
         theirs.close()
         self._started = time.monotonic()
 
-    def bury(self) -> None:
+    def record_crash(self) -> None:
         """Note that the process has crashed, and when the next one is due."""
         code = self.process and self.process.exitcode
         self._crashes = 1 if time.monotonic() - self._started > _QUIET else self._crashes + 1
@@ -87,26 +87,26 @@ class Worker:
         self.process, self._due = None, time.monotonic() + pause
 
 
-class Tally:
+class WorkerTotals:
     """What the workers have told so far."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._batches: int = 0
-        self._sums = Delivered(0, 0, 0)
+        self._sums = BatchCommitted(0, 0, 0)
         self._first = self._last = 0.0
-        self.failed: Failed | None = None
+        self.failed: WorkerFailed | None = None
 
-    def heard(self, slot: int, told: Told) -> None:
+    def handle(self, slot: int, told: WorkerMessage) -> None:
         """Take it in."""
         match told:
-            case Failed():
+            case WorkerFailed():
                 self.failed = self.failed or told
-            case Glimpse():
-                self._listener.glimpsed(slot, told)
-            case Line():
+            case ConsumerSnapshot():
+                self._listener.on_snapshot(slot, told)
+            case LogLine():
                 self._listener.said(told.text)
-            case Delivered():
+            case BatchCommitted():
                 self._add(told)
 
     def gone(self, slot: int) -> None:
@@ -127,9 +127,9 @@ class Tally:
             stopped_by="signal",
         )
 
-    def _add(self, told: Delivered) -> None:
+    def _add(self, told: BatchCommitted) -> None:
         sums, self._batches = self._sums, self._batches + 1
-        self._sums = Delivered(
+        self._sums = BatchCommitted(
             sums.consumed + told.consumed, sums.predicted + told.predicted, sums.dead_lettered + told.dead_lettered
         )
         self._last = time.monotonic()
@@ -139,42 +139,42 @@ class Tally:
 
 def run_workers(work: Work, count: int, *, stop: Stop, listener: Listener) -> ConsumeResult:
     """Keep `count` workers at it until stopped; raises the error of one that a restart would not mend."""
-    tally, workers = Tally(listener), [Worker(slot, work) for slot in range(count)]
+    totals, workers = WorkerTotals(listener), [Worker(slot, work) for slot in range(count)]
     try:
-        while not (stop.requested or tally.failed):
+        while not (stop.requested or totals.failed):
             for worker in workers:
                 worker.start_if_due()
-            _listen(workers, tally)
+            _listen(workers, totals)
             for worker in workers:
-                if worker.process is not None and not worker.process.is_alive() and not tally.failed:
-                    worker.bury()
-                    tally.gone(worker.slot)
+                if worker.process is not None and not worker.process.is_alive() and not totals.failed:
+                    worker.record_crash()
+                    totals.gone(worker.slot)
     finally:
-        _end(workers, tally)
-    if tally.failed:
-        raise tally.failed.kind(tally.failed.message)
-    return tally.result()
+        _end(workers, totals)
+    if totals.failed:
+        raise totals.failed.kind(totals.failed.message)
+    return totals.result()
 
 
-def _listen(workers: Sequence[Worker], tally: Tally) -> None:
+def _listen(workers: Sequence[Worker], totals: WorkerTotals) -> None:
     """Hear what the running workers tell, for a tick."""
     running = [worker for worker in workers if worker.process is not None]
     ready = wait([worker.pipe for worker in running], _TICK)
     for worker in [worker for worker in running if worker.pipe in ready]:
         with suppress(EOFError, OSError):  # it has ended, and what it told before has been heard
             while worker.pipe.poll():
-                tally.heard(worker.slot, worker.pipe.recv())
+                totals.handle(worker.slot, worker.pipe.recv())
 
 
-def _end(workers: Sequence[Worker], tally: Tally) -> None:
+def _end(workers: Sequence[Worker], totals: WorkerTotals) -> None:
     """Tell all to stop, hear their last words, and make sure that none is left."""
     running = [worker.process for worker in workers if worker.process is not None]
     deadline = time.monotonic() + _PATIENCE
     for process in running:
         process.terminate()
     while time.monotonic() < deadline and any(process.is_alive() for process in running):
-        _listen(workers, tally)
-    _listen(workers, tally)
+        _listen(workers, totals)
+    _listen(workers, totals)
     for process in running:
         process.kill()
         process.join()
@@ -185,7 +185,7 @@ def _run(work: Work, slot: int, pipe: "Connection[Any, Any]") -> None:
     stop = stop_on_signals()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the parent tells us in its own way
     threading.Thread(target=_stop_with_parent, args=(pipe, stop), daemon=True).start()
-    teller = Teller(pipe)
+    teller = WorkerReporter(pipe)
     try:
         work(slot, stop, teller)
     except TelcoStreamError as error:

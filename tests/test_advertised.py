@@ -43,7 +43,7 @@ def test_ends_is_an_error_when_leader_does_not_answer(unreachable_kafka: str) ->
     assert cluster.partitions(topic) == {topic: 3}
     with pytest.raises(KafkaError, match="check advertised"):
         cluster.ends(topic, [0])
-    assert cluster.ends_in_reach(topic, [0, 1], committed_only=True) == {}
+    assert cluster.reachable_ends(topic, [0, 1], committed_only=True) == {}
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from telco_stream import atomic
-from telco_stream.atomic import replacing, temporary_path
+from telco_stream.atomic import atomic_write, temporary_path
 from telco_stream.checkpoint import CheckpointFile
-from telco_stream.contracts.progress import Pass, Progress
+from telco_stream.contracts.progress import PassKey, PassProgress
 from telco_stream.errors import UsageError
 from telco_stream.model.folder import write_folder
 from telco_stream.report.files import opened
@@ -18,12 +18,12 @@ from telco_stream.sample import write_sample
 
 
 def write(path: Path, content: bytes = b"new") -> None:
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(content)
 
 
 def write_checkpoint(path: Path) -> None:
-    CheckpointFile(path).write(Progress(Pass("/data/a.csv", "sha", "raw")))
+    CheckpointFile(path).write(PassProgress(PassKey("/data/a.csv", "sha", "raw")))
 
 
 def write_report(path: Path) -> None:
@@ -89,7 +89,7 @@ def test_replacing_hides_the_content_before_the_mode_is_set(tmp_path: Path, monk
     (tmp_path / "a").write_text("old")
     (tmp_path / "a").chmod(0o600)
     monkeypatch.setattr(atomic, "copy_owner_and_mode", lambda *_: None)
-    with replacing(tmp_path / "a"):
+    with atomic_write(tmp_path / "a"):
         assert [mode_of(one) for one in tmp_path.iterdir() if one.name != "a"] == [0o600]
 
 
@@ -150,7 +150,7 @@ def test_replacing_leaves_nothing_when_writing_fails(tmp_path: Path, error: type
 
 
 def _fail_halfway(path: Path, error: type[BaseException]) -> None:
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         file.write(b"half")
         raise error
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.batch import Limits, Outcome, last_run, longest_run, process
+from telco_stream.batch import Limits, Outcome, longest_dead_letter_run, process, trailing_dead_letter_run
 from telco_stream.contracts.customer import Customer
 from telco_stream.contracts.deadletter import decode_dead_letter
 from telco_stream.records import ENVELOPE, Headers, size_of
@@ -18,16 +18,16 @@ NOW = "2026-01-02T03:04:05.678Z"
 
 def test_each_record_is_answered_once_and_in_its_order() -> None:
     done = run([good(customerID="a"), b"bad 1", good(customerID="b"), b"bad 2", good(customerID="c")])
-    assert [key for key, _, _ in done.predictions] == ["a", "b", "c"]
+    assert [key for key, _, _ in done.prediction_messages] == ["a", "b", "c"]
     assert originals(done) == [b"bad 1", b"bad 2"]
-    assert [one.customerID for one in done.answers] == ["a", "b", "c"]
+    assert [one.customerID for one in done.predictions] == ["a", "b", "c"]
     assert [one.offset for one in done.rejected] == [1, 3]
     assert done.consumed == 5
 
 
 def test_a_prediction_is_what_the_interface_says() -> None:
     record = Fake(good(), offset_=17, partition_=2, key_=b"another", headers_=[("traceparent", b"00-1")])
-    key, value, headers = process([record], RuleScorer(lambda _: 0.75), now=NOW, limits=Limits()).predictions[0]
+    key, value, headers = process([record], RuleScorer(lambda _: 0.75), now=NOW, limits=Limits()).prediction_messages[0]
     assert key == "7590-VHVEG"
     assert json.loads(value) == {
         "customerID": "7590-VHVEG",
@@ -49,7 +49,7 @@ def test_process_adds_the_topic_id_to_every_answer_when_known(value: bytes) -> N
         Fake(value, 9, 0, headers_=[("source.topic.id", b"older"), ("a", b"b")]),
     ]
     done = process(records, RuleScorer(), now=NOW, limits=Limits(), topic_id="id-1")
-    answers = [headers for _, _, headers in done.predictions + done.letters]
+    answers = [headers for _, _, headers in done.prediction_messages + done.dead_letter_messages]
     own = [[header for header in headers if not header[0].startswith("telco.dlq.")] for headers in answers]
     assert own == [
         [("source", b"raw/1/4"), ("source.topic.id", b"id-1")],
@@ -60,33 +60,33 @@ def test_process_adds_the_topic_id_to_every_answer_when_known(value: bytes) -> N
 def test_the_headers_of_a_replay_end_with_its_answer() -> None:
     replayed: Headers = [("a", b"b"), ("telco.dlq.retry_count", b"1"), ("telco.dlq.replay_of", b"0/5")]
     done = process([Fake(good(), headers_=replayed)], RuleScorer(), now=NOW, limits=Limits())
-    assert done.predictions[0][2] == [("a", b"b"), ("source", b"raw/0/0")]
+    assert done.prediction_messages[0][2] == [("a", b"b"), ("source", b"raw/0/0")]
 
 
 @pytest.mark.parametrize(("probability", "prediction"), [(0.0, "No"), (0.4999, "No"), (0.5, "Yes"), (1.0, "Yes")])
 def test_the_threshold_itself_is_a_yes(probability: float, prediction: str) -> None:
-    assert run([good()], RuleScorer(lambda _: probability)).answers[0].prediction == prediction
+    assert run([good()], RuleScorer(lambda _: probability)).predictions[0].prediction == prediction
 
 
 @pytest.mark.parametrize(("value", "error_type"), [one[1:3] for one in POISON], ids=[one[0] for one in POISON])
 def test_poison_gets_one_letter_of_its_type_and_its_neighbours_are_scored(value: bytes | None, error_type: str) -> None:
     done = run([good(), value, good()])
-    assert (len(done.predictions), done.next_offsets) == (2, {0: 3})
-    assert [decode_dead_letter(body).error_type for _, body, _ in done.letters] == [error_type]
+    assert (len(done.prediction_messages), done.next_offsets) == (2, {0: 3})
+    assert [decode_dead_letter(body).error_type for _, body, _ in done.dead_letter_messages] == [error_type]
     assert originals(done) == [value]
 
 
 @pytest.mark.parametrize("value", [one[1] for one in STRANGE], ids=[one[0] for one in STRANGE])
 def test_what_looks_odd_is_scored(value: bytes) -> None:
     done = run([value])
-    assert (len(done.predictions), done.letters) == (1, [])
+    assert (len(done.prediction_messages), done.dead_letter_messages) == (1, [])
 
 
 def test_a_record_without_a_key_is_answered_under_the_customer_s_id() -> None:
     done = process(
         [Fake(good(), key_=None), Fake(b"bad", key_=None, offset_=1)], RuleScorer(), now=NOW, limits=Limits()
     )
-    assert [done.predictions[0][0], done.letters[0][0]] == ["7590-VHVEG", None]
+    assert [done.prediction_messages[0][0], done.dead_letter_messages[0][0]] == ["7590-VHVEG", None]
 
 
 def test_a_good_batch_is_scored_in_one_call() -> None:
@@ -107,7 +107,7 @@ def test_a_failing_batch_is_split_until_the_guilty_stand_alone(guilty: set[int])
     done = run([good(customerID=str(one)) for one in range(8)], RuleScorer(refuse(*map(str, guilty))))
     assert [one.offset for one in done.rejected] == sorted(guilty)
     assert {one.error_type for one in done.rejected} == {"scoring"}
-    assert [key for key, _, _ in done.predictions] == [str(one) for one in range(8) if one not in guilty]
+    assert [key for key, _, _ in done.prediction_messages] == [str(one) for one in range(8) if one not in guilty]
 
 
 def test_one_guilty_record_costs_few_calls() -> None:
@@ -139,8 +139,8 @@ def test_no_prediction_exceeds_the_limit(length: int, header: int | None, limit:
     headers = None if header is None else [("h", b"x" * header)]
     record = Fake(good(customerID="x" * (length + 1)), headers_=headers)
     done = process([record], RuleScorer(), now=NOW, limits=Limits(limit, 2_097_152))
-    assert all(ENVELOPE + size_of(*one) <= limit for one in done.predictions)
-    assert len(done.predictions) + len(done.letters) == 1
+    assert all(ENVELOPE + size_of(*one) <= limit for one in done.prediction_messages)
+    assert len(done.prediction_messages) + len(done.dead_letter_messages) == 1
 
 
 def test_each_partition_goes_on_after_its_last_record() -> None:
@@ -165,8 +165,8 @@ def test_runs_of_dead_letters_go_on_from_batch_to_batch(bad: list[bool], before:
     for one in bad:
         run_ = run_ + 1 if one else 0
         longest = max(longest, run_)
-    assert longest_run(positions, before) == longest
-    assert last_run(positions, len(bad), before) == run_
+    assert longest_dead_letter_run(positions, before) == longest
+    assert trailing_dead_letter_run(positions, len(bad), before) == run_
 
 
 @given(st.lists(st.booleans(), max_size=30), st.data())
@@ -174,18 +174,21 @@ def test_runs_do_not_depend_on_where_batches_are_cut(bad: list[bool], data: st.D
     cut = data.draw(st.integers(0, len(bad)))
     values = [b"bad" if one else good() for one in bad]
     whole, first = run(values), run(values[:cut])
-    second = run(values[cut:], dead_letters_before=first.last_run)
-    assert second.last_run == whole.last_run
-    assert max(first.longest_run, second.longest_run) == whole.longest_run
+    second = run(values[cut:], consecutive_before=first.trailing_dead_letter_run)
+    assert second.trailing_dead_letter_run == whole.trailing_dead_letter_run
+    assert max(first.longest_dead_letter_run, second.longest_dead_letter_run) == whole.longest_dead_letter_run
 
 
 def test_a_good_batch_after_many_letters_crosses_no_limit() -> None:
     """They were let pass by the limit of their time; only one more would count against today's."""
-    assert (run([good()], dead_letters_before=900).longest_run, run([good()], dead_letters_before=900).last_run) == (
+    assert (
+        run([good()], consecutive_before=900).longest_dead_letter_run,
+        run([good()], consecutive_before=900).trailing_dead_letter_run,
+    ) == (
         0,
         0,
     )
-    assert run([b"bad"], dead_letters_before=900).longest_run == 901
+    assert run([b"bad"], consecutive_before=900).longest_dead_letter_run == 901
 
 
 def run(values: Sequence[bytes | None], scorer: RuleScorer | None = None, **more: Any) -> Outcome:
@@ -194,4 +197,4 @@ def run(values: Sequence[bytes | None], scorer: RuleScorer | None = None, **more
 
 
 def originals(done: Outcome) -> list[bytes | None]:
-    return [decode_dead_letter(body).original for _, body, _ in done.letters]
+    return [decode_dead_letter(body).original for _, body, _ in done.dead_letter_messages]

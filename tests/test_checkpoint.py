@@ -10,8 +10,8 @@ import pytest
 
 from telco_stream.checkpoint import CheckpointFile, start_of
 from telco_stream.contracts.progress import (
-    Pass,
-    Progress,
+    PassKey,
+    PassProgress,
     decode_progress,
     encode_note,
     encode_progress,
@@ -20,8 +20,8 @@ from telco_stream.contracts.progress import (
 from telco_stream.errors import DataError, UsageError
 from tests.support.waiting import wait_until
 
-OF = Pass("/data/a.csv", "sha", "raw")
-HALF_WAY = Progress(OF).advanced(500, "2026-01-01T00:00:00.000Z")
+OF = PassKey("/data/a.csv", "sha", "raw")
+HALF_WAY = PassProgress(OF).advanced(500, "2026-01-01T00:00:00.000Z")
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
@@ -122,15 +122,15 @@ def test_an_unfinished_pass_goes_on() -> None:
     [
         None,
         HALF_WAY.completed(),
-        Progress(OF),
-        Progress(replace(OF, file="/data/b.csv")),
-        Progress(replace(OF, fingerprint="other")),
+        PassProgress(OF),
+        PassProgress(replace(OF, file="/data/b.csv")),
+        PassProgress(replace(OF, fingerprint="other")),
         replace(HALF_WAY, mode="streaming"),
         replace(HALF_WAY.completed(), of=replace(OF, file="/data/b.csv")),
     ],
 )
 def test_nothing_an_ended_pass_a_stream_and_a_pass_that_sent_nothing_let_a_new_one_begin(
-    found: Progress | None,
+    found: PassProgress | None,
 ) -> None:
     """Somebody who mends the first line of a bad file must not meet a checkpoint of it."""
     start = start_of(OF, found)
@@ -164,28 +164,28 @@ def test_the_error_names_the_run_that_is_unfinished() -> None:
 
 MONDAY = replace(OF, run_id="monday")
 FIRST_MONDAY = replace(MONDAY, topic_id="1")
-LATER: list[Callable[[Progress], Progress]] = [
+LATER: list[Callable[[PassProgress], PassProgress]] = [
     lambda done: done,
     lambda done: start_of(replace(OF, run_id="tuesday"), done).advanced(3, None),
     lambda done: start_of(replace(OF, run_id="tuesday"), done).advanced(3, None).completed(),
     lambda done: start_of(OF, done).advanced(3, None),
     lambda done: start_of(replace(MONDAY, fingerprint="other"), done).advanced(3, None),
     lambda done: start_of(replace(MONDAY, fingerprint="other"), done).advanced(3, None).completed(),
-    lambda done: start_of(Pass("/data/b.csv", "sha", "other"), done),
+    lambda done: start_of(PassKey("/data/b.csv", "sha", "other"), done),
     lambda done: start_of(replace(OF, run_id="wednesday"), done, restart=True),
 ]
 
 
 @pytest.mark.parametrize("later", LATER)
-def test_a_finished_run_stays_finished_whatever_ran_after_it(later: Callable[[Progress], Progress]) -> None:
+def test_a_finished_run_stays_finished_whatever_ran_after_it(later: Callable[[PassProgress], PassProgress]) -> None:
     """With another file or topic in between, too: one checkpoint file may serve many."""
-    found = decode_progress(encode_progress(later(Progress(MONDAY).advanced(9, None).completed())))
+    found = decode_progress(encode_progress(later(PassProgress(MONDAY).advanced(9, None).completed())))
     assert start_of(MONDAY, found).complete
 
 
 def test_a_note_keeps_the_finished_contents_of_its_run() -> None:
     """In Kafka each run has a note to itself."""
-    tuesday = Progress(replace(MONDAY, run_id="tuesday")).completed()
+    tuesday = PassProgress(replace(MONDAY, run_id="tuesday")).completed()
     first = start_of(MONDAY, tuesday).advanced(9, None).completed()
     second = start_of(replace(MONDAY, fingerprint="other"), first).advanced(9, None)
     kept = decode_progress(encode_note(second))
@@ -194,7 +194,7 @@ def test_a_note_keeps_the_finished_contents_of_its_run() -> None:
 
 
 def test_a_finished_run_is_known_wherever_its_file_is() -> None:
-    done = Progress(MONDAY).advanced(9, None).completed()
+    done = PassProgress(MONDAY).advanced(9, None).completed()
     assert start_of(replace(MONDAY, file="/mnt/b.csv"), done).complete
 
 
@@ -202,13 +202,13 @@ def test_a_finished_run_is_known_wherever_its_file_is() -> None:
     "change", [{"topic": "other"}, {"run_id": "x"}, {"run_id": None}, {"fingerprint": "other"}, {"topic_id": "2"}]
 )
 def test_a_finished_run_says_nothing_about_another(change: dict[str, Any]) -> None:
-    done = Progress(FIRST_MONDAY).advanced(9, None).completed()
+    done = PassProgress(FIRST_MONDAY).advanced(9, None).completed()
     start = start_of(replace(FIRST_MONDAY, **change), done)
     assert (start.complete, start.last_processed_index) == (False, -1)
 
 
 def test_a_finished_run_that_starts_over_is_finished_only_when_it_ends_again() -> None:
-    again = start_of(MONDAY, Progress(MONDAY).completed(), restart=True).advanced(3, None)
+    again = start_of(MONDAY, PassProgress(MONDAY).completed(), restart=True).advanced(3, None)
     assert start_of(MONDAY, again) == again
     assert start_of(MONDAY, again.completed()).complete
 
@@ -225,7 +225,7 @@ def test_an_unfinished_run_is_refused_when_the_content_differs() -> None:
 
 
 @pytest.mark.parametrize("of", [OF, MONDAY], ids=["unnamed", "named"])
-def test_an_unfinished_pass_is_refused_when_its_topic_is_new(of: Pass) -> None:
+def test_an_unfinished_pass_is_refused_when_its_topic_is_new(of: PassKey) -> None:
     with pytest.raises(DataError, match=r"deleted and created again since row 500.*--restart"):
         start_of(replace(of, topic_id="2"), replace(HALF_WAY, of=replace(of, topic_id="1")))
 
@@ -245,16 +245,16 @@ def test_a_checkpoint_of_an_earlier_version_is_read() -> None:
 
 def test_a_note_fits_into_what_kafka_takes() -> None:
     """However much has finished, under the longest run ID and topic, in the client's longest letters."""
-    of = Pass("/" + "f" * 254, "0" * 64, "t" * 249, "\N{GRINNING FACE}" * 255, "1" * 22)
-    done = Progress(of, pass_id="0" * 32)
+    of = PassKey("/" + "f" * 254, "0" * 64, "t" * 249, "\N{GRINNING FACE}" * 255, "1" * 22)
+    done = PassProgress(of, pass_id="0" * 32)
     for number in range(200):
         done = replace(done, of=replace(of, fingerprint=f"{number:064x}"[::-1])).advanced(10**9, "t" * 24).completed()
     assert len(encode_note(done).encode()) <= 4_096
     assert start_of(replace(of, fingerprint=f"{199:064x}"[::-1]), decode_progress(encode_note(done))).complete
 
 
-def _mark(pass_id: str, time: str, rows: int, **of: str) -> Progress:
-    return replace(Progress(replace(MONDAY, **of), pass_id=pass_id).advanced(rows, time))
+def _mark(pass_id: str, time: str, rows: int, **of: str) -> PassProgress:
+    return replace(PassProgress(replace(MONDAY, **of), pass_id=pass_id).advanced(rows, time))
 
 
 def test_latest_progress_is_of_the_newest_pass() -> None:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from telco_stream.cli import app
 from telco_stream.settings import Settings
-from telco_stream.settings.tree import LEAVES
+from telco_stream.settings.tree import FIELDS
 
 ROOT: Any = typer.main.get_command(app)
 
@@ -122,13 +122,13 @@ def test_the_wait_for_kafka_is_the_same_everywhere() -> None:
 @pytest.mark.parametrize(("place", "leaf"), DEFAULTS.items())
 def test_the_default_shown_is_the_setting_s(place: tuple[str, str], leaf: str) -> None:
     name, word = place
-    default = LEAVES[leaf].default
+    default = FIELDS[leaf].default
     shown = f"{default:g}" if isinstance(default, float) else str(default)
     assert f"[default: {shown}]" in options(name)[word].help
 
 
 def test_settings_made_by_hand_have_the_same_defaults() -> None:
-    assert Settings().consumer.window_size == LEAVES["consumer.window_size"].default
+    assert Settings().consumer.window_size == FIELDS["consumer.window_size"].default
 
 
 def _looks(option: Any) -> tuple[str, ...]:

@@ -12,8 +12,7 @@ from telco_stream import errors
 from telco_stream.kafka import outage as room
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.outage import Outage
-from telco_stream.settings import Settings
-from telco_stream.settings import Topics as TopicSettings
+from telco_stream.settings import Settings, TopicSettings
 from tests.support.mock_cluster import MockCluster
 from tests.support.waiting import wait_until
 

@@ -1,7 +1,7 @@
 import gc
 import weakref
 
-from telco_stream.collector import seldom_collecting
+from telco_stream.collector import reduced_gc
 
 
 class Knot:
@@ -13,7 +13,7 @@ class Knot:
 
 def test_the_objects_of_a_batch_do_not_wake_the_collector() -> None:
     """Five thousand records make some 25,000."""
-    with seldom_collecting():
+    with reduced_gc():
         collected = [one["collections"] for one in gc.get_stats()]
         batch = [[number] for number in range(25_000)]
         assert [one["collections"] for one in gc.get_stats()] == collected
@@ -21,13 +21,13 @@ def test_the_objects_of_a_batch_do_not_wake_the_collector() -> None:
 
 
 def test_what_stood_before_is_not_looked_through() -> None:
-    with seldom_collecting():
+    with reduced_gc():
         assert gc.get_freeze_count() > 0
     assert gc.get_freeze_count() == 0
 
 
 def test_cycles_still_go_in_the_end() -> None:
-    with seldom_collecting():
+    with reduced_gc():
         gone = weakref.ref(Knot())
         heap = [[number] for number in range(600_000)]
         assert gone() is None
@@ -36,6 +36,6 @@ def test_cycles_still_go_in_the_end() -> None:
 
 def test_afterwards_the_collector_works_as_usual() -> None:
     usual = gc.get_threshold()
-    with seldom_collecting():
+    with reduced_gc():
         assert gc.get_threshold() != usual
     assert gc.get_threshold() == usual

@@ -12,11 +12,11 @@ import pytest
 
 from telco_stream import errors
 from telco_stream.batch import Limits, Outcome
-from telco_stream.consume import Seconds, consume, stamps
+from telco_stream.consume import BatchTimings, consume, stamps
 from telco_stream.contracts.customer import Customer
 from telco_stream.kafka.source import Batch
 from telco_stream.stop import Stop, Stopped
-from telco_stream.tally import ConsumeResult, Plan
+from telco_stream.tally import ConsumePlan, ConsumeResult
 from tests.support.records import Fake, RuleScorer, good
 
 BAD = b"not JSON"
@@ -43,7 +43,7 @@ class FakeSource:
     def ended(self) -> bool:
         return self.position >= len(self.records)
 
-    def take(self, most: int, _patience: float, *, lull: float) -> Batch:  # noqa: ARG002
+    def poll_batch(self, most: int, _patience: float, *, idle: float) -> Batch:  # noqa: ARG002
         self.asked.append(most)
         if self.broken and self.position:
             raise self.broken
@@ -59,7 +59,7 @@ class FakeSource:
         self.position = position
         self.rewinds += 1
 
-    def holds(self, batch: Batch) -> bool:
+    def is_current(self, batch: Batch) -> bool:
         return batch.rewinds == self.rewinds
 
     def confirm_topic(self) -> None:
@@ -89,7 +89,7 @@ class FakeDelivery:
     def deliver(self, outcome: Outcome, batch: Batch) -> "FakeDelivering":
         assert batch.group_metadata == "the group's view"
         self.source.log.append("send")
-        going = FakeDelivering(self, outcome, batch.reached[0], self.ends.pop(0) if self.ends else True)
+        going = FakeDelivering(self, outcome, batch.next_positions[0], self.ends.pop(0) if self.ends else True)
         if self.at_once:
             going.come_to_its_end()
         return going
@@ -101,7 +101,7 @@ class FakeDelivering:
 
     delivery: FakeDelivery
     outcome: Outcome
-    reached: int
+    next_positions: int
     end: End
     ended: float = math.inf
 
@@ -120,21 +120,21 @@ class FakeDelivering:
         source.log.append("commit" if self.end else "abort")
         if self.end:
             self.delivery.outcomes.append(self.outcome)
-            self.delivery.committed = self.reached
+            self.delivery.committed = self.next_positions
         if self.end is not True:
             source.rewind(self.delivery.committed)
 
 
 @dataclass
-class Onlooker:
+class RunObserver:
     turns: int = 0
     seen: list[int] = field(default_factory=list)
     ages: list[float] = field(default_factory=list)
 
-    def turned(self) -> None:
+    def on_poll(self) -> None:
         self.turns += 1
 
-    def delivered(self, outcome: Outcome, seconds: Seconds) -> None:
+    def on_committed(self, outcome: Outcome, seconds: BatchTimings) -> None:
         assert seconds.processing >= 0
         assert seconds.delivery >= 0
         self.ages += seconds.ages
@@ -150,10 +150,10 @@ class Bench:
     at_once: bool = False
     stop: Stop = field(default_factory=Stop)
     scorer: RuleScorer = field(default_factory=RuleScorer)
-    onlooker: Onlooker = field(default_factory=Onlooker)
+    onlooker: RunObserver = field(default_factory=RunObserver)
 
     def run(self, mode: str = "batch", **more: Any) -> ConsumeResult:
-        plan = Plan(cast("Any", mode), batch_size=3, limits=Limits(), **more)
+        plan = ConsumePlan(cast("Any", mode), batch_size=3, limits=Limits(), **more)
         self.delivery = FakeDelivery(self.source, self.ends, self.at_once)
         source, watch = cast("Any", self.source), self.onlooker
         return consume(source, self.delivery, self._process, plan, now=lambda: "now", stop=self.stop, watch=watch)
@@ -182,7 +182,7 @@ class Timeless(Fake):
 
 
 @dataclass
-class Watching(RuleScorer):
+class MonitoringOptions(RuleScorer):
     """Notes what was answered whenever it scores."""
 
     source: FakeSource = field(default_factory=lambda: FakeSource([]))
@@ -225,7 +225,7 @@ def test_a_batch_that_is_not_full_is_committed_before_the_next_is_taken() -> Non
 def test_what_is_known_at_once_or_has_to_be_known_is_settled_before_the_next_is_taken(mode: str, at_once: bool) -> None:
     """A window waits for its records, and so would the end of the one before; at least once, nothing is on its way."""
     bench = bench_of(*goods(6), at_once=at_once)
-    bench.scorer = watching = Watching(source=bench.source)
+    bench.scorer = watching = MonitoringOptions(source=bench.source)
     bench.run(mode, idle_timeout=0.02)
     assert bench.source.log == ["take", "process", "send", "commit"] * 2
     assert watching.seen == [{}, {0: 3}]
@@ -235,7 +235,9 @@ def test_what_is_known_at_once_or_has_to_be_known_is_settled_before_the_next_is_
 def test_whatever_was_not_committed_is_read_again_and_nothing_is_skipped(at_once: bool) -> None:
     bench = bench_of(*goods(9), ends=[True, False, False], at_once=at_once)
     assert bench.stream().consumed == 9
-    ids = [json.loads(value)["customerID"] for one in bench.delivery.outcomes for _, value, _ in one.predictions]
+    ids = [
+        json.loads(value)["customerID"] for one in bench.delivery.outcomes for _, value, _ in one.prediction_messages
+    ]
     assert ids == [f"c{one}" for one in range(9)]
 
 
@@ -252,13 +254,13 @@ def test_what_is_in_hand_is_forgotten_where_a_commit_was_unclear_and_all_is_read
     bench = bench_of(*goods(6), ends=["unclear"])
     result = bench.stream()
     assert (result.consumed, result.batches) == (6, 2)
-    assert [len(one.predictions) for one in bench.delivery.outcomes] == [3, 3]
+    assert [len(one.prediction_messages) for one in bench.delivery.outcomes] == [3, 3]
     assert bench.source.log.count("take") == 3
 
 
 def test_answered_is_what_is_committed_not_what_was_taken() -> None:
     bench = bench_of(*goods(6))
-    bench.scorer = watching = Watching(source=bench.source)
+    bench.scorer = watching = MonitoringOptions(source=bench.source)
     bench.stream()
     assert watching.seen == [{}, {}]
     assert bench.source.answered == {0: 6}
@@ -282,7 +284,7 @@ def test_a_stop_while_the_source_waits_still_counts_what_is_on_its_way() -> None
 
 def test_whoever_wants_to_stop_does_not_wait_for_a_batch_behind_the_one_on_its_way() -> None:
     bench = bench_of(*goods(9))
-    bench.onlooker.delivered = lambda *_: bench.stop.request()  # type: ignore[method-assign]
+    bench.onlooker.on_committed = lambda *_: bench.stop.request()  # type: ignore[method-assign]
     result = bench.stream()
     assert (result.consumed, result.stopped_by, bench.delivery.committed) == (3, "signal", 3)
 
@@ -347,11 +349,11 @@ def test_run_is_not_idle_when_the_group_refuses_the_member() -> None:
     bench.source.refusal = "another assignor"
     turns = iter(range(50))
 
-    def turned() -> None:
+    def on_poll() -> None:
         if next(turns, None) is None:
             bench.stop.request()
 
-    bench.onlooker.turned = turned  # type: ignore[method-assign]
+    bench.onlooker.on_poll = on_poll  # type: ignore[method-assign]
     assert bench.run("streaming", idle_timeout=0.000_001).stopped_by == "signal"
 
 
@@ -390,7 +392,7 @@ def test_the_first_reason_to_stop_wins() -> None:
 def test_too_many_dead_letters_in_a_row_end_the_run_before_they_are_delivered() -> None:
     bench = bench_of(*goods(1), *[BAD] * 8)
     with pytest.raises(errors.DataError, match="dead letters in a row") as caught:
-        bench.run(max_dead_letters_in_a_row=4)
+        bench.run(max_consecutive_dead_letters=4)
     assert caught.value.exit_code == 5
     assert bench.delivery.committed == 3, "two bad ones stood in the first batch, three more would make five"
     assert "not JSON" not in str(caught.value), "no customer's data"
@@ -401,23 +403,23 @@ def test_a_restart_stops_at_the_same_record_instead_of_dead_lettering_on() -> No
     bench = bench_of(*[BAD] * 8)
     bench.source.notes = [3]
     with pytest.raises(errors.DataError):
-        bench.run(max_dead_letters_in_a_row=4)
+        bench.run(max_consecutive_dead_letters=4)
     assert bench.delivery.committed == 0
     assert bench.delivery.outcomes == []
 
 
 def test_a_good_record_ends_the_row() -> None:
     bench = bench_of(BAD, BAD, *goods(1), BAD, BAD, *goods(1), BAD, BAD)
-    assert bench.run(max_dead_letters_in_a_row=3).dead_lettered == 6
+    assert bench.run(max_consecutive_dead_letters=3).dead_lettered == 6
 
 
 def test_nought_is_never_too_many() -> None:
-    assert bench_of(*[BAD] * 30).run(max_dead_letters_in_a_row=0).dead_lettered == 30
+    assert bench_of(*[BAD] * 30).run(max_consecutive_dead_letters=0).dead_lettered == 30
 
 
 def test_the_row_does_not_grow_by_a_batch_that_was_aborted() -> None:
     bench = bench_of(*[BAD] * 3, *goods(3), ends=[False, False, False])
-    assert bench.run(max_dead_letters_in_a_row=4).dead_lettered == 3
+    assert bench.run(max_consecutive_dead_letters=4).dead_lettered == 3
 
 
 def test_a_run_without_records_has_no_rate() -> None:

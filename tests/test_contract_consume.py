@@ -20,7 +20,7 @@ from telco_stream.kafka.starts import AskOffsets, TopicToRead
 from telco_stream.kafka.transactions import Transactions
 from telco_stream.settings import Settings
 from telco_stream.stop import Stop
-from telco_stream.tally import ConsumeResult, Plan
+from telco_stream.tally import ConsumePlan, ConsumeResult
 from tests.conftest import Broker
 from tests.support.doors import ask_nothing_kept
 from tests.support.memory import MemoryConsumer, MemoryKafka, MemoryProducer
@@ -140,9 +140,11 @@ class Bench:
 
     def run(self, most: int, **more: Any) -> ConsumeResult:
         """Consume exactly so many records, as a new member of the group."""
-        plan = Plan("streaming", batch_size=4, limits=Limits(), max_messages=most, idle_timeout=10, **more)
+        plan = ConsumePlan("streaming", batch_size=4, limits=Limits(), max_messages=most, idle_timeout=10, **more)
         with closing(self.source()) as source:
-            return consume(source, self.delivery(source), RuleScorer(), plan, now=now, stop=self.stop, watch=_Nobody())
+            return consume(
+                source, self.delivery(source), RuleScorer(), plan, now=now, stop=self.stop, watch=_NoObserver()
+            )
 
     def source(self) -> Source:
         return Source(
@@ -156,7 +158,9 @@ class Bench:
         if self._delivery == "at-least-once":
             return AtLeastOnce(Sink(self.world.producer(), self.stop), source, topics)
         name = f"{self.world.settings.consumer.group_id}-{time.monotonic_ns()}"
-        return ExactlyOnce(Transactions(lambda: self.world.producer(name), self.stop, own_id=True), source, topics)
+        return ExactlyOnce(
+            Transactions(lambda: self.world.producer(name), self.stop, has_unique_id=True), source, topics
+        )
 
 
 def test_each_input_is_answered_once_under_its_source(bench: Bench) -> None:
@@ -211,14 +215,14 @@ def _two(bench: Bench) -> tuple[Kept, Kept]:
 
 def _take(source: Source) -> list[int]:
     deadline = time.monotonic() + 20
-    while not (records := source.take(1, 0.5).records):
+    while not (records := source.poll_batch(1, 0.5).records):
         assert time.monotonic() < deadline
     return [record.offset() for record in records]
 
 
-class _Nobody:
+class _NoObserver:
     """Looks on without a word."""
 
-    def turned(self) -> None: ...
+    def on_poll(self) -> None: ...
 
-    def delivered(self, *_: Any) -> None: ...
+    def on_committed(self, *_: Any) -> None: ...

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from telco_stream.assembly.producing import ProduceOrder, run_produce
+from telco_stream.assembly.producing import ProduceOptions, run_produce
 from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.produce import ProduceResult
-from telco_stream.settings import Producer, Settings
-from telco_stream.settings import Topics as TopicSettings
+from telco_stream.settings import ProducerSettings, Settings, TopicSettings
 from telco_stream.stop import Stop
 from tests.conftest import Broker
 from tests.support.kafka_container import KafkaContainer
@@ -28,7 +27,7 @@ from tests.support.waiting import wait_until
 class Run:
     """`produce` beside the test, in a thread."""
 
-    order: ProduceOrder
+    order: ProduceOptions
     clients: Clients
     stop: Stop = field(default_factory=Stop)
     watch: CountingWatch = field(default_factory=CountingWatch)
@@ -50,7 +49,7 @@ def clients_of(
         Settings(
             bootstrap_servers=bootstrap,
             topics=TopicSettings(raw=topics.raw, predictions=topics.predictions, deadletter=topics.deadletter),
-            producer=Producer.model_validate({"data_path": str(path), "checkpoint_file": CHECKPOINT, **more}),
+            producer=ProducerSettings.model_validate({"data_path": str(path), "checkpoint_file": CHECKPOINT, **more}),
             kafka=kafka or {},
         )
     )
@@ -64,13 +63,13 @@ def total_sent() -> int:
     return int(json.loads(Path(CHECKPOINT).read_text())["total_sent"])
 
 
-def run(clients: Clients, order: ProduceOrder) -> ProduceResult:
+def run(clients: Clients, order: ProduceOptions) -> ProduceResult:
     return run_produce(clients, order, stop=Stop(), watch=CountingWatch())
 
 
 def test_a_pass_at_least_once(broker: Broker, tmp_path: Path) -> None:
     clients = clients_of(broker.bootstrap, broker.topics, csv_of(tmp_path, 2_500))
-    result = run(clients, ProduceOrder("batch", "at-least-once"))
+    result = run(clients, ProduceOptions("batch", "at-least-once"))
     assert keys(broker.bootstrap, broker.topics) == Counter(numbers((0, 2_500)))
     assert (result.sent, result.failed, sum(result.end_offsets.values())) == (2_500, 0, 2_500)
     assert total_sent() == 2_500
@@ -78,7 +77,7 @@ def test_a_pass_at_least_once(broker: Broker, tmp_path: Path) -> None:
 
 def test_records_are_keyed_json_with_the_time_of_sending(broker: Broker, tmp_path: Path) -> None:
     before = time.time()
-    run(clients_of(broker.bootstrap, broker.topics, csv_of(tmp_path, 1)), ProduceOrder("batch", "at-least-once"))
+    run(clients_of(broker.bootstrap, broker.topics, csv_of(tmp_path, 1)), ProduceOptions("batch", "at-least-once"))
     record = read_topic(broker.bootstrap, broker.topics.raw)[0]
     assert record.key == b"0"
     value = record.json()
@@ -90,21 +89,21 @@ def test_records_are_keyed_json_with_the_time_of_sending(broker: Broker, tmp_pat
 
 def test_a_stream_of_so_many(broker: Broker, tmp_path: Path) -> None:
     clients = clients_of(broker.bootstrap, broker.topics, csv_of(tmp_path, 20), events_per_sec=0)
-    result = run(clients, ProduceOrder("streaming", limit=777, seed=1))
+    result = run(clients, ProduceOptions("streaming", limit=777, seed=1))
     assert sum(keys(broker.bootstrap, broker.topics).values()) == result.sent == total_sent() == 777
 
 
 def test_the_same_seed_sends_the_same_customers(broker: Broker, tmp_path: Path) -> None:
     clients = clients_of(broker.bootstrap, broker.topics, csv_of(tmp_path, 50), events_per_sec=0)
-    run(clients, ProduceOrder("streaming", limit=100, seed=1))
+    run(clients, ProduceOptions("streaming", limit=100, seed=1))
     once = keys(broker.bootstrap, broker.topics)
-    run(clients, ProduceOrder("streaming", limit=100, seed=1))
+    run(clients, ProduceOptions("streaming", limit=100, seed=1))
     assert keys(broker.bootstrap, broker.topics) == once + once
 
 
 def test_a_stop_shows_what_was_confirmed(broker: Broker, tmp_path: Path) -> None:
     clients = clients_of(broker.bootstrap, broker.topics, csv_of(tmp_path, 20), events_per_sec=100)
-    running = Run(ProduceOrder("streaming"), clients)
+    running = Run(ProduceOptions("streaming"), clients)
     wait_until(lambda: running.watch.rows > 20)
     asked = time.monotonic()
     running.stop.request()
@@ -117,21 +116,21 @@ def test_a_stop_shows_what_was_confirmed(broker: Broker, tmp_path: Path) -> None
 def test_a_missing_topic_is_an_error_before_the_first_row(kafka: str, tmp_path: Path) -> None:
     """On a real broker: the embedded one makes every topic that is asked for."""
     with pytest.raises(KafkaError, match="topics init"):
-        run(clients_of(kafka, fresh_topics(), csv_of(tmp_path, 2)), ProduceOrder("batch"))
+        run(clients_of(kafka, fresh_topics(), csv_of(tmp_path, 2)), ProduceOptions("batch"))
     assert not Path(CHECKPOINT).exists()
 
 
 @pytest.mark.parametrize(
     ("order", "words"),
     [
-        (ProduceOrder("streaming", "exactly-once"), "--delivery exactly-once goes with --mode batch"),
-        (ProduceOrder("streaming", run_id="x"), "--run-id goes with --mode batch"),
-        (ProduceOrder("batch", run_id=""), "--run-id is empty"),
-        (ProduceOrder("batch", run_id="x" * 256), "--run-id is longer than 255 characters"),
-        (ProduceOrder("batch", run_id="\udcff"), "--run-id is not UTF-8 text"),
+        (ProduceOptions("streaming", "exactly-once"), "--delivery exactly-once goes with --mode batch"),
+        (ProduceOptions("streaming", run_id="x"), "--run-id goes with --mode batch"),
+        (ProduceOptions("batch", run_id=""), "--run-id is empty"),
+        (ProduceOptions("batch", run_id="x" * 256), "--run-id is longer than 255 characters"),
+        (ProduceOptions("batch", run_id="\udcff"), "--run-id is not UTF-8 text"),
     ],
 )
-def test_what_cannot_be_promised_is_refused_before_kafka_is_asked(order: ProduceOrder, words: str) -> None:
+def test_what_cannot_be_promised_is_refused_before_kafka_is_asked(order: ProduceOptions, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         run(clients_of("127.0.0.1:1", fresh_topics(), Path("nowhere.csv")), order)
 
@@ -141,7 +140,7 @@ def test_a_broker_away_for_a_while_is_waited_for_and_nothing_is_dropped(
 ) -> None:
     """The stream catches up: the rate is met over the whole."""
     clients = clients_of(embedded.bootstrap, embedded_topics, csv_of(tmp_path, 20), events_per_sec=200)
-    running = Run(ProduceOrder("streaming", limit=600), clients)
+    running = Run(ProduceOptions("streaming", limit=600), clients)
     wait_until(lambda: running.watch.rows > 20)
     embedded.take_down()
     said = running.watch.rows
@@ -152,9 +151,11 @@ def test_a_broker_away_for_a_while_is_waited_for_and_nothing_is_dropped(
     assert sum(keys(embedded.bootstrap, embedded_topics).values()) == 600
 
 
-@pytest.mark.parametrize("order", [ProduceOrder("streaming"), ProduceOrder("batch", "at-least-once")], ids=["s", "b"])
+@pytest.mark.parametrize(
+    "order", [ProduceOptions("streaming"), ProduceOptions("batch", "at-least-once")], ids=["s", "b"]
+)
 def test_a_stop_while_the_broker_is_away_ends_in_time_and_claims_nothing_unconfirmed(
-    embedded: MockCluster, embedded_topics: Topics, tmp_path: Path, order: ProduceOrder
+    embedded: MockCluster, embedded_topics: Topics, tmp_path: Path, order: ProduceOptions
 ) -> None:
     clients = clients_of(embedded.bootstrap, embedded_topics, csv_of(tmp_path, 60_000), events_per_sec=50)
     running = Run(order, clients)
@@ -178,7 +179,7 @@ def test_a_broker_still_for_longer_than_a_transaction_may_take_costs_nothing(
     create_topics(own_kafka.bootstrap, topics)
     path = csv_of(tmp_path, 100_000)
     running = Run(
-        ProduceOrder("batch"), clients_of(own_kafka.bootstrap, topics, path, kafka={"transaction.timeout.ms": "3000"})
+        ProduceOptions("batch"), clients_of(own_kafka.bootstrap, topics, path, kafka={"transaction.timeout.ms": "3000"})
     )
     wait_until(lambda: running.watch.rows > 0)
     own_kafka.pause()

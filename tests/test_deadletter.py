@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.contracts.deadletter import carried, decode_dead_letter, encode_dead_letter, retry_count
+from telco_stream.contracts.deadletter import decode_dead_letter, encode_dead_letter, forwarded_headers, retry_count
 from telco_stream.contracts.source import SourceHeaders
 from telco_stream.records import ENVELOPE, Headers, Message, Rejected, size_of
 from tests.support.records import Fake
@@ -166,7 +166,7 @@ def test_the_input_keeps_its_headers_but_for_those_of_an_earlier_letter() -> Non
     ]
     record = Fake(b"x", headers_=[stale[0], *own, *stale[1:]])
     headers = letter(record)[2]
-    assert carried(record) == own
+    assert forwarded_headers(record) == own
     assert headers[:4] == own
     assert [value for name, value in headers if name == "source"] == [b"raw/0/0"]
     assert [value for name, value in headers if name == "source.topic.id"] == [b"id-1"]

@@ -17,12 +17,12 @@ from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import Batch, Source, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.transactions import Transactions
-from telco_stream.settings import Topics
+from telco_stream.settings import TopicSettings
 from telco_stream.stop import Stop
 from tests.support.doors import FakeConsumer, FakeProducer, failure
 from tests.support.records import Fake, RuleScorer, good
 
-TOPICS = Topics(raw="raw", predictions="predictions", deadletter="deadletter")
+TOPICS = TopicSettings(raw="raw", predictions="predictions", deadletter="deadletter")
 RECORDS: list[Any] = [Fake(good(), 5), Fake(b"not JSON", 6, headers_=[("traceparent", b"00-1")])]
 BATCH = Batch(RECORDS, "generation 2", {0: 7}, rewinds=0)
 
@@ -42,11 +42,11 @@ class Bench:
         self._source = Source(
             cast("Any", self.consumer), Subscription(TopicToRead("raw", self.consumer.ask_offsets)), self._stop
         )
-        self._source.take(1, 0)  # the partition begins
+        self._source.poll_batch(1, 0)  # the partition begins
         self.log.clear()
 
     def exactly_once(self) -> ExactlyOnce:
-        transactions = Transactions(lambda: cast("Any", self.producer), self._stop, own_id=True)
+        transactions = Transactions(lambda: cast("Any", self.producer), self._stop, has_unique_id=True)
         self.log.clear()
         return ExactlyOnce(transactions, self._source, TOPICS)
 
@@ -55,7 +55,7 @@ class Bench:
 
 
 def outcome() -> Outcome:
-    return process(RECORDS, RuleScorer(), now="2026-01-01T00:00:00Z", limits=Limits(), dead_letters_before=0)
+    return process(RECORDS, RuleScorer(), now="2026-01-01T00:00:00Z", limits=Limits(), consecutive_before=0)
 
 
 def test_exactly_once_commits_answers_and_offsets_in_one_transaction() -> None:
@@ -118,9 +118,9 @@ def test_an_unclear_commit_counts_if_the_offsets_say_so(committed: int, counts: 
 def test_an_unclear_commit_counts_too_where_the_partitions_new_owner_is_further(committed: int, counts: bool) -> None:
     bench = Bench(commit=[failure("_TIMED_OUT")])
     bench.consumer.offsets = {0: TopicPartition("raw", 0, committed)}
-    delivering = bench.exactly_once().deliver(outcome(), BATCH)
+    pending_delivery = bench.exactly_once().deliver(outcome(), BATCH)
     bench.consumer.revoke(0)
-    assert delivering.result() is counts
+    assert pending_delivery.result() is counts
 
 
 def test_what_is_on_its_way_holds_on_to_no_record() -> None:
@@ -129,11 +129,11 @@ def test_what_is_on_its_way_holds_on_to_no_record() -> None:
     gone, batch = weakref.ref(records[0]), Batch(records, "generation 2", {0: 6}, rewinds=0)
     bench, made = Bench(), process(records, RuleScorer(), now="2026-01-01T00:00:00Z", limits=Limits())
     bench.producer = slow = SlowProducer(bench.log)
-    delivering = bench.exactly_once().deliver(made, batch)
+    pending_delivery = bench.exactly_once().deliver(made, batch)
     del records, batch
     assert gone() is None
     slow.let_go.set()
-    assert delivering.result()
+    assert pending_delivery.result()
 
 
 def test_a_commit_after_a_rebalance_is_left_to_the_new_owner() -> None:
@@ -160,19 +160,19 @@ class SlowProducer(FakeProducer):
 def test_exactly_once_returns_while_the_commit_is_under_way() -> None:
     bench = Bench()
     bench.producer = slow = SlowProducer(bench.log)
-    delivering = bench.exactly_once().deliver(outcome(), BATCH)
+    pending_delivery = bench.exactly_once().deliver(outcome(), BATCH)
     assert slow.asked.wait(10)
-    assert delivering.ended == math.inf
+    assert pending_delivery.ended == math.inf
     slow.let_go.set()
-    assert delivering.result()
-    assert delivering.ended <= time.perf_counter()
+    assert pending_delivery.result()
+    assert pending_delivery.ended <= time.perf_counter()
 
 
 def test_a_partition_is_given_up_only_after_the_commit_that_is_under_way() -> None:
     """Its new owner begins behind it, and need not wait for a transaction."""
     bench = Bench()
     bench.producer = slow = SlowProducer(bench.log)
-    delivering = bench.exactly_once().deliver(outcome(), BATCH)
+    pending_delivery = bench.exactly_once().deliver(outcome(), BATCH)
     losing = threading.Thread(target=bench.consumer.revoke, args=(0,))
     losing.start()
     assert slow.asked.wait(10)
@@ -181,12 +181,12 @@ def test_a_partition_is_given_up_only_after_the_commit_that_is_under_way() -> No
     slow.let_go.set()
     losing.join(10)
     assert not losing.is_alive()
-    assert delivering.ended < math.inf
-    assert delivering.result()
+    assert pending_delivery.ended < math.inf
+    assert pending_delivery.result()
 
 
 def test_a_failure_of_the_commit_is_raised_where_the_result_is_asked_for() -> None:
     bench = Bench(commit=[failure("TRANSACTIONAL_ID_AUTHORIZATION_FAILED")])
-    delivering = bench.exactly_once().deliver(outcome(), BATCH)
+    pending_delivery = bench.exactly_once().deliver(outcome(), BATCH)
     with pytest.raises(errors.TelcoStreamError):
-        delivering.result()
+        pending_delivery.result()

@@ -8,10 +8,10 @@ from rich.text import Text
 from telco_stream.analytics import AtRisk
 from telco_stream.display.consume_view import ConsumeRun, ConsumeView, customer_lines, describe_state, format_lag
 from telco_stream.display.widgets import bar, progress_bar, rule, sparkline, table_row
-from telco_stream.observing.sight import Glimpse
+from telco_stream.observing.sight import ConsumerSnapshot
 
 RISKY = AtRisk("7590-VHVEG", 0.871, "Month-to-month", "Fiber optic")
-BUSY = Glimpse(
+BUSY = ConsumerSnapshot(
     consumed=1_204_331,
     dead_lettered=331,
     reading=True,
@@ -27,7 +27,7 @@ class Harness:
     """A view whose snapshot, time and stop request a test sets."""
 
     def __init__(
-        self, snapshot: Glimpse = BUSY, *, ends_with_topic: bool = False, max_messages: int | None = None
+        self, snapshot: ConsumerSnapshot = BUSY, *, ends_with_topic: bool = False, max_messages: int | None = None
     ) -> None:
         self.snapshot, self.time, self.is_stopping = snapshot, 0.0, False
         run = ConsumeRun("consume", lambda: self.is_stopping, ends_with_topic, max_messages)
@@ -62,7 +62,7 @@ def test_consume_view_has_two_columns_when_wide() -> None:
 
 
 def test_consume_view_keeps_its_height_when_customers_arrive() -> None:
-    assert len(Harness(Glimpse()).rows()) == len(Harness().rows())
+    assert len(Harness(ConsumerSnapshot()).rows()) == len(Harness().rows())
 
 
 def test_consume_view_shows_rate_and_history_when_time_passes() -> None:
@@ -74,7 +74,7 @@ def test_consume_view_shows_rate_and_history_when_time_passes() -> None:
 
 
 def test_consume_view_has_no_history_when_nothing_was_read() -> None:
-    harness = Harness(Glimpse(reading=True))
+    harness = Harness(ConsumerSnapshot(reading=True))
     for second in range(6):
         harness.time = float(second)
         shown = harness.rows()
@@ -116,17 +116,17 @@ def test_consume_view_marks_the_lag_when_a_partition_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("snapshot", "is_stopping", "state"),
     [
-        (Glimpse(), False, "connecting"),
-        (Glimpse(reading=True), False, "joining the group"),
-        (Glimpse(reading=True, joined=True), False, "no partition assigned: other members have all of them"),
+        (ConsumerSnapshot(), False, "connecting"),
+        (ConsumerSnapshot(reading=True), False, "joining the group"),
+        (ConsumerSnapshot(reading=True, joined=True), False, "no partition assigned: other members have all of them"),
         (BUSY, False, "reading"),
         (replace(BUSY, lag={0: 0, 1: None}), False, "reading"),
         (replace(BUSY, lag={0: 0}), False, "up to date"),
         (BUSY, True, "stopping"),
-        (replace(BUSY, away=12.4), True, "waiting for Kafka for 12 s"),
+        (replace(BUSY, unavailable_for=12.4), True, "waiting for Kafka for 12 s"),
     ],
 )
-def test_describe_state_says_what_consumers_do(snapshot: Glimpse, is_stopping: bool, state: str) -> None:
+def test_describe_state_says_what_consumers_do(snapshot: ConsumerSnapshot, is_stopping: bool, state: str) -> None:
     assert describe_state(snapshot, is_stopping=is_stopping)[0] == state
 
 

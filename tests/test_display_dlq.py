@@ -6,7 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from telco_stream.display.console import Output
-from telco_stream.dlq.letters import Letters, Wanted
+from telco_stream.dlq.letters import LetterFilter, Letters
 from telco_stream.dlq.listing import list_letters, show_letter, summarize
 from telco_stream.dlq.replay import ReplayResult
 from tests.support.captured_screen import CapturedScreen
@@ -26,7 +26,7 @@ HOSTILE = [
 
 def test_letter_table_fits_80_columns() -> None:
     topic = [letter(good(tenure="x"), 123_456, error_type="validation", key=b"k" * 100), letter(b"\xff", 7, key=None)]
-    text = shown(list_letters(Letters(topic, Wanted())))
+    text = shown(list_letters(Letters(topic, LetterFilter())))
     assert max(map(cell_len, text.splitlines())) <= 80
     assert "0:123456" in text
     assert "2026-01-02 00:00:00" in text
@@ -35,7 +35,7 @@ def test_letter_table_fits_80_columns() -> None:
 
 
 def test_letters_have_the_documented_keys_when_json() -> None:
-    lines = shown(list_letters(Letters([letter(offset=1), letter(offset=2)], Wanted())), "json").splitlines()
+    lines = shown(list_letters(Letters([letter(offset=1), letter(offset=2)], LetterFilter())), "json").splitlines()
     assert [json.loads(line)["offset"] for line in lines] == [1, 2]
     keys = ["partition", "offset", "key", "error_type", "error_message", "timestamp", "retry_count", "source"]
     assert list(json.loads(lines[0])) == keys
@@ -90,7 +90,7 @@ def test_summary_and_replay_have_the_documented_keys() -> None:
         "replayed": 1,
         "skipped": {"truncated": 2},
     }
-    assert json.loads(shown(summarize(Letters([letter()], Wanted())), "json")) == {
+    assert json.loads(shown(summarize(Letters([letter()], LetterFilter())), "json")) == {
         "total": 1,
         "by_error_type": {"json": 1},
         "unreadable": 0,

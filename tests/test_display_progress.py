@@ -9,7 +9,7 @@ from rich.console import Console
 
 from telco_stream.analytics import Window
 from telco_stream.batch import Outcome
-from telco_stream.consume import Seconds
+from telco_stream.consume import BatchTimings
 from telco_stream.contracts.prediction import Prediction
 from telco_stream.display.produce_progress import ProduceProgress, ProduceRun
 from telco_stream.display.progress import RowProgress
@@ -152,8 +152,8 @@ def test_window_reporter_reports_each_window() -> None:
     reported: list[Window] = []
     reporter = WindowReporter(reported.append)
     for _ in range(2):
-        reporter.turned()
-        reporter.delivered(outcome(), Seconds(0.25, 0.5))
+        reporter.on_poll()
+        reporter.on_committed(outcome(), BatchTimings(0.25, 0.5))
     assert reported == [Window(1, 3, 2, 1, 1, 0.75), Window(2, 3, 2, 1, 1, 0.75)]
 
 

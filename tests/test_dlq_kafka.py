@@ -7,16 +7,16 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from telco_stream.assembly.consuming import ConsumeOrder
+from telco_stream.assembly.consuming import ConsumeOptions
 from telco_stream.batch import Limits, process
 from telco_stream.contracts.deadletter import decode_dead_letter
-from telco_stream.dlq.letters import Wanted
+from telco_stream.dlq.letters import LetterFilter
 from telco_stream.dlq.listing import list_letters, summarize
 from telco_stream.dlq.replay import ReplayResult
 from telco_stream.dlq.runs import run_list, run_replay, run_show
 from telco_stream.errors import DataError, FencedError, KafkaError
 from telco_stream.kafka.clients import Clients
-from telco_stream.kafka.deadletters import ReplayOutlet
+from telco_stream.kafka.deadletters import ReplayWriter
 from telco_stream.settings import load
 from telco_stream.stop import Stop
 from tests.conftest import Broker
@@ -30,9 +30,9 @@ def test_letters_are_listed_and_shown(broker: Broker) -> None:
     clients = clients_of(broker.bootstrap, broker.topics)
     write(broker.bootstrap, broker.topics, [letter(b"\xff"), letter(good(tenure="x"), error_type="validation")])
     send(broker.bootstrap, broker.topics.deadletter, [(None, b"foreign", [])])
-    lines = list(list_letters(run_list(clients, Wanted(), stop=Stop())))
+    lines = list(list_letters(run_list(clients, LetterFilter(), stop=Stop())))
     assert [(line.partition, line.offset, line.error_type) for line in lines] == [(0, 0, "json"), (0, 1, "validation")]
-    told = summarize(run_list(clients, Wanted(partition=0), stop=Stop()))
+    told = summarize(run_list(clients, LetterFilter(partition=0), stop=Stop()))
     assert (told.total, told.unreadable) == (2, 1)
     shown = run_show(clients, (0, 1), stop=Stop())
     assert shown.original_message == good(tenure="x").decode()
@@ -41,7 +41,7 @@ def test_letters_are_listed_and_shown(broker: Broker) -> None:
 
 def test_an_empty_topic_is_listed_as_nothing(broker: Broker) -> None:
     clients = clients_of(broker.bootstrap, broker.topics)
-    assert list(run_list(clients, Wanted(), stop=Stop())) == []
+    assert list(run_list(clients, LetterFilter(), stop=Stop())) == []
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_the_mark_of_a_transaction_is_no_letter(kafka: str, topics: Topics) -> N
     clients = clients_of(kafka, topics)
     with pytest.raises(DataError, match="0:1 is no record but the mark of a transaction"):
         run_show(clients, (0, 1), stop=Stop())
-    assert [line.offset for line in list_letters(run_list(clients, Wanted(), stop=Stop()))] == [0, 2]
+    assert [line.offset for line in list_letters(run_list(clients, LetterFilter(), stop=Stop()))] == [0, 2]
 
 
 def test_a_letter_that_retention_has_taken_is_said_to_be_gone(kafka: str, topics: Topics) -> None:
@@ -83,7 +83,7 @@ def test_a_letter_that_retention_has_taken_is_said_to_be_gone(kafka: str, topics
 def test_a_missing_topic_is_named(kafka: str, topics: Topics) -> None:
     clients = clients_of(kafka, topics, deadletter=f"{topics.deadletter}-not")
     with pytest.raises(KafkaError, match=f"{topics.deadletter}-not"):
-        run_list(clients, Wanted(), stop=Stop())
+        run_list(clients, LetterFilter(), stop=Stop())
 
 
 def test_letters_go_back_once_in_several_runs(kafka: str, topics: Topics) -> None:
@@ -118,7 +118,7 @@ def test_what_a_killed_replay_left_open_is_ended_and_sent_again(kafka: str, topi
 def test_of_two_replays_at_the_same_time_the_first_is_fenced(kafka: str, topics: Topics) -> None:
     write(kafka, topics, [letter(b"a")])
     clients = clients_of(kafka, topics)
-    first = ReplayOutlet(clients, Stop())
+    first = ReplayWriter(clients, Stop())
     assert go(kafka, topics) == ReplayResult(1, 1, {})
     with pytest.raises(FencedError):
         first.send({None: [(b"k", b"a", [("telco.dlq.replay_of", b"0/0")])]})
@@ -135,7 +135,7 @@ def test_a_replay_behind_another_s_open_transaction_is_not_overlooked(kafka: str
         other.produce(topics.raw, b"other", partition=partition)
     assert other.flush(15) == 0
     marked = (None, b"a", [("telco.dlq.replay_of", b"0/0")])
-    assert ReplayOutlet(clients_of(kafka, topics), Stop()).send({None: [marked]})
+    assert ReplayWriter(clients_of(kafka, topics), Stop()).send({None: [marked]})
 
     class EndedByWaiting(Stop):
         def wait(self, seconds: float) -> bool:
@@ -154,8 +154,8 @@ def test_a_replayed_record_that_fails_again_shows_its_raised_count(kafka: str, t
     write(kafka, topics, [letter(b"hopeless", headers=[("telco.dlq.retry_count", b"1")])])
     go(kafka, topics)
     again = process([record_of(kept) for kept in read_topic(kafka, topics.raw)], RuleScorer(), now=NOW, limits=Limits())
-    assert [decode_dead_letter(body).retry_count for _, body, _ in again.letters] == [2]
-    assert dict(again.letters[0][2])["source"].startswith(topics.raw.encode())
+    assert [decode_dead_letter(body).retry_count for _, body, _ in again.dead_letter_messages] == [2]
+    assert dict(again.dead_letter_messages[0][2])["source"].startswith(topics.raw.encode())
 
 
 def test_only_what_passes_goes_when_it_is_tried_first(kafka: str, topics: Topics) -> None:
@@ -178,7 +178,7 @@ BAD: list[tuple[bytes | None, bytes | None]] = [
 @pytest.mark.parametrize("skew", [-300_000, 300_000, -(10**9)], ids=["behind", "ahead", "11 days behind"])
 def test_replay_sends_once_when_clocks_differ(kafka: str, topics: Topics, skew: int) -> None:
     """Letters written by a consumer whose clock differs from that of whoever replays them."""
-    bury(kafka, topics)
+    record_crash(kafka, topics)
     producer = Producer({"bootstrap.servers": kafka})
     copies = replace(topics, deadletter=topics.predictions, predictions=topics.deadletter)
     for kept in read_topic(kafka, topics.deadletter):
@@ -192,7 +192,7 @@ def test_replay_sends_once_when_clocks_differ(kafka: str, topics: Topics, skew: 
 
 def test_replay_sends_once_when_the_raw_topic_was_recreated(kafka: str, topics: Topics) -> None:
     """The originals are gone, and the markers may be anywhere in the new topic."""
-    bury(kafka, topics)
+    record_crash(kafka, topics)
     recreate_topic(kafka, topics.raw)
     assert go(kafka, topics) == ReplayResult(len(BAD), len(BAD), {})
     send(kafka, topics.raw, customers(range(9)))
@@ -201,7 +201,7 @@ def test_replay_sends_once_when_the_raw_topic_was_recreated(kafka: str, topics: 
 
 def test_replay_sends_when_a_letter_of_another_topic_was(kafka: str, topics: Topics) -> None:
     """Two groups answer one raw topic into topics of their own: letter 0:0 of the one isn't that of the other."""
-    bury(kafka, topics)
+    record_crash(kafka, topics)
     green = replace(topics, deadletter=topics.predictions, predictions=topics.deadletter)
     letters = [(kept.key, kept.value, kept.headers) for kept in read_topic(kafka, topics.deadletter)]
     send(kafka, green.deadletter, letters, 0)
@@ -212,7 +212,7 @@ def test_replay_sends_when_a_letter_of_another_topic_was(kafka: str, topics: Top
 
 def test_replay_sends_when_its_topic_was_recreated(kafka: str, topics: Topics) -> None:
     """The letters of the earlier dead-letter topic had the same positions."""
-    bury(kafka, topics)
+    record_crash(kafka, topics)
     letters = [(kept.key, kept.value, kept.headers) for kept in read_topic(kafka, topics.deadletter)]
     assert go(kafka, topics).replayed == len(BAD)
     recreate_topic(kafka, topics.deadletter, 1)
@@ -221,7 +221,7 @@ def test_replay_sends_when_its_topic_was_recreated(kafka: str, topics: Topics) -
 
 
 def test_replay_ignores_markers_that_are_forged(kafka: str, topics: Topics) -> None:
-    bury(kafka, topics)
+    record_crash(kafka, topics)
     identity = ("telco.dlq.replay_of.topic.id", topic_id(kafka, topics.deadletter).encode())
     positions = [f"{prefix}0/{n}".encode() for prefix in ("", f"{topics.deadletter}/") for n in range(len(BAD))]
     forged = [(b"c1", b"harmless", [("telco.dlq.replay_of", position), identity]) for position in positions]
@@ -239,16 +239,16 @@ def test_replay_counts_a_marker_without_a_topic_id(kafka: str, topics: Topics, f
     assert go(kafka, topics) == ReplayResult(3, 1, {"already replayed": 2})
 
 
-def bury(kafka: str, topics: Topics) -> None:
+def record_crash(kafka: str, topics: Topics) -> None:
     """All of `BAD` are in the raw topic, and dead letters of `consume`."""
     send(kafka, topics.raw, [(key, value, []) for key, value in BAD])
-    assert Running(settings_of(kafka, topics), ConsumeOrder("batch")).result().dead_lettered == len(BAD)
+    assert Running(settings_of(kafka, topics), ConsumeOptions("batch")).result().dead_lettered == len(BAD)
 
 
 def go(bootstrap: str, topics: Topics, limit: int | None = None, **more: Any) -> ReplayResult:
     """One run of its own, as a process would make it."""
     usual = {"max_retries": 3, "execute": True, "scorer": None, "stop": Stop()}
-    return run_replay(clients_of(bootstrap, topics), Wanted(limit=limit), **usual | more)
+    return run_replay(clients_of(bootstrap, topics), LetterFilter(limit=limit), **usual | more)
 
 
 def clients_of(bootstrap: str, topics: Topics, deadletter: str | None = None) -> Clients:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from telco_stream.contracts.original import customer_id, readable
-from telco_stream.dlq.letters import Letters, Wanted, parse_place
+from telco_stream.dlq.letters import LetterFilter, Letters, parse_letter_position
 from telco_stream.dlq.listing import Header, LetterSummary, list_letters, show_letter, summarize
 from telco_stream.errors import DataError, UsageError
 from tests.support.letters import FOREIGN, letter
@@ -20,7 +20,7 @@ NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_a_listed_letter_has_the_keys_of_the_interface() -> None:
-    lines = list(list_letters(Letters([letter(partition=3, offset=17)], Wanted())))
+    lines = list(list_letters(Letters([letter(partition=3, offset=17)], LetterFilter())))
     assert [asdict(line) for line in lines] == [
         {
             "partition": 3,
@@ -37,16 +37,16 @@ def test_a_listed_letter_has_the_keys_of_the_interface() -> None:
 
 def test_a_letter_that_another_hand_wrote_without_headers_or_key_is_listed_too() -> None:
     bare = Fake(letter().value(), key_=None)
-    assert [(line.key, line.source) for line in list_letters(Letters([bare], Wanted()))] == [(None, None)]
+    assert [(line.key, line.source) for line in list_letters(Letters([bare], LetterFilter()))] == [(None, None)]
 
 
 def test_a_key_that_is_no_text_is_spelt_out() -> None:
-    assert next(list_letters(Letters([letter(key=b"a\xff")], Wanted()))).key == "a\\xff"
+    assert next(list_letters(Letters([letter(key=b"a\xff")], LetterFilter()))).key == "a\\xff"
 
 
 @pytest.mark.parametrize("key", [b"k" * 1_000_000, "é".encode() * 500_000, b"\xff" * 1_000_000, "🙂".encode() * 300])
 def test_list_letters_cuts_a_key_when_it_is_long(key: bytes) -> None:
-    line = next(list_letters(Letters([letter(key=key)], Wanted())))
+    line = next(list_letters(Letters([letter(key=key)], LetterFilter())))
     text = key.decode(errors="backslashreplace")
     assert line.key == f"{text[:256]}…"
     assert show_letter(letter(key=key)).key == text
@@ -55,13 +55,13 @@ def test_list_letters_cuts_a_key_when_it_is_long(key: bytes) -> None:
 @pytest.mark.parametrize("field", ["error_message", "timestamp"])
 def test_list_letters_cuts_a_text_when_another_wrote_it(field: str) -> None:
     body = json.loads(letter().value() or b"") | {field: "x" * 1_000_000}
-    line = next(list_letters(Letters([Fake(json.dumps(body).encode())], Wanted())))
+    line = next(list_letters(Letters([Fake(json.dumps(body).encode())], LetterFilter())))
     assert getattr(line, field) == "x" * 256 + "…"
 
 
 def test_list_letters_cuts_a_source_when_another_wrote_it() -> None:
     foreign = Fake(letter().value(), headers_=[("source", b"x" * 10_000)])
-    assert next(list_letters(Letters([foreign], Wanted()))).source == "x" * 256 + "…"
+    assert next(list_letters(Letters([foreign], LetterFilter()))).source == "x" * 256 + "…"
 
 
 @pytest.mark.parametrize(
@@ -92,31 +92,33 @@ def test_filters_choose_letters(wanted: dict[str, Any], offsets: list[int]) -> N
         letter(good(customerID="by-id"), 2, at="2026-01-03T00:00:00Z", error_type="scoring", key=None),
         letter(good(customerID=17), 3, at="2026-01-03T01:00:00+01:00", partition=1),
     ]
-    assert [one.record.offset() for one in Letters(topic, Wanted(**wanted))] == offsets
+    assert [one.record.offset() for one in Letters(topic, LetterFilter(**wanted))] == offsets
 
 
 @pytest.mark.parametrize("told", ["", "yesterday", "2026-01-01T00:00:00"])
 def test_a_letter_without_a_usable_time_has_the_time_of_its_record(told: str) -> None:
     topic = [letter(at=told)]
-    assert len(list(Letters(topic, Wanted(since=NEW_YEAR + timedelta(days=1))))) == 1
-    assert list(Letters(topic, Wanted(since=NEW_YEAR + timedelta(days=1, seconds=1)))) == []
+    assert len(list(Letters(topic, LetterFilter(since=NEW_YEAR + timedelta(days=1))))) == 1
+    assert list(Letters(topic, LetterFilter(since=NEW_YEAR + timedelta(days=1, seconds=1)))) == []
 
 
 @pytest.mark.parametrize("milliseconds", [-1, 0, 2**63 - 1])
 def test_a_record_may_claim_any_time(milliseconds: int) -> None:
-    assert len(list(Letters([letter(at="", timestamp_=milliseconds)], Wanted(since=NEW_YEAR)))) == (milliseconds > 0)
+    assert len(list(Letters([letter(at="", timestamp_=milliseconds)], LetterFilter(since=NEW_YEAR)))) == (
+        milliseconds > 0
+    )
 
 
 @pytest.mark.parametrize("value", FOREIGN)
 def test_what_is_no_letter_is_counted_and_passed_over(value: bytes | None) -> None:
-    letters = Letters([letter(offset=0), Fake(value, 1), letter(offset=2)], Wanted())
+    letters = Letters([letter(offset=0), Fake(value, 1), letter(offset=2)], LetterFilter())
     assert [one.record.offset() for one in letters] == [0, 2]
     assert letters.unreadable == 1
 
 
 def test_the_summary_counts_by_type_the_most_frequent_first() -> None:
     topic = [letter(error_type="json"), letter(error_type="scoring"), letter(error_type="scoring"), Fake(b"?")]
-    told = summarize(Letters(topic, Wanted()))
+    told = summarize(Letters(topic, LetterFilter()))
     assert told == LetterSummary(total=3, by_error_type={"scoring": 2, "json": 1}, unreadable=1)
     assert list(told.by_error_type) == ["scoring", "json"]
 
@@ -125,7 +127,7 @@ def test_memory_does_not_grow_with_the_letters() -> None:
     one = letter(b"x" * 10_000)
     tracemalloc.start()
     try:
-        assert summarize(Letters(repeat(one, 2_000), Wanted())).total == 2_000
+        assert summarize(Letters(repeat(one, 2_000), LetterFilter())).total == 2_000
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
@@ -205,7 +207,7 @@ def test_an_original_may_still_tell_whose_it_is(original: bytes, customer: str |
 
 @pytest.mark.parametrize(("text", "place"), [("0:0", (0, 0)), ("3:9223372036854775807", (3, 2**63 - 1))])
 def test_a_place_is_partition_and_offset(text: str, place: tuple[int, int]) -> None:
-    assert parse_place(text) == place
+    assert parse_letter_position(text) == place
 
 
 @pytest.mark.parametrize(
@@ -213,7 +215,7 @@ def test_a_place_is_partition_and_offset(text: str, place: tuple[int, int]) -> N
 )
 def test_what_is_no_place_is_wrong_usage(text: str) -> None:
     with pytest.raises(UsageError, match="PARTITION:OFFSET"):
-        parse_place(text)
+        parse_letter_position(text)
 
 
 def test_letters_survive_the_way_through_json() -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from telco_stream.batch import Limits, process
 from telco_stream.contracts.deadletter import ReplayMarker, decode_dead_letter, fingerprint, replay_marker
 from telco_stream.contracts.source import Position
-from telco_stream.dlq.letters import Wanted
-from telco_stream.dlq.replay import RawTopic, ReplayDoors, ReplayOrder, ReplayResult, replay
+from telco_stream.dlq.letters import LetterFilter
+from telco_stream.dlq.replay import RawTopic, ReplayDeps, ReplayOptions, ReplayResult, replay
 from telco_stream.records import Outgoing, Record
 from telco_stream.stop import Stop, Stopped
 from tests.support.letters import NOW, letter
@@ -185,7 +185,7 @@ def test_a_record_that_fails_again_and_again_comes_to_its_end() -> None:
         raw = Raw()
         if not run(topic, raw).replayed:
             break
-        again = process(raw.records, RuleScorer(), now=NOW, limits=Limits()).letters
+        again = process(raw.records, RuleScorer(), now=NOW, limits=Limits()).dead_letter_messages
         topic = [Fake(body, turn + 1, 0, b"k", headers) for _, body, headers in again]
         counts.append(decode_dead_letter(again[0][1]).retry_count)
     assert counts == [1, 2, 3]
@@ -329,6 +329,6 @@ def run(
     **wanted: Any,
 ) -> ReplayResult:
     topic_now = RawTopic("raw", "raw-id", dict.fromkeys(range(3), 100))
-    order = ReplayOrder(Wanted(**wanted), max_retries, raw_limit, Limits(), topic_now, "dead-id")
-    doors = ReplayDoors(lambda: topic, raw.replayed, raw.send if execute else None, scorer, lambda: NOW, raw.stop)
-    return replay(order, doors)
+    order = ReplayOptions(LetterFilter(**wanted), max_retries, raw_limit, Limits(), topic_now, "dead-id")
+    deps = ReplayDeps(lambda: topic, raw.replayed, raw.send if execute else None, scorer, lambda: NOW, raw.stop)
+    return replay(order, deps)

@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from telco_stream import errors
-from telco_stream.assembly.consuming import ConsumeOrder
+from telco_stream.assembly.consuming import ConsumeOptions
 from telco_stream.contracts.deadletter import decode_dead_letter
 from tests.support.cli import ROOT, run_cli
 from tests.support.records import POISON, STRANGE, good
@@ -64,9 +64,9 @@ def test_every_poisoned_record_is_one_letter_and_every_strange_one_is_scored(kaf
         letter = letters[f"p{number}".encode()]
         assert (letter.error_type, letter.original) == (error_type, value), name
         assert says in letter.error_message, name
-    carried = [kept for kept in read_topic(kafka, topics.predictions) if kept.header("traceparent")]
-    assert len(carried) == len(STRANGE)
-    assert all(kept.key == kept.json()["customerID"].encode() for kept in carried)
+    forwarded_headers = [kept for kept in read_topic(kafka, topics.predictions) if kept.header("traceparent")]
+    assert len(forwarded_headers) == len(STRANGE)
+    assert all(kept.key == kept.json()["customerID"].encode() for kept in forwarded_headers)
 
 
 def test_ten_and_ten_more_are_twenty_of_twenty(kafka: str, topics: Topics) -> None:
@@ -81,7 +81,7 @@ def test_ten_and_ten_more_are_twenty_of_twenty(kafka: str, topics: Topics) -> No
 def test_members_that_come_and_go_neither_lose_nor_double_nor_stall(kafka: str, topics: Topics, protocol: str) -> None:
     """Three members, each joining and leaving while records pour in."""
     settings = settings_of(kafka, topics, {"group.protocol": protocol}, max_poll_records=50)
-    order = ConsumeOrder("streaming", "exactly-once")
+    order = ConsumeOptions("streaming", "exactly-once")
     members = []
     for _ in range(3):
         members.append(Running(settings, order))
@@ -89,7 +89,7 @@ def test_members_that_come_and_go_neither_lose_nor_double_nor_stall(kafka: str, 
     for member in members:
         send(kafka, topics.raw, customers(range(500)))
         member.end()
-    Running(settings, ConsumeOrder("batch", "exactly-once")).result()
+    Running(settings, ConsumeOptions("batch", "exactly-once")).result()
     assert sources(read_topic(kafka, topics.predictions)) == coordinates(read_topic(kafka, topics.raw))
 
 
@@ -97,7 +97,7 @@ def test_two_batch_runs_of_one_group_share_the_work_and_leave_nothing(kafka: str
     """Also while partitions are on their way from one to the other."""
     send(kafka, topics.raw, customers(range(3_000)))
     settings = settings_of(kafka, topics, window_size=20)
-    runs = [Running(settings, ConsumeOrder("batch", "exactly-once")) for _ in range(2)]
+    runs = [Running(settings, ConsumeOptions("batch", "exactly-once")) for _ in range(2)]
     results = [run.result(60) for run in runs]
     assert [result.stopped_by for result in results] == ["end", "end"]
     assert sources(read_topic(kafka, topics.predictions)) == coordinates(read_topic(kafka, topics.raw))
@@ -122,7 +122,7 @@ def test_a_predictions_topic_that_is_deleted_ends_the_run_with_3(kafka: str, top
     """It isn't tried for ever."""
     send(kafka, topics.raw, customers(range(3)))
     settings = settings_of(kafka, topics, {"transaction.timeout.ms": "3000"})
-    running = Running(settings, ConsumeOrder("streaming", delivery))  # type: ignore[arg-type]
+    running = Running(settings, ConsumeOptions("streaming", delivery))  # type: ignore[arg-type]
     running.wait_for(3)
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.delete_topics([topics.predictions])[topics.predictions].result(10)

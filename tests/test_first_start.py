@@ -4,13 +4,13 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from telco_stream import errors
-from telco_stream.assembly.consuming import ConsumeOrder
+from telco_stream.assembly.consuming import ConsumeOptions
 from tests.support.cli import run_cli
 from tests.support.running import Running, answers, coordinates, customers, settings_of, sources
 from tests.support.topics import Topics, read_topic, recreate_topic, send
 from tests.support.waiting import wait_until
 
-BATCH = ConsumeOrder("batch", "exactly-once")
+BATCH = ConsumeOptions("batch", "exactly-once")
 
 
 @pytest.fixture
@@ -42,14 +42,14 @@ def test_consume_refuses_when_the_group_has_no_offsets(kafka: str, forgotten: To
 def test_consume_resumes_behind_the_newest_answers(kafka: str, forgotten: Topics, reset: str) -> None:
     send(kafka, forgotten.raw, customers(range(20, 30)))
     settings = settings_of(kafka, forgotten, auto_offset_reset=reset)
-    result = Running(settings, ConsumeOrder("batch", "exactly-once", if_answered="resume")).result()
+    result = Running(settings, ConsumeOptions("batch", "exactly-once", if_answered="resume")).result()
     assert result.consumed == 10
     assert sources(answers(kafka, forgotten)) == coordinates(read_topic(kafka, forgotten.raw))
 
 
 def test_consume_starts_over_when_asked_to(kafka: str, forgotten: Topics) -> None:
     """Once: with commits, the option changes nothing, so that it can stay in a supervisor's command."""
-    order = ConsumeOrder("batch", "exactly-once", if_answered="restart")
+    order = ConsumeOptions("batch", "exactly-once", if_answered="restart")
     consumed = [Running(settings_of(kafka, forgotten), order).result().consumed for _ in range(2)]
     assert consumed == [20, 0]
 
@@ -79,7 +79,7 @@ def test_consume_starts_when_the_answers_are_of_another_topic(kafka: str, topics
 def test_latest_skips_nothing_of_a_recreated_topic(kafka: str, topics: Topics) -> None:
     """Kafka forgets the offsets with the topic; the answers tell that the group has been here before."""
     settings = settings_of(kafka, topics, auto_offset_reset="latest")
-    first = Running(settings, ConsumeOrder("streaming", "exactly-once"))
+    first = Running(settings, ConsumeOptions("streaming", "exactly-once"))
     first.wait_for_start(0, 1, 2)
     send(kafka, topics.raw, customers(range(5)))
     first.wait_for(5)
@@ -91,7 +91,7 @@ def test_latest_skips_nothing_of_a_recreated_topic(kafka: str, topics: Topics) -
 
 def test_two_members_start_a_new_group_at_the_same_time(kafka: str, topics: Topics) -> None:
     """The second may see the answers of the first before the group's commits."""
-    settings, order = settings_of(kafka, topics), ConsumeOrder("streaming", "exactly-once")
+    settings, order = settings_of(kafka, topics), ConsumeOptions("streaming", "exactly-once")
     send(kafka, topics.raw, customers(range(200)))
     members = [Running(settings, order) for _ in range(2)]
     members[0].wait_for(1)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from telco_stream.flood import Flood, LeftOut
+from telco_stream.flood import LeftOut, LogThrottle
 
 
 @dataclass
@@ -16,33 +16,33 @@ class Clock:
 
 
 def test_ten_lines_of_an_event_are_let_through_in_a_minute() -> None:
-    flood = Flood(Clock())
-    assert [flood.admits("lost") for _ in range(12)] == [True] * 10 + [False] * 2
-    assert flood.admits("waiting"), "another event"
+    throttle = LogThrottle(Clock())
+    assert [throttle.allows("lost") for _ in range(12)] == [True] * 10 + [False] * 2
+    assert throttle.allows("waiting"), "another event"
 
 
 def test_what_was_left_out_is_told_when_the_minute_is_over_and_once() -> None:
-    flood = Flood(clock := Clock())
+    throttle = LogThrottle(clock := Clock())
     for _ in range(500):
-        flood.admits("lost")
+        throttle.allows("lost")
     clock.now = 59.0
-    assert flood.left_out() == []
+    assert throttle.left_out() == []
     clock.now = 61.0
-    assert flood.left_out() == [LeftOut("lost", 490, 61)]
-    assert flood.left_out() == []
-    assert flood.admits("lost"), "a new minute"
+    assert throttle.left_out() == [LeftOut("lost", 490, 61)]
+    assert throttle.left_out() == []
+    assert throttle.allows("lost"), "a new minute"
 
 
 def test_at_the_end_nobody_waits_for_the_minute() -> None:
-    flood = Flood(Clock())
+    throttle = LogThrottle(Clock())
     for _ in range(11):
-        flood.admits("lost")
-    assert flood.left_out(at_once=True) == [LeftOut("lost", 1, 0)]
+        throttle.allows("lost")
+    assert throttle.left_out(at_once=True) == [LeftOut("lost", 1, 0)]
 
 
 def test_events_that_do_not_flood_leave_nothing_to_tell() -> None:
-    flood = Flood(clock := Clock())
+    throttle = LogThrottle(clock := Clock())
     for _ in range(10):
-        flood.admits("lost")
+        throttle.allows("lost")
     clock.now = 61.0
-    assert flood.left_out() == []
+    assert throttle.left_out() == []

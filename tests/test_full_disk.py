@@ -14,8 +14,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
 from telco_stream import errors
-from telco_stream.assembly import Promise
-from telco_stream.assembly.consuming import ConsumeOrder
+from telco_stream.assembly import DeliveryGuarantee
+from telco_stream.assembly.consuming import ConsumeOptions
 from telco_stream.kafka.trouble import failed_disk
 from tests.conftest import _need_containers
 from tests.support.cli import RunningCli
@@ -26,7 +26,7 @@ from tests.support.topics import Topics, create_topics, fresh_topics, read_topic
 from tests.support.waiting import wait_until
 
 DISK = "/small"
-DELIVERIES: list[Promise] = ["exactly-once", "at-least-once"]
+DELIVERIES: list[DeliveryGuarantee] = ["exactly-once", "at-least-once"]
 
 
 @pytest.fixture
@@ -64,14 +64,14 @@ def test_a_full_disk_ends_the_run_with_3(small_disk: KafkaContainer, start_cli: 
 
 @pytest.mark.parametrize("delivery", DELIVERIES)
 def test_partitions_without_a_leader_whose_broker_is_there_end_the_run_with_3(
-    embedded: MockCluster, embedded_topics: Topics, delivery: Promise, monkeypatch: pytest.MonkeyPatch
+    embedded: MockCluster, embedded_topics: Topics, delivery: DeliveryGuarantee, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("telco_stream.kafka.sink._LOOKING", 1.0)
     send(embedded.bootstrap, embedded_topics.raw, customers(range(30)))
     for number in range(3):
         embedded.move_leader(embedded_topics.predictions, number, -1)
     settings = settings_of(embedded.bootstrap, embedded_topics, {"transaction.timeout.ms": "3000"})
-    running = Running(settings, ConsumeOrder("streaming", delivery))
+    running = Running(settings, ConsumeOptions("streaming", delivery))
     with pytest.raises(errors.KafkaError, match=r"Leader not available.*disk"):
         running.result(30)
 

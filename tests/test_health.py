@@ -13,10 +13,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from telco_stream.errors import UsageError
-from telco_stream.metrics.health import Pulse, Watchman, reason
+from telco_stream.metrics.health import Heartbeat, StallDetector, reason
 from telco_stream.metrics.server import Pages, serving
-from telco_stream.metrics.stalls import Standing
-from telco_stream.observing.eyes import Watching
+from telco_stream.metrics.stalls import PartitionProgress
+from telco_stream.observing.eyes import MonitoringOptions
 from telco_stream.stop import Stopped
 from tests.support.cli import RunningCli, run_cli
 from tests.support.mock_cluster import MockCluster
@@ -29,7 +29,7 @@ from tests.support.waiting import wait_until
 class Member:
     """A consumer as the watchman sees it, and the topic's ends as the broker tells them."""
 
-    owned: frozenset[int] = frozenset({0, 1})
+    assigned: frozenset[int] = frozenset({0, 1})
     joined: bool = True
     refusal: str | None = None
     answered: Mapping[int, int] = field(default_factory=dict)
@@ -45,25 +45,25 @@ class Member:
 
 def test_a_loop_that_comes_round_in_time_is_alive() -> None:
     clock = iter([0.0, 3.0, 4.0, 9.0]).__next__
-    pulse = Pulse(5.0, clock)
-    pulse.beat()
+    pulse = Heartbeat(5.0, clock)
+    pulse.tick()
     assert pulse.problems() == []
     assert pulse.problems() == ["The loop has not come round for 6 s"]
 
 
 def test_a_member_without_partitions_is_not_ready() -> None:
-    watchman = watching(Member(frozenset()))
-    watchman.look()
-    assert watchman.problems() == ["No partition of raw is assigned to this member"]
+    stall_detector = watching(Member(frozenset()))
+    stall_detector.update()
+    assert stall_detector.problems() == ["No partition of raw is assigned to this member"]
 
 
 def test_watchman_reports_a_stall_when_the_group_refuses_the_member() -> None:
     stalls = list[str]()
-    watchman = watching(Member(frozenset(), joined=False, refusal="too many members"), stalls.append)
-    watchman.look()
-    watchman.look()
+    stall_detector = watching(Member(frozenset(), joined=False, refusal="too many members"), stalls.append)
+    stall_detector.update()
+    stall_detector.update()
     expected = "No partition of raw is assigned to this member: too many members"
-    assert watchman.problems() == [expected]
+    assert stall_detector.problems() == [expected]
     assert [stall.startswith(expected) for stall in stalls] == [True], "it is reported once"
 
 
@@ -71,35 +71,35 @@ def test_watchman_reports_a_stall_when_the_group_refuses_the_member() -> None:
 def test_watchman_reports_no_stall_when_a_member_is_spare(joined: bool, expects: bool) -> None:
     """With `group.protocol=consumer` the client reports no assignment to a member that gets no partition."""
     member, stalls = Member(frozenset(), joined=joined), list[str]()
-    watchman = Watchman("raw", member, member.ends, 0.0, stalls.append, expects_assignment=expects)
-    watchman.look()
-    watchman.look()
+    stall_detector = StallDetector("raw", member, member.ends, 0.0, stalls.append, expects_assignment=expects)
+    stall_detector.update()
+    stall_detector.update()
     assert stalls == []
 
 
 def test_a_partition_that_stands_still_is_named_and_only_that_one(caplog: pytest.LogCaptureFixture) -> None:
     member, stalls = Member(answered={0: 10, 1: 4}, all_ends={0: 10, 1: 10}), list[str]()
-    watchman = watching(member, stalls.append)
-    watchman.look()
-    assert watchman.problems() == []
-    watchman.look()
-    watchman.look()
-    assert watchman.problems() == ["Partition 1 of raw has not moved for 0 s: 6 offsets behind"]
-    assert stalls == watchman.problems()[:1], "it is told once"
-    assert watchman.stalled_for()[0] == 0.0
-    assert watchman.stalled_for()[1] > 0.0
+    stall_detector = watching(member, stalls.append)
+    stall_detector.update()
+    assert stall_detector.problems() == []
+    stall_detector.update()
+    stall_detector.update()
+    assert stall_detector.problems() == ["Partition 1 of raw has not moved for 0 s: 6 offsets behind"]
+    assert stalls == stall_detector.problems()[:1], "it is told once"
+    assert stall_detector.stalled_for()[0] == 0.0
+    assert stall_detector.stalled_for()[1] > 0.0
     assert [one.event for one in caplog.records if one.levelno == logging.WARNING] == ["stalled"]  # type: ignore[attr-defined]
 
 
 def test_a_partition_that_moves_again_is_ready_again(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "telco_stream")
     member = Member(frozenset({1}), answered={1: 4}, all_ends={1: 10})
-    watchman = watching(member)
-    watchman.look()
-    watchman.look()
+    stall_detector = watching(member)
+    stall_detector.update()
+    stall_detector.update()
     member.answered = {1: 10}
-    watchman.look()
-    assert watchman.problems() == []
+    stall_detector.update()
+    assert stall_detector.problems() == []
     assert caplog.messages[-1] == "partition 1 of raw moves again"
 
 
@@ -107,26 +107,26 @@ def test_a_watchman_whose_question_is_cut_off_by_the_end_of_the_run_says_nothing
     def ends(_partitions: Collection[int], _committed_only: bool) -> Mapping[int, int]:
         raise Stopped
 
-    with Watchman("raw", Member(), ends, 0.0, no_stall):
+    with StallDetector("raw", Member(), ends, 0.0, no_stall):
         pass
 
 
 @pytest.mark.parametrize(
     ("standing", "readable", "words"),
     [
-        (Standing(4, None, 0), None, "its leader doesn't answer"),
-        (Standing(None, 10, 0), 10, "nothing has come of it since it was assigned"),
-        (Standing(4, 10, 0), 10, "6 offsets behind"),
-        (Standing(4, 10, 0), 4, "6 offsets behind, all of them held back by a transaction that is still open"),
+        (PartitionProgress(4, None, 0), None, "its leader doesn't answer"),
+        (PartitionProgress(None, 10, 0), 10, "nothing has come of it since it was assigned"),
+        (PartitionProgress(4, 10, 0), 10, "6 offsets behind"),
+        (PartitionProgress(4, 10, 0), 4, "6 offsets behind, all of them held back by a transaction that is still open"),
     ],
 )
-def test_a_stall_is_told_with_its_reason(standing: Standing, readable: int | None, words: str) -> None:
+def test_a_stall_is_told_with_its_reason(standing: PartitionProgress, readable: int | None, words: str) -> None:
     assert reason(standing, readable) == words
 
 
 def test_each_worker_has_a_port_of_its_own_and_none_where_there_is_to_be_none() -> None:
-    assert [Watching(9_100).in_slot(slot).port for slot in range(3)] == [9_100, 9_101, 9_102]
-    assert Watching().in_slot(2).port == 0
+    assert [MonitoringOptions(9_100).in_slot(slot).port for slot in range(3)] == [9_100, 9_101, 9_102]
+    assert MonitoringOptions().in_slot(2).port == 0
 
 
 @pytest.fixture
@@ -312,9 +312,9 @@ def test_idle_partitions_are_no_stall(port: Port, consumer: Callable[..., Runnin
     assert running.process.poll() is None
 
 
-def watching(member: Member, on_stall: Callable[[str], None] | None = None) -> Watchman:
+def watching(member: Member, on_stall: Callable[[str], None] | None = None) -> StallDetector:
     """A watchman without patience, who looks when the test says so."""
-    return Watchman("raw", member, member.ends, 0.0, on_stall or no_stall)
+    return StallDetector("raw", member, member.ends, 0.0, on_stall or no_stall)
 
 
 def no_stall(which: str) -> None:

@@ -43,7 +43,7 @@ def as_text(lines: list[str]) -> list[str]:
 
 
 def test_json_has_time_level_event_message_and_the_events_own_facts(as_json: list[str]) -> None:
-    logs.tell_start("consume", mode="streaming", partitions=[0, 1])
+    logs.log_start("consume", mode="streaming", partitions=[0, 1])
     line = json.loads(as_json[0])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("ts"))
     assert line.pop("version")
@@ -59,7 +59,7 @@ def test_a_line_without_an_event_is_named_for_who_wrote_it(as_json: list[str]) -
 
 
 def test_text_has_time_level_and_message(as_text: list[str]) -> None:
-    logs.tell_end("produce", sent=3)
+    logs.log_end("produce", sent=3)
     assert re.fullmatch(r"\d\d:\d\d:\d\d INFO stopped command=produce sent=3", as_text[0])
 
 
@@ -94,18 +94,18 @@ def test_a_log_that_nobody_reads_any_more_is_no_failure(capsys: pytest.CaptureFi
 
     logs.configure()
     logs.divert(broken)
-    logs.tell_end("produce")
+    logs.log_end("produce")
     assert capsys.readouterr().err == ""
 
 
 def test_the_error_that_ends_a_command_is_json_where_json_is_expected(as_json: list[str]) -> None:
-    assert logs.tell_failure(KafkaError("no broker"))
+    assert logs.log_failure(KafkaError("no broker"))
     line = json.loads(as_json[0])
     assert (line["event"], line["level"], line["message"], line["exit_code"]) == ("failed", "critical", "no broker", 3)
 
 
 def test_the_error_that_ends_a_command_is_left_to_the_screen_otherwise(as_text: list[str]) -> None:
-    assert not logs.tell_failure(KafkaError("no broker"))
+    assert not logs.log_failure(KafkaError("no broker"))
     assert as_text == []
 
 
@@ -120,7 +120,7 @@ class Clock:
 
 
 def test_a_dead_letter_is_told_by_coordinates_type_and_code(as_json: list[str]) -> None:
-    DeadLetterLog().delivered(letters(1), None)
+    DeadLetterLog().on_committed(letters(1), None)
     line = json.loads(as_json[0])
     told = {name: line[name] for name in ("event", "topic", "partition", "offset", "error_type", "code")}
     expected = {"event": "dead_letter", "topic": "raw", "partition": 1, "offset": 0}
@@ -130,23 +130,23 @@ def test_a_dead_letter_is_told_by_coordinates_type_and_code(as_json: list[str]) 
 def test_of_a_flood_the_first_ten_are_told_and_the_rest_counted_once_a_minute(as_json: list[str]) -> None:
     clock = Clock()
     log = DeadLetterLog(clock)
-    log.delivered(letters(7), None)
-    log.delivered(letters(5_000), None)
+    log.on_committed(letters(7), None)
+    log.on_committed(letters(5_000), None)
     assert len(as_json) == 10
     clock.now = 59.0
-    log.turned()
+    log.on_poll()
     assert len(as_json) == 10
     clock.now = 61.0
-    log.turned()
+    log.on_poll()
     line = json.loads(as_json[10])
     assert (line["event"], line["count"], line["seconds"]) == ("dead_letters", 4_997, 61)
-    log.delivered(letters(3), None)
+    log.on_committed(letters(3), None)
     assert len(as_json) == 14, "a new minute"
 
 
 def test_what_was_not_told_is_counted_at_the_end(as_json: list[str]) -> None:
     log = DeadLetterLog(Clock())
-    log.delivered(letters(12), None)
+    log.on_committed(letters(12), None)
     log.finish()
     log.finish()
     assert [json.loads(line)["event"] for line in as_json] == ["dead_letter"] * 10 + ["dead_letters"]
@@ -156,18 +156,18 @@ def test_an_event_that_comes_again_and_again_is_told_ten_times_and_counted_after
     """A broker that refuses every transaction refuses several a second, for as long as it likes."""
     for _ in range(500):
         lose_a_transaction()
-    logs.tell_start("consume")
+    logs.log_start("consume")
     assert [json.loads(line)["event"] for line in as_json] == ["transaction_lost"] * 10 + ["started"]
 
 
 def test_what_is_well_is_never_left_out(as_json: list[str]) -> None:
     """The group's changes are few, and who looks for an owner needs each."""
     for _ in range(50):
-        logs.tell_start("consume")
+        logs.log_start("consume")
     assert len(as_json) == 50
 
 
-@pytest.mark.parametrize("end", [lambda: logs.tell_end("consume"), lambda: logs.tell_failure(KafkaError("gone"))])
+@pytest.mark.parametrize("end", [lambda: logs.log_end("consume"), lambda: logs.log_failure(KafkaError("gone"))])
 def test_lines_that_were_left_out_are_counted_at_the_end(as_json: list[str], end: Callable[[], object]) -> None:
     for _ in range(12):
         lose_a_transaction()
@@ -191,7 +191,7 @@ def test_dead_letters_are_counted_by_those_who_tell_of_them(as_json: list[str]) 
     """A batch tells of ten; the next minute's ten are not taken for too many."""
     for minute in range(3):
         clock = Clock()
-        DeadLetterLog(clock).delivered(letters(10), None)
+        DeadLetterLog(clock).on_committed(letters(10), None)
         assert len(as_json) == 10 * (minute + 1)
 
 

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from telco_stream.batch import Outcome
-from telco_stream.consume import Seconds
+from telco_stream.consume import BatchTimings
 from telco_stream.contracts.customer import Customer
 from telco_stream.contracts.prediction import Prediction
 from telco_stream.metrics.consuming import ConsumeMetrics
-from telco_stream.metrics.health import Pulse
+from telco_stream.metrics.health import Heartbeat
 from telco_stream.metrics.producing import ProduceMetrics
 from telco_stream.metrics.sampling import SampledHistogram
 from telco_stream.metrics.shared import Shell, new_registry
@@ -59,7 +59,7 @@ def test_names_end_in_base_units(section: Section) -> None:
 
 def test_a_committed_batch_is_counted() -> None:
     registry = CollectorRegistry()
-    ConsumeMetrics(registry).delivered(outcome(), Seconds(0.2, 0.03, [0.5, 2.0]))
+    ConsumeMetrics(registry).on_committed(outcome(), BatchTimings(0.2, 0.03, [0.5, 2.0]))
     shown = series(generate_latest(registry).decode())
     assert shown["telco_stream_records_consumed_total"] == 5
     assert shown['telco_stream_predictions_total{prediction="Yes"}'] == 1
@@ -176,7 +176,7 @@ def test_a_producer_that_is_stuck_has_no_rate() -> None:
 
 
 def test_what_failed_and_how_transactions_ended_is_asked_for_at_each_scrape() -> None:
-    shell = Shell(Pulse(1.0), client_errors=Counter({"_TRANSPORT": 3}), transactions=lambda: {"aborted": 2})
+    shell = Shell(Heartbeat(1.0), client_errors=Counter({"_TRANSPORT": 3}), transactions=lambda: {"aborted": 2})
     registry = new_registry(shell)
     metrics = ProduceMetrics(5.0)
     metrics.failed = lambda: 4
@@ -194,7 +194,7 @@ def test_looking_on_costs_less_than_a_hundredth_of_what_a_batch_takes() -> None:
     """5,000 records take 60 ms and more in the loop; the bound is wide, for machines that are busy."""
     many = Outcome([MESSAGE] * 5_000, [], [answer("No", 0.2)] * 5_000, [], {0: 5_000}, 0, 0)
     metrics = ConsumeMetrics(CollectorRegistry())
-    assert fastest(lambda: metrics.delivered(many, Seconds(0.05, 0.01, [0.5] * 64))) < 0.0012
+    assert fastest(lambda: metrics.on_committed(many, BatchTimings(0.05, 0.01, [0.5] * 64))) < 0.0012
 
 
 MESSAGE: Message = ("a", b"", [])
@@ -213,7 +213,7 @@ def outcome() -> Outcome:
 
 def whole(section: Section) -> CollectorRegistry:
     """All that a command shows."""
-    registry = new_registry(Shell(Pulse(1.0)))
+    registry = new_registry(Shell(Heartbeat(1.0)))
     if section == "produce":
         registry.register(ProduceMetrics(1.0))
     else:

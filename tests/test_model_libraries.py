@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from telco_stream.errors import UsageError
-from telco_stream.model.libraries import needing_libraries
-from telco_stream.shipped import shipped
+from telco_stream.model.libraries import requiring_libraries
+from telco_stream.shipped import bundled
 from tests.support.cli import ROOT
 
 LEFT_OUT = ["joblib", "pandas", "sklearn", "skl2onnx"]
@@ -38,7 +38,7 @@ def test_the_uncompiled_model_is_refused_with_4() -> None:
 
 def test_a_model_that_has_no_compiled_form_is_refused_with_4(tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(shipped("models/churn"), folder)
+    shutil.copytree(bundled("models/churn"), folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["artifacts"]["pipeline.onnx"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
@@ -50,7 +50,7 @@ def test_a_model_that_has_no_compiled_form_is_refused_with_4(tmp_path: Path) -> 
 
 def test_another_module_that_is_missing_is_a_bug() -> None:
     """A traceback says more than a guess."""
-    with pytest.raises(ModuleNotFoundError, match="columns"), needing_libraries("It", UsageError, "do without"):
+    with pytest.raises(ModuleNotFoundError, match="columns"), requiring_libraries("It", UsageError, "do without"):
         raise ModuleNotFoundError("no columns", name="telco_stream.model.columns")
 
 

@@ -7,7 +7,7 @@ import pytest
 from telco_stream.model.artifact import load_scorer, read_manifest
 from telco_stream.model.training import train
 from telco_stream.model.training_data import read_labelled_customers
-from telco_stream.shipped import shipped
+from telco_stream.shipped import bundled
 from tests.support.model_folder import COMMITTED
 
 #: Of the public data set, as IBM publishes it.
@@ -53,4 +53,4 @@ def test_the_model_card_names_the_committed_model_and_its_figures() -> None:
 
 
 def test_the_shipped_model_is_found_from_any_folder() -> None:
-    assert load_scorer(shipped("models/churn")).version == read_manifest(COMMITTED).model_version
+    assert load_scorer(bundled("models/churn")).version == read_manifest(COMMITTED).model_version

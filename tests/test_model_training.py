@@ -169,7 +169,7 @@ def test_a_blank_total_is_missing_until_the_pipeline_fills_it(trained: TrainingR
 
 
 @pytest.mark.parametrize(
-    ("column", "value", "complaint"),
+    ("column", "value", "user_error"),
     [
         ("Churn", "", "line 4: Churn is neither Yes nor No"),
         ("Churn", "yes", "line 4: Churn is neither Yes nor No"),
@@ -181,11 +181,11 @@ def test_a_blank_total_is_missing_until_the_pipeline_fills_it(trained: TrainingR
     ],
 )
 def test_a_row_that_cannot_be_learnt_from_is_refused_with_its_line(
-    tmp_path: Path, column: str, value: str, complaint: str
+    tmp_path: Path, column: str, value: str, user_error: str
 ) -> None:
     rows = labelled_rows(20)
     rows[2][column] = value
-    with pytest.raises(DataError, match=complaint) as caught:
+    with pytest.raises(DataError, match=user_error) as caught:
         train(small(tmp_path, rows), tmp_path / "model", now=NOW)
     assert not value or value not in str(caught.value).replace("neither Yes", "")
     assert not (tmp_path / "model").exists()

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from telco_stream.assembly.consuming import ConsumeOrder
+from telco_stream.assembly.consuming import ConsumeOptions
 from tests.support.running import Running, coordinates, customers, settings_of, sources
 from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until
@@ -46,7 +46,7 @@ def test_a_rebalance_while_the_offset_is_held_back_has_nothing_answered_again(
     """By its own reset policy, the client would begin as if nothing had been committed: at the very first record."""
     caplog.set_level(logging.DEBUG, "telco_stream")
     send(kafka, narrow.raw, customers(range(RECORDS)))
-    settings, order = settings_of(kafka, narrow), ConsumeOrder("streaming", "exactly-once")
+    settings, order = settings_of(kafka, narrow), ConsumeOptions("streaming", "exactly-once")
     owner = Running(settings, order)
     wait_until(lambda: "starts is not known yet" in caplog.text, 20, "the owner's question for the offset")
     other = Running(settings, order)

@@ -26,9 +26,9 @@ def test_every_poison_record_gets_one_letter_with_its_bytes(kind: str, data: st.
     """Its neighbours are scored all the same."""
     poison = data.draw(POISONS[kind])
     done = answered([good(customerID="before"), poison, good(customerID="after")])
-    assert [key for key, _, _ in done.predictions] == ["before", "after"]
-    (_, body, _), letter = done.letters[0], decode_dead_letter(done.letters[0][1])
-    assert len(done.letters) == 1
+    assert [key for key, _, _ in done.prediction_messages] == ["before", "after"]
+    (_, body, _), letter = done.dead_letter_messages[0], decode_dead_letter(done.dead_letter_messages[0][1])
+    assert len(done.dead_letter_messages) == 1
     assert gives_back(letter, poison), "the letter holds other bytes"
     assert len(body) < LIMITS.letter
     assert 0 < len(letter.error_message) < 600
@@ -42,7 +42,7 @@ def test_turned_bits_lead_to_one_answer_each(values: list[bytes]) -> None:
     assert done.consumed == len(values)
     assert done.next_offsets == {0: len(values)}
     bad = [values[one.offset] for one in done.rejected]
-    assert [decode_dead_letter(body).original for _, body, _ in done.letters] == bad
+    assert [decode_dead_letter(body).original for _, body, _ in done.dead_letter_messages] == bad
 
 
 @MANY
@@ -52,8 +52,8 @@ def test_any_mixture_is_answered_in_its_order(values: list[bytes | None]) -> Non
     rejected = [one.offset for one in done.rejected]
     assert done.consumed == len(values)
     assert rejected == sorted(set(rejected))
-    assert len(done.letters) == len(rejected)
-    assert all(ENVELOPE + size_of(*letter) <= LIMITS.letter for letter in done.letters)
+    assert len(done.dead_letter_messages) == len(rejected)
+    assert all(ENVELOPE + size_of(*letter) <= LIMITS.letter for letter in done.dead_letter_messages)
 
 
 def answered(values: list[bytes | None]) -> Outcome:

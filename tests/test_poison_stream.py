@@ -7,9 +7,9 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from telco_stream.assembly.consuming import ConsumeOrder
+from telco_stream.assembly.consuming import ConsumeOptions
 from telco_stream.model.artifact import load_scorer
-from telco_stream.shipped import shipped
+from telco_stream.shipped import bundled
 from tests.support.poison import POISONS, bit_flips
 from tests.support.running import Running, answers, coordinates, customers, settings_of, sources
 from tests.support.topics import Outgoing, Topics, create_topics, delete_topics, fresh_topics, read_topic, send
@@ -74,7 +74,7 @@ def mixed(good: list[Outgoing], poison: list[Outgoing]) -> list[Outgoing]:
 def seconds(kafka: str, topics: Topics, records: int) -> float:
     """How long a new group takes for the stream, from the first record taken to the last one committed."""
     names = replace(topics, group=fresh_topics().group)
-    order = ConsumeOrder("streaming", "exactly-once", max_messages=records, if_answered="restart")
-    result = Running(settings_of(kafka, names), order, load_scorer(shipped("models/churn"))).result(60)
+    order = ConsumeOptions("streaming", "exactly-once", max_messages=records, if_answered="restart")
+    result = Running(settings_of(kafka, names), order, load_scorer(bundled("models/churn"))).result(60)
     assert result.consumed == records
     return result.seconds

@@ -8,22 +8,22 @@ from typing import Any
 
 import pytest
 
-from telco_stream.contracts.progress import Pass, Progress
+from telco_stream.contracts.progress import PassKey, PassProgress
 from telco_stream.errors import DataError, UsageError
 from telco_stream.kafka.marks import MarkedProgress
-from telco_stream.produce import Sent, produce_pass
+from telco_stream.produce import SendTotals, produce_pass
 from telco_stream.stop import Stop
 from tests.support.csv_files import customer
 from tests.support.passes import CHECKPOINT, CountingWatch, FakeOutlet, csv_of, hands_with, job_for, numbers
 
 
 @pytest.fixture(params=[True, False], ids=["kafka keeps progress", "the file keeps progress"])
-def outlet(request: pytest.FixtureRequest) -> FakeOutlet:
-    return FakeOutlet(keeps_progress=request.param)
+def writer(request: pytest.FixtureRequest) -> FakeOutlet:
+    return FakeOutlet(stores_progress=request.param)
 
 
 @pytest.fixture
-def heard(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+def handle(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """What is logged, wherever another test has sent the package's log."""
     log = logging.getLogger("telco_stream.produce")
     log.addHandler(caplog.handler)
@@ -36,108 +36,108 @@ def checkpoint() -> dict[str, Any]:
     return kept
 
 
-def run(outlet: FakeOutlet, path: Path, stop: Stop | None = None, **more: Any) -> Sent:
-    return produce_pass(job_for(path, **more), hands_with(outlet, stop))
+def run(writer: FakeOutlet, path: Path, stop: Stop | None = None, **more: Any) -> SendTotals:
+    return produce_pass(job_for(path, **more), hands_with(writer, stop))
 
 
-def test_a_pass_sends_each_row_once_in_the_file_s_order(outlet: FakeOutlet, tmp_path: Path) -> None:
-    sent = run(outlet, csv_of(tmp_path, 25))
-    assert (sent.rows, sent.resumed_from, outlet.keys()) == (25, None, numbers((0, 25)))
+def test_a_pass_sends_each_row_once_in_the_file_s_order(writer: FakeOutlet, tmp_path: Path) -> None:
+    sent = run(writer, csv_of(tmp_path, 25))
+    assert (sent.rows, sent.resumed_from, writer.keys()) == (25, None, numbers((0, 25)))
     assert checkpoint()["complete"]
     assert (checkpoint()["last_processed_index"], checkpoint()["total_sent"]) == (24, 25)
 
 
-def test_a_finished_pass_is_followed_by_a_new_one(outlet: FakeOutlet, tmp_path: Path) -> None:
+def test_a_finished_pass_is_followed_by_a_new_one(writer: FakeOutlet, tmp_path: Path) -> None:
     path = csv_of(tmp_path, 3)
-    assert [run(outlet, path).rows, run(outlet, path).rows] == [3, 3]
-    assert outlet.keys() == numbers((0, 3), (0, 3))
+    assert [run(writer, path).rows, run(writer, path).rows] == [3, 3]
+    assert writer.keys() == numbers((0, 3), (0, 3))
 
 
-def test_an_empty_table_is_a_finished_pass(outlet: FakeOutlet, tmp_path: Path) -> None:
-    assert run(outlet, csv_of(tmp_path, 0)).rows == 0
+def test_an_empty_table_is_a_finished_pass(writer: FakeOutlet, tmp_path: Path) -> None:
+    assert run(writer, csv_of(tmp_path, 0)).rows == 0
     assert checkpoint()["complete"]
 
 
-def test_a_limit_is_exact_and_the_next_run_goes_on_after_it(outlet: FakeOutlet, tmp_path: Path) -> None:
+def test_a_limit_is_exact_and_the_next_run_goes_on_after_it(writer: FakeOutlet, tmp_path: Path) -> None:
     path = csv_of(tmp_path, 25)
-    results = [run(outlet, path, limit=limit) for limit in (7, 13, 4)]
+    results = [run(writer, path, limit=limit) for limit in (7, 13, 4)]
     assert [(sent.rows, sent.resumed_from) for sent in results] == [(7, None), (13, 7), (4, 20)]
-    assert outlet.keys() == numbers((0, 24))
+    assert writer.keys() == numbers((0, 24))
     assert not checkpoint()["complete"]
-    assert run(outlet, path, limit=100).rows == 1
+    assert run(writer, path, limit=100).rows == 1
     assert checkpoint()["complete"]
 
 
 @pytest.mark.parametrize("size", [1, 5, 10, 11, 1000])
-def test_a_limit_that_meets_the_file_s_end_finishes_the_pass(outlet: FakeOutlet, tmp_path: Path, size: int) -> None:
-    run(outlet, csv_of(tmp_path, 10), size=size, limit=10)
+def test_a_limit_that_meets_the_file_s_end_finishes_the_pass(writer: FakeOutlet, tmp_path: Path, size: int) -> None:
+    run(writer, csv_of(tmp_path, 10), size=size, limit=10)
     assert checkpoint()["complete"]
-    assert outlet.keys() == numbers((0, 10))
+    assert writer.keys() == numbers((0, 10))
 
 
 @pytest.mark.parametrize("size", [1, 3, 9, 1000])
-def test_a_limit_of_one_row_less_does_not(outlet: FakeOutlet, tmp_path: Path, size: int) -> None:
-    run(outlet, csv_of(tmp_path, 10), size=size, limit=9)
+def test_a_limit_of_one_row_less_does_not(writer: FakeOutlet, tmp_path: Path, size: int) -> None:
+    run(writer, csv_of(tmp_path, 10), size=size, limit=9)
     assert not checkpoint()["complete"]
-    assert outlet.keys() == numbers((0, 9))
+    assert writer.keys() == numbers((0, 9))
 
 
-def test_each_chunk_has_one_time_and_the_checkpoint_has_the_last(outlet: FakeOutlet, tmp_path: Path) -> None:
-    run(outlet, csv_of(tmp_path, 15))
-    assert outlet.times() == ["t0"] * 10 + ["t1"] * 5
+def test_each_chunk_has_one_time_and_the_checkpoint_has_the_last(writer: FakeOutlet, tmp_path: Path) -> None:
+    run(writer, csv_of(tmp_path, 15))
+    assert writer.times() == ["t0"] * 10 + ["t1"] * 5
     assert checkpoint()["last_event_ts"] == "t1"
 
 
-def test_many_small_chunks_share_one_confirmation(outlet: FakeOutlet, tmp_path: Path) -> None:
-    run(outlet, csv_of(tmp_path, 60), size=7)
-    assert outlet.sizes == [60]
+def test_many_small_chunks_share_one_confirmation(writer: FakeOutlet, tmp_path: Path) -> None:
+    run(writer, csv_of(tmp_path, 60), size=7)
+    assert writer.sizes == [60]
 
 
 @pytest.mark.parametrize("size", [3_000, 20_000, 1_000_000])
 def test_a_confirmation_spans_no_more_than_20_000_rows_whatever_the_batch_size(tmp_path: Path, size: int) -> None:
-    outlet = FakeOutlet()
-    run(outlet, csv_of(tmp_path, 45_000), size=size)
-    assert max(outlet.sizes) <= 20_000
-    assert outlet.keys() == numbers((0, 45_000))
+    writer = FakeOutlet()
+    run(writer, csv_of(tmp_path, 45_000), size=size)
+    assert max(writer.sizes) <= 20_000
+    assert writer.keys() == numbers((0, 45_000))
 
 
-def test_nothing_is_in_the_checkpoint_before_it_is_confirmed(outlet: FakeOutlet, tmp_path: Path) -> None:
+def test_nothing_is_in_the_checkpoint_before_it_is_confirmed(writer: FakeOutlet, tmp_path: Path) -> None:
     seen = []
-    outlet.after = lambda _: seen.append(checkpoint()["total_sent"])
-    run(outlet, csv_of(tmp_path, 30), limit=20)
-    run(outlet, csv_of(tmp_path, 30))
+    writer.after = lambda _: seen.append(checkpoint()["total_sent"])
+    run(writer, csv_of(tmp_path, 30), limit=20)
+    run(writer, csv_of(tmp_path, 30))
     assert seen == [0, 20]
 
 
 def test_a_stop_ends_the_pass_after_the_chunk_in_hand_and_the_next_run_goes_on(
-    outlet: FakeOutlet, tmp_path: Path
+    writer: FakeOutlet, tmp_path: Path
 ) -> None:
     path, stop = csv_of(tmp_path, 95), Stop()
-    outlet.send = _stopping_at(outlet, stop, 3)  # type: ignore[method-assign]
-    sent = run(outlet, path, stop)
-    assert (sent.rows, checkpoint()["total_sent"], outlet.keys()) == (30, 30, numbers((0, 30)))
-    del outlet.send
-    assert run(outlet, path).resumed_from == 30
-    assert outlet.keys() == numbers((0, 95))
+    writer.send = _stopping_at(writer, stop, 3)  # type: ignore[method-assign]
+    sent = run(writer, path, stop)
+    assert (sent.rows, checkpoint()["total_sent"], writer.keys()) == (30, 30, numbers((0, 30)))
+    del writer.send
+    assert run(writer, path).resumed_from == 30
+    assert writer.keys() == numbers((0, 95))
 
 
 def test_a_stop_without_time_to_confirm_leaves_the_rest_out_of_the_checkpoint(
-    outlet: FakeOutlet, tmp_path: Path
+    writer: FakeOutlet, tmp_path: Path
 ) -> None:
     path, stop = csv_of(tmp_path, 95), Stop()
-    run(outlet, path, limit=40)
-    outlet.send = _stopping_at(outlet, stop, 2)  # type: ignore[method-assign]
-    outlet.loses = {1: "never"}
-    sent = run(outlet, path, stop)
-    assert (sent.rows, sent.resumed_from, outlet.unconfirmed()) == (0, 40, 20)
+    run(writer, path, limit=40)
+    writer.send = _stopping_at(writer, stop, 2)  # type: ignore[method-assign]
+    writer.loses = {1: "never"}
+    sent = run(writer, path, stop)
+    assert (sent.rows, sent.resumed_from, writer.unconfirmed()) == (0, 40, 20)
     assert checkpoint()["total_sent"] == 40
 
 
-def test_a_stop_asked_for_before_the_pass_sends_nothing(outlet: FakeOutlet, tmp_path: Path) -> None:
+def test_a_stop_asked_for_before_the_pass_sends_nothing(writer: FakeOutlet, tmp_path: Path) -> None:
     path, stop = csv_of(tmp_path, 20), Stop()
-    run(outlet, path, limit=10)
+    run(writer, path, limit=10)
     stop.request()
-    assert run(outlet, path, stop).rows == 0
+    assert run(writer, path, stop).rows == 0
     assert checkpoint()["total_sent"] == 10
 
 
@@ -148,84 +148,84 @@ def test_a_lost_transaction_takes_the_pass_back_to_what_kafka_has(
 ) -> None:
     """Whether its commit was applied or not: each row is there once."""
     monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
-    outlet = FakeOutlet(loses={lost: fate})
-    sent = run(outlet, csv_of(tmp_path, 25))
-    assert (outlet.keys(), sent.rows) == (numbers((0, 25)), 25)
+    writer = FakeOutlet(loses={lost: fate})
+    sent = run(writer, csv_of(tmp_path, 25))
+    assert (writer.keys(), sent.rows) == (numbers((0, 25)), 25)
     assert checkpoint()["complete"]
     assert checkpoint()["total_sent"] == 25
 
 
 def test_the_first_transaction_lost_after_a_finished_pass_starts_from_the_first_row(tmp_path: Path) -> None:
     """What Kafka has then is the earlier pass, at its end."""
-    outlet, path = FakeOutlet(), csv_of(tmp_path, 5)
-    run(outlet, path)
-    outlet.loses = {1: "aborted"}
-    assert run(outlet, path).rows == 5
-    assert outlet.keys() == numbers((0, 5), (0, 5))
+    writer, path = FakeOutlet(), csv_of(tmp_path, 5)
+    run(writer, path)
+    writer.loses = {1: "aborted"}
+    assert run(writer, path).rows == 5
+    assert writer.keys() == numbers((0, 5), (0, 5))
 
 
 BAD_ROW = customer(customerID="bad", tenure="many")
 
 
-def test_a_bad_row_sends_none_of_its_chunk_and_all_before_it(outlet: FakeOutlet, tmp_path: Path) -> None:
+def test_a_bad_row_sends_none_of_its_chunk_and_all_before_it(writer: FakeOutlet, tmp_path: Path) -> None:
     path = csv_of(tmp_path, 25, BAD_ROW, customer(customerID="after"))
     with pytest.raises(DataError, match=r"customers.csv, line 27: tenure is not a number"):
-        run(outlet, path)
-    assert outlet.keys() == numbers((0, 20))
+        run(writer, path)
+    assert writer.keys() == numbers((0, 20))
     assert checkpoint()["total_sent"] == 20
     with pytest.raises(DataError, match="line 27"):
-        run(outlet, path)
-    assert outlet.keys() == numbers((0, 20))
+        run(writer, path)
+    assert writer.keys() == numbers((0, 20))
 
 
-def test_a_file_bad_from_its_first_chunk_can_be_mended_and_sent(outlet: FakeOutlet, tmp_path: Path) -> None:
+def test_a_file_bad_from_its_first_chunk_can_be_mended_and_sent(writer: FakeOutlet, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="line 4"):
-        run(outlet, csv_of(tmp_path, 2, BAD_ROW))
-    assert outlet.log == []
-    assert run(outlet, csv_of(tmp_path, 2)).rows == 2
+        run(writer, csv_of(tmp_path, 2, BAD_ROW))
+    assert writer.log == []
+    assert run(writer, csv_of(tmp_path, 2)).rows == 2
 
 
 def test_a_file_mended_behind_rows_that_were_sent_is_an_error_unless_it_starts_over(
-    outlet: FakeOutlet, tmp_path: Path
+    writer: FakeOutlet, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match="line 17"):
-        run(outlet, csv_of(tmp_path, 15, BAD_ROW))
+        run(writer, csv_of(tmp_path, 15, BAD_ROW))
     mended = csv_of(tmp_path, 16)
     with pytest.raises(DataError, match="has changed since row 10"):
-        run(outlet, mended)
-    assert run(outlet, mended, restart=True).rows == 16
+        run(writer, mended)
+    assert run(writer, mended, restart=True).rows == 16
 
 
-def test_a_bad_row_beyond_the_limit_is_not_looked_for(outlet: FakeOutlet, tmp_path: Path) -> None:
-    assert run(outlet, csv_of(tmp_path, 10, BAD_ROW), limit=10).rows == 10
+def test_a_bad_row_beyond_the_limit_is_not_looked_for(writer: FakeOutlet, tmp_path: Path) -> None:
+    assert run(writer, csv_of(tmp_path, 10, BAD_ROW), limit=10).rows == 10
     assert not checkpoint()["complete"]
 
 
-def test_whoever_looks_on_hears_of_every_confirmed_row(outlet: FakeOutlet, tmp_path: Path) -> None:
-    hands = hands_with(outlet)
-    produce_pass(job_for(csv_of(tmp_path, 33)), hands)
-    assert isinstance(hands.watch, CountingWatch)
-    assert hands.watch.rows == 33
+def test_whoever_looks_on_hears_of_every_confirmed_row(writer: FakeOutlet, tmp_path: Path) -> None:
+    deps = hands_with(writer)
+    produce_pass(job_for(csv_of(tmp_path, 33)), deps)
+    assert isinstance(deps.watch, CountingWatch)
+    assert deps.watch.rows == 33
 
 
-def test_a_checkpoint_that_cannot_be_written_is_known_before_the_first_row(outlet: FakeOutlet, tmp_path: Path) -> None:
+def test_a_checkpoint_that_cannot_be_written_is_known_before_the_first_row(writer: FakeOutlet, tmp_path: Path) -> None:
     path = csv_of(tmp_path, 5)
     Path(CHECKPOINT).parent.write_text("a file where the folder should be")
     with pytest.raises((UsageError, DataError)):
-        run(outlet, path)
-    assert outlet.log == []
+        run(writer, path)
+    assert writer.log == []
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO])
 def test_a_pass_ends_well_when_an_unneeded_file_cannot_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, heard: pytest.LogCaptureFixture, code: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handle: pytest.LogCaptureFixture, code: int
 ) -> None:
     """The disk fills up after the first confirmation; Kafka has the progress."""
     monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
-    outlet, path = FakeOutlet(after=lambda _: _break_disk(monkeypatch, code)), csv_of(tmp_path, 45)
-    assert run(outlet, path).rows == 45
-    assert outlet.keys() == numbers((0, 45))
-    warnings = [record.getMessage() for record in set(heard.records) if record.levelno >= logging.WARNING]
+    writer, path = FakeOutlet(after=lambda _: _break_disk(monkeypatch, code)), csv_of(tmp_path, 45)
+    assert run(writer, path).rows == 45
+    assert writer.keys() == numbers((0, 45))
+    warnings = [record.getMessage() for record in set(handle.records) if record.levelno >= logging.WARNING]
     assert [os.strerror(code) in warning and CHECKPOINT in warning for warning in warnings] == [True]
 
 
@@ -235,19 +235,19 @@ def test_a_pass_says_what_was_sent_when_its_file_cannot_be_written(
     """At least once the file alone keeps the progress."""
     monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
 
-    def after(outlet: FakeOutlet) -> None:
-        if len(outlet.sizes) == 3:
+    def after(writer: FakeOutlet) -> None:
+        if len(writer.sizes) == 3:
             _break_disk(monkeypatch, errno.ENOSPC)
 
-    outlet, path = FakeOutlet(keeps_progress=False, after=after), csv_of(tmp_path, 45)
+    writer, path = FakeOutlet(stores_progress=False, after=after), csv_of(tmp_path, 45)
     with pytest.raises(UsageError, match=r"No space left on device; 30 rows were sent, and .* lacks the last 10"):
-        run(outlet, path)
+        run(writer, path)
     assert checkpoint()["total_sent"] == 20
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    outlet.after = lambda _: None
-    assert run(outlet, path).resumed_from == 20
-    assert outlet.keys() == numbers((0, 30), (20, 45))
+    writer.after = lambda _: None
+    assert run(writer, path).resumed_from == 20
+    assert writer.keys() == numbers((0, 30), (20, 45))
 
 
 def _break_disk(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
@@ -257,61 +257,61 @@ def _break_disk(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     monkeypatch.setattr(os, "fsync", fail)
 
 
-def test_a_finished_run_sends_nothing_again_and_other_runs_are_their_own(outlet: FakeOutlet, tmp_path: Path) -> None:
+def test_a_finished_run_sends_nothing_again_and_other_runs_are_their_own(writer: FakeOutlet, tmp_path: Path) -> None:
     path = csv_of(tmp_path, 5)
     topics: dict[str, FakeOutlet] = {}
     for name, rows in (("mon", 5), ("mon", 0), ("tue", 5), ("mon", 0), ("tue", 0)):
         # In Kafka each run has its own place.
-        door = topics.setdefault(name, FakeOutlet()) if outlet.keeps_progress else outlet
+        door = topics.setdefault(name, FakeOutlet()) if writer.stores_progress else writer
         assert run(door, path, run=name).rows == rows, name
 
 
-def test_an_interrupted_run_goes_on_under_its_id(outlet: FakeOutlet, tmp_path: Path) -> None:
+def test_an_interrupted_run_goes_on_under_its_id(writer: FakeOutlet, tmp_path: Path) -> None:
     path = csv_of(tmp_path, 25)
-    run(outlet, path, run="mon", limit=12)
-    assert run(outlet, path, run="mon").resumed_from == 12
-    assert run(outlet, path, run="mon").rows == 0
-    assert outlet.keys() == numbers((0, 25))
+    run(writer, path, run="mon", limit=12)
+    assert run(writer, path, run="mon").resumed_from == 12
+    assert run(writer, path, run="mon").rows == 0
+    assert writer.keys() == numbers((0, 25))
 
 
-def test_a_finished_run_starts_over_when_asked_to(outlet: FakeOutlet, tmp_path: Path) -> None:
+def test_a_finished_run_starts_over_when_asked_to(writer: FakeOutlet, tmp_path: Path) -> None:
     path = csv_of(tmp_path, 5)
-    assert [run(outlet, path, run="mon", restart=again).rows for again in (False, True, False)] == [5, 5, 0]
+    assert [run(writer, path, run="mon", restart=again).rows for again in (False, True, False)] == [5, 5, 0]
 
 
-def test_restart_passes_over_a_damaged_checkpoint(outlet: FakeOutlet, tmp_path: Path) -> None:
+def test_restart_passes_over_a_damaged_checkpoint(writer: FakeOutlet, tmp_path: Path) -> None:
     path = csv_of(tmp_path, 5)
     Path(CHECKPOINT).parent.mkdir()
     Path(CHECKPOINT).write_text("{")
     with pytest.raises(DataError, match="is no checkpoint"):
-        run(outlet, path)
-    assert run(outlet, path, restart=True).rows == 5
+        run(writer, path)
+    assert run(writer, path, restart=True).rows == 5
 
 
 def test_kafka_is_believed_and_says_so_where_the_file_knows_less(
-    tmp_path: Path, heard: pytest.LogCaptureFixture
+    tmp_path: Path, handle: pytest.LogCaptureFixture
 ) -> None:
     """As after a kill between the commit and the writing of the file."""
-    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
-    run(outlet, path, limit=10)
+    writer, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(writer, path, limit=10)
     older = Path(CHECKPOINT).read_text()
-    run(outlet, path, limit=10)
+    run(writer, path, limit=10)
     Path(CHECKPOINT).write_text(older)
-    heard.clear()
-    assert run(outlet, path).resumed_from == 20
-    assert "the checkpoint file says row 10, Kafka says row 20: Kafka is right" in heard.text
-    assert outlet.keys() == numbers((0, 25))
+    handle.clear()
+    assert run(writer, path).resumed_from == 20
+    assert "the checkpoint file says row 10, Kafka says row 20: Kafka is right" in handle.text
+    assert writer.keys() == numbers((0, 25))
 
 
-def test_a_pass_is_refused_when_only_the_file_knows_it(tmp_path: Path, heard: pytest.LogCaptureFixture) -> None:
+def test_a_pass_is_refused_when_only_the_file_knows_it(tmp_path: Path, handle: pytest.LogCaptureFixture) -> None:
     """Kafka has deleted the offset: rows after the file's may have been sent. Both ways on are named, and go on."""
     path = csv_of(tmp_path, 25)
     run(FakeOutlet(), path, limit=10)
     fresh = FakeOutlet()
     with pytest.raises(DataError, match=r"--restart, or go on after row 10, .* --delivery at-least-once"):
         run(fresh, path)
-    assert (fresh.log, fresh.searches, heard.text) == ([], [True], "")
-    assert run(FakeOutlet(keeps_progress=False), path, limit=1).resumed_from == 10
+    assert (fresh.log, fresh.searches, handle.text) == ([], [True], "")
+    assert run(FakeOutlet(stores_progress=False), path, limit=1).resumed_from == 10
     assert run(fresh, path, restart=True).rows == 25
 
 
@@ -323,15 +323,15 @@ def test_a_finished_run_is_over_when_only_the_file_knows_it(tmp_path: Path) -> N
 
 
 def test_a_pass_goes_on_after_its_mark_when_kafka_has_no_offset(
-    tmp_path: Path, heard: pytest.LogCaptureFixture
+    tmp_path: Path, handle: pytest.LogCaptureFixture
 ) -> None:
     """With the file one transaction behind, and without the file."""
-    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
-    run(outlet, path, limit=10)
+    writer, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(writer, path, limit=10)
     older = Path(CHECKPOINT).read_text()
-    run(outlet, path, limit=10)
-    assert outlet.kept
-    marked = MarkedProgress(outlet.kept, is_certain=True)
+    run(writer, path, limit=10)
+    assert writer.kept
+    marked = MarkedProgress(writer.kept, is_certain=True)
     for kept in (older, None):
         Path(CHECKPOINT).unlink()
         if kept:
@@ -339,35 +339,35 @@ def test_a_pass_goes_on_after_its_mark_when_kafka_has_no_offset(
         again = FakeOutlet(marked=marked)
         sent = run(again, path)
         assert (sent.resumed_from, again.keys(), again.searches) == (20, numbers((20, 25)), [kept is not None])
-        assert "no longer has the progress of this pass; its records say that row 20 was the last" in heard.text
-        assert "Kafka is right" not in heard.text
+        assert "no longer has the progress of this pass; its records say that row 20 was the last" in handle.text
+        assert "Kafka is right" not in handle.text
 
 
 def test_a_finished_run_is_over_when_its_mark_says_so(tmp_path: Path) -> None:
-    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
-    run(outlet, path, run="mon")
+    writer, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(writer, path, run="mon")
     Path(CHECKPOINT).unlink()
-    assert outlet.kept
+    assert writer.kept
     for is_certain in (True, False):
-        assert run(FakeOutlet(marked=MarkedProgress(outlet.kept, is_certain)), path, run="mon").rows == 0
+        assert run(FakeOutlet(marked=MarkedProgress(writer.kept, is_certain)), path, run="mon").rows == 0
 
 
 def test_a_finished_pass_begins_again_when_its_mark_is_found(tmp_path: Path) -> None:
-    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
-    run(outlet, path)
-    assert outlet.kept
-    assert run(FakeOutlet(marked=MarkedProgress(outlet.kept, is_certain=True)), path).rows == 25
+    writer, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(writer, path)
+    assert writer.kept
+    assert run(FakeOutlet(marked=MarkedProgress(writer.kept, is_certain=True)), path).rows == 25
 
 
 @pytest.mark.parametrize("has_file", [True, False])
 def test_a_pass_is_refused_when_newer_marks_may_be_gone(tmp_path: Path, *, has_file: bool) -> None:
-    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
-    run(outlet, path, limit=10)
+    writer, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(writer, path, limit=10)
     if not has_file:
         Path(CHECKPOINT).unlink()
-    assert outlet.kept
+    assert writer.kept
     with pytest.raises(DataError, match=r"doesn't show how far it came.*--restart") as refusal:
-        run(FakeOutlet(marked=MarkedProgress(outlet.kept, is_certain=False)), path)
+        run(FakeOutlet(marked=MarkedProgress(writer.kept, is_certain=False)), path)
     assert ("at-least-once" in str(refusal.value)) == has_file
 
 
@@ -376,15 +376,15 @@ def test_a_lost_transaction_goes_back_to_the_mark_when_offsets_expire(
 ) -> None:
     """As after an outage longer than Kafka keeps offsets: its end is unclear, and the mark tells."""
     monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
-    outlet = FakeOutlet(loses={1: "unclear"})
+    writer = FakeOutlet(loses={1: "unclear"})
 
-    def expire(outlet: FakeOutlet) -> None:
-        if len(outlet.sizes) == 2 and outlet.kept:
-            outlet.marked, outlet.kept = MarkedProgress(outlet.kept, is_certain=True), None
+    def expire(writer: FakeOutlet) -> None:
+        if len(writer.sizes) == 2 and writer.kept:
+            writer.marked, writer.kept = MarkedProgress(writer.kept, is_certain=True), None
 
-    outlet.after = expire
-    assert run(outlet, csv_of(tmp_path, 35)).rows == 35
-    assert outlet.keys() == numbers((0, 35))
+    writer.after = expire
+    assert run(writer, csv_of(tmp_path, 35)).rows == 35
+    assert writer.keys() == numbers((0, 35))
 
 
 @pytest.mark.parametrize(("rows", "expected"), [(20, [(9, False), (19, True)]), (15, [(9, False), (14, True)])])
@@ -394,82 +394,82 @@ def test_the_confirmation_of_the_last_row_ends_the_pass(
     """So that the mark of the last record says that the pass is complete."""
     monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
     confirmed: list[tuple[int, bool]] = []
-    outlet = FakeOutlet(after=lambda at: confirmed.append((at.kept.last_processed_index, at.kept.complete)))  # type: ignore[union-attr]
-    run(outlet, csv_of(tmp_path, rows), size=5)
+    writer = FakeOutlet(after=lambda at: confirmed.append((at.kept.last_processed_index, at.kept.complete)))  # type: ignore[union-attr]
+    run(writer, csv_of(tmp_path, rows), size=5)
     assert confirmed == expected
 
 
-def test_a_run_is_the_same_wherever_its_file_is(outlet: FakeOutlet, tmp_path: Path) -> None:
+def test_a_run_is_the_same_wherever_its_file_is(writer: FakeOutlet, tmp_path: Path) -> None:
     path, elsewhere = csv_of(tmp_path, 25), tmp_path / "mount" / "renamed.csv"
     elsewhere.parent.mkdir()
     elsewhere.write_bytes(path.read_bytes())
-    run(outlet, path, run="mon", limit=10)
-    assert run(outlet, elsewhere, run="mon").resumed_from == 10
-    assert run(outlet, path, run="mon").rows == 0
-    assert outlet.keys() == numbers((0, 25))
+    run(writer, path, run="mon", limit=10)
+    assert run(writer, elsewhere, run="mon").resumed_from == 10
+    assert run(writer, path, run="mon").rows == 0
+    assert writer.keys() == numbers((0, 25))
 
 
-def test_a_finished_run_sends_another_content_once(outlet: FakeOutlet, tmp_path: Path) -> None:
+def test_a_finished_run_sends_another_content_once(writer: FakeOutlet, tmp_path: Path) -> None:
     for rows, sent in ((5, 5), (6, 6), (5, 0), (6, 0)):
-        assert run(outlet, csv_of(tmp_path, rows), run="mon").rows == sent
+        assert run(writer, csv_of(tmp_path, rows), run="mon").rows == sent
 
 
-def test_an_unfinished_run_is_refused_when_its_content_differs(outlet: FakeOutlet, tmp_path: Path) -> None:
-    run(outlet, csv_of(tmp_path, 25), run="mon", limit=10)
+def test_an_unfinished_run_is_refused_when_its_content_differs(writer: FakeOutlet, tmp_path: Path) -> None:
+    run(writer, csv_of(tmp_path, 25), run="mon", limit=10)
     with pytest.raises(DataError, match="run mon has sent 10 rows"):
-        run(outlet, csv_of(tmp_path, 26), run="mon")
-    assert run(outlet, csv_of(tmp_path, 26), run="mon", restart=True).rows == 26
+        run(writer, csv_of(tmp_path, 26), run="mon")
+    assert run(writer, csv_of(tmp_path, 26), run="mon", restart=True).rows == 26
 
 
 def test_a_run_is_sent_again_when_its_topic_is_new(
-    outlet: FakeOutlet, tmp_path: Path, heard: pytest.LogCaptureFixture
+    writer: FakeOutlet, tmp_path: Path, handle: pytest.LogCaptureFixture
 ) -> None:
     path = csv_of(tmp_path, 5)
-    assert run(outlet, path, run="mon", topic_id="1").rows == 5
-    outlet.kept = None  # Kafka deletes the offsets of a topic with it
-    assert run(outlet, path, run="mon", topic_id="2").rows == 5
-    assert "deleted and created again" in heard.text
-    assert run(outlet, path, run="mon", topic_id="2").rows == 0
+    assert run(writer, path, run="mon", topic_id="1").rows == 5
+    writer.kept = None  # Kafka deletes the offsets of a topic with it
+    assert run(writer, path, run="mon", topic_id="2").rows == 5
+    assert "deleted and created again" in handle.text
+    assert run(writer, path, run="mon", topic_id="2").rows == 0
 
 
 @pytest.mark.parametrize("run_id", ["mon", None])
 def test_an_unfinished_pass_is_refused_when_its_topic_is_new(
-    outlet: FakeOutlet, tmp_path: Path, run_id: str | None
+    writer: FakeOutlet, tmp_path: Path, run_id: str | None
 ) -> None:
     path = csv_of(tmp_path, 5)
-    run(outlet, path, run=run_id, topic_id="1", limit=3)
-    outlet.kept = None
+    run(writer, path, run=run_id, topic_id="1", limit=3)
+    writer.kept = None
     with pytest.raises(DataError, match="deleted and created again since row 3"):
-        run(outlet, path, run=run_id, topic_id="2")
-    assert run(outlet, path, run=run_id, topic_id="2", restart=True).rows == 5
+        run(writer, path, run=run_id, topic_id="2")
+    assert run(writer, path, run=run_id, topic_id="2", restart=True).rows == 5
 
 
 @pytest.mark.parametrize("limit", [10, None])
 def test_nothing_is_said_where_file_and_kafka_agree(
-    tmp_path: Path, heard: pytest.LogCaptureFixture, limit: int | None
+    tmp_path: Path, handle: pytest.LogCaptureFixture, limit: int | None
 ) -> None:
-    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
-    run(outlet, path, limit=limit)
-    run(outlet, path)
+    writer, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(writer, path, limit=limit)
+    run(writer, path)
     Path(CHECKPOINT).unlink()
-    run(outlet, path)
-    assert heard.text == ""
+    run(writer, path)
+    assert handle.text == ""
 
 
 def test_a_lost_file_does_not_matter_where_kafka_keeps_the_progress(tmp_path: Path) -> None:
-    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
-    run(outlet, path, limit=10)
+    writer, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(writer, path, limit=10)
     Path(CHECKPOINT).unlink()
-    assert run(outlet, path).resumed_from == 10
+    assert run(writer, path).resumed_from == 10
 
 
-def test_an_unfinished_pass_of_another_file_is_an_error_in_either_delivery(outlet: FakeOutlet, tmp_path: Path) -> None:
-    run(outlet, csv_of(tmp_path, 25), limit=10)
+def test_an_unfinished_pass_of_another_file_is_an_error_in_either_delivery(writer: FakeOutlet, tmp_path: Path) -> None:
+    run(writer, csv_of(tmp_path, 25), limit=10)
     (tmp_path / "b").mkdir()
     other = csv_of(tmp_path / "b", 5)
     with pytest.raises(DataError, match="unfinished pass of"):
-        run(FakeOutlet(keeps_progress=outlet.keeps_progress), other)
-    assert run(FakeOutlet(keeps_progress=outlet.keeps_progress), other, restart=True).rows == 5
+        run(FakeOutlet(stores_progress=writer.stores_progress), other)
+    assert run(FakeOutlet(stores_progress=writer.stores_progress), other, restart=True).rows == 5
 
 
 def test_a_named_run_needs_no_checkpoint_file_where_kafka_keeps_the_progress(tmp_path: Path) -> None:
@@ -480,32 +480,32 @@ def test_a_named_run_needs_no_checkpoint_file_where_kafka_keeps_the_progress(tmp
 
 
 def test_finished_runs_of_the_file_survive_a_pass_whose_progress_is_in_kafka(tmp_path: Path) -> None:
-    path, by_file = csv_of(tmp_path, 5), FakeOutlet(keeps_progress=False)
+    path, by_file = csv_of(tmp_path, 5), FakeOutlet(stores_progress=False)
     run(by_file, path, run="mon")
     run(FakeOutlet(), path)
     assert run(by_file, path, run="mon").rows == 0
 
 
 def test_the_note_for_kafka_that_belongs_to_other_content_is_an_error(tmp_path: Path) -> None:
-    outlet, path = FakeOutlet(), csv_of(tmp_path, 25)
-    run(outlet, path, limit=10)
+    writer, path = FakeOutlet(), csv_of(tmp_path, 25)
+    run(writer, path, limit=10)
     Path(CHECKPOINT).unlink()
     with pytest.raises(DataError, match="has changed since row 10"):
-        run(outlet, csv_of(tmp_path, 26))
+        run(writer, csv_of(tmp_path, 26))
 
 
 def test_a_note_of_kafka_that_sent_nothing_is_no_pass(tmp_path: Path) -> None:
     path = csv_of(tmp_path, 5)
-    outlet = FakeOutlet(kept=Progress(Pass(str(path), "other content", "raw")))
-    assert run(outlet, path).rows == 5
+    writer = FakeOutlet(kept=PassProgress(PassKey(str(path), "other content", "raw")))
+    assert run(writer, path).rows == 5
 
 
-def _stopping_at(outlet: FakeOutlet, stop: Stop, count: int) -> Any:
+def _stopping_at(writer: FakeOutlet, stop: Stop, count: int) -> Any:
     """The outlet's `send`, during whose call number `count` somebody asks to stop."""
     calls = iter(range(1, 1_000))
 
     def send(topic: str, messages: Any) -> None:
-        FakeOutlet.send(outlet, topic, messages)
+        FakeOutlet.send(writer, topic, messages)
         if next(calls) == count:
             stop.request()
 

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from telco_stream.contracts.progress import PROGRESS_MARK, Pass, Progress, decode_progress, encode_note
+from telco_stream.contracts.progress import PROGRESS_MARK, PassKey, PassProgress, decode_progress, encode_note
 from telco_stream.csv.reader import fingerprint
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
@@ -38,16 +38,16 @@ def keys(kafka: str, topics: Topics) -> Counter[str]:
     return Counter((record.key or b"").decode() for record in read_topic(kafka, topics.raw))
 
 
-def marks(kafka: str, topics: Topics) -> list[Progress]:
+def marks(kafka: str, topics: Topics) -> list[PassProgress]:
     found = [record.header(PROGRESS_MARK) for record in read_topic(kafka, topics.raw)]
     return sorted((decode_progress(mark) for mark in found if mark), key=lambda mark: mark.last_processed_index)
 
 
-def pass_of(topics: Topics, path: Path, run_id: str | None = None) -> Pass:
-    return Pass(str(path.resolve()), fingerprint(path), topics.raw, run_id)
+def pass_of(topics: Topics, path: Path, run_id: str | None = None) -> PassKey:
+    return PassKey(str(path.resolve()), fingerprint(path), topics.raw, run_id)
 
 
-def lose_offsets(kafka: str, of: Pass) -> None:
+def lose_offsets(kafka: str, of: PassKey) -> None:
     """As Kafka does once the group has had no members for `offsets.retention.minutes`."""
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.delete_consumer_groups([group_of(of)], request_timeout=15)[group_of(of)].result(20)
@@ -141,7 +141,7 @@ def test_marks_are_searched_only_when_older_than_offsets(
 ) -> None:
     """Without a checkpoint file; this broker keeps offsets for 7 days, and a younger mark would have its offset."""
     path = csv_of(tmp_path, 50)
-    mark = Progress(pass_of(topics, path, "mon"), pass_id="p").advanced(30, "2026-01-01T00:00:00.000Z")
+    mark = PassProgress(pass_of(topics, path, "mon"), pass_id="p").advanced(30, "2026-01-01T00:00:00.000Z")
     producer = Producer({"bootstrap.servers": kafka})
     when = time.time_ns() // 1_000_000 - age
     headers: list[tuple[str, str | bytes | None]] = [("trace", b"t"), (PROGRESS_MARK, encode_note(mark).encode())]

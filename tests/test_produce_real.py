@@ -16,7 +16,7 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from telco_stream.contracts.progress import Pass
+from telco_stream.contracts.progress import PassKey
 from telco_stream.csv.reader import fingerprint
 from telco_stream.kafka.outlet import group_of
 from tests.support.cli import RunningCli, run_cli
@@ -212,7 +212,7 @@ def test_a_bad_row_is_exit_5_with_its_line_and_rows_before_its_chunk_are_there(
 
 def test_an_offset_set_by_hand_is_an_error_not_a_guess(env: dict[str, str], tmp_path: Path) -> None:
     path, topic = csv_of(tmp_path, 10), env["TELCO_STREAM_TOPICS__RAW"]
-    group = group_of(Pass(str(path), fingerprint(path), topic))
+    group = group_of(PassKey(str(path), fingerprint(path), topic))
     consumer = Consumer({"bootstrap.servers": env["TELCO_STREAM_BOOTSTRAP_SERVERS"], "group.id": group})
     consumer.commit(offsets=[TopicPartition(topic, 0, 5)], asynchronous=False)
     consumer.close()

@@ -10,7 +10,7 @@ import pytest
 
 from telco_stream.checkpoint import CheckpointFile
 from telco_stream.errors import DataError, UsageError
-from telco_stream.produce import Schedule, Sent, produce_pass, produce_stream
+from telco_stream.produce import Schedule, SendTotals, produce_pass, produce_stream
 from telco_stream.records import Message
 from telco_stream.stop import Stop, Stopped
 from tests.support.csv_files import customer
@@ -34,19 +34,21 @@ def checkpoint() -> dict[str, Any]:
     return kept
 
 
-def run(outlet: FakeOutlet, path: Path, schedule: Schedule = AT_ONCE, stop: Stop | None = None, **more: Any) -> Sent:
-    return produce_stream(job_for(path, **more), schedule, hands_with(outlet, stop))
+def run(
+    writer: FakeOutlet, path: Path, schedule: Schedule = AT_ONCE, stop: Stop | None = None, **more: Any
+) -> SendTotals:
+    return produce_stream(job_for(path, **more), schedule, hands_with(writer, stop))
 
 
 def file_outlet() -> FakeOutlet:
-    return FakeOutlet(keeps_progress=False)
+    return FakeOutlet(stores_progress=False)
 
 
 def test_a_limit_is_exact_and_rows_come_back(tmp_path: Path) -> None:
-    outlet = file_outlet()
-    assert run(outlet, csv_of(tmp_path, 5), limit=1_234).rows == 1_234
-    assert len(outlet.topic) == 1_234
-    assert set(outlet.keys()) == set(numbers((0, 5)))
+    writer = file_outlet()
+    assert run(writer, csv_of(tmp_path, 5), limit=1_234).rows == 1_234
+    assert len(writer.topic) == 1_234
+    assert set(writer.keys()) == set(numbers((0, 5)))
 
 
 def test_the_same_seed_draws_the_same_customers_whatever_the_pace(tmp_path: Path) -> None:
@@ -55,13 +57,13 @@ def test_the_same_seed_draws_the_same_customers_whatever_the_pace(tmp_path: Path
     run(outlets[1], path, Schedule(2_000, seed=1), limit=40, size=3)
     run(outlets[2], path, Schedule(0, seed=2), limit=40)
     run(outlets[3], path, Schedule(0), limit=40)
-    keys = [outlet.keys() for outlet in outlets]
+    keys = [writer.keys() for writer in outlets]
     assert keys[0] == keys[1]
     assert len({tuple(one) for one in keys}) == 3
 
 
 def test_row_n_leaves_at_start_plus_n_divided_by_the_rate(tmp_path: Path) -> None:
-    tape = Tape(keeps_progress=False)
+    tape = Tape(stores_progress=False)
     run(tape, csv_of(tmp_path, 5), Schedule(100), limit=30)
     ahead = [left - tape.left[0] - number / 100 for number, left in enumerate(tape.left)]
     assert min(ahead) > -0.005
@@ -71,8 +73,8 @@ def test_row_n_leaves_at_start_plus_n_divided_by_the_rate(tmp_path: Path) -> Non
 
 def test_what_was_late_is_made_up_for(tmp_path: Path) -> None:
     """A broker away for a while: the rate is met over the whole, and nothing is left out."""
-    tape = Tape(keeps_progress=False)
-    tape.after = lambda outlet: time.sleep(0.4) if len(outlet.sizes) == 1 else None
+    tape = Tape(stores_progress=False)
+    tape.after = lambda writer: time.sleep(0.4) if len(writer.sizes) == 1 else None
     started = time.monotonic()
     assert run(tape, csv_of(tmp_path, 5), Schedule(100), limit=120).rows == 120
     assert 1.15 < time.monotonic() - started < 1.6
@@ -85,94 +87,94 @@ def test_rate_nought_is_as_fast_as_possible(tmp_path: Path) -> None:
 
 
 def test_each_send_has_its_own_time(tmp_path: Path) -> None:
-    outlet = file_outlet()
-    run(outlet, csv_of(tmp_path, 5), Schedule(200), limit=20)
-    assert len(set(outlet.times())) > 10
-    assert outlet.times()[-1] == checkpoint()["last_event_ts"]
+    writer = file_outlet()
+    run(writer, csv_of(tmp_path, 5), Schedule(200), limit=20)
+    assert len(set(writer.times())) > 10
+    assert writer.times()[-1] == checkpoint()["last_event_ts"]
 
 
 def test_the_checkpoint_says_what_has_arrived_and_keeps_up(tmp_path: Path) -> None:
-    outlet, seen = file_outlet(), []
-    outlet.after = lambda door: seen.append((len(door.topic), checkpoint()["total_sent"]))
-    run(outlet, csv_of(tmp_path, 5), Schedule(50), limit=60)
+    writer, seen = file_outlet(), []
+    writer.after = lambda door: seen.append((len(door.topic), checkpoint()["total_sent"]))
+    run(writer, csv_of(tmp_path, 5), Schedule(50), limit=60)
     assert len(seen) >= 2
     assert all(said <= arrived for arrived, said in seen)
     assert (checkpoint()["mode"], checkpoint()["total_sent"], checkpoint()["complete"]) == ("streaming", 60, False)
 
 
 def test_a_stop_ends_the_stream_at_once_with_everything_confirmed(tmp_path: Path) -> None:
-    outlet, stop = file_outlet(), Stop()
-    outlet.after = lambda _: stop.request()
+    writer, stop = file_outlet(), Stop()
+    writer.after = lambda _: stop.request()
     started = time.monotonic()
-    sent = run(outlet, csv_of(tmp_path, 5), Schedule(0.1), stop)  # the next row would leave after ten seconds
+    sent = run(writer, csv_of(tmp_path, 5), Schedule(0.1), stop)  # the next row would leave after ten seconds
     assert time.monotonic() - started < 2
-    assert (sent.rows, checkpoint()["total_sent"], outlet.unconfirmed()) == (1, 1, 0)
+    assert (sent.rows, checkpoint()["total_sent"], writer.unconfirmed()) == (1, 1, 0)
 
 
 def test_a_stop_without_time_to_confirm_counts_what_has_arrived(tmp_path: Path) -> None:
-    outlet = file_outlet()
-    outlet.loses = {1: "never"}
-    outlet.unconfirmed = lambda: 4  # type: ignore[method-assign]
-    sent = run(outlet, csv_of(tmp_path, 5), Schedule(40), limit=30)
+    writer = file_outlet()
+    writer.loses = {1: "never"}
+    writer.unconfirmed = lambda: 4  # type: ignore[method-assign]
+    sent = run(writer, csv_of(tmp_path, 5), Schedule(40), limit=30)
     assert (sent.rows, checkpoint()["total_sent"]) == (26, 26)
 
 
 def test_a_queue_that_stays_full_ends_the_stream_at_a_stop(tmp_path: Path) -> None:
-    outlet, counts = file_outlet(), iter(range(100))
+    writer, counts = file_outlet(), iter(range(100))
 
     def send(topic: str, messages: Sequence[Message]) -> None:
         if next(counts) == 3:
             raise Stopped
-        FakeOutlet.send(outlet, topic, messages)
+        FakeOutlet.send(writer, topic, messages)
 
-    outlet.send = send  # type: ignore[method-assign]
-    assert run(outlet, csv_of(tmp_path, 5)).rows == 30
+    writer.send = send  # type: ignore[method-assign]
+    assert run(writer, csv_of(tmp_path, 5)).rows == 30
 
 
 def test_an_unfinished_pass_is_not_overwritten_by_a_stream(tmp_path: Path) -> None:
-    path, outlet = csv_of(tmp_path, 25), file_outlet()
-    produce_pass(job_for(path, limit=10), hands_with(outlet))
+    path, writer = csv_of(tmp_path, 25), file_outlet()
+    produce_pass(job_for(path, limit=10), hands_with(writer))
     with pytest.raises(DataError, match=r"holds the unfinished pass of .*: finish it with --mode batch"):
-        run(outlet, path, limit=3)
+        run(writer, path, limit=3)
     assert checkpoint()["mode"] == "batch"
-    assert run(outlet, path, limit=3, restart=True).rows == 3
+    assert run(writer, path, limit=3, restart=True).rows == 3
 
 
 def test_a_finished_pass_and_a_stream_are_no_obstacle_to_each_other(tmp_path: Path) -> None:
-    path, outlet = csv_of(tmp_path, 5), file_outlet()
-    produce_pass(job_for(path), hands_with(outlet))
-    run(outlet, path, limit=3)
-    run(outlet, path, limit=3)
-    assert produce_pass(job_for(path), hands_with(outlet)).rows == 5
+    path, writer = csv_of(tmp_path, 5), file_outlet()
+    produce_pass(job_for(path), hands_with(writer))
+    run(writer, path, limit=3)
+    run(writer, path, limit=3)
+    assert produce_pass(job_for(path), hands_with(writer)).rows == 5
 
 
 def test_a_stream_leaves_finished_runs_finished(tmp_path: Path) -> None:
-    path, outlet = csv_of(tmp_path, 5), file_outlet()
-    produce_pass(job_for(path, run="mon"), hands_with(outlet))
-    run(outlet, path, limit=3)
-    assert produce_pass(job_for(path, run="mon"), hands_with(outlet)).rows == 0
+    path, writer = csv_of(tmp_path, 5), file_outlet()
+    produce_pass(job_for(path, run="mon"), hands_with(writer))
+    run(writer, path, limit=3)
+    assert produce_pass(job_for(path, run="mon"), hands_with(writer)).rows == 0
 
 
 def test_a_bad_row_anywhere_is_known_before_the_first_leaves(tmp_path: Path) -> None:
-    outlet = file_outlet()
+    writer = file_outlet()
     with pytest.raises(DataError, match="line 2002"):
-        run(outlet, csv_of(tmp_path, 2_000, customer(tenure="many")), limit=1)
-    assert outlet.log == []
+        run(writer, csv_of(tmp_path, 2_000, customer(tenure="many")), limit=1)
+    assert writer.log == []
 
 
 def test_a_checkpoint_that_cannot_be_written_is_known_before_the_first_row(tmp_path: Path) -> None:
-    outlet, path = file_outlet(), csv_of(tmp_path, 5)
+    writer, path = file_outlet(), csv_of(tmp_path, 5)
     Path(CHECKPOINT).mkdir(parents=True)
     with pytest.raises((UsageError, DataError)):
-        run(outlet, path, limit=1)
-    assert outlet.log == []
+        run(writer, path, limit=1)
+    assert writer.log == []
 
 
 def test_whoever_looks_on_hears_of_every_row(tmp_path: Path) -> None:
-    hands = hands_with(file_outlet())
-    produce_stream(job_for(csv_of(tmp_path, 5), limit=33), AT_ONCE, hands)
-    assert isinstance(hands.watch, CountingWatch)
-    assert hands.watch.rows == 33
+    deps = hands_with(file_outlet())
+    produce_stream(job_for(csv_of(tmp_path, 5), limit=33), AT_ONCE, deps)
+    assert isinstance(deps.watch, CountingWatch)
+    assert deps.watch.rows == 33
 
 
 def test_a_stream_goes_on_when_its_checkpoint_cannot_be_written(
@@ -180,10 +182,10 @@ def test_a_stream_goes_on_when_its_checkpoint_cannot_be_written(
 ) -> None:
     """Nothing is resumed from it."""
     monkeypatch.setattr("telco_stream.produce._SECONDS_A_CONFIRMATION", 0.0)
-    outlet = file_outlet()
-    outlet.after = lambda _: _put_folder_in_place_of_file(Path(CHECKPOINT))
-    hands = replace(hands_with(outlet), checkpoint=CheckpointFile(Path(CHECKPOINT), is_needed=False))
-    assert produce_stream(job_for(csv_of(tmp_path, 5), limit=50), AT_ONCE, hands).rows == 50
+    writer = file_outlet()
+    writer.after = lambda _: _put_folder_in_place_of_file(Path(CHECKPOINT))
+    deps = replace(hands_with(writer), checkpoint=CheckpointFile(Path(CHECKPOINT), is_needed=False))
+    assert produce_stream(job_for(csv_of(tmp_path, 5), limit=50), AT_ONCE, deps).rows == 50
     assert caplog.text.count("it exists and is no file") == 1
 
 

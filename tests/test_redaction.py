@@ -59,7 +59,7 @@ def test_load_has_log_and_errors_masked(capsys: pytest.CaptureFixture[str]) -> N
     logging.getLogger("telco_stream.kafka.client").warning("login with %s", "correct horse")
     Screen().error(KafkaError("login with correct horse"))
     logs.configure(as_json=True)
-    logs.tell_failure(KafkaError("login with correct horse"))
+    logs.log_failure(KafkaError("login with correct horse"))
     told = capsys.readouterr().err
     assert told.count("correct horse") == 0
     assert told.count(f"login with {MASK}") == 3

@@ -19,7 +19,7 @@ from telco_stream.cli.session import Session
 from telco_stream.errors import UsageError
 from telco_stream.settings import load
 from telco_stream.settings.sources import FLAGS
-from telco_stream.settings.tree import LEAVES
+from telco_stream.settings.tree import FIELDS
 from tests.support.cli import ROOT
 from tests.support.inside import run_inside
 from tests.support.topics import Topics, send
@@ -58,7 +58,7 @@ def test_every_option_is_named_beside_its_command(name: str) -> None:
     assert [word for word in words if word not in text] == []
 
 
-@pytest.mark.parametrize("name", LEAVES)
+@pytest.mark.parametrize("name", FIELDS)
 def test_every_setting_is_in_the_configuration(name: str) -> None:
     assert f"| `{name}`<br>" in SETTINGS_PAGE
 
@@ -124,8 +124,8 @@ def test_the_flags_of_config_show_set_what_they_are_said_to() -> None:
     claimed = {setting: flag for setting, flag in FLAGS.items() if SHOWS in commands_with(flag)}
     words = [word for flag in claimed.values() for word in (flag, "7")]
     done = run_inside("config", "show", *words, "--output", "json", env={})
-    leaves = map(json.loads, done.out.splitlines())
-    assert {leaf["name"] for leaf in leaves if leaf["origin"] == "flag"} == set(claimed)
+    resolved = map(json.loads, done.out.splitlines())
+    assert {leaf["name"] for leaf in resolved if leaf["origin"] == "flag"} == set(claimed)
 
 
 def test_each_property_said_to_be_refused_is_refused() -> None:

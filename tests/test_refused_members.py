@@ -8,8 +8,8 @@ import pytest
 from confluent_kafka import Consumer, KafkaError
 
 from telco_stream import errors
-from telco_stream.assembly.consuming import ConsumeInSlot, ConsumeOrder
-from telco_stream.observing import Watching
+from telco_stream.assembly.consuming import ConsumeOptions, WorkerTask
+from telco_stream.observing import MonitoringOptions
 from telco_stream.settings import Settings
 from tests.support.cli import RunningCli
 from tests.support.mock_cluster import Api, MockCluster
@@ -34,9 +34,11 @@ def other_member(kafka: str, topics: Topics, assignor: str) -> Iterator[None]:
         member.close()
 
 
-@pytest.mark.parametrize("order", [ConsumeOrder("batch"), ConsumeOrder(idle_timeout=0.5), ConsumeOrder(max_messages=1)])
+@pytest.mark.parametrize(
+    "order", [ConsumeOptions("batch"), ConsumeOptions(idle_timeout=0.5), ConsumeOptions(max_messages=1)]
+)
 def test_bounded_run_exits_3_when_the_assignor_is_refused(
-    kafka: str, topics: Topics, order: ConsumeOrder, caplog: pytest.LogCaptureFixture
+    kafka: str, topics: Topics, order: ConsumeOptions, caplog: pytest.LogCaptureFixture
 ) -> None:
     with other_member(kafka, topics, "range"):
         run = Running(settings_of(kafka, topics), order, timeout=TIMEOUT)
@@ -48,7 +50,7 @@ def test_bounded_run_exits_3_when_the_assignor_is_refused(
 def test_stream_goes_on_when_the_refusing_member_leaves(kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, customers(range(5)))
     with other_member(kafka, topics, "range"):
-        run = Running(settings_of(kafka, topics), ConsumeOrder(), timeout=TIMEOUT)
+        run = Running(settings_of(kafka, topics), ConsumeOptions(), timeout=TIMEOUT)
         wait_until(lambda: run.clients.errors["INCONSISTENT_GROUP_PROTOCOL"] > 1, 30, "a second refusal")
     run.wait_for(5)
     run.end()
@@ -57,7 +59,7 @@ def test_stream_goes_on_when_the_refusing_member_leaves(kafka: str, topics: Topi
 @pytest.mark.parametrize("code", [KafkaError.GROUP_MAX_SIZE_REACHED, KafkaError.INCONSISTENT_GROUP_PROTOCOL])
 def test_stream_exits_3_on_stall_when_it_never_joins(embedded: MockCluster, embedded_topics: Topics, code: int) -> None:
     embedded.push_errors(Api.JOIN_GROUP, *[code] * 100)
-    order = ConsumeOrder(delivery="at-least-once", watching=Watching(exit_on_stall=True))
+    order = ConsumeOptions(delivery="at-least-once", watching=MonitoringOptions(exit_on_stall=True))
     run = Running(settings_of(embedded.bootstrap, embedded_topics, stall_seconds=1.0), order)
     with pytest.raises(errors.KafkaError, match="--exit-on-stall"):
         run.result(30)
@@ -73,7 +75,7 @@ def test_stream_exits_3_on_stall_when_it_never_joins(embedded: MockCluster, embe
 def test_stream_exits_3_at_once_when_its_settings_are_refused(
     kafka: str, topics: Topics, properties: dict[str, str], setting: str
 ) -> None:
-    run = Running(settings_of(kafka, topics, properties), ConsumeOrder())
+    run = Running(settings_of(kafka, topics, properties), ConsumeOptions())
     with pytest.raises(errors.KafkaError, match=setting):
         run.result(30)
 
@@ -100,10 +102,10 @@ def test_newer_process_exits_3_when_its_instance_id_is_in_use(kafka: str, topics
     """With `group.protocol=consumer` the older one stays, and a restart may help once that one has ended."""
     settings = settings_of(kafka, topics, {"group.protocol": "consumer", "group.instance.id": "one"})
     send(kafka, topics.raw, customers(range(5)))
-    older = Running(settings, ConsumeOrder())
+    older = Running(settings, ConsumeOptions())
     older.wait_for(5)
     with pytest.raises(errors.KafkaError, match="GROUP__INSTANCE__ID"):
-        Running(settings, ConsumeOrder()).result(30)
+        Running(settings, ConsumeOptions()).result(30)
     older.end()
 
 
@@ -113,7 +115,7 @@ def test_each_worker_has_its_own_instance_id(monkeypatch: pytest.MonkeyPatch, tm
     monkeypatch.setattr(f"{place}.load_scorer", lambda *_: None)
     monkeypatch.setattr(f"{place}.run_consume", lambda clients, *_, **__: seen.append(clients.settings))
     for kafka in ({"group.instance.id": "one"}, {}):
-        work = ConsumeInSlot(Settings(kafka=kafka), tmp_path, "auto", ConsumeOrder(), 1.0, {}, "name")  # type: ignore[arg-type]
+        work = WorkerTask(Settings(kafka=kafka), tmp_path, "auto", ConsumeOptions(), 1.0, {}, "name")  # type: ignore[arg-type]
         for slot in (0, 1):
             work(slot, None, None)  # type: ignore[arg-type]
     assert [settings.kafka.get("group.instance.id") for settings in seen] == ["one-0", "one-1", None, None]

@@ -14,8 +14,8 @@ import pytest
 from telco_stream.contracts.manifest import Manifest
 from telco_stream.display.jsonlines import as_json
 from telco_stream.period import parse_period
-from telco_stream.report import Wanted
-from telco_stream.report.facts import Facts
+from telco_stream.report import PredictionFilter
+from telco_stream.report.facts import ReportData
 from telco_stream.report.html import render
 from tests.support.report_data import (
     CONTRACTS,
@@ -79,7 +79,7 @@ def test_page_has_the_segments_of_the_json() -> None:
     for name, segment in data.report.summary.by_contract.items():
         cells = f"{segment.total:,}</td><td>{segment.churners:,}</td><td>{segment.churn_rate:.1%}"
         assert f"<bdi>{name}</bdi></th><td>{cells}</td>" in text
-    for (contract, service), segment in data.report.crossed.items():
+    for (contract, service), segment in data.report.crosstab.items():
         assert (contract in CONTRACTS, service in SERVICES) == (True, True)
         assert f"<b>{segment.churn_rate:.1%}</b> <span>{segment.churners:,} of {segment.total:,}</span>" in text
 
@@ -98,7 +98,7 @@ def test_page_counts_dead_letters_and_model_versions() -> None:
 
 
 def test_page_names_its_period_version_and_offsets() -> None:
-    wanted = Wanted(parse_period("2026-01-03", "2026-01-05T12:00+02:00", NOW), OWN_VERSION)
+    wanted = PredictionFilter(parse_period("2026-01-03", "2026-01-05T12:00+02:00", NOW), OWN_VERSION)
     text = html(report_data(many_predictions(50), wanted=wanted)).decode()
     assert (
         f"Predictions made from 2026-01-03 00:00 and before 2026-01-05 10:00 UTC, by model version <bdi>{OWN_VERSION}"
@@ -163,7 +163,7 @@ def test_page_shows_a_hostile_name_verbatim() -> None:
 
 
 def test_page_escapes_the_requested_version() -> None:
-    data = report_data([prediction(model_version="<i>")], wanted=Wanted(model_version="<i>"))
+    data = report_data([prediction(model_version="<i>")], wanted=PredictionFilter(model_version="<i>"))
     assert "<i>" not in html(data).decode()
 
 
@@ -232,5 +232,5 @@ def charts(page: PageParser) -> set[str]:
     return {str(attrs["id"]).removesuffix("-description") for attrs in page.attributes("desc")}
 
 
-def html(data: Facts, manifest: Manifest = MANIFEST) -> bytes:
+def html(data: ReportData, manifest: Manifest = MANIFEST) -> bytes:
     return render(data, manifest)

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from telco_stream.report.facts import Facts
+from telco_stream.report.facts import ReportData
 from telco_stream.report.html import render
 from tests.support.browser import AXE, chromium, open_page, running_browser, violations
 from tests.support.report_data import HOSTILE, MANIFEST, many_predictions, prediction, report_data, write_page
@@ -17,7 +17,7 @@ from tests.support.report_data import HOSTILE, MANIFEST, many_predictions, predi
 pytestmark = pytest.mark.slow
 
 #: Pages by what they show.
-PAGES: dict[str, Callable[[], Facts]] = {
+PAGES: dict[str, Callable[[], ReportData]] = {
     "many": lambda: report_data(many_predictions(3_000), letters={"json": 3, "validation": 2}),
     "one": lambda: report_data([prediction()]),
     "none": lambda: report_data([]),

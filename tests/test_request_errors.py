@@ -16,7 +16,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from telco_stream import errors
-from telco_stream.assembly.consuming import ConsumeOrder
+from telco_stream.assembly.consuming import ConsumeOptions
 from telco_stream.tally import ConsumeResult
 from tests.support.mock_cluster import Api, MockCluster
 from tests.support.running import Running, coordinates, customers, settings_of, sources
@@ -105,7 +105,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class WorkerMessage:
     """How the run ended, which inputs there were and which are answered, aborted answers included."""
 
     end: ConsumeResult | Exception
@@ -119,10 +119,10 @@ class Told:
         assert set(self.answered) == set(self.inputs)
 
 
-Tell = Callable[[Case], Told]
+Tell = Callable[[Case], WorkerMessage]
 
 
-def run(case: Case) -> Told:
+def run(case: Case) -> WorkerMessage:
     """What becomes of 30 customers."""
     names = fresh_topics()
     with closing(MockCluster()) as broker:
@@ -135,7 +135,7 @@ def run(case: Case) -> Told:
             broker.push_slow_errors(case.api, (0, 1_200))  # longer than any one call
         fixed = {"transactional_id": names.transactional_id} if case.fixed_id else {}
         kafka = {"partition.assignment.strategy": case.strategy}
-        order = ConsumeOrder("streaming", case.delivery, max_messages=30, idle_timeout=20)
+        order = ConsumeOptions("streaming", case.delivery, max_messages=30, idle_timeout=20)
         running = Running(settings_of(broker.bootstrap, names, kafka, **fixed), order)
         try:
             end: ConsumeResult | Exception = running.result(60)
@@ -143,7 +143,7 @@ def run(case: Case) -> Told:
             end = error
         broker.clear_errors(case.api)
         inputs, answers = (read_topic(broker.bootstrap, topic) for topic in (names.raw, names.predictions))
-        return Told(end, coordinates(inputs), sources(answers))
+        return WorkerMessage(end, coordinates(inputs), sources(answers))
 
 
 def fenced(api: Api, name: str) -> Case:

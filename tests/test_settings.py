@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.settings import Consumer, Loaded, Settings, load, load_traced
-from telco_stream.settings.tree import LEAVES
+from telco_stream.settings import ConsumerSettings, Loaded, Settings, load, load_traced
+from telco_stream.settings.tree import FIELDS
 from telco_stream.settings.variables import read_environment, variable_of
 
 Trace = Callable[..., Loaded]
@@ -30,23 +30,23 @@ def trace(tmp_path: Path) -> Trace:
 
 
 def origin_of(loaded: Loaded, name: str) -> str:
-    return next(leaf.origin for leaf in loaded.leaves if leaf.name == name)
+    return next(leaf.origin for leaf in loaded.resolved if leaf.name == name)
 
 
 def value_of(loaded: Loaded, name: str) -> object:
-    return next(leaf.value for leaf in loaded.leaves if leaf.name == name)
+    return next(leaf.value for leaf in loaded.resolved if leaf.name == name)
 
 
 def test_nothing_given_is_the_defaults(trace: Trace) -> None:
     loaded = trace()
     assert loaded.settings == Settings()
-    assert {leaf.origin for leaf in loaded.leaves} == {"default"}
+    assert {leaf.origin for leaf in loaded.resolved} == {"default"}
 
 
 def test_a_tree_made_by_hand_ignores_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELCO_STREAM_BOOTSTRAP_SERVERS", "elsewhere:9092")
     monkeypatch.setenv("BOOTSTRAP_SERVERS", "elsewhere:9092")
-    assert Settings(consumer=Consumer(group_id="g")).bootstrap_servers == "localhost:9092"
+    assert Settings(consumer=ConsumerSettings(group_id="g")).bootstrap_servers == "localhost:9092"
 
 
 def test_the_process_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_case_of_a_variable_does_not_count(trace: Trace) -> None:
 
 
 def test_every_setting_can_be_set_by_its_variable(trace: Trace) -> None:
-    for name in LEAVES:
+    for name in FIELDS:
         default = value_of(trace(), name)
         text = {"consumer.auto_offset_reset": "latest", "topics.deadletter_max_message_bytes": "20000"}.get(name, "77")
         changed = value_of(trace(environ={variable_of(name): text}), name)
@@ -109,7 +109,7 @@ def test_every_setting_can_be_set_by_its_variable(trace: Trace) -> None:
 
 
 def test_every_setting_has_a_meaning(trace: Trace) -> None:
-    assert all(leaf.meaning.endswith(".") and "\n" not in leaf.meaning for leaf in trace().leaves)
+    assert all(leaf.meaning.endswith(".") and "\n" not in leaf.meaning for leaf in trace().resolved)
 
 
 def test_an_empty_variable_is_no_path(trace: Trace) -> None:

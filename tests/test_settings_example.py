@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from telco_stream.settings import Settings, load, load_traced
-from telco_stream.settings.tree import LEAVES
+from telco_stream.settings.tree import FIELDS
 from telco_stream.settings.variables import variable_of
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
@@ -12,14 +12,14 @@ EXAMPLE = Path(__file__).parent.parent / ".env.example"
 
 def test_every_setting_stands_there_in_the_tree_s_order_with_its_meaning() -> None:
     pairs = re.findall(r"^# (.+)\n(TELCO_STREAM_\w+)=", EXAMPLE.read_text(), re.MULTILINE)
-    assert pairs == [(field.description, variable_of(name)) for name, field in LEAVES.items()]
+    assert pairs == [(field.description, variable_of(name)) for name, field in FIELDS.items()]
 
 
 def test_its_values_are_the_defaults(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text(EXAMPLE.read_text())
     loaded = load_traced(environ={}, cwd=tmp_path)
     assert loaded.settings == Settings()
-    assert {leaf.origin.split()[0] for leaf in loaded.leaves} == {".env"}
+    assert {leaf.origin.split()[0] for leaf in loaded.resolved} == {".env"}
 
 
 def test_its_commented_properties_are_accepted(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def test_a_group_has_ended_where_its_partitions_end() -> None:
         Stop(),
         until={0: 3},
     )
-    assert len(source.take(10, 0).records) == 2
+    assert len(source.poll_batch(10, 0).records) == 2
     assert source.ended
 
 

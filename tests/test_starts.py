@@ -116,7 +116,7 @@ def test_find_asks_one_by_one_after_a_failure() -> None:
 
 
 def test_find_goes_on_without_a_partition_whose_leader_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(starts, "SLICE", 0.01)
+    monkeypatch.setattr(starts, "MAX_CALL_SECONDS", 0.01)
     consumer = FakeConsumer([], offsets={one: commit(one, one) for one in range(3)}, oldest={1: -1})
     asking = finder(consumer, "earliest")
     assert asking.find({0, 1, 2}, set()).keys() == {0, 2}

@@ -7,7 +7,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from telco_stream.assembly.consuming import ConsumeOrder
+from telco_stream.assembly.consuming import ConsumeOptions
 from telco_stream.contracts.customer import Customer
 from telco_stream.kafka.committed import decode_commit_metadata
 from tests.support.records import RuleScorer
@@ -15,8 +15,8 @@ from tests.support.running import Running, answers, coordinates, customers, sett
 from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until
 
-BATCH = ConsumeOrder("batch", "exactly-once")
-STREAMING = ConsumeOrder("streaming", "exactly-once")
+BATCH = ConsumeOptions("batch", "exactly-once")
+STREAMING = ConsumeOptions("streaming", "exactly-once")
 PROTOCOLS = [
     {"partition.assignment.strategy": "range"},
     {"partition.assignment.strategy": "cooperative-sticky"},

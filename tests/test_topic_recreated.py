@@ -9,13 +9,13 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from telco_stream import errors
-from telco_stream.assembly.consuming import ConsumeOrder
+from telco_stream.assembly.consuming import ConsumeOptions
 from telco_stream.kafka.committed import CommitMetadata, encode_commit_metadata
 from tests.support.running import Running, answers, customers, settings_of
 from tests.support.topics import Kept, Topics, send, topic_id
 
-STREAMING = ConsumeOrder("streaming", "exactly-once")
-BATCH = ConsumeOrder("batch", "exactly-once")
+STREAMING = ConsumeOptions("streaming", "exactly-once")
+BATCH = ConsumeOptions("batch", "exactly-once")
 
 
 def recreate(kafka: str, topic: str, partitions: int = 3) -> None:

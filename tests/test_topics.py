@@ -7,8 +7,7 @@ from telco_stream import errors
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.topics import Topic, compacted_topics, init_topics
-from telco_stream.settings import Settings
-from telco_stream.settings import Topics as TopicSettings
+from telco_stream.settings import Settings, TopicSettings
 from telco_stream.stop import Stop, Stopped
 from tests.support.cli import run_cli
 from tests.support.mock_cluster import MockCluster

@@ -20,12 +20,14 @@ MESSAGES: list[Any] = [("key", b"value", []), ("key", b"other", [])]
 class Bench:
     """Transactions on fake producers, which share one log."""
 
-    def __init__(self, *failures: dict[str, list[KafkaException | None]], own_id: bool = True, **more: Any) -> None:
+    def __init__(
+        self, *failures: dict[str, list[KafkaException | None]], has_unique_id: bool = True, **more: Any
+    ) -> None:
         self.log: list[str] = []
         self.stop = Stop()
         self.made: list[FakeProducer] = []
         self._failures = list(failures)
-        self.transactions = Transactions(self._make, self.stop, own_id=own_id, **more)
+        self.transactions = Transactions(self._make, self.stop, has_unique_id=has_unique_id, **more)
 
     def run(self) -> End:
         self.log.clear()
@@ -110,7 +112,7 @@ def test_nothing_is_sent_or_committed_after_a_step_that_failed() -> None:
 
 @pytest.mark.parametrize("step", ["offsets", "commit"])
 def test_a_fixed_id_that_another_has_taken_over_ends_the_run_with_6(step: str) -> None:
-    bench = Bench({step: [failure("_FENCED", fatal=True)]}, own_id=False)
+    bench = Bench({step: [failure("_FENCED", fatal=True)]}, has_unique_id=False)
     with pytest.raises(errors.FencedError, match="Another instance") as caught:
         bench.run()
     assert caught.value.exit_code == 6
@@ -120,7 +122,7 @@ def test_a_fixed_id_that_another_has_taken_over_ends_the_run_with_6(step: str) -
 @pytest.mark.parametrize("step", ["commit", "offsets"])
 def test_a_fixed_id_fenced_after_the_transaction_s_lifetime_is_the_broker_s_own_doing(step: str) -> None:
     """A broker away for long enough ends the transaction itself; nobody has taken over."""
-    bench = Bench({step: [failure("_FENCED", fatal=True)]}, own_id=False, lifetime=0)
+    bench = Bench({step: [failure("_FENCED", fatal=True)]}, has_unique_id=False, lifetime=0)
     assert bench.run() is End.UNCLEAR
     assert bench.run() is End.COMMITTED
 
@@ -128,7 +130,7 @@ def test_a_fixed_id_fenced_after_the_transaction_s_lifetime_is_the_broker_s_own_
 def test_an_abort_that_is_fenced_ends_the_run_with_6_too() -> None:
     bench = Bench(
         {"offsets": [failure("_TIMED_OUT", txn_requires_abort=True)], "abort": [failure("_FENCED", fatal=True)]},
-        own_id=False,
+        has_unique_id=False,
     )
     with pytest.raises(errors.FencedError):
         bench.run()
@@ -138,7 +140,7 @@ def test_an_abort_that_is_fenced_ends_the_run_with_6_too() -> None:
 @pytest.mark.parametrize("word", ["_STATE", "_FATAL"])
 def test_what_a_record_meets_in_a_failed_transaction_is_told_by_the_abort(word: str) -> None:
     """The client refuses the record without saying why; were that the cause, a fenced one would fence the other."""
-    bench = Bench({"send": [failure(word)], "abort": [failure("_FENCED", fatal=True)]}, own_id=False)
+    bench = Bench({"send": [failure(word)], "abort": [failure("_FENCED", fatal=True)]}, has_unique_id=False)
     with pytest.raises(errors.FencedError):
         bench.run()
     bench = Bench({"send": [failure(word)]})
@@ -148,7 +150,7 @@ def test_what_a_record_meets_in_a_failed_transaction_is_told_by_the_abort(word: 
 
 def test_an_id_of_ones_own_is_fenced_by_the_broker_alone_so_it_goes_on() -> None:
     """A transaction that has timed out looks the same as another's taking over."""
-    bench = Bench({"commit": [failure("_FENCED", fatal=True)]}, own_id=True)
+    bench = Bench({"commit": [failure("_FENCED", fatal=True)]}, has_unique_id=True)
     assert bench.run() is End.UNCLEAR
     assert bench.run() is End.COMMITTED
 

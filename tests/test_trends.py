@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.trends import BINS, MOST_STEPS, Count, Distribution, Step, Tally, Timeline
+from telco_stream.trends import BINS, MOST_STEPS, Count, Distribution, Step, Timeline, TopCounter
 
 TIMES = st.lists(st.tuples(st.floats(-6e10, 2.5e11), st.booleans()), max_size=60)
 
@@ -69,7 +69,7 @@ def test_in_any_order_every_prediction_is_in_one_of_few_steps(answers: list[tupl
 
 
 def test_names_are_tallied_the_most_frequent_first() -> None:
-    tally = Tally()
+    tally = TopCounter()
     for name in "abcabbb":
         tally.add(name)
     assert tally.most_common() == [("b", 4), ("a", 2), ("c", 1)]
@@ -77,7 +77,7 @@ def test_names_are_tallied_the_most_frequent_first() -> None:
 
 
 def test_names_without_end_take_no_memory_without_end_and_the_frequent_ones_stay() -> None:
-    tally = Tally()
+    tally = TopCounter()
     for number in range(10_000):
         tally.add(f"stranger {number}")
         tally.add("v1")
@@ -86,7 +86,7 @@ def test_names_without_end_take_no_memory_without_end_and_the_frequent_ones_stay
 
 
 def test_tally_cuts_a_name_when_it_is_long() -> None:
-    tally = Tally()
+    tally = TopCounter()
     for end in "ab":
         tally.add("x" * 1_000_000 + end)
     assert tally.most_common() == [("x" * 200, 2)]

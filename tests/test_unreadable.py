@@ -14,7 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from telco_stream import errors
-from telco_stream.assembly.consuming import ConsumeOrder
+from telco_stream.assembly.consuming import ConsumeOptions
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.reading import read
 from telco_stream.settings import Settings
@@ -66,8 +66,8 @@ def too_large(kafka: str, topics: Topics) -> Topics:
     return topics
 
 
-@pytest.mark.parametrize("order", [ConsumeOrder("batch"), ConsumeOrder(), ConsumeOrder(idle_timeout=2)])
-def test_consume_exits_3_at_an_unreadable_batch(kafka: str, hostile: Topics, order: ConsumeOrder) -> None:
+@pytest.mark.parametrize("order", [ConsumeOptions("batch"), ConsumeOptions(), ConsumeOptions(idle_timeout=2)])
+def test_consume_exits_3_at_an_unreadable_batch(kafka: str, hostile: Topics, order: ConsumeOptions) -> None:
     with pytest.raises(errors.KafkaError, match=f"Topic {hostile.raw}, partition 0, offset {GOOD}: "):
         Running(settings_of(kafka, hostile), order).result(30)
     assert len(answers(kafka, hostile)) == GOOD, "what stands before it is answered"
@@ -75,7 +75,7 @@ def test_consume_exits_3_at_an_unreadable_batch(kafka: str, hostile: Topics, ord
 
 @pytest.mark.parametrize("mode", ["batch", "streaming"])
 def test_consume_exits_3_when_a_record_is_too_large(kafka: str, too_large: Topics, mode: str) -> None:
-    order = ConsumeOrder(mode, "at-least-once")  # type: ignore[arg-type]
+    order = ConsumeOptions(mode, "at-least-once")  # type: ignore[arg-type]
     with pytest.raises(errors.KafkaError, match=f"Topic {too_large.raw}, at one of these offsets: 0:1: "):
         Running(settings_of(kafka, too_large, SMALL_LIMITS), order).result(30)
     assert len(answers(kafka, too_large)) == 1
@@ -83,7 +83,7 @@ def test_consume_exits_3_when_a_record_is_too_large(kafka: str, too_large: Topic
 
 def test_every_record_is_answered_when_the_limit_is_raised(kafka: str, hostile: Topics) -> None:
     settings = settings_of(kafka, hostile, {"receive.message.max.bytes": "250000000"})
-    result = Running(settings, ConsumeOrder("batch")).result(60)
+    result = Running(settings, ConsumeOptions("batch")).result(60)
     assert (result.predicted, result.dead_lettered) == (2 * GOOD, PACKED)
 
 

@@ -39,7 +39,7 @@ class Pipeline:
     def predict(self, sources: Sources, partition: int = 0, topic_id: str = "") -> None:
         send(self.bootstrap, self.topics.predictions, self.answers(sources, topic_id), partition)
 
-    def bury(self, sources: Sources, topic_id: str = "") -> None:
+    def record_crash(self, sources: Sources, topic_id: str = "") -> None:
         """Dead letters."""
         send(self.bootstrap, self.topics.deadletter, self.answers(sources, topic_id), 0)
 
@@ -103,7 +103,7 @@ def test_every_input_answered_once_is_clean(pipeline: Pipeline) -> None:
     pipeline.send_inputs(3, partition=2)
     pipeline.predict(_all(0, 4), partition=1)
     pipeline.predict(_all(2, 3), partition=0)
-    pipeline.bury([(0, 4)])
+    pipeline.record_crash([(0, 4)])
     pipeline.commit(5, 0, 3)
     result = pipeline.verify()
     assert (result.inputs, result.predicted, result.dead_lettered) == (8, 7, 1)
@@ -140,7 +140,7 @@ def test_verify_counts_nothing_expired_when_it_was_answered(pipeline: Pipeline) 
 def test_each_sort_of_offence_is_found_and_named(pipeline: Pipeline) -> None:
     pipeline.send_inputs(6)
     pipeline.predict([(0, 0), (0, 1), (0, 1), (0, 2), (0, 9), (7, 0)])
-    pipeline.bury([(0, 2), (0, 3)])
+    pipeline.record_crash([(0, 2), (0, 3)])
     send(pipeline.bootstrap, pipeline.topics.deadletter, [(None, b"{}", []), (None, b"{}", [("source", b"?")])], 0)
     pipeline.commit(6)
     result = pipeline.verify()
@@ -191,7 +191,7 @@ def test_a_replayed_input_is_an_input_of_its_own(pipeline: Pipeline) -> None:
     """Its letter answers the first coordinates, its prediction the second."""
     pipeline.send_inputs(1)
     send(pipeline.bootstrap, pipeline.topics.raw, [(b"key", b"{}", [("telco.dlq.replay_of", b"0/0")])], 0)
-    pipeline.bury([(0, 0)])
+    pipeline.record_crash([(0, 0)])
     pipeline.predict([(0, 1)])
     pipeline.commit(2)
     result = pipeline.verify()
@@ -248,7 +248,7 @@ def test_time_tells_what_has_expired_where_no_answer_to_a_partition_is_kept(pipe
     pipeline.send_inputs(2, partition=0)
     pipeline.send_inputs(2, partition=1)
     pipeline.predict([(0, 0)])
-    pipeline.bury([(0, 1), (1, 0), (1, 1)])
+    pipeline.record_crash([(0, 1), (1, 0), (1, 1)])
     pipeline.delete(pipeline.topics.deadletter, 0, 1)
     pipeline.commit(2, 2)
     assert (pipeline.verify().expired, pipeline.verify().missing) == (1, 0)
@@ -261,7 +261,7 @@ def test_a_topic_long_empty_excuses_nothing_that_is_younger_than_its_retention(p
     """Else one letter that has expired would hide every later loss."""
     pipeline.send_inputs(3)
     pipeline.predict([(0, 0), (0, 1)])
-    pipeline.bury([(0, 2)])
+    pipeline.record_crash([(0, 2)])
     pipeline.delete(pipeline.topics.deadletter, 0, 1)
     pipeline.commit(3)
     assert (pipeline.verify().expired, pipeline.verify().missing) == (0, 1)
@@ -311,9 +311,9 @@ def test_whoever_watches_hears_of_every_record(pipeline: Pipeline) -> None:
     pipeline.send_inputs(3)
     pipeline.predict(_all(0, 3))
     pipeline.commit(3)
-    heard: list[int] = []
-    pipeline.verify(turned=heard.append)
-    assert sum(heard) == 6
+    handle: list[int] = []
+    pipeline.verify(turned=handle.append)
+    assert sum(handle) == 6
 
 
 @pytest.mark.parametrize("count", [3, 4, 9], ids=["fewer", "as many", "more"])
@@ -321,7 +321,7 @@ def test_verify_tells_answers_to_an_earlier_topic(pipeline: Pipeline, count: int
     """The topic created again has inputs at the same offsets, and none of them is answered."""
     earlier = topic_id(pipeline.bootstrap, pipeline.topics.raw)
     pipeline.predict(_all(0, 3), topic_id=earlier)
-    pipeline.bury([(0, 3)], topic_id=earlier)
+    pipeline.record_crash([(0, 3)], topic_id=earlier)
     recreate_topic(pipeline.bootstrap, pipeline.topics.raw)
     pipeline.send_inputs(count)
     pipeline.commit(count)

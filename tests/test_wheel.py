@@ -43,8 +43,8 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_wheel_holds_the_package_the_sample_and_the_model_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    shipped = {name.removeprefix("telco_stream/_shipped/") for name in names if "_shipped" in name}
-    assert shipped == {
+    bundled = {name.removeprefix("telco_stream/_shipped/") for name in names if "_shipped" in name}
+    assert bundled == {
         "data/sample_customers.csv",
         *(f"models/churn/{name}" for name in ("manifest.json", "pipeline.joblib", "pipeline.onnx")),
     }

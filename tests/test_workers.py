@@ -12,13 +12,13 @@ import pytest
 
 from telco_stream import logs
 from telco_stream.batch import Outcome
-from telco_stream.consume import Seconds
+from telco_stream.consume import BatchTimings
 from telco_stream.errors import FencedError
-from telco_stream.observing.sight import Glimpse
+from telco_stream.observing.sight import ConsumerSnapshot
 from telco_stream.records import Message
 from telco_stream.stop import Stop
 from telco_stream.tally import ConsumeResult
-from telco_stream.telling import Teller
+from telco_stream.telling import WorkerReporter
 from telco_stream.workers import Work, run_workers
 from tests.support.cli import run_cli
 from tests.support.waiting import wait_until
@@ -26,7 +26,7 @@ from tests.support.waiting import wait_until
 LETTER: Message = (b"", b"", [])
 #: Three records, one of them bad.
 BATCH = Outcome([LETTER, LETTER], [LETTER], [], [], {}, 0, 0)
-SECONDS = Seconds(0.0, 0.0)
+SECONDS = BatchTimings(0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class Steady:
 
     sheet: Sheet
 
-    def __call__(self, slot: int, stop: Stop, teller: Teller) -> None:  # noqa: ARG002 - as every work is called
-        teller.delivered(BATCH, SECONDS)
+    def __call__(self, slot: int, stop: Stop, teller: WorkerReporter) -> None:  # noqa: ARG002 - as every work is called
+        teller.on_committed(BATCH, SECONDS)
         self.sheet.note("delivered")
         stop.wait(60)
-        teller.delivered(BATCH, SECONDS)
+        teller.on_committed(BATCH, SECONDS)
         self.sheet.note("stopped")
 
 
@@ -60,7 +60,7 @@ class Steady:
 class CrashingOnce(Steady):
     """Slot 0 dies of a signal, the first time."""
 
-    def __call__(self, slot: int, stop: Stop, teller: Teller) -> None:
+    def __call__(self, slot: int, stop: Stop, teller: WorkerReporter) -> None:
         if slot == 0 and not self.sheet.times("crashed"):
             self.sheet.note("crashed")
             os.kill(os.getpid(), 9)
@@ -71,7 +71,7 @@ class CrashingOnce(Steady):
 class Fenced(Steady):
     """Slot 1 ends for a reason that a restart would not mend."""
 
-    def __call__(self, slot: int, stop: Stop, teller: Teller) -> None:
+    def __call__(self, slot: int, stop: Stop, teller: WorkerReporter) -> None:
         if slot == 1:
             wait_until(lambda: self.sheet.times("delivered"), 60)
             raise FencedError("Another instance has taken over")
@@ -83,19 +83,19 @@ class Listener:
 
     def __init__(self) -> None:
         self.told: list[tuple[int, int]] = []
-        self.glimpses: list[tuple[int, Glimpse]] = []
+        self.glimpses: list[tuple[int, ConsumerSnapshot]] = []
         self.lines: list[str] = []
         self.ended: list[int] = []
 
-    def first(self) -> dict[int, Glimpse]:
+    def first(self) -> dict[int, ConsumerSnapshot]:
         """What each looked like once it had delivered; the second batch, after the stop, may be seen as well."""
         return {slot: one for slot, one in reversed(self.glimpses) if one.consumed}
 
     def advance(self, records: int, dead_letters: int) -> None:
         self.told.append((records, dead_letters))
 
-    def glimpsed(self, slot: int, glimpse: Glimpse) -> None:
-        self.glimpses.append((slot, glimpse))
+    def on_snapshot(self, slot: int, snapshot: ConsumerSnapshot) -> None:
+        self.glimpses.append((slot, snapshot))
 
     def said(self, line: str) -> None:
         self.lines.append(line)
@@ -108,7 +108,7 @@ class Listener:
 class Shown(Steady):
     """Says what it looks like, and what it logs, to the parent."""
 
-    def __call__(self, slot: int, stop: Stop, teller: Teller) -> None:
+    def __call__(self, slot: int, stop: Stop, teller: WorkerReporter) -> None:
         logs.configure()
         with teller.showing(lambda: 1.5):
             logging.getLogger("telco_stream.test").warning("slot %d is at it", slot)
@@ -121,14 +121,14 @@ def sheet(tmp_path: Path) -> Sheet:
 
 
 def run_until(
-    work: Work, count: int, done: Callable[[], bool], heard: Callable[[Listener], bool] = lambda _: True
+    work: Work, count: int, done: Callable[[], bool], handle: Callable[[Listener], bool] = lambda _: True
 ) -> tuple[ConsumeResult, Listener]:
     """The result of workers that are stopped once `done` and `heard`, and what the parent was told."""
     stop, listener = Stop(), Listener()
 
     def watch() -> None:
         try:
-            wait_until(lambda: done() and heard(listener), 60)
+            wait_until(lambda: done() and handle(listener), 60)
         finally:
             stop.request()
 
@@ -151,7 +151,7 @@ def test_one_summary_counts_what_all_workers_delivered_to_their_last_words(sheet
 def test_what_workers_look_like_and_what_they_log_is_told_where_it_is_asked_for(sheet: Sheet) -> None:
     """One alone can draw on a terminal; what the others would write would tear it."""
     _, listener = run_until(Shown(sheet), 2, lambda: sheet.times("delivered") == 2, lambda one: len(one.first()) == 2)
-    assert {slot: (one.consumed, one.dead_lettered, one.away) for slot, one in listener.first().items()} == {
+    assert {slot: (one.consumed, one.dead_lettered, one.unavailable_for) for slot, one in listener.first().items()} == {
         0: (3, 1, 1.5),
         1: (3, 1, 1.5),
     }

@@ -36,10 +36,10 @@ PARAMS = {
 }  # fmt: skip
 
 
-def need(complaint: str | None) -> None:
+def need(user_error: str | None) -> None:
     """Fail with the complaint, for good: the next look is ten minutes away."""
-    if complaint:
-        raise AirflowFailException(complaint)
+    if user_error:
+        raise AirflowFailException(user_error)
 
 
 @dag(

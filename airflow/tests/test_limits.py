@@ -52,9 +52,9 @@ def test_without_answers_there_is_no_share() -> None:
     ],
 )
 def test_rows_are_visible_once_every_partition_can_be_read_up_to_them(
-    ends: dict[str, int], complaint: str | None
+    ends: dict[str, int], user_error: str | None
 ) -> None:
-    assert still_hidden(status(), ends) == complaint
+    assert still_hidden(status(), ends) == user_error
 
 
 def test_a_marker_at_the_end_needs_no_answer() -> None:

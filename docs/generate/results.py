@@ -16,7 +16,7 @@ from telco_stream.kafka.topics import TopicsResult
 from telco_stream.model.training import TrainingResult
 from telco_stream.produce import ProduceResult
 from telco_stream.sample import SampleResult
-from telco_stream.settings import Leaf
+from telco_stream.settings import ResolvedSetting
 from telco_stream.status import StatusResult
 from telco_stream.tally import ConsumeResult
 from telco_stream.verify import VerifyResult
@@ -38,7 +38,7 @@ RESULTS: dict[str, type] = {
     "model show": Manifest,
     "sample": SampleResult,
     "data fetch": FetchResult,
-    "config show": Leaf,
+    "config show": ResolvedSetting,
 }
 
 

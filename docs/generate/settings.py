@@ -9,7 +9,7 @@ from docs.generate.tables import code, table
 from telco_stream.settings import Settings
 from telco_stream.settings.properties import REFUSED
 from telco_stream.settings.sources import FLAGS
-from telco_stream.settings.tree import LEAVES
+from telco_stream.settings.tree import FIELDS
 from telco_stream.settings.variables import variable_of
 
 _SCHEMA = Settings.model_json_schema()
@@ -17,7 +17,7 @@ _SCHEMA = Settings.model_json_schema()
 
 def settings(group: str) -> str:
     """The settings of a group; of none, those that stand by themselves."""
-    names = [name for name in LEAVES if name.rpartition(".")[0] == group]
+    names = [name for name in FIELDS if name.rpartition(".")[0] == group]
     return table(["setting, variable, flag", "meaning", "type", "default"], map(_row, names))
 
 
@@ -31,7 +31,7 @@ def refused_properties(_: str) -> str:
 
 
 def _row(name: str) -> tuple[str, ...]:
-    field = LEAVES[name]
+    field = FIELDS[name]
     default = "" if field.default is None else code(_plain(field.default))
     kind = in_words(_schema_of(name))
     ways = [code(name), code(variable_of(name)), *_flag(name)]

@@ -49,8 +49,8 @@ def story(customer: Mapping[str, Any], answer: Mapping[str, Any], letter: Mappin
     )
 
 
-_Line = str
-_WORK: Sequence[_Line] = (
+_InFlight = str
+_WORK: Sequence[_InFlight] = (
     '<tspan class="head">telco-stream</tspan>',
     '<tspan class="head">consume</tspan>',
     '<tspan class="small">decode, check, score,</tspan>',
@@ -58,23 +58,23 @@ _WORK: Sequence[_Line] = (
     '<tspan class="small">answers and offsets</tspan>',
     '<tspan class="small">are one transaction</tspan>',
 )
-_BROKEN: Sequence[_Line] = ('<tspan class="small">what no model should see</tspan>',)
+_BROKEN: Sequence[_InFlight] = ('<tspan class="small">what no model should see</tspan>',)
 
 
-def _card(x: int, y: int, width: int, height: int, topic: str, lines: Sequence[_Line]) -> str:  # noqa: PLR0913, PLR0917
+def _card(x: int, y: int, width: int, height: int, topic: str, lines: Sequence[_InFlight]) -> str:  # noqa: PLR0913, PLR0917
     shown = [f'<tspan class="topic">{topic}</tspan>', *lines] if topic else list(lines)
     top = y + 32 if topic or len(lines) != 1 else y + 34
     texts = [f'<text class="mono" x="{x + 18}" y="{top + 22 * row}">{line}</text>' for row, line in enumerate(shown)]
     return f'<rect class="card" x="{x}" y="{y}" width="{width}" height="{height}" rx="10"/>\n' + "\n".join(texts)
 
 
-def _fields(found: Mapping[str, Any], names: Sequence[str]) -> list[_Line]:
+def _fields(found: Mapping[str, Any], names: Sequence[str]) -> list[_InFlight]:
     return [
         _text([("key", f"{name:<16}"), ("", _short(json.dumps(found[name], ensure_ascii=False), 18))]) for name in names
     ]
 
 
-def _answer(answer: Mapping[str, Any]) -> list[_Line]:
+def _answer(answer: Mapping[str, Any]) -> list[_InFlight]:
     probability = ("good strong", f"{answer['churn_probability']:.3f}")
     return [
         *_fields(answer, ["customerID"]),
@@ -84,7 +84,7 @@ def _answer(answer: Mapping[str, Any]) -> list[_Line]:
     ]
 
 
-def _letter(letter: Mapping[str, Any]) -> list[_Line]:
+def _letter(letter: Mapping[str, Any]) -> list[_InFlight]:
     return [
         _text([("key", "error_type      "), ("bad strong", letter["error_type"])]),
         _text([("", _short(letter["error_message"], 34))]),
@@ -92,18 +92,18 @@ def _letter(letter: Mapping[str, Any]) -> list[_Line]:
     ]
 
 
-def _ledger(ledger: Any) -> _Line:
+def _ledger(ledger: Any) -> _InFlight:
     parts = [("key", "telco-stream verify  "), ("good strong", "✓ ")]
     for name in ("inputs", "predicted", "dead_lettered", "missing", "duplicated"):
         parts += [("strong", f"{ledger[name]:,}"), ("key", f" {name.replace('_', ' ')}   ")]
     return _text(parts)
 
 
-def _plain(text: str) -> _Line:
+def _plain(text: str) -> _InFlight:
     return _text([("key", text)])
 
 
-def _text(parts: Sequence[tuple[str, str]]) -> _Line:
+def _text(parts: Sequence[tuple[str, str]]) -> _InFlight:
     return "".join(f'<tspan class="{style}">{escape(text)}</tspan>' for style, text in parts)
 
 

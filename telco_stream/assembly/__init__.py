@@ -3,4 +3,4 @@
 from typing import Literal, TypeAlias
 
 Mode: TypeAlias = Literal["batch", "streaming"]
-Promise: TypeAlias = Literal["exactly-once", "at-least-once"]
+DeliveryGuarantee: TypeAlias = Literal["exactly-once", "at-least-once"]

@@ -8,22 +8,22 @@ from pathlib import Path
 
 from telco_stream import logs
 from telco_stream import produce as producing
-from telco_stream.assembly import Mode, Promise
+from telco_stream.assembly import DeliveryGuarantee, Mode
 from telco_stream.checkpoint import CheckpointFile
 from telco_stream.clock import now
-from telco_stream.collector import seldom_collecting
-from telco_stream.contracts.progress import Pass
+from telco_stream.collector import reduced_gc
+from telco_stream.contracts.progress import PassKey
 from telco_stream.csv.reader import fingerprint, resolved_path
 from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.outlet import AtLeastOnceOutlet, ExactlyOnceOutlet, group_of
-from telco_stream.kafka.rights import Rights
+from telco_stream.kafka.outlet import AtLeastOnceWriter, ExactlyOnceWriter, group_of
+from telco_stream.kafka.rights import Permissions
 from telco_stream.kafka.sink import Sink
-from telco_stream.observing import NOBODY, RowEyes, RowWatch, Watching, looking_on_rows
-from telco_stream.produce import Hands, Job, ProduceResult, Schedule, Sent
+from telco_stream.observing import NO_MONITORING, MonitoringOptions, ProduceMonitor, ProduceObserver, monitor_produce
+from telco_stream.produce import Job, ProduceDeps, ProduceResult, Schedule, SendTotals
 from telco_stream.settings import Settings
-from telco_stream.shipped import shipped
+from telco_stream.shipped import bundled
 from telco_stream.stop import Stop, Stopped
 
 log = logging.getLogger("telco_stream.produce")
@@ -35,72 +35,74 @@ _LONGEST_RUN_ID = 255
 
 
 @dataclass(frozen=True, slots=True)
-class ProduceOrder:
+class ProduceOptions:
     """What one run of `produce` is asked for, beside the settings; no `delivery` means the mode's own."""
 
     mode: Mode
-    delivery: Promise | None = None
+    delivery: DeliveryGuarantee | None = None
     run_id: str | None = None
     limit: int | None = None
     seed: int | None = None
     restart: bool = False
-    watching: Watching = NOBODY
+    watching: MonitoringOptions = NO_MONITORING
 
 
-def run_produce(clients: Clients, order: ProduceOrder, *, stop: Stop, watch: RowWatch) -> ProduceResult:
+def run_produce(clients: Clients, order: ProduceOptions, *, stop: Stop, watch: ProduceObserver) -> ProduceResult:
     """Send the file once, or random rows of it for as long as is asked; stopped before it begins, it sends nothing."""
-    promise = _promise(order)
+    promise = _delivery_guarantee(order)
     target = clients.settings.producer.events_per_sec if order.mode == "streaming" else 0.0
     clients.on_refused = stop.fail
-    with looking_on_rows(order.watching, clients, target, watch) as eyes, seldom_collecting():
+    with monitor_produce(order.watching, clients, target, watch) as eyes, reduced_gc():
         result = _produce(clients, order, promise, stop, eyes)
         stop.raise_failure()
-    logs.tell_end("produce", sent=result.sent, failed=result.failed, seconds=result.seconds)
+    logs.log_end("produce", sent=result.sent, failed=result.failed, seconds=result.seconds)
     return result
 
 
 def data_path(settings: Settings) -> Path:
     """The customers to send: as set, else the sample that comes with the package."""
-    return Path(settings.producer.data_path or shipped("data/sample_customers.csv"))
+    return Path(settings.producer.data_path or bundled("data/sample_customers.csv"))
 
 
-def _produce(clients: Clients, order: ProduceOrder, promise: Promise, stop: Stop, eyes: RowEyes) -> ProduceResult:
+def _produce(
+    clients: Clients, order: ProduceOptions, promise: DeliveryGuarantee, stop: Stop, eyes: ProduceMonitor
+) -> ProduceResult:
     settings, topic = clients.settings, clients.settings.topics.raw
     path = data_path(settings)
-    outlet, sent = None, Sent(0, None, 0.0)
+    writer, sent = None, SendTotals(0, None, 0.0)
     with suppress(Stopped):
         with stop.interrupting():  # the file is read whole, and may be long
-            of = Pass(resolved_path(path), fingerprint(path), topic, order.run_id)
+            of = PassKey(resolved_path(path), fingerprint(path), topic, order.run_id)
         cluster = Cluster(clients, stop)
         cluster.partitions(topic)  # refuse a missing topic before the first row
         of = replace(of, topic_id=cluster.topic_ids(topic)[topic])
-        _check_rights(Rights(clients, cluster), of, promise)
-        outlet = _outlet(clients, promise, of, stop)
-        eyes.on(outlet)
-        logs.tell_start("produce", mode=order.mode, delivery=promise, topic=topic, run_id=order.run_id, file=path.name)
+        _check_permissions(Permissions(clients, cluster), of, promise)
+        writer = _writer(clients, promise, of, stop)
+        eyes.on(writer)
+        logs.log_start("produce", mode=order.mode, delivery=promise, topic=topic, run_id=order.run_id, file=path.name)
         job = Job(of, path, settings.producer.batch_size, order.limit, order.restart)
         # A stream has nothing to resume, and exactly once Kafka keeps the progress.
-        needs_file = order.mode == "batch" and not outlet.keeps_progress
+        needs_file = order.mode == "batch" and not writer.stores_progress
         checkpoint = CheckpointFile(Path(settings.producer.checkpoint_file), is_needed=needs_file)
-        hands = Hands(outlet, checkpoint, now, stop, eyes)
+        deps = ProduceDeps(writer, checkpoint, now, stop, eyes)
         if order.mode == "batch":
-            sent = producing.produce_pass(job, hands)
+            sent = producing.produce_pass(job, deps)
         else:
-            sent = producing.produce_stream(job, Schedule(settings.producer.events_per_sec, order.seed), hands)
+            sent = producing.produce_stream(job, Schedule(settings.producer.events_per_sec, order.seed), deps)
     return ProduceResult(
         mode=order.mode,
         topic=topic,
         run_id=order.run_id,
         sent=sent.rows,
-        failed=outlet.unconfirmed() if outlet else 0,
+        failed=writer.unconfirmed() if writer else 0,
         resumed_from=sent.resumed_from,
-        end_offsets=_ends(clients, topic, stop) if outlet else {},
+        end_offsets=_ends(clients, topic, stop) if writer else {},
         seconds=round(sent.seconds, 3),
         rate=round(sent.rows / sent.seconds, 1) if sent.seconds else 0.0,
     )
 
 
-def _promise(order: ProduceOrder) -> Promise:
+def _delivery_guarantee(order: ProduceOptions) -> DeliveryGuarantee:
     """A stream of random rows has none that could be sent twice, so only a pass can promise exactly once."""
     if order.run_id is not None:
         _check_run_id(order.run_id)
@@ -124,17 +126,19 @@ def _check_run_id(run_id: str) -> None:
         raise UsageError("--run-id is not UTF-8 text") from None
 
 
-def _outlet(clients: Clients, promise: Promise, of: Pass, stop: Stop) -> AtLeastOnceOutlet | ExactlyOnceOutlet:
+def _writer(
+    clients: Clients, promise: DeliveryGuarantee, of: PassKey, stop: Stop
+) -> AtLeastOnceWriter | ExactlyOnceWriter:
     if promise == "exactly-once":
-        return ExactlyOnceOutlet(clients, of, stop)
-    return AtLeastOnceOutlet(Sink(clients.producer(), stop))
+        return ExactlyOnceWriter(clients, of, stop)
+    return AtLeastOnceWriter(Sink(clients.producer(), stop))
 
 
-def _check_rights(rights: Rights, of: Pass, promise: Promise) -> None:
-    rights.need_write(of.topic)
+def _check_permissions(rights: Permissions, of: PassKey, promise: DeliveryGuarantee) -> None:
+    rights.require_write(of.topic)
     if promise == "exactly-once":  # the progress is a group's offset of the topic
-        rights.need_read(of.topic)
-        rights.need_group(group_of(of))
+        rights.require_read(of.topic)
+        rights.require_group(group_of(of))
 
 
 def _ends(clients: Clients, topic: str, stop: Stop) -> Mapping[int, int]:

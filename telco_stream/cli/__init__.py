@@ -67,7 +67,7 @@ def main() -> None:
         streams.give_up_stdout()
         from telco_stream import logs
 
-        if not logs.tell_failure(error):
+        if not logs.log_failure(error):
             from telco_stream.display.console import Screen
 
             Screen().error(error)

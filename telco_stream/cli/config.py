@@ -30,4 +30,4 @@ def show(
     from telco_stream.settings import load_traced
 
     flags = {"bootstrap_servers": broker, "consumer.group_id": group, "model.path": model and str(model)}
-    Session(output, quiet=quiet, verbose=verbose).screen.show(load_traced(flags).leaves)
+    Session(output, quiet=quiet, verbose=verbose).screen.show(load_traced(flags).resolved)

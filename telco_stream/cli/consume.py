@@ -10,13 +10,13 @@ from telco_stream.cli import options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from telco_stream.assembly.consuming import ConsumeOrder
+    from telco_stream.assembly.consuming import ConsumeOptions
     from telco_stream.cli.session import Session
     from telco_stream.contracts.scoring import Scorer
     from telco_stream.display.consume_view import ConsumeView
     from telco_stream.kafka.first_start import IfAnswered
     from telco_stream.model.artifact import Engine
-    from telco_stream.observing.sight import Glimpse
+    from telco_stream.observing.sight import ConsumerSnapshot
     from telco_stream.stop import Stop
     from telco_stream.tally import ConsumeResult
 
@@ -95,35 +95,35 @@ def consume(
     stop = session.stop  # from here on a signal is heard: to load the model takes a while
     scorer = session.scorer(engine)
 
-    from telco_stream.assembly.consuming import ConsumeOrder
+    from telco_stream.assembly.consuming import ConsumeOptions
     from telco_stream.model.artifact import read_manifest
-    from telco_stream.observing import Watching
+    from telco_stream.observing import MonitoringOptions
 
-    watching = Watching(metrics_port, exit_on_stall, read_manifest(session.model_folder()).created_at)
+    watching = MonitoringOptions(metrics_port, exit_on_stall, read_manifest(session.model_folder()).created_at)
     if_answered: IfAnswered = "restart" if restart else "resume" if resume_from_answers else "refuse"
-    order = ConsumeOrder(mode, delivery, max_messages, idle_timeout, top_k, watching, if_answered)
+    order = ConsumeOptions(mode, delivery, max_messages, idle_timeout, top_k, watching, if_answered)
     result = _run_workers(session, order, engine, workers) if workers > 1 else _run_one(session, order, scorer, stop)
     session.screen.show(result)
 
 
-def _run_one(session: "Session", order: "ConsumeOrder", scorer: "Scorer", stop: "Stop") -> "ConsumeResult":
+def _run_one(session: "Session", order: "ConsumeOptions", scorer: "Scorer", stop: "Stop") -> "ConsumeResult":
     """In this process."""
     from telco_stream.assembly.consuming import run_consume
     from telco_stream.display.windows import WindowReporter
-    from telco_stream.observing import Watches
-    from telco_stream.observing.sight import Sight
+    from telco_stream.observing import CompositeObserver
+    from telco_stream.observing.sight import ConsumerStats
 
-    sight = Sight(session.clients.away)
-    watch = Watches(WindowReporter(session.screen.window), last=sight) if order.mode == "batch" else sight
-    with session.live(_view(session, order, sight.glimpse)):
+    sight = ConsumerStats(session.clients.unavailable_for)
+    watch = CompositeObserver(WindowReporter(session.screen.window), last=sight) if order.mode == "batch" else sight
+    with session.live(_view(session, order, sight.snapshot)):
         return run_consume(session.clients, scorer, order, stop=stop, watch=watch)
 
 
-def _run_workers(session: "Session", order: "ConsumeOrder", engine: "Engine", count: int) -> "ConsumeResult":
+def _run_workers(session: "Session", order: "ConsumeOptions", engine: "Engine", count: int) -> "ConsumeResult":
     """The same in several processes; the model has been checked here, and is loaded by each."""
-    from telco_stream.assembly.consuming import ConsumeInSlot, decide_first_start, new_transactional_id
+    from telco_stream.assembly.consuming import WorkerTask, decide_first_start, new_transactional_id
     from telco_stream.errors import UsageError
-    from telco_stream.observing.crowd import Crowd
+    from telco_stream.observing.crowd import WorkerAggregator
     from telco_stream.stop import Stopped
     from telco_stream.workers import run_workers
 
@@ -134,13 +134,15 @@ def _run_workers(session: "Session", order: "ConsumeOrder", engine: "Engine", co
     settings = session.settings
     with suppress(Stopped):  # a run that is to stop already ends by itself
         settings, order = decide_first_start(session.clients, order, session.stop)
-    work = ConsumeInSlot(settings, folder, engine, order, session.timeout, session.talk, name, drawn)
-    crowd = Crowd(session.screen.log)
-    with session.live(_view(session, order, crowd.glimpse, f"{count} workers")):
+    work = WorkerTask(settings, folder, engine, order, session.timeout, session.talk, name, drawn)
+    crowd = WorkerAggregator(session.screen.log)
+    with session.live(_view(session, order, crowd.snapshot, f"{count} workers")):
         return run_workers(work, count, stop=session.stop, listener=crowd)
 
 
-def _view(session: "Session", order: "ConsumeOrder", snapshot: "Callable[[], Glimpse]", *details: str) -> "ConsumeView":
+def _view(
+    session: "Session", order: "ConsumeOptions", snapshot: "Callable[[], ConsumerSnapshot]", *details: str
+) -> "ConsumeView":
     """Return the live view of the run."""
     from time import monotonic
 

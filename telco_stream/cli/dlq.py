@@ -8,7 +8,7 @@ import typer
 from telco_stream.cli import options
 
 if TYPE_CHECKING:
-    from telco_stream.dlq.letters import Wanted
+    from telco_stream.dlq.letters import LetterFilter
 
 group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
@@ -79,11 +79,11 @@ def show(
 ) -> None:
     """Show one dead letter: its headers, the reason, the original."""
     from telco_stream.cli.session import Session
-    from telco_stream.dlq.letters import parse_place
+    from telco_stream.dlq.letters import parse_letter_position
     from telco_stream.dlq.runs import run_show
 
     session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
-    session.screen.show(run_show(session.clients, parse_place(place), stop=session.stop))
+    session.screen.show(run_show(session.clients, parse_letter_position(place), stop=session.stop))
 
 
 @group.command()
@@ -131,14 +131,14 @@ def _wanted(
     customer: str | None,
     partition: int | None,
     limit: int | None,
-) -> "Wanted":
+) -> "LetterFilter":
     from datetime import UTC, datetime
 
-    from telco_stream.dlq.letters import Wanted
+    from telco_stream.dlq.letters import LetterFilter
     from telco_stream.period import parse_period
 
     period = parse_period(since, until, datetime.now(UTC))
-    return Wanted(
+    return LetterFilter(
         error_types=frozenset(error_types or ()),
         since=period.since,
         until=period.until,

@@ -28,9 +28,9 @@ def train(
     from telco_stream.cli.session import Session
     from telco_stream.clock import now
     from telco_stream.errors import UsageError
-    from telco_stream.model.libraries import needing_libraries
+    from telco_stream.model.libraries import requiring_libraries
 
-    with needing_libraries("To train a model", UsageError, "install telco-stream whole, or use its larger image"):
+    with requiring_libraries("To train a model", UsageError, "install telco-stream whole, or use its larger image"):
         from telco_stream.model.training import train as fit
 
     session = Session(output, quiet=quiet, verbose=verbose)

@@ -8,7 +8,7 @@ import typer
 from telco_stream.cli import options
 
 if TYPE_CHECKING:
-    from telco_stream.assembly.producing import ProduceOrder
+    from telco_stream.assembly.producing import ProduceOptions
     from telco_stream.cli.session import Session
     from telco_stream.display.produce_progress import ProduceProgress
 
@@ -75,17 +75,17 @@ def produce(
     session = Session(output, **talk, log_format=log_format, flags=flags, timeout=timeout)
     stop = session.stop  # from here on a signal is heard
 
-    from telco_stream.assembly.producing import ProduceOrder, run_produce
-    from telco_stream.observing import Watching
+    from telco_stream.assembly.producing import ProduceOptions, run_produce
+    from telco_stream.observing import MonitoringOptions
 
-    order = ProduceOrder(mode, delivery, run_id, limit, seed, restart, Watching(metrics_port))
+    order = ProduceOptions(mode, delivery, run_id, limit, seed, restart, MonitoringOptions(metrics_port))
     progress = _progress(session, order)
     with session.live(progress):
         result = run_produce(session.clients, order, stop=stop, watch=progress)
     session.screen.show(result)
 
 
-def _progress(session: "Session", order: "ProduceOrder") -> "ProduceProgress":
+def _progress(session: "Session", order: "ProduceOptions") -> "ProduceProgress":
     """Return the progress line of the run."""
     from functools import partial
     from time import monotonic
@@ -97,5 +97,5 @@ def _progress(session: "Session", order: "ProduceOrder") -> "ProduceProgress":
     settings, batch = session.settings, order.mode == "batch"
     size = partial(count_lines_after_header, data_path(settings)) if batch else None
     target = 0.0 if batch else settings.producer.events_per_sec
-    run = ProduceRun(lambda: session.stop.requested, session.clients.away, target, order.limit, size)
+    run = ProduceRun(lambda: session.stop.requested, session.clients.unavailable_for, target, order.limit, size)
     return ProduceProgress(run, monotonic)

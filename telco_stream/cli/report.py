@@ -10,7 +10,7 @@ from telco_stream.cli import options
 if TYPE_CHECKING:
     from telco_stream.contracts.manifest import Manifest
     from telco_stream.report import Report
-    from telco_stream.report.facts import Facts
+    from telco_stream.report.facts import ReportData
 
 
 def register(app: typer.Typer) -> None:
@@ -42,13 +42,13 @@ def report(
     from telco_stream.cli.session import Session
     from telco_stream.model.artifact import read_manifest
     from telco_stream.period import parse_period
-    from telco_stream.report import Wanted
-    from telco_stream.report.facts import run_facts
+    from telco_stream.report import PredictionFilter
+    from telco_stream.report.facts import run_report_data
     from telco_stream.report.files import opened
-    from telco_stream.report.runs import Audience, ReportOrder, run_report
+    from telco_stream.report.runs import Audience, ReportOptions, run_report
     from telco_stream.report.table import PredictionTable
 
-    order = ReportOrder(top_k, Wanted(parse_period(since, until, datetime.now(UTC)), model_version))
+    order = ReportOptions(top_k, PredictionFilter(parse_period(since, until, datetime.now(UTC)), model_version))
     flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     with opened(html, csv) as (page, table):
@@ -57,7 +57,7 @@ def report(
             audience = Audience([PredictionTable(table).add] if table else [], bar.advance)
             if page and manifest:
                 told = _write_page(
-                    page, manifest, run_facts(session.clients, order, stop=session.stop, audience=audience)
+                    page, manifest, run_report_data(session.clients, order, stop=session.stop, audience=audience)
                 )
             else:
                 told = run_report(session.clients, order, stop=session.stop, audience=audience)
@@ -66,7 +66,7 @@ def report(
         session.screen.say(f"Wrote {path}.")
 
 
-def _write_page(file: BinaryIO, manifest: "Manifest", facts: "Facts") -> "Report":
+def _write_page(file: BinaryIO, manifest: "Manifest", facts: "ReportData") -> "Report":
     # Imported here because the template library is slow to load, and an unreachable broker should be reported first.
     from telco_stream.report.html import render
 

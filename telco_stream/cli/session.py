@@ -102,11 +102,11 @@ class Session:
 
     def model_folder(self) -> Path:
         """Return the folder of the model that is set, else of the bundled one."""
-        from telco_stream.shipped import shipped
+        from telco_stream.shipped import bundled
 
         if self.settings.model.path is not None:
             return Path(self.settings.model.path)
-        return shipped("models/churn")
+        return bundled("models/churn")
 
     def scorer(self, engine: "Engine") -> "Scorer":
         """The model, checked and loaded."""

@@ -76,7 +76,7 @@ def decode_customer(value: bytes | None) -> Customer:
     try:
         customer = _decode(value or b"")
     except (msgspec.ValidationError, UnicodeDecodeError) as error:
-        customer = _judge_again(value or b"", error)
+        customer = _decode_last_duplicates(value or b"", error)
     if type(customer.TotalCharges) is not float:
         customer.TotalCharges = _amount(customer.TotalCharges)
     parse_timestamp(customer.event_ts)
@@ -98,7 +98,7 @@ def explain(value: bytes | None, error: Exception) -> tuple[ErrorType, str, str]
     return "validation", "bad_time", "Expected a time as in RFC 3339 - at `$.event_ts`"
 
 
-def _judge_again(value: bytes, error: Exception) -> Customer:
+def _decode_last_duplicates(value: bytes, error: Exception) -> Customer:
     """Of a repeated field only the last counts, while msgspec has judged each: judge again what is left of them.
 
     What isn't JSON, or is nested too deep, is told as that, whatever was wrong in the part that could be read.

@@ -59,7 +59,7 @@ def encode_dead_letter(
 ) -> Message:
     """Key, value and headers of the letter, together no larger than `limit` bytes as Kafka counts them."""
     key, own = rejected.record.key(), sources.of(rejected.record) + _headers(rejected, model_version, failed_at)
-    headers = carried(rejected.record) + own
+    headers = forwarded_headers(rejected.record) + own
     room = limit - ENVELOPE - size_of(key, None, headers)
     if room >= 2 * ENVELOPE:
         return key, _fit(rejected, failed_at, room), headers
@@ -75,7 +75,7 @@ def retry_count(record: Record) -> int:
     return 0
 
 
-def carried(record: Record) -> Headers:
+def forwarded_headers(record: Record) -> Headers:
     """The input's own headers (trace context and the like), which its answer carries on.
 
     Those of an earlier letter or answer, or of a pass of `produce`, would lie, and stay behind.
@@ -90,7 +90,7 @@ def carried(record: Record) -> Headers:
 def replay_headers(letter: Record, retries: int, topic_id: str | None) -> Headers:
     """Return the headers of a replayed original: its own, one retry more, and the letter's position and topic ID."""
     position = f"{letter.topic()}/{letter.partition()}/{letter.offset()}".encode()
-    headers = [*carried(letter), (RETRY_COUNT, str(retries + 1).encode()), (REPLAY_OF, position)]
+    headers = [*forwarded_headers(letter), (RETRY_COUNT, str(retries + 1).encode()), (REPLAY_OF, position)]
     return headers if topic_id is None else [*headers, (REPLAY_OF_TOPIC_ID, topic_id.encode())]
 
 

@@ -18,7 +18,7 @@ _SHORT = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Pass:
+class PassKey:
     """Which rows go where: a file with this content, to that topic, perhaps under the ID of a run."""
 
     file: str
@@ -43,19 +43,19 @@ class Pass:
         """Identifies run and content among what has finished."""
         return f"{self.run_digest}-{self.fingerprint[:_SHORT]}"
 
-    def is_to_earlier_topic(self, wanted: "Pass") -> bool:
+    def is_to_earlier_topic(self, wanted: "PassKey") -> bool:
         """Whether the topic has been deleted and created again since this pass."""
         return None not in {self.topic_id, wanted.topic_id} and self.topic_id != wanted.topic_id
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class PassProgress:
     """How far a pass has come; every row up to `last_processed_index` (from 0) is confirmed by the broker.
 
     A stream of random rows has no such index, only `total_sent`.
     """
 
-    of: Pass
+    of: PassKey
     last_processed_index: Annotated[int, Meta(ge=-1)] = -1
     last_event_ts: str | None = None
     total_sent: Annotated[int, Meta(ge=0)] = 0
@@ -71,7 +71,7 @@ class Progress:
         """Whether rows have been sent and rows are left: what has sent nothing holds nobody up."""
         return self.mode == "batch" and not self.complete and self.last_processed_index >= 0
 
-    def advanced(self, rows: int, event_ts: str | None) -> "Progress":
+    def advanced(self, rows: int, event_ts: str | None) -> "PassProgress":
         """So many rows further."""
         return replace(
             self,
@@ -80,31 +80,31 @@ class Progress:
             total_sent=self.total_sent + rows,
         )
 
-    def completed(self) -> "Progress":
+    def completed(self) -> "PassProgress":
         """At its end."""
         if self.of.run_id is None:
             return replace(self, complete=True)
         finished = (*without(self.finished, self.of), self.of.finished_name)
         return replace(self, complete=True, finished=finished[-_FINISHED_IN_FILE:])
 
-    def has_finished(self, wanted: Pass) -> bool:
+    def has_finished(self, wanted: PassKey) -> bool:
         """Whether that is a named run that has come to its end with this content."""
         return wanted.run_id is not None and wanted.finished_name in self.finished
 
 
-def without(finished: Iterable[str], of: Pass) -> tuple[str, ...]:
+def without(finished: Iterable[str], of: PassKey) -> tuple[str, ...]:
     """Return the finished names except that of this run and content."""
     return tuple(name for name in finished if name != of.finished_name)
 
 
-def of_other_runs(finished: Iterable[str], of: Pass) -> tuple[str, ...]:
+def of_other_runs(finished: Iterable[str], of: PassKey) -> tuple[str, ...]:
     """Return the finished names except those of this run."""
     return tuple(name for name in finished if not name.startswith(of.run_digest))
 
 
-def latest_progress(marks: Iterable[Progress]) -> Progress | None:
+def latest_progress(marks: Iterable[PassProgress]) -> PassProgress | None:
     """Return the progress of the newest pass, given the newest mark of each pass of one key."""
-    newest: Progress | None = None
+    newest: PassProgress | None = None
     finished: tuple[str, ...] = ()
     for mark in sorted(marks, key=lambda mark: mark.last_event_ts or ""):
         newest = replace(mark, finished=finished)
@@ -112,21 +112,21 @@ def latest_progress(marks: Iterable[Progress]) -> Progress | None:
     return newest and replace(newest, finished=finished)
 
 
-_decode = msgspec.json.Decoder(Progress).decode
+_decode = msgspec.json.Decoder(PassProgress).decode
 
 
-def encode_progress(progress: Progress) -> str:
+def encode_progress(progress: PassProgress) -> str:
     """One line of JSON."""
     return msgspec.json.encode(progress).decode()
 
 
-def encode_note(progress: Progress) -> str:
+def encode_note(progress: PassProgress) -> str:
     """Encode for Kafka, which takes 4 KiB: what has finished is left out, except the newest contents of this run."""
     own = [name for name in progress.finished if name.startswith(progress.of.run_digest)]
     return encode_progress(replace(progress, finished=tuple(own[-_FINISHED_IN_KAFKA:])))
 
 
-def decode_progress(text: str | bytes) -> Progress:
+def decode_progress(text: str | bytes) -> PassProgress:
     """The progress in such a line; raises `ValueError` where it isn't one."""
     try:
         return _decode(text)

@@ -11,7 +11,7 @@ from telco_stream.analytics import AtRisk
 from telco_stream.display import widgets
 from telco_stream.display.widgets import number_field
 from telco_stream.humanize import format_count, format_elapsed, format_percent, format_rate
-from telco_stream.observing.sight import Glimpse
+from telco_stream.observing.sight import ConsumerSnapshot
 from telco_stream.runtime.rate_meter import RateMeter
 
 #: Seconds over which the rate is taken, and seconds per column of its sparkline.
@@ -43,7 +43,7 @@ class ConsumeRun:
 class ConsumeView:
     """A view of the consumers that takes a snapshot of them each time that it is drawn."""
 
-    def __init__(self, run: ConsumeRun, snapshot: Callable[[], Glimpse], clock: Callable[[], float]) -> None:
+    def __init__(self, run: ConsumeRun, snapshot: Callable[[], ConsumerSnapshot], clock: Callable[[], float]) -> None:
         self._run = run
         self._snapshot = snapshot
         self._clock = clock
@@ -73,7 +73,7 @@ class ConsumeView:
         foot = widgets.rule(columns, "", Text("Ctrl-C finishes the current batch and stops"))
         return widgets.join_lines([head, *body[: max(1, rows - 2)], foot], columns)
 
-    def _update(self, now: float, snapshot: Glimpse) -> None:
+    def _update(self, now: float, snapshot: ConsumerSnapshot) -> None:
         self._meter.update(now, snapshot.consumed)
         if snapshot.consumed and now - self._rates_at >= _RATE_EVERY:
             self._rates.append(self._meter.rate(now))
@@ -84,7 +84,7 @@ class ConsumeView:
         if now - self._listed_at >= _CUSTOMERS_EVERY or not self._listed:
             self._listed, self._listed_at = self._newest, now
 
-    def _numbers(self, snapshot: Glimpse, rate: float, columns: int) -> list[Text]:
+    def _numbers(self, snapshot: ConsumerSnapshot, rate: float, columns: int) -> list[Text]:
         dead = snapshot.dead_lettered
         at_risk = f"about {self._sampled_yes / self._sampled:.0%} of them at risk" if self._sampled else ""
         share = _format_small_share(dead, snapshot.consumed) if dead else ""
@@ -97,7 +97,7 @@ class ConsumeView:
             *self._progress(snapshot, rate),
         ]
 
-    def _progress(self, snapshot: Glimpse, rate: float) -> list[Text]:
+    def _progress(self, snapshot: ConsumerSnapshot, rate: float) -> list[Text]:
         """Draw the progress and the time left of a run that has an end."""
         remaining = self._remaining(snapshot)
         if remaining is None:
@@ -111,17 +111,17 @@ class ConsumeView:
         )
         return [line.append(f"   {format_elapsed(remaining / rate)} left" if remaining and rate else "", "dim")]
 
-    def _remaining(self, snapshot: Glimpse) -> int | None:
+    def _remaining(self, snapshot: ConsumerSnapshot) -> int | None:
         if self._run.max_messages:
             return self._run.max_messages - snapshot.consumed
         known = _known_lag(snapshot.lag)
         return sum(known) if self._run.ends_with_topic and known else None
 
 
-def describe_state(snapshot: Glimpse, *, is_stopping: bool) -> tuple[str, str]:
+def describe_state(snapshot: ConsumerSnapshot, *, is_stopping: bool) -> tuple[str, str]:
     """Return what the consumers are doing, and the style to show it in."""
-    if snapshot.away is not None:
-        return f"waiting for Kafka for {snapshot.away:.0f} s", "not dim bold yellow"
+    if snapshot.unavailable_for is not None:
+        return f"waiting for Kafka for {snapshot.unavailable_for:.0f} s", "not dim bold yellow"
     if is_stopping:
         return "stopping", "not dim bold yellow"
     if not snapshot.reading:

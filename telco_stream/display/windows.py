@@ -10,10 +10,10 @@ from telco_stream.batch import Outcome
 from telco_stream.humanize import format_count, format_percent
 
 if TYPE_CHECKING:
-    from telco_stream.consume import Seconds  # imports the Kafka client, which most commands do not need
+    from telco_stream.consume import BatchTimings  # imports the Kafka client, which most commands do not need
 
 _WIDTHS = (8, 11, 11, 14, 12, 9)
-_TITLES = ("Window", "Consumed", "Predicted", "Dead letters", "Churn rate", "Seconds")
+_TITLES = ("Window", "Consumed", "Predicted", "Dead letters", "Churn rate", "BatchTimings")
 #: Windows per heading, so that one is always on the screen.
 _HEADING_EVERY = 20
 
@@ -28,15 +28,15 @@ class WindowReporter:
     def on(self, source: object) -> None:
         """Ignore the source."""
 
-    def turned(self) -> None:
+    def on_poll(self) -> None:
         """Ignore polls."""
 
-    def delivered(self, outcome: Outcome, seconds: "Seconds") -> None:
+    def on_committed(self, outcome: Outcome, seconds: "BatchTimings") -> None:
         """Report the window that this batch was."""
         self._number += 1
-        churners = sum(answer.prediction == "Yes" for answer in outcome.answers)
+        churners = sum(answer.prediction == "Yes" for answer in outcome.predictions)
         duration = seconds.processing + seconds.delivery
-        predicted, dead_lettered = len(outcome.predictions), len(outcome.letters)
+        predicted, dead_lettered = len(outcome.prediction_messages), len(outcome.dead_letter_messages)
         self._report(Window(self._number, outcome.consumed, predicted, dead_lettered, churners, duration))
 
 

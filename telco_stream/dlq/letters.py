@@ -15,7 +15,7 @@ from telco_stream.records import Record
 from telco_stream.timestamps import parse_timestamp
 
 #: A letter's partition and offset, which name it.
-Place: TypeAlias = tuple[int, int]
+LetterPosition: TypeAlias = tuple[int, int]
 
 #: Milliseconds; a record may claim any time, a datetime ends with the year 9999.
 _END_OF_TIME = 253_402_300_799_000
@@ -30,7 +30,7 @@ class Letter:
     original: bytes | None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> LetterPosition:
         """Where it stands."""
         return self.record.partition(), self.record.offset()
 
@@ -55,7 +55,7 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LetterFilter:
     """Which letters: those that pass all that is given; `since` counts, `until` doesn't; `customer` is key or id."""
 
     error_types: frozenset[str] = frozenset()
@@ -65,7 +65,7 @@ class Wanted:
     partition: int | None = None
     limit: int | None = None
 
-    def lets_pass(self, letter: Letter) -> bool:
+    def matches(self, letter: Letter) -> bool:
         """Whether the letter is wanted, but for the limit."""
         return (
             (not self.error_types or letter.content.error_type in self.error_types)
@@ -78,7 +78,7 @@ class Wanted:
 class Letters:
     """The wanted letters among a topic's records, in their order, in constant memory."""
 
-    def __init__(self, records: Iterable[Record], wanted: Wanted) -> None:
+    def __init__(self, records: Iterable[Record], wanted: LetterFilter) -> None:
         self._records = records
         self._wanted = wanted
         #: Records so far that are no letters; another hand has written them.
@@ -94,7 +94,7 @@ class Letters:
             letter = open_letter(record)
             if letter is None:
                 self.unreadable += 1
-            elif self._wanted.lets_pass(letter):
+            elif self._wanted.matches(letter):
                 yield letter
 
 
@@ -107,7 +107,7 @@ def open_letter(record: Record) -> Letter | None:
         return None
 
 
-def parse_place(text: str) -> Place:
+def parse_letter_position(text: str) -> LetterPosition:
     """The place in `PARTITION:OFFSET`; raises `UsageError`."""
     partition, colon, offset = text.partition(":")
     if not (colon and partition.isdecimal() and offset.isdecimal() and len(text) < 30):  # noqa: PLR2004 - a long is 19

@@ -18,7 +18,7 @@ from telco_stream.batch import Limits, process
 from telco_stream.contracts.deadletter import replay_headers
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.contracts.source import Position, parse_position, source_of
-from telco_stream.dlq.letters import Letter, Letters, Place, Wanted
+from telco_stream.dlq.letters import Letter, LetterFilter, LetterPosition, Letters
 from telco_stream.records import ENVELOPE, Headers, Outgoing, Record, size_of
 from telco_stream.stop import Stop, Stopped
 
@@ -37,10 +37,10 @@ class ReplayResult:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayOrder:
+class ReplayOptions:
     """Which letters may go; bytes that a record of the raw topic may have, and those of its answers, for a trial."""
 
-    wanted: Wanted
+    wanted: LetterFilter
     max_retries: int
     raw_limit: int
     limits: Limits
@@ -67,7 +67,7 @@ class RawTopic:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplayDoors:
+class ReplayDeps:
     """What a replay works with. Without `send` it is a dry run, without `scorer` no letter is tried first.
 
     `records` gives the dead-letter topic's records, the same each time. `replayed` gives those of the fingerprints that
@@ -84,38 +84,38 @@ class ReplayDoors:
     stop: Stop
 
 
-def replay(order: ReplayOrder, doors: ReplayDoors) -> ReplayResult:
+def replay(order: ReplayOptions, deps: ReplayDeps) -> ReplayResult:
     """Send the wanted letters back; what stays is counted by its reason. A stop ends it after the batch in hand."""
-    tally = _Tally()
+    counters = _ReplayCounters()
     try:
         # Without the limit: which letters come first may differ from one reading to the next.
-        search = _search(Letters(doors.records(), replace(order.wanted, limit=None)), order.raw)
+        search = _search(Letters(deps.records(), replace(order.wanted, limit=None)), order.raw)
         if search.fingerprints:
-            _replay(search, order, doors, tally)
+            _replay(search, order, deps, counters)
     except Stopped:
-        tally.stay("interrupted", tally.selected - tally.settled)
-    return tally.result()
+        counters.skip("interrupted", counters.selected - counters.settled)
+    return counters.result()
 
 
-class _Tally:
+class _ReplayCounters:
     """Where the letters have ended up so far."""
 
     def __init__(self) -> None:
         self.selected = self.replayed = 0
-        self._stayed: Counter[str] = Counter()
+        self._skipped: Counter[str] = Counter()
 
     @property
     def settled(self) -> int:
         """Letters of which it is known."""
-        return self.replayed + self._stayed.total()
+        return self.replayed + self._skipped.total()
 
-    def stay(self, reason: str, letters: int) -> None:
+    def skip(self, reason: str, letters: int) -> None:
         """So many stayed."""
-        self._stayed[reason] += letters
+        self._skipped[reason] += letters
 
     def result(self) -> ReplayResult:
         """All of it, the most frequent reason first."""
-        return ReplayResult(self.selected, self.replayed, {why: n for why, n in self._stayed.most_common() if n})
+        return ReplayResult(self.selected, self.replayed, {why: n for why, n in self._skipped.most_common() if n})
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,24 +140,24 @@ def _search(letters: Iterable[Letter], raw: RawTopic) -> _Search:
     return _Search(fingerprints, starts if is_bounded else None)
 
 
-def _replay(search: _Search, order: ReplayOrder, doors: ReplayDoors, tally: _Tally) -> None:
-    replayed = doors.replayed(search.fingerprints, search.starts)
-    for batch in _batches(Letters(doors.records(), order.wanted)):
-        tally.selected += len(batch)
-        ready = _ready(batch, replayed, order, doors, tally)
-        if doors.send is None:
-            tally.stay("dry run", len(ready))
+def _replay(search: _Search, order: ReplayOptions, deps: ReplayDeps, counters: _ReplayCounters) -> None:
+    replayed = deps.replayed(search.fingerprints, search.starts)
+    for batch in _batches(Letters(deps.records(), order.wanted)):
+        counters.selected += len(batch)
+        ready = _ready(batch, replayed, order, deps, counters)
+        if deps.send is None:
+            counters.skip("dry run", len(ready))
             continue
-        while ready and not doors.send(_by_partition(ready, order)):
-            committed = doors.replayed({letter.fingerprint for letter in ready}, search.starts)
-            tally.replayed += sum(letter.fingerprint in committed for letter in ready)
+        while ready and not deps.send(_by_partition(ready, order)):
+            committed = deps.replayed({letter.fingerprint for letter in ready}, search.starts)
+            counters.replayed += sum(letter.fingerprint in committed for letter in ready)
             ready = [letter for letter in ready if letter.fingerprint not in committed]
-        tally.replayed += len(ready)
-        if doors.stop.requested:
+        counters.replayed += len(ready)
+        if deps.stop.requested:
             raise Stopped
 
 
-def _by_partition(letters: Iterable[Letter], order: ReplayOrder) -> dict[int | None, list[Outgoing]]:
+def _by_partition(letters: Iterable[Letter], order: ReplayOptions) -> dict[int | None, list[Outgoing]]:
     """The messages by the partition of their original, where alone a later replay looks for them."""
     messages: dict[int | None, list[Outgoing]] = {}
     for letter in letters:
@@ -180,20 +180,24 @@ def _batches(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
 
 
 def _ready(
-    batch: Sequence[Letter], replayed: AbstractSet[bytes], order: ReplayOrder, doors: ReplayDoors, tally: _Tally
+    batch: Sequence[Letter],
+    replayed: AbstractSet[bytes],
+    order: ReplayOptions,
+    deps: ReplayDeps,
+    counters: _ReplayCounters,
 ) -> list[Letter]:
     """The letters of the batch that may go; for the others the reason is counted."""
-    reasons = {letter.place: _why_not(letter, replayed, order) for letter in batch}
+    reasons = {letter.place: _skip_reason(letter, replayed, order) for letter in batch}
     ready = [letter for letter in batch if not reasons[letter.place]]
-    if doors.scorer is not None:
-        failing = _still_failing(ready, doors.scorer, doors.now(), order)
+    if deps.scorer is not None:
+        failing = _still_failing(ready, deps.scorer, deps.now(), order)
         reasons |= dict.fromkeys(failing, "still failing")
     for why, count in Counter(filter(None, reasons.values())).items():
-        tally.stay(why, count)
+        counters.skip(why, count)
     return [letter for letter in ready if not reasons[letter.place]]
 
 
-def _why_not(letter: Letter, replayed: AbstractSet[bytes], order: ReplayOrder) -> str | None:
+def _skip_reason(letter: Letter, replayed: AbstractSet[bytes], order: ReplayOptions) -> str | None:
     """The first reason that keeps the letter here, if there is one."""
     if letter.fingerprint in replayed:
         return "already replayed"
@@ -209,13 +213,13 @@ def _why_not(letter: Letter, replayed: AbstractSet[bytes], order: ReplayOrder) -
     return None
 
 
-def _still_failing(letters: Sequence[Letter], scorer: Scorer, now: str, order: ReplayOrder) -> set[Place]:
+def _still_failing(letters: Sequence[Letter], scorer: Scorer, now: str, order: ReplayOptions) -> set[LetterPosition]:
     """The letters whose originals would get another letter today."""
     outcome = process([_Returned(letter, order) for letter in letters], scorer, now=now, limits=order.limits)
     return {(one.partition, one.offset) for one in outcome.rejected}
 
 
-def _message(letter: Letter, order: ReplayOrder) -> Outgoing:
+def _message(letter: Letter, order: ReplayOptions) -> Outgoing:
     """The original as it came, and in its headers where it comes from now."""
     headers = replay_headers(letter.record, letter.content.retry_count, order.topic_id)
     return letter.record.key(), letter.original, headers
@@ -224,7 +228,7 @@ def _message(letter: Letter, order: ReplayOrder) -> Outgoing:
 class _Returned:
     """The record that a letter would become, at the letter's own place."""
 
-    def __init__(self, letter: Letter, order: ReplayOrder) -> None:
+    def __init__(self, letter: Letter, order: ReplayOptions) -> None:
         self._returned = _message(letter, order)
         self.key = letter.record.key
         self.topic = letter.record.topic

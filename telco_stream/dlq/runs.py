@@ -3,42 +3,42 @@
 from telco_stream.batch import Limits
 from telco_stream.clock import now
 from telco_stream.contracts.scoring import Scorer
-from telco_stream.dlq.letters import Letters, Place, Wanted
+from telco_stream.dlq.letters import LetterFilter, LetterPosition, Letters
 from telco_stream.dlq.listing import ShownLetter, show_letter
-from telco_stream.dlq.replay import RawTopic, ReplayDoors, ReplayOrder, ReplayResult, replay
+from telco_stream.dlq.replay import RawTopic, ReplayDeps, ReplayOptions, ReplayResult, replay
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.deadletters import DeadLetterTopic, ReplayedLetters, ReplayOutlet
-from telco_stream.kafka.rights import Rights
+from telco_stream.kafka.deadletters import DeadLetterTopic, ReplayedLetters, ReplayWriter
+from telco_stream.kafka.rights import Permissions
 from telco_stream.stop import Stop
 
 
-def run_list(clients: Clients, wanted: Wanted, *, stop: Stop) -> Letters:
+def run_list(clients: Clients, wanted: LetterFilter, *, stop: Stop) -> Letters:
     """The wanted letters, read while they are iterated, for `list_letters` or `summarize`; may raise `Stopped`."""
     topic = DeadLetterTopic(clients, Cluster(clients, stop), stop)
     return Letters(topic.records(wanted.partition), wanted)
 
 
-def run_show(clients: Clients, place: Place, *, stop: Stop) -> ShownLetter:
+def run_show(clients: Clients, place: LetterPosition, *, stop: Stop) -> ShownLetter:
     """The letter at this place; raises `DataError` where there is none."""
     return show_letter(DeadLetterTopic(clients, Cluster(clients, stop), stop).record_at(*place))
 
 
 def run_replay(  # noqa: PLR0913 - what a user may choose
-    clients: Clients, wanted: Wanted, *, max_retries: int, execute: bool, scorer: Scorer | None, stop: Stop
+    clients: Clients, wanted: LetterFilter, *, max_retries: int, execute: bool, scorer: Scorer | None, stop: Stop
 ) -> ReplayResult:
     """Send the wanted letters back, or, unless `execute`, tell which would go; with a scorer only what passes it."""
     clients.on_refused = stop.fail
     cluster, topics = Cluster(clients, stop), clients.settings.topics
     if execute:
-        rights = Rights(clients, cluster)
-        rights.need_read(topics.deadletter, topics.raw)
-        rights.need_write(topics.raw)
+        rights = Permissions(clients, cluster)
+        rights.require_read(topics.deadletter, topics.raw)
+        rights.require_write(topics.raw)
     letters, topic_ids = DeadLetterTopic(clients, cluster, stop), cluster.topic_ids(topics.raw, topics.deadletter)
     replayed = ReplayedLetters(clients, cluster, stop, topic_ids[topics.deadletter])
     usual = Limits()
     predictions = cluster.largest_message(topics.predictions, usual.prediction)
-    order = ReplayOrder(
+    order = ReplayOptions(
         wanted,
         max_retries,
         cluster.largest_message(topics.raw, usual.prediction),
@@ -47,15 +47,15 @@ def run_replay(  # noqa: PLR0913 - what a user may choose
         RawTopic(topics.raw, topic_ids[topics.raw], cluster.ends(topics.raw, range(replayed.partitions))),
         topic_ids[topics.deadletter],
     )
-    doors = ReplayDoors(
+    deps = ReplayDeps(
         records=lambda: letters.records(wanted.partition),
         replayed=replayed.among,
         # Made before anything is read: from then on no other replay can add to what has gone back.
-        send=ReplayOutlet(clients, stop).send if execute else None,
+        send=ReplayWriter(clients, stop).send if execute else None,
         scorer=scorer,
         now=now,
         stop=stop,
     )
-    result = replay(order, doors)
+    result = replay(order, deps)
     stop.raise_failure()
     return result

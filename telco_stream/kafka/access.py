@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from confluent_kafka import KafkaError
 
 from telco_stream import errors
-from telco_stream.kafka.trouble import NOT_LET_IN, UNTRUSTED
+from telco_stream.kafka.trouble import AUTHENTICATION_FAILED, CERTIFICATE_REJECTED
 from telco_stream.settings.variables import variable_of
 
 #: Seconds that the broker has to show its certificate again.
@@ -115,14 +115,16 @@ def refusal(error: KafkaError, where: str, properties: Mapping[str, str]) -> err
     words = without_echo(error.str())
     found = _WORDS.fullmatch(words)
     address, reason = (found["address"] or where, found["reason"]) if found else (where, words)
-    if error.code() in NOT_LET_IN:
+    if error.code() in AUTHENTICATION_FAILED:
         return errors.KafkaError(f"Kafka at {address} doesn't let this user in: {reason}; check {_login(properties)}")
-    if UNTRUSTED not in reason:
+    if CERTIFICATE_REJECTED not in reason:
         return errors.KafkaError(f"TLS with Kafka at {address} failed: {reason}; check TELCO_STREAM_KAFKA__SSL__*")
     why = why_untrusted(address, properties)
     advice = (todo for said, todo in _ADVICE.items() if said in why)
     todo = next(advice, "TELCO_STREAM_KAFKA__SSL__CA__LOCATION should name the authority that signed it")
-    return errors.KafkaError(f"The certificate of Kafka at {address} isn't trusted: {why or UNTRUSTED}; {todo}")
+    return errors.KafkaError(
+        f"The certificate of Kafka at {address} isn't trusted: {why or CERTIFICATE_REJECTED}; {todo}"
+    )
 
 
 def address_of(error: KafkaError) -> str | None:

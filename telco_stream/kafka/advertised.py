@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from telco_stream import errors
-from telco_stream.kafka.calls import Call
+from telco_stream.kafka.calls import BackgroundCall
 
 #: Seconds that all addresses together have to accept a connection.
 _PROBE_SECONDS = 1.0
@@ -27,7 +27,7 @@ def unreachable_broker(bootstrap_servers: str, advertised: Sequence[Address]) ->
     others = [address for address in advertised if address not in bootstrap]
     if not others:
         return None
-    probes = {address: Call(partial(_accepts, address)) for address in (*bootstrap, *others)}
+    probes = {address: BackgroundCall(partial(_accepts, address)) for address in (*bootstrap, *others)}
     deadline = time.monotonic() + _PROBE_SECONDS
     for probe in probes.values():
         probe.wait(max(deadline - time.monotonic(), 0))

@@ -13,16 +13,16 @@ from typing import Generic, TypeVar, cast
 from confluent_kafka import KafkaError, KafkaException
 
 from telco_stream.errors import TelcoStreamError
-from telco_stream.kafka.clients import SLICE
+from telco_stream.kafka.clients import MAX_CALL_SECONDS
 from telco_stream.stop import Stop, Stopped
 
 #: Seconds after a wish to stop in which what was begun may still be finished; then it is left behind, unconfirmed.
-GRACE = 2.0
+SHUTDOWN_GRACE_SECONDS = 2.0
 
 T = TypeVar("T")
 
 
-class Call(threading.Thread, Generic[T]):
+class BackgroundCall(threading.Thread, Generic[T]):
     """A call on its way, begun when it is made; the interpreter doesn't wait for it at its end."""
 
     def __init__(self, call: Callable[[], T]) -> None:
@@ -50,7 +50,7 @@ class Call(threading.Thread, Generic[T]):
         """Until it has come back; in slices, as a signal that another thread gets doesn't end this one's wait."""
         deadline = time.monotonic() + seconds
         while self.is_alive() and (left := deadline - time.monotonic()) > 0:
-            self.join(min(SLICE, left))
+            self.join(min(MAX_CALL_SECONDS, left))
 
     def result(self) -> T:
         """What it answered, once it has; raises what it raised."""
@@ -60,25 +60,27 @@ class Call(threading.Thread, Generic[T]):
         return cast("T", self._answer)
 
 
-def finish(call: Callable[[], object], stop: Stop, meanwhile: Callable[[], object], patience: float = math.inf) -> None:
+def run_interruptible(
+    call: Callable[[], object], stop: Stop, meanwhile: Callable[[], object], patience: float = math.inf
+) -> None:
     """Make the call, and raise what it raises; `Stopped` where it outlasts a wish to stop.
 
     A call that was left behind goes on: the client that it belongs to must not be closed. `meanwhile` is called again
     and again, so that a client can be served, and complain of a broker that is away. A call that has not come
     back after `patience` seconds is left behind too, and raises as one that timed out.
     """
-    made = Call(call)
+    made = BackgroundCall(call)
     deadline = time.monotonic() + patience
     while made.is_alive():
-        made.join(SLICE)
+        made.join(MAX_CALL_SECONDS)
         meanwhile()
-        if made.is_alive() and stop.overdue(GRACE):
+        if made.is_alive() and stop.overdue(SHUTDOWN_GRACE_SECONDS):
             raise Stopped
         if made.is_alive() and time.monotonic() > deadline:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the client's public name
     made.result()
 
 
-def leave(call: Callable[[], object], seconds: float) -> None:
+def run_with_timeout(call: Callable[[], object], seconds: float) -> None:
     """Make a last call, and wait for it no longer than that."""
-    Call(call).join(seconds)
+    BackgroundCall(call).join(seconds)

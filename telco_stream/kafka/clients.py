@@ -12,14 +12,14 @@ from confluent_kafka.admin import AdminClient
 from telco_stream import errors
 from telco_stream.kafka.access import address_of, check_login, refusal
 from telco_stream.kafka.outage import Outage
-from telco_stream.kafka.trouble import is_no_use_waiting, is_too_large
+from telco_stream.kafka.trouble import cannot_connect, is_too_large
 from telco_stream.redaction import redact
 from telco_stream.settings import Settings, for_client, secrets_of
 
 log = logging.getLogger("telco_stream.kafka.client")
 
 #: Seconds that one call into the client may take, so that a signal is seen in between.
-SLICE = 0.5
+MAX_CALL_SECONDS = 0.5
 #: Seconds that a broker which seems to be away has to answer.
 _PROBE = 1.0
 #: Milliseconds; how long a transaction left by a killed process can hold readers back.
@@ -81,7 +81,7 @@ class Clients:
         self.on_refused: Callable[[errors.KafkaError], None] = lambda _: None
         self._outage = Outage(settings.bootstrap_servers, self._probe, timeout, self._refused)
 
-    def away(self) -> float | None:
+    def unavailable_for(self) -> float | None:
         """Seconds since the broker was found to be away; None while it is there."""
         since = self._outage.since
         return None if since is None else time.monotonic() - since
@@ -168,7 +168,7 @@ class Clients:
             self._too_large.append(error)
         if error.code() == KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - the client's public name
             self._outage.suspect()
-        elif is_no_use_waiting(error):
+        elif cannot_connect(error):
             self._outage.suspect(address_of(error))
 
     def _refused(self, error: KafkaError) -> None:
@@ -183,7 +183,7 @@ class Clients:
             admin.list_topics(timeout=_PROBE)
         except KafkaException as error:
             admin.poll(0)
-            return next(filter(is_no_use_waiting, reported), error.args[0])
+            return next(filter(cannot_connect, reported), error.args[0])
         return None
 
 

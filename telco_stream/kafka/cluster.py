@@ -21,8 +21,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from telco_stream import errors
 from telco_stream.kafka.access import refusal
 from telco_stream.kafka.advertised import unreachable_broker
-from telco_stream.kafka.clients import SLICE, Clients
-from telco_stream.kafka.trouble import complaint, is_no_use_waiting
+from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
+from telco_stream.kafka.trouble import cannot_connect, user_error
 from telco_stream.stop import Stop, Stopped
 
 Result = TypeVar("Result")
@@ -116,7 +116,7 @@ class Cluster:
         """The offset after the last record that a reader can see now, by partition."""
         return self._offsets(topic, partitions, OffsetSpec.latest(), committed_only=committed_only)
 
-    def ends_in_reach(self, topic: str, partitions: Iterable[int], *, committed_only: bool) -> dict[int, int]:
+    def reachable_ends(self, topic: str, partitions: Iterable[int], *, committed_only: bool) -> dict[int, int]:
         """As `ends`, but partitions whose leader doesn't answer in time are left out."""
         asked = self._asked(topic, partitions, OffsetSpec.latest(), committed_only=committed_only)
         known = {}
@@ -203,14 +203,14 @@ class Cluster:
             self._result(self.describe_topic(topic))
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-                raise complaint(error.args[0], f"Topic {topic} exists, but may not be seen") from error
+                raise user_error(error.args[0], f"Topic {topic} exists, but may not be seen") from error
 
     def _metadata(self) -> ClusterMetadata:
         """The one call here that blocks: asked in slices, so that a signal is seen."""
         deadline = time.monotonic() + self._clients.timeout
         while True:
             try:
-                metadata = self._admin.list_topics(timeout=SLICE)
+                metadata = self._admin.list_topics(timeout=MAX_CALL_SECONDS)
             except KafkaException as error:
                 if self._stop.requested:
                     raise Stopped from error
@@ -253,7 +253,7 @@ class Cluster:
         deadline = time.monotonic() + self._clients.timeout
         while True:
             try:
-                return future.result(SLICE)
+                return future.result(MAX_CALL_SECONDS)
             except NotYet:
                 if self._stop.requested:
                     raise Stopped from None
@@ -262,19 +262,19 @@ class Cluster:
 
     def _is_over(self, deadline: float) -> bool:
         self._admin.poll(0)  # what the client complains of, it tells whoever polls
-        return time.monotonic() > deadline or is_no_use_waiting(self._clients.last_error)
+        return time.monotonic() > deadline or cannot_connect(self._clients.last_error)
 
     def _in_words(self, error: KafkaError, doing: str) -> errors.KafkaError:
         last, where = self._clients.last_error, self._clients.settings.bootstrap_servers
         is_silence = error.code() in _NO_ANSWER
-        if is_silence and last is not None and is_no_use_waiting(last):
+        if is_silence and last is not None and cannot_connect(last):
             return refusal(last, where, self._clients.settings.kafka)
         if is_silence or error.code() in _MOVING | _COORDINATOR_IS_COMING:
             unreachable = unreachable_broker(where, self._clients.advertised)
             if unreachable is not None:
                 return unreachable
         if not is_silence:
-            return complaint(error, doing)
+            return user_error(error, doing)
         # The client's words for it are of a message size to be increased.
         is_stranger = last is not None and last.code() == KafkaError._BAD_MSG  # noqa: SLF001
         reason = ": something else answers there" if is_stranger else f": {last.str()}" if last else ""

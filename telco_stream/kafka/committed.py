@@ -7,8 +7,8 @@ from functools import partial
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from telco_stream.kafka.calls import GRACE, finish
-from telco_stream.kafka.trouble import complaint, has_moved_on, is_fatal, is_hopeless, member_failure
+from telco_stream.kafka.calls import SHUTDOWN_GRACE_SECONDS, run_interruptible
+from telco_stream.kafka.trouble import is_fatal, is_permanent, is_stale_generation, member_failure, user_error
 from telco_stream.stop import Stop, Stopped
 
 #: Seconds that one question may take.
@@ -75,8 +75,8 @@ def ask_committed(consumer: Consumer, topic: str, partitions: Iterable[int], sto
         try:
             return consumer.committed(asked, timeout=_TIMEOUT)
         except KafkaException as error:
-            if is_hopeless(error.args[0]):
-                raise complaint(error.args[0], "Committed offsets") from error
+            if is_permanent(error.args[0]):
+                raise user_error(error.args[0], "Committed offsets") from error
             _raise_fatal(error)
             if stop.requested:
                 raise Stopped from error
@@ -90,14 +90,14 @@ def commit(consumer: Consumer, offsets: list[TopicPartition], stop: Stop, meanwh
     """
     while True:
         try:
-            finish(partial(consumer.commit, offsets=offsets, asynchronous=False), stop, meanwhile)
+            run_interruptible(partial(consumer.commit, offsets=offsets, asynchronous=False), stop, meanwhile)
         except KafkaException as error:
-            if has_moved_on(error.args[0]):
+            if is_stale_generation(error.args[0]):
                 return False
-            if is_hopeless(error.args[0]):
-                raise complaint(error.args[0], "Offsets were not committed") from error
+            if is_permanent(error.args[0]):
+                raise user_error(error.args[0], "Offsets were not committed") from error
             _raise_fatal(error)
-            if stop.overdue(GRACE):
+            if stop.overdue(SHUTDOWN_GRACE_SECONDS):
                 raise Stopped from error
         else:
             return True

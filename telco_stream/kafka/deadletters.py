@@ -81,7 +81,7 @@ class ReplayedLetters:
                 yield fingerprint(marker.letter.partition, marker.letter.offset, record.key(), record.value())
 
 
-class ReplayOutlet:
+class ReplayWriter:
     """The way back: one transaction after another, under an id that only one replay of this topic can hold.
 
     Making one ends what a killed replay has left open, and fences one that is still running.
@@ -90,7 +90,7 @@ class ReplayOutlet:
     def __init__(self, clients: Clients, stop: Stop) -> None:
         name = f"telco-stream-replay-{clients.settings.topics.deadletter}"
         self._topic = clients.settings.topics.raw
-        self._transactions = transactions_under(name, clients, stop, own_id=False)
+        self._transactions = transactions_under(name, clients, stop, has_unique_id=False)
 
     def send(self, messages: Mapping[int | None, Sequence[Outgoing]]) -> bool:
         """Send messages by partition (None: as the key says), and return whether all are committed.

@@ -11,14 +11,14 @@ from functools import partial
 from typing import Protocol
 
 from telco_stream.batch import Outcome
-from telco_stream.kafka.calls import Call
-from telco_stream.kafka.sink import Sink, undelivered
+from telco_stream.kafka.calls import BackgroundCall
+from telco_stream.kafka.sink import Sink, delivery_errors
 from telco_stream.kafka.source import Batch, Source
 from telco_stream.kafka.transactions import End, Transactions
-from telco_stream.settings import Topics
+from telco_stream.settings import TopicSettings
 
 
-class Delivering(Protocol):
+class PendingDelivery(Protocol):
     """An outcome on its way to the broker."""
 
     @property
@@ -38,42 +38,42 @@ class Delivering(Protocol):
 class Delivery(Protocol):
     """What the loop asks for: all of an outcome, or nothing; the one before has got its result."""
 
-    def deliver(self, outcome: Outcome, batch: Batch) -> Delivering:
+    def deliver(self, outcome: Outcome, batch: Batch) -> PendingDelivery:
         """Begin to send it and to commit the offsets behind it."""
 
 
 class ExactlyOnce:
     """A transaction for each batch, which is committed while the loop makes the next one."""
 
-    def __init__(self, transactions: Transactions, source: Source, topics: Topics) -> None:
+    def __init__(self, transactions: Transactions, source: Source, topics: TopicSettings) -> None:
         self._transactions = transactions
         self._source = source
         self._topics = topics
 
-    def deliver(self, outcome: Outcome, batch: Batch) -> Delivering:
+    def deliver(self, outcome: Outcome, batch: Batch) -> PendingDelivery:
         """Begin, predictions and dead letters, offsets, commit: the last two go on after this has returned."""
         self._transactions.begin()
         _send(self._transactions.send, outcome, self._topics)
-        offsets = self._source.offsets_to_commit(outcome.next_offsets, outcome.last_run)
-        commit = Call(partial(self._transactions.commit, offsets, batch.group_metadata))
-        self._source.membership.before_loss = commit.wait
+        offsets = self._source.offsets_to_commit(outcome.next_offsets, outcome.trailing_dead_letter_run)
+        commit = BackgroundCall(partial(self._transactions.commit, offsets, batch.group_metadata))
+        self._source.membership.on_revoke = commit.wait
         return _Committing(commit, self._source, outcome.next_offsets)
 
 
 class AtLeastOnce:
     """Everything confirmed by the broker, then the offsets."""
 
-    def __init__(self, sink: Sink, source: Source, topics: Topics) -> None:
+    def __init__(self, sink: Sink, source: Source, topics: TopicSettings) -> None:
         self._sink = sink
         self._source = source
         self._topics = topics
 
-    def deliver(self, outcome: Outcome, batch: Batch) -> Delivering:  # noqa: ARG002 - the commit checks the group's view itself
+    def deliver(self, outcome: Outcome, batch: Batch) -> PendingDelivery:  # noqa: ARG002 - the commit checks the group's view itself
         """Send, flush, commit."""
-        with undelivered():
+        with delivery_errors():
             _send(self._sink.send, outcome, self._topics)
             self._sink.flush()
-        offsets = self._source.offsets_to_commit(outcome.next_offsets, outcome.last_run)
+        offsets = self._source.offsets_to_commit(outcome.next_offsets, outcome.trailing_dead_letter_run)
         committed = self._source.commit(offsets, self._sink.serve)
         if not committed:
             self._source.rewind()
@@ -84,7 +84,7 @@ class AtLeastOnce:
 class _Committing:
     """A transaction whose commit is under way."""
 
-    commit: Call[End]
+    commit: BackgroundCall[End]
     source: Source
     next_offsets: Mapping[int, int]
 
@@ -104,8 +104,10 @@ class _Committing:
 
     def _was_applied(self) -> bool:
         """The offsets tell; a partition that was given up meanwhile may have got further."""
-        found, owned = self.source.committed(self.next_offsets), self.source.owned
-        return all(found[one] == at or (one not in owned and found[one] > at) for one, at in self.next_offsets.items())
+        found, assigned = self.source.committed(self.next_offsets), self.source.assigned
+        return all(
+            found[one] == at or (one not in assigned and found[one] > at) for one, at in self.next_offsets.items()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,6 @@ class _Delivered:
         return self.committed
 
 
-def _send(send: Callable[..., None], outcome: Outcome, topics: Topics) -> None:
-    send(topics.predictions, outcome.predictions)
-    send(topics.deadletter, outcome.letters)
+def _send(send: Callable[..., None], outcome: Outcome, topics: TopicSettings) -> None:
+    send(topics.predictions, outcome.prediction_messages)
+    send(topics.deadletter, outcome.dead_letter_messages)

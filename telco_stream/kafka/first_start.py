@@ -18,7 +18,7 @@ from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.committed import CommitMetadata, commit, encode_commit_metadata
 from telco_stream.kafka.groups import Groups
 from telco_stream.kafka.reading import read
-from telco_stream.kafka.rights import Rights
+from telco_stream.kafka.rights import Permissions
 from telco_stream.kafka.starts import Reset
 from telco_stream.records import Record
 from telco_stream.stop import Stop
@@ -87,7 +87,7 @@ class _FirstStart:
 
     def newest_answers(self) -> _Answers:
         """Read the newest answers, where this user may: `consume` itself only writes them."""
-        if Rights(self._clients, self._cluster).may_read(self._topics.predictions, self._topics.deadletter):
+        if Permissions(self._clients, self._cluster).may_read(self._topics.predictions, self._topics.deadletter):
             return self._read(_NEWEST)
         words = "group %s has no committed offsets; whether it has answers is unknown: this user may not read %s and %s"
         log.warning(words, self._group, self._topics.predictions, self._topics.deadletter)

@@ -6,14 +6,14 @@ from functools import partial
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from telco_stream.kafka.clients import SLICE, Clients
+from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.committed import Commit, decode_commit_metadata
-from telco_stream.kafka.trouble import complaint
+from telco_stream.kafka.trouble import user_error
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class GroupDescription:
     """A group's state in Kafka's words, `dead` if there is no such group, and how many members it has."""
 
     state: str
@@ -42,22 +42,22 @@ class Groups:
             consumer.close()
         for one in found:
             if one.error is not None:
-                raise complaint(one.error, f"Group {group}, topic {one.topic}")
+                raise user_error(one.error, f"Group {group}, topic {one.topic}")
         commits = {
             one.partition: Commit(one.offset, decode_commit_metadata(one.metadata)) for one in found if one.offset >= 0
         }
         return {number: one for number, one in commits.items() if one.metadata.belongs_to(topic_id)}
 
-    def describe(self, group: str) -> Group:
+    def describe(self, group: str) -> GroupDescription:
         """The group as it stands now."""
         describe = partial(self._admin.describe_consumer_groups, [group], request_timeout=self._timeout)
         found = self._cluster.wait_for_group(lambda: describe()[group], group)
-        return Group(found.state.name.lower(), len(found.members))
+        return GroupDescription(found.state.name.lower(), len(found.members))
 
 
 def _committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
     try:
-        return consumer.committed(asked, timeout=SLICE)
+        return consumer.committed(asked, timeout=MAX_CALL_SECONDS)
     except KafkaException as error:
         told = consumer.poll(0)  # the only way in which it says that this user may not know of the group
         raise KafkaException((told and told.error()) or error.args[0]) from error

@@ -10,7 +10,7 @@ from confluent_kafka.admin import TopicDescription  # type: ignore[attr-defined]
 
 from telco_stream import errors
 from telco_stream.kafka.cluster import topic_id_of
-from telco_stream.kafka.trouble import complaint, is_hopeless, is_missing_topic
+from telco_stream.kafka.trouble import is_missing_topic, is_permanent, user_error
 
 #: Seconds between two questions while nothing else asks.
 _INTERVAL = 5.0
@@ -88,13 +88,13 @@ class TopicIdentity:
                 " topic was answered. Start `consume` again: it begins at the start of the new topic"
             )
         if self._suspicion is not None:
-            raise complaint(self._suspicion, f"Topic {self._topic}")
+            raise user_error(self._suspicion, f"Topic {self._topic}")
         self._is_confirmed, self._missing_since = True, None
 
     def _judge_failure(self, error: KafkaError) -> None:
         if is_missing_topic(error):
             self._missing_since = self._missing_since or time.monotonic()
             if time.monotonic() - self._missing_since > _MISSING:
-                raise complaint(error, f"Topic {self._topic} was deleted while `consume` was reading it")
-        elif is_hopeless(error):
-            raise complaint(error, f"Topic {self._topic}")
+                raise user_error(error, f"Topic {self._topic} was deleted while `consume` was reading it")
+        elif is_permanent(error):
+            raise user_error(error, f"Topic {self._topic}")

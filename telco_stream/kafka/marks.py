@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from telco_stream.contracts.progress import PROGRESS_MARK, Pass, Progress, decode_progress, latest_progress
+from telco_stream.contracts.progress import PROGRESS_MARK, PassKey, PassProgress, decode_progress, latest_progress
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read, settled_ends
@@ -24,18 +24,18 @@ _CLOCK_MARGIN = 2 * 60 * 60 * 1_000
 class MarkedProgress:
     """What the marks say; `is_certain` is false where retention may have deleted a newer one."""
 
-    progress: Progress
+    progress: PassProgress
     is_certain: bool
 
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    progress: Progress
+    progress: PassProgress
     partition: int
     milliseconds: int
 
 
-def find_marked_progress(clients: Clients, wanted: Pass, stop: Stop, *, whole: bool) -> MarkedProgress | None:
+def find_marked_progress(clients: Clients, wanted: PassKey, stop: Stop, *, whole: bool) -> MarkedProgress | None:
     """Search the topic for marks of the pass.
 
     Unless `whole`, only where a mark can be whose offset Kafka has deleted for its age: in the usual case there are no
@@ -71,7 +71,7 @@ def _old_ends(cluster: Cluster, topic: str, partitions: int) -> Mapping[int, int
     return {partition: sys.maxsize if offset < 0 else offset for partition, offset in found.items()}
 
 
-def _progress_in(record: Record) -> Progress | None:
+def _progress_in(record: Record) -> PassProgress | None:
     """The progress in the record's mark; None where it has none that can be read."""
     try:
         for name, value in record.headers() or ():

@@ -37,7 +37,7 @@ class Membership:
         self._on_joined = on_joined
         self._is_incremental = is_incremental
         self._fetched: set[int] = set()
-        self.owned: set[int] = set()
+        self.assigned: set[int] = set()
         #: Those that went since somebody cleared it.
         self.revoked: set[int] = set()
         #: Whether the group has given this member its partitions, if only none.
@@ -46,12 +46,12 @@ class Membership:
         self.rebalances = 0
         self._last_rebalance = -math.inf
         #: What has to be waited for before a partition is given up; it raises nothing.
-        self.before_loss: Callable[[], object] = lambda: None
+        self.on_revoke: Callable[[], object] = lambda: None
         consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._lost)
 
     def has_settled(self, wanted: Collection[int]) -> bool:
         """Whether it owns all that is wanted, or what it owns is likely to stay."""
-        return self.owned.issuperset(wanted) or time.monotonic() - self._last_rebalance > _SETTLED
+        return self.assigned.issuperset(wanted) or time.monotonic() - self._last_rebalance > _SETTLED
 
     def fetch(self, offsets: Mapping[int, int], others: Mapping[int, int]) -> bool:
         """Have the client fetch these partitions from these offsets; false where it refuses for now.
@@ -74,7 +74,7 @@ class Membership:
         self.joined = True
         self._on_joined()
         numbers = {one.partition for one in partitions}
-        self.owned |= numbers
+        self.assigned |= numbers
         with suppress(KafkaException):
             # Without such a call the client would fetch what has come, from where it thinks best.
             (consumer.incremental_assign if self._is_incremental else consumer.assign)([])
@@ -85,7 +85,7 @@ class Membership:
         self.joined = False
 
     def _gone(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self.before_loss()
+        self.on_revoke()
         numbers = {one.partition for one in partitions}
         with suppress(KafkaException):
             if self._is_incremental:
@@ -93,7 +93,7 @@ class Membership:
             else:
                 consumer.unassign()
         self._fetched -= numbers
-        self.owned -= numbers
+        self.assigned -= numbers
         self.revoked |= numbers
         for number in numbers:
             self._forget(number)

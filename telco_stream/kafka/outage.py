@@ -9,7 +9,7 @@ from contextlib import suppress
 from confluent_kafka import KafkaError
 
 from telco_stream.kafka.access import without_echo
-from telco_stream.kafka.trouble import is_no_use_waiting
+from telco_stream.kafka.trouble import cannot_connect
 
 log = logging.getLogger("telco_stream.kafka")
 
@@ -62,13 +62,13 @@ class Outage:
         refused_at: float | None = None
         is_logged, logged = since - self._logged_at >= _QUIET, set[bool]()
         while error is not None:
-            if is_no_use_waiting(error):
+            if cannot_connect(error):
                 refused_at = refused_at or time.monotonic()
                 if time.monotonic() - refused_at >= self._timeout:
                     self._on_refused(error)
                     return
-            if is_logged and is_no_use_waiting(error) not in logged:
-                logged.add(is_no_use_waiting(error))
+            if is_logged and cannot_connect(error) not in logged:
+                logged.add(cannot_connect(error))
                 self._log_loss(address or self._where, error)
             time.sleep(_PAUSE)
             error = self._probe(address)
@@ -81,7 +81,7 @@ class Outage:
     def _log_loss(self, where: str, error: KafkaError) -> None:
         self._logged_at = time.monotonic()
         facts = {"brokers": where}
-        if is_no_use_waiting(error):
+        if cannot_connect(error):
             words = "Kafka at %s refuses this process: %s; ending in %g s unless that changes"
             log.warning(
                 words, where, without_echo(error.str()), self._timeout, extra={"event": "refused", "facts": facts}

@@ -13,24 +13,24 @@ from typing import Protocol
 
 from confluent_kafka import Consumer, TopicPartition
 
-from telco_stream.contracts.progress import PROGRESS_MARK, Pass, Progress, decode_progress, encode_note
+from telco_stream.contracts.progress import PROGRESS_MARK, PassKey, PassProgress, decode_progress, encode_note
 from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.committed import ask_committed
 from telco_stream.kafka.marks import MarkedProgress, find_marked_progress
-from telco_stream.kafka.sink import Sink, undelivered
+from telco_stream.kafka.sink import Sink, delivery_errors
 from telco_stream.kafka.transactions import End, transactions_under
 from telco_stream.records import Message
 from telco_stream.stop import Stop
 
 
-class Outlet(Protocol):
+class RowWriter(Protocol):
     """The way out for the rows of one pass."""
 
     #: Whether Kafka itself keeps the pass's progress.
-    keeps_progress: bool
+    stores_progress: bool
 
-    def found(self) -> Progress | None:
+    def found(self) -> PassProgress | None:
         """The progress that Kafka keeps; None where it keeps none."""
 
     def search_marks(self, *, whole: bool) -> MarkedProgress | None:
@@ -39,22 +39,22 @@ class Outlet(Protocol):
     def send(self, topic: str, messages: Sequence[Message]) -> None:
         """Send; nothing is certain before `confirm`."""
 
-    def confirm(self, progress: Progress) -> bool:
+    def confirm(self, progress: PassProgress) -> bool:
         """Whether all that was sent, and this progress with it, has arrived; else start again from `found`."""
 
     def unconfirmed(self) -> int:
         """How many of the messages sent are not confirmed."""
 
 
-class AtLeastOnceOutlet:
+class AtLeastOnceWriter:
     """Confirmed by a flush; the checkpoint file alone keeps the progress."""
 
-    keeps_progress = False
+    stores_progress = False
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
 
-    def found(self) -> Progress | None:
+    def found(self) -> PassProgress | None:
         """Kafka keeps nothing here."""
         return None
 
@@ -63,12 +63,12 @@ class AtLeastOnceOutlet:
 
     def send(self, topic: str, messages: Sequence[Message]) -> None:
         """Queue them."""
-        with undelivered():
+        with delivery_errors():
             self._sink.send(topic, messages)
 
-    def confirm(self, progress: Progress) -> bool:  # noqa: ARG002 - it goes to the checkpoint file, after this
+    def confirm(self, progress: PassProgress) -> bool:  # noqa: ARG002 - it goes to the checkpoint file, after this
         """Wait until the broker has confirmed each of them."""
-        with undelivered():
+        with delivery_errors():
             self._sink.flush()
         return True
 
@@ -85,26 +85,26 @@ class AtLeastOnceOutlet:
         return {}
 
 
-class ExactlyOnceOutlet:
+class ExactlyOnceWriter:
     """Confirmed by a transaction that carries the progress."""
 
-    keeps_progress = True
+    stores_progress = True
 
-    def __init__(self, clients: Clients, wanted: Pass, stop: Stop) -> None:
+    def __init__(self, clients: Clients, wanted: PassKey, stop: Stop) -> None:
         name = self._name = group_of(wanted)
         self._clients = clients
         self._wanted = wanted
         self._topic = wanted.topic
         self._stop = stop
         # The id is the pass's own: whoever starts it anew ends what a killed process has left open.
-        self._transactions = transactions_under(name, clients, stop, own_id=False)
+        self._transactions = transactions_under(name, clients, stop, has_unique_id=False)
         self._group: Consumer = clients.consumer(name)  # polled by nobody: it only answers questions
         self._open = False
         self._unconfirmed = 0
         #: The message sent last, which may become the transaction's last.
         self._last: Sequence[Message] = ()
 
-    def found(self) -> Progress | None:
+    def found(self) -> PassProgress | None:
         """The progress that was committed last; raises `DataError` where somebody else has committed something."""
         committed = ask_committed(self._group, self._topic, [0], self._stop)[0]
         if committed.offset < 0:
@@ -131,7 +131,7 @@ class ExactlyOnceOutlet:
             self._last = messages[-1:]
             self._unconfirmed += len(messages)
 
-    def confirm(self, progress: Progress) -> bool:
+    def confirm(self, progress: PassProgress) -> bool:
         """Commit rows, mark and progress."""
         self.send(progress.of.topic, ())  # the end of a pass is worth a transaction without rows
         mark = PROGRESS_MARK, encode_note(replace(progress, finished=())).encode()
@@ -153,7 +153,7 @@ class ExactlyOnceOutlet:
         return self._transactions.outcomes()
 
 
-def group_of(wanted: Pass) -> str:
+def group_of(wanted: PassKey) -> str:
     """The group that keeps a pass's progress, and its producer's transactional id: readable, and one for each key.
 
     In ASCII: the client commits no offsets for a group of any other name.

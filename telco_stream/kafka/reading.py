@@ -12,10 +12,10 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from telco_stream import errors
 from telco_stream.kafka.access import refusal
 from telco_stream.kafka.advertised import unreachable_broker
-from telco_stream.kafka.clients import SLICE, Clients
+from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.polling import BoundedPoll
-from telco_stream.kafka.trouble import consumer_failure, is_fatal, is_no_use_waiting, unreadable
+from telco_stream.kafka.trouble import cannot_connect, consumer_failure, is_fatal, unreadable
 from telco_stream.records import Record
 from telco_stream.stop import Stop, Stopped
 
@@ -65,7 +65,7 @@ def settled_ends(cluster: Cluster, topic: str, partitions: int, stop: Stop) -> d
                 " hides what stands behind it; try again when its producer has ended it, or abort it with"
                 " kafka-transactions.sh"
             )
-        if stop.wait(SLICE):
+        if stop.wait(MAX_CALL_SECONDS):
             raise Stopped
     return written
 
@@ -129,10 +129,10 @@ class _Reader:
         """Wait for at least one message, which may be an error: only the caller can tell whether it is progress."""
         while not self._stop.requested:
             polling = BoundedPoll(self._consumer, _BATCH_BYTES)
-            first = polling.poll(SLICE)
+            first = polling.poll(MAX_CALL_SECONDS)
             if first is not None:
                 return [first, *polling.consume_arrived(_BATCH - 1)]
-            if time.monotonic() > deadline or self._clients.too_large or is_no_use_waiting(self._clients.last_error):
+            if time.monotonic() > deadline or self._clients.too_large or cannot_connect(self._clients.last_error):
                 raise self._silence()
         raise Stopped
 
@@ -190,7 +190,7 @@ class _Reader:
         if too_large is not None:
             unread = ", ".join(f"{one}:{self._position[one]}" for one in sorted(self._unfinished))
             return unreadable(too_large, f"Topic {self._topic}, at one of these offsets: {unread}")
-        if last is not None and is_no_use_waiting(last):
+        if last is not None and cannot_connect(last):
             return refusal(last, where, self._clients.settings.kafka)
         return unreachable_broker(where, self._clients.advertised) or errors.KafkaError(
             f"Kafka at {where} has sent nothing of topic {self._topic} for"

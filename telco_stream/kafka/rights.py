@@ -13,7 +13,7 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 
 
-class Rights:
+class Permissions:
     """Raises `errors.KafkaError` for a right that is missing, as far as the broker tells."""
 
     def __init__(self, clients: Clients, cluster: Cluster) -> None:
@@ -22,23 +22,23 @@ class Rights:
         self._timeout = clients.timeout
         self._is_silent = cluster.is_embedded()
 
-    def need_read(self, *topics: str) -> None:
+    def require_read(self, *topics: str) -> None:
         """The user may read these topics, and commit offsets of them."""
         self._need(AclOperation.READ, topics)
 
     def may_read(self, *topics: str) -> bool:
         """Return whether the user may read these topics; true where the broker doesn't tell."""
         try:
-            self.need_read(*topics)
+            self.require_read(*topics)
         except errors.KafkaError:
             return False
         return True
 
-    def need_write(self, *topics: str) -> None:
+    def require_write(self, *topics: str) -> None:
         """The user may write to these topics."""
         self._need(AclOperation.WRITE, topics)
 
-    def need_group(self, group: str) -> None:
+    def require_group(self, group: str) -> None:
         """The user may be a member of this group, and commit for it."""
         if self._is_silent:
             return

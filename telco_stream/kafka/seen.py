@@ -13,7 +13,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicParti
 _LOOK_EVERY = 0.25
 
 
-class SeenEnds:
+class CachedWatermarks:
     """The ends that came with what was fetched."""
 
     def __init__(self, consumer: Consumer, topic: str) -> None:

@@ -7,9 +7,9 @@ from contextlib import contextmanager, suppress
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Report
 
-from telco_stream.kafka.calls import GRACE
-from telco_stream.kafka.clients import SLICE
-from telco_stream.kafka.trouble import complaint, failed_disk, is_hopeless
+from telco_stream.kafka.calls import SHUTDOWN_GRACE_SECONDS
+from telco_stream.kafka.clients import MAX_CALL_SECONDS
+from telco_stream.kafka.trouble import failed_disk, is_permanent, user_error
 from telco_stream.records import Outgoing
 from telco_stream.stop import Stop, Stopped
 
@@ -22,12 +22,12 @@ _ANY_PARTITION, _NOW = -1, 0
 
 
 @contextmanager
-def undelivered() -> Iterator[None]:
+def delivery_errors() -> Iterator[None]:
     """Puts into words what the client itself refuses, inside; outside of a transaction no abort would mend it."""
     try:
         yield
     except KafkaException as error:
-        raise complaint(error.args[0], "A record was not delivered") from error
+        raise user_error(error.args[0], "A record was not delivered") from error
 
 
 class Sink:
@@ -63,10 +63,10 @@ class Sink:
     def flush(self) -> None:
         """Wait until the broker has confirmed all; raises where one failed, `Stopped` where there was no time."""
         self._look_at = time.monotonic() + _LOOKING
-        while self.producer.flush(SLICE):
+        while self.producer.flush(MAX_CALL_SECONDS):
             self._go_on_waiting()
         if failure := self.why():
-            raise complaint(failure, "A record was not delivered")
+            raise user_error(failure, "A record was not delivered")
 
     def unconfirmed(self) -> int:
         """Messages sent but not confirmed, or failed."""
@@ -98,19 +98,19 @@ class Sink:
 
     def _go_on_waiting(self) -> None:
         """Raises `Stopped` where there is no time for it, `KafkaException` where no waiting helps."""
-        if self._stop.overdue(GRACE):
+        if self._stop.overdue(SHUTDOWN_GRACE_SECONDS):
             raise Stopped
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + _LOOKING
         for trouble in filter(None, map(self._trouble_with, sorted(self._topics))):
-            if is_hopeless(trouble):
+            if is_permanent(trouble):
                 raise KafkaException(trouble)
 
     def _trouble_with(self, topic: str) -> KafkaError | None:
         """What its brokers say is wrong with the topic; nothing where they don't answer."""
         try:
-            found = self.producer.list_topics(topic, timeout=SLICE)
+            found = self.producer.list_topics(topic, timeout=MAX_CALL_SECONDS)
         except KafkaException:
             return None
         return found.topics[topic].error or failed_disk(found, topic)

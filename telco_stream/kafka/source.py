@@ -16,8 +16,8 @@ from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from telco_stream.kafka.calls import GRACE, leave
-from telco_stream.kafka.clients import SLICE
+from telco_stream.kafka.calls import SHUTDOWN_GRACE_SECONDS, run_with_timeout
+from telco_stream.kafka.clients import MAX_CALL_SECONDS
 from telco_stream.kafka.committed import (
     CommitMetadata,
     ask_committed,
@@ -29,7 +29,7 @@ from telco_stream.kafka.consumer_errors import ConsumerErrors
 from telco_stream.kafka.identity import TopicIdentity
 from telco_stream.kafka.membership import Membership
 from telco_stream.kafka.polling import BoundedPoll
-from telco_stream.kafka.seen import SeenEnds
+from telco_stream.kafka.seen import CachedWatermarks
 from telco_stream.kafka.starts import Start, StartFinder, TopicToRead, log_start
 from telco_stream.kafka.trouble import is_missing_topic, unreadable
 from telco_stream.records import Record
@@ -57,7 +57,7 @@ class Batch:
     records: list[Record]
     group_metadata: object
     #: Where each partition goes on behind it.
-    reached: Mapping[int, int]
+    next_positions: Mapping[int, int]
     #: After how many rewinds it was taken.
     rewinds: int
 
@@ -105,7 +105,7 @@ class Source:
         self._stuck: set[int] = set()
         self._out_of_range: set[int] = set()
         self._begin_at = self._newest_record_at = -math.inf
-        self._ends = SeenEnds(consumer, self._topic)
+        self._ends = CachedWatermarks(consumer, self._topic)
         self._errors = errors or ConsumerErrors()
         #: What the group has given to this consumer.
         self.membership = Membership(
@@ -117,9 +117,9 @@ class Source:
         )
 
     @property
-    def owned(self) -> frozenset[int]:
+    def assigned(self) -> frozenset[int]:
         """Partitions that this member owns now."""
-        return frozenset(self.membership.owned)
+        return frozenset(self.membership.assigned)
 
     @property
     def joined(self) -> bool:
@@ -135,7 +135,7 @@ class Source:
     @property
     def is_reading(self) -> bool:
         """Whether each partition of this member has been fetched from since it was assigned."""
-        return self.joined and self.membership.owned <= self._position.keys() & self._ends.known.keys()
+        return self.joined and self.membership.assigned <= self._position.keys() & self._ends.known.keys()
 
     @property
     def rebalances(self) -> int:
@@ -143,7 +143,7 @@ class Source:
         return self.membership.rebalances
 
     @property
-    def ends_seen(self) -> Mapping[int, int]:
+    def cached_end_offsets(self) -> Mapping[int, int]:
         """Where they end, as far as the client knew a moment ago."""
         return self._ends.known
 
@@ -153,10 +153,10 @@ class Source:
         return (
             self.joined
             and self.membership.has_settled(self._until.keys())
-            and all(self._position.get(one, -1) >= self._until.get(one, 0) for one in self.membership.owned)
+            and all(self._position.get(one, -1) >= self._until.get(one, 0) for one in self.membership.assigned)
         )
 
-    def take(self, most: int, patience: float, *, lull: float = 0) -> Batch:
+    def poll_batch(self, most: int, timeout: float, *, idle: float = 0) -> Batch:
         """What has arrived, up to `most` records; waits up to `patience` seconds (0.5 at the most) for the first.
 
         With a `lull`, the batch is filled until it has `most` records, the partitions have ended, or so many seconds
@@ -170,20 +170,20 @@ class Source:
         if error := self._errors.too_large():
             raise unreadable(error, f"Topic {self._topic}, at one of these offsets: {self._unread()}")
         polling = BoundedPoll(self._consumer, max(_BATCH_BYTES, _RECORD_BYTES * most))
-        first = polling.poll(min(patience, SLICE))
+        first = polling.poll(min(timeout, MAX_CALL_SECONDS))
         self.membership.revoked.clear()  # what poll returns came after the rebalances that it served
         if first is None:
             return self._batch([])
         records = self._received([first, *polling.consume_arrived(most - 1)])
-        if lull and records:
-            self._fill(records, most, polling, lull)
+        if idle and records:
+            self._fill(records, most, polling, idle)
         if not records:
             self._errors.raise_failure()
         if self.membership.revoked:
             records = self._without_revoked(records)
         return self._batch(records)
 
-    def holds(self, batch: Batch) -> bool:
+    def is_current(self, batch: Batch) -> bool:
         """Whether its records are still those behind what came before; after a rewind they come again."""
         return batch.rewinds == self._rewinds
 
@@ -192,8 +192,8 @@ class Source:
 
         Raises `errors.KafkaError` where the topic was deleted or created again; waits for the broker until stopped.
         """
-        while not self._identity.confirm(SLICE):
-            if self._stop.overdue(GRACE):
+        while not self._identity.confirm(MAX_CALL_SECONDS):
+            if self._stop.overdue(SHUTDOWN_GRACE_SECONDS):
                 raise Stopped
 
     def rewind(self, partitions: Iterable[int] | None = None) -> dict[int, int]:
@@ -258,7 +258,7 @@ class Source:
     def close(self) -> None:
         """Leave the group; with a commit left behind, the group has to find out by itself."""
         if not self._left_behind:
-            leave(self._consumer.close, _LEAVING)
+            run_with_timeout(self._consumer.close, _LEAVING)
 
     def _unread(self) -> str:
         """Return where the partitions that have not ended stand, as PARTITION:OFFSET."""
@@ -282,9 +282,9 @@ class Source:
             return
         self._begin_at = time.monotonic() + _BEGIN_PAUSE
         if self._out_of_range & pending:
-            self.membership.before_loss()  # the commit on its way may be of the same partition
+            self.membership.on_revoke()  # the commit on its way may be of the same partition
         self._identity.ask()
-        if not self._identity.confirm(SLICE):
+        if not self._identity.confirm(MAX_CALL_SECONDS):
             return
         starts = self._starts.find(pending, self._out_of_range)
         unsaid = {one: start for one, start in starts.items() if not start.is_committed}
@@ -311,7 +311,7 @@ class Source:
 
     def _pending(self) -> set[int]:
         """Return the partitions whose start is not known yet, or has to be found again."""
-        return self.membership.owned - (self._position.keys() - self._out_of_range)
+        return self.membership.assigned - (self._position.keys() - self._out_of_range)
 
     def _with_metadata(self, offsets: Mapping[int, int]) -> list[TopicPartition]:
         return [
@@ -342,15 +342,15 @@ class Source:
             if not self.membership.fetch({one: self._position[one] for one in stuck}, self._position):
                 self._stuck = stuck
 
-    def _fill(self, records: list[Message], most: int, polling: BoundedPoll, lull: float) -> None:
+    def _fill(self, records: list[Message], most: int, polling: BoundedPoll, idle: float) -> None:
         newest = time.monotonic()
         while len(records) < most and not (polling.is_full or self.ended or self._is_interrupted()):
-            more = self._received(polling.consume(most - len(records), SLICE))
+            more = self._received(polling.consume(most - len(records), MAX_CALL_SECONDS))
             records += more
             self._identity.check()
             if more:
                 newest = time.monotonic()
-            elif time.monotonic() - newest >= lull:
+            elif time.monotonic() - newest >= idle:
                 break
 
     def _is_interrupted(self) -> bool:

@@ -11,9 +11,9 @@ from typing import Literal, Protocol, TypeAlias
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from telco_stream.kafka.clients import SLICE
+from telco_stream.kafka.clients import MAX_CALL_SECONDS
 from telco_stream.kafka.committed import CommitMetadata, decode_commit_metadata
-from telco_stream.kafka.trouble import complaint, is_hopeless, is_missing_topic
+from telco_stream.kafka.trouble import is_missing_topic, is_permanent, user_error
 
 log = logging.getLogger("telco_stream.consume")
 
@@ -160,13 +160,13 @@ class StartFinder:
 
     def _committed(self, partitions: Collection[int]) -> dict[int, tuple[int, CommitMetadata]]:
         asked = [TopicPartition(self._topic, one) for one in partitions]
-        found = self._consumer.committed(asked, timeout=SLICE)
+        found = self._consumer.committed(asked, timeout=MAX_CALL_SECONDS)
         return {one.partition: (one.offset, decode_commit_metadata(one.metadata)) for one in _checked(found)}
 
     def _offsets(self, partitions: list[int], *, oldest: bool) -> dict[int, int]:
         """Return the oldest offsets or the ends, of those partitions whose leader answers at once."""
         asked = self._ask_offsets(self._topic, partitions, oldest=oldest) if partitions else {}
-        wait_for(asked.values(), SLICE)
+        wait_for(asked.values(), MAX_CALL_SECONDS)
         known = {}
         for partition, future in asked.items():
             try:
@@ -180,8 +180,8 @@ class StartFinder:
     def _refuse_permanent(self, error: KafkaException) -> None:
         """Raise where no repetition would help; a topic that is missing is told by its ID."""
         reason = error.args[0]
-        if is_hopeless(reason) and not is_missing_topic(reason):
-            raise complaint(reason, f"The start of topic {self._topic}") from error
+        if is_permanent(reason) and not is_missing_topic(reason):
+            raise user_error(reason, f"The start of topic {self._topic}") from error
         log.debug("where a partition starts is not known yet: %s", reason.str())
 
 

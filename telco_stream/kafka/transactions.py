@@ -10,10 +10,10 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from telco_stream import errors
-from telco_stream.kafka.calls import GRACE, finish
-from telco_stream.kafka.clients import SLICE, Clients
+from telco_stream.kafka.calls import SHUTDOWN_GRACE_SECONDS, run_interruptible
+from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
 from telco_stream.kafka.sink import Sink
-from telco_stream.kafka.trouble import Answer, answer_to, complaint, is_hopeless
+from telco_stream.kafka.trouble import Recovery, is_permanent, recovery_for, user_error
 from telco_stream.records import Outgoing
 from telco_stream.stop import Stop, Stopped
 
@@ -38,12 +38,12 @@ class End(Enum):
     UNCLEAR = "unclear"  # the commit may have been applied although its answer never came: ask for the offsets
 
 
-def transactions_under(name: str, clients: Clients, stop: Stop, *, own_id: bool) -> "Transactions":
+def transactions_under(name: str, clients: Clients, stop: Stop, *, has_unique_id: bool) -> "Transactions":
     """The transactions under this id; what a process before has left open under it is ended."""
     return Transactions(
         lambda: clients.producer(name),
         stop,
-        own_id=own_id,
+        has_unique_id=has_unique_id,
         timeout=clients.timeout,
         lifetime=clients.transaction_lifetime(),
         starting=f"Transactional id {name} can't be used",
@@ -63,7 +63,7 @@ class Transactions:
         make_producer: Callable[[], Producer],
         stop: Stop,
         *,
-        own_id: bool,
+        has_unique_id: bool,
         timeout: float = 10.0,
         lifetime: float = math.inf,
         starting: str = "The transactional producer can't start",
@@ -71,7 +71,7 @@ class Transactions:
         self._make_producer = make_producer
         self._starting = starting
         self._stop = stop
-        self._own_id = own_id
+        self._own_id = has_unique_id
         self._lifetime = lifetime
         self._begun = math.inf
         self._failure: KafkaException | None = None
@@ -102,10 +102,10 @@ class Transactions:
         """Commit messages and offsets together; raises where no repetition would help, or another took over."""
         producer = self._sink.producer
         if offsets:
-            send = partial(producer.send_offsets_to_transaction, list(offsets), group_metadata, SLICE)
+            send = partial(producer.send_offsets_to_transaction, list(offsets), group_metadata, MAX_CALL_SECONDS)
             # A coordinator that was killed in the middle of it may leave the client waiting for ever.
-            self._try(lambda: finish(send, self._stop, self._sink.serve, _LONGEST_CALL))
-        self._try(lambda: producer.commit_transaction(SLICE))
+            self._try(lambda: run_interruptible(send, self._stop, self._sink.serve, _LONGEST_CALL))
+        self._try(lambda: producer.commit_transaction(MAX_CALL_SECONDS))
         failure, self._failure = self._failure, None
         end = End.COMMITTED if failure is None else self._recover(failure)
         self.ended[end] += 1
@@ -124,23 +124,23 @@ class Transactions:
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > deadline:
                     self._failure = error
-                elif self._stop.overdue(GRACE):
+                elif self._stop.overdue(SHUTDOWN_GRACE_SECONDS):
                     raise Stopped from error
         return None
 
     def _recover(self, failure: KafkaException) -> End:
         error = self._cause(failure.args[0])
-        answer = self._answer_to(error)
-        refusal = self._abort() if answer in {Answer.ABORT, Answer.GIVE_UP} else error
-        if answer is Answer.ABORT:
+        answer = self._recovery_for(error)
+        refusal = self._abort() if answer in {Recovery.ABORT, Recovery.GIVE_UP} else error
+        if answer is Recovery.ABORT:
             error = refusal or self._cause(error)  # why a delivery failed may be known only now
-            answer = self._answer_to(error)
-        if answer is Answer.FENCED:
+            answer = self._recovery_for(error)
+        if answer is Recovery.FENCED:
             raise errors.FencedError(
                 "Another instance has taken over this transactional id; stop one of them, or give each its own"
             ) from failure
-        if answer is Answer.GIVE_UP:
-            raise complaint(error, "The batch was not committed") from failure
+        if answer is Recovery.GIVE_UP:
+            raise user_error(error, "The batch was not committed") from failure
         _tell(error, answer)
         if refusal is None:
             return End.ABORTED
@@ -148,19 +148,19 @@ class Transactions:
         self._sink = self._started()
         return End.UNCLEAR
 
-    def _answer_to(self, error: KafkaError) -> Answer:
+    def _recovery_for(self, error: KafkaError) -> Recovery:
         """If another has taken over all the same, it will say so of the next transaction, which is young."""
         outlived = time.monotonic() - self._begun > self._lifetime
-        return answer_to(error, own_id=self._own_id or outlived)
+        return recovery_for(error, has_unique_id=self._own_id or outlived)
 
     def _cause(self, error: KafkaError) -> KafkaError:
         """A delivery that failed for good tells more than the client's "messages failed delivery"."""
         delivery = self._sink.why()
-        return delivery if delivery is not None and is_hopeless(delivery) else error
+        return delivery if delivery is not None and is_permanent(delivery) else error
 
     def _abort(self) -> KafkaError | None:
         """Abort; if that fails, why."""
-        self._try(lambda: self._sink.producer.abort_transaction(SLICE), _ABORTING)
+        self._try(lambda: self._sink.producer.abort_transaction(MAX_CALL_SECONDS), _ABORTING)
         failure, self._failure = self._failure, None
         if failure is None:
             return None
@@ -172,17 +172,17 @@ class Transactions:
         """A new producer, which ends whatever its id has left open; without a timeout it is waited for."""
         while True:
             producer = self._make_producer()
-            self._try(lambda made=producer: made.init_transactions(SLICE), timeout)  # type: ignore[misc]
+            self._try(lambda made=producer: made.init_transactions(MAX_CALL_SECONDS), timeout)  # type: ignore[misc]
             failure, self._failure = self._failure, None
             if failure is None:
                 return Sink(producer, self._stop)
-            if timeout or is_hopeless(failure.args[0]):
-                raise complaint(failure.args[0], self._starting) from failure
-            if self._stop.wait(SLICE):
+            if timeout or is_permanent(failure.args[0]):
+                raise user_error(failure.args[0], self._starting) from failure
+            if self._stop.wait(MAX_CALL_SECONDS):
                 raise Stopped
 
 
-def _tell(error: KafkaError, answer: Answer) -> None:
+def _tell(error: KafkaError, answer: Recovery) -> None:
     asked = answer.name.lower()
     facts = {"answer": asked, "error": error.name()}
     words = "a transaction was not committed, its batch is done again (%s): %s"

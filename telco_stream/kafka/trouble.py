@@ -8,7 +8,7 @@ from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]
 from telco_stream import errors
 
 
-class Answer(Enum):
+class Recovery(Enum):
     """What to do after a transaction that did not commit."""
 
     ABORT = auto()  # abort, rewind to the committed offsets, go on
@@ -19,7 +19,7 @@ class Answer(Enum):
 
 #: No repetition mends these: the broker refuses, or what is needed isn't there. A failed login is not among them: a
 #: run waits for the timeout, as `outage.py` has it.
-_HOPELESS = frozenset(
+_PERMANENT = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
         KafkaError.GROUP_AUTHORIZATION_FAILED,
@@ -55,13 +55,13 @@ _MISSING_TOPIC = frozenset(
     }
 )
 #: What a record meets that is sent in a transaction which has failed already: the abort says of what.
-_UNTOLD = frozenset({KafkaError._STATE, KafkaError._FATAL})  # noqa: SLF001
+_REPORTED_BY_ABORT = frozenset({KafkaError._STATE, KafkaError._FATAL})  # noqa: SLF001
 #: A broker that is there and lets nobody in; the client will go on trying, but there is no point in waiting for it.
-NOT_LET_IN = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})  # noqa: SLF001
+AUTHENTICATION_FAILED = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})  # noqa: SLF001
 #: As above; the first such failure of a connection comes under the code of any other, with these words in it.
-UNTRUSTED = "certificate verify failed"
+CERTIFICATE_REJECTED = "certificate verify failed"
 #: A commit by a member that the group has moved on from: its records have another owner, or will be read again.
-_MOVED_ON = frozenset(
+_STALE_GENERATION = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,
         KafkaError.UNKNOWN_MEMBER_ID,
@@ -89,24 +89,24 @@ _BAD_MEMBERS = frozenset(
 )
 
 
-def answer_to(error: KafkaError, *, own_id: bool) -> Answer:
+def recovery_for(error: KafkaError, *, has_unique_id: bool) -> Recovery:
     """The table of errors: what a transaction's error asks for.
 
     `own_id` is true where the transactional id belongs to this process alone: nobody can have taken it over, so that
     being fenced is only the broker's word for a transaction that has timed out.
     """
-    if error.code() in _HOPELESS:
-        return Answer.GIVE_UP
+    if error.code() in _PERMANENT:
+        return Recovery.GIVE_UP
     if error.code() in _FENCED:
-        return Answer.RENEW if own_id else Answer.FENCED
-    if error.txn_requires_abort() or error.code() in _UNTOLD:
-        return Answer.ABORT
-    return Answer.RENEW
+        return Recovery.RENEW if has_unique_id else Recovery.FENCED
+    if error.txn_requires_abort() or error.code() in _REPORTED_BY_ABORT:
+        return Recovery.ABORT
+    return Recovery.RENEW
 
 
-def is_hopeless(error: KafkaError) -> bool:
+def is_permanent(error: KafkaError) -> bool:
     """Whether no repetition mends it."""
-    return error.code() in _HOPELESS
+    return error.code() in _PERMANENT
 
 
 def is_missing_topic(error: KafkaError) -> bool:
@@ -114,9 +114,9 @@ def is_missing_topic(error: KafkaError) -> bool:
     return error.code() in _MISSING_TOPIC
 
 
-def has_moved_on(error: KafkaError) -> bool:
+def is_stale_generation(error: KafkaError) -> bool:
     """Whether the group has given this member's partitions to another."""
-    return error.code() in _MOVED_ON
+    return error.code() in _STALE_GENERATION
 
 
 def is_fatal(error: KafkaError) -> bool:
@@ -141,7 +141,7 @@ def consumer_failure(message: Message) -> errors.TelcoStreamError | None:
         return member_failure(error)
     if error.code() in _UNREADABLE:
         return unreadable(error, f"Topic {message.topic()}, partition {message.partition()}, offset {message.offset()}")
-    return complaint(error, f"Topic {message.topic()}") if is_fatal(error) or is_hopeless(error) else None
+    return user_error(error, f"Topic {message.topic()}") if is_fatal(error) or is_permanent(error) else None
 
 
 def is_too_large(error: KafkaError) -> bool:
@@ -164,7 +164,7 @@ def member_failure(error: KafkaError) -> errors.TelcoStreamError | None:
         return errors.FencedError(
             "Another process with the same TELCO_STREAM_KAFKA__GROUP__INSTANCE__ID has taken over; give each its own"
         )
-    if is_fatal(error) or code in _BAD_MEMBERS or code in _HOPELESS:
+    if is_fatal(error) or code in _BAD_MEMBERS or code in _PERMANENT:
         return group_error(error)
     return None
 
@@ -219,14 +219,15 @@ def failed_disk(found: ClusterMetadata, topic: str) -> KafkaError | None:
     return None
 
 
-def is_no_use_waiting(error: KafkaError | None) -> bool:
+def cannot_connect(error: KafkaError | None) -> bool:
     """Whether a connection will not come about however long one waits."""
     if error is None:
         return False
-    return error.code() in NOT_LET_IN or error.code() == KafkaError._SSL or UNTRUSTED in error.str()  # noqa: SLF001
+    is_refused = error.code() in AUTHENTICATION_FAILED or error.code() == KafkaError._SSL  # noqa: SLF001 - public name
+    return is_refused or CERTIFICATE_REJECTED in error.str()
 
 
-def complaint(error: KafkaError, doing: str) -> errors.KafkaError:
+def user_error(error: KafkaError, doing: str) -> errors.KafkaError:
     """The error that a user sees, with the broker's own words."""
     hints = {
         KafkaError.UNKNOWN_TOPIC_OR_PART: "; create the topics with `telco-stream topics init`",

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 from telco_stream.batch import Outcome
 from telco_stream.contracts.customer import Customer
 from telco_stream.contracts.scoring import Scorer
-from telco_stream.metrics.health import NothingRead, Reading, Watchman
+from telco_stream.metrics.health import NothingRead, PartitionView, StallDetector
 from telco_stream.metrics.sampling import SampledHistogram
 from telco_stream.metrics.shared import by_partition, gauge
 from telco_stream.records import ErrorType
@@ -26,7 +26,7 @@ _SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 _SAMPLES = 64
 
 
-class Took(Protocol):
+class BatchTimings(Protocol):
     """What the loop measured of a batch."""
 
     @property
@@ -43,18 +43,18 @@ class Took(Protocol):
 
 
 @dataclass(slots=True)
-class Group:
+class GroupView:
     """The member's partitions and who watches over them, once there are any."""
 
-    reading: Reading
-    watchman: Watchman | None = None
+    reading: PartitionView
+    stall_detector: StallDetector | None = None
 
 
 class ConsumeMetrics:
     """Looks on while `consume` works."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.group = Group(NothingRead({}))
+        self.group = GroupView(NothingRead({}))
         self._consumed = Counter("telco_stream_records_consumed", "Records answered and committed", registry=registry)
         self._predictions = Counter(
             "telco_stream_predictions", "Predictions committed", ["prediction"], registry=registry
@@ -81,15 +81,15 @@ class ConsumeMetrics:
         name = "telco_stream_model_created_timestamp_seconds"
         Gauge(name, "When the model was trained", registry=registry).set(created)
 
-    def turned(self) -> None:
+    def on_poll(self) -> None:
         """Nothing to count."""
 
-    def delivered(self, outcome: Outcome, seconds: Took) -> None:
+    def on_committed(self, outcome: Outcome, seconds: BatchTimings) -> None:
         """Count a committed batch."""
         self._consumed.inc(outcome.consumed)
-        churners = sum([answer.prediction == "Yes" for answer in outcome.answers])
+        churners = sum([answer.prediction == "Yes" for answer in outcome.predictions])
         self._predictions.labels("Yes").inc(churners)
-        self._predictions.labels("No").inc(len(outcome.answers) - churners)
+        self._predictions.labels("No").inc(len(outcome.predictions) - churners)
         for error_type, number in Count(one.error_type for one in outcome.rejected).items():
             self._letters.labels(error_type).inc(number)
         self._batches.add(outcome, seconds)
@@ -113,13 +113,13 @@ class _Batches:
             "telco_stream_churn_probability", "Probability of churn", _SHARES, registry
         )
 
-    def add(self, outcome: Outcome, seconds: Took) -> None:
+    def add(self, outcome: Outcome, seconds: BatchTimings) -> None:
         """A batch more."""
         self._sizes.observe(outcome.consumed)
         self._processing.observe(seconds.processing)
         self._commit.observe(seconds.delivery)
         self._ages.add(seconds.ages, outcome.consumed)
-        answers = outcome.answers
+        answers = outcome.predictions
         some = min(_SAMPLES, len(answers))
         shares = [answers[number * len(answers) // some].churn_probability for number in range(some)]
         self._probability.add(shares, len(answers))
@@ -146,13 +146,13 @@ class _Timed:
 class _GroupCollector(Collector):
     """Shows the partitions."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: GroupView) -> None:
         self._group = group
 
     def collect(self) -> Iterator[Metric]:
         """As last seen."""
-        reading, watchman = self._group.reading, self._group.watchman
-        yield gauge("telco_stream_partitions_assigned", "Partitions that this member owns", len(reading.owned))
+        reading, stall_detector = self._group.reading, self._group.stall_detector
+        yield gauge("telco_stream_partitions_assigned", "Partitions that this member owns", len(reading.assigned))
         yield CounterMetricFamily(
             "telco_stream_rebalances", "Times that partitions came or went", value=reading.rebalances
         )
@@ -161,10 +161,10 @@ class _GroupCollector(Collector):
             "Records that retention deleted before they were answered",
             value=reading.expired_unanswered,
         )
-        standings = watchman.standings if watchman else {}
-        lag = {number: one.lag for number, one in standings.items() if one.lag is not None}
+        progress = stall_detector.progress if stall_detector else {}
+        lag = {number: one.lag for number, one in progress.items() if one.lag is not None}
         yield by_partition("telco_stream_lag_records", "Offsets between a partition's end and what is answered", lag)
-        still = watchman.stalled_for() if watchman else {}
+        still = stall_detector.stalled_for() if stall_detector else {}
         yield by_partition(
             "telco_stream_partition_stalled_seconds",
             "Seconds for which a partition stands still that should not",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from telco_stream.metrics.stalls import Standing, look
+from telco_stream.metrics.stalls import PartitionProgress, update
 from telco_stream.stop import Stopped
 
 log = logging.getLogger("telco_stream.consume")
@@ -16,7 +16,7 @@ log = logging.getLogger("telco_stream.consume")
 _LOOK_EVERY = 5.0
 
 
-class Reading(Protocol):
+class PartitionView(Protocol):
     """What is asked of whoever reads the topic."""
 
     @property
@@ -28,7 +28,7 @@ class Reading(Protocol):
         """Times that partitions came or went."""
 
     @property
-    def owned(self) -> frozenset[int]:
+    def assigned(self) -> frozenset[int]:
         """The partitions that are read."""
 
     @property
@@ -54,13 +54,13 @@ class NothingRead:
 
     answered: Mapping[int, int]
     rebalances: int = 0
-    owned: frozenset[int] = frozenset()
+    assigned: frozenset[int] = frozenset()
     joined: bool = False
     refusal: str | None = None
     expired_unanswered: int = 0
 
 
-class Pulse:
+class Heartbeat:
     """When the loop last came round."""
 
     def __init__(self, deadline: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -70,7 +70,7 @@ class Pulse:
         #: The same as seconds since 1970.
         self.last_turn = time.time()
 
-    def beat(self) -> None:
+    def tick(self) -> None:
         """It has come round."""
         self._last = self._clock()
         self.last_turn = time.time()
@@ -81,13 +81,13 @@ class Pulse:
         return [f"The loop has not come round for {still:.0f} s"] if still > self._deadline else []
 
 
-class Watchman:
+class StallDetector:
     """Looks at the partitions every few seconds, from a thread of its own: a loop that hangs can't look for itself."""
 
     def __init__(  # noqa: PLR0913 - what it watches, and whom it tells
         self,
         topic: str,
-        reading: Reading,
+        reading: PartitionView,
         ends: Ends,
         limit: float,
         on_stall: Callable[[str], None],
@@ -106,7 +106,7 @@ class Watchman:
         self._seen_at = self._joined_at = time.monotonic()
         self._is_outside = False
         #: The partitions as last seen.
-        self.standings: dict[int, Standing] = {}
+        self.progress: dict[int, PartitionProgress] = {}
         self._thread = threading.Thread(target=self._run, name="watchman", daemon=True)
 
     def __enter__(self) -> Self:
@@ -119,21 +119,21 @@ class Watchman:
 
     def stalled_for(self) -> dict[int, float]:
         """Seconds for which each partition has stood still although it should move; 0 is well."""
-        return {number: self._seen_at - one.well_at for number, one in self.standings.items()}
+        return {number: self._seen_at - one.last_progress_at for number, one in self.progress.items()}
 
     def problems(self) -> list[str]:
         """What keeps the consumer from being ready: nothing assigned, or partitions that stand still, each named."""
-        if not self._reading.owned:
+        if not self._reading.assigned:
             refusal = self._reading.refusal
             return [f"No partition of {self._topic} is assigned to this member{f': {refusal}' if refusal else ''}"]
         return list(self._stalled.values())
 
-    def look(self) -> None:
+    def update(self) -> None:
         """Ask where the partitions end, and judge."""
-        owned = self._reading.owned
-        ends = self._ends(owned, False) if owned else {}  # noqa: FBT003 - the name stands in `Ends`
+        assigned = self._reading.assigned
+        ends = self._ends(assigned, False) if assigned else {}  # noqa: FBT003 - the name stands in `Ends`
         now = time.monotonic()
-        self.standings = look(self.standings, owned=owned, answered=self._reading.answered, ends=ends, now=now)
+        self.progress = update(self.progress, assigned=assigned, answered=self._reading.answered, ends=ends, now=now)
         self._seen_at = now
         self._judge_membership(now)
         self._judge({one: still for one, still in self.stalled_for().items() if still > self._limit})
@@ -141,7 +141,7 @@ class Watchman:
     def _run(self) -> None:
         try:
             while not self._over.is_set():
-                self.look()
+                self.update()
                 self._over.wait(min(_LOOK_EVERY, self._limit / 4))
         except Stopped:
             return
@@ -163,7 +163,7 @@ class Watchman:
         before = self._stalled.keys()
         self._stalled = {
             one: f"Partition {one} of {self._topic} has not moved for {seconds:.0f} s: "
-            + reason(self.standings[one], readable.get(one))
+            + reason(self.progress[one], readable.get(one))
             for one, seconds in still.items()
         }
         for one in sorted(still.keys() - before):
@@ -175,7 +175,7 @@ class Watchman:
             log.info("partition %d of %s moves again", one, self._topic, extra={"event": "moving", "facts": facts})
 
 
-def reason(standing: Standing, readable: int | None) -> str:
+def reason(standing: PartitionProgress, readable: int | None) -> str:
     """Why a partition may stand still; `readable` is where it ends for a reader of committed records."""
     if standing.end is None:
         return "its leader doesn't answer"

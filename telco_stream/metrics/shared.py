@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from telco_stream import __version__
-from telco_stream.metrics.health import Pulse
+from telco_stream.metrics.health import Heartbeat
 from telco_stream.metrics.statistics import Statistics
 
 #: How a transaction can end.
@@ -22,7 +22,7 @@ _USUAL = ("_ALL_BROKERS_DOWN", "_TRANSPORT")
 class Shell:
     """The run's surroundings, asked when somebody scrapes; parts that come later are set then."""
 
-    pulse: Pulse
+    pulse: Heartbeat
     statistics: Statistics = field(default_factory=Statistics)
     client_errors: Mapping[str, int] = field(default_factory=dict)
     transactions: Callable[[], Mapping[str, int]] = dict

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PartitionProgress:
     """A partition as last seen: answered up to where, ending where (None is unknown), and well until when."""
 
     answered: int | None
     end: int | None
-    well_at: float
+    last_progress_at: float
 
     @property
     def lag(self) -> int | None:
@@ -20,22 +20,28 @@ class Standing:
         return max(0, self.end - self.answered)
 
 
-def look(
-    before: Mapping[int, Standing],
+def update(
+    before: Mapping[int, PartitionProgress],
     *,
-    owned: Collection[int],
+    assigned: Collection[int],
     answered: Mapping[int, int],
     ends: Mapping[int, int],
     now: float,
-) -> dict[int, Standing]:
+) -> dict[int, PartitionProgress]:
     """How the owned partitions stand now. Well is what has moved, or has nothing to do; unknown is neither."""
-    return {one: _standing(before.get(one), answered.get(one), ends.get(one), now) for one in owned}
+    return {one: _progress_of(before.get(one), answered.get(one), ends.get(one), now) for one in assigned}
 
 
-def _standing(before: Standing | None, answered: int | None, end: int | None, now: float) -> Standing:
+def _progress_of(
+    before: PartitionProgress | None, answered: int | None, end: int | None, now: float
+) -> PartitionProgress:
     if before is None:
-        return Standing(answered, end, now)
+        return PartitionProgress(answered, end, now)
     if answered is None:  # taken back to what is committed: not a step forward
         answered = before.answered
-    seen = Standing(answered, end, now)
-    return seen if answered != before.answered or seen.lag == 0 else Standing(answered, end, before.well_at)
+    seen = PartitionProgress(answered, end, now)
+    return (
+        seen
+        if answered != before.answered or seen.lag == 0
+        else PartitionProgress(answered, end, before.last_progress_at)
+    )

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 from telco_stream.contracts.manifest import SCHEMA, Manifest, decode_manifest
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.errors import ModelError
-from telco_stream.model.libraries import needing_libraries
+from telco_stream.model.libraries import requiring_libraries
 
 Engine: TypeAlias = Literal["auto", "onnx", "sklearn"]
 
@@ -77,7 +77,7 @@ def _check_schema(folder: Path, manifest: Manifest) -> None:
 
 def _load_sklearn(pickled: bytes, manifest: Manifest) -> Scorer:
     # Only this engine waits for pandas and scikit-learn.
-    with needing_libraries("To load the uncompiled model", ModelError, _INSTEAD):
+    with requiring_libraries("To load the uncompiled model", ModelError, _INSTEAD):
         from telco_stream.model.scorer import SKLEARN_VERSION, load_sklearn  # noqa: PLC0415
 
     trained = manifest.libraries[_SKLEARN]

@@ -36,7 +36,7 @@ def code_columns(customers: Sequence[Customer]) -> Codes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class _CodeGroup:
     """Some columns: how to read them, where a combination stands in the table, and the table of codes."""
 
     values_of: Callable[[Customer], tuple[str, ...]]
@@ -48,10 +48,10 @@ class _Group:
         return self.table[np.fromiter(positions, np.intp, len(customers))]
 
 
-def _make_group(columns: Sequence[str]) -> _Group:
+def _make_group(columns: Sequence[str]) -> _CodeGroup:
     combinations = {values: i for i, values in enumerate(product(*(CATEGORIES[name] for name in columns)))}
     codes: Any = list(product(*(range(len(CATEGORIES[name])) for name in columns)))
-    return _Group(attrgetter(*columns), combinations.__getitem__, np.array(codes, np.int64))
+    return _CodeGroup(attrgetter(*columns), combinations.__getitem__, np.array(codes, np.int64))
 
 
 _TEXTS = tuple(CATEGORIES)

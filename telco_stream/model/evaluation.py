@@ -18,7 +18,7 @@ REPEATS = 5
 Floats: TypeAlias = NDArray[np.float64]
 Labels: TypeAlias = NDArray[np.bool_]
 #: Told what is being done, and how many steps of it are done, of how many.
-Progress: TypeAlias = Callable[[str, int, int], None]
+ReportStage: TypeAlias = Callable[[str, int, int], None]
 
 _METHOD = (
     f"{REPEATS} x repeated stratified {FOLDS}-fold cross-validation; each row predicted by models that never saw it"
@@ -27,7 +27,7 @@ _THRESHOLDS = np.arange(1, 100) / 100
 
 
 def cross_validate(
-    build: Callable[[], Pipeline], features: pd.DataFrame, churned: Labels, *, seed: int, progress: Progress
+    build: Callable[[], Pipeline], features: pd.DataFrame, churned: Labels, *, seed: int, progress: ReportStage
 ) -> Floats:
     """Out-of-fold probabilities, [repeats, customers]."""
     probabilities = np.empty((REPEATS, len(churned)))

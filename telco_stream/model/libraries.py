@@ -9,7 +9,7 @@ _MAY_BE_LEFT_OUT = frozenset({"joblib", "pandas", "sklearn", "skl2onnx"})
 
 
 @contextmanager
-def needing_libraries(doing: str, kind: type[TelcoStreamError], instead: str) -> Iterator[None]:
+def requiring_libraries(doing: str, kind: type[TelcoStreamError], instead: str) -> Iterator[None]:
     """Imports in the block raise `kind` where one of these libraries isn't installed."""
     try:
         yield

@@ -21,7 +21,7 @@ from telco_stream.errors import DataError, ModelError
 from telco_stream.model.artifact import MANIFEST, ONNX, PIPELINE
 from telco_stream.model.compiled import load_onnx
 from telco_stream.model.conversion import convert
-from telco_stream.model.evaluation import FOLDS, Progress, best_threshold, cross_validate, measure
+from telco_stream.model.evaluation import FOLDS, ReportStage, best_threshold, cross_validate, measure
 from telco_stream.model.folder import check_target, write_folder
 from telco_stream.model.parity import compare, edge_customers
 from telco_stream.model.pipeline import build_pipeline
@@ -52,7 +52,7 @@ def train(  # noqa: PLR0913 - what a caller may choose
     *,
     now: str,
     seed: int = 0,
-    progress: Progress = lambda *_: None,
+    progress: ReportStage = lambda *_: None,
     build: Callable[[], Pipeline] = build_pipeline,
 ) -> TrainingResult:
     """Fits a pipeline to a labelled CSV and replaces the folder `out` by it; `now` is RFC 3339.
@@ -117,7 +117,7 @@ def _enough(source: Path, data: LabelledCustomers) -> LabelledCustomers:
     return data
 
 
-def _fit(data: LabelledCustomers, seed: int, progress: Progress, build: Callable[[], Pipeline]) -> _Fitted:
+def _fit(data: LabelledCustomers, seed: int, progress: ReportStage, build: Callable[[], Pipeline]) -> _Fitted:
     features, churned = frame(data.customers), np.array(data.churned)
     probabilities = cross_validate(build, features, churned, seed=seed, progress=progress)
     threshold = best_threshold(probabilities, churned)

@@ -5,19 +5,19 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from telco_stream.observing.sight import AT_RISK, Glimpse
+from telco_stream.observing.sight import AT_RISK, ConsumerSnapshot
 
 #: Of what has been looked at.
 _NOTHING_NEW: dict[str, Any] = {"sampled": 0, "sampled_yes": 0, "at_risk": ()}
 
 
-class Crowd:
+class WorkerAggregator:
     """Looks on at several consumers, each in a slot, that tell of themselves; what they log is said here."""
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self._say = say
         self._consumed = self._dead_lettered = 0
-        self._newest: dict[int, Glimpse] = {}
+        self._newest: dict[int, ConsumerSnapshot] = {}
         self._looking = threading.Lock()
 
     def advance(self, records: int, dead_letters: int) -> None:
@@ -25,15 +25,15 @@ class Crowd:
         self._consumed += records
         self._dead_lettered += dead_letters
 
-    def glimpsed(self, slot: int, glimpse: Glimpse) -> None:
+    def on_snapshot(self, slot: int, snapshot: ConsumerSnapshot) -> None:
         """What one of them looks like now."""
         with self._looking:
-            before = self._newest.get(slot, Glimpse())
+            before = self._newest.get(slot, ConsumerSnapshot())
             self._newest[slot] = replace(
-                glimpse,
-                sampled=before.sampled + glimpse.sampled,
-                sampled_yes=before.sampled_yes + glimpse.sampled_yes,
-                at_risk=(glimpse.at_risk + before.at_risk)[:AT_RISK],
+                snapshot,
+                sampled=before.sampled + snapshot.sampled,
+                sampled_yes=before.sampled_yes + snapshot.sampled_yes,
+                at_risk=(snapshot.at_risk + before.at_risk)[:AT_RISK],
             )
 
     def said(self, line: str) -> None:
@@ -45,18 +45,18 @@ class Crowd:
         with self._looking:
             self._newest.pop(slot, None)
 
-    def glimpse(self) -> Glimpse:
+    def snapshot(self) -> ConsumerSnapshot:
         """How all of them look together."""
         with self._looking:
             some = list(self._newest.values())
             self._newest = {slot: replace(one, **_NOTHING_NEW) for slot, one in self._newest.items()}
-        return Glimpse(
+        return ConsumerSnapshot(
             consumed=self._consumed,
             dead_lettered=self._dead_lettered,
             reading=any(one.reading for one in some),
             joined=any(one.joined for one in some),
             lag={number: lag for one in some for number, lag in one.lag.items()},
-            away=max((one.away for one in some if one.away is not None), default=None),
+            unavailable_for=max((one.unavailable_for for one in some if one.unavailable_for is not None), default=None),
             sampled=sum(one.sampled for one in some),
             sampled_yes=sum(one.sampled_yes for one in some),
             at_risk=tuple(customer for one in some for customer in one.at_risk)[:AT_RISK],

@@ -10,74 +10,74 @@ from telco_stream import produce as producing
 from telco_stream.batch import Outcome
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.kafka.clients import Clients
-from telco_stream.observing.sight import Seen
+from telco_stream.observing.sight import ConsumerView
 from telco_stream.stop import Stop
 
 
 @dataclass(frozen=True, slots=True)
-class Watching:
+class MonitoringOptions:
     """What is asked of those who look on; at port 0 nothing listens."""
 
     port: int = 0
     exit_on_stall: bool = False
     model_created: str | None = None
 
-    def in_slot(self, slot: int) -> "Watching":
+    def in_slot(self, slot: int) -> "MonitoringOptions":
         """The same for one of several workers, each at a port of its own."""
         return replace(self, port=self.port and self.port + slot)
 
 
 #: Only the caller looks on.
-NOBODY = Watching()
+NO_MONITORING = MonitoringOptions()
 
 
-class Onlooker(consuming.Watch, Protocol):
+class RunObserver(consuming.Watch, Protocol):
     """Whoever looks on at a run of `consume` from its beginning."""
 
-    def on(self, source: Seen) -> None:
+    def on(self, source: ConsumerView) -> None:
         """The topic is read from there."""
 
 
-class Counted(Protocol):
+class TransactionCounters(Protocol):
     """What ends transactions, or stands for it."""
 
     def outcomes(self) -> Mapping[str, int]:
         """Transactions so far, by how they ended."""
 
 
-class Sending(Counted, Protocol):
+class SendCounters(TransactionCounters, Protocol):
     """What sends rows."""
 
     def failed(self) -> int:
         """Rows that were refused, or ran out of time."""
 
 
-class Watches:
+class CompositeObserver:
     """Several who look on, told one after the other; the last from the beginning."""
 
-    def __init__(self, *watches: consuming.Watch, last: Onlooker) -> None:
+    def __init__(self, *watches: consuming.Watch, last: RunObserver) -> None:
         self._watches = (*watches, last)
         self._last = last
 
-    def on(self, source: Seen) -> None:
+    def on(self, source: ConsumerView) -> None:
         """The topic is read from there."""
         self._last.on(source)
 
-    def turned(self) -> None:
+    def on_poll(self) -> None:
         """The loop has come round."""
         for one in self._watches:
-            one.turned()
+            one.on_poll()
 
-    def delivered(self, outcome: Outcome, seconds: consuming.Seconds) -> None:
+    def on_committed(self, outcome: Outcome, seconds: consuming.BatchTimings) -> None:
         """A batch is committed."""
         for one in self._watches:
-            one.delivered(outcome, seconds)
+            one.on_committed(outcome, seconds)
 
 
-class Eyes:
+class RunMonitor:
     """Looks on while `consume` works: hand `scorer` and `watch` to the loop, and tell of the parts made later."""
 
-    def __init__(self, clients: Clients, scorer: Scorer, stop: Stop, watch: Onlooker) -> None:
+    def __init__(self, clients: Clients, scorer: Scorer, stop: Stop, watch: RunObserver) -> None:
         self.scorer = scorer
         self.watch = watch
         #: Which partition has stood still, where that was to end the run, and did.
@@ -85,31 +85,31 @@ class Eyes:
         self._clients = clients
         self._stop = stop
 
-    def on(self, source: Seen) -> AbstractContextManager[object]:
+    def on(self, source: ConsumerView) -> AbstractContextManager[object]:
         """Watch over the partitions while the block runs."""
         self.watch.on(source)
         return nullcontext()
 
-    def count(self, transactions: Counted) -> None:
+    def count(self, transactions: TransactionCounters) -> None:
         """Show how they end."""
 
 
-class RowWatch(producing.Watch, Protocol):
+class ProduceObserver(producing.Watch, Protocol):
     """Whoever looks on at a run of `produce` from its beginning."""
 
-    def on(self, outlet: Sending) -> None:
+    def on(self, writer: SendCounters) -> None:
         """What sends them."""
 
 
-class RowEyes:
+class ProduceMonitor:
     """Looks on while `produce` works: is told of rows by `advance`, and of what sends them by `on`."""
 
-    def __init__(self, watch: RowWatch) -> None:
+    def __init__(self, watch: ProduceObserver) -> None:
         self._watch = watch
 
-    def on(self, outlet: Sending) -> None:
+    def on(self, writer: SendCounters) -> None:
         """Show what it sends."""
-        self._watch.on(outlet)
+        self._watch.on(writer)
 
     def resumed(self, rows: int) -> None:
         """So many rows were confirmed by earlier runs."""

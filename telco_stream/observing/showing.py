@@ -9,12 +9,21 @@ from telco_stream.contracts.scoring import Scorer
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.metrics.consuming import ConsumeMetrics
-from telco_stream.metrics.health import Pulse, Watchman
+from telco_stream.metrics.health import Heartbeat, StallDetector
 from telco_stream.metrics.producing import ProduceMetrics
 from telco_stream.metrics.server import Pages, serving
 from telco_stream.metrics.shared import Shell, new_registry
-from telco_stream.observing.eyes import Counted, Eyes, Onlooker, RowEyes, RowWatch, Sending, Watches, Watching
-from telco_stream.observing.sight import Seen
+from telco_stream.observing.eyes import (
+    CompositeObserver,
+    MonitoringOptions,
+    ProduceMonitor,
+    ProduceObserver,
+    RunMonitor,
+    RunObserver,
+    SendCounters,
+    TransactionCounters,
+)
+from telco_stream.observing.sight import ConsumerView
 from telco_stream.period import instant
 from telco_stream.stop import Stop
 
@@ -23,26 +32,32 @@ _ROWS_OVERDUE = 3
 
 
 @contextmanager
-def wide_eyes(asked: Watching, clients: Clients, scorer: Scorer, *, stop: Stop, watch: Onlooker) -> Iterator[Eyes]:
+def http_run_monitor(
+    asked: MonitoringOptions, clients: Clients, scorer: Scorer, *, stop: Stop, watch: RunObserver
+) -> Iterator[RunMonitor]:
     """Eyes on one run of `consume`, that watch over the partitions and show what they see at the port, if asked."""
-    eyes = WideEyes(asked, clients, scorer, stop, watch)
+    eyes = HttpRunMonitor(asked, clients, scorer, stop, watch)
     with serving(asked.port, eyes.pages(), clients.settings.metrics.host) if asked.port else nullcontext():
         yield eyes
 
 
 @contextmanager
-def wide_row_eyes(asked: Watching, clients: Clients, target: float, watch: RowWatch) -> Iterator[RowEyes]:
+def http_produce_monitor(
+    asked: MonitoringOptions, clients: Clients, target: float, watch: ProduceObserver
+) -> Iterator[ProduceMonitor]:
     """Eyes on one run of `produce`, that show what they see at the port."""
-    eyes = WideRowEyes(clients, target, watch)
+    eyes = HttpProduceMonitor(clients, target, watch)
     with serving(asked.port, eyes.pages(), clients.settings.metrics.host):
         yield eyes
 
 
-class WideEyes(Eyes):
+class HttpRunMonitor(RunMonitor):
     """Watches over the partitions, and shows what it sees at a port, if there is one."""
 
-    def __init__(self, asked: Watching, clients: Clients, scorer: Scorer, stop: Stop, watch: Onlooker) -> None:
-        pulse = Pulse(clients.settings.consumer.stall_seconds)
+    def __init__(
+        self, asked: MonitoringOptions, clients: Clients, scorer: Scorer, stop: Stop, watch: RunObserver
+    ) -> None:
+        pulse = Heartbeat(clients.settings.consumer.stall_seconds)
         self._shell = Shell(pulse, client_errors=clients.errors)
         self._registry = new_registry(self._shell)
         self._metrics = ConsumeMetrics(self._registry)
@@ -50,7 +65,7 @@ class WideEyes(Eyes):
         self._metrics.shows_model(self._registry, scorer, created)
         self._exits = asked.exit_on_stall
         clients.on_statistics["consumer"] = self._shell.statistics.take
-        all_watches = Watches(_Beating(pulse), self._metrics, last=watch)
+        all_watches = CompositeObserver(_Beating(pulse), self._metrics, last=watch)
         super().__init__(clients, self._metrics.timed(scorer), stop, all_watches)
 
     def pages(self) -> Pages:
@@ -58,32 +73,32 @@ class WideEyes(Eyes):
         return Pages(self._registry, self._shell.pulse.problems, self._not_ready)
 
     @contextmanager
-    def on(self, source: Seen) -> Iterator[None]:
+    def on(self, source: ConsumerView) -> Iterator[None]:
         """Watch over the partitions while the block runs."""
         self.watch.on(source)
         topic, over = self._clients.settings.topics.raw, Stop()
         cluster = Cluster(self._clients, over)
 
         def ends(partitions: Collection[int], committed_only: bool) -> Mapping[int, int]:  # noqa: FBT001
-            return cluster.ends_in_reach(topic, partitions, committed_only=committed_only)
+            return cluster.reachable_ends(topic, partitions, committed_only=committed_only)
 
         limit, is_classic = self._clients.settings.consumer.stall_seconds, self._clients.is_classic_protocol
-        with Watchman(topic, source, ends, limit, self._stalled, expects_assignment=is_classic) as watchman:
-            self._metrics.group.reading, self._metrics.group.watchman = source, watchman
+        with StallDetector(topic, source, ends, limit, self._stalled, expects_assignment=is_classic) as stall_detector:
+            self._metrics.group.reading, self._metrics.group.stall_detector = source, stall_detector
             try:
                 yield
             finally:
                 over.request()
 
-    def count(self, transactions: Counted) -> None:
+    def count(self, transactions: TransactionCounters) -> None:
         """Show how they end."""
         self._shell.transactions = transactions.outcomes
 
     def _not_ready(self) -> list[str]:
-        watchman = self._metrics.group.watchman
-        if watchman is None:
+        stall_detector = self._metrics.group.stall_detector
+        if stall_detector is None:
             return ["Still connecting to Kafka"]
-        return [*self._shell.pulse.problems(), *watchman.problems()]
+        return [*self._shell.pulse.problems(), *stall_detector.problems()]
 
     def _stalled(self, which: str) -> None:
         if self._exits and self.stall is None:
@@ -91,13 +106,13 @@ class WideEyes(Eyes):
             self._stop.request()
 
 
-class WideRowEyes(RowEyes):
+class HttpProduceMonitor(ProduceMonitor):
     """Shows what it sees at a port."""
 
-    def __init__(self, clients: Clients, target: float, watch: RowWatch) -> None:
+    def __init__(self, clients: Clients, target: float, watch: ProduceObserver) -> None:
         super().__init__(watch)
         limit = clients.settings.consumer.stall_seconds
-        self._shell = Shell(Pulse(max(limit, _ROWS_OVERDUE / target) if target else limit))
+        self._shell = Shell(Heartbeat(max(limit, _ROWS_OVERDUE / target) if target else limit))
         self._shell.client_errors = clients.errors
         self._registry = new_registry(self._shell)
         self._metrics = ProduceMetrics(target)
@@ -108,15 +123,15 @@ class WideRowEyes(RowEyes):
         """What the port shows."""
         return Pages(self._registry, self._shell.pulse.problems, self._not_ready)
 
-    def on(self, outlet: Sending) -> None:
+    def on(self, writer: SendCounters) -> None:
         """Show what it sends."""
-        self._metrics.failed = outlet.failed
-        self._shell.transactions = outlet.outcomes
-        super().on(outlet)
+        self._metrics.failed = writer.failed
+        self._shell.transactions = writer.outcomes
+        super().on(writer)
 
     def advance(self, rows: int) -> None:
         """So many more rows are confirmed."""
-        self._shell.pulse.beat()
+        self._shell.pulse.tick()
         self._metrics.advance(rows)
         super().advance(rows)
 
@@ -127,13 +142,13 @@ class WideRowEyes(RowEyes):
 class _Beating:
     """Tells the pulse."""
 
-    def __init__(self, pulse: Pulse) -> None:
+    def __init__(self, pulse: Heartbeat) -> None:
         self._pulse = pulse
 
-    def turned(self) -> None:
+    def on_poll(self) -> None:
         """The loop has come round."""
-        self._pulse.beat()
+        self._pulse.tick()
 
-    def delivered(self, outcome: Outcome, seconds: consuming.Seconds) -> None:  # noqa: ARG002 - as `consume` calls it
+    def on_committed(self, outcome: Outcome, seconds: consuming.BatchTimings) -> None:  # noqa: ARG002 - as `consume` calls it
         """So it has."""
-        self._pulse.beat()
+        self._pulse.tick()

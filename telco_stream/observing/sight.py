@@ -9,7 +9,7 @@ from telco_stream import consume as consuming
 from telco_stream.analytics import AtRisk
 from telco_stream.batch import Outcome
 from telco_stream.contracts.prediction import Prediction
-from telco_stream.metrics.health import Reading
+from telco_stream.metrics.health import PartitionView
 
 #: Answers of a batch that are looked at, and the most that wait to be.
 _SAMPLES = 64
@@ -18,16 +18,16 @@ _WAITING = 1_024
 AT_RISK = 10
 
 
-class Seen(Reading, Protocol):
+class ConsumerView(PartitionView, Protocol):
     """What can be seen of whoever reads the topic."""
 
     @property
-    def ends_seen(self) -> Mapping[int, int]:
+    def cached_end_offsets(self) -> Mapping[int, int]:
         """Where they end, as far as that is known without asking."""
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
+class ConsumerSnapshot:
     """One look at a consumer, or at several together."""
 
     consumed: int = 0
@@ -38,47 +38,47 @@ class Glimpse:
     #: Offsets between the end and what is answered, of each partition owned; None where that is unknown.
     lag: Mapping[int, int | None] = field(default_factory=dict)
     #: Seconds for which Kafka has been away.
-    away: float | None = None
+    unavailable_for: float | None = None
     #: Of some answers since the last look: how many, how many of them Yes, and the newest of these, newest first.
     sampled: int = 0
     sampled_yes: int = 0
     at_risk: tuple[AtRisk, ...] = ()
 
 
-class Sight:
+class ConsumerStats:
     """Looks on at one consumer; may be asked for a glimpse from another thread, by one who asks."""
 
-    def __init__(self, away: Callable[[], float | None]) -> None:
-        self._away = away
-        self._source: Seen | None = None
+    def __init__(self, unavailable_for: Callable[[], float | None]) -> None:
+        self._away = unavailable_for
+        self._source: ConsumerView | None = None
         self._consumed = self._dead_lettered = 0
         self._answers: deque[Prediction] = deque(maxlen=_WAITING)
 
-    def on(self, source: Seen) -> None:
+    def on(self, source: ConsumerView) -> None:
         """The topic is read from there."""
         self._source = source
 
-    def turned(self) -> None:
+    def on_poll(self) -> None:
         """Nothing new."""
 
-    def delivered(self, outcome: Outcome, seconds: consuming.Seconds) -> None:  # noqa: ARG002 - as `consume` calls it
+    def on_committed(self, outcome: Outcome, seconds: consuming.BatchTimings) -> None:  # noqa: ARG002 - as `consume` calls it
         """A batch is committed."""
         self._consumed += outcome.consumed
-        self._dead_lettered += len(outcome.letters)
-        self._answers.extend(_spaced(outcome.answers))
+        self._dead_lettered += len(outcome.dead_letter_messages)
+        self._answers.extend(_spaced(outcome.predictions))
 
-    def glimpse(self) -> Glimpse:
+    def snapshot(self) -> ConsumerSnapshot:
         """How it looks now."""
         answers = [self._answers.popleft() for _ in range(len(self._answers))]
         yes = [one for one in reversed(answers) if one.prediction == "Yes"]
         source = self._source
-        return Glimpse(
+        return ConsumerSnapshot(
             consumed=self._consumed,
             dead_lettered=self._dead_lettered,
             reading=source is not None,
             joined=source is not None and source.joined,
             lag=_lag(source) if source else {},
-            away=self._away(),
+            unavailable_for=self._away(),
             sampled=len(answers),
             sampled_yes=len(yes),
             at_risk=tuple(map(_at_risk, yes[:AT_RISK])),
@@ -91,11 +91,11 @@ def _spaced(answers: Sequence[Prediction]) -> Sequence[Prediction]:
     return answers[(len(answers) - 1) % step :: step]
 
 
-def _lag(source: Seen) -> dict[int, int | None]:
-    owned = source.owned
-    answered, ends = source.answered, source.ends_seen
+def _lag(source: ConsumerView) -> dict[int, int | None]:
+    assigned = source.assigned
+    answered, ends = source.answered, source.cached_end_offsets
     known = answered.keys() & ends.keys()
-    return {one: max(0, ends[one] - answered[one]) if one in known else None for one in sorted(owned)}
+    return {one: max(0, ends[one] - answered[one]) if one in known else None for one in sorted(assigned)}
 
 
 def _at_risk(answer: Prediction) -> AtRisk:

@@ -15,7 +15,7 @@ from telco_stream.contracts.prediction import Prediction, decode_prediction
 from telco_stream.errors import UsageError
 from telco_stream.period import ALWAYS, Period, instant
 from telco_stream.records import Record
-from telco_stream.trends import Tally
+from telco_stream.trends import TopCounter
 
 #: Hears of each prediction that is counted, and when it was made, in seconds since 1970.
 Look: TypeAlias = Callable[[Prediction, float], None]
@@ -25,7 +25,7 @@ _NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PredictionFilter:
     """Which predictions count: those of the period, and of the model version if one is given."""
 
     period: Period = ALWAYS
@@ -33,7 +33,7 @@ class Wanted:
 
 
 #: All predictions.
-ALL = Wanted()
+ALL = PredictionFilter()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,12 @@ class Report:
 
     summary: Summary
     unreadable: int
-    crossed: dict[tuple[str, str], Segment] = field(default_factory=dict)
+    crosstab: dict[tuple[str, str], Segment] = field(default_factory=dict)
 
 
-def report(records: Iterable[Record], *, wanted: Wanted = ALL, top_k: int = 10, looks: Sequence[Look] = ()) -> Report:
+def report(
+    records: Iterable[Record], *, wanted: PredictionFilter = ALL, top_k: int = 10, looks: Sequence[Look] = ()
+) -> Report:
     """The numbers of the wanted predictions among a topic's records, in their order, each of them shown to `looks`.
 
     Raises `UsageError` where no prediction of the period has the model version.
@@ -56,17 +58,17 @@ def report(records: Iterable[Record], *, wanted: Wanted = ALL, top_k: int = 10, 
         for look in looks:
             look(prediction, time)
     selection.check_version()
-    return Report(analytics.result(top_k), selection.unreadable, analytics.crossed())
+    return Report(analytics.result(top_k), selection.unreadable, analytics.crosstab())
 
 
 class Selection:
     """The wanted predictions among a topic's records, each with its time."""
 
-    def __init__(self, records: Iterable[Record], wanted: Wanted) -> None:
+    def __init__(self, records: Iterable[Record], wanted: PredictionFilter) -> None:
         self._records = records
         self._version = wanted.model_version
         self._start, self._end = wanted.period.bounds()
-        self._others = Tally()
+        self._others = TopCounter()
         self._found = 0
         #: Values so far that are no predictions; another hand has written them.
         self.unreadable = 0

@@ -8,8 +8,8 @@ from telco_stream.dlq.listing import LetterSummary, summarize
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.records import Record
-from telco_stream.report import Report, Wanted, report
-from telco_stream.report.runs import EMPTY, Audience, ReportOrder, Stretch, records, stretch_of
+from telco_stream.report import PredictionFilter, Report, report
+from telco_stream.report.runs import EMPTY, Audience, OffsetRange, ReportOptions, offset_range_of, records
 from telco_stream.stop import Stop
 from telco_stream.trends import Trends
 
@@ -17,35 +17,35 @@ _MODEL_VERSION = "telco.dlq.model.version"
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ReportData:
     """A report, its shapes, the dead letters of the same period and version, and what was read for all of it.
 
     `as_of` is when the topics ended where they were read to.
     """
 
     as_of: str
-    wanted: Wanted
+    wanted: PredictionFilter
     report: Report
     trends: Trends
     letters: LetterSummary
-    predictions_read: Stretch
-    letters_read: Stretch
+    predictions_read: OffsetRange
+    letters_read: OffsetRange
 
 
-def run_facts(clients: Clients, order: ReportOrder, *, stop: Stop, audience: Audience = EMPTY) -> Facts:
+def run_report_data(clients: Clients, order: ReportOptions, *, stop: Stop, audience: Audience = EMPTY) -> ReportData:
     """The facts as the topics stand now; each is read once."""
     cluster, topics, wanted, trends = Cluster(clients, stop), clients.settings.topics, order.wanted, Trends()
     read, letters_read = (
-        stretch_of(cluster, topic, wanted.period, stop) for topic in (topics.predictions, topics.deadletter)
+        offset_range_of(cluster, topic, wanted.period, stop) for topic in (topics.predictions, topics.deadletter)
     )
     as_of = now()
     found = records(clients, read, stop, audience)
     told = report(found, wanted=wanted, top_k=order.top_k, looks=[trends.add, *audience.looks])
     letters = dead.Letters(
         (one for one in records(clients, letters_read, stop, audience) if _has_version(one, wanted.model_version)),
-        dead.Wanted(since=wanted.period.since, until=wanted.period.until),
+        dead.LetterFilter(since=wanted.period.since, until=wanted.period.until),
     )
-    return Facts(as_of, wanted, told, trends, summarize(letters), read, letters_read)
+    return ReportData(as_of, wanted, told, trends, summarize(letters), read, letters_read)
 
 
 def _has_version(letter: Record, version: str | None) -> bool:

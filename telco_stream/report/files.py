@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from telco_stream.atomic import replacing
+from telco_stream.atomic import atomic_write
 from telco_stream.errors import UsageError
 
 
@@ -16,4 +16,4 @@ def opened(*paths: Path | None) -> Iterator[list[BinaryIO | None]]:
     if len(set(places)) < len(places):
         raise UsageError(f"Two files can't both be {places[0]}: give each a name of its own")
     with ExitStack() as files:
-        yield [files.enter_context(replacing(path)) if path else None for path in paths]
+        yield [files.enter_context(atomic_write(path)) if path else None for path in paths]

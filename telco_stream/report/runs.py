@@ -8,7 +8,7 @@ from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.period import Period
 from telco_stream.records import Record
-from telco_stream.report import ALL, Look, Report, Wanted, report
+from telco_stream.report import ALL, Look, PredictionFilter, Report, report
 from telco_stream.stop import Stop
 
 #: Milliseconds by which the clocks of whoever answered and of whoever wrote the record down may differ.
@@ -16,11 +16,11 @@ _SKEW = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class ReportOrder:
+class ReportOptions:
     """What a report is asked for."""
 
     top_k: int = 10
-    wanted: Wanted = ALL
+    wanted: PredictionFilter = ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ EMPTY = Audience()
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class OffsetRange:
     """What was read of a topic: by partition, from which offset, and up to which."""
 
     topic: str
@@ -44,14 +44,16 @@ class Stretch:
     ends: dict[int, int]
 
 
-def run_report(clients: Clients, order: ReportOrder, *, stop: Stop, audience: Audience = EMPTY) -> Report:
+def run_report(clients: Clients, order: ReportOptions, *, stop: Stop, audience: Audience = EMPTY) -> Report:
     """What the wanted predictions say that stand in the topic now."""
-    stretch = stretch_of(Cluster(clients, stop), clients.settings.topics.predictions, order.wanted.period, stop)
-    found = records(clients, stretch, stop, audience)
+    offset_range = offset_range_of(
+        Cluster(clients, stop), clients.settings.topics.predictions, order.wanted.period, stop
+    )
+    found = records(clients, offset_range, stop, audience)
     return report(found, wanted=order.wanted, top_k=order.top_k, looks=audience.looks)
 
 
-def stretch_of(cluster: Cluster, topic: str, period: Period, stop: Stop) -> Stretch:
+def offset_range_of(cluster: Cluster, topic: str, period: Period, stop: Stop) -> OffsetRange:
     """Where the answers of the period stand: an answer is written down after it was made, so none is further up."""
     partitions = cluster.partitions(topic)[topic]
     ends = settled_ends(cluster, topic, partitions, stop)
@@ -61,11 +63,11 @@ def stretch_of(cluster: Cluster, topic: str, period: Period, stop: Stop) -> Stre
         milliseconds = max(0, int(period.since.timestamp() * 1_000) - _SKEW)
         found = cluster.offsets_at(topic, ends, milliseconds)
         starts = {one: offset if offset >= 0 else ends[one] for one, offset in found.items()}
-    return Stretch(topic, starts, ends)
+    return OffsetRange(topic, starts, ends)
 
 
-def records(clients: Clients, stretch: Stretch, stop: Stop, audience: Audience) -> Iterator[Record]:
+def records(clients: Clients, offset_range: OffsetRange, stop: Stop, audience: Audience) -> Iterator[Record]:
     """The records of the stretch, as they arrive."""
-    for batch in read(clients, stretch.topic, stop=stop, starts=stretch.starts, ends=stretch.ends):
+    for batch in read(clients, offset_range.topic, stop=stop, starts=offset_range.starts, ends=offset_range.ends):
         yield from batch
         audience.turned(len(batch))

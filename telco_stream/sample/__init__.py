@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from telco_stream.atomic import replacing
+from telco_stream.atomic import atomic_write
 from telco_stream.contracts.customer import COLUMNS
 from telco_stream.sample.synthetic import synthesize
 
@@ -33,7 +33,7 @@ def write_sample(path: Path, rows: int, seed: int, advance: Callable[[int], None
     customers = islice(synthesize(seed), rows)
     digest = hashlib.sha256()
     churners = 0
-    with replacing(path) as file:
+    with atomic_write(path) as file:
         chunk = [list(COLUMNS)]
         while chunk:
             text = "".join([f"{','.join(fields)}\n" for fields in chunk]).encode()

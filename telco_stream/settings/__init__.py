@@ -1,17 +1,17 @@
 """Settings: flags, environment and files become one typed tree."""
 
-from telco_stream.settings.loading import Leaf, Loaded, load, load_traced
+from telco_stream.settings.loading import Loaded, ResolvedSetting, load, load_traced
 from telco_stream.settings.properties import for_client, is_secret, secrets_of
-from telco_stream.settings.tree import Consumer, Model, Producer, Settings, Topics
+from telco_stream.settings.tree import ConsumerSettings, ModelSettings, ProducerSettings, Settings, TopicSettings
 
 __all__ = [
-    "Consumer",
-    "Leaf",
+    "ConsumerSettings",
     "Loaded",
-    "Model",
-    "Producer",
+    "ModelSettings",
+    "ProducerSettings",
+    "ResolvedSetting",
     "Settings",
-    "Topics",
+    "TopicSettings",
     "for_client",
     "is_secret",
     "load",

@@ -13,12 +13,12 @@ from telco_stream.errors import UsageError
 from telco_stream.redaction import MASK, redact, redact_url
 from telco_stream.settings.properties import is_secret, secrets_of
 from telco_stream.settings.sources import Layer, LayerSource, read_flags, read_toml, without_shadowed
-from telco_stream.settings.tree import LEAVES, SOURCES, Settings
+from telco_stream.settings.tree import FIELDS, SOURCES, Settings
 from telco_stream.settings.variables import read_dotenv, read_environment
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
+class ResolvedSetting:
     """One setting in force: its dotted name, its value (masked where it is a secret), where that came from."""
 
     name: str
@@ -32,7 +32,7 @@ class Loaded:
     """The settings, and a leaf for each of them."""
 
     settings: Settings
-    leaves: tuple[Leaf, ...]
+    resolved: tuple[ResolvedSetting, ...]
 
 
 def load(
@@ -50,7 +50,7 @@ def load_traced(
     merged: Layer = reduce(lambda lower, higher: lower | higher, layers)
     settings = _build(layers, merged)
     redact.register(secrets_of(settings.kafka))
-    return Loaded(settings, tuple(_leaves(settings, merged)))
+    return Loaded(settings, tuple(_fields(settings, merged)))
 
 
 def _layers(flags: Mapping[str, object], environ: Mapping[str, str], cwd: Path) -> Iterator[Layer]:
@@ -80,11 +80,13 @@ def _explain(error: ValidationError, merged: Layer) -> str:
     return "; ".join(complaints)
 
 
-def _leaves(settings: Settings, merged: Layer) -> Iterator[Leaf]:
-    for name, field in LEAVES.items():
+def _fields(settings: Settings, merged: Layer) -> Iterator[ResolvedSetting]:
+    for name, field in FIELDS.items():
         value = operator.attrgetter(name)(settings)
         origin = merged[name].origin if name in merged else "default"
-        yield Leaf(name, value, origin, field.description or "")
+        yield ResolvedSetting(name, value, origin, field.description or "")
     for name, text in sorted(settings.kafka.items()):
         shown = MASK if is_secret(name) else redact_url(text)
-        yield Leaf(f"kafka.{name}", shown, merged[f"kafka.{name}"].origin, "Property of librdkafka, passed through.")
+        yield ResolvedSetting(
+            f"kafka.{name}", shown, merged[f"kafka.{name}"].origin, "Property of librdkafka, passed through."
+        )

@@ -16,11 +16,11 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 from telco_stream.errors import UsageError
 from telco_stream.settings.properties import PROPERTY, canonical, why_refused
 from telco_stream.settings.texts import check_property_text, check_text
-from telco_stream.settings.tree import LEAVES
+from telco_stream.settings.tree import FIELDS
 
 TOML = "telco-stream.toml"
 #: The options that set a setting; where none is named here it is the last part of the setting's name.
-FLAGS = {name: "--" + name.rpartition(".")[2].replace("_", "-") for name in LEAVES} | {
+FLAGS = {name: "--" + name.rpartition(".")[2].replace("_", "-") for name in FIELDS} | {
     "bootstrap_servers": "--broker",
     "topics.raw": "--topic",
     "consumer.group_id": "--group",
@@ -30,7 +30,7 @@ FLAGS = {name: "--" + name.rpartition(".")[2].replace("_", "-") for name in LEAV
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SettingValue:
     """A value as given, its origin for `config show`, and the name by which complaints call it."""
 
     value: object
@@ -39,7 +39,7 @@ class Reading:
 
 
 #: What one source gives, by dotted name; a property's is `kafka.` and its own name.
-Layer: TypeAlias = dict[str, Reading]
+Layer: TypeAlias = dict[str, SettingValue]
 
 
 class LayerSource(PydanticBaseSettingsSource):
@@ -61,7 +61,7 @@ class LayerSource(PydanticBaseSettingsSource):
 def read_flags(flags: Mapping[str, object]) -> Layer:
     """What the command line gives, by dotted name; None is not given, an unknown name is a bug: KeyError."""
     given = {name: value for name, value in flags.items() if value is not None}
-    return {name: Reading(value, "flag", FLAGS[name]) for name, value in given.items()}
+    return {name: SettingValue(value, "flag", FLAGS[name]) for name, value in given.items()}
 
 
 def read_toml(cwd: Path) -> Layer:
@@ -69,20 +69,20 @@ def read_toml(cwd: Path) -> Layer:
     try:
         tables = tomllib.loads(read_text(cwd / TOML))
     except tomllib.TOMLDecodeError as error:
-        raise complaint(TOML, f"this is not TOML: {error}") from None
+        raise setting_error(TOML, f"this is not TOML: {error}") from None
     layer: Layer = {}
     for name, value in _flatten(tables):
         label = f"{name} in {TOML}"
         _check_key(name, label)
-        add(layer, name, Reading(_as_text(value, label), TOML, label))
+        add(layer, name, SettingValue(_as_text(value, label), TOML, label))
     return layer
 
 
-def add(layer: Layer, name: str, reading: Reading) -> None:
+def add(layer: Layer, name: str, reading: SettingValue) -> None:
     """Put a reading in; raises `UsageError` where the layer has one for the same setting, by whatever spelling."""
     for other in layer:
         if _identity(other) == _identity(name):
-            raise complaint(reading.label, f"{layer[other].label} sets the same; keep one of them")
+            raise setting_error(reading.label, f"{layer[other].label} sets the same; keep one of them")
     _check(name, reading)
     layer[name] = reading
 
@@ -98,18 +98,18 @@ def without_shadowed(layers: Iterable[Layer]) -> Iterator[Layer]:
 def check_property(name: str, label: str) -> None:
     """Raises `UsageError` unless the property can be passed through."""
     if not PROPERTY.fullmatch(name):
-        raise complaint(label, "this names no property of librdkafka")
+        raise setting_error(label, "this names no property of librdkafka")
     if reason := why_refused(name):
-        raise complaint(label, f"{name} can't be set here: {reason}")
+        raise setting_error(label, f"{name} can't be set here: {reason}")
 
 
 def unknown(label: str, name: str, known: Iterable[str]) -> UsageError:
     """The error for a name that is no setting, with the nearest that is one."""
     close = difflib.get_close_matches(name, known, n=1)
-    return complaint(label, "there is no such setting" + (f"; did you mean {close[0]}?" if close else ""))
+    return setting_error(label, "there is no such setting" + (f"; did you mean {close[0]}?" if close else ""))
 
 
-def complaint(label: str, reason: str) -> UsageError:
+def setting_error(label: str, reason: str) -> UsageError:
     """The error, in one line whatever the name holds."""
     return UsageError(" ".join(f"{label}: {reason}".split()))
 
@@ -121,7 +121,7 @@ def read_text(path: Path) -> str:
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise complaint(str(path), why_unreadable(error)) from None
+        raise setting_error(str(path), why_unreadable(error)) from None
 
 
 def why_unreadable(error: Exception) -> str:
@@ -129,14 +129,14 @@ def why_unreadable(error: Exception) -> str:
     return f"can't be read: {(isinstance(error, OSError) and error.strerror) or 'it is not UTF-8 text'}"
 
 
-def _check(name: str, reading: Reading) -> None:
+def _check(name: str, reading: SettingValue) -> None:
     """What a tree's own checks can't see, or would complain of in the words of its library."""
     try:
         text = check_text(str(reading.value))
         if name.startswith("kafka."):
             check_property_text(name.removeprefix("kafka."), text)
     except ValueError as error:
-        raise complaint(reading.label, str(error)) from None
+        raise setting_error(reading.label, str(error)) from None
 
 
 def _nest(layer: Layer) -> dict[str, Any]:
@@ -161,8 +161,8 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def _check_key(name: str, label: str) -> None:
     if name.startswith("kafka."):
         check_property(name.removeprefix("kafka."), label)
-    elif name not in LEAVES:
-        raise unknown(label, name, LEAVES)
+    elif name not in FIELDS:
+        raise unknown(label, name, FIELDS)
 
 
 def _identity(name: str) -> str:
@@ -177,4 +177,4 @@ def _as_text(value: object, label: str) -> str:
         return str(value).lower()
     if isinstance(value, str | int | float):
         return str(value)
-    raise complaint(label, "write text, a number, true or false")
+    raise setting_error(label, "write text, a number, true or false")

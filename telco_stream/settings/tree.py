@@ -22,13 +22,13 @@ TopicName: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 SOURCES: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("SOURCES", default=())
 
 
-class Group(BaseModel):
+class SettingsGroup(BaseModel):
     """Settings that belong together; pydantic's errors never show what was given, because it may be a secret."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
-class Topics(Group):
+class TopicSettings(SettingsGroup):
     """The three topics, and how `topics init` creates them."""
 
     raw: TopicName = Field(default="telco.raw.customers", description="Topic of the customer events.")
@@ -64,7 +64,7 @@ class Topics(Group):
         return self
 
 
-class Producer(Group):
+class ProducerSettings(SettingsGroup):
     """What `produce` reads and how fast it sends."""
 
     batch_size: Positive = Field(default=1_000, description="Rows read, checked and confirmed at a time.")
@@ -77,7 +77,7 @@ class Producer(Group):
     )
 
 
-class Consumer(Group):
+class ConsumerSettings(SettingsGroup):
     """How `consume` takes records, and when it gives up."""
 
     group_id: Member = Field(
@@ -104,13 +104,13 @@ class Consumer(Group):
     )
 
 
-class Model(Group):
+class ModelSettings(SettingsGroup):
     """Which model answers."""
 
     path: OptionalText = Field(default=None, description="Folder of the model; empty is the bundled model.")
 
 
-class Metrics(Group):
+class Metrics(SettingsGroup):
     """Where metrics are served."""
 
     host: Text = Field(
@@ -128,10 +128,10 @@ class Settings(BaseSettings):
     bootstrap_servers: Brokers = Field(
         default="localhost:9092", description="Kafka brokers, as HOST:PORT[,HOST:PORT...]."
     )
-    topics: Topics = Topics()
-    producer: Producer = Producer()
-    consumer: Consumer = Consumer()
-    model: Model = Model()
+    topics: TopicSettings = TopicSettings()
+    producer: ProducerSettings = ProducerSettings()
+    consumer: ConsumerSettings = ConsumerSettings()
+    model: ModelSettings = ModelSettings()
     metrics: Metrics = Metrics()
     #: librdkafka properties by their own names, verbatim; left out of the repr because there are passwords among them.
     kafka: dict[str, str] = Field(default={}, repr=False)
@@ -149,14 +149,14 @@ class Settings(BaseSettings):
         return init_settings, *SOURCES.get()
 
 
-def _leaves(group: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+def _fields(group: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
     for name, field in group.model_fields.items():
         kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, Group):
-            yield from _leaves(kind, f"{prefix}{name}.")
+        if isinstance(kind, type) and issubclass(kind, SettingsGroup):
+            yield from _fields(kind, f"{prefix}{name}.")
         elif name != "kafka":
             yield prefix + name, field
 
 
 #: Every setting by its dotted name, in the tree's order; the pass-through properties have no fixed names.
-LEAVES: dict[str, FieldInfo] = dict(_leaves(Settings))
+FIELDS: dict[str, FieldInfo] = dict(_fields(Settings))

@@ -10,15 +10,15 @@ from dotenv.parser import Binding, parse_stream
 
 from telco_stream.settings.sources import (
     Layer,
-    Reading,
+    SettingValue,
     add,
     check_property,
-    complaint,
     read_text,
+    setting_error,
     unknown,
     why_unreadable,
 )
-from telco_stream.settings.tree import LEAVES
+from telco_stream.settings.tree import FIELDS
 
 DOTENV = ".env"
 PREFIX = "TELCO_STREAM_"
@@ -33,7 +33,7 @@ def variable_of(name: str) -> str:
     return PREFIX + name.upper().replace(".", "__")
 
 
-_NAMES = {variable_of(name): name for name in LEAVES}
+_NAMES = {variable_of(name): name for name in FIELDS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def read_dotenv(cwd: Path) -> Layer:
     variables: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(read_text(cwd / DOTENV))):
         if binding.error or _lacks_value(binding):
-            raise complaint(f"{DOTENV}, line {binding.original.line}", "write NAME=value, and close every quote")
+            raise setting_error(f"{DOTENV}, line {binding.original.line}", "write NAME=value, and close every quote")
         if binding.key and binding.value is not None:
             variables[binding.key] = binding.value
     return read_environment(variables, cwd, DOTENV)
@@ -97,14 +97,14 @@ def _property_of(rest: str, label: str) -> tuple[str, bool]:
     return f"kafka.{name}", is_file
 
 
-def _plain(variable: _Variable) -> Reading:
-    return Reading(variable.text, f"{variable.where} {variable.name}", variable.label)
+def _plain(variable: _Variable) -> SettingValue:
+    return SettingValue(variable.text, f"{variable.where} {variable.name}", variable.label)
 
 
-def _read_file(variable: _Variable, cwd: Path) -> Reading:
+def _read_file(variable: _Variable, cwd: Path) -> SettingValue:
     path = cwd / variable.text
     try:
         text = path.read_bytes().decode()
     except (OSError, ValueError) as error:
-        raise complaint(variable.label, f"{path} {why_unreadable(error)}") from None
-    return Reading(re.sub(r"\r?\n\Z", "", text), f"file {path} ({variable.name})", variable.label)
+        raise setting_error(variable.label, f"{path} {why_unreadable(error)}") from None
+    return SettingValue(re.sub(r"\r?\n\Z", "", text), f"file {path} ({variable.name})", variable.label)

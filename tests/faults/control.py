@@ -14,13 +14,13 @@ from telco_stream.batch import Limits, process
 from telco_stream.clock import now
 from telco_stream.model.artifact import load_scorer
 from telco_stream.settings import load
-from telco_stream.shipped import shipped
+from telco_stream.shipped import bundled
 from telco_stream.stop import stop_on_signals
 
 
 def main() -> None:
     settings, stop = load({}), stop_on_signals()
-    scorer = load_scorer(shipped("models/churn"))
+    scorer = load_scorer(bundled("models/churn"))
     consumer = Consumer(
         {
             "bootstrap.servers": settings.bootstrap_servers,
@@ -39,7 +39,7 @@ def main() -> None:
     while not stop.requested:
         records: list[Any] = [one for one in consumer.consume(500, 0.1) if one.error() is None]
         outcome = process(records, scorer, now=now(), limits=Limits())
-        for key, value, headers in outcome.predictions:
+        for key, value, headers in outcome.prediction_messages:
             send(settings.topics.predictions, value, key, headers=headers)
         producer.poll(0)
     producer.flush()

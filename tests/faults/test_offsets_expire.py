@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from telco_stream.assembly.consuming import ConsumeOrder
-from telco_stream.contracts.progress import Pass
+from telco_stream.assembly.consuming import ConsumeOptions
+from telco_stream.contracts.progress import PassKey
 from telco_stream.csv.reader import fingerprint
 from telco_stream.kafka.outlet import group_of
 from tests.conftest import _need_containers
@@ -42,7 +42,7 @@ def test_a_pass_is_remembered_when_its_offsets_expire(forgetful_kafka: str, tmp_
     for name, path in paths.items():
         _produce(forgetful_kafka, topics, path, *named[name], *limits.get(name, ()))
     groups = [
-        group_of(Pass(str(path), fingerprint(path), topics.raw, named[name][1] if named[name] else None))
+        group_of(PassKey(str(path), fingerprint(path), topics.raw, named[name][1] if named[name] else None))
         for name, path in paths.items()
     ]
     assert all(_has_offset(forgetful_kafka, topics.raw, group) for group in groups)
@@ -64,12 +64,12 @@ def test_a_group_is_remembered_by_its_answers_when_its_offsets_expire(forgetful_
     create_topics(forgetful_kafka, topics)
     send(forgetful_kafka, topics.raw, customers(range(50)))
     settings = settings_of(forgetful_kafka, topics)
-    Running(settings, ConsumeOrder("batch", "exactly-once")).result()
+    Running(settings, ConsumeOptions("batch", "exactly-once")).result()
     wait_until(lambda: not _has_offset(forgetful_kafka, topics.raw, topics.group), 180, "the offset's end")
     refused = run_cli("consume", "--mode", "batch", env=topics.env(forgetful_kafka))
     assert refused.returncode == 5, refused.stderr
     send(forgetful_kafka, topics.raw, customers(range(50, 60)))
-    resumed = Running(settings, ConsumeOrder("batch", "exactly-once", if_answered="resume")).result()
+    resumed = Running(settings, ConsumeOptions("batch", "exactly-once", if_answered="resume")).result()
     assert resumed.consumed == 10
     inputs, answered = read_topic(forgetful_kafka, topics.raw), answers(forgetful_kafka, topics)
     assert sources(answered) == coordinates(inputs)

@@ -93,7 +93,7 @@ class FakeConsumer:
     log: list[str] = field(default_factory=list)
     failures: list[KafkaException] = field(default_factory=list)
     sought: list[tuple[int, int]] = field(default_factory=list)
-    owned: tuple[int, ...] = (0,)
+    assigned: tuple[int, ...] = (0,)
     generation: int = 1
     #: Where partitions end, as far as the client knows by itself.
     ends: dict[int, int] = field(default_factory=dict)
@@ -107,8 +107,8 @@ class FakeConsumer:
         self, _topics: list[str], *, on_assign: Callable[..., None], on_revoke: Callable[..., None], on_lost: Any
     ) -> None:
         self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
-        if self.owned:
-            self.assign(*self.owned)
+        if self.assigned:
+            self.assign(*self.assigned)
 
     def assign(self, *partitions: int) -> None:
         self.generation += 1
@@ -163,7 +163,7 @@ class FakeConsumer:
 
     def get_watermark_offsets(self, asked: TopicPartition, *, cached: bool) -> tuple[int, int]:
         assert cached, "no broker is asked"
-        if asked.partition not in self.owned:
+        if asked.partition not in self.assigned:
             raise failure("_UNKNOWN_PARTITION")
         return 0, self.ends.get(asked.partition, OFFSET_INVALID)
 

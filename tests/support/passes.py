@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 
 from telco_stream.checkpoint import CheckpointFile
-from telco_stream.contracts.progress import Pass, Progress
+from telco_stream.contracts.progress import PassKey, PassProgress
 from telco_stream.csv.reader import fingerprint
 from telco_stream.kafka.marks import MarkedProgress
-from telco_stream.produce import Hands, Job
+from telco_stream.produce import Job, ProduceDeps
 from telco_stream.records import Message
 from telco_stream.stop import Stop, Stopped
 from tests.support.csv_files import customer, write_table
@@ -24,8 +24,8 @@ CHECKPOINT = "checkpoints/producer.json"
 class FakeOutlet:
     """A topic in memory; `kept` is the progress as Kafka keeps it, `loses` says which confirmations get lost."""
 
-    keeps_progress: bool = True
-    kept: Progress | None = None
+    stores_progress: bool = True
+    kept: PassProgress | None = None
     marked: MarkedProgress | None = None
     searches: list[bool] = field(default_factory=list)
     topic: list[Message] = field(default_factory=list)
@@ -35,7 +35,7 @@ class FakeOutlet:
     loses: dict[int, str] = field(default_factory=dict)
     after: Callable[["FakeOutlet"], object] = lambda _: None
 
-    def found(self) -> Progress | None:
+    def found(self) -> PassProgress | None:
         return self.kept
 
     def search_marks(self, *, whole: bool) -> MarkedProgress | None:
@@ -47,7 +47,7 @@ class FakeOutlet:
         self.log.append("send")
         self.open += messages
 
-    def confirm(self, progress: Progress) -> bool:
+    def confirm(self, progress: PassProgress) -> bool:
         fate = self.loses.get(len(self.sizes), "committed")
         self.log.append("confirm")
         self.sizes.append(len(self.open))
@@ -78,7 +78,7 @@ class CountingWatch:
     rows = 0
     before = 0
 
-    def on(self, outlet: object) -> None:
+    def on(self, writer: object) -> None:
         pass
 
     def resumed(self, rows: int) -> None:
@@ -107,11 +107,11 @@ def job_for(
     restart: bool = False,
     topic_id: str | None = None,
 ) -> Job:
-    of = Pass(str(path), fingerprint(path), TOPIC, run, topic_id)
+    of = PassKey(str(path), fingerprint(path), TOPIC, run, topic_id)
     return Job(of, path, size, limit, restart)
 
 
-def hands_with(outlet: FakeOutlet, stop: Stop | None = None, folder: Path = Path()) -> Hands:
+def hands_with(writer: FakeOutlet, stop: Stop | None = None, folder: Path = Path()) -> ProduceDeps:
     ticks = iter(range(1_000_000))
-    checkpoint = CheckpointFile(folder / CHECKPOINT, is_needed=not outlet.keeps_progress)
-    return Hands(outlet, checkpoint, lambda: f"t{next(ticks)}", stop or Stop(), CountingWatch())
+    checkpoint = CheckpointFile(folder / CHECKPOINT, is_needed=not writer.stores_progress)
+    return ProduceDeps(writer, checkpoint, lambda: f"t{next(ticks)}", stop or Stop(), CountingWatch())

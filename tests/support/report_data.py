@@ -7,9 +7,9 @@ from typing import Any
 from telco_stream.contracts.manifest import Manifest, decode_manifest
 from telco_stream.contracts.prediction import Prediction, encode_prediction
 from telco_stream.dlq.listing import LetterSummary
-from telco_stream.report import ALL, Wanted, report
-from telco_stream.report.facts import Facts
-from telco_stream.report.runs import Stretch
+from telco_stream.report import ALL, PredictionFilter, report
+from telco_stream.report.facts import ReportData
+from telco_stream.report.runs import OffsetRange
 from telco_stream.trends import Trends
 from tests.support.cli import ROOT
 from tests.support.records import Fake
@@ -60,21 +60,25 @@ def many_predictions(number: int) -> Iterable[Prediction]:
 
 
 def report_data(
-    predictions: Iterable[Prediction], *, wanted: Wanted = ALL, top_k: int = 10, letters: dict[str, int] | None = None
-) -> Facts:
+    predictions: Iterable[Prediction],
+    *,
+    wanted: PredictionFilter = ALL,
+    top_k: int = 10,
+    letters: dict[str, int] | None = None,
+) -> ReportData:
     """Return the data of a page about these predictions."""
     trends, counts = Trends(), letters or {}
     records = (Fake(encode_prediction(prediction)) for prediction in predictions)
     result = report(records, wanted=wanted, top_k=top_k, looks=[trends.add])
-    read = Stretch("telco.churn.predictions", {0: 0, 1: 7}, {0: 10, 1: 12})
-    return Facts(
+    read = OffsetRange("telco.churn.predictions", {0: 0, 1: 7}, {0: 10, 1: 12})
+    return ReportData(
         AS_OF,
         wanted,
         result,
         trends,
         LetterSummary(sum(counts.values()), counts, 0),
         read,
-        Stretch("telco.deadletter", {0: 0}, {0: 3}),
+        OffsetRange("telco.deadletter", {0: 0}, {0: 3}),
     )
 
 

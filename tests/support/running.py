@@ -5,14 +5,13 @@ from collections.abc import Iterable
 from concurrent.futures import Future
 from typing import Any
 
-from telco_stream.assembly.consuming import ConsumeOrder, run_consume
+from telco_stream.assembly.consuming import ConsumeOptions, run_consume
 from telco_stream.batch import Outcome
-from telco_stream.consume import Seconds
+from telco_stream.consume import BatchTimings
 from telco_stream.contracts.scoring import Scorer
 from telco_stream.kafka.clients import Clients
-from telco_stream.metrics.health import Reading
-from telco_stream.settings import Consumer, Settings
-from telco_stream.settings import Topics as TopicSettings
+from telco_stream.metrics.health import PartitionView
+from telco_stream.settings import ConsumerSettings, Settings, TopicSettings
 from telco_stream.stop import Stop
 from telco_stream.tally import ConsumeResult
 from tests.support.records import RuleScorer, good
@@ -25,7 +24,7 @@ def settings_of(bootstrap: str, topics: Topics, kafka: dict[str, str] | None = N
     return Settings(
         bootstrap_servers=bootstrap,
         topics=TopicSettings(raw=topics.raw, predictions=topics.predictions, deadletter=topics.deadletter),
-        consumer=Consumer(group_id=topics.group, **consumer),
+        consumer=ConsumerSettings(group_id=topics.group, **consumer),
         kafka=kafka or {},
     )
 
@@ -34,17 +33,17 @@ class Running:
     """A consumer at work in a thread of this process, on a model that answers by rule unless given another."""
 
     def __init__(
-        self, settings: Settings, order: ConsumeOrder, scorer: Scorer | None = None, timeout: float = 10.0
+        self, settings: Settings, order: ConsumeOptions, scorer: Scorer | None = None, timeout: float = 10.0
     ) -> None:
         self.stop = Stop()
         self.consumed = 0
-        self._source: Reading | None = None
+        self._source: PartitionView | None = None
         self.clients = Clients(settings, timeout)
         self._result: Future[ConsumeResult] = Future()
         self._work = settings, order, scorer or RuleScorer()
         threading.Thread(target=self._run, daemon=True).start()
 
-    def on(self, source: Reading) -> None:
+    def on(self, source: PartitionView) -> None:
         """The topic is read from there."""
         self._source = source
 
@@ -58,10 +57,10 @@ class Running:
             f"the start of partitions {partitions}",
         )
 
-    def turned(self) -> None:
+    def on_poll(self) -> None:
         """The loop has come round."""
 
-    def delivered(self, outcome: Outcome, _seconds: Seconds) -> None:
+    def on_committed(self, outcome: Outcome, _seconds: BatchTimings) -> None:
         """A batch is committed."""
         self.consumed += outcome.consumed
 

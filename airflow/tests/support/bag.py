@@ -13,13 +13,13 @@ from typing import Any
 from airflow.dag_processing.dagbag import DagBag
 
 EVENTS = {"open", "socket.connect", "subprocess.Popen", "os.system", "os.mkdir"}
-heard: list[str] = []
+handle: list[str] = []
 listening = False
 
 
 def hear(event: str, args: tuple[Any, ...]) -> None:
     if listening and event in EVENTS:
-        heard.append(f"{event} {args[0]}")
+        handle.append(f"{event} {args[0]}")
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def main() -> None:
         bag = DagBag(folder)
         listening = False
     print()
-    print(json.dumps(_told(bag) | {"warnings": [str(one.message) for one in caught], "heard": heard}))
+    print(json.dumps(_told(bag) | {"warnings": [str(one.message) for one in caught], "heard": handle}))
 
 
 def _told(bag: Any) -> dict[str, Any]:

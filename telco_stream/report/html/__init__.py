@@ -19,7 +19,7 @@ from telco_stream.humanize import (
     format_time,
 )
 from telco_stream.period import Period
-from telco_stream.report.facts import Facts
+from telco_stream.report.facts import ReportData
 from telco_stream.report.html.charts import WIDTH
 from telco_stream.report.html.figures import figures, is_by_model
 from telco_stream.report.table import csv_line
@@ -29,7 +29,7 @@ _SCRIPT = "script.js"
 _MAX_SEGMENTS = 8
 
 
-def render(data: Facts, manifest: Manifest) -> bytes:
+def render(data: ReportData, manifest: Manifest) -> bytes:
     """Render the page in UTF-8, with everything that comes from Kafka escaped."""
     environment, summary = _environment(), data.report.summary
     script = environment.get_template(_SCRIPT).render()
@@ -45,7 +45,7 @@ def render(data: Facts, manifest: Manifest) -> bytes:
         figures=figures(data, manifest),
         contracts=contracts,
         services=services,
-        hidden_segments=sum(pair[0] not in contracts or pair[1] not in services for pair in data.report.crossed),
+        hidden_segments=sum(pair[0] not in contracts or pair[1] not in services for pair in data.report.crosstab),
         version=__version__,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )

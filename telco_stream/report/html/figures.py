@@ -15,7 +15,7 @@ from telco_stream.humanize import (
     format_time,
     to_datetime,
 )
-from telco_stream.report.facts import Facts
+from telco_stream.report.facts import ReportData
 from telco_stream.report.html import charts
 from telco_stream.trends import Step, longer
 
@@ -40,19 +40,19 @@ class Figure:
     rows: Sequence[tuple[str, ...]]
 
 
-def figures(data: Facts, manifest: Manifest) -> dict[str, Figure]:
+def figures(data: ReportData, manifest: Manifest) -> dict[str, Figure]:
     """Return the figures by their keys; without predictions only those of the model."""
     of_model = [_calibration(manifest)] if manifest.metrics.calibration else []
     of_predictions = _prediction_figures(data, manifest) if data.report.summary.total else ()
     return {figure.key: figure for figure in (*of_predictions, *of_model)}
 
 
-def is_by_model(data: Facts, manifest: Manifest) -> bool:
+def is_by_model(data: ReportData, manifest: Manifest) -> bool:
     """Return whether the manifest's model made any of the predictions."""
     return manifest.model_version in dict(data.trends.versions.most_common())
 
 
-def _prediction_figures(data: Facts, manifest: Manifest) -> Iterator[Figure]:
+def _prediction_figures(data: ReportData, manifest: Manifest) -> Iterator[Figure]:
     summary = data.report.summary
     yield _by_segment("contract", "Churn rate by contract", "Contract", summary.by_contract)
     yield _by_segment("internet", "Churn rate by internet service", "Internet service", summary.by_internet_service)
@@ -73,7 +73,7 @@ def _by_segment(key: str, title: str, column: str, segments: Mapping[str, Segmen
     return Figure(key, title, f"Bars: {rates}{cut}.", chart, (column, "Predictions", "Churners", "Churn rate"), rows)
 
 
-def _distribution(data: Facts, threshold: float | None) -> Figure:
+def _distribution(data: ReportData, threshold: float | None) -> Figure:
     number = 50 if data.report.summary.total >= _MANY else 20
     bins = data.trends.distribution.bins(number)
     stay, churn = [part.total - part.churners for part in bins], [part.churners for part in bins]
