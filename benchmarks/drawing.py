@@ -12,13 +12,13 @@ from itertools import count
 from rich.console import Console
 from rich.text import Text
 
-from telco_stream.analytics import AtRisk
-from telco_stream.batch import Outcome
-from telco_stream.consume import BatchTimings
-from telco_stream.contracts.prediction import Prediction
 from telco_stream.display.consume_view import ConsumeRun, ConsumeView
 from telco_stream.display.live_console import BatchingLive
-from telco_stream.observing.sight import ConsumerSnapshot, ConsumerStats
+from telco_stream.messages.prediction import Prediction
+from telco_stream.monitoring.protocols import BatchTimings
+from telco_stream.monitoring.snapshot import ConsumerSnapshot, ConsumerStats
+from telco_stream.report.analytics import AtRisk
+from telco_stream.scoring import Outcome
 
 ROUNDS = 500
 SIZE = 5_000

@@ -15,27 +15,27 @@ from typing import Any
 from benchmarks.bench import MODEL, Bench, Counts
 from benchmarks.broker import Topics, a_broker
 from benchmarks.processes import cli, run
-from telco_stream import batch as core
-from telco_stream.clock import now
-from telco_stream.collector import reduced_gc
-from telco_stream.contracts.customer import decode_customer
-from telco_stream.contracts.prediction import encode_prediction
-from telco_stream.contracts.raw import encode_row
-from telco_stream.contracts.source import SourceHeaders
+from telco_stream import scoring as core
+from telco_stream.consume.loop import delivery
+from telco_stream.contract.customer import decode_customer
+from telco_stream.contract.raw_row import encode_row
 from telco_stream.csv.reader import read_chunks
 from telco_stream.csv.validation import RowError, read_header, validate_rows
-from telco_stream.kafka import delivery
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import Source, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.transactions import Transactions
+from telco_stream.messages.prediction import encode_prediction
+from telco_stream.messages.record import Message
+from telco_stream.messages.source import SourceHeaders
 from telco_stream.model.artifact import load_scorer
-from telco_stream.model.columns import code_columns, number_columns
-from telco_stream.model.compiled import OnnxScorer
-from telco_stream.records import Message
-from telco_stream.stop import Stop
+from telco_stream.model.encoding import code_columns, number_columns
+from telco_stream.model.onnx_engine import OnnxScorer
+from telco_stream.runtime.clock import now
+from telco_stream.runtime.gc_tuning import reduced_gc
+from telco_stream.runtime.signals import Stop
 
 SIZE = 5_000
 ROUNDS = 30

@@ -1,4 +1,4 @@
-from telco_stream.stop import end_on_ctrl_c
+from telco_stream.runtime.signals import end_on_ctrl_c
 
 
 def main() -> None:

@@ -5,21 +5,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from telco_stream.analytics import Summary
-from telco_stream.assembly.consuming import ConsumeOptions, run_consume
-from telco_stream.assembly.producing import ProduceOptions, run_produce
-from telco_stream.contracts.scoring import Scorer
+from telco_stream.consume.counters import ConsumeResult
+from telco_stream.consume.run import ConsumeOptions, run_consume
 from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.embedded import embedded_broker
 from telco_stream.kafka.sink import Sink
-from telco_stream.observing import RunObserver
-from telco_stream.produce import ProduceResult
-from telco_stream.records import Message
-from telco_stream.report.runs import ReportOptions, run_report
+from telco_stream.messages.record import Message
+from telco_stream.model.scorer import Scorer
+from telco_stream.monitoring import RunObserver
+from telco_stream.produce.loop import ProduceResult
+from telco_stream.produce.run import ProduceOptions, run_produce
+from telco_stream.report.analytics import Summary
+from telco_stream.report.run import ReportOptions, run_report
+from telco_stream.runtime.signals import Stop
 from telco_stream.settings import ProducerSettings, Settings
-from telco_stream.stop import Stop
-from telco_stream.tally import ConsumeResult
 
 #: Records as no producer should send them: each becomes a dead letter.
 _BROKEN: list[Message] = [

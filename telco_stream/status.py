@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.committed import Commit
 from telco_stream.kafka.groups import Groups
+from telco_stream.kafka.offsets import Commit
 from telco_stream.kafka.reading import read
-from telco_stream.stop import Stop
+from telco_stream.runtime.signals import Stop
 
 #: The largest distance, in offsets, that is read and counted; above it markers are too few to matter.
 _COUNTED = 10_000

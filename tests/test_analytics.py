@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.analytics import MAX_SEGMENTS, OTHER, Analytics, AtRisk, Segment, Summary, Window
-from telco_stream.contracts.prediction import Prediction
+from telco_stream.messages.prediction import Prediction
+from telco_stream.report.analytics import MAX_SEGMENTS, OTHER, Analytics, AtRisk, Segment, Summary, Window
 
 CONTRACTS = ["Month-to-month", "One year", "Two year"]
 SERVICES = ["DSL", "Fiber optic", "No"]

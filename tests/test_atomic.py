@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from telco_stream import atomic
-from telco_stream.atomic import atomic_write, temporary_path
-from telco_stream.checkpoint import CheckpointFile
-from telco_stream.contracts.progress import PassKey, PassProgress
 from telco_stream.errors import UsageError
 from telco_stream.model.folder import write_folder
+from telco_stream.produce.checkpoint import CheckpointFile
+from telco_stream.produce.progress import PassKey, PassProgress
 from telco_stream.report.files import opened
+from telco_stream.runtime import atomic
+from telco_stream.runtime.atomic import atomic_write, temporary_path
 from telco_stream.sample import write_sample
 
 

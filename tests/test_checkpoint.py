@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from telco_stream.checkpoint import CheckpointFile, start_of
-from telco_stream.contracts.progress import (
+from telco_stream.errors import DataError, UsageError
+from telco_stream.produce.checkpoint import CheckpointFile, start_of
+from telco_stream.produce.progress import (
     PassKey,
     PassProgress,
     decode_progress,
@@ -17,7 +18,6 @@ from telco_stream.contracts.progress import (
     encode_progress,
     latest_progress,
 )
-from telco_stream.errors import DataError, UsageError
 from tests.support.waiting import wait_until
 
 OF = PassKey("/data/a.csv", "sha", "raw")

@@ -11,12 +11,13 @@ from typing import Any, Literal, cast
 import pytest
 
 from telco_stream import errors
-from telco_stream.batch import Limits, Outcome
-from telco_stream.consume import BatchTimings, consume, stamps
-from telco_stream.contracts.customer import Customer
+from telco_stream.consume.counters import ConsumePlan, ConsumeResult
+from telco_stream.consume.loop import consume, stamps
+from telco_stream.contract.customer import Customer
 from telco_stream.kafka.source import Batch
-from telco_stream.stop import Stop, Stopped
-from telco_stream.tally import ConsumePlan, ConsumeResult
+from telco_stream.monitoring.protocols import BatchTimings
+from telco_stream.runtime.signals import Stop, Stopped
+from telco_stream.scoring import Limits, Outcome
 from tests.support.records import Fake, RuleScorer, good
 
 BAD = b"not JSON"

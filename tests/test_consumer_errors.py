@@ -9,7 +9,7 @@ from confluent_kafka import KafkaError
 
 from telco_stream.errors import TelcoStreamError
 from telco_stream.kafka.consumer_errors import ConsumerErrors
-from tests.support.scripted import Scripted
+from tests.support.fake_messages import Scripted
 
 
 def message(name: str, topic: str | None = None, partition: int = 0, words: str | None = None) -> Any:

@@ -8,24 +8,24 @@ from typing import Any, Protocol, cast
 import pytest
 from confluent_kafka import Message
 
-from telco_stream.batch import Limits
-from telco_stream.clock import now
-from telco_stream.consume import consume
+from telco_stream.consume.counters import ConsumePlan, ConsumeResult
+from telco_stream.consume.delivery import AtLeastOnce, Delivery, ExactlyOnce
+from telco_stream.consume.loop import consume
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.delivery import AtLeastOnce, Delivery, ExactlyOnce
 from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import Source, Subscription
 from telco_stream.kafka.starts import AskOffsets, TopicToRead
 from telco_stream.kafka.transactions import Transactions
+from telco_stream.runtime.clock import now
+from telco_stream.runtime.signals import Stop
+from telco_stream.scoring import Limits
 from telco_stream.settings import Settings
-from telco_stream.stop import Stop
-from telco_stream.tally import ConsumePlan, ConsumeResult
 from tests.conftest import Broker
-from tests.support.doors import ask_nothing_kept
+from tests.support.consumer_harness import answers, customers, settings_of, sources
+from tests.support.fakes import ask_nothing_kept
 from tests.support.memory import MemoryConsumer, MemoryKafka, MemoryProducer
 from tests.support.records import RuleScorer
-from tests.support.running import answers, customers, settings_of, sources
 from tests.support.topics import Kept, Outgoing, fresh_topics, read_topic, send
 
 #: The embedded broker has the next member of a group that has just become empty wait for a session's length.

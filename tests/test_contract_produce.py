@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from telco_stream.assembly.producing import ProduceOptions, run_produce
 from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
-from telco_stream.produce import ProduceResult
+from telco_stream.produce.loop import ProduceResult
+from telco_stream.produce.run import ProduceOptions, run_produce
+from telco_stream.runtime.signals import Stop
 from telco_stream.settings import ProducerSettings, Settings, TopicSettings
-from telco_stream.stop import Stop
 from tests.conftest import Broker
 from tests.support.kafka_container import KafkaContainer
 from tests.support.mock_cluster import MockCluster

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telco_stream.contracts.customer import CATEGORIES, COLUMNS, decode_customer
-from telco_stream.contracts.raw import Row, encode_row
+from telco_stream.contract.customer import CATEGORIES, COLUMNS, decode_customer
+from telco_stream.contract.raw_row import Row, encode_row
 from telco_stream.csv.reader import count_lines_after_header, fingerprint, read_chunks
 from telco_stream.csv.sampler import open_sampler
 from telco_stream.errors import DataError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from telco_stream.contracts.customer import COLUMNS
+from telco_stream.contract.customer import COLUMNS
 from telco_stream.csv.reader import fingerprint, read_chunks
 from telco_stream.csv.sampler import open_sampler
 from telco_stream.errors import DataError

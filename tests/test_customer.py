@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.contracts.customer import (
+from telco_stream.contract.customer import (
     BAD_DATA,
     CATEGORIES,
     COLUMNS,
@@ -15,7 +15,7 @@ from telco_stream.contracts.customer import (
     decode_customer,
     explain,
 )
-from telco_stream.records import ErrorType
+from telco_stream.contract.error_type import ErrorType
 from tests.support.records import GOOD, POISON, STRANGE, good, raw
 
 

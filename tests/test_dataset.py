@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from telco_stream import dataset
-from telco_stream.dataset import PUBLIC_SHA256, PUBLIC_URL, FetchResult, fetch
 from telco_stream.errors import DataError, UsageError
+from telco_stream.sample import dataset
+from telco_stream.sample.dataset import PUBLIC_SHA256, PUBLIC_URL, FetchResult, fetch
 
 CONTENT = b"customerID,gender\n" * 20_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -11,15 +11,15 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from telco_stream import errors
-from telco_stream.batch import Limits, Outcome, process
-from telco_stream.kafka.delivery import AtLeastOnce, ExactlyOnce
+from telco_stream.consume.delivery import AtLeastOnce, ExactlyOnce
 from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import Batch, Source, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.transactions import Transactions
+from telco_stream.runtime.signals import Stop
+from telco_stream.scoring import Limits, Outcome, process
 from telco_stream.settings import TopicSettings
-from telco_stream.stop import Stop
-from tests.support.doors import FakeConsumer, FakeProducer, failure
+from tests.support.fakes import FakeConsumer, FakeProducer, failure
 from tests.support.records import Fake, RuleScorer, good
 
 TOPICS = TopicSettings(raw="raw", predictions="predictions", deadletter="deadletter")

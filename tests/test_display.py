@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import pytest
 from rich.cells import cell_len
 
-from telco_stream.analytics import Analytics, Summary, Window
-from telco_stream.contracts.prediction import Prediction
 from telco_stream.display.console import Screen
-from telco_stream.report import Report
+from telco_stream.messages.prediction import Prediction
+from telco_stream.report.analytics import Analytics, Summary, Window
+from telco_stream.report.predictions import Report
 from tests.support.captured_screen import FakeTerminal
 
 HOSTILE = [

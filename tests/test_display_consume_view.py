@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from rich.text import Text
 
-from telco_stream.analytics import AtRisk
 from telco_stream.display.consume_view import ConsumeRun, ConsumeView, customer_lines, describe_state, format_lag
 from telco_stream.display.widgets import bar, progress_bar, rule, sparkline, table_row
-from telco_stream.observing.sight import ConsumerSnapshot
+from telco_stream.monitoring.snapshot import ConsumerSnapshot
+from telco_stream.report.analytics import AtRisk
 
 RISKY = AtRisk("7590-VHVEG", 0.871, "Month-to-month", "Fiber optic")
 BUSY = ConsumerSnapshot(

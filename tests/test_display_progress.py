@@ -7,15 +7,15 @@ from collections.abc import Mapping
 import pytest
 from rich.console import Console
 
-from telco_stream.analytics import Window
-from telco_stream.batch import Outcome
-from telco_stream.consume import BatchTimings
-from telco_stream.contracts.prediction import Prediction
 from telco_stream.display.produce_progress import ProduceProgress, ProduceRun
 from telco_stream.display.progress import RowProgress
 from telco_stream.display.windows import WindowReporter
 from telco_stream.errors import DataError
-from telco_stream.records import Message
+from telco_stream.messages.prediction import Prediction
+from telco_stream.messages.record import Message
+from telco_stream.monitoring.protocols import BatchTimings
+from telco_stream.report.analytics import Window
+from telco_stream.scoring import Outcome
 from tests.support.captured_screen import CapturedScreen
 from tests.support.waiting import wait_until
 

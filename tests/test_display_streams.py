@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from telco_stream.analytics import Analytics, Summary, Window
-from telco_stream.contracts.prediction import Prediction
 from telco_stream.display.jsonlines import as_json
-from telco_stream.report import Report
+from telco_stream.messages.prediction import Prediction
+from telco_stream.report.analytics import Analytics, Summary, Window
+from telco_stream.report.predictions import Report
 from tests.support.captured_screen import CapturedScreen
 
 KEYS = "total customers churners churn_rate mean_probability by_contract by_internet_service top"

@@ -7,22 +7,22 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from telco_stream.assembly.consuming import ConsumeOptions
-from telco_stream.batch import Limits, process
-from telco_stream.contracts.deadletter import decode_dead_letter
+from telco_stream.consume.run import ConsumeOptions
 from telco_stream.dlq.letters import LetterFilter
 from telco_stream.dlq.listing import list_letters, summarize
 from telco_stream.dlq.replay import ReplayResult
-from telco_stream.dlq.runs import run_list, run_replay, run_show
+from telco_stream.dlq.run import run_list, run_replay, run_show
+from telco_stream.dlq.topic import ReplayWriter
 from telco_stream.errors import DataError, FencedError, KafkaError
 from telco_stream.kafka.clients import Clients
-from telco_stream.kafka.deadletters import ReplayWriter
+from telco_stream.messages.dead_letter import decode_dead_letter
+from telco_stream.runtime.signals import Stop
+from telco_stream.scoring import Limits, process
 from telco_stream.settings import load
-from telco_stream.stop import Stop
 from tests.conftest import Broker
+from tests.support.consumer_harness import Running, customers, settings_of
 from tests.support.letters import NOW, letter
 from tests.support.records import Fake, RuleScorer, good, refuse
-from tests.support.running import Running, customers, settings_of
 from tests.support.topics import Kept, Topics, read_topic, recreate_topic, send, topic_id
 
 

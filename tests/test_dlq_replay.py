@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.batch import Limits, process
-from telco_stream.contracts.deadletter import ReplayMarker, decode_dead_letter, fingerprint, replay_marker
-from telco_stream.contracts.source import Position
 from telco_stream.dlq.letters import LetterFilter
 from telco_stream.dlq.replay import RawTopic, ReplayDeps, ReplayOptions, ReplayResult, replay
-from telco_stream.records import Outgoing, Record
-from telco_stream.stop import Stop, Stopped
+from telco_stream.messages.dead_letter import ReplayMarker, decode_dead_letter, fingerprint, replay_marker
+from telco_stream.messages.record import Outgoing, Record
+from telco_stream.messages.source import Position
+from telco_stream.runtime.signals import Stop, Stopped
+from telco_stream.scoring import Limits, process
 from tests.support.letters import NOW, letter
 from tests.support.records import Fake, RuleScorer, good, refuse
 

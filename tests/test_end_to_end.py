@@ -11,11 +11,11 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from telco_stream import errors
-from telco_stream.assembly.consuming import ConsumeOptions
-from telco_stream.contracts.deadletter import decode_dead_letter
+from telco_stream.consume.run import ConsumeOptions
+from telco_stream.messages.dead_letter import decode_dead_letter
 from tests.support.cli import ROOT, run_cli
+from tests.support.consumer_harness import Running, answers, coordinates, customers, settings_of, sources
 from tests.support.records import POISON, STRANGE, good
-from tests.support.running import Running, answers, coordinates, customers, settings_of, sources
 from tests.support.topics import Outgoing, Topics, configure_topic, read_topic, send, topic_id
 from tests.support.waiting import wait_until
 

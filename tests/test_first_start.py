@@ -4,9 +4,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from telco_stream import errors
-from telco_stream.assembly.consuming import ConsumeOptions
+from telco_stream.consume.run import ConsumeOptions
 from tests.support.cli import run_cli
-from tests.support.running import Running, answers, coordinates, customers, settings_of, sources
+from tests.support.consumer_harness import Running, answers, coordinates, customers, settings_of, sources
 from tests.support.topics import Topics, read_topic, recreate_topic, send
 from tests.support.waiting import wait_until
 

@@ -14,14 +14,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from confluent_kafka.cimpl import NewTopic
 
 from telco_stream import errors
-from telco_stream.assembly import DeliveryGuarantee
-from telco_stream.assembly.consuming import ConsumeOptions
-from telco_stream.kafka.trouble import failed_disk
+from telco_stream.consume.run import ConsumeOptions
+from telco_stream.kafka.error_policy import failed_disk
+from telco_stream.settings.choices import DeliveryGuarantee
 from tests.conftest import _need_containers
 from tests.support.cli import RunningCli
+from tests.support.consumer_harness import Running, customers, settings_of
 from tests.support.kafka_container import QUICK_RESTART, SMALL, KafkaContainer
 from tests.support.mock_cluster import MockCluster
-from tests.support.running import Running, customers, settings_of
 from tests.support.topics import Topics, create_topics, fresh_topics, read_topic, send
 from tests.support.waiting import wait_until
 

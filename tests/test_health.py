@@ -13,11 +13,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from telco_stream.errors import UsageError
-from telco_stream.metrics.health import Heartbeat, StallDetector, reason
-from telco_stream.metrics.server import Pages, serving
-from telco_stream.metrics.stalls import PartitionProgress
-from telco_stream.observing.eyes import MonitoringOptions
-from telco_stream.stop import Stopped
+from telco_stream.monitoring.health import Heartbeat, StallDetector, reason
+from telco_stream.monitoring.observer import MonitoringOptions
+from telco_stream.monitoring.server import Pages, serving
+from telco_stream.monitoring.stalls import PartitionProgress
+from telco_stream.runtime.signals import Stopped
 from tests.support.cli import RunningCli, run_cli
 from tests.support.mock_cluster import MockCluster
 from tests.support.scraping import Port, free_port

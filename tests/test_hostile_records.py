@@ -12,7 +12,7 @@ from typing import TypeAlias
 import pytest
 from confluent_kafka import Producer
 
-from telco_stream.contracts.headers import DROPPED
+from telco_stream.messages.headers import DROPPED
 from tests.support.cli import run_cli
 from tests.support.raw_headers import send_with_header
 from tests.support.records import good

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from telco_stream.humanize import (
+from telco_stream.runtime.humanize import (
     MAX_TEXT_LENGTH,
     escape_unprintable,
     format_count,

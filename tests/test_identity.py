@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError
 from telco_stream import errors
 from telco_stream.kafka import identity as module
 from telco_stream.kafka.identity import TopicIdentity
-from tests.support.doors import failure
+from tests.support.fakes import failure
 
 ID, ANOTHER = "ABCDEFGHIJKLMNOPQRSTUV", "abcdefghijklmnopqrstuv"
 

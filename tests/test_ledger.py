@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.ledger import Account, Kind, Ledger, Scope
-from telco_stream.records import Headers
+from telco_stream.messages.record import Headers
+from telco_stream.verify.ledger import Account, Kind, Ledger, Scope
 from tests.support.records import Fake
 
 Place = tuple[int, int]

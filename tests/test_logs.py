@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from telco_stream import logs
-from telco_stream.batch import Outcome
 from telco_stream.errors import KafkaError
-from telco_stream.logs import DeadLetterLog
-from telco_stream.records import Rejection
+from telco_stream.messages.record import Rejection
+from telco_stream.monitoring.dead_letter_log import DeadLetterLog
+from telco_stream.runtime import logs
+from telco_stream.scoring import Outcome
 from tests.support.cli import RunningCli, run_cli
 from tests.support.mock_cluster import MockCluster
 from tests.support.records import good

@@ -5,8 +5,9 @@ from typing import get_args
 
 import pytest
 
-from telco_stream.contracts.customer import COLUMNS, decode_customer, explain
-from telco_stream.contracts.deadletter import (
+from telco_stream.contract.customer import COLUMNS, decode_customer, explain
+from telco_stream.contract.error_type import ErrorType
+from telco_stream.messages.dead_letter import (
     REPLAY_OF,
     REPLAY_OF_TOPIC_ID,
     RETRY_COUNT,
@@ -14,9 +15,10 @@ from telco_stream.contracts.deadletter import (
     decode_dead_letter,
     encode_dead_letter,
 )
-from telco_stream.contracts.prediction import Prediction, decode_prediction
-from telco_stream.contracts.source import SourceHeaders
-from telco_stream.records import ErrorType, Rejected
+from telco_stream.messages.headers import DROPPED
+from telco_stream.messages.prediction import Prediction, decode_prediction
+from telco_stream.messages.record import Rejected
+from telco_stream.messages.source import SourceHeaders
 from tests.support.cli import ROOT
 from tests.support.records import Fake
 
@@ -55,5 +57,5 @@ def test_every_error_type_and_every_field_of_a_letter_is_told() -> None:
 def test_every_header_is_told() -> None:
     rejected = Rejected(Fake(b"x"), "json", "malformed", "no JSON")
     headers = encode_dead_letter(rejected, SourceHeaders("id"), model_version="v", failed_at="now", limit=100_000)[2]
-    written = {name for name, _ in headers} | {RETRY_COUNT, REPLAY_OF, REPLAY_OF_TOPIC_ID}
+    written = {name for name, _ in headers} | {RETRY_COUNT, REPLAY_OF, REPLAY_OF_TOPIC_ID, DROPPED}
     assert set(re.findall(r"`(source[\w.]*|telco\.dlq\.[\w.]+)`", PAGE)) == written

@@ -14,17 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
-from telco_stream.batch import Outcome
-from telco_stream.consume import BatchTimings
-from telco_stream.contracts.customer import Customer
-from telco_stream.contracts.prediction import Prediction
-from telco_stream.metrics.consuming import ConsumeMetrics
-from telco_stream.metrics.health import Heartbeat
-from telco_stream.metrics.producing import ProduceMetrics
-from telco_stream.metrics.sampling import SampledHistogram
-from telco_stream.metrics.shared import Shell, new_registry
-from telco_stream.metrics.statistics import Statistics
-from telco_stream.records import Message, Rejection
+from telco_stream.contract.customer import Customer
+from telco_stream.messages.prediction import Prediction
+from telco_stream.messages.record import Message, Rejection
+from telco_stream.monitoring.client_statistics import Statistics
+from telco_stream.monitoring.consume_metrics import ConsumeMetrics
+from telco_stream.monitoring.health import Heartbeat
+from telco_stream.monitoring.process_metrics import Shell, new_registry
+from telco_stream.monitoring.produce_metrics import ProduceMetrics
+from telco_stream.monitoring.protocols import BatchTimings
+from telco_stream.monitoring.sampled_histogram import SampledHistogram
+from telco_stream.scoring import Outcome
 from tests.support.scraping import Section, documented, families, series
 
 LINUX = sys.platform == "linux"

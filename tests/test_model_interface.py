@@ -18,9 +18,9 @@ from sklearn.linear_model import LinearRegression
 
 from telco_stream.errors import ModelError
 from telco_stream.model.artifact import ONNX, PIPELINE, load_scorer
-from telco_stream.model.compiled import load_onnx
+from telco_stream.model.onnx_engine import load_onnx
 from telco_stream.model.pipeline import build_pipeline
-from telco_stream.model.scorer import check_pipeline, frame
+from telco_stream.model.sklearn_engine import check_pipeline, frame
 from telco_stream.model.training import compile_if_equal
 from tests.support.inside import run_inside
 from tests.support.model_folder import copy_model, edit_manifest, replace_vouched

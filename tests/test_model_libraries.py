@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from telco_stream.errors import UsageError
-from telco_stream.model.libraries import requiring_libraries
-from telco_stream.shipped import bundled
+from telco_stream.model.optional_deps import requiring_libraries
+from telco_stream.runtime.bundled import bundled
 from tests.support.cli import ROOT
 
 LEFT_OUT = ["joblib", "pandas", "sklearn", "skl2onnx"]
@@ -51,7 +51,7 @@ def test_a_model_that_has_no_compiled_form_is_refused_with_4(tmp_path: Path) -> 
 def test_another_module_that_is_missing_is_a_bug() -> None:
     """A traceback says more than a guess."""
     with pytest.raises(ModuleNotFoundError, match="columns"), requiring_libraries("It", UsageError, "do without"):
-        raise ModuleNotFoundError("no columns", name="telco_stream.model.columns")
+        raise ModuleNotFoundError("no columns", name="telco_stream.model.encoding")
 
 
 def run_without(*words: str) -> "subprocess.CompletedProcess[str]":

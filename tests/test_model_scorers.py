@@ -7,10 +7,10 @@ import joblib
 import pandas as pd
 import pytest
 
-from telco_stream.contracts.customer import CATEGORIES, FEATURES, NUMBERS, Customer
-from telco_stream.contracts.scoring import Scorer, ScoringError
+from telco_stream.contract.customer import CATEGORIES, FEATURES, NUMBERS, Customer
 from telco_stream.model.artifact import load_scorer, read_manifest
-from telco_stream.model.columns import ORDER, code_columns, number_columns
+from telco_stream.model.encoding import ORDER, code_columns, number_columns
+from telco_stream.model.scorer import Scorer, ScoringError
 from tests.support.model_folder import COMMITTED
 from tests.support.training_data import Row, customers_of, labelled_rows
 

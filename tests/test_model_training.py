@@ -14,11 +14,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
-from telco_stream.contracts.customer import CATEGORIES, NUMBERS
-from telco_stream.contracts.manifest import SCHEMA
+from telco_stream.contract.customer import CATEGORIES, NUMBERS
 from telco_stream.errors import DataError, UsageError
 from telco_stream.model import folder as folders
 from telco_stream.model.artifact import load_scorer, read_manifest
+from telco_stream.model.manifest import SCHEMA
 from telco_stream.model.training import TrainingResult, train
 from tests.support.cli import ROOT
 from tests.support.training_data import Row, customers_of, labelled_rows, write_csv

@@ -9,8 +9,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from telco_stream.assembly.consuming import ConsumeOptions
-from tests.support.running import Running, coordinates, customers, settings_of, sources
+from telco_stream.consume.run import ConsumeOptions
+from tests.support.consumer_harness import Running, coordinates, customers, settings_of, sources
 from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until
 

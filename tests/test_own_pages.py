@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from telco_stream.contracts.manifest import Manifest
 from telco_stream.model.artifact import load_scorer
+from telco_stream.model.manifest import Manifest
 from tests.support.cli import ROOT
 from tests.support.pages import command_lines
 from tests.support.shell import copy_checkout, type_lines, with_commands, write_commands

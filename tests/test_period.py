@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from telco_stream.errors import UsageError
-from telco_stream.period import ALWAYS, Period, instant, parse_period, parse_time
+from telco_stream.runtime.period import ALWAYS, Period, instant, parse_period, parse_time
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 

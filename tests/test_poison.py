@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from telco_stream.batch import Limits, Outcome, process
-from telco_stream.contracts.deadletter import DeadLetter, decode_dead_letter
-from telco_stream.records import ENVELOPE, size_of
+from telco_stream.messages.dead_letter import DeadLetter, decode_dead_letter
+from telco_stream.messages.record import ENVELOPE, size_of
+from telco_stream.scoring import Limits, Outcome, process
 from tests.support.poison import POISONS, bit_flips
 from tests.support.records import Fake, RuleScorer, good
 

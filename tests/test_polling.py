@@ -5,9 +5,9 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Message
 
-from telco_stream.contracts.headers import DROPPED, MAX_HEADER_BYTES, MAX_HEADERS, limit_headers
 from telco_stream.kafka.polling import BoundedPoll
-from telco_stream.records import Headers
+from telco_stream.messages.headers import DROPPED, MAX_HEADER_BYTES, MAX_HEADERS, limit_headers
+from telco_stream.messages.record import Headers
 
 LIMIT = 100_000
 

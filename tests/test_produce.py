@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from telco_stream.contracts.progress import PassKey, PassProgress
 from telco_stream.errors import DataError, UsageError
-from telco_stream.kafka.marks import MarkedProgress
-from telco_stream.produce import SendTotals, produce_pass
-from telco_stream.stop import Stop
+from telco_stream.produce.loop import SendTotals, produce_pass
+from telco_stream.produce.marks import MarkedProgress
+from telco_stream.produce.progress import PassKey, PassProgress
+from telco_stream.runtime.signals import Stop
 from tests.support.csv_files import customer
 from tests.support.passes import CHECKPOINT, CountingWatch, FakeOutlet, csv_of, hands_with, job_for, numbers
 
@@ -25,7 +25,7 @@ def writer(request: pytest.FixtureRequest) -> FakeOutlet:
 @pytest.fixture
 def handle(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
     """What is logged, wherever another test has sent the package's log."""
-    log = logging.getLogger("telco_stream.produce")
+    log = logging.getLogger("telco_stream.produce.loop")
     log.addHandler(caplog.handler)
     yield caplog
     log.removeHandler(caplog.handler)
@@ -147,7 +147,7 @@ def test_a_lost_transaction_takes_the_pass_back_to_what_kafka_has(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fate: str, lost: int
 ) -> None:
     """Whether its commit was applied or not: each row is there once."""
-    monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
+    monkeypatch.setattr("telco_stream.produce.loop._ROWS_A_CONFIRMATION", 10)
     writer = FakeOutlet(loses={lost: fate})
     sent = run(writer, csv_of(tmp_path, 25))
     assert (writer.keys(), sent.rows) == (numbers((0, 25)), 25)
@@ -221,7 +221,7 @@ def test_a_pass_ends_well_when_an_unneeded_file_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, handle: pytest.LogCaptureFixture, code: int
 ) -> None:
     """The disk fills up after the first confirmation; Kafka has the progress."""
-    monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
+    monkeypatch.setattr("telco_stream.produce.loop._ROWS_A_CONFIRMATION", 10)
     writer, path = FakeOutlet(after=lambda _: _break_disk(monkeypatch, code)), csv_of(tmp_path, 45)
     assert run(writer, path).rows == 45
     assert writer.keys() == numbers((0, 45))
@@ -233,7 +233,7 @@ def test_a_pass_says_what_was_sent_when_its_file_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At least once the file alone keeps the progress."""
-    monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
+    monkeypatch.setattr("telco_stream.produce.loop._ROWS_A_CONFIRMATION", 10)
 
     def after(writer: FakeOutlet) -> None:
         if len(writer.sizes) == 3:
@@ -375,7 +375,7 @@ def test_a_lost_transaction_goes_back_to_the_mark_when_offsets_expire(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """As after an outage longer than Kafka keeps offsets: its end is unclear, and the mark tells."""
-    monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
+    monkeypatch.setattr("telco_stream.produce.loop._ROWS_A_CONFIRMATION", 10)
     writer = FakeOutlet(loses={1: "unclear"})
 
     def expire(writer: FakeOutlet) -> None:
@@ -392,7 +392,7 @@ def test_the_confirmation_of_the_last_row_ends_the_pass(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rows: int, expected: list[tuple[int, bool]]
 ) -> None:
     """So that the mark of the last record says that the pass is complete."""
-    monkeypatch.setattr("telco_stream.produce._ROWS_A_CONFIRMATION", 10)
+    monkeypatch.setattr("telco_stream.produce.loop._ROWS_A_CONFIRMATION", 10)
     confirmed: list[tuple[int, bool]] = []
     writer = FakeOutlet(after=lambda at: confirmed.append((at.kept.last_processed_index, at.kept.complete)))  # type: ignore[union-attr]
     run(writer, csv_of(tmp_path, rows), size=5)

@@ -10,14 +10,15 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from telco_stream.contracts.progress import PROGRESS_MARK, PassKey, PassProgress, decode_progress, encode_note
 from telco_stream.csv.reader import fingerprint
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.outlet import group_of
+from telco_stream.messages.headers import PROGRESS_MARK
+from telco_stream.produce.progress import PassKey, PassProgress, decode_progress, encode_note
+from telco_stream.produce.writer import group_of
 from tests.support.cli import run_cli
+from tests.support.consumer_harness import settings_of
 from tests.support.passes import csv_of, numbers
-from tests.support.running import settings_of
 from tests.support.topics import Topics, create_topics, delete_topics, read_topic
 from tests.support.waiting import wait_until
 

@@ -16,9 +16,9 @@ from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from telco_stream.contracts.progress import PassKey
 from telco_stream.csv.reader import fingerprint
-from telco_stream.kafka.outlet import group_of
+from telco_stream.produce.progress import PassKey
+from telco_stream.produce.writer import group_of
 from tests.support.cli import RunningCli, run_cli
 from tests.support.csv_files import customer
 from tests.support.passes import csv_of, numbers

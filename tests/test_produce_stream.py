@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from telco_stream.checkpoint import CheckpointFile
 from telco_stream.errors import DataError, UsageError
-from telco_stream.produce import Schedule, SendTotals, produce_pass, produce_stream
-from telco_stream.records import Message
-from telco_stream.stop import Stop, Stopped
+from telco_stream.messages.record import Message
+from telco_stream.produce.checkpoint import CheckpointFile
+from telco_stream.produce.loop import Schedule, SendTotals, produce_pass, produce_stream
+from telco_stream.runtime.signals import Stop, Stopped
 from tests.support.csv_files import customer
 from tests.support.passes import CHECKPOINT, CountingWatch, FakeOutlet, csv_of, hands_with, job_for, numbers
 
@@ -181,7 +181,7 @@ def test_a_stream_goes_on_when_its_checkpoint_cannot_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nothing is resumed from it."""
-    monkeypatch.setattr("telco_stream.produce._SECONDS_A_CONFIRMATION", 0.0)
+    monkeypatch.setattr("telco_stream.produce.loop._SECONDS_A_CONFIRMATION", 0.0)
     writer = file_outlet()
     writer.after = lambda _: _put_folder_in_place_of_file(Path(CHECKPOINT))
     deps = replace(hands_with(writer), checkpoint=CheckpointFile(Path(CHECKPOINT), is_needed=False))

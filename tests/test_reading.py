@@ -11,8 +11,8 @@ from telco_stream import errors
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read, settled_ends
+from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.settings import load
-from telco_stream.stop import Stop, Stopped
 from tests.conftest import Broker
 from tests.support.mock_cluster import Api, MockCluster
 from tests.support.topics import Topics, send

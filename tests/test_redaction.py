@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
-from telco_stream import logs
 from telco_stream.display.console import Screen
 from telco_stream.errors import KafkaError
-from telco_stream.redaction import MASK, Redactor, redact
+from telco_stream.runtime import logs
+from telco_stream.runtime.redaction import MASK, Redactor, redact
 from telco_stream.settings import load, secrets_of
 
 

@@ -13,10 +13,10 @@ from docs.generate.commands import COMMANDS, commands_with
 from docs.generate.pages import MAKERS, parts, renewed
 from docs.generate.results import RESULTS
 from docs.generate.settings import refused_properties
-from telco_stream.analytics import Summary
 from telco_stream.cli import app
 from telco_stream.cli.session import Session
 from telco_stream.errors import UsageError
+from telco_stream.report.analytics import Summary
 from telco_stream.settings import load
 from telco_stream.settings.sources import FLAGS
 from telco_stream.settings.tree import FIELDS

@@ -8,12 +8,12 @@ import pytest
 from confluent_kafka import Consumer, KafkaError
 
 from telco_stream import errors
-from telco_stream.assembly.consuming import ConsumeOptions, WorkerTask
-from telco_stream.observing import MonitoringOptions
+from telco_stream.consume.run import ConsumeOptions, WorkerTask
+from telco_stream.monitoring import MonitoringOptions
 from telco_stream.settings import Settings
 from tests.support.cli import RunningCli
+from tests.support.consumer_harness import Running, customers, settings_of
 from tests.support.mock_cluster import Api, MockCluster
-from tests.support.running import Running, customers, settings_of
 from tests.support.scraping import Port, free_port
 from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until
@@ -111,7 +111,7 @@ def test_newer_process_exits_3_when_its_instance_id_is_in_use(kafka: str, topics
 
 def test_each_worker_has_its_own_instance_id(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     seen: list[Settings] = []
-    place = "telco_stream.assembly.consuming"
+    place = "telco_stream.consume.run"
     monkeypatch.setattr(f"{place}.load_scorer", lambda *_: None)
     monkeypatch.setattr(f"{place}.run_consume", lambda clients, *_, **__: seen.append(clients.settings))
     for kafka in ({"group.instance.id": "one"}, {}):

@@ -4,12 +4,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from telco_stream.analytics import Segment
-from telco_stream.contracts.prediction import Prediction, encode_prediction
 from telco_stream.errors import UsageError
-from telco_stream.period import parse_period
-from telco_stream.records import Record
-from telco_stream.report import PredictionFilter, report
+from telco_stream.messages.prediction import Prediction, encode_prediction
+from telco_stream.messages.record import Record
+from telco_stream.report.analytics import Segment
+from telco_stream.report.predictions import PredictionFilter, report
+from telco_stream.runtime.period import parse_period
 from tests.support.records import Fake
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

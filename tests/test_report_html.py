@@ -11,12 +11,12 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
-from telco_stream.contracts.manifest import Manifest
 from telco_stream.display.jsonlines import as_json
-from telco_stream.period import parse_period
-from telco_stream.report import PredictionFilter
-from telco_stream.report.facts import ReportData
+from telco_stream.model.manifest import Manifest
+from telco_stream.report.data import ReportData
 from telco_stream.report.html import render
+from telco_stream.report.predictions import PredictionFilter
+from telco_stream.runtime.period import parse_period
 from tests.support.report_data import (
     CONTRACTS,
     HOSTILE,

@@ -16,10 +16,10 @@ import pytest
 from confluent_kafka import KafkaError
 
 from telco_stream import errors
-from telco_stream.assembly.consuming import ConsumeOptions
-from telco_stream.tally import ConsumeResult
+from telco_stream.consume.counters import ConsumeResult
+from telco_stream.consume.run import ConsumeOptions
+from tests.support.consumer_harness import Running, coordinates, customers, settings_of, sources
 from tests.support.mock_cluster import Api, MockCluster
-from tests.support.running import Running, coordinates, customers, settings_of, sources
 from tests.support.topics import fresh_topics, read_topic, send
 
 pytestmark = pytest.mark.slow

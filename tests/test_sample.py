@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from telco_stream.contracts.customer import COLUMNS, Customer, decode_customer
-from telco_stream.contracts.raw import encode_row
+from telco_stream.contract.customer import COLUMNS, Customer, decode_customer
+from telco_stream.contract.raw_row import encode_row
 from telco_stream.csv.reader import read_chunks
 from telco_stream.errors import UsageError
 from telco_stream.model.artifact import load_scorer

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telco_stream.settings import ConsumerSettings, Loaded, Settings, load, load_traced
+from telco_stream.settings.environment import read_environment, variable_of
 from telco_stream.settings.tree import FIELDS
-from telco_stream.settings.variables import read_environment, variable_of
 
 Trace = Callable[..., Loaded]
 

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from telco_stream.settings import Settings, load, load_traced
+from telco_stream.settings.environment import variable_of
 from telco_stream.settings.tree import FIELDS
-from telco_stream.settings.variables import variable_of
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from telco_stream.stop import Stop, Stopped, stop_on_signals
+from telco_stream.runtime.signals import Stop, Stopped, stop_on_signals
 from tests.support.cli import RunningCli, run_cli
+from tests.support.consumer_harness import coordinates, customers, sources
 from tests.support.crashing_kafka import CrashingKafka
 from tests.support.kafka_container import KafkaContainer
-from tests.support.running import coordinates, customers, sources
 from tests.support.topics import Topics, create_topics, fresh_topics, read_topic, send
 from tests.support.waiting import wait_until
 

@@ -8,13 +8,13 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from telco_stream import errors
-from telco_stream.kafka import membership, seen
-from telco_stream.kafka.committed import CommitMetadata, encode_commit_metadata
+from telco_stream.kafka import membership, watermarks
+from telco_stream.kafka.offsets import CommitMetadata, encode_commit_metadata
 from telco_stream.kafka.source import Source, Subscription
 from telco_stream.kafka.starts import TopicToRead
-from telco_stream.stop import Stop, Stopped
-from tests.support.doors import FakeConsumer, failure, offsets
-from tests.support.scripted import Scripted, end
+from telco_stream.runtime.signals import Stop, Stopped
+from tests.support.fake_messages import Scripted, end
+from tests.support.fakes import FakeConsumer, failure, offsets
 
 
 def source_of(consumer: FakeConsumer, *, stop: Stop | None = None, until: dict[int, int] | None = None) -> Source:
@@ -357,7 +357,7 @@ def test_the_ends_of_what_is_owned_are_seen_by_the_way_where_the_client_knows_th
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Partition 1 has not been fetched yet, and the client has just dropped partition 2."""
-    monkeypatch.setattr(seen, "_LOOK_EVERY", 0)
+    monkeypatch.setattr(watermarks, "_LOOK_EVERY", 0)
     consumer = FakeConsumer([], assigned=(0, 1), ends={0: 7})
     source = source_of(consumer)
     assert source.cached_end_offsets == {}

@@ -10,10 +10,10 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.reading import _Reader
 from telco_stream.kafka.source import Source, Subscription
 from telco_stream.kafka.starts import TopicToRead
+from telco_stream.runtime.signals import Stop
 from telco_stream.settings import load
-from telco_stream.stop import Stop
-from tests.support.doors import ask_nothing_kept
-from tests.support.scripted import Scripted, ScriptedConsumer, end
+from tests.support.fake_messages import Scripted, ScriptedConsumer, end
+from tests.support.fakes import ask_nothing_kept
 
 #: Records at 0 and 1, a marker at 2.
 SCRIPT = [Scripted(0), Scripted(1), end(3)]

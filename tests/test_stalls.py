@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.metrics.stalls import PartitionProgress, update
+from telco_stream.monitoring.stalls import PartitionProgress, update
 
 
 def test_a_partition_is_well_when_it_is_first_seen() -> None:

@@ -7,9 +7,9 @@ from confluent_kafka import TopicPartition
 
 from telco_stream import errors
 from telco_stream.kafka import starts
-from telco_stream.kafka.committed import CommitMetadata, decode_commit_metadata, encode_commit_metadata
+from telco_stream.kafka.offsets import CommitMetadata, decode_commit_metadata, encode_commit_metadata
 from telco_stream.kafka.starts import Reason, Reset, Start, StartFinder, TopicToRead, choose_start
-from tests.support.doors import FakeConsumer, failure
+from tests.support.fakes import FakeConsumer, failure
 
 ID, EARLIER = "ABCDEFGHIJKLMNOPQRSTUV", "abcdefghijklmnopqrstuv"
 FIRST = Start(7, CommitMetadata(topic_id=ID), Reason.FIRST)

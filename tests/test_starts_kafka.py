@@ -7,11 +7,11 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
-from telco_stream.assembly.consuming import ConsumeOptions
-from telco_stream.contracts.customer import Customer
-from telco_stream.kafka.committed import decode_commit_metadata
+from telco_stream.consume.run import ConsumeOptions
+from telco_stream.contract.customer import Customer
+from telco_stream.kafka.offsets import decode_commit_metadata
+from tests.support.consumer_harness import Running, answers, coordinates, customers, settings_of, sources
 from tests.support.records import RuleScorer
-from tests.support.running import Running, answers, coordinates, customers, settings_of, sources
 from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until
 

@@ -9,10 +9,10 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from telco_stream.kafka.clients import Clients
-from telco_stream.kafka.committed import CommitMetadata, encode_commit_metadata
+from telco_stream.kafka.offsets import CommitMetadata, encode_commit_metadata
+from telco_stream.runtime.signals import Stop
 from telco_stream.settings import load
 from telco_stream.status import StatusResult, exceeded, status
-from telco_stream.stop import Stop
 from tests.support.topics import Topics, send
 
 Ask = Callable[..., StatusResult]

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import ROOT
+from tests.support.consumer_harness import customers
 from tests.support.mock_cluster import MockCluster
 from tests.support.records import good
-from tests.support.running import customers
 from tests.support.terminal import TerminalRun
 from tests.support.topics import Outgoing, Topics, send
 

@@ -9,9 +9,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from telco_stream import errors
-from telco_stream.assembly.consuming import ConsumeOptions
-from telco_stream.kafka.committed import CommitMetadata, encode_commit_metadata
-from tests.support.running import Running, answers, customers, settings_of
+from telco_stream.consume.run import ConsumeOptions
+from telco_stream.kafka.offsets import CommitMetadata, encode_commit_metadata
+from tests.support.consumer_harness import Running, answers, customers, settings_of
 from tests.support.topics import Kept, Topics, send, topic_id
 
 STREAMING = ConsumeOptions("streaming", "exactly-once")

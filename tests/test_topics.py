@@ -7,11 +7,11 @@ from telco_stream import errors
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.topics import Topic, compacted_topics, init_topics
+from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.settings import Settings, TopicSettings
-from telco_stream.stop import Stop, Stopped
 from tests.support.cli import run_cli
+from tests.support.consumer_harness import customers, settings_of
 from tests.support.mock_cluster import MockCluster
-from tests.support.running import customers, settings_of
 from tests.support.topics import Topics, configure_topic, delete_topics, fresh_topics, send
 
 

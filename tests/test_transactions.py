@@ -10,8 +10,8 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from telco_stream import errors
 from telco_stream.kafka import transactions as room
 from telco_stream.kafka.transactions import End, Transactions
-from telco_stream.stop import Stop, Stopped
-from tests.support.doors import FakeProducer, failure
+from telco_stream.runtime.signals import Stop, Stopped
+from tests.support.fakes import FakeProducer, failure
 
 OFFSETS = [TopicPartition("raw", 0, 7)]
 MESSAGES: list[Any] = [("key", b"value", []), ("key", b"other", [])]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.trends import BINS, MOST_STEPS, Count, Distribution, Step, Timeline, TopCounter
+from telco_stream.report.trends import BINS, MOST_STEPS, Count, Distribution, Step, Timeline, TopCounter
 
 TIMES = st.lists(st.tuples(st.floats(-6e10, 2.5e11), st.booleans()), max_size=60)
 

@@ -14,14 +14,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from telco_stream import errors
-from telco_stream.assembly.consuming import ConsumeOptions
+from telco_stream.consume.run import ConsumeOptions
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.reading import read
+from telco_stream.runtime.signals import Stop
 from telco_stream.settings import Settings
 from telco_stream.status import status
-from telco_stream.stop import Stop
+from tests.support.consumer_harness import Running, answers, customers, settings_of
 from tests.support.inside import run_inside
-from tests.support.running import Running, answers, customers, settings_of
 from tests.support.topics import Topics, send
 
 #: Records before and behind the batch, and records in it; each of its records has 900 kB.

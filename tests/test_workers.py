@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from telco_stream import logs
-from telco_stream.batch import Outcome
-from telco_stream.consume import BatchTimings
+from telco_stream.consume.counters import ConsumeResult
+from telco_stream.consume.workers.messages import WorkerReporter
+from telco_stream.consume.workers.supervisor import Work, run_workers
 from telco_stream.errors import FencedError
-from telco_stream.observing.sight import ConsumerSnapshot
-from telco_stream.records import Message
-from telco_stream.stop import Stop
-from telco_stream.tally import ConsumeResult
-from telco_stream.telling import WorkerReporter
-from telco_stream.workers import Work, run_workers
+from telco_stream.messages.record import Message
+from telco_stream.monitoring.protocols import BatchTimings
+from telco_stream.monitoring.snapshot import ConsumerSnapshot
+from telco_stream.runtime import logs
+from telco_stream.runtime.signals import Stop
+from telco_stream.scoring import Outcome
 from tests.support.cli import run_cli
 from tests.support.waiting import wait_until
 

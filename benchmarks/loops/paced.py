@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import cycle
 
 from benchmarks.loops.common import Clock, Job, read_job
-from telco_stream.contracts.raw import encode_row
+from telco_stream.contract.raw_row import encode_row
 from telco_stream.csv.reader import read_chunks
 
 #: Seconds between two looks at the schedule.

@@ -7,7 +7,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from benchmarks.loops.common import Clock, Job, read_job
-from telco_stream.contracts.raw import encode_row
+from telco_stream.contract.raw_row import encode_row
 from telco_stream.csv.reader import read_chunks
 
 #: Payloads prepared; they are sent again and again.

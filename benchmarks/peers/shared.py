@@ -4,10 +4,10 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from telco_stream.contracts.customer import BAD_DATA, Customer, decode_customer
-from telco_stream.contracts.prediction import Prediction, encode_prediction
-from telco_stream.contracts.scoring import Scorer
+from telco_stream.contract.customer import BAD_DATA, Customer, decode_customer
+from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.model.artifact import load_scorer
+from telco_stream.model.scorer import Scorer
 
 __all__ = ["BAD_DATA", "Customer", "decode_customer", "encode_answers", "load"]
 

@@ -4,7 +4,7 @@ import msgspec
 
 from docs.generate.kinds import in_words
 from docs.generate.tables import code, table
-from telco_stream.contracts.customer import COLUMNS, Customer
+from telco_stream.contract.customer import COLUMNS, Customer
 
 _FIELDS = msgspec.json.schema(Customer)["$defs"]["Customer"]["properties"]
 

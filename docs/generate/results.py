@@ -6,20 +6,20 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from docs.generate.tables import code
-from telco_stream.analytics import Summary
-from telco_stream.contracts.manifest import Manifest
-from telco_stream.dataset import FetchResult
+from telco_stream.consume.counters import ConsumeResult
 from telco_stream.demo import DemoResult
 from telco_stream.dlq.listing import LetterSummary, ListedLetter, ShownLetter
 from telco_stream.dlq.replay import ReplayResult
 from telco_stream.kafka.topics import TopicsResult
+from telco_stream.model.manifest import Manifest
 from telco_stream.model.training import TrainingResult
-from telco_stream.produce import ProduceResult
+from telco_stream.produce.loop import ProduceResult
+from telco_stream.report.analytics import Summary
 from telco_stream.sample import SampleResult
+from telco_stream.sample.dataset import FetchResult
 from telco_stream.settings import ResolvedSetting
 from telco_stream.status import StatusResult
-from telco_stream.tally import ConsumeResult
-from telco_stream.verify import VerifyResult
+from telco_stream.verify.run import VerifyResult
 
 #: What `display` is handed, by the words that are typed.
 RESULTS: dict[str, type] = {

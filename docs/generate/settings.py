@@ -7,10 +7,10 @@ from docs.generate.commands import COMMANDS, commands_with
 from docs.generate.kinds import in_words
 from docs.generate.tables import code, table
 from telco_stream.settings import Settings
+from telco_stream.settings.environment import variable_of
 from telco_stream.settings.properties import REFUSED
 from telco_stream.settings.sources import FLAGS
 from telco_stream.settings.tree import FIELDS
-from telco_stream.settings.variables import variable_of
 
 _SCHEMA = Settings.model_json_schema()
 
@@ -53,6 +53,8 @@ def _plain(value: object) -> str:
 
 def _schema_of(name: str) -> Mapping[str, Any]:
     group, _, last = name.rpartition(".")
-    place = _SCHEMA["$defs"][group.capitalize()] if group else _SCHEMA
-    found: Mapping[str, Any] = place["properties"][last]
-    return found
+    schema = _SCHEMA
+    if group:
+        schema = _SCHEMA["$defs"][_SCHEMA["properties"][group]["$ref"].rpartition("/")[2]]
+    field: Mapping[str, Any] = schema["properties"][last]
+    return field

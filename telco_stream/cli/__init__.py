@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 from telco_stream import __version__
 from telco_stream.cli import config, consume, data, demo, dlq, model, produce, report, status, streams, topics, verify
 from telco_stream.errors import TelcoStreamError
-from telco_stream.stop import Stopped
+from telco_stream.runtime.signals import Stopped
 
 #: Ended by a signal before there was a result.
 _INTERRUPTED = 130
@@ -65,7 +65,7 @@ def main() -> None:
         app()
     except TelcoStreamError as error:
         streams.give_up_stdout()
-        from telco_stream import logs
+        from telco_stream.runtime import logs
 
         if not logs.log_failure(error):
             from telco_stream.display.console import Screen

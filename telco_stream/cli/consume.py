@@ -10,15 +10,15 @@ from telco_stream.cli import options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from telco_stream.assembly.consuming import ConsumeOptions
     from telco_stream.cli.session import Session
-    from telco_stream.contracts.scoring import Scorer
+    from telco_stream.consume.counters import ConsumeResult
+    from telco_stream.consume.run import ConsumeOptions
     from telco_stream.display.consume_view import ConsumeView
     from telco_stream.kafka.first_start import IfAnswered
     from telco_stream.model.artifact import Engine
-    from telco_stream.observing.sight import ConsumerSnapshot
-    from telco_stream.stop import Stop
-    from telco_stream.tally import ConsumeResult
+    from telco_stream.model.scorer import Scorer
+    from telco_stream.monitoring.snapshot import ConsumerSnapshot
+    from telco_stream.runtime.signals import Stop
 
 
 def register(app: typer.Typer) -> None:
@@ -95,9 +95,9 @@ def consume(
     stop = session.stop  # from here on a signal is heard: to load the model takes a while
     scorer = session.scorer(engine)
 
-    from telco_stream.assembly.consuming import ConsumeOptions
+    from telco_stream.consume.run import ConsumeOptions
     from telco_stream.model.artifact import read_manifest
-    from telco_stream.observing import MonitoringOptions
+    from telco_stream.monitoring import MonitoringOptions
 
     watching = MonitoringOptions(metrics_port, exit_on_stall, read_manifest(session.model_folder()).created_at)
     if_answered: IfAnswered = "restart" if restart else "resume" if resume_from_answers else "refuse"
@@ -108,10 +108,10 @@ def consume(
 
 def _run_one(session: "Session", order: "ConsumeOptions", scorer: "Scorer", stop: "Stop") -> "ConsumeResult":
     """In this process."""
-    from telco_stream.assembly.consuming import run_consume
+    from telco_stream.consume.run import run_consume
     from telco_stream.display.windows import WindowReporter
-    from telco_stream.observing import CompositeObserver
-    from telco_stream.observing.sight import ConsumerStats
+    from telco_stream.monitoring import CompositeObserver
+    from telco_stream.monitoring.snapshot import ConsumerStats
 
     sight = ConsumerStats(session.clients.unavailable_for)
     watch = CompositeObserver(WindowReporter(session.screen.window), last=sight) if order.mode == "batch" else sight
@@ -121,11 +121,11 @@ def _run_one(session: "Session", order: "ConsumeOptions", scorer: "Scorer", stop
 
 def _run_workers(session: "Session", order: "ConsumeOptions", engine: "Engine", count: int) -> "ConsumeResult":
     """The same in several processes; the model has been checked here, and is loaded by each."""
-    from telco_stream.assembly.consuming import WorkerTask, decide_first_start, new_transactional_id
+    from telco_stream.consume.run import WorkerTask, decide_first_start, new_transactional_id
+    from telco_stream.consume.workers.aggregate import WorkerAggregator
+    from telco_stream.consume.workers.supervisor import run_workers
     from telco_stream.errors import UsageError
-    from telco_stream.observing.crowd import WorkerAggregator
-    from telco_stream.stop import Stopped
-    from telco_stream.workers import run_workers
+    from telco_stream.runtime.signals import Stopped
 
     if order.mode == "batch" or order.max_messages or order.idle_timeout:
         raise UsageError("--workers runs until it is stopped: leave out --mode batch, --max-messages, --idle-timeout")

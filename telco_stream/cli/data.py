@@ -47,8 +47,8 @@ def fetch(
     verbose: options.Verbose = False,
 ) -> None:
     """Download the public data set from its home, and check its sha256."""
-    from telco_stream import dataset
     from telco_stream.cli.session import Session
+    from telco_stream.sample import dataset
 
     session = Session(output, quiet=quiet, verbose=verbose)
     session.screen.show(dataset.fetch(out, timeout=timeout))

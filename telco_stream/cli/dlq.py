@@ -14,7 +14,7 @@ group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 
 class ErrorType(StrEnum):
-    """As `telco_stream.records.ErrorType`: typer takes a list of an enumeration only."""
+    """As `telco_stream.messages.record.ErrorType`: typer takes a list of an enumeration only."""
 
     EMPTY = "empty"
     ENCODING = "encoding"
@@ -58,7 +58,7 @@ def list_(
     """List the dead letters, oldest first."""
     from telco_stream.cli.session import Session
     from telco_stream.dlq.listing import list_letters, summarize
-    from telco_stream.dlq.runs import run_list
+    from telco_stream.dlq.run import run_list
 
     wanted = _wanted(error_type, since, until, customer, partition, limit)
     session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
@@ -80,7 +80,7 @@ def show(
     """Show one dead letter: its headers, the reason, the original."""
     from telco_stream.cli.session import Session
     from telco_stream.dlq.letters import parse_letter_position
-    from telco_stream.dlq.runs import run_show
+    from telco_stream.dlq.run import run_show
 
     session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
     session.screen.show(run_show(session.clients, parse_letter_position(place), stop=session.stop))
@@ -111,7 +111,7 @@ def replay(
 ) -> None:
     """Send dead letters back to the raw topic, each at most once ever."""
     from telco_stream.cli.session import Session
-    from telco_stream.dlq.runs import run_replay
+    from telco_stream.dlq.run import run_replay
 
     wanted = _wanted(error_type, since, until, customer, partition, limit)
     flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
@@ -135,7 +135,7 @@ def _wanted(
     from datetime import UTC, datetime
 
     from telco_stream.dlq.letters import LetterFilter
-    from telco_stream.period import parse_period
+    from telco_stream.runtime.period import parse_period
 
     period = parse_period(since, until, datetime.now(UTC))
     return LetterFilter(

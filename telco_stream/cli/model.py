@@ -26,9 +26,9 @@ def train(
 ) -> None:
     """Fit the model to a labelled CSV. It is measured by cross-validation and written with its manifest."""
     from telco_stream.cli.session import Session
-    from telco_stream.clock import now
     from telco_stream.errors import UsageError
-    from telco_stream.model.libraries import requiring_libraries
+    from telco_stream.model.optional_deps import requiring_libraries
+    from telco_stream.runtime.clock import now
 
     with requiring_libraries("To train a model", UsageError, "install telco-stream whole, or use its larger image"):
         from telco_stream.model.training import train as fit

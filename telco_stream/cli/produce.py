@@ -8,9 +8,9 @@ import typer
 from telco_stream.cli import options
 
 if TYPE_CHECKING:
-    from telco_stream.assembly.producing import ProduceOptions
     from telco_stream.cli.session import Session
     from telco_stream.display.produce_progress import ProduceProgress
+    from telco_stream.produce.run import ProduceOptions
 
 
 def register(app: typer.Typer) -> None:
@@ -75,8 +75,8 @@ def produce(
     session = Session(output, **talk, log_format=log_format, flags=flags, timeout=timeout)
     stop = session.stop  # from here on a signal is heard
 
-    from telco_stream.assembly.producing import ProduceOptions, run_produce
-    from telco_stream.observing import MonitoringOptions
+    from telco_stream.monitoring import MonitoringOptions
+    from telco_stream.produce.run import ProduceOptions, run_produce
 
     order = ProduceOptions(mode, delivery, run_id, limit, seed, restart, MonitoringOptions(metrics_port))
     progress = _progress(session, order)
@@ -90,9 +90,9 @@ def _progress(session: "Session", order: "ProduceOptions") -> "ProduceProgress":
     from functools import partial
     from time import monotonic
 
-    from telco_stream.assembly.producing import data_path
     from telco_stream.csv.reader import count_lines_after_header
     from telco_stream.display.produce_progress import ProduceProgress, ProduceRun
+    from telco_stream.produce.run import data_path
 
     settings, batch = session.settings, order.mode == "batch"
     size = partial(count_lines_after_header, data_path(settings)) if batch else None

@@ -8,9 +8,9 @@ import typer
 from telco_stream.cli import options
 
 if TYPE_CHECKING:
-    from telco_stream.contracts.manifest import Manifest
-    from telco_stream.report import Report
-    from telco_stream.report.facts import ReportData
+    from telco_stream.model.manifest import Manifest
+    from telco_stream.report.data import ReportData
+    from telco_stream.report.predictions import Report
 
 
 def register(app: typer.Typer) -> None:
@@ -41,12 +41,12 @@ def report(
 
     from telco_stream.cli.session import Session
     from telco_stream.model.artifact import read_manifest
-    from telco_stream.period import parse_period
-    from telco_stream.report import PredictionFilter
-    from telco_stream.report.facts import run_report_data
+    from telco_stream.report.csv_table import PredictionTable
+    from telco_stream.report.data import run_report_data
     from telco_stream.report.files import opened
-    from telco_stream.report.runs import Audience, ReportOptions, run_report
-    from telco_stream.report.table import PredictionTable
+    from telco_stream.report.predictions import PredictionFilter
+    from telco_stream.report.run import Audience, ReportOptions, run_report
+    from telco_stream.runtime.period import parse_period
 
     order = ReportOptions(top_k, PredictionFilter(parse_period(since, until, datetime.now(UTC)), model_version))
     flags = {"bootstrap_servers": broker, "model.path": model and str(model)}

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from telco_stream.cli.options import LogFormat, Output
-    from telco_stream.contracts.scoring import Scorer
     from telco_stream.display.console import LiveView, Screen
     from telco_stream.kafka.clients import Clients
     from telco_stream.kafka.cluster import Cluster
     from telco_stream.model.artifact import Engine
+    from telco_stream.model.scorer import Scorer
+    from telco_stream.runtime.signals import Stop
     from telco_stream.settings import Settings
-    from telco_stream.stop import Stop
 
 
 class Session:
@@ -36,8 +36,8 @@ class Session:
         flags: Mapping[str, object] | None = None,
         timeout: float = 10.0,
     ) -> None:
-        from telco_stream import logs
-        from telco_stream.stop import raise_on_ctrl_c
+        from telco_stream.runtime import logs
+        from telco_stream.runtime.signals import raise_on_ctrl_c
 
         raise_on_ctrl_c()
         self._output = output
@@ -70,7 +70,7 @@ class Session:
     @cached_property
     def stop(self) -> "Stop":
         """The wish to stop, from here on set by SIGINT and SIGTERM."""
-        from telco_stream.stop import stop_on_signals
+        from telco_stream.runtime.signals import stop_on_signals
 
         return stop_on_signals()
 
@@ -102,7 +102,7 @@ class Session:
 
     def model_folder(self) -> Path:
         """Return the folder of the model that is set, else of the bundled one."""
-        from telco_stream.shipped import bundled
+        from telco_stream.runtime.bundled import bundled
 
         if self.settings.model.path is not None:
             return Path(self.settings.model.path)

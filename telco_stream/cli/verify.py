@@ -8,7 +8,7 @@ from telco_stream.cli import options
 from telco_stream.errors import DataError
 
 if TYPE_CHECKING:
-    from telco_stream.verify import VerifyResult
+    from telco_stream.verify.run import VerifyResult
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +29,7 @@ def verify(
 
     from telco_stream.cli.session import Session
     from telco_stream.kafka.topics import compaction_warning
-    from telco_stream.verify import verify as audit
+    from telco_stream.verify.run import verify as audit
 
     flags = {"bootstrap_servers": broker, "consumer.group_id": group}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)

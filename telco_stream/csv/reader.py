@@ -13,7 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TypeAlias
 
-from telco_stream.contracts.raw import Row
+from telco_stream.contract.raw_row import Row
 from telco_stream.csv.validation import Layout, RowError, read_header, validate_rows
 from telco_stream.errors import DataError
 

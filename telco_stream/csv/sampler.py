@@ -9,7 +9,7 @@ from io import BufferedReader
 from pathlib import Path
 from random import Random
 
-from telco_stream.contracts.raw import Row
+from telco_stream.contract.raw_row import Row
 from telco_stream.csv.reader import STRIDE, CsvFile, CsvReader, open_file, read_lines
 from telco_stream.csv.validation import Layout, RowError, validate_rows
 from telco_stream.errors import DataError

@@ -8,8 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from telco_stream.contracts.customer import COLUMNS, NUMBERS
-from telco_stream.contracts.raw import Row, are_json_numbers, make_rows
+from telco_stream.contract.customer import COLUMNS, NUMBERS
+from telco_stream.contract.raw_row import Row, are_json_numbers, make_rows
 
 #: Blank for a customer who has not been billed yet.
 _MAY_BE_BLANK = ("TotalCharges",)

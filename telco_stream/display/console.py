@@ -12,7 +12,6 @@ from typing import Literal, TextIO, TypeAlias
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from telco_stream.analytics import Window
 from telco_stream.display import dlq_tables, model_tables, verify_table  # noqa: F401 - they register their tables
 from telco_stream.display.jsonlines import as_json
 from telco_stream.display.live_console import LiveConsole
@@ -20,8 +19,9 @@ from telco_stream.display.progress import RowProgress, StageProgress
 from telco_stream.display.tables import result_table, rows_table
 from telco_stream.display.text import safe_text
 from telco_stream.display.windows import window_lines
-from telco_stream.redaction import redact
-from telco_stream.report import Report
+from telco_stream.report.analytics import Window
+from telco_stream.report.predictions import Report
+from telco_stream.runtime.redaction import redact
 
 Output: TypeAlias = Literal["table", "json"]
 #: What is drawn below the lines on stderr while a command works.

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from telco_stream.analytics import AtRisk
 from telco_stream.display import widgets
 from telco_stream.display.widgets import number_field
-from telco_stream.humanize import format_count, format_elapsed, format_percent, format_rate
-from telco_stream.observing.sight import ConsumerSnapshot
+from telco_stream.monitoring.snapshot import ConsumerSnapshot
+from telco_stream.report.analytics import AtRisk
+from telco_stream.runtime.humanize import format_count, format_elapsed, format_percent, format_rate
 from telco_stream.runtime.rate_meter import RateMeter
 
 #: Seconds over which the rate is taken, and seconds per column of its sparkline.

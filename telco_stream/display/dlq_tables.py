@@ -8,11 +8,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from telco_stream.contracts.original import readable
 from telco_stream.display.tables import ResultList, list_table, new_table, result_table
 from telco_stream.display.text import safe_text
 from telco_stream.dlq.listing import ListedLetter, ShownLetter
-from telco_stream.humanize import MAX_TEXT_LENGTH, escape_unprintable, format_count
+from telco_stream.messages.original import readable
+from telco_stream.runtime.humanize import MAX_TEXT_LENGTH, escape_unprintable, format_count
 
 #: Characters of a time up to its seconds, of the longest key, and of the narrowest reason.
 _TIME_WIDTH = 19

@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from telco_stream.display.text import OPTIONAL_FIELDS
-from telco_stream.report import Report
+from telco_stream.report.predictions import Report
 
 
 def as_json(result: object) -> str:

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from telco_stream.contracts.manifest import Decile, Feature
 from telco_stream.display.tables import list_table, new_table
 from telco_stream.display.text import safe_text
-from telco_stream.humanize import format_count, format_percent
+from telco_stream.model.manifest import Decile, Feature
+from telco_stream.runtime.humanize import format_count, format_percent
 
 
 @list_table(Feature)

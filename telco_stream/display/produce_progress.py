@@ -9,8 +9,8 @@ from rich.text import Text
 
 from telco_stream.display.progress import RowProgress
 from telco_stream.errors import DataError
-from telco_stream.humanize import format_count, format_rate
-from telco_stream.observing.eyes import SendCounters
+from telco_stream.monitoring.observer import SendCounters
+from telco_stream.runtime.humanize import format_count, format_rate
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from telco_stream.analytics import AtRisk, Segment, Summary
 from telco_stream.display.text import OPTIONAL_FIELDS, format_value, humanize, is_number, safe_text
-from telco_stream.humanize import format_count, format_percent
-from telco_stream.report import Report
+from telco_stream.report.analytics import AtRisk, Segment, Summary
+from telco_stream.report.predictions import Report
+from telco_stream.runtime.humanize import format_count, format_percent
 
 #: Columns after which a name is cut.
 _NAME_WIDTH = 26

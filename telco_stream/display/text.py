@@ -5,7 +5,7 @@ from typing import Any, TypeGuard
 
 from rich.text import Text
 
-from telco_stream.humanize import escape_unprintable, format_count, format_percent
+from telco_stream.runtime.humanize import escape_unprintable, format_count, format_percent
 
 #: Numbers without thousands separators, so that they can be copied into a command.
 _IDENTIFIERS = frozenset({"partition", "offset", "end_offsets", "port", "seed"})

@@ -7,8 +7,8 @@ from rich.text import Text
 
 from telco_stream.display.tables import list_table, new_table
 from telco_stream.display.text import safe_text
-from telco_stream.humanize import format_count
-from telco_stream.ledger import Account
+from telco_stream.runtime.humanize import format_count
+from telco_stream.verify.ledger import Account
 
 _COLUMNS = {
     "Inputs": "inputs",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.text import Text
 
-from telco_stream.humanize import escape_unprintable
+from telco_stream.runtime.humanize import escape_unprintable
 
 _LABEL_WIDTH, _NUMBER_WIDTH = 14, 12
 _EIGHTHS = "▏▎▍▌▋▊▉█"

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from telco_stream.analytics import Window
-from telco_stream.batch import Outcome
-from telco_stream.humanize import format_count, format_percent
+from telco_stream.report.analytics import Window
+from telco_stream.runtime.humanize import format_count, format_percent
+from telco_stream.scoring import Outcome
 
 if TYPE_CHECKING:
-    from telco_stream.consume import BatchTimings  # imports the Kafka client, which most commands do not need
+    from telco_stream.monitoring.protocols import BatchTimings
 
 _WIDTHS = (8, 11, 11, 14, 12, 9)
-_TITLES = ("Window", "Consumed", "Predicted", "Dead letters", "Churn rate", "BatchTimings")
+_TITLES = ("Window", "Consumed", "Predicted", "Dead letters", "Churn rate", "Seconds")
 #: Windows per heading, so that one is always on the screen.
 _HEADING_EVERY = 20
 

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeAlias
 
-from telco_stream.contracts.customer import BAD_DATA
-from telco_stream.contracts.deadletter import DeadLetter, decode_dead_letter, fingerprint
-from telco_stream.contracts.original import customer_id
-from telco_stream.contracts.source import source_of
+from telco_stream.contract.customer import BAD_DATA
+from telco_stream.contract.timestamps import parse_timestamp
 from telco_stream.errors import UsageError
-from telco_stream.records import Record
-from telco_stream.timestamps import parse_timestamp
+from telco_stream.messages.dead_letter import DeadLetter, decode_dead_letter, fingerprint
+from telco_stream.messages.original import customer_id
+from telco_stream.messages.record import Record
+from telco_stream.messages.source import source_of
 
 #: A letter's partition and offset, which name it.
 LetterPosition: TypeAlias = tuple[int, int]

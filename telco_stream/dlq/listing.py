@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from telco_stream.dlq.letters import Letter, Letters, open_letter, text_of
 from telco_stream.errors import DataError
-from telco_stream.records import Record
+from telco_stream.messages.record import Record
 
 #: Characters of a text in the list, of which there may be thousands in one letter; `dlq show` has all of them.
 MAX_LISTED = 256

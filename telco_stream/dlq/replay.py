@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
-from telco_stream.batch import Limits, process
-from telco_stream.contracts.deadletter import replay_headers
-from telco_stream.contracts.scoring import Scorer
-from telco_stream.contracts.source import Position, parse_position, source_of
 from telco_stream.dlq.letters import Letter, LetterFilter, LetterPosition, Letters
-from telco_stream.records import ENVELOPE, Headers, Outgoing, Record, size_of
-from telco_stream.stop import Stop, Stopped
+from telco_stream.messages.dead_letter import replay_headers
+from telco_stream.messages.record import ENVELOPE, Headers, Outgoing, Record, size_of
+from telco_stream.messages.source import Position, parse_position, source_of
+from telco_stream.model.scorer import Scorer
+from telco_stream.runtime.signals import Stop, Stopped
+from telco_stream.scoring import Limits, process
 
 #: Letters, and bytes of them, that go back in one transaction: enough to cost little, few enough to keep in memory.
 _LETTERS = 1_000

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from telco_stream import errors
-from telco_stream.kafka.calls import BackgroundCall
+from telco_stream.kafka.background import BackgroundCall
 
 #: Seconds that all addresses together have to accept a connection.
 _PROBE_SECONDS = 1.0

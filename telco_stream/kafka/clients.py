@@ -10,10 +10,10 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from telco_stream import errors
-from telco_stream.kafka.access import address_of, check_login, refusal
+from telco_stream.kafka.auth_errors import address_of, check_login, refusal
+from telco_stream.kafka.error_policy import cannot_connect, is_too_large
 from telco_stream.kafka.outage import Outage
-from telco_stream.kafka.trouble import cannot_connect, is_too_large
-from telco_stream.redaction import redact
+from telco_stream.runtime.redaction import redact
 from telco_stream.settings import Settings, for_client, secrets_of
 
 log = logging.getLogger("telco_stream.kafka.client")

@@ -19,11 +19,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from telco_stream import errors
-from telco_stream.kafka.access import refusal
 from telco_stream.kafka.advertised import unreachable_broker
+from telco_stream.kafka.auth_errors import refusal
 from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
-from telco_stream.kafka.trouble import cannot_connect, user_error
-from telco_stream.stop import Stop, Stopped
+from telco_stream.kafka.error_policy import cannot_connect, failed_disk, user_error
+from telco_stream.runtime.signals import Stop, Stopped
 
 Result = TypeVar("Result")
 
@@ -231,9 +231,19 @@ class Cluster:
                 return {one.partition: self._offset(future) for one, future in asked.items()}
             except KafkaException as error:
                 if error.args[0].code() not in _MOVING or self._is_over(deadline):
-                    raise self._in_words(error.args[0], f"Topic {topic}") from error
+                    raise self._in_words(self._failed_disk(topic, error.args[0]), f"Topic {topic}") from error
             if self._stop.wait(_PAUSE):
                 raise Stopped
+
+    def _failed_disk(self, topic: str, error: KafkaError) -> KafkaError:
+        """Return the error of a failed disk if that is why a partition has no leader, else the error itself."""
+        if error.code() not in _MOVING:
+            return error
+        try:
+            metadata = self._admin.list_topics(topic, timeout=MAX_CALL_SECONDS)
+        except KafkaException:
+            return error
+        return failed_disk(metadata, topic) or error
 
     def _asked(
         self, topic: str, partitions: Iterable[int], spec: OffsetSpec, *, committed_only: bool

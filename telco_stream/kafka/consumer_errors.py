@@ -9,7 +9,7 @@ from collections.abc import Callable
 from confluent_kafka import KafkaError, Message
 
 from telco_stream import errors
-from telco_stream.kafka.trouble import consumer_failure, group_error, is_group_refusal
+from telco_stream.kafka.error_policy import consumer_failure, group_error, is_group_refusal
 
 log = logging.getLogger("telco_stream.kafka")
 

@@ -11,19 +11,19 @@ from typing import Literal, TypeAlias
 
 from confluent_kafka import TopicPartition
 
-from telco_stream.contracts.source import parse_position, source_of
 from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.committed import CommitMetadata, commit, encode_commit_metadata
 from telco_stream.kafka.groups import Groups
+from telco_stream.kafka.offsets import CommitMetadata, commit, encode_commit_metadata
+from telco_stream.kafka.permissions import Permissions
 from telco_stream.kafka.reading import read
-from telco_stream.kafka.rights import Permissions
 from telco_stream.kafka.starts import Reset
-from telco_stream.records import Record
-from telco_stream.stop import Stop
+from telco_stream.messages.record import Record
+from telco_stream.messages.source import parse_position, source_of
+from telco_stream.runtime.signals import Stop
 
-log = logging.getLogger("telco_stream.consume")
+log = logging.getLogger("telco_stream.consume.loop")
 
 #: What to do where a group without commits has answers.
 IfAnswered: TypeAlias = Literal["refuse", "restart", "resume"]

@@ -8,8 +8,8 @@ from confluent_kafka.admin import AdminClient
 
 from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.committed import Commit, decode_commit_metadata
-from telco_stream.kafka.trouble import user_error
+from telco_stream.kafka.error_policy import user_error
+from telco_stream.kafka.offsets import Commit, decode_commit_metadata
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from confluent_kafka.admin import TopicDescription  # type: ignore[attr-defined]
 
 from telco_stream import errors
 from telco_stream.kafka.cluster import topic_id_of
-from telco_stream.kafka.trouble import is_missing_topic, is_permanent, user_error
+from telco_stream.kafka.error_policy import is_missing_topic, is_permanent, user_error
 
 #: Seconds between two questions while nothing else asks.
 _INTERVAL = 5.0

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-log = logging.getLogger("telco_stream.consume")
+log = logging.getLogger("telco_stream.consume.loop")
 
 #: Seconds without a rebalance after which a member that shares the topic may trust in what it owns: in between,
 #: partitions are on their way from one member to another, and belong to nobody.

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 from confluent_kafka import KafkaError
 
-from telco_stream.kafka.access import without_echo
-from telco_stream.kafka.trouble import cannot_connect
+from telco_stream.kafka.auth_errors import without_echo
+from telco_stream.kafka.error_policy import cannot_connect
 
 log = logging.getLogger("telco_stream.kafka")
 

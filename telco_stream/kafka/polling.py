@@ -5,8 +5,8 @@ from typing import cast
 
 from confluent_kafka import Consumer, Message
 
-from telco_stream.contracts.headers import MAX_HEADER_BYTES, MAX_HEADERS, UNREADABLE, bytes_of, limit_headers
-from telco_stream.records import Headers
+from telco_stream.messages.headers import MAX_HEADER_BYTES, MAX_HEADERS, UNREADABLE, bytes_of, limit_headers
+from telco_stream.messages.record import Headers
 
 #: Messages of one call into the client, which holds each of them twice until it returns: a record of 1 MB may have
 #: headers that take 7 MB there. More at once are no faster.

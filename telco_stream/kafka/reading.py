@@ -10,14 +10,14 @@ from typing import cast
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from telco_stream import errors
-from telco_stream.kafka.access import refusal
 from telco_stream.kafka.advertised import unreachable_broker
+from telco_stream.kafka.auth_errors import refusal
 from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
 from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.error_policy import cannot_connect, consumer_failure, is_fatal, unreadable
 from telco_stream.kafka.polling import BoundedPoll
-from telco_stream.kafka.trouble import cannot_connect, consumer_failure, is_fatal, unreadable
-from telco_stream.records import Record
-from telco_stream.stop import Stop, Stopped
+from telco_stream.messages.record import Record
+from telco_stream.runtime.signals import Stop, Stopped
 
 #: The most records of one batch, and bytes of them; memory is bounded by these and by the client's own queue.
 _BATCH = 10_000

@@ -7,11 +7,11 @@ from contextlib import contextmanager, suppress
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Report
 
-from telco_stream.kafka.calls import SHUTDOWN_GRACE_SECONDS
+from telco_stream.kafka.background import SHUTDOWN_GRACE_SECONDS
 from telco_stream.kafka.clients import MAX_CALL_SECONDS
-from telco_stream.kafka.trouble import failed_disk, is_permanent, user_error
-from telco_stream.records import Outgoing
-from telco_stream.stop import Stop, Stopped
+from telco_stream.kafka.error_policy import failed_disk, is_permanent, user_error
+from telco_stream.messages.record import Outgoing
+from telco_stream.runtime.signals import Stop, Stopped
 
 #: Seconds between two looks at a full queue; only failures wake a wait, so it must be short.
 _PAUSE = 0.01

@@ -16,26 +16,26 @@ from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from telco_stream.kafka.calls import SHUTDOWN_GRACE_SECONDS, run_with_timeout
+from telco_stream.kafka.background import SHUTDOWN_GRACE_SECONDS, run_with_timeout
 from telco_stream.kafka.clients import MAX_CALL_SECONDS
-from telco_stream.kafka.committed import (
+from telco_stream.kafka.consumer_errors import ConsumerErrors
+from telco_stream.kafka.error_policy import is_missing_topic, unreadable
+from telco_stream.kafka.identity import TopicIdentity
+from telco_stream.kafka.membership import Membership
+from telco_stream.kafka.offsets import (
     CommitMetadata,
     ask_committed,
     commit,
     encode_commit_metadata,
     newest_dead_letters_in_a_row,
 )
-from telco_stream.kafka.consumer_errors import ConsumerErrors
-from telco_stream.kafka.identity import TopicIdentity
-from telco_stream.kafka.membership import Membership
 from telco_stream.kafka.polling import BoundedPoll
-from telco_stream.kafka.seen import CachedWatermarks
 from telco_stream.kafka.starts import Start, StartFinder, TopicToRead, log_start
-from telco_stream.kafka.trouble import is_missing_topic, unreadable
-from telco_stream.records import Record
-from telco_stream.stop import Stop, Stopped
+from telco_stream.kafka.watermarks import CachedWatermarks
+from telco_stream.messages.record import Record
+from telco_stream.runtime.signals import Stop, Stopped
 
-log = logging.getLogger("telco_stream.consume")
+log = logging.getLogger("telco_stream.consume.loop")
 
 #: Seconds that the broker has to take note of a member's leaving; one that stands still would be waited for longer.
 _LEAVING = 1.0

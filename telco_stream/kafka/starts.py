@@ -12,10 +12,10 @@ from typing import Literal, Protocol, TypeAlias
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from telco_stream.kafka.clients import MAX_CALL_SECONDS
-from telco_stream.kafka.committed import CommitMetadata, decode_commit_metadata
-from telco_stream.kafka.trouble import is_missing_topic, is_permanent, user_error
+from telco_stream.kafka.error_policy import is_missing_topic, is_permanent, user_error
+from telco_stream.kafka.offsets import CommitMetadata, decode_commit_metadata
 
-log = logging.getLogger("telco_stream.consume")
+log = logging.getLogger("telco_stream.consume.loop")
 
 #: Where a partition starts that the group has never committed.
 Reset: TypeAlias = Literal["earliest", "latest"]

@@ -10,12 +10,12 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from telco_stream import errors
-from telco_stream.kafka.calls import SHUTDOWN_GRACE_SECONDS, run_interruptible
+from telco_stream.kafka.background import SHUTDOWN_GRACE_SECONDS, run_interruptible
 from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
+from telco_stream.kafka.error_policy import Recovery, is_permanent, recovery_for, user_error
 from telco_stream.kafka.sink import Sink
-from telco_stream.kafka.trouble import Recovery, is_permanent, recovery_for, user_error
-from telco_stream.records import Outgoing
-from telco_stream.stop import Stop, Stopped
+from telco_stream.messages.record import Outgoing
+from telco_stream.runtime.signals import Stop, Stopped
 
 log = logging.getLogger("telco_stream.kafka")
 

@@ -7,10 +7,10 @@ import hashlib
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from telco_stream.contracts.manifest import SCHEMA, Manifest, decode_manifest
-from telco_stream.contracts.scoring import Scorer
 from telco_stream.errors import ModelError
-from telco_stream.model.libraries import requiring_libraries
+from telco_stream.model.manifest import SCHEMA, Manifest, decode_manifest
+from telco_stream.model.optional_deps import requiring_libraries
+from telco_stream.model.scorer import Scorer
 
 Engine: TypeAlias = Literal["auto", "onnx", "sklearn"]
 
@@ -78,7 +78,7 @@ def _check_schema(folder: Path, manifest: Manifest) -> None:
 def _load_sklearn(pickled: bytes, manifest: Manifest) -> Scorer:
     # Only this engine waits for pandas and scikit-learn.
     with requiring_libraries("To load the uncompiled model", ModelError, _INSTEAD):
-        from telco_stream.model.scorer import SKLEARN_VERSION, load_sklearn  # noqa: PLC0415
+        from telco_stream.model.sklearn_engine import SKLEARN_VERSION, load_sklearn  # noqa: PLC0415
 
     trained = manifest.libraries[_SKLEARN]
     if trained.split(".")[:2] != SKLEARN_VERSION.split(".")[:2]:
@@ -91,6 +91,6 @@ def _load_sklearn(pickled: bytes, manifest: Manifest) -> Scorer:
 
 def _load_onnx(model: bytes, manifest: Manifest, threads: int) -> Scorer:
     # Only this engine waits for onnxruntime.
-    from telco_stream.model.compiled import load_onnx  # noqa: PLC0415
+    from telco_stream.model.onnx_engine import load_onnx  # noqa: PLC0415
 
     return load_onnx(model, version=manifest.model_version, threshold=manifest.threshold, threads=threads)

@@ -9,8 +9,8 @@ from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
 from sklearn.pipeline import Pipeline
 
-from telco_stream.contracts.customer import CATEGORIES, NUMBERS
-from telco_stream.model.columns import ORDER
+from telco_stream.contract.customer import CATEGORIES, NUMBERS
+from telco_stream.model.encoding import ORDER
 
 #: Versions of ONNX's operators, old enough for every onnxruntime that the package accepts.
 _OPERATORS = {"": 18, "ai.onnx.ml": 3}

@@ -10,7 +10,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 
-from telco_stream.contracts.manifest import Decile, Metrics
+from telco_stream.model.manifest import Decile, Metrics
 
 FOLDS = 5
 REPEATS = 5

@@ -5,9 +5,9 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from telco_stream.atomic import copy_owner_and_mode, create_file, status, temporary_path
 from telco_stream.errors import UsageError
 from telco_stream.model.artifact import MANIFEST, ONNX, PIPELINE
+from telco_stream.runtime.atomic import copy_owner_and_mode, create_file, status, temporary_path
 
 
 def check_target(folder: Path) -> None:

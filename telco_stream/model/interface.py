@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from telco_stream.contracts.customer import Customer
-from telco_stream.contracts.manifest import SCHEMA
+from telco_stream.contract.customer import Customer
 from telco_stream.errors import ModelError
+from telco_stream.model.manifest import SCHEMA
 
 #: The largest difference from 1 that the sum of the two probabilities may have; single precision makes 1e-7.
 _TOLERANCE = 1e-3

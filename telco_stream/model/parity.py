@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from telco_stream.contracts.customer import Customer
-from telco_stream.contracts.manifest import SCHEMA, Feature, Parity
-from telco_stream.contracts.scoring import Scorer
+from telco_stream.contract.customer import Customer
+from telco_stream.model.manifest import SCHEMA, Feature, Parity
+from telco_stream.model.scorer import Scorer
 
 #: The largest difference of two probabilities that is still the same answer.
 TOLERANCE = 1e-6

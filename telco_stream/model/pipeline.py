@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, PolynomialFeatures
 
-from telco_stream.contracts.customer import CATEGORIES, NUMBERS
+from telco_stream.contract.customer import CATEGORIES, NUMBERS
 
 #: A number, but yes or no by its meaning: there is no curve to fit.
 _FLAG = "SeniorCitizen"

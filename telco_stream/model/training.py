@@ -14,18 +14,18 @@ import joblib
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from telco_stream.contracts.customer import Customer
-from telco_stream.contracts.manifest import SCHEMA, Manifest, Metrics, Parity, TrainingData, encode_manifest
-from telco_stream.contracts.scoring import ScoringError
+from telco_stream.contract.customer import Customer
 from telco_stream.errors import DataError, ModelError
 from telco_stream.model.artifact import MANIFEST, ONNX, PIPELINE
-from telco_stream.model.compiled import load_onnx
 from telco_stream.model.conversion import convert
 from telco_stream.model.evaluation import FOLDS, ReportStage, best_threshold, cross_validate, measure
 from telco_stream.model.folder import check_target, write_folder
+from telco_stream.model.manifest import SCHEMA, Manifest, Metrics, Parity, TrainingData, encode_manifest
+from telco_stream.model.onnx_engine import load_onnx
 from telco_stream.model.parity import compare, edge_customers
 from telco_stream.model.pipeline import build_pipeline
-from telco_stream.model.scorer import SklearnScorer, check_pipeline, frame
+from telco_stream.model.scorer import ScoringError
+from telco_stream.model.sklearn_engine import SklearnScorer, check_pipeline, frame
 from telco_stream.model.training_data import LabelledCustomers, read_labelled_customers
 
 #: What the model's numbers may depend on.

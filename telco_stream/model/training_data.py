@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from telco_stream.contracts.customer import BAD_DATA, Customer, decode_customer, explain
-from telco_stream.contracts.raw import Row, encode_row
+from telco_stream.contract.customer import BAD_DATA, Customer, decode_customer, explain
+from telco_stream.contract.raw_row import Row, encode_row
 from telco_stream.csv.reader import STRIDE, CsvReader, fingerprint, open_file, read_lines
 from telco_stream.errors import DataError
 

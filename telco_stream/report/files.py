@@ -5,8 +5,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from telco_stream.atomic import atomic_write
 from telco_stream.errors import UsageError
+from telco_stream.runtime.atomic import atomic_write
 
 
 @contextmanager

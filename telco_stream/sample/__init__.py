@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from telco_stream.atomic import atomic_write
-from telco_stream.contracts.customer import COLUMNS
+from telco_stream.contract.customer import COLUMNS
+from telco_stream.runtime.atomic import atomic_write
 from telco_stream.sample.synthetic import synthesize
 
 #: `data/sample_customers.csv` was written with these.

@@ -10,11 +10,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from telco_stream.errors import UsageError
-from telco_stream.redaction import MASK, redact, redact_url
+from telco_stream.runtime.redaction import MASK, redact, redact_url
+from telco_stream.settings.environment import read_dotenv, read_environment
 from telco_stream.settings.properties import is_secret, secrets_of
 from telco_stream.settings.sources import Layer, LayerSource, read_flags, read_toml, without_shadowed
 from telco_stream.settings.tree import FIELDS, SOURCES, Settings
-from telco_stream.settings.variables import read_dotenv, read_environment
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from telco_stream.errors import UsageError
 from telco_stream.settings.properties import PROPERTY, canonical, why_refused
-from telco_stream.settings.texts import check_property_text, check_text
 from telco_stream.settings.tree import FIELDS
+from telco_stream.settings.validators import check_property_text, check_text
 
 TOML = "telco-stream.toml"
 #: The options that set a setting; where none is named here it is the last part of the setting's name.

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from telco_stream.settings.texts import check_brokers, check_member
+from telco_stream.settings.validators import check_brokers, check_member
 
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
 #: Text that may be absent; an empty variable, as Compose passes for one that isn't set, is absent too.
@@ -110,7 +110,7 @@ class ModelSettings(SettingsGroup):
     path: OptionalText = Field(default=None, description="Folder of the model; empty is the bundled model.")
 
 
-class Metrics(SettingsGroup):
+class MetricsSettings(SettingsGroup):
     """Where metrics are served."""
 
     host: Text = Field(
@@ -132,7 +132,7 @@ class Settings(BaseSettings):
     producer: ProducerSettings = ProducerSettings()
     consumer: ConsumerSettings = ConsumerSettings()
     model: ModelSettings = ModelSettings()
-    metrics: Metrics = Metrics()
+    metrics: MetricsSettings = MetricsSettings()
     #: librdkafka properties by their own names, verbatim; left out of the repr because there are passwords among them.
     kafka: dict[str, str] = Field(default={}, repr=False)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import _need_containers
-from tests.faults.trial import Trial
+from tests.faults.scenario import Trial
 from tests.support.crashing_kafka import CrashingKafka
 from tests.support.kafka_container import SMALL, KafkaContainer
 from tests.support.last_words import FULL, NOTED

@@ -10,12 +10,12 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from telco_stream.batch import Limits, process
-from telco_stream.clock import now
 from telco_stream.model.artifact import load_scorer
+from telco_stream.runtime.bundled import bundled
+from telco_stream.runtime.clock import now
+from telco_stream.runtime.signals import stop_on_signals
+from telco_stream.scoring import Limits, process
 from telco_stream.settings import load
-from telco_stream.shipped import bundled
-from telco_stream.stop import stop_on_signals
 
 
 def main() -> None:

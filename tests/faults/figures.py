@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from tests.faults.checker import Verdict
 
 if TYPE_CHECKING:
-    from tests.faults.trial import Trial
+    from tests.faults.scenario import Trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from random import Random
 import joblib
 import pandas as pd
 
-from telco_stream.contracts.customer import COLUMNS, NUMBERS
+from telco_stream.contract.customer import COLUMNS, NUMBERS
 from telco_stream.sample.synthetic import synthesize
 from tests.support.cli import ROOT
 

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from tests.faults.trial import Trial
+from tests.faults.scenario import Trial
 from tests.support.kafka_container import KafkaContainer
 
 pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]

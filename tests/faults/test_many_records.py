@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from tests.faults.conftest import a_trial
-from tests.faults.trial import Trial
+from tests.faults.scenario import Trial
 from tests.support.cli import ROOT
 from tests.support.last_words import FULL
 

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 
-from telco_stream.assembly.consuming import ConsumeOptions
-from telco_stream.contracts.progress import PassKey
+from telco_stream.consume.run import ConsumeOptions
 from telco_stream.csv.reader import fingerprint
-from telco_stream.kafka.outlet import group_of
+from telco_stream.produce.progress import PassKey
+from telco_stream.produce.writer import group_of
 from tests.conftest import _need_containers
 from tests.support.cli import run_cli
+from tests.support.consumer_harness import Running, answers, coordinates, customers, settings_of, sources
 from tests.support.kafka_container import SMALL, KafkaContainer
 from tests.support.passes import csv_of
-from tests.support.running import Running, answers, coordinates, customers, settings_of, sources
 from tests.support.topics import Topics, create_topics, fresh_topics, read_topic, send
 from tests.support.waiting import wait_until
 

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from tests.faults.load import Load
 from tests.faults.numbered import numbered, numbered_csv
-from tests.faults.trial import Trial
+from tests.faults.scenario import Trial
 from tests.support.cli import RunningCli, run_cli
 from tests.support.topics import read_topic
 from tests.support.waiting import wait_until

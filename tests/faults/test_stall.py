@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import a_trial
-from tests.faults.trial import Trial
+from tests.faults.scenario import Trial
 from tests.support.last_words import FULL
 from tests.support.waiting import wait_until
 

@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, TopicPartition
 from tests.faults.load import Load
 from tests.faults.numbered import numbered
 from tests.faults.progress import Progress, StalledError
-from tests.faults.trial import Trial
+from tests.faults.scenario import Trial
 
 pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tests.faults.trial import QUICK, Trial
+from tests.faults.scenario import QUICK, Trial
 
 pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
 

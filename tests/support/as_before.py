@@ -5,7 +5,7 @@ import gc
 import logging
 from collections.abc import Iterator
 
-from telco_stream.redaction import redact
+from telco_stream.runtime.redaction import redact
 
 _USUAL = gc.get_threshold()
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from telco_stream.contracts.customer import COLUMNS
+from telco_stream.contract.customer import COLUMNS
 
 HEADER = ",".join(COLUMNS)
 _CUSTOMER = (

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from telco_stream.contracts.deadletter import encode_dead_letter
-from telco_stream.contracts.source import SourceHeaders
-from telco_stream.records import ErrorType, Headers, Rejected
+from telco_stream.contract.error_type import ErrorType
+from telco_stream.messages.dead_letter import encode_dead_letter
+from telco_stream.messages.record import Headers, Rejected
+from telco_stream.messages.source import SourceHeaders
 from tests.support.records import Fake
 
 #: When the letters of the tests were written, in milliseconds.

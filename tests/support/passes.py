@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from telco_stream.checkpoint import CheckpointFile
-from telco_stream.contracts.progress import PassKey, PassProgress
 from telco_stream.csv.reader import fingerprint
-from telco_stream.kafka.marks import MarkedProgress
-from telco_stream.produce import Job, ProduceDeps
-from telco_stream.records import Message
-from telco_stream.stop import Stop, Stopped
+from telco_stream.messages.record import Message
+from telco_stream.produce.checkpoint import CheckpointFile
+from telco_stream.produce.loop import Job, ProduceDeps
+from telco_stream.produce.marks import MarkedProgress
+from telco_stream.produce.progress import PassKey, PassProgress
+from telco_stream.runtime.signals import Stop, Stopped
 from tests.support.csv_files import customer, write_table
 
 TOPIC = "raw"

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from telco_stream.contracts.customer import CATEGORIES, COLUMNS, NUMBERS
+from telco_stream.contract.customer import CATEGORIES, COLUMNS, NUMBERS
 from tests.support.records import GOOD, good, raw
 
 #: The fields that are read.

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from telco_stream.contracts.customer import Customer
-from telco_stream.contracts.scoring import ScoringError
-from telco_stream.records import Headers
+from telco_stream.contract.customer import Customer
+from telco_stream.messages.record import Headers
+from telco_stream.model.scorer import ScoringError
 
 #: A customer that every check lets pass.
 GOOD: dict[str, Any] = {

@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from telco_stream.contracts.manifest import Manifest, decode_manifest
-from telco_stream.contracts.prediction import Prediction, encode_prediction
 from telco_stream.dlq.listing import LetterSummary
-from telco_stream.report import ALL, PredictionFilter, report
-from telco_stream.report.facts import ReportData
-from telco_stream.report.runs import OffsetRange
-from telco_stream.trends import Trends
+from telco_stream.messages.prediction import Prediction, encode_prediction
+from telco_stream.model.manifest import Manifest, decode_manifest
+from telco_stream.report.data import ReportData
+from telco_stream.report.predictions import ALL, PredictionFilter, report
+from telco_stream.report.run import OffsetRange
+from telco_stream.report.trends import Trends
 from tests.support.cli import ROOT
 from tests.support.records import Fake
 

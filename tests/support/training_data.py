@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
-from telco_stream.contracts.customer import CATEGORIES, COLUMNS, Customer, decode_customer
+from telco_stream.contract.customer import CATEGORIES, COLUMNS, Customer, decode_customer
 
 NUMBERS = ("SeniorCitizen", "tenure", "MonthlyCharges", "TotalCharges")
 

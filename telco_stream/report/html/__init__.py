@@ -8,9 +8,13 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from telco_stream import __version__
-from telco_stream.analytics import Segment
-from telco_stream.contracts.manifest import Manifest
-from telco_stream.humanize import (
+from telco_stream.model.manifest import Manifest
+from telco_stream.report.analytics import Segment
+from telco_stream.report.csv_table import csv_line
+from telco_stream.report.data import ReportData
+from telco_stream.report.html.charts import WIDTH
+from telco_stream.report.html.figures import figures, is_by_model
+from telco_stream.runtime.humanize import (
     escape_unprintable,
     format_count,
     format_interval,
@@ -18,11 +22,7 @@ from telco_stream.humanize import (
     format_share,
     format_time,
 )
-from telco_stream.period import Period
-from telco_stream.report.facts import ReportData
-from telco_stream.report.html.charts import WIDTH
-from telco_stream.report.html.figures import figures, is_by_model
-from telco_stream.report.table import csv_line
+from telco_stream.runtime.period import Period
 
 _SCRIPT = "script.js"
 #: Contracts and services in the table of both; a topic can hold any number of them.

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from telco_stream.humanize import format_count, format_percent
+from telco_stream.runtime.humanize import format_count, format_percent
 
 #: Pixels of a chart in its own size, which is about the width of a phone.
 WIDTH = 420.0

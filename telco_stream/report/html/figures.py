@@ -4,9 +4,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from telco_stream.analytics import Segment
-from telco_stream.contracts.manifest import Manifest
-from telco_stream.humanize import (
+from telco_stream.model.manifest import Manifest
+from telco_stream.report.analytics import Segment
+from telco_stream.report.data import ReportData
+from telco_stream.report.html import charts
+from telco_stream.report.trends import Step, longer
+from telco_stream.runtime.humanize import (
     escape_unprintable,
     format_count,
     format_interval,
@@ -15,9 +18,6 @@ from telco_stream.humanize import (
     format_time,
     to_datetime,
 )
-from telco_stream.report.facts import ReportData
-from telco_stream.report.html import charts
-from telco_stream.trends import Step, longer
 
 #: Names in a chart; a topic can hold any number of them, of any length.
 _MAX_BARS = 8

@@ -1,0 +1,161 @@
+"""The raw topic: a customer as JSON. One decode serves training and serving, so that the two can't differ."""
+
+import codecs
+import math
+from typing import Annotated, Literal, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from telco_stream.contract.error_type import ErrorType
+from telco_stream.contract.timestamps import parse_timestamp
+
+YesNo = Literal["Yes", "No"]
+Line = Literal["Yes", "No", "No phone service"]
+Service = Literal["Yes", "No", "No internet service"]
+
+#: A number as JSON writes it, or nothing but white space.
+_AMOUNT_TEXT = r"^\s*\Z|^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z"
+_MAX_TOTAL = 10_000_000.0
+
+
+class Customer(msgspec.Struct, gc=False):
+    """One customer event; the field names are those of the public data set."""
+
+    customerID: Annotated[str, Meta(min_length=1)]
+    gender: Literal["Female", "Male"]
+    SeniorCitizen: Annotated[int, Meta(ge=0, le=1)]
+    Partner: YesNo
+    Dependents: YesNo
+    tenure: Annotated[int, Meta(ge=0, le=1_000)]
+    PhoneService: YesNo
+    MultipleLines: Line
+    InternetService: Literal["DSL", "Fiber optic", "No"]
+    OnlineSecurity: Service
+    OnlineBackup: Service
+    DeviceProtection: Service
+    TechSupport: Service
+    StreamingTV: Service
+    StreamingMovies: Service
+    Contract: Literal["Month-to-month", "One year", "Two year"]
+    PaperlessBilling: YesNo
+    PaymentMethod: Literal["Bank transfer (automatic)", "Credit card (automatic)", "Electronic check", "Mailed check"]
+    MonthlyCharges: Annotated[float, Meta(ge=0, le=10_000)]
+    #: NaN once decoded, where the customer has not been billed yet.
+    TotalCharges: Annotated[float, Meta(ge=0, le=_MAX_TOTAL)] | Annotated[str, Meta(pattern=_AMOUNT_TEXT)] | None
+    event_ts: str
+
+
+#: The public data set's columns, in the file's order.
+COLUMNS = (*Customer.__struct_fields__[:-1], "Churn")
+#: What the model sees: every column but the id and the label.
+FEATURES = COLUMNS[1:-1]
+NUMBERS = ("SeniorCitizen", "tenure", "MonthlyCharges", "TotalCharges")
+#: The values that each text column may have.
+CATEGORIES: dict[str, tuple[str, ...]] = {
+    name: get_args(hint) for name, hint in get_type_hints(Customer).items() if name in FEATURES and name not in NUMBERS
+}
+
+#: The largest value that is decoded, in bytes: as text it takes up to four times as many in memory.
+MAX_VALUE_BYTES = 8_388_608
+#: Bytes that are checked at once for UTF-8.
+_CHUNK = 65_536
+#: All that decoding raises on bad data: msgspec's errors and Unicode's are ValueErrors, deep nesting is the other.
+BAD_DATA = (ValueError, RecursionError)
+
+_utf8_decoder = codecs.getincrementaldecoder("utf-8")
+_decode = msgspec.json.Decoder(Customer, strict=False).decode
+_skim = msgspec.json.Decoder(msgspec.Raw).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+
+
+def decode_customer(value: bytes | None) -> Customer:
+    """The customer in a record's value; raises one of `BAD_DATA`, which `explain` puts into words."""
+    if len(value or b"") > MAX_VALUE_BYTES:
+        raise msgspec.ValidationError(f"Expected a value of at most {MAX_VALUE_BYTES} bytes")
+    try:
+        customer = _decode(value or b"")
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        customer = _decode_last_duplicates(value or b"", error)
+    if type(customer.TotalCharges) is not float:
+        customer.TotalCharges = _amount(customer.TotalCharges)
+    parse_timestamp(customer.event_ts)
+    return customer
+
+
+def explain(value: bytes | None, error: Exception) -> tuple[ErrorType, str, str]:
+    """The error's type, its code and a sentence that names the field, for a value that `decode_customer` refused."""
+    if not value:
+        return "empty", "no_value" if value is None else "empty_value", "The record has no content"
+    if isinstance(error, msgspec.ValidationError):
+        return "validation", _code(str(error)), _in_words(str(error))
+    if isinstance(error, RecursionError):
+        return "json", "too_deep", "JSON is nested beyond the parser's depth"
+    if isinstance(error, UnicodeDecodeError) or (isinstance(error, msgspec.DecodeError) and not _is_utf8(value)):
+        return "encoding", "not_utf8", f"Not UTF-8{_bad_fields(value)}"
+    if isinstance(error, msgspec.DecodeError):
+        return "json", "malformed", str(error)
+    return "validation", "bad_time", "Expected a time as in RFC 3339 - at `$.event_ts`"
+
+
+def _decode_last_duplicates(value: bytes, error: Exception) -> Customer:
+    """Of a repeated field only the last counts, while msgspec has judged each: judge again what is left of them.
+
+    What isn't JSON, or is nested too deep, is told as that, whatever was wrong in the part that could be read.
+    """
+    _skim(value)
+    try:
+        last = msgspec.json.encode(_decode_fields(value))
+    except BAD_DATA:
+        raise error from None
+    return _decode(last)
+
+
+def _amount(text: float | str | None) -> float:
+    amount = float(text) if text is not None and str(text).strip() else math.nan
+    if not 0 <= amount <= _MAX_TOTAL and not math.isnan(amount):
+        raise msgspec.ValidationError("Expected `float` from 0 to 10000000 - at `$.TotalCharges`")
+    return amount
+
+
+def _is_utf8(value: bytes | msgspec.Raw) -> bool:
+    decoder, view = _utf8_decoder(), memoryview(value)
+    try:
+        for start in range(0, len(view), _CHUNK):
+            decoder.decode(view[start : start + _CHUNK])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _bad_fields(value: bytes) -> str:
+    try:
+        fields = _decode_fields(value)
+    except BAD_DATA:
+        return ""
+    names = (name for name in Customer.__struct_fields__ if name in fields)
+    return "".join(f" - at `$.{name}`" for name in names if not _is_utf8(fields[name]))
+
+
+def _in_words(message: str) -> str:
+    """Msgspec's sentence, but for a value that it quotes (that may be a megabyte, and is somebody's) and a pattern."""
+    where = message.rpartition(" - at ")[2]
+    if message.startswith("Invalid enum value"):
+        return f"Unknown category - at {where}"
+    if message.startswith("Expected `str` matching regex"):
+        return f"Expected a number, as JSON writes it, or a blank - at {where}"
+    return message
+
+
+def _code(message: str) -> str:
+    """A word to filter by, from msgspec's sentence."""
+    if message.startswith("Expected a value of at most"):
+        return "too_large"
+    if message.startswith("Object missing"):
+        return "missing_field"
+    if message.startswith("Invalid enum value"):
+        return "unknown_category"
+    if ">=" in message or "<=" in message or "out of range" in message or " from 0 to " in message:
+        return "out_of_range"
+    return "bad_time" if message.endswith("`$.event_ts`") else "wrong_type"

@@ -1,0 +1,112 @@
+"""The model's manifest: what a model folder says of itself, read before anything in it is loaded."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, inspect
+
+from telco_stream.contract.customer import CATEGORIES, FEATURES, Customer
+
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+FileName = Annotated[str, Meta(pattern=r"^\w[\w.-]*\Z")]
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A column that the model sees, with the values that it may have."""
+
+    name: str
+    kind: Literal["number", "category"]
+    categories: tuple[str, ...] = ()
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decile:
+    """A tenth of the predictions, by their size: what was predicted, and what came."""
+
+    predictions: int
+    mean_probability: Share
+    churn_rate: Share
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """How well the model does on customers it was not fitted to; `precision` and `recall` are the threshold's."""
+
+    method: str
+    roc_auc: Share
+    roc_auc_sd: float
+    brier: Share
+    log_loss: float
+    precision: Share
+    recall: Share
+    calibration: tuple[Decile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingData:
+    """What the model was fitted to."""
+
+    sha256: Sha256
+    rows: int
+    churners: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How far the compiled pipeline is from the original, and why it was not written, if it was not."""
+
+    rows: int = 0
+    max_difference: float | None = None
+    decisions_differing: int | None = None
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """All that is known of a model."""
+
+    model_version: str
+    created_at: str
+    classes: tuple[Literal["No"], Literal["Yes"]]
+    threshold: Share
+    threshold_rule: str
+    features: tuple[Feature, ...]
+    metrics: Metrics
+    training_data: TrainingData
+    artifacts: dict[FileName, Sha256]
+    onnx: Parity
+    libraries: dict[str, str]
+
+
+decode_manifest = msgspec.json.Decoder(Manifest).decode
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """JSON for people to read, with a line end."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def _feature(field: inspect.Field) -> Feature:
+    if field.name in CATEGORIES:
+        return Feature(field.name, "category", CATEGORIES[field.name])
+    number = field.type.types[0] if isinstance(field.type, inspect.UnionType) else field.type
+    if not isinstance(number, inspect.IntType | inspect.FloatType) or number.ge is None or number.le is None:
+        raise TypeError(f"The contract gives no range for {field.name}")
+    return Feature(field.name, "number", minimum=float(number.ge), maximum=float(number.le))
+
+
+def _schema() -> tuple[Feature, ...]:
+    customer = inspect.type_info(Customer)
+    if not isinstance(customer, inspect.StructType):
+        raise TypeError("A customer is no struct")
+    return tuple(_feature(field) for field in customer.fields if field.name in FEATURES)
+
+
+#: The features as the customer's contract has them today; a model with others is refused.
+SCHEMA = _schema()

@@ -1,0 +1,200 @@
+"""Fake doors of a few lines that keep a log: a producer and a consumer as the client makes them, and the errors."""
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
+
+from tests.support.fake_messages import Scripted
+
+
+def failure(name: str, **said: Any) -> KafkaException:
+    """An error as the client raises it; `said` are the flags it sets."""
+    return KafkaException(KafkaError(getattr(KafkaError, name), name, **said))
+
+
+@dataclass
+class FakeProducer:
+    """Writes each call into `log`; raises what stands next under the call's name in `failures`."""
+
+    log: list[str]
+    failures: dict[str, list[KafkaException | None]] = field(default_factory=dict)
+    refused: KafkaError | None = None
+    sent: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def init_transactions(self, _timeout: float) -> None:
+        self._call("init")
+
+    def begin_transaction(self) -> None:
+        self._call("begin")
+
+    def produce(  # noqa: PLR0917 - the client's own order
+        self,
+        topic: str,
+        value: Any,
+        key: Any,
+        _partition: int = -1,
+        callback: Any = None,
+        on_delivery: Any = None,
+        _timestamp: int = 0,
+        headers: Any = None,
+    ) -> None:
+        self._call("send")
+        self.sent.append((topic, value, key, headers))
+        self._on_delivery = callback or on_delivery
+        if self.refused is not None:
+            self.report(self.refused)
+
+    def report(self, error: KafkaError) -> None:
+        """The message that was sent last was not delivered."""
+        self._on_delivery(error, Scripted(0))
+
+    def send_offsets_to_transaction(self, offsets: list[TopicPartition], metadata: object, _timeout: float) -> None:
+        self._call("offsets")
+        self.offsets, self.metadata = offsets, metadata
+
+    def commit_transaction(self, _timeout: float) -> None:
+        self._call("commit")
+
+    def abort_transaction(self, _timeout: float) -> None:
+        self._call("abort")
+
+    def list_topics(self, _topic: str, timeout: float) -> Any:  # noqa: ARG002
+        raise failure("_TRANSPORT")
+
+    def flush(self, _timeout: float) -> int:
+        self._call("flush")
+        return 0
+
+    def poll(self, _timeout: float) -> int:
+        return 0
+
+    def __len__(self) -> int:
+        return 0
+
+    def __bool__(self) -> bool:
+        return True
+
+    def _call(self, name: str) -> None:
+        self.log.append(name)
+        waiting = self.failures.get(name, [])
+        if waiting and (error := waiting.pop(0)) is not None:
+            raise error
+
+
+@dataclass
+class FakeConsumer:
+    """Each step of the script is what one poll or consume returns; a step that can be called happens before it does."""
+
+    script: list[list[Scripted] | Callable[["FakeConsumer"], list[Scripted]]]
+    offsets: dict[int, TopicPartition] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+    failures: list[KafkaException] = field(default_factory=list)
+    sought: list[tuple[int, int]] = field(default_factory=list)
+    assigned: tuple[int, ...] = (0,)
+    generation: int = 1
+    #: Where partitions end, as far as the client knows by itself.
+    ends: dict[int, int] = field(default_factory=dict)
+    #: The oldest offset kept and the end of partitions, as a broker says them; without an entry 0.
+    oldest: dict[int, int] = field(default_factory=dict)
+    latest: dict[int, int] = field(default_factory=dict)
+    #: Where the client was told to fetch partitions from.
+    begun: dict[int, int] = field(default_factory=dict)
+
+    def subscribe(
+        self, _topics: list[str], *, on_assign: Callable[..., None], on_revoke: Callable[..., None], on_lost: Any
+    ) -> None:
+        self._on_assign, self._on_revoke, self._on_lost = on_assign, on_revoke, on_lost
+        if self.assigned:
+            self.assign(*self.assigned)
+
+    def assign(self, *partitions: int) -> None:
+        self.generation += 1
+        self._on_assign(self, [TopicPartition("raw", one) for one in partitions])
+
+    def revoke(self, *partitions: int) -> None:
+        self._on_revoke(self, [TopicPartition("raw", one) for one in partitions])
+
+    def lose(self, *partitions: int) -> None:
+        self._on_lost(self, [TopicPartition("raw", one) for one in partitions])
+
+    def poll(self, _timeout: float) -> Scripted | None:
+        if not self.script:
+            return None
+        step = self._step()
+        if len(step) > 1:
+            self.script.insert(0, step[1:])
+        return step[0] if step else None
+
+    def consume(self, most: int, _timeout: float) -> list[Scripted]:
+        assert most <= 1_000_000, "the client refuses more"
+        step = self._step() if self.script else []
+        if len(step) > most:
+            self.script.insert(0, step[most:])
+        return step[:most]
+
+    def committed(self, asked: Iterable[TopicPartition], timeout: float) -> list[TopicPartition]:  # noqa: ARG002
+        self.log.append("committed")
+        if self.failures:
+            raise self.failures.pop(0)
+        return [self.offsets.get(one.partition, TopicPartition("raw", one.partition, -1001)) for one in asked]
+
+    def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
+        assert not asynchronous
+        self.log.append("commit")
+        if self.failures:
+            raise self.failures.pop(0)
+        self.offsets |= {one.partition: one for one in offsets}
+
+    def seek(self, target: TopicPartition) -> None:
+        self.sought.append((target.partition, target.offset))
+
+    def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
+        self.log += [f"unassign {one.partition}" for one in partitions]
+
+    def incremental_assign(self, partitions: list[TopicPartition]) -> None:
+        self.log += [f"assign {one.partition}" for one in partitions]
+        self.begun |= {one.partition: one.offset for one in partitions}
+
+    def ask_offsets(self, _topic: str, partitions: Iterable[int], *, oldest: bool) -> dict[int, "Future[int]"]:
+        return known_offsets(partitions, self.oldest if oldest else self.latest)
+
+    def get_watermark_offsets(self, asked: TopicPartition, *, cached: bool) -> tuple[int, int]:
+        assert cached, "no broker is asked"
+        if asked.partition not in self.assigned:
+            raise failure("_UNKNOWN_PARTITION")
+        return 0, self.ends.get(asked.partition, OFFSET_INVALID)
+
+    def consumer_group_metadata(self) -> object:
+        return f"generation {self.generation}"
+
+    def close(self) -> None:
+        self.log.append("close")
+
+    def _step(self) -> list[Scripted]:
+        step = self.script.pop(0)
+        return step(self) if callable(step) else step
+
+
+def known_offsets(partitions: Iterable[int], known: Mapping[int, int]) -> dict[int, "Future[int]"]:
+    """A broker's answer for these partitions, which is 0 unless it is known better; below 0 it doesn't answer."""
+    asked: dict[int, Future[int]] = {one: Future() for one in partitions}
+    for one, future in asked.items():
+        if known.get(one, 0) >= 0:
+            future.set_result(known.get(one, 0))
+    return asked
+
+
+def ask_nothing_kept(_topic: str, partitions: Iterable[int], *, oldest: bool) -> dict[int, "Future[int]"]:  # noqa: ARG001
+    """A broker on which every partition begins at 0."""
+    return known_offsets(partitions, {})
+
+
+def offsets(records: Iterable[Any]) -> Mapping[int, list[int]]:
+    """The offsets among the records, by partition."""
+    found: dict[int, list[int]] = {}
+    for record in records:
+        found.setdefault(record.partition(), []).append(record.offset())
+    return found

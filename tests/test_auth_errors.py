@@ -1,0 +1,173 @@
+"""A broker that is there, and refuses: which one, whom, why, and what to do."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError
+
+from telco_stream.errors import UsageError
+from telco_stream.kafka.auth_errors import check_login, refusal, why_untrusted
+from tests.support.certificates import NO_OPENSSL, Pair, make_authority, sign
+from tests.support.inside import run_inside
+
+WRONG_PASSWORD = (
+    "sasl_ssl://kafka:9093/bootstrap: SASL authentication error: Authentication failed due to invalid credentials"
+    " (after 309ms in state AUTH_REQ)"
+)
+NOT_VERIFIED = (
+    "ssl://{}/1: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could"
+    " not be verified, verify that ssl.ca.location is correctly configured (after 6ms in state SSL_HANDSHAKE, 1"
+    " identical error(s) suppressed)"
+)
+PASSWORD_LOGIN = {"sasl.username": "somebody", "sasl.password": "something"}
+SCRAM = PASSWORD_LOGIN | {"security.protocol": "SASL_SSL", "sasl.mechanism": "SCRAM-SHA-512"}
+needs_openssl = pytest.mark.skipif(NO_OPENSSL is not None, reason=str(NO_OPENSSL))
+
+
+def test_a_user_who_is_not_let_in_is_told_why_and_where_to_look() -> None:
+    error = KafkaError(KafkaError._AUTHENTICATION, WRONG_PASSWORD)
+    assert str(refusal(error, "a:1,b:2", {})) == (
+        "Kafka at kafka:9093 doesn't let this user in: SASL authentication error: Authentication failed due to invalid"
+        " credentials; check TELCO_STREAM_KAFKA__SASL__MECHANISM, __USERNAME and __PASSWORD"
+    )
+
+
+def test_a_token_s_bearer_is_told_of_tokens_and_nothing_of_what_was_given() -> None:
+    """The client repeats the rest of a property that it doesn't understand."""
+    words = "Failed to acquire SASL OAUTHBEARER token: Unrecognized sasl.oauthbearer.config beginning at: hunter2"
+    told = str(refusal(KafkaError(KafkaError._AUTHENTICATION, words), "a:1", {"sasl.mechanism": "OAUTHBEARER"}))
+    assert "hunter2" not in told
+    assert told.endswith("sasl.oauthbearer.config; check TELCO_STREAM_KAFKA__SASL__OAUTHBEARER__*")
+
+
+@pytest.mark.parametrize("mechanism", ["sasl.mechanism", "sasl.mechanisms"])
+def test_tokens_without_a_source_are_refused_before_they_are_waited_for(mechanism: str) -> None:
+    login = {"security.protocol": "SASL_SSL", mechanism: "OAUTHBEARER"}
+    with pytest.raises(UsageError, match="__METHOD=oidc"):
+        check_login(login | {"sasl.oauthbearer.method": "default"})
+    check_login(login | {"sasl.oauthbearer.method": "OIDC"})
+    check_login(login | {"enable.sasl.oauthbearer.unsecure.jwt": "true"})
+
+
+@pytest.mark.parametrize(
+    ("properties", "setting"),
+    [
+        (PASSWORD_LOGIN, "SECURITY__PROTOCOL to SASL_SSL"),
+        (PASSWORD_LOGIN | {"security.protocol": "ssl"}, "SECURITY__PROTOCOL to SASL_SSL$"),
+        ({"sasl.mechanism": "GSSAPI"}, "SECURITY__PROTOCOL to SASL_SSL"),
+        ({"enable.sasl.oauthbearer.unsecure.jwt": "true"}, "SECURITY__PROTOCOL to SASL_SSL"),
+        ({"ssl.ca.location": "ca.pem"}, "SECURITY__PROTOCOL to SSL"),
+        ({"enable.ssl.certificate.verification": "true"}, "SECURITY__PROTOCOL to SSL"),
+        (SCRAM | {"security.protocol": "SASL_PLAINTEXT", "ssl.ca.pem": "x"}, "SECURITY__PROTOCOL to SASL_SSL$"),
+        (PASSWORD_LOGIN | {"security.protocol": "sasl_plaintext"}, "SASL__MECHANISM is not set"),
+        (SCRAM | {"sasl.mechanism": "scram-sha-512"}, "SASL__MECHANISM is not a mechanism"),
+        (SCRAM | {"sasl.password": ""}, "SCRAM-SHA-512 needs TELCO_STREAM_KAFKA__SASL__PASSWORD$"),
+        ({"security.protocol": "SASL_SSL", "sasl.mechanisms": "PLAIN"}, "__SASL__USERNAME and .*__SASL__PASSWORD$"),
+        ({"security.protocol": "SSL", "ssl.certificate.location": "a.pem"}, "set .*__SSL__KEY__LOCATION$"),
+        ({"security.protocol": "SSL", "ssl.key.pem": "x"}, "set .*__SSL__CERTIFICATE__LOCATION$"),
+    ],
+)
+def test_check_login_refuses_when_half_is_missing(properties: dict[str, str], setting: str) -> None:
+    with pytest.raises(UsageError, match=setting):
+        check_login(properties)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {},
+        {"sasl.username": "", "sasl.password": "", "ssl.ca.location": ""},
+        SCRAM,
+        SCRAM | {"security.protocol": "sasl_plaintext", "https.ca.location": "ca.pem"},
+        {"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "GSSAPI", "sasl.kerberos.keytab": "/k"},
+        {"security.protocol": "SSL", "ssl.certificate.location": "a.pem", "ssl.key.location": "a.key"},
+        {"security.protocol": "SSL", "ssl.certificate.pem": "x", "ssl.key.pem": "y", "ssl.key.password": "z"},
+        {"security.protocol": "SSL", "ssl.keystore.location": "a.p12", "ssl.keystore.password": "z"},
+    ],
+)
+def test_check_login_accepts_complete_configurations(properties: dict[str, str]) -> None:
+    check_login(properties)
+
+
+@pytest.mark.parametrize("brokers", ["SSL://a:1", "a:1,SASL_SSL://b:2", "PLAINTEXT://a:1,ssl://b:2"])
+def test_check_login_refuses_when_a_broker_names_another_protocol(brokers: str) -> None:
+    """The client would warn, and leave that broker out."""
+    with pytest.raises(UsageError, match=r"SECURITY__PROTOCOL to (SASL_)?SSL$"):
+        check_login({}, brokers)
+    check_login({}, "PLAINTEXT://a:1,b:2")
+    check_login({"security.protocol": "SSL"}, "ssl://a:1,SSL://b:2")
+
+
+def test_status_refuses_when_password_would_not_be_used(kafka: str) -> None:
+    """The broker asks nobody to log in, so that the command would work, in plain text."""
+    done = run_inside("status", "--broker", kafka, env={"TELCO_STREAM_KAFKA__SASL__PASSWORD": "hunter2"})
+    assert done.code == UsageError.exit_code
+    assert "TELCO_STREAM_KAFKA__SECURITY__PROTOCOL" in done.err
+
+
+def test_words_of_another_form_are_passed_on() -> None:
+    told = str(refusal(KafkaError(KafkaError._SSL, "no cipher\nmatch"), "a:1", {}))
+    assert told == "TLS with Kafka at a:1 failed: no cipher\nmatch; check TELCO_STREAM_KAFKA__SSL__*"
+
+
+def test_a_certificate_that_can_not_be_looked_at_is_untrusted_all_the_same() -> None:
+    """The broker may be gone by now, and an address that is none is no reason to fail."""
+    for address in ("127.0.0.1:1", "[::1", "kafka"):
+        assert why_untrusted(address, {}) == ""
+    told = str(refusal(KafkaError(KafkaError._SSL, NOT_VERIFIED.format("127.0.0.1:1")), "a:1", {}))
+    assert told.startswith("The certificate of Kafka at 127.0.0.1:1 isn't trusted: certificate verify failed; ")
+
+
+@needs_openssl
+def test_what_is_wrong_with_a_certificate_is_told(tmp_path: Path) -> None:
+    ours, theirs = make_authority(tmp_path, "ours"), make_authority(tmp_path, "theirs")
+    trust = {"ssl.ca.location": str(ours.certificate)}
+    with showing(sign(ours, tmp_path, "good", 2)) as port:
+        assert why_untrusted(f"localhost:{port}", trust) == ""
+        assert why_untrusted(f"localhost:{port}", {"ssl.ca.pem": ours.certificate.read_text()}) == ""
+        assert "unable to get local issuer" in why_untrusted(f"localhost:{port}", {"ssl.ca.location": str(tmp_path)})
+        assert "unable to get local issuer" in why_untrusted(f"localhost:{port}", {})
+        assert "unable to get local issuer" in why_untrusted(
+            f"localhost:{port}", {"ssl.ca.location": str(theirs.certificate)}
+        )
+        assert "mismatch" in why_untrusted(f"127.0.0.2:{port}", trust)
+        assert why_untrusted(f"127.0.0.2:{port}", trust | {"ssl.endpoint.identification.algorithm": "none"}) == ""
+
+
+@needs_openssl
+def test_what_to_do_depends_on_what_is_wrong(tmp_path: Path) -> None:
+    ours, theirs = make_authority(tmp_path, "ours"), make_authority(tmp_path, "theirs")
+    with showing(sign(ours, tmp_path, "old", -1)) as port:
+        error = KafkaError(KafkaError._TRANSPORT, NOT_VERIFIED.format(f"localhost:{port}"))
+        told = str(refusal(error, "a:1", {"ssl.ca.location": str(ours.certificate)}))
+        assert told.endswith("isn't trusted: certificate has expired; it has to be renewed on the broker")
+        told = str(refusal(error, "a:1", {"ssl.ca.location": str(theirs.certificate)}))
+        assert told.endswith("; TELCO_STREAM_KAFKA__SSL__CA__LOCATION should name the authority that signed it")
+
+
+@contextmanager
+def showing(pair: Pair) -> Iterator[int]:
+    """The port of a server that shows this certificate to whoever comes."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pair.certificate, pair.key)
+    with socket.create_server(("", 0)) as door:
+
+        def greet() -> None:
+            while True:
+                try:
+                    line, _ = door.accept()
+                except OSError:
+                    return
+                with line, suppress(OSError):
+                    context.wrap_socket(line, server_side=True).close()
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        yield door.getsockname()[1]
+        door.shutdown(socket.SHUT_RDWR)
+        thread.join()

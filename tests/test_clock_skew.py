@@ -1,0 +1,66 @@
+"""Clocks that are too far apart for the broker: one line that names the clocks, exit 3, and nothing is lost."""
+
+import pytest
+from confluent_kafka import KafkaError
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    ResourceType,
+)
+
+from tests.support.consumer_harness import coordinates, customers, sources
+from tests.support.inside import Done, run_inside
+from tests.support.mock_cluster import Api, MockCluster
+from tests.support.topics import Topics, read_topic, send
+
+#: Seven days in Kafka by itself; at 0 any record is too old. A transaction's own marker would be so too.
+PATIENCE = "message.timestamp.before.max.ms"
+CONSUME = ("consume", "--quiet", "--top-k", "0")
+AT_LEAST_ONCE = (*CONSUME, "--mode", "batch", "--delivery", "at-least-once")
+
+
+@pytest.mark.parametrize("count", [1, 20], ids=["one record", "a batch of several"])
+def test_answers_that_are_out_of_time_end_consume_with_3_and_are_given_again(
+    kafka: str, topics: Topics, count: int
+) -> None:
+    send(kafka, topics.raw, customers(range(count)), partition=0)
+    set_patience(kafka, topics.predictions, "0")
+    complains_of_clocks(run_inside(*AT_LEAST_ONCE, env=topics.env(kafka)))
+    assert read_topic(kafka, topics.predictions) == []
+    set_patience(kafka, topics.predictions, None)
+    assert run_inside(*AT_LEAST_ONCE, env=topics.env(kafka)).code == 0
+    assert sources(read_topic(kafka, topics.predictions)) == coordinates(read_topic(kafka, topics.raw))
+
+
+def test_rows_that_are_out_of_time_end_produce_with_3(kafka: str, topics: Topics) -> None:
+    set_patience(kafka, topics.raw, "0")
+    produce = ("produce", "--mode", "streaming", "--limit", "20", "--events-per-sec", "0", "--quiet")
+    complains_of_clocks(run_inside(*produce, env=topics.env(kafka)))
+    assert read_topic(kafka, topics.raw) == []
+
+
+@pytest.mark.parametrize("error", [KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD])
+def test_a_transaction_that_is_out_of_time_is_one_line_and_3(
+    embedded: MockCluster, embedded_topics: Topics, error: int
+) -> None:
+    send(embedded.bootstrap, embedded_topics.raw, customers(range(20)))
+    embedded.push_errors(Api.PRODUCE, *[error] * 5)
+    complains_of_clocks(run_inside(*CONSUME, env=embedded_topics.env(embedded.bootstrap)))
+
+
+def complains_of_clocks(done: Done) -> None:
+    assert done.code == 3, done.err
+    assert len(done.err.splitlines()) == 1, done.err
+    assert "clock" in done.err
+
+
+def set_patience(kafka: str, topic: str, milliseconds: str | None) -> None:
+    """How much older than the broker's clock a record may be; None is as usual."""
+    how = AlterConfigOpType.DELETE if milliseconds is None else AlterConfigOpType.SET
+    entry = ConfigEntry(PATIENCE, milliseconds, incremental_operation=how)
+    changed = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": kafka})
+    for done in admin.incremental_alter_configs([changed]).values():
+        done.result(15)
