@@ -159,7 +159,7 @@ def test_outage_ends_the_run_when_refusals_last(
     refused: Callable[..., list[KafkaError]], caplog: pytest.LogCaptureFixture
 ) -> None:
     assert refused(AWAY, *[REFUSED] * 500) == [REFUSED]
-    assert [record.event for record in caplog.records] == ["waiting", "refused"]  # type: ignore[attr-defined]
+    assert [record.event for record in caplog.records] == ["kafka_unavailable", "refused"]  # type: ignore[attr-defined]
 
 
 def test_outage_is_waited_for_when_the_broker_is_only_away(refused: Callable[..., list[KafkaError]]) -> None:

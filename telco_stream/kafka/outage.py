@@ -75,8 +75,8 @@ class Outage:
         self.since = None
         if is_logged:
             seconds = time.monotonic() - since
-            back = {"event": "back", "facts": {"brokers": self._where, "seconds": round(seconds, 1)}}
-            log.warning("Kafka at %s is back, after %.0f s", self._where, seconds, extra=back)
+            facts = {"event": "kafka_available", "facts": {"brokers": self._where, "seconds": round(seconds, 1)}}
+            log.warning("Kafka at %s is back, after %.0f s", self._where, seconds, extra=facts)
 
     def _log_loss(self, where: str, error: KafkaError) -> None:
         self._logged_at = time.monotonic()
@@ -87,5 +87,5 @@ class Outage:
                 words, where, without_echo(error.str()), self._timeout, extra={"event": "refused", "facts": facts}
             )
         else:
-            extra = {"event": "waiting", "facts": facts}
+            extra = {"event": "kafka_unavailable", "facts": facts}
             log.warning("Kafka at %s is away; waiting until it is back", where, extra=extra)

@@ -172,7 +172,9 @@ class StallDetector:
             self._on_stall(self._stalled[one])
         for one in sorted(before - still.keys()):
             facts = {"topic": self._topic, "partition": one}
-            log.info("partition %d of %s moves again", one, self._topic, extra={"event": "moving", "facts": facts})
+            log.info(
+                "partition %d of %s moves again", one, self._topic, extra={"event": "stall_resolved", "facts": facts}
+            )
 
 
 def reason(standing: PartitionProgress, readable: int | None) -> str:

@@ -85,7 +85,7 @@ class _Lines(logging.Handler):
         """Tell how many lines were left out."""
         for one in self._throttle.left_out(at_once=at_once) if self._throttle else ():
             facts = asdict(one)
-            log.warning("more lines: %s", list_facts(facts), extra={"event": "more", "facts": facts})
+            log.warning("lines suppressed: %s", list_facts(facts), extra={"event": "lines_suppressed", "facts": facts})
 
     def _allows(self, record: logging.LogRecord) -> bool:
         """What is well comes as seldom as the group changes; what isn't may come with every batch."""
