@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 install = $(BIN)/uv --version >/dev/null 2>&1 || $(PIP) install --only-binary :all: uv; \
   $(BIN)/uv pip install --quiet --python $(1)/bin/python $(2) || \
     { echo "Installing with pip, because uv failed …" >&2; $(PIP) --python $(1)/bin/python install $(2); }
-# In the order of tests/support/side_by_side.py, handed out as tests/support/handing_out.py says.
+# In the order of tests/support/parallel_run.py, handed out as tests/support/xdist_scheduler.py says.
 PYTEST := $(BIN)/python -m pytest -q
 SIDE_BY_SIDE := $(PYTEST) --numprocesses $(WORKERS)
 RUN := .venv/installed

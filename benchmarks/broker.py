@@ -19,9 +19,9 @@ def a_broker() -> Iterator[str]:
     if given:
         yield given
         return
-    from tests.support.kafka_container import KafkaContainer, why_no_container  # noqa: PLC0415 - needs Docker's client
+    from tests.support.kafka_container import KafkaContainer, docker_unavailable_reason  # noqa: PLC0415 - needs Docker's client
 
-    if reason := why_no_container():
+    if reason := docker_unavailable_reason():
         raise SystemExit(f"no real Kafka: {reason}; TELCO_STREAM_TEST_BOOTSTRAP can name one")
     with KafkaContainer() as container:
         yield container.bootstrap

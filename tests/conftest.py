@@ -10,25 +10,25 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.support import last_words
-from tests.support.as_before import collector_as_usual, log_as_before
+from tests.support import run_summary
 from tests.support.certificates import NO_OPENSSL
 from tests.support.cli import ROOT, RunningCli
 from tests.support.crashing_kafka import CrashingKafka
-from tests.support.kafka_container import QUICK_RESTART, SMALL, KafkaContainer, why_no_container
-from tests.support.last_words import NO_KAFKA
+from tests.support.kafka_container import QUICK_RESTART, SMALL, KafkaContainer, docker_unavailable_reason
 from tests.support.mock_cluster import MockCluster
-from tests.support.secured_kafka import SecuredKafka
-from tests.support.side_by_side import (
-    alone_or_not,
-    end_shared_kafka,
+from tests.support.parallel_run import (
     is_worker,
-    put_in_order,
+    remove_shared_kafka,
+    run_lock,
     shared_kafka,
+    sort_items,
 )
+from tests.support.process_state import restore_gc, restore_logging
+from tests.support.run_summary import NO_KAFKA
+from tests.support.secured_kafka import SecuredKafka
 from tests.support.topics import Topics, create_by_metadata, create_topics, delete_topics, fresh_topics
 
-# Read before `clean_surroundings` removes them.
+# Read before `clean_environment` removes them.
 GIVEN_BROKER = os.environ.get("TEST_KAFKA_BOOTSTRAP") or os.environ.get("TELCO_STREAM_TEST_BOOTSTRAP")
 REAL_DATA = Path(os.environ.get("TELCO_STREAM_TEST_DATA") or ROOT.parent / "shared/data/telco_customer_churn.csv")
 #: A folder of the run, the same in all of its workers.
@@ -53,13 +53,13 @@ class Broker:
 
 
 @pytest.fixture(autouse=True)
-def clean_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test stands in an empty folder, without settings, colours or a log from the outside."""
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):
         if name.startswith("TELCO_STREAM_") or name in {"NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS", "COLUMNS"}:
             monkeypatch.delenv(name)
-    with log_as_before(), collector_as_usual():
+    with restore_logging(), restore_gc():
         yield
 
 
@@ -77,7 +77,7 @@ def kafka(pytestconfig: pytest.Config) -> Iterator[str]:
     if GIVEN_BROKER:
         yield GIVEN_BROKER
         return
-    _need_containers(pytestconfig)
+    require_containers(pytestconfig)
     if COMMON in pytestconfig.stash:
         yield shared_kafka(pytestconfig.stash[COMMON])
         return
@@ -88,7 +88,7 @@ def kafka(pytestconfig: pytest.Config) -> Iterator[str]:
 @pytest.fixture
 def own_kafka(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
     """A real Kafka of the test's own, to kill and pause."""
-    _need_containers(pytestconfig)
+    require_containers(pytestconfig)
     with KafkaContainer(**QUICK_RESTART, **SMALL) as container:
         yield container
 
@@ -96,7 +96,7 @@ def own_kafka(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
 @pytest.fixture
 def crashing_kafka(pytestconfig: pytest.Config) -> Iterator[CrashingKafka]:
     """A real Kafka of the test's own, to kill while transactions are open."""
-    _need_containers(pytestconfig)
+    require_containers(pytestconfig)
     with CrashingKafka(**SMALL) as container:
         yield container
 
@@ -106,7 +106,7 @@ def secured_kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPath
     """A real Kafka of the module's own with TLS, SASL and ACLs; nobody has any right yet."""
     if NO_OPENSSL:
         pytest.skip(NO_OPENSSL)
-    _need_containers(pytestconfig)
+    require_containers(pytestconfig)
     with SecuredKafka(tmp_path_factory.mktemp("certificates")) as container:
         yield container
 
@@ -114,7 +114,7 @@ def secured_kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="module")
 def unreachable_kafka(pytestconfig: pytest.Config) -> Iterator[str]:
     """Bootstrap address of a real Kafka that advertises a name of another network; it has the default topics."""
-    _need_containers(pytestconfig)
+    require_containers(pytestconfig)
     listeners = "PLAINTEXT://kafka-internal:9092,BROKER://localhost:9095"
     created = {"auto_create_topics_enable": "true", "num_partitions": "3"}
     with KafkaContainer(**SMALL, **created, advertised_listeners=listeners) as container:
@@ -172,7 +172,7 @@ def start_cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.pluginmanager.register(last_words)
+    config.pluginmanager.register(run_summary)
     # SIGTERM ends a run as Ctrl-C does: with the fixtures torn down, so that no container stays behind.
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt if is_worker() else signal.default_int_handler)
@@ -192,9 +192,9 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    from tests.support.handing_out import ByFixtures  # noqa: PLC0415 - without xdist nobody calls this
+    from tests.support.xdist_scheduler import FixtureScheduler  # noqa: PLC0415 - without xdist nobody calls this
 
-    return ByFixtures(config, log)
+    return FixtureScheduler(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -207,7 +207,7 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     if COMMON not in item.config.stash:
         return (yield)
-    with alone_or_not(item, item.config.stash[COMMON]):
+    with run_lock(item, item.config.stash[COMMON]):
         return (yield)
 
 
@@ -218,7 +218,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
         if fixture in getattr(item, "fixturenames", []):
             item.add_marker(marker)
     yield
-    put_in_order(items)
+    sort_items(items)
 
 
 @pytest.hookimpl(trylast=True)
@@ -226,7 +226,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """The workers have ended by now."""
     if COMMON in session.config.stash and not is_worker():
         common = session.config.stash[COMMON]
-        end_shared_kafka(common)
+        remove_shared_kafka(common)
         shutil.rmtree(common)
 
 
@@ -237,12 +237,12 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _need_containers(config: pytest.Config) -> None:
-    if reason := why_no_container():
-        _no_kafka(config, f"{reason}; start Docker, or name a broker in TEST_KAFKA_BOOTSTRAP")
+def require_containers(config: pytest.Config) -> None:
+    if reason := docker_unavailable_reason():
+        _skip_without_kafka(config, f"{reason}; start Docker, or name a broker in TEST_KAFKA_BOOTSTRAP")
 
 
-def _no_kafka(config: pytest.Config, reason: str) -> NoReturn:
+def _skip_without_kafka(config: pytest.Config, reason: str) -> NoReturn:
     config.stash[NO_KAFKA] = reason
     if os.environ.get("CI"):
         pytest.fail(f"CI is set and there is no real Kafka: {reason}")

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from confluent_kafka.admin import AdminClient
 
-from tests.conftest import _need_containers
+from tests.conftest import require_containers
 from tests.support.acls import grant, granted_by, take_away
 from tests.support.certificates import NO_OPENSSL
 from tests.support.cli import ROOT, RunningCli
-from tests.support.inside import run_inside
+from tests.support.in_process import run_in_process
 from tests.support.kafka_container import QUICK_RESTART
 from tests.support.records import good
 from tests.support.scraping import Port, free_port
@@ -30,12 +30,12 @@ def broker(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
     """A broker that asks its clients to log in again every second."""
     if NO_OPENSSL:
         pytest.skip(NO_OPENSSL)
-    _need_containers(pytestconfig)
+    require_containers(pytestconfig)
     settings = {"connections_max_reauth_ms": "1000", **QUICK_RESTART}
     with SecuredKafka(tmp_path_factory.mktemp("certificates"), **settings) as container:
         container.add_users(["telco-admin", CONSUMER, PRODUCER])
         grant(AdminClient({"bootstrap.servers": container.bootstrap}), RIGHTS)
-        done = run_inside("topics", "init", env=container.environment("telco-admin"))
+        done = run_in_process("topics", "init", env=container.environment("telco-admin"))
         assert done.code == 0, done.err
         yield container
 

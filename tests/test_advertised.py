@@ -11,7 +11,7 @@ from telco_stream.kafka.advertised import unreachable_broker
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.settings import Settings
-from tests.support.inside import run_inside
+from tests.support.in_process import run_in_process
 from tests.support.ports import free_port
 
 COMMANDS = [
@@ -28,7 +28,7 @@ COMMANDS = [
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_names_address_when_broker_unreachable(unreachable_kafka: str, command: str) -> None:
     new_topic = {"TELCO_STREAM_TOPICS__DEADLETTER": "telco.other"} if command.startswith("topics") else {}
-    done = run_inside(*command.split(), "--broker", unreachable_kafka, "--timeout", "2", env=new_topic)
+    done = run_in_process(*command.split(), "--broker", unreachable_kafka, "--timeout", "2", env=new_topic)
     assert done.code == KafkaError.exit_code
     assert done.err.splitlines()[-1] == (
         f"Error: {unreachable_kafka} answered and advertises kafka-internal:9092, which cannot be reached from here;"

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError
 from telco_stream.errors import UsageError
 from telco_stream.kafka.auth_errors import check_login, refusal, why_untrusted
 from tests.support.certificates import NO_OPENSSL, Pair, make_authority, sign
-from tests.support.inside import run_inside
+from tests.support.in_process import run_in_process
 
 WRONG_PASSWORD = (
     "sasl_ssl://kafka:9093/bootstrap: SASL authentication error: Authentication failed due to invalid credentials"
@@ -105,7 +105,7 @@ def test_check_login_refuses_when_a_broker_names_another_protocol(brokers: str) 
 
 def test_status_refuses_when_password_would_not_be_used(kafka: str) -> None:
     """The broker asks nobody to log in, so that the command would work, in plain text."""
-    done = run_inside("status", "--broker", kafka, env={"TELCO_STREAM_KAFKA__SASL__PASSWORD": "hunter2"})
+    done = run_in_process("status", "--broker", kafka, env={"TELCO_STREAM_KAFKA__SASL__PASSWORD": "hunter2"})
     assert done.code == UsageError.exit_code
     assert "TELCO_STREAM_KAFKA__SECURITY__PROTOCOL" in done.err
 

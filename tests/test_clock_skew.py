@@ -11,7 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from tests.support.consumer_harness import coordinates, customers, sources
-from tests.support.inside import Done, run_inside
+from tests.support.in_process import CompletedRun, run_in_process
 from tests.support.mock_cluster import Api, MockCluster
 from tests.support.topics import Topics, read_topic, send
 
@@ -27,17 +27,17 @@ def test_answers_that_are_out_of_time_end_consume_with_3_and_are_given_again(
 ) -> None:
     send(kafka, topics.raw, customers(range(count)), partition=0)
     set_patience(kafka, topics.predictions, "0")
-    complains_of_clocks(run_inside(*AT_LEAST_ONCE, env=topics.env(kafka)))
+    complains_of_clocks(run_in_process(*AT_LEAST_ONCE, env=topics.env(kafka)))
     assert read_topic(kafka, topics.predictions) == []
     set_patience(kafka, topics.predictions, None)
-    assert run_inside(*AT_LEAST_ONCE, env=topics.env(kafka)).code == 0
+    assert run_in_process(*AT_LEAST_ONCE, env=topics.env(kafka)).code == 0
     assert sources(read_topic(kafka, topics.predictions)) == coordinates(read_topic(kafka, topics.raw))
 
 
 def test_rows_that_are_out_of_time_end_produce_with_3(kafka: str, topics: Topics) -> None:
     set_patience(kafka, topics.raw, "0")
     produce = ("produce", "--mode", "streaming", "--limit", "20", "--events-per-sec", "0", "--quiet")
-    complains_of_clocks(run_inside(*produce, env=topics.env(kafka)))
+    complains_of_clocks(run_in_process(*produce, env=topics.env(kafka)))
     assert read_topic(kafka, topics.raw) == []
 
 
@@ -47,10 +47,10 @@ def test_a_transaction_that_is_out_of_time_is_one_line_and_3(
 ) -> None:
     send(embedded.bootstrap, embedded_topics.raw, customers(range(20)))
     embedded.push_errors(Api.PRODUCE, *[error] * 5)
-    complains_of_clocks(run_inside(*CONSUME, env=embedded_topics.env(embedded.bootstrap)))
+    complains_of_clocks(run_in_process(*CONSUME, env=embedded_topics.env(embedded.bootstrap)))
 
 
-def complains_of_clocks(done: Done) -> None:
+def complains_of_clocks(done: CompletedRun) -> None:
     assert done.code == 3, done.err
     assert len(done.err.splitlines()) == 1, done.err
     assert "clock" in done.err

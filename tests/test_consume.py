@@ -18,7 +18,7 @@ from telco_stream.kafka.source import Batch
 from telco_stream.monitoring.protocols import BatchTimings
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.scoring import Limits, Outcome
-from tests.support.records import Fake, RuleScorer, good
+from tests.support.records import FakeRecord, RuleScorer, good
 
 BAD = b"not JSON"
 
@@ -27,7 +27,7 @@ BAD = b"not JSON"
 class FakeSource:
     """Hands out the records in order, no more than asked for; what was not committed comes again after a rewind."""
 
-    records: list[Fake]
+    records: list[FakeRecord]
     log: list[str] = field(default_factory=list)
     is_reading: bool = True
     refusal: str | None = None
@@ -49,7 +49,7 @@ class FakeSource:
         if self.broken and self.position:
             raise self.broken
         taken = self.records[self.position : self.position + most]
-        self.records += [Fake(value, len(self.records) + number) for number, value in enumerate(self.late)]
+        self.records += [FakeRecord(value, len(self.records) + number) for number, value in enumerate(self.late)]
         self.late = []
         self.position += len(taken)
         if taken:
@@ -175,7 +175,7 @@ class Bench:
         return Logged()
 
 
-class Timeless(Fake):
+class Timeless(FakeRecord):
     """As a producer sends it that sets no time, to a topic that doesn't either."""
 
     def timestamp(self) -> tuple[int, int]:
@@ -201,7 +201,7 @@ def slow(_customer: Customer) -> float:
 
 
 def bench_of(*values: bytes, **more: Any) -> Bench:
-    return Bench(FakeSource([Fake(value, offset) for offset, value in enumerate(values)]), **more)
+    return Bench(FakeSource([FakeRecord(value, offset) for offset, value in enumerate(values)]), **more)
 
 
 def goods(number: int) -> list[bytes]:
@@ -430,7 +430,7 @@ def test_a_run_without_records_has_no_rate() -> None:
 
 def test_times_are_asked_of_a_few_evenly_spaced_records_that_have_one() -> None:
     """Asking 20,000 records would cost a hundredth of scoring them."""
-    records: list[Any] = [Fake(b"", one, timestamp_=1_000 * one) for one in range(20_000)]
+    records: list[Any] = [FakeRecord(b"", one, timestamp_=1_000 * one) for one in range(20_000)]
     found = stamps(records)
     assert len(found) == 64
     assert found[0] == 0
@@ -440,7 +440,7 @@ def test_times_are_asked_of_a_few_evenly_spaced_records_that_have_one() -> None:
 
 def test_ages_run_from_the_time_stamp_to_the_commit_and_never_below_nought() -> None:
     now = round(time.time() * 1_000)
-    bench = Bench(FakeSource([Fake(good(), one, timestamp_=now + one * 3_600_000) for one in (-1, 0, 1)]))
+    bench = Bench(FakeSource([FakeRecord(good(), one, timestamp_=now + one * 3_600_000) for one in (-1, 0, 1)]))
     bench.run()
     hour_ago, just_now, in_an_hour = bench.onlooker.ages
     assert 3_599 < hour_ago < 3_660

@@ -9,11 +9,11 @@ from confluent_kafka import KafkaError
 
 from telco_stream.errors import TelcoStreamError
 from telco_stream.kafka.consumer_errors import ConsumerErrors
-from tests.support.fake_messages import Scripted
+from tests.support.fake_messages import ScriptedMessage
 
 
 def message(name: str, topic: str | None = None, partition: int = 0, words: str | None = None) -> Any:
-    return Scripted(7, partition, getattr(KafkaError, name), topic=topic, words=words)
+    return ScriptedMessage(7, partition, getattr(KafkaError, name), topic=topic, words=words)
 
 
 def fatal(name: str) -> Any:

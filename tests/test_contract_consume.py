@@ -24,9 +24,9 @@ from telco_stream.settings import Settings
 from tests.conftest import Broker
 from tests.support.consumer_harness import answers, customers, settings_of, sources
 from tests.support.fakes import ask_nothing_kept
-from tests.support.memory import MemoryConsumer, MemoryKafka, MemoryProducer
+from tests.support.memory_kafka import MemoryConsumer, MemoryKafka, MemoryProducer
 from tests.support.records import RuleScorer
-from tests.support.topics import Kept, Outgoing, fresh_topics, read_topic, send
+from tests.support.topics import Outgoing, StoredRecord, fresh_topics, read_topic, send
 
 #: The embedded broker has the next member of a group that has just become empty wait for a session's length.
 QUICK_SESSION = {"session.timeout.ms": "1200", "heartbeat.interval.ms": "300"}
@@ -46,7 +46,7 @@ class World(Protocol):
 
     def producer(self, transactional_id: str | None = None) -> Any: ...
 
-    def answers(self) -> list[Kept]:
+    def answers(self) -> list[StoredRecord]:
         """What a reader of committed records sees."""
 
     def inputs(self) -> list[str]:
@@ -75,7 +75,7 @@ class Memory:
     def producer(self, transactional_id: str | None = None) -> Any:  # noqa: ARG002 - nobody else is there
         return MemoryProducer(self._kafka)
 
-    def answers(self) -> list[Kept]:
+    def answers(self) -> list[StoredRecord]:
         return self._kafka.kept
 
     def inputs(self) -> list[str]:
@@ -100,7 +100,7 @@ class Brokers:
     def producer(self, transactional_id: str | None = None) -> Any:
         return self._clients.producer(transactional_id)
 
-    def answers(self) -> list[Kept]:
+    def answers(self) -> list[StoredRecord]:
         return answers(self._broker.bootstrap, self._broker.topics)
 
     def inputs(self) -> list[str]:
@@ -207,7 +207,7 @@ def test_the_count_of_dead_letters_in_a_row_outlives_the_member(bench: Bench) ->
         assert source.dead_letters_in_a_row() == 3
 
 
-def _two(bench: Bench) -> tuple[Kept, Kept]:
+def _two(bench: Bench) -> tuple[StoredRecord, StoredRecord]:
     found = {kept.topic: kept for kept in bench.world.answers()}
     topics = bench.world.settings.topics
     return found[topics.deadletter], found[topics.predictions]

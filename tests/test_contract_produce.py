@@ -18,7 +18,7 @@ from telco_stream.settings import ProducerSettings, Settings, TopicSettings
 from tests.conftest import Broker
 from tests.support.kafka_container import KafkaContainer
 from tests.support.mock_cluster import MockCluster
-from tests.support.passes import CHECKPOINT, CountingWatch, csv_of, numbers
+from tests.support.produce_harness import CHECKPOINT, CountingObserver, customer_ids, write_customers
 from tests.support.topics import Topics, create_topics, fresh_topics, read_topic
 from tests.support.waiting import wait_until
 
@@ -30,7 +30,7 @@ class Run:
     order: ProduceOptions
     clients: Clients
     stop: Stop = field(default_factory=Stop)
-    watch: CountingWatch = field(default_factory=CountingWatch)
+    watch: CountingObserver = field(default_factory=CountingObserver)
 
     def __post_init__(self) -> None:
         pool = ThreadPoolExecutor(1)
@@ -64,20 +64,23 @@ def total_sent() -> int:
 
 
 def run(clients: Clients, order: ProduceOptions) -> ProduceResult:
-    return run_produce(clients, order, stop=Stop(), watch=CountingWatch())
+    return run_produce(clients, order, stop=Stop(), watch=CountingObserver())
 
 
 def test_a_pass_at_least_once(broker: Broker, tmp_path: Path) -> None:
-    clients = clients_of(broker.bootstrap, broker.topics, csv_of(tmp_path, 2_500))
+    clients = clients_of(broker.bootstrap, broker.topics, write_customers(tmp_path, 2_500))
     result = run(clients, ProduceOptions("batch", "at-least-once"))
-    assert keys(broker.bootstrap, broker.topics) == Counter(numbers((0, 2_500)))
+    assert keys(broker.bootstrap, broker.topics) == Counter(customer_ids((0, 2_500)))
     assert (result.sent, result.failed, sum(result.end_offsets.values())) == (2_500, 0, 2_500)
     assert total_sent() == 2_500
 
 
 def test_records_are_keyed_json_with_the_time_of_sending(broker: Broker, tmp_path: Path) -> None:
     before = time.time()
-    run(clients_of(broker.bootstrap, broker.topics, csv_of(tmp_path, 1)), ProduceOptions("batch", "at-least-once"))
+    run(
+        clients_of(broker.bootstrap, broker.topics, write_customers(tmp_path, 1)),
+        ProduceOptions("batch", "at-least-once"),
+    )
     record = read_topic(broker.bootstrap, broker.topics.raw)[0]
     assert record.key == b"0"
     value = record.json()
@@ -88,13 +91,13 @@ def test_records_are_keyed_json_with_the_time_of_sending(broker: Broker, tmp_pat
 
 
 def test_a_stream_of_so_many(broker: Broker, tmp_path: Path) -> None:
-    clients = clients_of(broker.bootstrap, broker.topics, csv_of(tmp_path, 20), events_per_sec=0)
+    clients = clients_of(broker.bootstrap, broker.topics, write_customers(tmp_path, 20), events_per_sec=0)
     result = run(clients, ProduceOptions("streaming", limit=777, seed=1))
     assert sum(keys(broker.bootstrap, broker.topics).values()) == result.sent == total_sent() == 777
 
 
 def test_the_same_seed_sends_the_same_customers(broker: Broker, tmp_path: Path) -> None:
-    clients = clients_of(broker.bootstrap, broker.topics, csv_of(tmp_path, 50), events_per_sec=0)
+    clients = clients_of(broker.bootstrap, broker.topics, write_customers(tmp_path, 50), events_per_sec=0)
     run(clients, ProduceOptions("streaming", limit=100, seed=1))
     once = keys(broker.bootstrap, broker.topics)
     run(clients, ProduceOptions("streaming", limit=100, seed=1))
@@ -102,7 +105,7 @@ def test_the_same_seed_sends_the_same_customers(broker: Broker, tmp_path: Path) 
 
 
 def test_a_stop_shows_what_was_confirmed(broker: Broker, tmp_path: Path) -> None:
-    clients = clients_of(broker.bootstrap, broker.topics, csv_of(tmp_path, 20), events_per_sec=100)
+    clients = clients_of(broker.bootstrap, broker.topics, write_customers(tmp_path, 20), events_per_sec=100)
     running = Run(ProduceOptions("streaming"), clients)
     wait_until(lambda: running.watch.rows > 20)
     asked = time.monotonic()
@@ -116,7 +119,7 @@ def test_a_stop_shows_what_was_confirmed(broker: Broker, tmp_path: Path) -> None
 def test_a_missing_topic_is_an_error_before_the_first_row(kafka: str, tmp_path: Path) -> None:
     """On a real broker: the embedded one makes every topic that is asked for."""
     with pytest.raises(KafkaError, match="topics init"):
-        run(clients_of(kafka, fresh_topics(), csv_of(tmp_path, 2)), ProduceOptions("batch"))
+        run(clients_of(kafka, fresh_topics(), write_customers(tmp_path, 2)), ProduceOptions("batch"))
     assert not Path(CHECKPOINT).exists()
 
 
@@ -139,7 +142,7 @@ def test_a_broker_away_for_a_while_is_waited_for_and_nothing_is_dropped(
     embedded: MockCluster, embedded_topics: Topics, tmp_path: Path
 ) -> None:
     """The stream catches up: the rate is met over the whole."""
-    clients = clients_of(embedded.bootstrap, embedded_topics, csv_of(tmp_path, 20), events_per_sec=200)
+    clients = clients_of(embedded.bootstrap, embedded_topics, write_customers(tmp_path, 20), events_per_sec=200)
     running = Run(ProduceOptions("streaming", limit=600), clients)
     wait_until(lambda: running.watch.rows > 20)
     embedded.take_down()
@@ -157,7 +160,7 @@ def test_a_broker_away_for_a_while_is_waited_for_and_nothing_is_dropped(
 def test_a_stop_while_the_broker_is_away_ends_in_time_and_claims_nothing_unconfirmed(
     embedded: MockCluster, embedded_topics: Topics, tmp_path: Path, order: ProduceOptions
 ) -> None:
-    clients = clients_of(embedded.bootstrap, embedded_topics, csv_of(tmp_path, 60_000), events_per_sec=50)
+    clients = clients_of(embedded.bootstrap, embedded_topics, write_customers(tmp_path, 60_000), events_per_sec=50)
     running = Run(order, clients)
     wait_until(lambda: running.watch.rows > 0)
     embedded.take_down()
@@ -177,7 +180,7 @@ def test_a_broker_still_for_longer_than_a_transaction_may_take_costs_nothing(
     """It ends the transaction by itself; the pass takes that for what it is, not for another instance."""
     topics = fresh_topics()
     create_topics(own_kafka.bootstrap, topics)
-    path = csv_of(tmp_path, 100_000)
+    path = write_customers(tmp_path, 100_000)
     running = Run(
         ProduceOptions("batch"), clients_of(own_kafka.bootstrap, topics, path, kafka={"transaction.timeout.ms": "3000"})
     )
@@ -186,7 +189,7 @@ def test_a_broker_still_for_longer_than_a_transaction_may_take_costs_nothing(
     _still_for(8)
     own_kafka.unpause()
     assert running.result(120).sent == 100_000
-    assert keys(own_kafka.bootstrap, topics) == Counter(numbers((0, 100_000)))
+    assert keys(own_kafka.bootstrap, topics) == Counter(customer_ids((0, 100_000)))
 
 
 def _still_for(seconds: float) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from telco_stream.messages.dead_letter import decode_dead_letter, encode_dead_letter, forwarded_headers, retry_count
 from telco_stream.messages.record import ENVELOPE, Headers, Message, Rejected, size_of
 from telco_stream.messages.source import SourceHeaders
-from tests.support.records import Fake
+from tests.support.records import FakeRecord
 
 LIMIT = 2_097_152
 #: The smallest that a topic may be set to.
@@ -19,7 +19,7 @@ NOW = "2026-01-02T03:04:05.678Z"
 
 
 def test_a_letter_is_what_the_interface_says() -> None:
-    record = Fake(b"hello", offset_=7, partition_=2, headers_=[("traceparent", b"00-1")])
+    record = FakeRecord(b"hello", offset_=7, partition_=2, headers_=[("traceparent", b"00-1")])
     key, value, headers = letter(record)
     assert (key, json.loads(value)) == (
         b"7590-VHVEG",
@@ -48,7 +48,7 @@ def test_a_letter_is_what_the_interface_says() -> None:
 
 @given(st.none() | st.binary() | st.text().map(str.encode), st.none() | st.binary())
 def test_key_and_bytes_come_back_as_they_were(value: bytes | None, key: bytes | None) -> None:
-    kept, body, _ = letter(Fake(value, key_=key))
+    kept, body, _ = letter(FakeRecord(value, key_=key))
     assert (kept, decode_dead_letter(body).original) == (key, value)
 
 
@@ -68,19 +68,19 @@ def test_key_and_bytes_come_back_as_they_were(value: bytes | None, key: bytes | 
 def test_base64_is_for_bytes_that_are_no_text_and_for_text_that_is_longer(
     value: bytes | None, encoding: str | None
 ) -> None:
-    body = json.loads(letter(Fake(value))[1])
+    body = json.loads(letter(FakeRecord(value))[1])
     assert body.get("original_encoding") == encoding
     if encoding and value is not None:
         assert base64.b64decode(body["original_message"]) == value
 
 
 def test_no_value_is_null_and_an_empty_one_is_not() -> None:
-    assert [json.loads(letter(Fake(value))[1])["original_message"] for value in (None, b"")] == [None, ""]
+    assert [json.loads(letter(FakeRecord(value))[1])["original_message"] for value in (None, b"")] == [None, ""]
 
 
 @pytest.mark.parametrize("value", [b"x" * 3_000_000, b"\xff" * 1_600_000, b"\x01" * 1_600_000])
 def test_what_does_not_fit_is_cut_and_can_be_told_by_its_sum(value: bytes) -> None:
-    message = letter(Fake(value))
+    message = letter(FakeRecord(value))
     cut = decode_dead_letter(message[1])
     assert (cut.truncated, cut.original_bytes, cut.original_sha256) == (
         True,
@@ -94,7 +94,7 @@ def test_what_does_not_fit_is_cut_and_can_be_told_by_its_sum(value: bytes) -> No
 
 @pytest.mark.parametrize("value", [b"x" * 1_000_000, b"\x01" * 1_048_000, b'"' * 1_048_000, b"\xff" * 1_048_000])
 def test_the_largest_record_of_the_raw_topic_is_kept_whole(value: bytes) -> None:
-    kept = decode_dead_letter(letter(Fake(value))[1])
+    kept = decode_dead_letter(letter(FakeRecord(value))[1])
     assert (kept.truncated, kept.original == value) == (False, True)
 
 
@@ -106,7 +106,7 @@ def test_the_largest_record_of_the_raw_topic_is_kept_whole(value: bytes) -> None
     st.integers(SMALLEST, 60_000),
 )
 def test_no_letter_exceeds_the_limit(length: int, unit: bytes, key: int, headers: Headers, limit: int) -> None:
-    record = Fake(unit * length, key_=b"k" * key, headers_=headers)
+    record = FakeRecord(unit * length, key_=b"k" * key, headers_=headers)
     message = letter(record, limit=limit)
     kept = decode_dead_letter(message[1])
     assert size(message) <= limit
@@ -115,7 +115,7 @@ def test_no_letter_exceeds_the_limit(length: int, unit: bytes, key: int, headers
 
 def test_a_key_too_large_for_the_letter_is_left_out_and_the_letter_says_that_it_is_cut() -> None:
     """Else a replay would send the record back without its key."""
-    key, body, headers = letter(Fake(b"hello", key_=b"k" * LIMIT, headers_=[("traceparent", b"00-1")]))
+    key, body, headers = letter(FakeRecord(b"hello", key_=b"k" * LIMIT, headers_=[("traceparent", b"00-1")]))
     assert (key, decode_dead_letter(body).truncated, decode_dead_letter(body).original) == (None, True, b"hello")
     assert ("source", b"raw/0/0") in headers
     assert "traceparent" not in dict(headers)
@@ -133,7 +133,7 @@ def test_a_key_too_large_for_the_letter_is_left_out_and_the_letter_says_that_it_
     ],
 )
 def test_the_stage_follows_from_the_type(stage: str, error_type: Any) -> None:
-    _, body, headers = letter(Fake(b"x"), error_type=error_type)
+    _, body, headers = letter(FakeRecord(b"x"), error_type=error_type)
     assert (dict(headers)["telco.dlq.stage"], decode_dead_letter(body).error_type) == (stage.encode(), error_type)
 
 
@@ -152,7 +152,7 @@ def test_the_stage_follows_from_the_type(stage: str, error_type: Any) -> None:
     ],
 )
 def test_the_count_of_retries_is_read_from_a_header_that_anybody_may_have_written(headers: Any, count: int) -> None:
-    record = Fake(b"x", headers_=headers)
+    record = FakeRecord(b"x", headers_=headers)
     assert (retry_count(record), decode_dead_letter(letter(record)[1]).retry_count) == (count, count)
 
 
@@ -164,7 +164,7 @@ def test_the_input_keeps_its_headers_but_for_those_of_an_earlier_letter() -> Non
         ("telco.dlq.retry_count", b"1"),
         ("telco.dlq.anything", b""),
     ]
-    record = Fake(b"x", headers_=[stale[0], *own, *stale[1:]])
+    record = FakeRecord(b"x", headers_=[stale[0], *own, *stale[1:]])
     headers = letter(record)[2]
     assert forwarded_headers(record) == own
     assert headers[:4] == own
@@ -175,7 +175,7 @@ def test_the_input_keeps_its_headers_but_for_those_of_an_earlier_letter() -> Non
 
 @pytest.mark.parametrize("key", ["original_encoding", "truncated", "original_bytes", "original_sha256"])
 def test_what_is_said_of_some_letters_is_left_out_of_the_rest(key: str) -> None:
-    assert key not in json.loads(letter(Fake(b"x"))[1])
+    assert key not in json.loads(letter(FakeRecord(b"x"))[1])
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_size_of_counts_bytes_when_names_are_not_ascii(key: bytes | str | None, 
     assert size_of(key, None, [(name, b"")]) == size
 
 
-def letter(record: Fake, *, error_type: Any = "validation", limit: int = LIMIT) -> Message:
+def letter(record: FakeRecord, *, error_type: Any = "validation", limit: int = LIMIT) -> Message:
     rejected = Rejected(record, error_type, "wrong_type", "Expected a b - at `$.c`")
     return encode_dead_letter(rejected, SourceHeaders("id-1"), model_version="v1", failed_at=NOW, limit=limit)
 

@@ -19,15 +19,15 @@ from telco_stream.kafka.transactions import Transactions
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Limits, Outcome, process
 from telco_stream.settings import TopicSettings
-from tests.support.fakes import FakeConsumer, FakeProducer, failure
-from tests.support.records import Fake, RuleScorer, good
+from tests.support.fakes import FakeConsumer, FakeProducer, kafka_exception
+from tests.support.records import FakeRecord, RuleScorer, good
 
 TOPICS = TopicSettings(raw="raw", predictions="predictions", deadletter="deadletter")
-RECORDS: list[Any] = [Fake(good(), 5), Fake(b"not JSON", 6, headers_=[("traceparent", b"00-1")])]
+RECORDS: list[Any] = [FakeRecord(good(), 5), FakeRecord(b"not JSON", 6, headers_=[("traceparent", b"00-1")])]
 BATCH = Batch(RECORDS, "generation 2", {0: 7}, rewinds=0)
 
 
-class Watched(Fake):
+class Watched(FakeRecord):
     """Tells whoever asks whether it is still there: without slots it can be referred to weakly."""
 
 
@@ -94,11 +94,11 @@ def test_failed_delivery_never_commits() -> None:
 @pytest.mark.parametrize("name", ["_FATAL", "MSG_SIZE_TOO_LARGE"])
 def test_a_record_that_the_client_itself_refuses_ends_the_run_with_3(name: str) -> None:
     with pytest.raises(errors.KafkaError, match="A record was not delivered"):
-        Bench(send=[failure(name)]).at_least_once().deliver(outcome(), BATCH)
+        Bench(send=[kafka_exception(name)]).at_least_once().deliver(outcome(), BATCH)
 
 
 def test_an_aborted_batch_goes_back_to_the_commit() -> None:
-    bench = Bench(offsets=[failure("ILLEGAL_GENERATION", txn_requires_abort=True)])
+    bench = Bench(offsets=[kafka_exception("ILLEGAL_GENERATION", txn_requires_abort=True)])
     bench.consumer.offsets = {0: TopicPartition("raw", 0, 5)}
     assert not bench.exactly_once().deliver(outcome(), BATCH).result()
     assert bench.log[-2:] == ["abort", "committed"]
@@ -108,7 +108,7 @@ def test_an_aborted_batch_goes_back_to_the_commit() -> None:
 @pytest.mark.parametrize(("committed", "counts"), [(7, True), (5, False)])
 def test_an_unclear_commit_counts_if_the_offsets_say_so(committed: int, counts: bool) -> None:
     """The broker may have applied it although its answer was lost."""
-    bench = Bench(commit=[failure("_TIMED_OUT")])
+    bench = Bench(commit=[kafka_exception("_TIMED_OUT")])
     bench.consumer.offsets = {0: TopicPartition("raw", 0, committed)}
     assert bench.exactly_once().deliver(outcome(), BATCH).result() is counts
     assert bench.consumer.sought == [(0, committed)]
@@ -116,7 +116,7 @@ def test_an_unclear_commit_counts_if_the_offsets_say_so(committed: int, counts: 
 
 @pytest.mark.parametrize(("committed", "counts"), [(9, True), (5, False)])
 def test_an_unclear_commit_counts_too_where_the_partitions_new_owner_is_further(committed: int, counts: bool) -> None:
-    bench = Bench(commit=[failure("_TIMED_OUT")])
+    bench = Bench(commit=[kafka_exception("_TIMED_OUT")])
     bench.consumer.offsets = {0: TopicPartition("raw", 0, committed)}
     pending_delivery = bench.exactly_once().deliver(outcome(), BATCH)
     bench.consumer.revoke(0)
@@ -138,7 +138,7 @@ def test_what_is_on_its_way_holds_on_to_no_record() -> None:
 
 def test_a_commit_after_a_rebalance_is_left_to_the_new_owner() -> None:
     bench = Bench()
-    bench.consumer.failures = [failure("ILLEGAL_GENERATION")]
+    bench.consumer.failures = [kafka_exception("ILLEGAL_GENERATION")]
     bench.consumer.offsets = {0: TopicPartition("raw", 0, 5)}
     assert not bench.at_least_once().deliver(outcome(), BATCH).result()
     assert bench.consumer.sought == [(0, 5)]
@@ -186,7 +186,7 @@ def test_a_partition_is_given_up_only_after_the_commit_that_is_under_way() -> No
 
 
 def test_a_failure_of_the_commit_is_raised_where_the_result_is_asked_for() -> None:
-    bench = Bench(commit=[failure("TRANSACTIONAL_ID_AUTHORIZATION_FAILED")])
+    bench = Bench(commit=[kafka_exception("TRANSACTIONAL_ID_AUTHORIZATION_FAILED")])
     pending_delivery = bench.exactly_once().deliver(outcome(), BATCH)
     with pytest.raises(errors.TelcoStreamError):
         pending_delivery.result()

@@ -24,7 +24,7 @@ CHURNER = Prediction("a", 0.75, "Yes", TIME, TIME, "v1", "One year", "DSL")
 STAYER = Prediction("b", 0.25, "No", TIME, TIME, "v1", "One year", "No")
 
 
-class FakeOutlet:
+class FakeRowWriter:
     def __init__(self, failed: int) -> None:
         self._failed = failed
 
@@ -110,7 +110,7 @@ def test_produce_progress_shows_rate_target_and_failures() -> None:
     time = iter([0.0, 0.0, 4.0])
     progress = ProduceProgress(ProduceRun(lambda: False, lambda: None, 50.0, 400), lambda: next(time))
     assert drawn(progress).startswith("connecting ")
-    progress.on(FakeOutlet(3))
+    progress.on(FakeRowWriter(3))
     progress.advance(200)
     assert re.fullmatch(
         r"sending  ━+  50\.0%  200 rows  50\.0/s of 50\.0/s  3 failed  0:00:04 left", drawn(progress, 100)
@@ -119,7 +119,7 @@ def test_produce_progress_shows_rate_target_and_failures() -> None:
 
 def test_produce_progress_shows_no_share_when_it_has_no_end() -> None:
     progress = ProduceProgress(ProduceRun(lambda: False, lambda: None, 50.0), lambda: 0.0)
-    progress.on(FakeOutlet(0))
+    progress.on(FakeRowWriter(0))
     progress.advance(20)
     assert drawn(progress) == "sending  20 rows  0/s of 50.0/s"
 

@@ -20,10 +20,10 @@ from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Limits, process
 from telco_stream.settings import load
 from tests.conftest import Broker
-from tests.support.consumer_harness import Running, customers, settings_of
+from tests.support.consumer_harness import RunningConsumer, customers, settings_of
 from tests.support.letters import NOW, letter
-from tests.support.records import Fake, RuleScorer, good, refuse
-from tests.support.topics import Kept, Topics, read_topic, recreate_topic, send, topic_id
+from tests.support.records import FakeRecord, RuleScorer, good, refuse
+from tests.support.topics import StoredRecord, Topics, read_topic, recreate_topic, send, topic_id
 
 
 def test_letters_are_listed_and_shown(broker: Broker) -> None:
@@ -242,7 +242,7 @@ def test_replay_counts_a_marker_without_a_topic_id(kafka: str, topics: Topics, f
 def record_crash(kafka: str, topics: Topics) -> None:
     """All of `BAD` are in the raw topic, and dead letters of `consume`."""
     send(kafka, topics.raw, [(key, value, []) for key, value in BAD])
-    assert Running(settings_of(kafka, topics), ConsumeOptions("batch")).result().dead_lettered == len(BAD)
+    assert RunningConsumer(settings_of(kafka, topics), ConsumeOptions("batch")).result().dead_lettered == len(BAD)
 
 
 def go(bootstrap: str, topics: Topics, limit: int | None = None, **more: Any) -> ReplayResult:
@@ -256,10 +256,10 @@ def clients_of(bootstrap: str, topics: Topics, deadletter: str | None = None) ->
     return Clients(load(environ=names.env(bootstrap)))
 
 
-def write(bootstrap: str, topics: Topics, letters: list[Fake]) -> None:
+def write(bootstrap: str, topics: Topics, letters: list[FakeRecord]) -> None:
     """The letters stand in the dead-letter topic, from offset 0 on."""
     send(bootstrap, topics.deadletter, [(one.key(), one.value(), one.headers() or []) for one in letters])
 
 
-def record_of(kept: Kept) -> Fake:
-    return Fake(kept.value, kept.offset, kept.partition, kept.key, kept.headers, kept.topic, kept.timestamp)
+def record_of(kept: StoredRecord) -> FakeRecord:
+    return FakeRecord(kept.value, kept.offset, kept.partition, kept.key, kept.headers, kept.topic, kept.timestamp)

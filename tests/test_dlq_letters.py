@@ -14,7 +14,7 @@ from telco_stream.dlq.listing import Header, LetterSummary, list_letters, show_l
 from telco_stream.errors import DataError, UsageError
 from telco_stream.messages.original import customer_id, readable
 from tests.support.letters import FOREIGN, letter
-from tests.support.records import Fake, good
+from tests.support.records import FakeRecord, good
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -36,7 +36,7 @@ def test_a_listed_letter_has_the_keys_of_the_interface() -> None:
 
 
 def test_a_letter_that_another_hand_wrote_without_headers_or_key_is_listed_too() -> None:
-    bare = Fake(letter().value(), key_=None)
+    bare = FakeRecord(letter().value(), key_=None)
     assert [(line.key, line.source) for line in list_letters(Letters([bare], LetterFilter()))] == [(None, None)]
 
 
@@ -55,12 +55,12 @@ def test_list_letters_cuts_a_key_when_it_is_long(key: bytes) -> None:
 @pytest.mark.parametrize("field", ["error_message", "timestamp"])
 def test_list_letters_cuts_a_text_when_another_wrote_it(field: str) -> None:
     body = json.loads(letter().value() or b"") | {field: "x" * 1_000_000}
-    line = next(list_letters(Letters([Fake(json.dumps(body).encode())], LetterFilter())))
+    line = next(list_letters(Letters([FakeRecord(json.dumps(body).encode())], LetterFilter())))
     assert getattr(line, field) == "x" * 256 + "…"
 
 
 def test_list_letters_cuts_a_source_when_another_wrote_it() -> None:
-    foreign = Fake(letter().value(), headers_=[("source", b"x" * 10_000)])
+    foreign = FakeRecord(letter().value(), headers_=[("source", b"x" * 10_000)])
     assert next(list_letters(Letters([foreign], LetterFilter()))).source == "x" * 256 + "…"
 
 
@@ -111,13 +111,13 @@ def test_a_record_may_claim_any_time(milliseconds: int) -> None:
 
 @pytest.mark.parametrize("value", FOREIGN)
 def test_what_is_no_letter_is_counted_and_passed_over(value: bytes | None) -> None:
-    letters = Letters([letter(offset=0), Fake(value, 1), letter(offset=2)], LetterFilter())
+    letters = Letters([letter(offset=0), FakeRecord(value, 1), letter(offset=2)], LetterFilter())
     assert [one.record.offset() for one in letters] == [0, 2]
     assert letters.unreadable == 1
 
 
 def test_the_summary_counts_by_type_the_most_frequent_first() -> None:
-    topic = [letter(error_type="json"), letter(error_type="scoring"), letter(error_type="scoring"), Fake(b"?")]
+    topic = [letter(error_type="json"), letter(error_type="scoring"), letter(error_type="scoring"), FakeRecord(b"?")]
     told = summarize(Letters(topic, LetterFilter()))
     assert told == LetterSummary(total=3, by_error_type={"scoring": 2, "json": 1}, unreadable=1)
     assert list(told.by_error_type) == ["scoring", "json"]
@@ -159,7 +159,7 @@ def test_show_says_that_an_original_was_cut() -> None:
 @pytest.mark.parametrize("value", FOREIGN)
 def test_show_refuses_what_is_no_letter(value: bytes | None) -> None:
     with pytest.raises(DataError, match=r"dead 1:5 is no dead letter"):
-        show_letter(Fake(value, 5, 1, topic_="dead"))
+        show_letter(FakeRecord(value, 5, 1, topic_="dead"))
 
 
 @pytest.mark.parametrize(

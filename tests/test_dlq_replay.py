@@ -18,14 +18,14 @@ from telco_stream.messages.source import Position
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.scoring import Limits, process
 from tests.support.letters import NOW, letter
-from tests.support.records import Fake, RuleScorer, good, refuse
+from tests.support.records import FakeRecord, RuleScorer, good, refuse
 
 
 @dataclass
 class Raw:
     """A raw topic in memory. `ends` says how its next transactions end: committed, aborted, or unclear but applied."""
 
-    records: list[Fake] = field(default_factory=list)
+    records: list[FakeRecord] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     asked: list[Mapping[int, int] | None] = field(default_factory=list)
@@ -48,7 +48,7 @@ class Raw:
             for partition, of_partition in messages.items():
                 for key, value, headers in of_partition:
                     assert not isinstance(key, str)
-                    self.records.append(Fake(value, len(self.records), partition or 0, key, headers))
+                    self.records.append(FakeRecord(value, len(self.records), partition or 0, key, headers))
                     self.partitions.append(partition)
         if end == "last":
             self.stop.request()
@@ -80,7 +80,7 @@ def test_key_and_bytes_are_the_original_ones(value: bytes | None, key: bytes | N
 
 
 def test_a_dry_run_sends_nothing_and_tells_what_would_go() -> None:
-    raw = Raw([Fake(b"hello", headers_=[("telco.dlq.replay_of", b"0/1")])])
+    raw = Raw([FakeRecord(b"hello", headers_=[("telco.dlq.replay_of", b"0/1")])])
     told = run([letter(offset=n) for n in range(3)], raw, execute=False)
     assert told == ReplayResult(selected=3, replayed=0, skipped={"dry run": 2, "already replayed": 1})
     assert raw.log == ["read"]
@@ -143,7 +143,7 @@ def test_replay_searches_for_all_letters_when_limited(limit: int | None) -> None
 )
 def test_replay_ignores_a_marker_when_key_or_value_differ(forged: dict[str, Any]) -> None:
     marker = [("telco.dlq.replay_of", b"dead/0/0"), ("telco.dlq.replay_of.topic.id", b"dead-id")]
-    raw = Raw([Fake(**{"value_": b"hello", "headers_": marker} | forged)])
+    raw = Raw([FakeRecord(**{"value_": b"hello", "headers_": marker} | forged)])
     assert run([letter(b"hello")], raw) == ReplayResult(1, 1, {})
     assert run([letter(b"hello")], raw) == ReplayResult(1, 0, {"already replayed": 1})
 
@@ -186,7 +186,7 @@ def test_a_record_that_fails_again_and_again_comes_to_its_end() -> None:
         if not run(topic, raw).replayed:
             break
         again = process(raw.records, RuleScorer(), now=NOW, limits=Limits()).dead_letter_messages
-        topic = [Fake(body, turn + 1, 0, b"k", headers) for _, body, headers in again]
+        topic = [FakeRecord(body, turn + 1, 0, b"k", headers) for _, body, headers in again]
         counts.append(decode_dead_letter(again[0][1]).retry_count)
     assert counts == [1, 2, 3]
 
@@ -271,10 +271,10 @@ def test_however_runs_end_each_letter_goes_back_once(ends: list[str], letters: i
 )
 def test_replay_marker_is_none_when_it_names_no_position(text: bytes | None) -> None:
     headers: Any = [("telco.dlq.replay_of", text)]
-    assert replay_marker(Fake(b"", headers_=headers)) is None
-    found = replay_marker(Fake(b"", headers_=[*headers, ("telco.dlq.replay_of", b"0/12")]))
+    assert replay_marker(FakeRecord(b"", headers_=headers)) is None
+    found = replay_marker(FakeRecord(b"", headers_=[*headers, ("telco.dlq.replay_of", b"0/12")]))
     assert found == ReplayMarker(Position(None, 0, 12), "")
-    assert replay_marker(Fake(b"")) is None
+    assert replay_marker(FakeRecord(b"")) is None
 
 
 @pytest.mark.parametrize(
@@ -292,12 +292,12 @@ def test_replay_marker_is_none_when_it_names_no_position(text: bytes | None) -> 
 def test_replay_marker_names_a_topic_as_far_as_it_says(position: bytes, topic_id: bytes | None, named: bool) -> None:
     headers = [("telco.dlq.replay_of", position)]
     headers += [] if topic_id is None else [("telco.dlq.replay_of.topic.id", topic_id)]
-    marker = replay_marker(Fake(b"", headers_=headers))
+    marker = replay_marker(FakeRecord(b"", headers_=headers))
     assert marker is not None
     assert (marker.names("dead", "now"), marker.names("dead", None)) == (named, position != b"other/0/12")
 
 
-def from_(partition: int, offset: int, n: int = 0, **more: Any) -> Fake:
+def from_(partition: int, offset: int, n: int = 0, **more: Any) -> FakeRecord:
     """Letter `n`, about an original in the raw topic as it is now."""
     return strange(n, source=f"raw/{partition}/{offset}".encode(), **more)
 
@@ -310,7 +310,7 @@ def strange(
     source_partition: int = 0,
     topic_id: str | None = "raw-id",
     **more: Any,
-) -> Fake:
+) -> FakeRecord:
     """Letter `n`, whose headers say this of the original."""
     one = letter(str(n).encode(), n, topic_id=topic_id, **more)
     text = f"{source_topic}/{source_partition}/5".encode() if source == b"" else source

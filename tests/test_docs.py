@@ -11,7 +11,7 @@ import pytest
 from telco_stream.errors import TelcoStreamError
 from tests.support.cli import ROOT
 from tests.support.pages import anchors, broken_links, command_lines, mentions, named_commands, replace_words
-from tests.support.shell import with_commands, write_commands
+from tests.support.scripts import env_with_path, write_launchers
 from tests.support.topics import Topics
 from tests.test_cli_help import COMMANDS, EVERY
 
@@ -178,7 +178,7 @@ def _run(line: str, folder: Path, env: dict[str, str]) -> None:
     done = subprocess.run(
         ["bash", "-c", command],
         cwd=ROOT if is_make else folder,
-        env=with_commands(write_commands(folder), env),
+        env=env_with_path(write_launchers(folder), env),
         timeout=240,
         capture_output=True,
         text=True,

@@ -14,7 +14,7 @@ from telco_stream import errors
 from telco_stream.consume.run import ConsumeOptions
 from telco_stream.messages.dead_letter import decode_dead_letter
 from tests.support.cli import ROOT, run_cli
-from tests.support.consumer_harness import Running, answers, coordinates, customers, settings_of, sources
+from tests.support.consumer_harness import RunningConsumer, answers, coordinates, customers, settings_of, sources
 from tests.support.records import POISON, STRANGE, good
 from tests.support.topics import Outgoing, Topics, configure_topic, read_topic, send, topic_id
 from tests.support.waiting import wait_until
@@ -84,12 +84,12 @@ def test_members_that_come_and_go_neither_lose_nor_double_nor_stall(kafka: str, 
     order = ConsumeOptions("streaming", "exactly-once")
     members = []
     for _ in range(3):
-        members.append(Running(settings, order))
+        members.append(RunningConsumer(settings, order))
         feed(kafka, topics, members[-1])
     for member in members:
         send(kafka, topics.raw, customers(range(500)))
         member.end()
-    Running(settings, ConsumeOptions("batch", "exactly-once")).result()
+    RunningConsumer(settings, ConsumeOptions("batch", "exactly-once")).result()
     assert sources(read_topic(kafka, topics.predictions)) == coordinates(read_topic(kafka, topics.raw))
 
 
@@ -97,7 +97,7 @@ def test_two_batch_runs_of_one_group_share_the_work_and_leave_nothing(kafka: str
     """Also while partitions are on their way from one to the other."""
     send(kafka, topics.raw, customers(range(3_000)))
     settings = settings_of(kafka, topics, window_size=20)
-    runs = [Running(settings, ConsumeOptions("batch", "exactly-once")) for _ in range(2)]
+    runs = [RunningConsumer(settings, ConsumeOptions("batch", "exactly-once")) for _ in range(2)]
     results = [run.result(60) for run in runs]
     assert [result.stopped_by for result in results] == ["end", "end"]
     assert sources(read_topic(kafka, topics.predictions)) == coordinates(read_topic(kafka, topics.raw))
@@ -122,7 +122,7 @@ def test_a_predictions_topic_that_is_deleted_ends_the_run_with_3(kafka: str, top
     """It isn't tried for ever."""
     send(kafka, topics.raw, customers(range(3)))
     settings = settings_of(kafka, topics, {"transaction.timeout.ms": "3000"})
-    running = Running(settings, ConsumeOptions("streaming", delivery))  # type: ignore[arg-type]
+    running = RunningConsumer(settings, ConsumeOptions("streaming", delivery))  # type: ignore[arg-type]
     running.wait_for(3)
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.delete_topics([topics.predictions])[topics.predictions].result(10)
@@ -145,7 +145,7 @@ def test_consume_warns_when_a_topic_is_compacted(kafka: str, topics: Topics) -> 
     assert topics.predictions in run.stderr
 
 
-def feed(kafka: str, topics: Topics, member: Running) -> None:
+def feed(kafka: str, topics: Topics, member: RunningConsumer) -> None:
     """Records pour in until the member has answered some of them."""
 
     def more() -> bool:

@@ -17,9 +17,9 @@ from telco_stream import errors
 from telco_stream.consume.run import ConsumeOptions
 from telco_stream.kafka.error_policy import failed_disk
 from telco_stream.settings.choices import DeliveryGuarantee
-from tests.conftest import _need_containers
+from tests.conftest import require_containers
 from tests.support.cli import RunningCli
-from tests.support.consumer_harness import Running, customers, settings_of
+from tests.support.consumer_harness import RunningConsumer, customers, settings_of
 from tests.support.kafka_container import QUICK_RESTART, SMALL, KafkaContainer
 from tests.support.mock_cluster import MockCluster
 from tests.support.topics import Topics, create_topics, fresh_topics, read_topic, send
@@ -32,7 +32,7 @@ DELIVERIES: list[DeliveryGuarantee] = ["exactly-once", "at-least-once"]
 @pytest.fixture
 def small_disk(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
     """A real Kafka with two disks, one of them small; what groups and transactions need stands on the other one."""
-    _need_containers(pytestconfig)
+    require_containers(pytestconfig)
     disks = {"log_dirs": f"/tmp/kraft-combined-logs,{DISK}", "metadata_log_dir": "/tmp/kraft-combined-logs"}
     inner = SMALL | {"offsets_topic_num_partitions": "1", "transaction_state_log_num_partitions": "1"}
     container = KafkaContainer(**QUICK_RESTART, **disks, **inner).with_tmpfs_mount(DISK, "size=24m,mode=1777")
@@ -71,7 +71,7 @@ def test_partitions_without_a_leader_whose_broker_is_there_end_the_run_with_3(
     for number in range(3):
         embedded.move_leader(embedded_topics.predictions, number, -1)
     settings = settings_of(embedded.bootstrap, embedded_topics, {"transaction.timeout.ms": "3000"})
-    running = Running(settings, ConsumeOptions("streaming", delivery))
+    running = RunningConsumer(settings, ConsumeOptions("streaming", delivery))
     with pytest.raises(errors.KafkaError, match=r"Leader not available.*disk"):
         running.result(30)
 

@@ -12,10 +12,10 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.support.cli import ROOT, run_cli
-from tests.support.kafka_container import IMAGE, SMALL, why_no_container
+from tests.support.kafka_container import IMAGE, SMALL, docker_unavailable_reason
 from tests.support.pages import command_lines, replace_words
 from tests.support.ports import free_port
-from tests.support.shell import copy_checkout, type_lines, with_commands, write_commands, write_program
+from tests.support.scripts import copy_checkout, env_with_path, run_script, write_executable, write_launchers
 from tests.support.topics import Topics, delete_topics, fresh_topics
 
 #: Lines that are not run, and why.
@@ -42,12 +42,12 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         _skip(reason)
     run = ["docker", "run", "--detach", "--rm", "--init", "--network", "host", *QUICK_JVM, IMAGE, "sleep", "infinity"]
     container = subprocess.run(run, check=True, capture_output=True, text=True).stdout.strip()
-    folder, docker = write_commands(tmp_path_factory.mktemp("commands")), shutil.which("docker")
+    folder, docker = write_launchers(tmp_path_factory.mktemp("commands")), shutil.which("docker")
     for tool in TOOLS:
         line = f'exec {docker} exec -i {container} /opt/kafka/bin/kafka-{tool}.sh "$@"'
-        write_program(folder / f"kafka-{tool}.sh", line)
+        write_executable(folder / f"kafka-{tool}.sh", line)
     # `docker exec telco-kafka …` runs in this container.
-    write_program(folder / "docker", f'shift 2; exec {docker} exec -i {container} "$@"')
+    write_executable(folder / "docker", f'shift 2; exec {docker} exec -i {container} "$@"')
     yield folder
     subprocess.run(["docker", "rm", "--force", "--volumes", container], check=True, capture_output=True)
 
@@ -138,8 +138,8 @@ def _run_page(page: Path, kafka: str, names: Topics, commands: Path, folder: Pat
         "churn-prediction-group": names.group,
     }
     script = replace_words("\n".join(lines), replacements)
-    env = with_commands(commands, names.env(kafka) | {"CHECKOUT": str(folder if _is_checkout(folder) else ROOT)})
-    return type_lines(script.splitlines(), folder, env)
+    env = env_with_path(commands, names.env(kafka) | {"CHECKOUT": str(folder if _is_checkout(folder) else ROOT)})
+    return run_script(script.splitlines(), folder, env)
 
 
 def _is_checkout(folder: Path) -> bool:
@@ -164,7 +164,7 @@ def _run_json(command: str, names: Topics, kafka: str, exit_code: int = 0) -> An
 
 def _missing_programs() -> str | None:
     programs = [name for name in ("bash", "curl", "docker", "kcat") if shutil.which(name) is None]
-    return f"not installed: {', '.join(programs)}" if programs else why_no_container()
+    return f"not installed: {', '.join(programs)}" if programs else docker_unavailable_reason()
 
 
 def _skip(reason: str) -> NoReturn:

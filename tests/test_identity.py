@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError
 from telco_stream import errors
 from telco_stream.kafka import identity as module
 from telco_stream.kafka.identity import TopicIdentity
-from tests.support.fakes import failure
+from tests.support.fakes import kafka_exception
 
 ID, ANOTHER = "ABCDEFGHIJKLMNOPQRSTUV", "abcdefghijklmnopqrstuv"
 
@@ -79,14 +79,14 @@ def test_identity_is_asked_again_when_nothing_else_asks(monkeypatch: pytest.Monk
 
 
 def test_identity_waits_for_a_broker_that_is_away() -> None:
-    asking, _ = identity(failure("_TIMED_OUT"), failure("_TRANSPORT"), ID)
+    asking, _ = identity(kafka_exception("_TIMED_OUT"), kafka_exception("_TRANSPORT"), ID)
     asking.ask()
     assert asking.confirm(1)
 
 
 def test_identity_waits_for_a_topic_that_is_created_again() -> None:
     """Between its deletion and its creation it is missing."""
-    asking, _ = identity(failure("UNKNOWN_TOPIC_OR_PART"), ANOTHER)
+    asking, _ = identity(kafka_exception("UNKNOWN_TOPIC_OR_PART"), ANOTHER)
     asking.ask()
     with pytest.raises(errors.KafkaError, match="created again"):
         asking.confirm(1)
@@ -94,7 +94,7 @@ def test_identity_waits_for_a_topic_that_is_created_again() -> None:
 
 def test_identity_raises_when_the_topic_stays_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MISSING", 0.0)
-    asking, _ = identity(*[failure("UNKNOWN_TOPIC_OR_PART")] * 3)
+    asking, _ = identity(*[kafka_exception("UNKNOWN_TOPIC_OR_PART")] * 3)
     asking.ask()
     with pytest.raises(errors.KafkaError, match="was deleted"):
         asking.confirm(1)
@@ -109,7 +109,7 @@ def test_identity_raises_the_clients_error_when_the_id_is_the_same() -> None:
 
 
 def test_identity_raises_when_it_may_not_ask() -> None:
-    asking, _ = identity(failure("TOPIC_AUTHORIZATION_FAILED"))
+    asking, _ = identity(kafka_exception("TOPIC_AUTHORIZATION_FAILED"))
     asking.ask()
     with pytest.raises(errors.KafkaError):
         asking.confirm(1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import ROOT
-from tests.support.passes import csv_of
+from tests.support.produce_harness import write_customers
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ _ONE_COMMAND = (
 @pytest.mark.parametrize("words", MAY_IMPORT)
 def test_a_command_imports_only_what_it_may(words: str, tmp_path: Path) -> None:
     """A module at the top of another that only one command needs makes all of them slow."""
-    csv_of(tmp_path, 3)
+    write_customers(tmp_path, 3)
     kafka = NOWHERE if "confluent_kafka" in MAY_IMPORT[words] else ()
     found = _imported(*words.split(), *kafka) & WATCHED
     assert found - MAY_IMPORT[words] == set()

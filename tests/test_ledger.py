@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from telco_stream.messages.record import Headers
 from telco_stream.verify.ledger import Account, Kind, Ledger, Scope
-from tests.support.records import Fake
+from tests.support.records import FakeRecord
 
 Place = tuple[int, int]
 
@@ -177,16 +177,16 @@ def _ledger(inputs: int, topic_id: str | None = None) -> Ledger:
     return ledger
 
 
-def _input(partition: int, offset: int) -> Fake:
-    return Fake(b"{}", offset_=offset, partition_=partition)
+def _input(partition: int, offset: int) -> FakeRecord:
+    return FakeRecord(b"{}", offset_=offset, partition_=partition)
 
 
 def _answer(
     source: bytes | None, *, offset: int = 0, partition: int = 0, at: int = 0, topic_id: bytes | None = None
-) -> Fake:
+) -> FakeRecord:
     headers: Headers = [("traceparent", b"x")] + ([] if source is None else [("source", source)])
     headers += [] if topic_id is None else [("source.topic.id", topic_id)]
-    return Fake(b"{}", offset, partition, headers_=headers, topic_="answers", timestamp_=at)
+    return FakeRecord(b"{}", offset, partition, headers_=headers, topic_="answers", timestamp_=at)
 
 
 def _sums(accounts: list[Account]) -> dict[str, int]:

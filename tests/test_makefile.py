@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import ROOT
-from tests.support.shell import write_program
+from tests.support.scripts import write_executable
 
 RECORD = 'echo "$(basename "$0") $*" >>"$CALLS"'
 #: Creates an environment whose `python` installs a recording uv, unless PyPI has none.
@@ -26,9 +26,9 @@ def checkout(tmp_path: Path) -> Path:
     """A folder with the Makefile and the recording programs."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    write_program(tmp_path / "python3", PYTHON)
-    write_program(tmp_path / "telco-stream", RECORD)
-    write_program(tmp_path / "uv", f'[ "$1" = --version ] || {{ {RECORD}; exit "$UV_EXIT"; }}')
+    write_executable(tmp_path / "python3", PYTHON)
+    write_executable(tmp_path / "telco-stream", RECORD)
+    write_executable(tmp_path / "uv", f'[ "$1" = --version ] || {{ {RECORD}; exit "$UV_EXIT"; }}')
     return tmp_path
 
 

@@ -20,7 +20,7 @@ from telco_stream.messages.prediction import Prediction, decode_prediction
 from telco_stream.messages.record import Rejected
 from telco_stream.messages.source import SourceHeaders
 from tests.support.cli import ROOT
-from tests.support.records import Fake
+from tests.support.records import FakeRecord
 
 PAGE = (ROOT / "docs/messages.md").read_text()
 CUSTOMER, PREDICTION, LETTER = (
@@ -55,7 +55,7 @@ def test_every_error_type_and_every_field_of_a_letter_is_told() -> None:
 
 
 def test_every_header_is_told() -> None:
-    rejected = Rejected(Fake(b"x"), "json", "malformed", "no JSON")
+    rejected = Rejected(FakeRecord(b"x"), "json", "malformed", "no JSON")
     headers = encode_dead_letter(rejected, SourceHeaders("id"), model_version="v", failed_at="now", limit=100_000)[2]
     written = {name for name, _ in headers} | {RETRY_COUNT, REPLAY_OF, REPLAY_OF_TOPIC_ID, DROPPED}
     assert set(re.findall(r"`(source[\w.]*|telco\.dlq\.[\w.]+)`", PAGE)) == written

@@ -11,7 +11,7 @@ import pytest
 from telco_stream.errors import ModelError
 from telco_stream.model.artifact import Engine, load_scorer, read_manifest
 from tests.support.cli import ROOT
-from tests.support.model_folder import COMMITTED, copy_model, edit_manifest, replace_vouched
+from tests.support.model_folder import COMMITTED, copy_model, edit_manifest, replace_artifact
 
 ENGINES: tuple[Engine, ...] = ("auto", "onnx", "sklearn")
 FILES = ("manifest.json", "pipeline.joblib", "pipeline.onnx")
@@ -72,7 +72,7 @@ def test_nothing_is_unpickled_before_its_checksum_is_known(model: Path, tmp_path
 
 def test_the_compiled_engine_unpickles_nothing_even_when_the_checksum_is_right(model: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
-    replace_vouched(model, "pipeline.joblib", pickle.dumps(Trap(trace)))
+    replace_artifact(model, "pipeline.joblib", pickle.dumps(Trap(trace)))
     load_scorer(model, "onnx")
     assert not trace.exists()
     with pytest.raises(ModelError):  # the trap does work, and is no model
@@ -143,7 +143,7 @@ def test_another_patch_level_of_scikit_learn_is_accepted_without_a_warning(model
     edit_manifest(model, lambda manifest: manifest["libraries"].update({"scikit-learn": version}))
     content = (model / "pipeline.joblib").read_bytes()
     trained_with = read_manifest(COMMITTED).libraries["scikit-learn"].encode()
-    replace_vouched(model, "pipeline.joblib", content.replace(trained_with, trained_with[:-1] + b"9"))
+    replace_artifact(model, "pipeline.joblib", content.replace(trained_with, trained_with[:-1] + b"9"))
     assert load_scorer(model, "sklearn").engine == "sklearn"
 
 
@@ -162,13 +162,13 @@ def test_without_the_manifests_word_the_compiled_file_is_left_alone(model: Path,
 
 
 def test_a_compiled_file_that_onnxruntime_cannot_load_is_refused(model: Path) -> None:
-    replace_vouched(model, "pipeline.onnx", b"no graph")
+    replace_artifact(model, "pipeline.onnx", b"no graph")
     with pytest.raises(ModelError, match="--engine sklearn"):
         load_scorer(model)
 
 
 def test_a_pipeline_made_of_what_the_libraries_here_lack_is_refused(model: Path) -> None:
-    replace_vouched(model, "pipeline.joblib", b"cnumpy\nno_such_class\n.")
+    replace_artifact(model, "pipeline.joblib", b"cnumpy\nno_such_class\n.")
     with pytest.raises(ModelError, match="other libraries"):
         load_scorer(model, "sklearn")
 

@@ -22,8 +22,8 @@ from telco_stream.model.onnx_engine import load_onnx
 from telco_stream.model.pipeline import build_pipeline
 from telco_stream.model.sklearn_engine import check_pipeline, frame
 from telco_stream.model.training import compile_if_equal
-from tests.support.inside import run_inside
-from tests.support.model_folder import copy_model, edit_manifest, replace_vouched
+from tests.support.in_process import run_in_process
+from tests.support.model_folder import copy_model, edit_manifest, replace_artifact
 from tests.support.training_data import customers_of, labelled_rows
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
@@ -131,8 +131,8 @@ CODES_WITHOUT_NAME = ("Cast", ["c"], ["x"], {"to": FLOAT})
 def test_load_onnx_refuses_when_the_graph_does_not_fit(
     content: bytes, reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    replace_vouched(folder := copy_model(tmp_path), ONNX, content)
-    done = run_inside("consume", "--model", str(folder), "--broker", "127.0.0.1:1", "--timeout", "0.1", env={})
+    replace_artifact(folder := copy_model(tmp_path), ONNX, content)
+    done = run_in_process("consume", "--model", str(folder), "--broker", "127.0.0.1:1", "--timeout", "0.1", env={})
     assert done.code == ModelError.exit_code
     with pytest.raises(ModelError, match=rf"compiled model can't be used: .*({reason})"):
         load_scorer(folder)
@@ -169,14 +169,14 @@ class Swapped(NoProbability):
     ids=["a dict", "regression", "three classes", "one class", "other classes", "swapped", "fails", "other columns"],
 )
 def test_load_sklearn_refuses_when_the_pipeline_does_not_fit(pipeline: object, reason: str, tmp_path: Path) -> None:
-    replace_vouched(folder := copy_model(tmp_path), PIPELINE, pickle.dumps(pipeline))
+    replace_artifact(folder := copy_model(tmp_path), PIPELINE, pickle.dumps(pipeline))
     with pytest.raises(ModelError, match=rf"pipeline can't be used: .*{reason}"):
         load_scorer(folder, "sklearn")
 
 
 @pytest.mark.parametrize("content", [b"", b"no pickle", b"\x80\x05K\x01"], ids=["empty", "text", "cut"])
 def test_load_sklearn_refuses_when_bytes_are_no_pickle(content: bytes, tmp_path: Path) -> None:
-    replace_vouched(folder := copy_model(tmp_path), PIPELINE, content)
+    replace_artifact(folder := copy_model(tmp_path), PIPELINE, content)
     with pytest.raises(ModelError, match="can't be unpickled"):
         load_scorer(folder, "sklearn")
 
@@ -218,10 +218,10 @@ def test_consume_refuses_when_there_is_only_a_pickle(tmp_path: Path) -> None:
     folder, nowhere = copy_model(tmp_path), ("--broker", "127.0.0.1:1", "--timeout", "0.1")
     edit_manifest(folder, lambda manifest: manifest["artifacts"].pop(ONNX))
     trace = tmp_path / "trace"
-    replace_vouched(folder, PIPELINE, pickle.dumps(Trap(trace)))
+    replace_artifact(folder, PIPELINE, pickle.dumps(Trap(trace)))
     for command in ("consume", "dlq replay --only-fixed", "demo"):
         talk = nowhere if command != "demo" else ()
-        done = run_inside(*command.split(), *talk, env={"TELCO_STREAM_MODEL__PATH": str(folder)})
+        done = run_in_process(*command.split(), *talk, env={"TELCO_STREAM_MODEL__PATH": str(folder)})
         assert done.code == ModelError.exit_code
         assert "--engine sklearn loads pipeline.joblib" in done.err
     assert not trace.exists()
@@ -241,8 +241,8 @@ def test_consume_ignores_a_model_when_nobody_named_it(tmp_path: Path) -> None:
     """A folder `models/churn` in the working directory."""
     copy_model(tmp_path / "models").rename(tmp_path / "models/churn")
     edit_manifest(tmp_path / "models/churn", lambda manifest: manifest.update(model_version="planted"))
-    assert "planted" not in run_inside("model", "show", env={}).out
-    assert "planted" in run_inside("model", "show", "--model", "models/churn", env={}).out
+    assert "planted" not in run_in_process("model", "show", env={}).out
+    assert "planted" in run_in_process("model", "show", "--model", "models/churn", env={}).out
 
 
 def test_a_dumped_pipeline_scores_when_sklearn_is_chosen(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from telco_stream.consume.run import ConsumeOptions
-from tests.support.consumer_harness import Running, coordinates, customers, settings_of, sources
+from tests.support.consumer_harness import RunningConsumer, coordinates, customers, settings_of, sources
 from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until
 
@@ -47,9 +47,9 @@ def test_a_rebalance_while_the_offset_is_held_back_has_nothing_answered_again(
     caplog.set_level(logging.DEBUG, "telco_stream")
     send(kafka, narrow.raw, customers(range(RECORDS)))
     settings, order = settings_of(kafka, narrow), ConsumeOptions("streaming", "exactly-once")
-    owner = Running(settings, order)
+    owner = RunningConsumer(settings, order)
     wait_until(lambda: "starts is not known yet" in caplog.text, 20, "the owner's question for the offset")
-    other = Running(settings, order)
+    other = RunningConsumer(settings, order)
     wait_until(lambda: caplog.text.count("assigned partitions") > 1, 20, "the rebalance")
     open_transaction.commit_transaction(15)
     wait_until(lambda: owner.consumed + other.consumed >= RECORDS - OPEN, 60, "all answers")

@@ -10,7 +10,7 @@ from telco_stream.model.artifact import load_scorer
 from telco_stream.model.manifest import Manifest
 from tests.support.cli import ROOT
 from tests.support.pages import command_lines
-from tests.support.shell import copy_checkout, type_lines, with_commands, write_commands
+from tests.support.scripts import copy_checkout, env_with_path, run_script, write_launchers
 
 MODEL_PAGE = ROOT / "docs/own-model.md"
 SCHEMA_PAGE = ROOT / "docs/own-schema.md"
@@ -20,7 +20,7 @@ _DIFF = re.compile(r"^```diff\n--- (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 @pytest.fixture
 def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_commands(tmp_path_factory.mktemp("commands"))
+    return write_launchers(tmp_path_factory.mktemp("commands"))
 
 
 @pytest.mark.slow
@@ -28,7 +28,7 @@ def test_the_page_on_models_can_be_followed(commands: Path, tmp_path: Path) -> N
     """At its end there are two models: one with another threshold, and a forest that was compiled."""
     for name, content in _SCRIPT.findall(MODEL_PAGE.read_text()):
         (tmp_path / name).write_text(content)
-    written = type_lines(command_lines(MODEL_PAGE), tmp_path, with_commands(commands))
+    written = run_script(command_lines(MODEL_PAGE), tmp_path, env_with_path(commands))
     assert "compiled: yes" in written
     assert load_scorer(tmp_path / "models/forest").engine == "onnx"
     edited = json.loads((tmp_path / "models/mine/manifest.json").read_text())
@@ -44,8 +44,8 @@ def test_the_page_on_schemas_can_be_followed(commands: Path, tmp_path: Path) -> 
     assert len(changes) > 3
     for name, change in changes:
         _apply(checkout / name, change)
-    env = with_commands(commands, {"CHECKOUT": str(checkout)})
-    written = type_lines(command_lines(SCHEMA_PAGE), checkout, env)
+    env = env_with_path(commands, {"CHECKOUT": str(checkout)})
+    written = run_script(command_lines(SCHEMA_PAGE), checkout, env)
     assert re.search(r"Predicted +1,000", written)
     manifest = json.loads((checkout / "models/churn/manifest.json").read_text())
     assert "SupportCalls" in [feature["name"] for feature in manifest["features"]]

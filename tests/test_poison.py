@@ -11,7 +11,7 @@ from telco_stream.messages.dead_letter import DeadLetter, decode_dead_letter
 from telco_stream.messages.record import ENVELOPE, size_of
 from telco_stream.scoring import Limits, Outcome, process
 from tests.support.poison import POISONS, bit_flips
-from tests.support.records import Fake, RuleScorer, good
+from tests.support.records import FakeRecord, RuleScorer, good
 
 NOW = "2026-01-02T03:04:05.678Z"
 LIMITS = Limits()
@@ -57,7 +57,7 @@ def test_any_mixture_is_answered_in_its_order(values: list[bytes | None]) -> Non
 
 
 def answered(values: list[bytes | None]) -> Outcome:
-    records = [Fake(value, offset_=offset) for offset, value in enumerate(values)]
+    records = [FakeRecord(value, offset_=offset) for offset, value in enumerate(values)]
     return process(records, RuleScorer(), now=NOW, limits=LIMITS)
 
 

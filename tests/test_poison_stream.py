@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from telco_stream.consume.run import ConsumeOptions
 from telco_stream.model.artifact import load_scorer
 from telco_stream.runtime.bundled import bundled
-from tests.support.consumer_harness import Running, answers, coordinates, customers, settings_of, sources
+from tests.support.consumer_harness import RunningConsumer, answers, coordinates, customers, settings_of, sources
 from tests.support.poison import POISONS, bit_flips
 from tests.support.topics import Outgoing, Topics, create_topics, delete_topics, fresh_topics, read_topic, send
 
@@ -75,6 +75,6 @@ def seconds(kafka: str, topics: Topics, records: int) -> float:
     """How long a new group takes for the stream, from the first record taken to the last one committed."""
     names = replace(topics, group=fresh_topics().group)
     order = ConsumeOptions("streaming", "exactly-once", max_messages=records, if_answered="restart")
-    result = Running(settings_of(kafka, names), order, load_scorer(bundled("models/churn"))).result(60)
+    result = RunningConsumer(settings_of(kafka, names), order, load_scorer(bundled("models/churn"))).result(60)
     assert result.consumed == records
     return result.seconds

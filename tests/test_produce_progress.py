@@ -18,7 +18,7 @@ from telco_stream.produce.progress import PassKey, PassProgress, decode_progress
 from telco_stream.produce.writer import group_of
 from tests.support.cli import run_cli
 from tests.support.consumer_harness import settings_of
-from tests.support.passes import csv_of, numbers
+from tests.support.produce_harness import customer_ids, write_customers
 from tests.support.topics import Topics, create_topics, delete_topics, read_topic
 from tests.support.waiting import wait_until
 
@@ -63,7 +63,7 @@ def delete_before_end(kafka: str, topic: str, *partitions: int) -> None:
 
 
 def test_a_transaction_s_last_record_carries_its_progress(kafka: str, topics: Topics, tmp_path: Path) -> None:
-    path = csv_of(tmp_path, 45_000)
+    path = write_customers(tmp_path, 45_000)
     produce(kafka, topics, path)
     found = marks(kafka, topics)
     assert len(found) >= 3
@@ -71,7 +71,7 @@ def test_a_transaction_s_last_record_carries_its_progress(kafka: str, topics: To
     assert {mark.of.key for mark in found} == {pass_of(topics, path).key}
     last = {int((record.key or b"").decode()) for record in read_topic(kafka, topics.raw) if record.headers}
     assert last == {mark.last_processed_index for mark in found}
-    assert keys(kafka, topics) == Counter(numbers((0, 45_000)))
+    assert keys(kafka, topics) == Counter(customer_ids((0, 45_000)))
 
 
 @pytest.mark.parametrize("run_id", ["mon", None])
@@ -79,7 +79,7 @@ def test_a_pass_goes_on_after_its_mark_when_offsets_are_gone(
     kafka: str, topics: Topics, tmp_path: Path, run_id: str | None
 ) -> None:
     """The file is one transaction behind; Kafka has nothing."""
-    path, named = csv_of(tmp_path, 50), ("--run-id", run_id) if run_id else ()
+    path, named = write_customers(tmp_path, 50), ("--run-id", run_id) if run_id else ()
     produce(kafka, topics, path, *named, "--limit", "10")
     older = CHECKPOINT.read_text()
     produce(kafka, topics, path, *named, "--limit", "20")
@@ -88,12 +88,12 @@ def test_a_pass_goes_on_after_its_mark_when_offsets_are_gone(
     result = produce(kafka, topics, path, *named)
     assert (result["resumed_from"], result["sent"]) == (30, 20)
     assert "its records say that row 30 was the last" in result["said"]
-    assert keys(kafka, topics) == Counter(numbers((0, 50)))
+    assert keys(kafka, topics) == Counter(customer_ids((0, 50)))
 
 
 def test_a_finished_run_is_over_when_offsets_are_gone(kafka: str, topics: Topics, tmp_path: Path) -> None:
     """With the file, with one that is a transaction behind, and of a content that was finished before another."""
-    path, other = csv_of(tmp_path, 50), tmp_path / "mount" / "other.csv"
+    path, other = write_customers(tmp_path, 50), tmp_path / "mount" / "other.csv"
     other.parent.mkdir()
     produce(kafka, topics, path, "--run-id", "mon", "--limit", "10")
     older = CHECKPOINT.read_text()
@@ -102,16 +102,16 @@ def test_a_finished_run_is_over_when_offsets_are_gone(kafka: str, topics: Topics
     assert produce(kafka, topics, path, "--run-id", "mon")["sent"] == 0
     CHECKPOINT.write_text(older)
     assert produce(kafka, topics, path, "--run-id", "mon")["sent"] == 0
-    other.write_bytes(csv_of(other.parent, 60).read_bytes())
+    other.write_bytes(write_customers(other.parent, 60).read_bytes())
     assert produce(kafka, topics, other, "--run-id", "mon", "--checkpoint-file", "new.json")["sent"] == 60
     lose_offsets(kafka, pass_of(topics, other, "mon"))
     CHECKPOINT.write_text(older)
     assert produce(kafka, topics, path, "--run-id", "mon")["sent"] == 0
-    assert keys(kafka, topics) == Counter(numbers((0, 50), (0, 60)))
+    assert keys(kafka, topics) == Counter(customer_ids((0, 50), (0, 60)))
 
 
 def test_a_pass_is_refused_when_neither_offset_nor_mark_is_left(kafka: str, topics: Topics, tmp_path: Path) -> None:
-    path = csv_of(tmp_path, 50)
+    path = write_customers(tmp_path, 50)
     produce(kafka, topics, path, "--limit", "30")
     lose_offsets(kafka, pass_of(topics, path))
     delete_before_end(kafka, topics.raw, 0, 1, 2)
@@ -119,12 +119,12 @@ def test_a_pass_is_refused_when_neither_offset_nor_mark_is_left(kafka: str, topi
     assert refusal.count("\n") == 1
     assert "--restart, or go on after row 30, as the checkpoint file says, with --delivery at-least-once" in refusal
     assert produce(kafka, topics, path, "--delivery", "at-least-once")["resumed_from"] == 30
-    assert keys(kafka, topics) == Counter(numbers((30, 50)))
+    assert keys(kafka, topics) == Counter(customer_ids((30, 50)))
 
 
 def test_a_pass_is_refused_when_a_newer_mark_may_be_deleted(kafka: str, topics: Topics, tmp_path: Path) -> None:
     """An older mark is left in another partition, whose records retention has not come to yet."""
-    path = csv_of(tmp_path, 500)
+    path = write_customers(tmp_path, 500)
     partitions: list[int] = []
     while len(set(partitions)) < 2:
         produce(kafka, topics, path, "--limit", "10")
@@ -141,7 +141,7 @@ def test_marks_are_searched_only_when_older_than_offsets(
     kafka: str, topics: Topics, tmp_path: Path, age: int, sent: int
 ) -> None:
     """Without a checkpoint file; this broker keeps offsets for 7 days, and a younger mark would have its offset."""
-    path = csv_of(tmp_path, 50)
+    path = write_customers(tmp_path, 50)
     mark = PassProgress(pass_of(topics, path, "mon"), pass_id="p").advanced(30, "2026-01-01T00:00:00.000Z")
     producer = Producer({"bootstrap.servers": kafka})
     when = time.time_ns() // 1_000_000 - age
@@ -160,7 +160,7 @@ def test_offsets_retention_is_the_broker_s(kafka: str, topics: Topics) -> None:
 
 def test_a_run_is_the_same_at_another_mount(kafka: str, topics: Topics, tmp_path: Path) -> None:
     """Compose's `--run-id once`, and a scheduler's tasks on several machines; no checkpoint file is shared."""
-    path, elsewhere = csv_of(tmp_path, 30), tmp_path / "mount" / "renamed.csv"
+    path, elsewhere = write_customers(tmp_path, 30), tmp_path / "mount" / "renamed.csv"
     elsewhere.parent.mkdir()
     elsewhere.write_bytes(path.read_bytes())
     runs = [("--limit", "10"), (), ()]
@@ -169,11 +169,11 @@ def test_a_run_is_the_same_at_another_mount(kafka: str, topics: Topics, tmp_path
         CHECKPOINT.unlink(missing_ok=True)
         sent.append(produce(kafka, topics, place, "--run-id", "once", *limit)["sent"])
     assert sent == [10, 20, 0]
-    assert produce(kafka, topics, csv_of(tmp_path, 31), "--run-id", "once")["sent"] == 31
+    assert produce(kafka, topics, write_customers(tmp_path, 31), "--run-id", "once")["sent"] == 31
 
 
 def test_a_run_is_sent_again_when_its_topic_is_new(kafka: str, topics: Topics, tmp_path: Path) -> None:
-    path = csv_of(tmp_path, 30)
+    path = write_customers(tmp_path, 30)
     produce(kafka, topics, path, "--run-id", "mon")
     _create_again(kafka, topics)
     result = produce(kafka, topics, path, "--run-id", "mon")
@@ -183,7 +183,7 @@ def test_a_run_is_sent_again_when_its_topic_is_new(kafka: str, topics: Topics, t
 
 
 def test_an_unfinished_pass_is_refused_when_its_topic_is_new(kafka: str, topics: Topics, tmp_path: Path) -> None:
-    path = csv_of(tmp_path, 30)
+    path = write_customers(tmp_path, 30)
     produce(kafka, topics, path, "--limit", "10")
     _create_again(kafka, topics)
     assert "deleted and created again since row 10" in produce(kafka, topics, path, code=5)["said"]
@@ -191,7 +191,7 @@ def test_an_unfinished_pass_is_refused_when_its_topic_is_new(kafka: str, topics:
 
 
 def test_a_mark_is_not_carried_to_answers(kafka: str, topics: Topics, tmp_path: Path) -> None:
-    produce(kafka, topics, csv_of(tmp_path, 30))
+    produce(kafka, topics, write_customers(tmp_path, 30))
     assert marks(kafka, topics)
     done = run_cli("consume", "--mode", "batch", "--quiet", env=topics.env(kafka))
     assert done.returncode == 0, done.stderr

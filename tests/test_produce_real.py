@@ -21,7 +21,7 @@ from telco_stream.produce.progress import PassKey
 from telco_stream.produce.writer import group_of
 from tests.support.cli import RunningCli, run_cli
 from tests.support.csv_files import customer
-from tests.support.passes import csv_of, numbers
+from tests.support.produce_harness import customer_ids, write_customers
 from tests.support.topics import Topics, read_topic
 from tests.support.waiting import wait_until
 
@@ -52,13 +52,13 @@ def keys(env: dict[str, str], isolation: str = "read_committed") -> Counter[str]
 
 
 def each_once(count: int) -> Counter[str]:
-    return Counter(numbers((0, count)))
+    return Counter(customer_ids((0, count)))
 
 
 @pytest.mark.parametrize("name", ["顧客.csv", os.fsdecode(b"K\xfcndigungen \n.csv")])
 def test_a_file_may_have_any_name(env: dict[str, str], tmp_path: Path, name: str) -> None:
     """The progress is kept under it, in a group: of whose name the client takes ASCII only."""
-    path = csv_of(tmp_path, 30).rename(tmp_path / name)
+    path = write_customers(tmp_path, 30).rename(tmp_path / name)
     assert produced(env, path, "--run-id", "é", "--limit", "10")["sent"] == 10
     assert produced(env, path, "--run-id", "é")["resumed_from"] == 10
     assert produced(env, path, "--run-id", "é")["sent"] == 0
@@ -66,7 +66,7 @@ def test_a_file_may_have_any_name(env: dict[str, str], tmp_path: Path, name: str
 
 
 def test_a_pass_leaves_each_row_once_and_says_where_the_topic_ends(env: dict[str, str], tmp_path: Path) -> None:
-    result = produced(env, csv_of(tmp_path, 2_000))
+    result = produced(env, write_customers(tmp_path, 2_000))
     assert list(result) == [
         *("mode", "topic", "run_id", "sent", "failed", "resumed_from", "end_offsets", "seconds", "rate"),
     ]
@@ -87,7 +87,7 @@ def test_produce_needs_its_checkpoint_file_only_at_least_once(
     env: dict[str, str], tmp_path: Path, delivery: str, code: int, complaints: list[int]
 ) -> None:
     options = ("--checkpoint-file", "/proc/producer.json", "--delivery", delivery, "--run-id", "x")
-    path = csv_of(tmp_path, 30)
+    path = write_customers(tmp_path, 30)
     runs = [run_cli(*command(path, *options), env=env) for _ in complaints]
     assert [done.returncode for done in runs] == [code, code]
     assert [done.stderr.count("Cannot write /proc/producer.json") for done in runs] == complaints
@@ -97,7 +97,7 @@ def test_produce_needs_its_checkpoint_file_only_at_least_once(
 def test_produce_names_each_end_when_partitions_are_added(
     env: dict[str, str], start_cli: Start, tmp_path: Path
 ) -> None:
-    path, topic = csv_of(tmp_path, 10 * ROWS), env["TELCO_STREAM_TOPICS__RAW"]
+    path, topic = write_customers(tmp_path, 10 * ROWS), env["TELCO_STREAM_TOPICS__RAW"]
     running = start_cli(*command(path), env=env, cwd=tmp_path)
     wait_until(lambda: CHECKPOINT.exists() and '"last_processed_index":-1' not in CHECKPOINT.read_text(), 30, "rows")
     admin = AdminClient({"bootstrap.servers": env["TELCO_STREAM_BOOTSTRAP_SERVERS"]})
@@ -113,7 +113,7 @@ def test_a_run_killed_at_random_moments_and_resumed_leaves_each_row_once(
     env: dict[str, str], start_cli: Start, tmp_path: Path, seed: int
 ) -> None:
     """Kills until half of the runs have sent something, then one to the end, and one more that sends nothing."""
-    path, chance = csv_of(tmp_path, ROWS), random.Random(seed)
+    path, chance = write_customers(tmp_path, ROWS), random.Random(seed)
     for number in range(6):
         running = start_cli(*command(path, "--batch-size", "300", "--run-id", "x"), env=env, cwd=tmp_path)
         time.sleep(chance.uniform(0.5, 1.6))  # any moment between start and end is what the test is about
@@ -131,7 +131,7 @@ def test_a_pass_killed_with_an_open_transaction_is_resumed_at_once_and_the_lefto
     env: dict[str, str], start_cli: Start, tmp_path: Path
 ) -> None:
     """Readers see no row of it: the restart's transactional id is the pass's, so that it ends what it finds open."""
-    path = csv_of(tmp_path, ROWS)
+    path = write_customers(tmp_path, ROWS)
     running = start_cli(*command(path), env=env, cwd=tmp_path)
     wait_until(lambda: sum(keys(env, "read_uncommitted").values()) > 0, 30, "a row in the topic")
     running.signal(signal.SIGKILL)
@@ -146,7 +146,7 @@ def test_a_pass_killed_with_an_open_transaction_is_resumed_at_once_and_the_lefto
 def test_a_signal_ends_a_pass_within_two_seconds_and_the_next_run_goes_on(
     env: dict[str, str], start_cli: Start, tmp_path: Path, number: signal.Signals
 ) -> None:
-    path = csv_of(tmp_path, 10 * ROWS)
+    path = write_customers(tmp_path, 10 * ROWS)
     running = start_cli(*command(path), env=env, cwd=tmp_path)
     wait_until(lambda: CHECKPOINT.exists() and '"last_processed_index":-1' not in CHECKPOINT.read_text(), 30, "rows")
     running.signal(number)
@@ -164,24 +164,24 @@ def test_a_signal_ends_a_pass_within_two_seconds_and_the_next_run_goes_on(
 def test_limits_add_up_and_the_end_of_the_file_ends_the_pass(
     env: dict[str, str], tmp_path: Path, delivery: str
 ) -> None:
-    path = csv_of(tmp_path, 25)
+    path = write_customers(tmp_path, 25)
     runs = [produced(env, path, "--delivery", delivery, "--limit", limit) for limit in ("10", "15", "5")]
     assert [(run["sent"], run["resumed_from"]) for run in runs] == [(10, None), (15, 10), (5, None)]
-    assert keys(env) == Counter(numbers((0, 25), (0, 5)))
+    assert keys(env) == Counter(customer_ids((0, 25), (0, 5)))
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
 def test_a_retried_task_sends_nothing_twice_and_other_ids_are_their_own(
     env: dict[str, str], tmp_path: Path, delivery: str
 ) -> None:
-    path, options = csv_of(tmp_path, 10), ("--delivery", delivery, "--run-id")
+    path, options = write_customers(tmp_path, 10), ("--delivery", delivery, "--run-id")
     sent = [produced(env, path, *options, name)["sent"] for name in ("mon", "mon", "tue", "mon", "tue")]
     assert sent == [10, 0, 10, 0, 0]
-    assert keys(env) == Counter(numbers((0, 10), (0, 10)))
+    assert keys(env) == Counter(customer_ids((0, 10), (0, 10)))
 
 
 def test_kafka_s_progress_wins_over_the_file_and_says_so(env: dict[str, str], tmp_path: Path) -> None:
-    path = csv_of(tmp_path, 25)
+    path = write_customers(tmp_path, 25)
     produced(env, path, "--limit", "10")
     older = CHECKPOINT.read_text()
     produced(env, path, "--limit", "10")
@@ -193,16 +193,16 @@ def test_kafka_s_progress_wins_over_the_file_and_says_so(env: dict[str, str], tm
 
 
 def test_a_restart_sends_everything_again(env: dict[str, str], tmp_path: Path) -> None:
-    path = csv_of(tmp_path, 10)
+    path = write_customers(tmp_path, 10)
     produced(env, path, "--limit", "4")
     assert produced(env, path, "--restart")["sent"] == 10
-    assert keys(env) == Counter(numbers((0, 4), (0, 10)))
+    assert keys(env) == Counter(customer_ids((0, 4), (0, 10)))
 
 
 def test_a_bad_row_is_exit_5_with_its_line_and_rows_before_its_chunk_are_there(
     env: dict[str, str], tmp_path: Path
 ) -> None:
-    path = csv_of(tmp_path, 25, customer(customerID="bad", tenure="many"))
+    path = write_customers(tmp_path, 25, customer(customerID="bad", tenure="many"))
     error = produced(env, path, "--batch-size", "10", "--quiet", code=5)["error"]
     assert error.count("\n") == 1
     assert "line 27: tenure is not a number" in error
@@ -211,7 +211,7 @@ def test_a_bad_row_is_exit_5_with_its_line_and_rows_before_its_chunk_are_there(
 
 
 def test_an_offset_set_by_hand_is_an_error_not_a_guess(env: dict[str, str], tmp_path: Path) -> None:
-    path, topic = csv_of(tmp_path, 10), env["TELCO_STREAM_TOPICS__RAW"]
+    path, topic = write_customers(tmp_path, 10), env["TELCO_STREAM_TOPICS__RAW"]
     group = group_of(PassKey(str(path), fingerprint(path), topic))
     consumer = Consumer({"bootstrap.servers": env["TELCO_STREAM_BOOTSTRAP_SERVERS"], "group.id": group})
     consumer.commit(offsets=[TopicPartition(topic, 0, 5)], asynchronous=False)
@@ -222,7 +222,7 @@ def test_an_offset_set_by_hand_is_an_error_not_a_guess(env: dict[str, str], tmp_
 
 def test_two_producers_of_one_pass_are_never_both_heard(env: dict[str, str], start_cli: Start, tmp_path: Path) -> None:
     """The one that started first is fenced: exit 6, and each row is there once."""
-    path = csv_of(tmp_path, 5 * ROWS)
+    path = write_customers(tmp_path, 5 * ROWS)
     first = start_cli(*command(path, "--run-id", "x"), env=env, cwd=tmp_path)
     wait_until(lambda: CHECKPOINT.exists() and '"last_processed_index":-1' not in CHECKPOINT.read_text(), 30, "rows")
     produced(env, path, "--run-id", "x", "--checkpoint-file", "other.json")

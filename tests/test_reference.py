@@ -21,7 +21,7 @@ from telco_stream.settings import load
 from telco_stream.settings.sources import FLAGS
 from telco_stream.settings.tree import FIELDS
 from tests.support.cli import ROOT
-from tests.support.inside import run_inside
+from tests.support.in_process import run_in_process
 from tests.support.topics import Topics, send
 from tests.support.training_data import labelled_rows, write_csv
 
@@ -123,7 +123,7 @@ def test_no_flag_that_sets_a_setting_is_left_out(given: Callable[..., dict[str, 
 def test_the_flags_of_config_show_set_what_they_are_said_to() -> None:
     claimed = {setting: flag for setting, flag in FLAGS.items() if SHOWS in commands_with(flag)}
     words = [word for flag in claimed.values() for word in (flag, "7")]
-    done = run_inside("config", "show", *words, "--output", "json", env={})
+    done = run_in_process("config", "show", *words, "--output", "json", env={})
     resolved = map(json.loads, done.out.splitlines())
     assert {leaf["name"] for leaf in resolved if leaf["origin"] == "flag"} == set(claimed)
 
@@ -181,7 +181,7 @@ def _reached(name: str, given: Callable[..., dict[str, Any]]) -> set[str]:
 
 
 def _same_keys(words: str, env: dict[str, str]) -> None:
-    done = run_inside(*words.split(), "--output", "json", env=env)
+    done = run_in_process(*words.split(), "--output", "json", env=env)
     assert done.code == 0, done.err
     name = max((one for one in RESULTS if f"{words} ".startswith(f"{one} ")), key=len)
     answered, told = set(json.loads(done.out.splitlines()[0])), {field.name for field in fields(RESULTS[name])}

@@ -12,7 +12,7 @@ from telco_stream.consume.run import ConsumeOptions, WorkerTask
 from telco_stream.monitoring import MonitoringOptions
 from telco_stream.settings import Settings
 from tests.support.cli import RunningCli
-from tests.support.consumer_harness import Running, customers, settings_of
+from tests.support.consumer_harness import RunningConsumer, customers, settings_of
 from tests.support.mock_cluster import Api, MockCluster
 from tests.support.scraping import Port, free_port
 from tests.support.topics import Topics, read_topic, send
@@ -41,7 +41,7 @@ def test_bounded_run_exits_3_when_the_assignor_is_refused(
     kafka: str, topics: Topics, order: ConsumeOptions, caplog: pytest.LogCaptureFixture
 ) -> None:
     with other_member(kafka, topics, "range"):
-        run = Running(settings_of(kafka, topics), order, timeout=TIMEOUT)
+        run = RunningConsumer(settings_of(kafka, topics), order, timeout=TIMEOUT)
         with pytest.raises(errors.KafkaError, match="PARTITION__ASSIGNMENT__STRATEGY"):
             run.result(30)
     assert [record.event for record in caplog.records if record.levelname == "WARNING"] == ["group_error"]  # type: ignore[attr-defined]
@@ -50,7 +50,7 @@ def test_bounded_run_exits_3_when_the_assignor_is_refused(
 def test_stream_goes_on_when_the_refusing_member_leaves(kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, customers(range(5)))
     with other_member(kafka, topics, "range"):
-        run = Running(settings_of(kafka, topics), ConsumeOptions(), timeout=TIMEOUT)
+        run = RunningConsumer(settings_of(kafka, topics), ConsumeOptions(), timeout=TIMEOUT)
         wait_until(lambda: run.clients.errors["INCONSISTENT_GROUP_PROTOCOL"] > 1, 30, "a second refusal")
     run.wait_for(5)
     run.end()
@@ -60,7 +60,7 @@ def test_stream_goes_on_when_the_refusing_member_leaves(kafka: str, topics: Topi
 def test_stream_exits_3_on_stall_when_it_never_joins(embedded: MockCluster, embedded_topics: Topics, code: int) -> None:
     embedded.push_errors(Api.JOIN_GROUP, *[code] * 100)
     order = ConsumeOptions(delivery="at-least-once", watching=MonitoringOptions(exit_on_stall=True))
-    run = Running(settings_of(embedded.bootstrap, embedded_topics, stall_seconds=1.0), order)
+    run = RunningConsumer(settings_of(embedded.bootstrap, embedded_topics, stall_seconds=1.0), order)
     with pytest.raises(errors.KafkaError, match="--exit-on-stall"):
         run.result(30)
 
@@ -75,7 +75,7 @@ def test_stream_exits_3_on_stall_when_it_never_joins(embedded: MockCluster, embe
 def test_stream_exits_3_at_once_when_its_settings_are_refused(
     kafka: str, topics: Topics, properties: dict[str, str], setting: str
 ) -> None:
-    run = Running(settings_of(kafka, topics, properties), ConsumeOptions())
+    run = RunningConsumer(settings_of(kafka, topics, properties), ConsumeOptions())
     with pytest.raises(errors.KafkaError, match=setting):
         run.result(30)
 
@@ -102,10 +102,10 @@ def test_newer_process_exits_3_when_its_instance_id_is_in_use(kafka: str, topics
     """With `group.protocol=consumer` the older one stays, and a restart may help once that one has ended."""
     settings = settings_of(kafka, topics, {"group.protocol": "consumer", "group.instance.id": "one"})
     send(kafka, topics.raw, customers(range(5)))
-    older = Running(settings, ConsumeOptions())
+    older = RunningConsumer(settings, ConsumeOptions())
     older.wait_for(5)
     with pytest.raises(errors.KafkaError, match="GROUP__INSTANCE__ID"):
-        Running(settings, ConsumeOptions()).result(30)
+        RunningConsumer(settings, ConsumeOptions()).result(30)
     older.end()
 
 

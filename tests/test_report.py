@@ -10,7 +10,7 @@ from telco_stream.messages.record import Record
 from telco_stream.report.analytics import Segment
 from telco_stream.report.predictions import PredictionFilter, report
 from telco_stream.runtime.period import parse_period
-from tests.support.records import Fake
+from tests.support.records import FakeRecord
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -64,7 +64,10 @@ def test_a_period_goes_by_the_time_of_the_answer_and_its_end_is_no_part_of_it() 
 
 def test_an_answer_without_a_time_has_that_of_its_record() -> None:
     told = report(
-        [Fake(value("old", 0.5, at="?"), timestamp_=1_000), Fake(value("new", 0.5, at=""), timestamp_=9_000)],
+        [
+            FakeRecord(value("old", 0.5, at="?"), timestamp_=1_000),
+            FakeRecord(value("new", 0.5, at=""), timestamp_=9_000),
+        ],
         wanted=PredictionFilter(parse_period("1970-01-01T00:00:05Z", None, NOW)),
     )
     assert [one.customerID for one in told.summary.top] == ["new"]
@@ -121,11 +124,11 @@ def peak_of(predictions: int) -> int:
 
 def stream(predictions: int) -> Iterator[Record]:
     for number in range(predictions):
-        yield Fake(value(str(number % 100), 0.5))
+        yield FakeRecord(value(str(number % 100), 0.5))
 
 
 def records(*values: bytes | None) -> list[Record]:
-    return [Fake(one) for one in values]
+    return [FakeRecord(one) for one in values]
 
 
 def value(name: str, probability: float, at: str = "2026-01-01T00:00:00Z", version: str = "v1") -> bytes:

@@ -18,7 +18,7 @@ from confluent_kafka import KafkaError
 from telco_stream import errors
 from telco_stream.consume.counters import ConsumeResult
 from telco_stream.consume.run import ConsumeOptions
-from tests.support.consumer_harness import Running, coordinates, customers, settings_of, sources
+from tests.support.consumer_harness import RunningConsumer, coordinates, customers, settings_of, sources
 from tests.support.mock_cluster import Api, MockCluster
 from tests.support.topics import fresh_topics, read_topic, send
 
@@ -136,7 +136,7 @@ def run(case: Case) -> WorkerMessage:
         fixed = {"transactional_id": names.transactional_id} if case.fixed_id else {}
         kafka = {"partition.assignment.strategy": case.strategy}
         order = ConsumeOptions("streaming", case.delivery, max_messages=30, idle_timeout=20)
-        running = Running(settings_of(broker.bootstrap, names, kafka, **fixed), order)
+        running = RunningConsumer(settings_of(broker.bootstrap, names, kafka, **fixed), order)
         try:
             end: ConsumeResult | Exception = running.result(60)
         except errors.TelcoStreamError as error:

@@ -11,7 +11,7 @@ from telco_stream.contract.customer import Customer
 from telco_stream.messages.dead_letter import decode_dead_letter
 from telco_stream.messages.record import ENVELOPE, Headers, size_of
 from telco_stream.scoring import Limits, Outcome, longest_dead_letter_run, process, trailing_dead_letter_run
-from tests.support.records import POISON, STRANGE, Fake, RuleScorer, good, refuse
+from tests.support.records import POISON, STRANGE, FakeRecord, RuleScorer, good, refuse
 
 NOW = "2026-01-02T03:04:05.678Z"
 
@@ -26,7 +26,7 @@ def test_each_record_is_answered_once_and_in_its_order() -> None:
 
 
 def test_a_prediction_is_what_the_interface_says() -> None:
-    record = Fake(good(), offset_=17, partition_=2, key_=b"another", headers_=[("traceparent", b"00-1")])
+    record = FakeRecord(good(), offset_=17, partition_=2, key_=b"another", headers_=[("traceparent", b"00-1")])
     key, value, headers = process([record], RuleScorer(lambda _: 0.75), now=NOW, limits=Limits()).prediction_messages[0]
     assert key == "7590-VHVEG"
     assert json.loads(value) == {
@@ -45,8 +45,8 @@ def test_a_prediction_is_what_the_interface_says() -> None:
 @pytest.mark.parametrize("value", [good(), b"bad"])
 def test_process_adds_the_topic_id_to_every_answer_when_known(value: bytes) -> None:
     records = [
-        Fake(value, 4, 1, headers_=None),
-        Fake(value, 9, 0, headers_=[("source.topic.id", b"older"), ("a", b"b")]),
+        FakeRecord(value, 4, 1, headers_=None),
+        FakeRecord(value, 9, 0, headers_=[("source.topic.id", b"older"), ("a", b"b")]),
     ]
     done = process(records, RuleScorer(), now=NOW, limits=Limits(), topic_id="id-1")
     answers = [headers for _, _, headers in done.prediction_messages + done.dead_letter_messages]
@@ -59,7 +59,7 @@ def test_process_adds_the_topic_id_to_every_answer_when_known(value: bytes) -> N
 
 def test_the_headers_of_a_replay_end_with_its_answer() -> None:
     replayed: Headers = [("a", b"b"), ("telco.dlq.retry_count", b"1"), ("telco.dlq.replay_of", b"0/5")]
-    done = process([Fake(good(), headers_=replayed)], RuleScorer(), now=NOW, limits=Limits())
+    done = process([FakeRecord(good(), headers_=replayed)], RuleScorer(), now=NOW, limits=Limits())
     assert done.prediction_messages[0][2] == [("a", b"b"), ("source", b"raw/0/0")]
 
 
@@ -84,7 +84,10 @@ def test_what_looks_odd_is_scored(value: bytes) -> None:
 
 def test_a_record_without_a_key_is_answered_under_the_customer_s_id() -> None:
     done = process(
-        [Fake(good(), key_=None), Fake(b"bad", key_=None, offset_=1)], RuleScorer(), now=NOW, limits=Limits()
+        [FakeRecord(good(), key_=None), FakeRecord(b"bad", key_=None, offset_=1)],
+        RuleScorer(),
+        now=NOW,
+        limits=Limits(),
     )
     assert [done.prediction_messages[0][0], done.dead_letter_messages[0][0]] == ["7590-VHVEG", None]
 
@@ -129,7 +132,7 @@ def test_a_prediction_too_large_for_its_topic_becomes_a_letter() -> None:
 
 
 def test_headers_count_towards_a_prediction_s_size() -> None:
-    record = Fake(good(), headers_=[("baggage", b"x" * 1_050_000)])
+    record = FakeRecord(good(), headers_=[("baggage", b"x" * 1_050_000)])
     done = process([record], RuleScorer(), now=NOW, limits=Limits())
     assert [one.error_type for one in done.rejected] == ["output_too_large"]
 
@@ -137,7 +140,7 @@ def test_headers_count_towards_a_prediction_s_size() -> None:
 @given(st.integers(0, 12_000), st.none() | st.integers(0, 8_000), st.integers(4_000, 16_000))
 def test_no_prediction_exceeds_the_limit(length: int, header: int | None, limit: int) -> None:
     headers = None if header is None else [("h", b"x" * header)]
-    record = Fake(good(customerID="x" * (length + 1)), headers_=headers)
+    record = FakeRecord(good(customerID="x" * (length + 1)), headers_=headers)
     done = process([record], RuleScorer(), now=NOW, limits=Limits(limit, 2_097_152))
     assert all(ENVELOPE + size_of(*one) <= limit for one in done.prediction_messages)
     assert len(done.prediction_messages) + len(done.dead_letter_messages) == 1
@@ -145,7 +148,7 @@ def test_no_prediction_exceeds_the_limit(length: int, header: int | None, limit:
 
 def test_each_partition_goes_on_after_its_last_record() -> None:
     places = [(0, 5), (1, 9), (0, 7), (1, 10), (2, 0)]  # 6 was a marker
-    records = [Fake(good(), partition_=partition, offset_=offset) for partition, offset in places]
+    records = [FakeRecord(good(), partition_=partition, offset_=offset) for partition, offset in places]
     assert process(records, RuleScorer(), now=NOW, limits=Limits()).next_offsets == {0: 8, 1: 11, 2: 1}
 
 
@@ -192,7 +195,7 @@ def test_a_good_batch_after_many_letters_crosses_no_limit() -> None:
 
 
 def run(values: Sequence[bytes | None], scorer: RuleScorer | None = None, **more: Any) -> Outcome:
-    records = [Fake(value, offset_=offset) for offset, value in enumerate(values)]
+    records = [FakeRecord(value, offset_=offset) for offset, value in enumerate(values)]
     return process(records, scorer or RuleScorer(), now=NOW, limits=Limits(), **more)
 
 

@@ -9,7 +9,7 @@ import pytest
 from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.settings import load
-from tests.support.inside import Done, run_inside
+from tests.support.in_process import CompletedRun, run_in_process
 
 #: What shells, property files, `.env` files and JSON would each make something of.
 SECRET = 'it\'s=a #secret "$HOME" ${x} \\n `id` %s {0} ü '
@@ -60,7 +60,7 @@ def test_a_secret_arrives_verbatim_from_every_source(tmp_path: Path, source: str
 def test_no_command_shows_a_secret_however_much_it_talks(command: str) -> None:
     """Nobody listens at the address, so that every command complains; with the client's own debug lines."""
     logs = ("--log-format", "json") if command.startswith(("produce", "consume")) else ()
-    done = run_inside(*command.split(), *NOWHERE, *logs, "--verbose", env=LOGIN)
+    done = run_in_process(*command.split(), *NOWHERE, *logs, "--verbose", env=LOGIN)
     assert done.code == 3
     assert "sasl.password = ********" in done.err
     assert is_silent(done)
@@ -68,7 +68,7 @@ def test_no_command_shows_a_secret_however_much_it_talks(command: str) -> None:
 
 @pytest.mark.parametrize("words", ["table", "json"])
 def test_the_settings_in_force_are_shown_without_secrets(words: str) -> None:
-    done = run_inside("config", "show", "--output", words, "--verbose", env=LOGIN)
+    done = run_in_process("config", "show", "--output", words, "--verbose", env=LOGIN)
     assert done.code == 0
     assert is_silent(done)
     assert "somebody" in done.out
@@ -93,7 +93,7 @@ def test_the_settings_in_force_are_shown_without_secrets(words: str) -> None:
     ids=lambda wrong: str(*wrong),
 )
 def test_a_setting_that_is_refused_is_named_without_its_value(wrong: dict[str, str]) -> None:
-    done = run_inside("status", *NOWHERE, "--verbose", env=LOGIN | wrong)
+    done = run_in_process("status", *NOWHERE, "--verbose", env=LOGIN | wrong)
     assert done.code == 2
     assert len(done.err.splitlines()) == 1
     assert is_silent(done)
@@ -105,7 +105,7 @@ def test_a_token_that_is_not_understood_is_not_repeated() -> None:
         "TELCO_STREAM_KAFKA__ENABLE__SASL__OAUTHBEARER__UNSECURE__JWT": "true",
         "TELCO_STREAM_KAFKA__SASL__OAUTHBEARER__CONFIG": f"principal=me {SECRET}",
     }
-    done = run_inside("status", *NOWHERE[:2], "--timeout", "5", "--verbose", env=LOGIN | token)
+    done = run_in_process("status", *NOWHERE[:2], "--timeout", "5", "--verbose", env=LOGIN | token)
     assert done.code == 3
     assert is_silent(done)
     assert "sasl.oauthbearer.config" in done.err
@@ -124,7 +124,7 @@ def test_a_token_address_is_masked_when_nobody_answers() -> None:
         f"{start}EXTENSIONS": "trace=#secret",
         f"{start}TOKEN__ENDPOINT__URL": "http://me:%23secret@127.0.0.1:1/token?key=${x}",
     }
-    done = run_inside("status", *NOWHERE[:2], "--timeout", "1", "--verbose", env=oidc)
+    done = run_in_process("status", *NOWHERE[:2], "--timeout", "1", "--verbose", env=oidc)
     assert done.code == 3
     assert 'Failed to retrieve OIDC token from "********"' in done.err
     assert "sasl.oauthbearer.extensions = ********" in done.err
@@ -141,5 +141,5 @@ def test_a_traceback_holds_no_secret() -> None:
     assert all(trace not in told + repr(settings) + str(settings) for trace in TRACES)
 
 
-def is_silent(done: Done) -> bool:
+def is_silent(done: CompletedRun) -> bool:
     return not any(trace in stream for trace in TRACES for stream in (done.out, done.err))

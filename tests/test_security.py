@@ -15,7 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from telco_stream.settings import Settings
 from tests.support.acls import grant, granted_by, known, rights_in, take_away
 from tests.support.cli import ROOT, run_cli
-from tests.support.inside import Done, run_inside
+from tests.support.in_process import CompletedRun, run_in_process
 from tests.support.records import good
 from tests.support.secured_kafka import PASSWORD, PLAIN_PASSWORD, PLAIN_USER, SecuredKafka
 from tests.support.topics import send
@@ -52,7 +52,7 @@ def admin(secured_kafka: SecuredKafka) -> AdminClient:
     secured_kafka.add_users([*USERS, "stranger"])
     admin = AdminClient({"bootstrap.servers": secured_kafka.bootstrap, "log_level": 0})
     grant(admin, RIGHTS)
-    done = run_inside("topics", "init", env=secured_kafka.environment("telco-admin"))
+    done = run_in_process("topics", "init", env=secured_kafka.environment("telco-admin"))
     assert done.code == 0, done.err
     return admin
 
@@ -195,11 +195,11 @@ def send_good_and_bad(broker: SecuredKafka) -> None:
     send(broker.bootstrap, NAMES.raw, [("k", good(), []), ("k", b"{", [])] * 2)
 
 
-def run(command: str, env: dict[str, str]) -> Done:
-    return run_inside(*command.split(), "--timeout", str(PATIENCE), "--quiet", env=env)
+def run(command: str, env: dict[str, str]) -> CompletedRun:
+    return run_in_process(*command.split(), "--timeout", str(PATIENCE), "--quiet", env=env)
 
 
-def refused(done: Done, *reasons: str) -> None:
+def refused(done: CompletedRun, *reasons: str) -> None:
     assert done.code == 3, done
     assert len(done.err.splitlines()) == 1, done.err
     assert all(reason in done.err for reason in reasons), done.err

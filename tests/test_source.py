@@ -13,8 +13,8 @@ from telco_stream.kafka.offsets import CommitMetadata, encode_commit_metadata
 from telco_stream.kafka.source import Source, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.runtime.signals import Stop, Stopped
-from tests.support.fake_messages import Scripted, end
-from tests.support.fakes import FakeConsumer, failure, offsets
+from tests.support.fake_messages import ScriptedMessage, end
+from tests.support.fakes import FakeConsumer, kafka_exception, offsets
 
 
 def source_of(consumer: FakeConsumer, *, stop: Stop | None = None, until: dict[int, int] | None = None) -> Source:
@@ -23,8 +23,8 @@ def source_of(consumer: FakeConsumer, *, stop: Stop | None = None, until: dict[i
     )
 
 
-def at(partition: int, *numbers: int) -> list[Scripted]:
-    return [Scripted(number, partition) for number in numbers]
+def at(partition: int, *numbers: int) -> list[ScriptedMessage]:
+    return [ScriptedMessage(number, partition) for number in numbers]
 
 
 def committed(partition: int, offset: int, metadata: str | None = None) -> TopicPartition:
@@ -59,7 +59,7 @@ def test_a_batch_may_be_larger_than_one_call_of_the_client() -> None:
 
 
 def test_records_of_a_partition_revoked_meanwhile_are_left_to_its_new_owner() -> None:
-    def revoked(consumer: FakeConsumer) -> list[Scripted]:
+    def revoked(consumer: FakeConsumer) -> list[ScriptedMessage]:
         consumer.revoke(1)
         return at(0, 1)
 
@@ -74,7 +74,7 @@ def test_records_of_a_partition_revoked_meanwhile_are_left_to_its_new_owner() ->
 def test_a_partition_that_went_and_came_back_in_one_call_is_read_again_from_the_commit(how: str) -> None:
     """Another may have answered some of it in between."""
 
-    def back_and_forth(consumer: FakeConsumer) -> list[Scripted]:
+    def back_and_forth(consumer: FakeConsumer) -> list[ScriptedMessage]:
         getattr(consumer, how)(0)
         consumer.assign(0)
         return at(0, 8, 9)
@@ -90,7 +90,7 @@ def test_a_partition_that_went_and_came_back_in_one_call_is_read_again_from_the_
 def test_a_rebalance_before_the_first_record_costs_nothing() -> None:
     """What poll returns came after it."""
 
-    def first(consumer: FakeConsumer) -> list[Scripted]:
+    def first(consumer: FakeConsumer) -> list[ScriptedMessage]:
         consumer.revoke(0)
         consumer.assign(0)
         return at(0, 3)
@@ -135,32 +135,34 @@ def test_only_what_is_owned_is_rewound() -> None:
 
 def test_committed_offsets_are_waited_for_until_somebody_stops() -> None:
     stop = Stop()
-    source = source_of(FakeConsumer([], failures=[failure("_TIMED_OUT")], offsets={0: committed(0, 3)}), stop=stop)
+    source = source_of(
+        FakeConsumer([], failures=[kafka_exception("_TIMED_OUT")], offsets={0: committed(0, 3)}), stop=stop
+    )
     assert source.committed([0]) == {0: 3}
     stop.request()
-    source = source_of(FakeConsumer([], failures=[failure("_TIMED_OUT")]), stop=stop)
+    source = source_of(FakeConsumer([], failures=[kafka_exception("_TIMED_OUT")]), stop=stop)
     with pytest.raises(Stopped):
         source.committed([0])
 
 
 def test_a_forbidden_group_is_told_in_the_brokers_words() -> None:
-    source = source_of(FakeConsumer([], failures=[failure("GROUP_AUTHORIZATION_FAILED")]))
+    source = source_of(FakeConsumer([], failures=[kafka_exception("GROUP_AUTHORIZATION_FAILED")]))
     with pytest.raises(errors.KafkaError, match="GROUP_AUTHORIZATION_FAILED"):
         source.committed([0])
 
 
 def test_errors_that_arrive_as_messages_are_no_records() -> None:
-    passing = Scripted(0, code=KafkaError._MAX_POLL_EXCEEDED)
+    passing = ScriptedMessage(0, code=KafkaError._MAX_POLL_EXCEEDED)
     assert offsets(source_of(FakeConsumer([[passing, *at(0, 0)]])).poll_batch(10, 0).records) == {0: [0]}
 
 
 @pytest.mark.parametrize("code", [KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.UNKNOWN_TOPIC_OR_PART])
 def test_a_topic_that_is_gone_or_forbidden_ends_the_run(code: int) -> None:
     with pytest.raises(errors.KafkaError, match="Topic raw"):
-        source_of(FakeConsumer([[Scripted(0, code=code)]])).poll_batch(10, 0)
+        source_of(FakeConsumer([[ScriptedMessage(0, code=code)]])).poll_batch(10, 0)
 
 
-UNREADABLE = Scripted(2, code=KafkaError._BAD_COMPRESSION)
+UNREADABLE = ScriptedMessage(2, code=KafkaError._BAD_COMPRESSION)
 
 
 @pytest.mark.parametrize("idle", [0, 60])
@@ -183,7 +185,7 @@ def test_run_is_not_ended_when_records_behind_a_batch_are_unread() -> None:
 
 def test_group_refusal_ends_a_window_and_restarts_no_partition() -> None:
     """The client reports it as if it were about partition 0."""
-    refused = Scripted(0, code=KafkaError.INCONSISTENT_GROUP_PROTOCOL, topic=None)
+    refused = ScriptedMessage(0, code=KafkaError.INCONSISTENT_GROUP_PROTOCOL, topic=None)
     consumer = FakeConsumer([[refused], []])
     source = source_of(consumer, until={0: 10})
     assert source.poll_batch(10, 0, idle=60).records == []
@@ -296,18 +298,18 @@ def test_a_note_of_somebody_else_counts_nothing(words: str) -> None:
 
 @pytest.mark.parametrize("name", ["ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS"])
 def test_a_commit_refused_after_a_rebalance_is_a_no(name: str) -> None:
-    assert source_of(FakeConsumer([], failures=[failure(name)])).commit([committed(0, 3)], _nothing) is False
+    assert source_of(FakeConsumer([], failures=[kafka_exception(name)])).commit([committed(0, 3)], _nothing) is False
 
 
 def test_a_commit_waits_for_a_broker_that_is_away() -> None:
-    consumer = FakeConsumer([], failures=[failure("_WAIT_COORD"), failure("_TRANSPORT")])
+    consumer = FakeConsumer([], failures=[kafka_exception("_WAIT_COORD"), kafka_exception("_TRANSPORT")])
     assert source_of(consumer).commit([committed(0, 3)], _nothing)
     assert consumer.log == ["commit", "commit", "commit"]
 
 
 def test_a_commit_that_is_forbidden_ends_the_run() -> None:
     with pytest.raises(errors.KafkaError, match="Offsets were not committed"):
-        source_of(FakeConsumer([], failures=[failure("GROUP_AUTHORIZATION_FAILED")])).commit(
+        source_of(FakeConsumer([], failures=[kafka_exception("GROUP_AUTHORIZATION_FAILED")])).commit(
             [committed(0, 3)], _nothing
         )
 
@@ -339,7 +341,7 @@ def test_the_group_is_left_and_a_broker_that_stands_still_is_not_waited_for() ->
 
 def test_a_partition_that_the_client_has_forgotten_is_assigned_again_where_it_stood() -> None:
     """The client says so once, and may never fetch it again."""
-    lost = Scripted(-1001, 1, KafkaError.NOT_LEADER_FOR_PARTITION)
+    lost = ScriptedMessage(-1001, 1, KafkaError.NOT_LEADER_FOR_PARTITION)
     consumer = FakeConsumer([[*at(0, 4), *at(1, 6), lost], at(1, 7)], assigned=(0, 1))
     source = source_of(consumer, until={0: 9, 1: 9})
     assert offsets(source.poll_batch(10, 0, idle=60).records) == {0: [4], 1: [6]}, "a window doesn't wait for it"

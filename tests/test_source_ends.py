@@ -12,11 +12,11 @@ from telco_stream.kafka.source import Source, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import load
-from tests.support.fake_messages import Scripted, ScriptedConsumer, end
+from tests.support.fake_messages import ScriptedConsumer, ScriptedMessage, end
 from tests.support.fakes import ask_nothing_kept
 
 #: Records at 0 and 1, a marker at 2.
-SCRIPT = [Scripted(0), Scripted(1), end(3)]
+SCRIPT = [ScriptedMessage(0), ScriptedMessage(1), end(3)]
 
 
 def test_a_group_has_ended_where_its_partitions_end() -> None:
@@ -37,20 +37,22 @@ def test_a_reader_has_ended_where_its_partitions_end() -> None:
 
 
 def test_a_reader_leaves_out_what_came_after_the_end() -> None:
-    reader = _Reader(_Clients([Scripted(0), Scripted(4), Scripted(5), end(7)]), "raw", {0: (0, 4)}, Stop())
+    reader = _Reader(
+        _Clients([ScriptedMessage(0), ScriptedMessage(4), ScriptedMessage(5), end(7)]), "raw", {0: (0, 4)}, Stop()
+    )
     assert [[record.offset() for record in batch] for batch in reader.batches()] == [[0]]
 
 
 def test_reader_gives_up_when_only_errors_arrive() -> None:
     """Messages that bring it no further must not move its deadline."""
-    script = [Scripted(0, code=KafkaError.NOT_COORDINATOR)] * 30_000
+    script = [ScriptedMessage(0, code=KafkaError.NOT_COORDINATOR)] * 30_000
     with pytest.raises(TelcoStreamError, match="topic raw"):
         list(_Reader(_Clients(script), "raw", {0: (0, 3)}, Stop()).batches())
     assert script, "it gave up before the errors ended"
 
 
 def test_reader_names_the_offset_of_an_unreadable_batch() -> None:
-    script = [Scripted(0), Scripted(1, code=KafkaError._BAD_COMPRESSION), end(3)]
+    script = [ScriptedMessage(0), ScriptedMessage(1, code=KafkaError._BAD_COMPRESSION), end(3)]
     with pytest.raises(TelcoStreamError, match="partition 0, offset 1"):
         list(_Reader(_Clients(script), "raw", {0: (0, 3)}, Stop()).batches())
 
@@ -58,7 +60,7 @@ def test_reader_names_the_offset_of_an_unreadable_batch() -> None:
 class _Clients(Clients):
     """Without a broker; its reader follows a script."""
 
-    def __init__(self, script: list[Scripted]) -> None:
+    def __init__(self, script: list[ScriptedMessage]) -> None:
         super().__init__(load(environ={}), timeout=0)
         self._script = script
 

@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from telco_stream.messages.source import SourceHeaders, source_of
-from tests.support.records import Fake
+from tests.support.records import FakeRecord
 
 
 @pytest.mark.parametrize("topic_id", [None, "J8qXRwI-Q3SPDXpBcbgeBg"])
 def test_source_of_reads_what_source_headers_writes(topic_id: str | None) -> None:
     headers = SourceHeaders(topic_id)
     for partition, offset in [(0, 0), (1, 5), (0, 2**62), (12, 1)]:
-        answer = Fake(None, headers_=headers.of(Fake(b"", offset, partition, topic_="raw-1")))
+        answer = FakeRecord(None, headers_=headers.of(FakeRecord(b"", offset, partition, topic_="raw-1")))
         assert source_of(answer) == (f"raw-1/{partition}/{offset}".encode(), (topic_id or "").encode())
 
 
@@ -28,4 +28,4 @@ def test_source_of_reads_what_source_headers_writes(topic_id: str | None) -> Non
     ],
 )
 def test_source_of_counts_the_last_header_of_a_name(headers: Any, source: tuple[bytes, bytes]) -> None:
-    assert source_of(Fake(None, headers_=headers)) == source
+    assert source_of(FakeRecord(None, headers_=headers)) == source

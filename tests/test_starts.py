@@ -9,7 +9,7 @@ from telco_stream import errors
 from telco_stream.kafka import starts
 from telco_stream.kafka.offsets import CommitMetadata, decode_commit_metadata, encode_commit_metadata
 from telco_stream.kafka.starts import Reason, Reset, Start, StartFinder, TopicToRead, choose_start
-from tests.support.fakes import FakeConsumer, failure
+from tests.support.fakes import FakeConsumer, kafka_exception
 
 ID, EARLIER = "ABCDEFGHIJKLMNOPQRSTUV", "abcdefghijklmnopqrstuv"
 FIRST = Start(7, CommitMetadata(topic_id=ID), Reason.FIRST)
@@ -107,7 +107,7 @@ def test_find_asks_one_by_one_after_a_failure() -> None:
     """One partition without a leader fails the question for all."""
     consumer = FakeConsumer([], offsets={one: commit(one, one) for one in range(3)})
     asking, wanted = finder(consumer, "earliest"), {0, 1, 2}
-    consumer.failures = [failure("_TIMED_OUT")]
+    consumer.failures = [kafka_exception("_TIMED_OUT")]
     assert asking.find(wanted, set()) == {}
     found = [set(asking.find(wanted, set())) for _ in range(3)]
     assert sorted(map(list, found)) == [[0], [1], [2]]
@@ -128,13 +128,13 @@ def test_find_goes_on_without_a_partition_whose_leader_is_away(monkeypatch: pyte
 @pytest.mark.parametrize("name", ["_TIMED_OUT", "NOT_COORDINATOR", "UNSTABLE_OFFSET_COMMIT", "UNKNOWN_TOPIC_OR_PART"])
 def test_find_finds_nothing_while_the_broker_has_no_answer(name: str) -> None:
     consumer = FakeConsumer([], offsets={0: TopicPartition("raw", 0, 3)})
-    consumer.failures = [failure(name)]
+    consumer.failures = [kafka_exception(name)]
     assert finder(consumer, "earliest").find({0}, set()) == {}
 
 
 def test_find_raises_when_the_group_is_forbidden() -> None:
     consumer = FakeConsumer([])
-    consumer.failures = [failure("GROUP_AUTHORIZATION_FAILED")]
+    consumer.failures = [kafka_exception("GROUP_AUTHORIZATION_FAILED")]
     with pytest.raises(errors.KafkaError) as raised:
         finder(consumer, "earliest").find({0}, set())
     assert raised.value.exit_code == 3

@@ -10,7 +10,7 @@ from confluent_kafka.cimpl import NewPartitions
 from telco_stream.consume.run import ConsumeOptions
 from telco_stream.contract.customer import Customer
 from telco_stream.kafka.offsets import decode_commit_metadata
-from tests.support.consumer_harness import Running, answers, coordinates, customers, settings_of, sources
+from tests.support.consumer_harness import RunningConsumer, answers, coordinates, customers, settings_of, sources
 from tests.support.records import RuleScorer
 from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until
@@ -48,18 +48,18 @@ def test_latest_skips_nothing_between_two_runs(kafka: str, topics: Topics, proto
     """50 records arrive on a partition that was quiet while the first run was there."""
     settings = settings_of(kafka, topics, protocol, auto_offset_reset="latest")
     send(kafka, topics.raw, customers(range(7)), partition=0)
-    first = Running(settings, STREAMING)
+    first = RunningConsumer(settings, STREAMING)
     first.wait_for_start(0, 1, 2)
     first.end()
     send(kafka, topics.raw, customers(range(50)), partition=0)
-    assert Running(settings, BATCH).result().consumed == 50
+    assert RunningConsumer(settings, BATCH).result().consumed == 50
     inputs = [one for one in read_topic(kafka, topics.raw) if one.offset >= 7]
     assert sources(answers(kafka, topics)) == coordinates(inputs)
 
 
 def test_latest_skips_nothing_on_an_added_partition(kafka: str, topics: Topics) -> None:
     settings = settings_of(kafka, topics, {"topic.metadata.refresh.interval.ms": "500"}, auto_offset_reset="latest")
-    running = Running(settings, STREAMING)
+    running = RunningConsumer(settings, STREAMING)
     running.wait_for_start(0, 1, 2)
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.create_partitions([NewPartitions(topics.raw, 4)])[topics.raw].result(20)
@@ -71,7 +71,7 @@ def test_latest_skips_nothing_on_an_added_partition(kafka: str, topics: Topics) 
 
 def test_a_start_is_committed_at_once(kafka: str, topics: Topics, protocol: dict[str, str]) -> None:
     send(kafka, topics.raw, customers(range(7)), partition=0)
-    running = Running(settings_of(kafka, topics, protocol, auto_offset_reset="latest"), STREAMING)
+    running = RunningConsumer(settings_of(kafka, topics, protocol, auto_offset_reset="latest"), STREAMING)
     running.wait_for_start(0, 1, 2)
     found = committed(kafka, topics)
     running.end()
@@ -82,12 +82,12 @@ def test_expired_records_are_counted_when_a_run_starts(
     kafka: str, topics: Topics, protocol: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = settings_of(kafka, topics, protocol, auto_offset_reset="latest")
-    first = Running(settings, STREAMING)
+    first = RunningConsumer(settings, STREAMING)
     first.wait_for_start(0)
     first.end()
     send(kafka, topics.raw, customers(range(400)), partition=0)
     delete_before(kafka, topics, 300)
-    assert Running(settings, BATCH).result().consumed == 100
+    assert RunningConsumer(settings, BATCH).result().consumed == 100
     assert decode_commit_metadata(committed(kafka, topics)[0].metadata).expired_unanswered == 300
     warned = [one for one in caplog.records if getattr(one, "event", "") == "expired_unanswered"]
     assert [one.facts for one in warned] == [  # type: ignore[attr-defined]
@@ -106,7 +106,7 @@ def test_expired_records_are_counted_when_a_run_is_overtaken(kafka: str, topics:
         assert may_answer.wait(30)
         return 0.25
 
-    running = Running(settings, STREAMING, RuleScorer(rule))
+    running = RunningConsumer(settings, STREAMING, RuleScorer(rule))
     send(kafka, topics.raw, customers(range(3_000)), partition=0)
     assert is_scoring.wait(20)
     delete_before(kafka, topics, 2_900)
@@ -128,7 +128,7 @@ def test_an_offset_out_of_range_starts_at_the_oldest(kafka: str, topics: Topics,
     group = Consumer({"bootstrap.servers": kafka, "group.id": topics.group})
     group.commit(offsets=[TopicPartition(topics.raw, 0, 1_000)], asynchronous=False)
     group.close()
-    running = Running(settings_of(kafka, topics, auto_offset_reset=reset), STREAMING)
+    running = RunningConsumer(settings_of(kafka, topics, auto_offset_reset=reset), STREAMING)
     running.wait_for(50)
     running.end()
     assert committed(kafka, topics)[0].offset == 50
@@ -138,7 +138,7 @@ def test_the_marker_behind_the_last_record_is_committed(kafka: str, topics: Topi
     """Otherwise it would count as an unanswered record once retention has deleted it."""
     send(kafka, topics.raw, customers(range(5)), partition=0)
     _send_in_transaction(kafka, topics)
-    assert Running(settings_of(kafka, topics), BATCH).result().consumed == 6
+    assert RunningConsumer(settings_of(kafka, topics), BATCH).result().consumed == 6
     assert committed(kafka, topics)[0].offset == 7
 
 

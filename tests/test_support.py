@@ -14,11 +14,11 @@ from tests.conftest import Broker
 from tests.support.cli import ROOT, RunningCli, run_cli
 from tests.support.kafka_container import KafkaContainer
 from tests.support.mock_cluster import Api, MockCluster
-from tests.support.topics import Kept, Topics, read_topic, send
+from tests.support.topics import StoredRecord, Topics, read_topic, send
 from tests.support.waiting import wait_until
 
 
-def _short(records: list[Kept]) -> list[tuple[bytes | None, bytes | None]]:
+def _short(records: list[StoredRecord]) -> list[tuple[bytes | None, bytes | None]]:
     return [(kept.key, kept.value) for kept in records]
 
 

@@ -11,8 +11,8 @@ from confluent_kafka.cimpl import NewTopic
 from telco_stream import errors
 from telco_stream.consume.run import ConsumeOptions
 from telco_stream.kafka.offsets import CommitMetadata, encode_commit_metadata
-from tests.support.consumer_harness import Running, answers, customers, settings_of
-from tests.support.topics import Kept, Topics, send, topic_id
+from tests.support.consumer_harness import RunningConsumer, answers, customers, settings_of
+from tests.support.topics import StoredRecord, Topics, send, topic_id
 
 STREAMING = ConsumeOptions("streaming", "exactly-once")
 BATCH = ConsumeOptions("batch", "exactly-once")
@@ -30,7 +30,7 @@ def recreate(kafka: str, topic: str, partitions: int = 3) -> None:
     raise AssertionError(f"{topic} was not created again")
 
 
-def by_topic_id(kept: list[Kept]) -> dict[str, list[str]]:
+def by_topic_id(kept: list[StoredRecord]) -> dict[str, list[str]]:
     """Return the positions that are answered, by the ID of the raw topic."""
     found: dict[str, list[str]] = {}
     for answer in kept:
@@ -46,14 +46,14 @@ def test_consume_exits_3_when_its_topic_is_recreated(
     settings = settings_of(kafka, topics, kafka_settings)
     before = topic_id(kafka, topics.raw)
     send(kafka, topics.raw, customers(range(50)), partition=0)
-    running = Running(settings, STREAMING)
+    running = RunningConsumer(settings, STREAMING)
     running.wait_for(50)
     recreate(kafka, topics.raw)
     send(kafka, topics.raw, customers(range(400)), partition=0)
     with pytest.raises(errors.KafkaError, match="deleted and created again"):
         running.result(20)
     assert running.consumed == 50
-    assert Running(settings, BATCH).result().consumed == 400
+    assert RunningConsumer(settings, BATCH).result().consumed == 400
     found = by_topic_id(answers(kafka, topics))
     expected = [f"{topics.raw}/0/{offset}" for offset in range(400)]
     assert sorted(found[topic_id(kafka, topics.raw)]) == sorted(expected)
@@ -77,12 +77,12 @@ def test_consume_begins_at_the_start_when_its_topic_was_recreated(
     group.commit(offsets=offsets, asynchronous=False)
     group.close()
     send(kafka, topics.raw, customers(range(count)), partition=0)
-    assert Running(settings, BATCH).result().consumed == count
+    assert RunningConsumer(settings, BATCH).result().consumed == count
 
 
 def test_consume_exits_3_when_its_topic_is_deleted(kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, customers(range(5)))
-    running = Running(settings_of(kafka, topics), STREAMING)
+    running = RunningConsumer(settings_of(kafka, topics), STREAMING)
     running.wait_for(5)
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.delete_topics([topics.raw])[topics.raw].result(20)
@@ -93,7 +93,7 @@ def test_consume_exits_3_when_its_topic_is_deleted(kafka: str, topics: Topics) -
 def test_consume_goes_on_when_an_answer_topic_is_recreated(kafka: str, topics: Topics) -> None:
     """What was in it is gone; what is answered from then on is in the new one."""
     send(kafka, topics.raw, customers(range(5)))
-    running = Running(settings_of(kafka, topics), STREAMING)
+    running = RunningConsumer(settings_of(kafka, topics), STREAMING)
     running.wait_for(5)
     recreate(kafka, topics.predictions)
     send(kafka, topics.raw, customers(range(5, 10)))

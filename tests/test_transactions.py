@@ -11,7 +11,7 @@ from telco_stream import errors
 from telco_stream.kafka import transactions as room
 from telco_stream.kafka.transactions import End, Transactions
 from telco_stream.runtime.signals import Stop, Stopped
-from tests.support.fakes import FakeProducer, failure
+from tests.support.fakes import FakeProducer, kafka_exception
 
 OFFSETS = [TopicPartition("raw", 0, 7)]
 MESSAGES: list[Any] = [("key", b"value", []), ("key", b"other", [])]
@@ -42,7 +42,7 @@ class Bench:
 
 
 def late(name: str = "_TIMED_OUT") -> KafkaException:
-    return failure(name, retriable=True)
+    return kafka_exception(name, retriable=True)
 
 
 def test_messages_and_offsets_go_out_in_one_transaction() -> None:
@@ -71,7 +71,7 @@ def test_a_call_that_ran_out_of_its_time_is_taken_up_again(step: str) -> None:
 
 
 def test_an_abortable_error_aborts_and_keeps_the_producer() -> None:
-    bench = Bench({"offsets": [failure("ILLEGAL_GENERATION", txn_requires_abort=True)]})
+    bench = Bench({"offsets": [kafka_exception("ILLEGAL_GENERATION", txn_requires_abort=True)]})
     assert bench.run() is End.ABORTED
     assert bench.log == ["begin", "send", "send", "offsets", "abort"]
     assert bench.run() is End.COMMITTED
@@ -81,7 +81,7 @@ def test_an_abortable_error_aborts_and_keeps_the_producer() -> None:
 @pytest.mark.parametrize("name", ["_TIMED_OUT", "UNKNOWN", "OUT_OF_ORDER_SEQUENCE_NUMBER"])
 def test_an_unclear_commit_is_never_repeated_on_the_same_producer(name: str) -> None:
     """The next producer fences the old one, whatever it may still be up to."""
-    bench = Bench({"commit": [failure(name)]})
+    bench = Bench({"commit": [kafka_exception(name)]})
     assert bench.run() is End.UNCLEAR
     assert bench.log == ["begin", "send", "send", "offsets", "commit", "new", "init"]
 
@@ -105,14 +105,14 @@ def test_a_call_that_never_comes_back_is_left_behind_for_a_new_producer(monkeypa
 
 
 def test_nothing_is_sent_or_committed_after_a_step_that_failed() -> None:
-    bench = Bench({"begin": [failure("UNKNOWN", fatal=True)]})
+    bench = Bench({"begin": [kafka_exception("UNKNOWN", fatal=True)]})
     assert bench.run() is End.UNCLEAR
     assert bench.log == ["begin", "new", "init"]
 
 
 @pytest.mark.parametrize("step", ["offsets", "commit"])
 def test_a_fixed_id_that_another_has_taken_over_ends_the_run_with_6(step: str) -> None:
-    bench = Bench({step: [failure("_FENCED", fatal=True)]}, has_unique_id=False)
+    bench = Bench({step: [kafka_exception("_FENCED", fatal=True)]}, has_unique_id=False)
     with pytest.raises(errors.FencedError, match="Another instance") as caught:
         bench.run()
     assert caught.value.exit_code == 6
@@ -122,14 +122,17 @@ def test_a_fixed_id_that_another_has_taken_over_ends_the_run_with_6(step: str) -
 @pytest.mark.parametrize("step", ["commit", "offsets"])
 def test_a_fixed_id_fenced_after_the_transaction_s_lifetime_is_the_broker_s_own_doing(step: str) -> None:
     """A broker away for long enough ends the transaction itself; nobody has taken over."""
-    bench = Bench({step: [failure("_FENCED", fatal=True)]}, has_unique_id=False, lifetime=0)
+    bench = Bench({step: [kafka_exception("_FENCED", fatal=True)]}, has_unique_id=False, lifetime=0)
     assert bench.run() is End.UNCLEAR
     assert bench.run() is End.COMMITTED
 
 
 def test_an_abort_that_is_fenced_ends_the_run_with_6_too() -> None:
     bench = Bench(
-        {"offsets": [failure("_TIMED_OUT", txn_requires_abort=True)], "abort": [failure("_FENCED", fatal=True)]},
+        {
+            "offsets": [kafka_exception("_TIMED_OUT", txn_requires_abort=True)],
+            "abort": [kafka_exception("_FENCED", fatal=True)],
+        },
         has_unique_id=False,
     )
     with pytest.raises(errors.FencedError):
@@ -140,24 +143,26 @@ def test_an_abort_that_is_fenced_ends_the_run_with_6_too() -> None:
 @pytest.mark.parametrize("word", ["_STATE", "_FATAL"])
 def test_what_a_record_meets_in_a_failed_transaction_is_told_by_the_abort(word: str) -> None:
     """The client refuses the record without saying why; were that the cause, a fenced one would fence the other."""
-    bench = Bench({"send": [failure(word)], "abort": [failure("_FENCED", fatal=True)]}, has_unique_id=False)
+    bench = Bench(
+        {"send": [kafka_exception(word)], "abort": [kafka_exception("_FENCED", fatal=True)]}, has_unique_id=False
+    )
     with pytest.raises(errors.FencedError):
         bench.run()
-    bench = Bench({"send": [failure(word)]})
+    bench = Bench({"send": [kafka_exception(word)]})
     assert bench.run() is End.ABORTED
     assert "commit" not in bench.log
 
 
 def test_an_id_of_ones_own_is_fenced_by_the_broker_alone_so_it_goes_on() -> None:
     """A transaction that has timed out looks the same as another's taking over."""
-    bench = Bench({"commit": [failure("_FENCED", fatal=True)]}, has_unique_id=True)
+    bench = Bench({"commit": [kafka_exception("_FENCED", fatal=True)]}, has_unique_id=True)
     assert bench.run() is End.UNCLEAR
     assert bench.run() is End.COMMITTED
 
 
 @pytest.mark.parametrize("name", ["TOPIC_AUTHORIZATION_FAILED", "UNKNOWN_TOPIC_OR_PART", "KAFKA_STORAGE_ERROR"])
 def test_what_no_repetition_mends_is_aborted_and_ends_the_run_with_3(name: str) -> None:
-    bench = Bench({"commit": [failure(name, txn_requires_abort=True)]})
+    bench = Bench({"commit": [kafka_exception(name, txn_requires_abort=True)]})
     with pytest.raises(errors.KafkaError, match="The batch was not committed"):
         bench.run()
     assert bench.log[-1] == "abort"
@@ -165,7 +170,7 @@ def test_what_no_repetition_mends_is_aborted_and_ends_the_run_with_3(name: str) 
 
 def test_a_delivery_that_failed_for_good_is_not_tried_for_ever() -> None:
     """The commit only says that a message failed; a topic that was deleted would be tried again and again."""
-    bench = Bench({"commit": [failure("_INCONSISTENT", txn_requires_abort=True)]})
+    bench = Bench({"commit": [kafka_exception("_INCONSISTENT", txn_requires_abort=True)]})
     bench.made[0].refused = KafkaError(KafkaError._UNKNOWN_TOPIC, "unknown topic")
     with pytest.raises(errors.KafkaError, match="topics init"):
         bench.run()
@@ -173,7 +178,7 @@ def test_a_delivery_that_failed_for_good_is_not_tried_for_ever() -> None:
 
 def test_a_delivery_whose_failure_is_known_only_after_the_abort_is_not_tried_again_either() -> None:
     """The client may refuse the offsets of a transaction before it has said what befell its messages."""
-    bench = Bench({"offsets": [failure("_STATE", txn_requires_abort=True)]})
+    bench = Bench({"offsets": [kafka_exception("_STATE", txn_requires_abort=True)]})
     producer = bench.made[0]
     producer.abort_transaction = lambda _timeout: producer.report(KafkaError(KafkaError.INVALID_RECORD))  # type: ignore[method-assign]
     with pytest.raises(errors.KafkaError, match="clocks"):
@@ -181,7 +186,7 @@ def test_a_delivery_whose_failure_is_known_only_after_the_abort_is_not_tried_aga
 
 
 def test_a_delivery_that_was_only_late_is_tried_again() -> None:
-    bench = Bench({"commit": [failure("_INCONSISTENT", txn_requires_abort=True)]})
+    bench = Bench({"commit": [kafka_exception("_INCONSISTENT", txn_requires_abort=True)]})
     bench.made[0].refused = KafkaError(KafkaError._MSG_TIMED_OUT)
     assert bench.run() is End.ABORTED
     assert bench.transactions.failed() == 2
@@ -190,7 +195,7 @@ def test_a_delivery_that_was_only_late_is_tried_again() -> None:
 
 
 def test_failures_of_an_earlier_transaction_are_forgotten() -> None:
-    inconsistent = failure("_INCONSISTENT", txn_requires_abort=True)
+    inconsistent = kafka_exception("_INCONSISTENT", txn_requires_abort=True)
     bench = Bench({"commit": [None, inconsistent]})
     bench.made[0].refused = KafkaError(KafkaError._UNKNOWN_TOPIC)
     bench.run()
@@ -199,7 +204,7 @@ def test_failures_of_an_earlier_transaction_are_forgotten() -> None:
 
 
 def test_how_transactions_ended_is_counted() -> None:
-    bench = Bench({"commit": [None, failure("UNKNOWN", txn_requires_abort=True), failure("UNKNOWN")]})
+    bench = Bench({"commit": [None, kafka_exception("UNKNOWN", txn_requires_abort=True), kafka_exception("UNKNOWN")]})
     assert [bench.run() for _ in range(4)] == [End.COMMITTED, End.ABORTED, End.UNCLEAR, End.COMMITTED]
     assert bench.transactions.outcomes() == {"committed": 2, "aborted": 1, "unclear": 1}
 
@@ -212,12 +217,14 @@ def test_a_first_producer_that_can_not_start_in_time_ends_the_run_with_3() -> No
 
 def test_a_refused_transactional_id_ends_the_run_with_3() -> None:
     with pytest.raises(errors.KafkaError, match="TRANSACTIONAL_ID_AUTHORIZATION_FAILED"):
-        Bench({"init": [failure("TRANSACTIONAL_ID_AUTHORIZATION_FAILED", fatal=True)]})
+        Bench({"init": [kafka_exception("TRANSACTIONAL_ID_AUTHORIZATION_FAILED", fatal=True)]})
 
 
 def test_a_later_producer_is_waited_for() -> None:
     """The broker may be away for long; there is work to go on with once it is back."""
-    bench = Bench({"commit": [failure("_TIMED_OUT")]}, {"init": [failure("_TIMED_OUT")]}, {"init": [late()] * 3})
+    bench = Bench(
+        {"commit": [kafka_exception("_TIMED_OUT")]}, {"init": [kafka_exception("_TIMED_OUT")]}, {"init": [late()] * 3}
+    )
     assert bench.run() is End.UNCLEAR
     assert len(bench.made) == 3
 
@@ -226,7 +233,7 @@ def test_a_later_producer_is_waited_for() -> None:
 def test_a_stop_leaves_a_transaction_that_gets_nowhere_to_its_timeout(step: str) -> None:
     failures: dict[str, list[KafkaException | None]] = {step: [late()] * 1_000_000}
     if step == "abort":
-        failures["offsets"] = [failure("UNKNOWN", txn_requires_abort=True)]
+        failures["offsets"] = [kafka_exception("UNKNOWN", txn_requires_abort=True)]
     bench = Bench(failures)
     bench.stop.request()
     bench.stop._since -= 60

@@ -20,8 +20,8 @@ from telco_stream.kafka.reading import read
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import Settings
 from telco_stream.status import status
-from tests.support.consumer_harness import Running, answers, customers, settings_of
-from tests.support.inside import run_inside
+from tests.support.consumer_harness import RunningConsumer, answers, customers, settings_of
+from tests.support.in_process import run_in_process
 from tests.support.topics import Topics, send
 
 #: Records before and behind the batch, and records in it; each of its records has 900 kB.
@@ -69,7 +69,7 @@ def too_large(kafka: str, topics: Topics) -> Topics:
 @pytest.mark.parametrize("order", [ConsumeOptions("batch"), ConsumeOptions(), ConsumeOptions(idle_timeout=2)])
 def test_consume_exits_3_at_an_unreadable_batch(kafka: str, hostile: Topics, order: ConsumeOptions) -> None:
     with pytest.raises(errors.KafkaError, match=f"Topic {hostile.raw}, partition 0, offset {GOOD}: "):
-        Running(settings_of(kafka, hostile), order).result(30)
+        RunningConsumer(settings_of(kafka, hostile), order).result(30)
     assert len(answers(kafka, hostile)) == GOOD, "what stands before it is answered"
 
 
@@ -77,13 +77,13 @@ def test_consume_exits_3_at_an_unreadable_batch(kafka: str, hostile: Topics, ord
 def test_consume_exits_3_when_a_record_is_too_large(kafka: str, too_large: Topics, mode: str) -> None:
     order = ConsumeOptions(mode, "at-least-once")  # type: ignore[arg-type]
     with pytest.raises(errors.KafkaError, match=f"Topic {too_large.raw}, at one of these offsets: 0:1: "):
-        Running(settings_of(kafka, too_large, SMALL_LIMITS), order).result(30)
+        RunningConsumer(settings_of(kafka, too_large, SMALL_LIMITS), order).result(30)
     assert len(answers(kafka, too_large)) == 1
 
 
 def test_every_record_is_answered_when_the_limit_is_raised(kafka: str, hostile: Topics) -> None:
     settings = settings_of(kafka, hostile, {"receive.message.max.bytes": "250000000"})
-    result = Running(settings, ConsumeOptions("batch")).result(60)
+    result = RunningConsumer(settings, ConsumeOptions("batch")).result(60)
     assert (result.predicted, result.dead_lettered) == (2 * GOOD, PACKED)
 
 
@@ -112,6 +112,6 @@ def test_bounded_command_ends_at_an_unreadable_batch(
 
 def test_replay_exits_3_when_the_dead_letters_are_unreadable(kafka: str, topics: Topics) -> None:
     send_batch(kafka, topics.deadletter, PACKED, 900_000, "zstd")
-    done = run_inside("dlq", "replay", "--timeout", "4", env=topics.env(kafka))
+    done = run_in_process("dlq", "replay", "--timeout", "4", env=topics.env(kafka))
     assert done.code == 3
     assert f"Topic {topics.deadletter}, partition 0, offset 0: " in done.err

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from docs.screenshots.shots import BROKEN, TOPICS, Studio
 from docs.screenshots.story import story
-from tests.support.kafka_container import KafkaContainer, why_no_container
+from tests.support.kafka_container import KafkaContainer, docker_unavailable_reason
 
 _STREAM = ("produce", "--mode", "streaming", "--seed", "7", "--events-per-sec")
 _ANSWERS = ("--topic", TOPICS.predictions, "--from-beginning", "--max-messages", "3")
@@ -47,7 +47,7 @@ def _tell(studio: Studio) -> None:
 
 def shoot(folder: Path) -> Iterator[Path]:
     """Draw all of them into the folder."""
-    if reason := why_no_container():
+    if reason := docker_unavailable_reason():
         raise SystemExit(f"no real Kafka: {reason}")
     with KafkaContainer() as kafka, tempfile.TemporaryDirectory() as desk:
         studio = Studio(kafka, Path(desk), folder)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tests.support.topics import Kept, Topics, read_topic
+from tests.support.topics import StoredRecord, Topics, read_topic
 
 #: Two engines may differ by that much; a compiled model that differs by more is never written.
 _TOLERANCE = 1e-6
@@ -50,7 +50,7 @@ class Verdict:
         return "; ".join(f"{len(keys)} {what}: {keys[:_NAMED]}" for what, keys in faults.items() if keys)
 
 
-def judge(inputs: Mapping[str, Input], answers: Iterable[Answer]) -> Verdict:
+def check_answers(inputs: Mapping[str, Input], answers: Iterable[Answer]) -> Verdict:
     """Who was answered how often, and how well; `inputs` are named by their source."""
     unexplained, wrong = [], []
     times: Counter[str] = Counter()
@@ -90,17 +90,17 @@ def read_answers(bootstrap: str, topics: Topics) -> list[Answer]:
     return letters + [_prediction(kept) for kept in read_topic(bootstrap, topics.predictions)]
 
 
-def source_of(kept: Kept) -> str:
+def source_of(kept: StoredRecord) -> str:
     """Where a record stands, as answers write it."""
     return f"{kept.topic}/{kept.partition}/{kept.offset}"
 
 
-def key_of(kept: Kept) -> str:
+def key_of(kept: StoredRecord) -> str:
     """The record's key, as text."""
     return (kept.key or b"").decode()
 
 
-def _prediction(kept: Kept) -> Answer:
+def _prediction(kept: StoredRecord) -> Answer:
     value = kept.json()
     assert value["customerID"] == key_of(kept), f"the value of {source_of(kept)} is another customer's than its key"
     return Answer(kept.header("source") or "", key_of(kept), value["churn_probability"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from tests.faults.checker import Verdict
 
 if TYPE_CHECKING:
-    from tests.faults.scenario import Trial
+    from tests.faults.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +28,19 @@ class Figures:
     seed: int
 
     @classmethod
-    def of(cls, trial: "Trial", verdict: Verdict, longest_wait: float | None, seconds: float) -> Self:
+    def of(cls, scenario: "Scenario", verdict: Verdict, longest_wait: float | None, seconds: float) -> Self:
         """The figures of a case that has been judged."""
         return cls(
-            case=trial.name,
+            case=scenario.name,
             inputs=verdict.inputs,
-            faults=trial.faults,
+            faults=scenario.faults,
             missing=len(verdict.missing),
             duplicated=len(verdict.duplicated),
             unexplained=len(verdict.unexplained),
             wrong=len(verdict.wrong),
             longest_wait_seconds=None if longest_wait is None else round(longest_wait, 1),
             seconds=round(seconds, 1),
-            seed=trial.seed,
+            seed=scenario.seed,
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from confluent_kafka import KafkaError, Message, Producer
 
-from tests.faults.numbered import Numbered
+from tests.faults.numbered import NumberedCustomer
 
 #: Seconds between two looks at the schedule.
 _TICK = 0.02
@@ -17,7 +17,9 @@ _FLUSH = 120
 class Load(threading.Thread):
     """Sends at least `least` customers, and goes on until told that it is enough."""
 
-    def __init__(self, bootstrap: str, topic: str, customers: Iterator[Numbered], *, rate: float, least: int) -> None:
+    def __init__(
+        self, bootstrap: str, topic: str, customers: Iterator[NumberedCustomer], *, rate: float, least: int
+    ) -> None:
         super().__init__(daemon=True)
         self._customers = customers
         self._topic = topic
@@ -68,7 +70,7 @@ class Load(threading.Thread):
     def _is_done(self) -> bool:
         return self._enough.is_set() and len(self.sent) >= self._least
 
-    def _send(self, one: Numbered) -> None:
+    def _send(self, one: NumberedCustomer) -> None:
         self.sent[one.key] = one.expected
         self._producer.produce(self._topic, one.value, one.key, on_delivery=self._note)
         self._producer.poll(0)

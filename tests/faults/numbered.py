@@ -25,7 +25,7 @@ _WHOLE = ("SeniorCitizen", "tenure")
 
 
 @dataclass(frozen=True, slots=True)
-class Numbered:
+class NumberedCustomer:
     """A record to send, and its answer: a probability, or None for a dead letter."""
 
     key: str
@@ -33,16 +33,16 @@ class Numbered:
     expected: float | None
 
 
-def numbered(random: Random, poison: float = 0.0) -> Iterator[Numbered]:
+def numbered(random: Random, poison: float = 0.0) -> Iterator[NumberedCustomer]:
     """Customers without end, no id twice; of each 1, `poison` are records that can't be scored."""
     kinds = _kinds()
     for number in count():
         key = f"{number:07d}"
         fields, expected = kinds[number % _KINDS]
         if random.random() < poison:
-            yield Numbered(key, random.choice(_POISON)(key), None)
+            yield NumberedCustomer(key, random.choice(_POISON)(key), None)
         else:
-            yield Numbered(key, _json(fields | {"customerID": key}), expected)
+            yield NumberedCustomer(key, _json(fields | {"customerID": key}), expected)
 
 
 def numbered_csv(rows: int) -> tuple[str, dict[str, float | None]]:

@@ -10,12 +10,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tests.faults.checker import Verdict, judge, not_sent_once, read_answers, read_inputs
+from tests.faults.checker import Verdict, check_answers, not_sent_once, read_answers, read_inputs
 from tests.faults.figures import Figures
 from tests.faults.load import Load
 from tests.faults.numbered import numbered
 from tests.faults.progress import Progress
-from tests.faults.worker_pool import Crew
+from tests.faults.worker_pool import WorkerPool
 from tests.support.cli import run_cli
 from tests.support.topics import Topics
 
@@ -29,7 +29,7 @@ QUICK = {
 
 
 @dataclass
-class Trial:
+class Scenario:
     """What a case works with; `full` is the form of `make faults`, the other one fits into `make test`."""
 
     name: str
@@ -40,7 +40,7 @@ class Trial:
     full: bool
     note: Callable[[Figures], None]
     random: Random = field(init=False)
-    crew: Crew = field(init=False)
+    pool: WorkerPool = field(init=False)
     load: Load = field(init=False)
     progress: Progress = field(init=False)
     faults: int = 0
@@ -80,22 +80,22 @@ class Trial:
         customers = numbered(self.random, poison)
         self.load = Load(self.bootstrap, self.topics.raw, customers, rate=rate, least=self.form(*least))
         self.progress = Progress(self.bootstrap, self.topics, self.load)
-        self.crew = Crew(self.folder, self.env(settings), self.random, fixed=fixed, module=module)
+        self.pool = WorkerPool(self.folder, self.env(settings), self.random, fixed=fixed, module=module)
         try:
             for _ in range(workers):
-                self.crew.start()
+                self.pool.start()
             self.progress.start()
             self.load.start()
             self.progress.wait_for_more()
             yield
             self.load.finish()
             self.progress.drain()
-            self.crew.stop_all()
+            self.pool.stop_all()
         except AssertionError:
-            sys.stdout.write(self.crew.told())
+            sys.stdout.write(self.pool.told())
             raise
         finally:
-            self.crew.end()
+            self.pool.end()
             self.load.end()
             self.progress.end()
 
@@ -129,7 +129,7 @@ class Trial:
         inputs = read_inputs(self.bootstrap, self.topics.raw, expected)
         strays = not_sent_once(times or dict.fromkeys(expected, 1), (one.key for one in inputs.values()))
         assert not strays, f"seed {self.seed}: {len(strays)} customers not in the raw topic as sent: {strays[:5]}"
-        return judge(inputs, read_answers(self.bootstrap, self.topics))
+        return check_answers(inputs, read_answers(self.bootstrap, self.topics))
 
     def verify(self) -> dict[str, int]:
         """The ledger of `telco-stream verify`, which finds nothing to complain about."""

@@ -4,39 +4,39 @@ import time
 
 import pytest
 
-from tests.faults.scenario import Trial
+from tests.faults.scenario import Scenario
 from tests.support.kafka_container import KafkaContainer
 
 pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
 
 
-def test_4_the_broker_is_killed(trial: Trial, fault_kafka: KafkaContainer) -> None:
+def test_4_the_broker_is_killed(scenario: Scenario, fault_kafka: KafkaContainer) -> None:
     """SIGKILL at random moments, and started again."""
-    with trial.streaming():
-        for _ in range(trial.form(1, 3)):
-            trial.moment()
+    with scenario.streaming():
+        for _ in range(scenario.form(1, 3)):
+            scenario.moment()
             fault_kafka.kill()
             fault_kafka.start_again()
 
 
-def test_5_the_broker_is_paused(trial: Trial, fault_kafka: KafkaContainer) -> None:
+def test_5_the_broker_is_paused(scenario: Scenario, fault_kafka: KafkaContainer) -> None:
     """For longer than the session's and the transaction's time-out; connections stay open."""
-    with trial.streaming():
-        for _ in range(trial.form(1, 3)):
-            trial.moment()
+    with scenario.streaming():
+        for _ in range(scenario.form(1, 3)):
+            scenario.moment()
             fault_kafka.pause()
             time.sleep(8)
             fault_kafka.unpause()
 
 
-def test_9_poison_while_workers_and_broker_are_killed(trial: Trial, fault_kafka: KafkaContainer) -> None:
+def test_9_poison_while_workers_and_broker_are_killed(scenario: Scenario, fault_kafka: KafkaContainer) -> None:
     """Of 100 records five can't be scored; a worker dies while the broker is away, another while it is there."""
-    with trial.streaming(poison=0.05):
-        for _ in range(trial.form(1, 3)):
-            trial.moment()
+    with scenario.streaming(poison=0.05):
+        for _ in range(scenario.form(1, 3)):
+            scenario.moment()
             fault_kafka.kill()
-            trial.crew.replace_killed()
+            scenario.pool.replace_killed()
             fault_kafka.start_again()
-            trial.moment()
-            trial.crew.replace_killed()
-            trial.faults += 1
+            scenario.moment()
+            scenario.pool.replace_killed()
+            scenario.faults += 1

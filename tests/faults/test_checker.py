@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.faults.checker import Answer, Input, judge, not_sent_once
+from tests.faults.checker import Answer, Input, check_answers, not_sent_once
 from tests.faults.numbered import numbered, numbered_csv
 from tests.faults.progress import Silence
 
@@ -16,7 +16,7 @@ def answers() -> list[Answer]:
 
 
 def test_every_input_answered_once_is_no_complaint() -> None:
-    assert judge(INPUTS, answers()).complaint() == ""
+    assert check_answers(INPUTS, answers()).complaint() == ""
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_every_input_answered_once_is_no_complaint() -> None:
     ],
 )
 def test_what_is_planted_is_found(plant: Callable[[list[Answer]], list[Answer]], found: str) -> None:
-    assert found in judge(INPUTS, plant(answers())).complaint()
+    assert found in check_answers(INPUTS, plant(answers())).complaint()
 
 
 def test_what_the_engines_may_differ_by_is_no_other_probability() -> None:
-    assert judge({"raw/0/1": Input("1", 0.5)}, [Answer("raw/0/1", "1", 0.5 + 5e-7)]).wrong == []
+    assert check_answers({"raw/0/1": Input("1", 0.5)}, [Answer("raw/0/1", "1", 0.5 + 5e-7)]).wrong == []
 
 
 def test_a_customer_who_never_came_into_the_raw_topic_or_came_twice_is_found_there() -> None:

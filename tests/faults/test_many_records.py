@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from tests.faults.conftest import a_trial
-from tests.faults.scenario import Trial
+from tests.faults.conftest import new_scenario
+from tests.faults.scenario import Scenario
 from tests.support.cli import ROOT
-from tests.support.last_words import FULL
+from tests.support.run_summary import FULL
 
 pytestmark = [
     pytest.mark.timeout(1200),
@@ -29,29 +29,29 @@ MOST = 300_000_000
 
 
 @pytest.fixture
-def usual(kafka: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trial]:
+def default_scenario(kafka: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario]:
     """Topics on a broker that nobody kills."""
-    yield from a_trial(kafka, request, tmp_path)
+    yield from new_scenario(kafka, request, tmp_path)
 
 
-def test_verify_stays_small(usual: Trial) -> None:
+def test_verify_stays_small(default_scenario: Scenario) -> None:
     """Each input has its answer, so that all of them are read, and entered twice."""
-    _fill(usual)
-    peak, ledger = _verify(usual)
+    _fill(default_scenario)
+    peak, ledger = _verify(default_scenario)
     sys.stdout.write(f"{RECORDS:,} inputs and answers: {peak / 1e6:.0f} MB at the most\n")
     assert (ledger["inputs"], ledger["predicted"], ledger["missing"]) == (RECORDS, RECORDS, 0)
     assert peak + PROMISED - RECORDS < MOST
 
 
-def _fill(trial: Trial) -> None:
-    producer = Producer({"bootstrap.servers": trial.bootstrap, "linger.ms": 50, "compression.type": "lz4"})
-    raw = trial.topics.raw
+def _fill(scenario: Scenario) -> None:
+    producer = Producer({"bootstrap.servers": scenario.bootstrap, "linger.ms": 50, "compression.type": "lz4"})
+    raw = scenario.topics.raw
     for number in range(RECORDS):
         partition, offset = number % PARTITIONS, number // PARTITIONS
         _send(producer, raw, partition, None)
-        _send(producer, trial.topics.predictions, partition, [("source", f"{raw}/{partition}/{offset}".encode())])
+        _send(producer, scenario.topics.predictions, partition, [("source", f"{raw}/{partition}/{offset}".encode())])
     assert producer.flush(120) == 0
-    group = Consumer({"bootstrap.servers": trial.bootstrap, "group.id": trial.topics.group})
+    group = Consumer({"bootstrap.servers": scenario.bootstrap, "group.id": scenario.topics.group})
     ends = [len(range(partition, RECORDS, PARTITIONS)) for partition in range(PARTITIONS)]
     group.commit(offsets=[TopicPartition(raw, one, end) for one, end in enumerate(ends)], asynchronous=False)
     group.close()
@@ -65,13 +65,13 @@ def _send(producer: Producer, topic: str, partition: int, headers: list[tuple[st
             producer.poll(0.1)
 
 
-def _verify(trial: Trial) -> tuple[int, dict[str, int]]:
+def _verify(scenario: Scenario) -> tuple[int, dict[str, int]]:
     """The most memory that the process held, in bytes, and what it found."""
-    out = trial.folder / "ledger.json"
+    out = scenario.folder / "ledger.json"
     with out.open("wb") as file:
         command = [sys.executable, "-m", "telco_stream", "verify", "--output", "json", "--quiet"]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **trial.env()}
-        running = subprocess.Popen(command, stdout=file, env=environment, cwd=trial.folder)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **scenario.env()}
+        running = subprocess.Popen(command, stdout=file, env=environment, cwd=scenario.folder)
         _, status, usage = os.wait4(running.pid, 0)
     running.returncode = os.waitstatus_to_exitcode(status)
     assert running.returncode == 0

@@ -12,11 +12,11 @@ from telco_stream.consume.run import ConsumeOptions
 from telco_stream.csv.reader import fingerprint
 from telco_stream.produce.progress import PassKey
 from telco_stream.produce.writer import group_of
-from tests.conftest import _need_containers
+from tests.conftest import require_containers
 from tests.support.cli import run_cli
-from tests.support.consumer_harness import Running, answers, coordinates, customers, settings_of, sources
+from tests.support.consumer_harness import RunningConsumer, answers, coordinates, customers, settings_of, sources
 from tests.support.kafka_container import SMALL, KafkaContainer
-from tests.support.passes import csv_of
+from tests.support.produce_harness import write_customers
 from tests.support.topics import Topics, create_topics, fresh_topics, read_topic, send
 from tests.support.waiting import wait_until
 
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(600)]
 @pytest.fixture
 def forgetful_kafka(pytestconfig: pytest.Config) -> Iterator[str]:
     """A real Kafka that has forgotten a pass after a minute."""
-    _need_containers(pytestconfig)
+    require_containers(pytestconfig)
     settings = {"offsets_retention_minutes": "1", "offsets_retention_check_interval_ms": "5000"}
     with KafkaContainer(**SMALL, **settings) as container:
         yield container.bootstrap
@@ -36,7 +36,7 @@ def test_a_pass_is_remembered_when_its_offsets_expire(forgetful_kafka: str, tmp_
     """Without a checkpoint file: each row of a named run, and of an unfinished pass, is there once."""
     topics = fresh_topics()
     create_topics(forgetful_kafka, topics)
-    paths = {name: csv_of(_folder(tmp_path, name), 100) for name in ("done", "half", "unnamed", "twice")}
+    paths = {name: write_customers(_folder(tmp_path, name), 100) for name in ("done", "half", "unnamed", "twice")}
     named: dict[str, tuple[str, ...]] = {name: ("--run-id", name) if name in {"done", "half"} else () for name in paths}
     limits = {"half": ("--limit", "40"), "unnamed": ("--limit", "70")}
     for name, path in paths.items():
@@ -64,12 +64,12 @@ def test_a_group_is_remembered_by_its_answers_when_its_offsets_expire(forgetful_
     create_topics(forgetful_kafka, topics)
     send(forgetful_kafka, topics.raw, customers(range(50)))
     settings = settings_of(forgetful_kafka, topics)
-    Running(settings, ConsumeOptions("batch", "exactly-once")).result()
+    RunningConsumer(settings, ConsumeOptions("batch", "exactly-once")).result()
     wait_until(lambda: not _has_offset(forgetful_kafka, topics.raw, topics.group), 180, "the offset's end")
     refused = run_cli("consume", "--mode", "batch", env=topics.env(forgetful_kafka))
     assert refused.returncode == 5, refused.stderr
     send(forgetful_kafka, topics.raw, customers(range(50, 60)))
-    resumed = Running(settings, ConsumeOptions("batch", "exactly-once", if_answered="resume")).result()
+    resumed = RunningConsumer(settings, ConsumeOptions("batch", "exactly-once", if_answered="resume")).result()
     assert resumed.consumed == 10
     inputs, answered = read_topic(forgetful_kafka, topics.raw), answers(forgetful_kafka, topics)
     assert sources(answered) == coordinates(inputs)

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from tests.faults.load import Load
 from tests.faults.numbered import numbered, numbered_csv
-from tests.faults.scenario import Trial
+from tests.faults.scenario import Scenario
 from tests.support.cli import RunningCli, run_cli
 from tests.support.topics import read_topic
 from tests.support.waiting import wait_until
@@ -22,70 +22,70 @@ pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
 _CONSUME_ALL = ("consume", "--mode", "batch", "--quiet", "--output", "json", "--max-consecutive-dead-letters", "0")
 
 
-def test_8_the_producer_is_killed(trial: Trial) -> None:
+def test_8_the_producer_is_killed(scenario: Scenario) -> None:
     """SIGKILL at random places of the pass, which is then run to its end."""
-    rows = trial.form(80_000, 300_000)
+    rows = scenario.form(80_000, 300_000)
     text, expected = numbered_csv(rows)
-    (trial.folder / "customers.csv").write_text(text)
+    (scenario.folder / "customers.csv").write_text(text)
     command = ("produce", "--mode", "batch", "--data-path", "customers.csv", "--output", "json")
-    for _ in range(trial.form(3, 10)):
-        _run_and_kill(trial, command, after=trial.random.randrange(rows // 10))
-    _run(trial, command)
-    _run(trial, _CONSUME_ALL)
-    trial.check(expected)
+    for _ in range(scenario.form(3, 10)):
+        _run_and_kill(scenario, command, after=scenario.random.randrange(rows // 10))
+    _run(scenario, command)
+    _run(scenario, _CONSUME_ALL)
+    scenario.check(expected)
 
 
-def test_10_a_replay_is_killed(trial: Trial) -> None:
+def test_10_a_replay_is_killed(scenario: Scenario) -> None:
     """SIGKILL when some letters have gone back; each has gone back once in the end, and is answered once more."""
     load = Load(
-        trial.bootstrap,
-        trial.topics.raw,
-        numbered(trial.random, poison=0.4),
+        scenario.bootstrap,
+        scenario.topics.raw,
+        numbered(scenario.random, poison=0.4),
         rate=20_000,
-        least=trial.form(24_000, 30_000),
+        least=scenario.form(24_000, 30_000),
     )
     load.start()
     load.finish()
-    _run(trial, _CONSUME_ALL)
+    _run(scenario, _CONSUME_ALL)
     letters = sum(expected is None for expected in load.sent.values())
     command = ("dlq", "replay", "--execute", "--output", "json")
-    kills = trial.form(1, 5)
+    kills = scenario.form(1, 5)
     for _ in range(kills):  # early enough that letters are left for the last, though it goes on until the kill arrives
-        _run_and_kill(trial, command, after=trial.random.randrange(1, letters // (3 * kills)))
-    _run(trial, command)
-    _run(trial, _CONSUME_ALL)
-    trial.check(load.sent, times={key: 1 if expected else 2 for key, expected in load.sent.items()})
-    retries = Counter(kept.json()["retry_count"] for kept in read_topic(trial.bootstrap, trial.topics.deadletter))
+        _run_and_kill(scenario, command, after=scenario.random.randrange(1, letters // (3 * kills)))
+    _run(scenario, command)
+    _run(scenario, _CONSUME_ALL)
+    scenario.check(load.sent, times={key: 1 if expected else 2 for key, expected in load.sent.items()})
+    retries = Counter(kept.json()["retry_count"] for kept in read_topic(scenario.bootstrap, scenario.topics.deadletter))
     assert retries == {0: letters, 1: letters}
 
 
-def _run(trial: Trial, command: tuple[str, ...]) -> None:
-    done = run_cli(*command, env=trial.env(), cwd=trial.folder, timeout=300)
-    assert done.returncode == 0, f"seed {trial.seed}: {command[0]}: exit {done.returncode}: {done.stderr}"
+def _run(scenario: Scenario, command: tuple[str, ...]) -> None:
+    done = run_cli(*command, env=scenario.env(), cwd=scenario.folder, timeout=300)
+    assert done.returncode == 0, f"seed {scenario.seed}: {command[0]}: exit {done.returncode}: {done.stderr}"
 
 
-def _run_and_kill(trial: Trial, command: tuple[str, ...], *, after: int) -> None:
+def _run_and_kill(scenario: Scenario, command: tuple[str, ...], *, after: int) -> None:
     """It is killed once it has written so many records to the raw topic, committed or not."""
-    folder = Path(tempfile.mkdtemp(dir=trial.folder))
-    with _Written(trial) as written:
+    folder = Path(tempfile.mkdtemp(dir=scenario.folder))
+    with _Written(scenario) as written:
         before = written()
-        run = RunningCli(command, folder, trial.env(), trial.folder)
+        run = RunningCli(command, folder, scenario.env(), scenario.folder)
         try:
             while run.process.poll() is None and written() - before <= after:
                 time.sleep(0.001)
         finally:
             run.end()
     # On a busy machine the last run may have come to its end before the kill arrives.
-    assert run.process.returncode == -9 or (run.process.returncode == 0 and trial.faults), run.stderr()
-    trial.faults += run.process.returncode == -9
+    assert run.process.returncode == -9 or (run.process.returncode == 0 and scenario.faults), run.stderr()
+    scenario.faults += run.process.returncode == -9
 
 
 class _Written:
     """How many records, committed or not, the raw topic holds; markers count too."""
 
-    def __init__(self, trial: Trial) -> None:
-        self._topic = trial.topics.raw
-        self._reader = Consumer({"bootstrap.servers": trial.bootstrap, "group.id": "written"})
+    def __init__(self, scenario: Scenario) -> None:
+        self._topic = scenario.topics.raw
+        self._reader = Consumer({"bootstrap.servers": scenario.bootstrap, "group.id": "written"})
 
     def __enter__(self) -> Callable[[], int]:
         return lambda: sum(self._end(number) for number in range(3))

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.conftest import a_trial
-from tests.faults.scenario import Trial
-from tests.support.last_words import FULL
+from tests.faults.conftest import new_scenario
+from tests.faults.scenario import Scenario
+from tests.support.run_summary import FULL
 from tests.support.waiting import wait_until
 
 pytestmark = [
@@ -18,26 +18,26 @@ pytestmark = [
 
 
 @pytest.fixture
-def usual(kafka: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Trial]:
+def default_scenario(kafka: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario]:
     """A case on a broker with the time-outs that Kafka has by itself."""
-    yield from a_trial(kafka, request, tmp_path)
+    yield from new_scenario(kafka, request, tmp_path)
 
 
 @pytest.mark.parametrize("fixed", [False, True], ids=["own id", "fixed id"])
-def test_stall_after_a_kill_in_a_transaction(usual: Trial, fixed: bool) -> None:
+def test_stall_after_a_kill_in_a_transaction(default_scenario: Scenario, fixed: bool) -> None:
     """One worker, killed while readers are held back by its transaction, and started again at once."""
-    with usual.streaming(workers=1, least=(0, 1_000), rate=500, fixed=fixed, settings={}):
-        usual.progress.wait_for_more(100)
-        wait_until(lambda: _stands_in_a_transaction(usual), 60, "a transaction to be killed in")
-        usual.crew.replace_killed()
-        usual.faults += 1
+    with default_scenario.streaming(workers=1, least=(0, 1_000), rate=500, fixed=fixed, settings={}):
+        default_scenario.progress.wait_for_more(100)
+        wait_until(lambda: _stands_in_a_transaction(default_scenario), 60, "a transaction to be killed in")
+        default_scenario.pool.replace_killed()
+        default_scenario.faults += 1
 
 
-def _stands_in_a_transaction(trial: Trial) -> bool:
+def _stands_in_a_transaction(scenario: Scenario) -> bool:
     """Whether the worker has been stopped in one; if not, it goes on."""
-    worker = trial.crew.running[0]
+    worker = scenario.pool.running[0]
     worker.signal(signal.SIGSTOP)
-    if trial.progress.is_held_back():
+    if scenario.progress.is_held_back():
         return True
     worker.signal(signal.SIGCONT)
     return False

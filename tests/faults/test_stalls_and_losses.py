@@ -8,16 +8,16 @@ from confluent_kafka import Consumer, TopicPartition
 from tests.faults.load import Load
 from tests.faults.numbered import numbered
 from tests.faults.progress import Progress, StalledError
-from tests.faults.scenario import Trial
+from tests.faults.scenario import Scenario
 
 pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture
-def unanswered(trial: Trial) -> Iterator[Progress]:
+def unanswered(scenario: Scenario) -> Iterator[Progress]:
     """Some inputs, and nobody to answer them."""
-    load = Load(trial.bootstrap, trial.topics.raw, numbered(trial.random), rate=1_000, least=50)
-    trial.load, progress = load, Progress(trial.bootstrap, trial.topics, load)
+    load = Load(scenario.bootstrap, scenario.topics.raw, numbered(scenario.random), rate=1_000, least=50)
+    scenario.load, progress = load, Progress(scenario.bootstrap, scenario.topics, load)
     progress.start()
     load.start()
     load.finish()
@@ -30,27 +30,27 @@ def test_inputs_that_nobody_takes_are_a_stall(unanswered: Progress) -> None:
         unanswered.drain(limit=2)
 
 
-def test_inputs_that_the_group_has_passed_over_are_a_loss(trial: Trial, unanswered: Progress) -> None:
+def test_inputs_that_the_group_has_passed_over_are_a_loss(scenario: Scenario, unanswered: Progress) -> None:
     """The group has committed all of them, so nothing is left to wait for."""
-    reader = Consumer({"bootstrap.servers": trial.bootstrap, "group.id": trial.topics.group})
+    reader = Consumer({"bootstrap.servers": scenario.bootstrap, "group.id": scenario.topics.group})
     ends = [
         TopicPartition(
-            trial.topics.raw, number, reader.get_watermark_offsets(TopicPartition(trial.topics.raw, number))[1]
+            scenario.topics.raw, number, reader.get_watermark_offsets(TopicPartition(scenario.topics.raw, number))[1]
         )
         for number in range(3)
     ]
     reader.commit(offsets=ends, asynchronous=False)
     reader.close()
     unanswered.drain(limit=60)
-    assert len(trial.judge(trial.load.sent).missing) == len(trial.load.sent)
+    assert len(scenario.judge(scenario.load.sent).missing) == len(scenario.load.sent)
 
 
-def test_the_control_is_found_out(trial: Trial) -> None:
+def test_the_control_is_found_out(scenario: Scenario) -> None:
     """Case 1 with workers that commit on a timer: answers are lost, or given twice."""
-    with trial.stream(module="tests.faults.control"):
-        for _ in range(trial.form(3, 10)):
-            trial.moment()
-            trial.crew.replace_killed()
-    verdict = trial.judge(trial.load.sent)
-    trial.figures(verdict, trial.progress.longest_wait())
+    with scenario.stream(module="tests.faults.control"):
+        for _ in range(scenario.form(3, 10)):
+            scenario.moment()
+            scenario.pool.replace_killed()
+    verdict = scenario.judge(scenario.load.sent)
+    scenario.figures(verdict, scenario.progress.longest_wait())
     assert verdict.missing or verdict.duplicated

@@ -19,7 +19,7 @@ _BATCHES = ("100", "5000")
 _ASSIGNED = re.compile(r"assigned partitions \d")
 
 
-class Crew:
+class WorkerPool:
     """Workers of one group; `fixed` gives each slot a transactional id that its next worker takes over."""
 
     def __init__(

@@ -15,7 +15,7 @@ from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Outcome
 from telco_stream.settings import ConsumerSettings, Settings, TopicSettings
 from tests.support.records import RuleScorer, good
-from tests.support.topics import Kept, Outgoing, Topics, read_topic
+from tests.support.topics import Outgoing, StoredRecord, Topics, read_topic
 from tests.support.waiting import wait_until
 
 
@@ -29,7 +29,7 @@ def settings_of(bootstrap: str, topics: Topics, kafka: dict[str, str] | None = N
     )
 
 
-class Running:
+class RunningConsumer:
     """A consumer at work in a thread of this process, on a model that answers by rule unless given another."""
 
     def __init__(
@@ -92,16 +92,16 @@ def customers(numbers: Iterable[int]) -> list[Outgoing]:
     return [(f"c{one}", good(customerID=f"c{one}"), []) for one in numbers]
 
 
-def answers(bootstrap: str, topics: Topics) -> list[Kept]:
+def answers(bootstrap: str, topics: Topics) -> list[StoredRecord]:
     """The predictions and dead letters that a reader of committed records sees."""
     return read_topic(bootstrap, topics.predictions) + read_topic(bootstrap, topics.deadletter)
 
 
-def sources(kept: Iterable[Kept]) -> list[str]:
+def sources(kept: Iterable[StoredRecord]) -> list[str]:
     """Which inputs are answered, in order: equal to what `coordinates` says where each is answered once."""
     return sorted(one.header("source") or "" for one in kept)
 
 
-def coordinates(kept: Iterable[Kept]) -> list[str]:
+def coordinates(kept: Iterable[StoredRecord]) -> list[str]:
     """Where the inputs stand, in order."""
     return sorted(f"{one.topic}/{one.partition}/{one.offset}" for one in kept)

@@ -7,7 +7,7 @@ from typing import Any
 from confluent_kafka import OFFSET_INVALID, KafkaError, Message, TopicPartition
 
 
-class Scripted(Message):
+class ScriptedMessage(Message):
     """A record, or with `code` an error in its place."""
 
     def __init__(
@@ -24,16 +24,16 @@ class Scripted(Message):
         super().__init__(topic=topic, partition=partition, offset=offset, error=error)
 
 
-def end(offset: int) -> Scripted:
+def end(offset: int) -> ScriptedMessage:
     """The client's word that a partition ends here."""
-    return Scripted(offset, code=KafkaError._PARTITION_EOF)
+    return ScriptedMessage(offset, code=KafkaError._PARTITION_EOF)
 
 
 @dataclass
 class ScriptedConsumer:
     """Everything that is left of the script arrives at once."""
 
-    script: list[Scripted]
+    script: list[ScriptedMessage]
     paused: list[TopicPartition] = field(default_factory=list)
 
     def subscribe(self, _topics: list[str], *, on_assign: Callable[..., None], **_: Any) -> None:
@@ -50,10 +50,10 @@ class ScriptedConsumer:
     def pause(self, partitions: list[TopicPartition]) -> None:
         self.paused += partitions
 
-    def poll(self, _timeout: float) -> Scripted | None:
+    def poll(self, _timeout: float) -> ScriptedMessage | None:
         return self.script.pop(0) if self.script else None
 
-    def consume(self, most: int, _timeout: float) -> list[Scripted]:
+    def consume(self, most: int, _timeout: float) -> list[ScriptedMessage]:
         taken, self.script[:] = self.script[:most], self.script[most:]
         return taken
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
-from tests.support.fake_messages import Scripted
+from tests.support.fake_messages import ScriptedMessage
 
 
-def failure(name: str, **said: Any) -> KafkaException:
+def kafka_exception(name: str, **said: Any) -> KafkaException:
     """An error as the client raises it; `said` are the flags it sets."""
     return KafkaException(KafkaError(getattr(KafkaError, name), name, **said))
 
@@ -49,7 +49,7 @@ class FakeProducer:
 
     def report(self, error: KafkaError) -> None:
         """The message that was sent last was not delivered."""
-        self._on_delivery(error, Scripted(0))
+        self._on_delivery(error, ScriptedMessage(0))
 
     def send_offsets_to_transaction(self, offsets: list[TopicPartition], metadata: object, _timeout: float) -> None:
         self._call("offsets")
@@ -62,7 +62,7 @@ class FakeProducer:
         self._call("abort")
 
     def list_topics(self, _topic: str, timeout: float) -> Any:  # noqa: ARG002
-        raise failure("_TRANSPORT")
+        raise kafka_exception("_TRANSPORT")
 
     def flush(self, _timeout: float) -> int:
         self._call("flush")
@@ -88,7 +88,7 @@ class FakeProducer:
 class FakeConsumer:
     """Each step of the script is what one poll or consume returns; a step that can be called happens before it does."""
 
-    script: list[list[Scripted] | Callable[["FakeConsumer"], list[Scripted]]]
+    script: list[list[ScriptedMessage] | Callable[["FakeConsumer"], list[ScriptedMessage]]]
     offsets: dict[int, TopicPartition] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
     failures: list[KafkaException] = field(default_factory=list)
@@ -120,7 +120,7 @@ class FakeConsumer:
     def lose(self, *partitions: int) -> None:
         self._on_lost(self, [TopicPartition("raw", one) for one in partitions])
 
-    def poll(self, _timeout: float) -> Scripted | None:
+    def poll(self, _timeout: float) -> ScriptedMessage | None:
         if not self.script:
             return None
         step = self._step()
@@ -128,7 +128,7 @@ class FakeConsumer:
             self.script.insert(0, step[1:])
         return step[0] if step else None
 
-    def consume(self, most: int, _timeout: float) -> list[Scripted]:
+    def consume(self, most: int, _timeout: float) -> list[ScriptedMessage]:
         assert most <= 1_000_000, "the client refuses more"
         step = self._step() if self.script else []
         if len(step) > most:
@@ -164,7 +164,7 @@ class FakeConsumer:
     def get_watermark_offsets(self, asked: TopicPartition, *, cached: bool) -> tuple[int, int]:
         assert cached, "no broker is asked"
         if asked.partition not in self.assigned:
-            raise failure("_UNKNOWN_PARTITION")
+            raise kafka_exception("_UNKNOWN_PARTITION")
         return 0, self.ends.get(asked.partition, OFFSET_INVALID)
 
     def consumer_group_metadata(self) -> object:
@@ -173,7 +173,7 @@ class FakeConsumer:
     def close(self) -> None:
         self.log.append("close")
 
-    def _step(self) -> list[Scripted]:
+    def _step(self) -> list[ScriptedMessage]:
         step = self.script.pop(0)
         return step(self) if callable(step) else step
 

@@ -83,7 +83,7 @@ class KafkaContainer(DockerContainer):
             return False
 
 
-def why_no_container() -> str | None:
+def docker_unavailable_reason() -> str | None:
     """What keeps a Kafka container from being started on this machine, in one line; None if nothing does."""
     try:
         client = docker.from_env()

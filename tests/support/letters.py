@@ -6,7 +6,7 @@ from telco_stream.contract.error_type import ErrorType
 from telco_stream.messages.dead_letter import encode_dead_letter
 from telco_stream.messages.record import Headers, Rejected
 from telco_stream.messages.source import SourceHeaders
-from tests.support.records import Fake
+from tests.support.records import FakeRecord
 
 #: When the letters of the tests were written, in milliseconds.
 WRITTEN = 1_767_312_000_000
@@ -25,14 +25,14 @@ def letter(
     limit: int = 2_097_152,
     topic_id: str | None = None,
     **more: Any,
-) -> Fake:
+) -> FakeRecord:
     """The record of a letter about an original with this value, key and headers."""
-    rejected = Rejected(Fake(value, 41, 2, key, headers), error_type, "malformed", "JSON is malformed")
+    rejected = Rejected(FakeRecord(value, 41, 2, key, headers), error_type, "malformed", "JSON is malformed")
     kept, body, own = encode_dead_letter(
         rejected, SourceHeaders(topic_id), model_version="v1", failed_at=at, limit=limit
     )
     assert not isinstance(kept, str)
-    return Fake(body, offset, partition, kept, own, "dead", **{"timestamp_": WRITTEN} | more)
+    return FakeRecord(body, offset, partition, kept, own, "dead", **{"timestamp_": WRITTEN} | more)
 
 
 #: What another hand may have left in the dead-letter topic.

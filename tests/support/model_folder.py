@@ -23,7 +23,7 @@ def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Non
     path.write_text(json.dumps(manifest))
 
 
-def replace_vouched(folder: Path, name: str, content: bytes) -> None:
+def replace_artifact(folder: Path, name: str, content: bytes) -> None:
     """Other content, and a manifest that vouches for it."""
     (folder / name).write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()

@@ -37,7 +37,7 @@ GOOD: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fake:
+class FakeRecord:
     """A record that never was in Kafka."""
 
     value_: bytes | None

@@ -12,7 +12,7 @@ from telco_stream.report.predictions import ALL, PredictionFilter, report
 from telco_stream.report.run import OffsetRange
 from telco_stream.report.trends import Trends
 from tests.support.cli import ROOT
-from tests.support.records import Fake
+from tests.support.records import FakeRecord
 
 MANIFEST: Manifest = decode_manifest((ROOT / "models/churn/manifest.json").read_bytes())
 OWN_VERSION = MANIFEST.model_version
@@ -68,7 +68,7 @@ def report_data(
 ) -> ReportData:
     """Return the data of a page about these predictions."""
     trends, counts = Trends(), letters or {}
-    records = (Fake(encode_prediction(prediction)) for prediction in predictions)
+    records = (FakeRecord(encode_prediction(prediction)) for prediction in predictions)
     result = report(records, wanted=wanted, top_k=top_k, looks=[trends.add])
     read = OffsetRange("telco.churn.predictions", {0: 0, 1: 7}, {0: 10, 1: 12})
     return ReportData(

@@ -59,7 +59,7 @@ class Topics:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredRecord:
     """A record as a topic keeps it."""
 
     topic: str
@@ -191,7 +191,7 @@ def send(bootstrap: str, topic: str, records: Iterable[Outgoing], partition: int
     assert not failed, f"records for {topic} were refused: {failed[0]}"
 
 
-def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") -> list[Kept]:
+def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") -> list[StoredRecord]:
     """Everything the topic keeps, partition by partition, up to its end when reached; no group is joined.
 
     Transaction markers at the end of a partition don't count as records and aren't waited for.
@@ -214,7 +214,7 @@ def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") ->
         reader.close()
 
 
-def _to_the_end(reader: Consumer, topic: str, unfinished: set[int]) -> Iterable[Kept]:
+def _to_the_end(reader: Consumer, topic: str, unfinished: set[int]) -> Iterable[StoredRecord]:
     silences = 0
     while unfinished:
         messages = reader.consume(10_000, 0.2)
@@ -230,8 +230,8 @@ def _to_the_end(reader: Consumer, topic: str, unfinished: set[int]) -> Iterable[
                 raise KafkaException(error)
 
 
-def _kept(message: Message) -> Kept:
+def _kept(message: Message) -> StoredRecord:
     # The client's type hints allow a message without coordinates; one that was fetched has them.
     topic, partition, offset = cast("tuple[str, int, int]", (message.topic(), message.partition(), message.offset()))
     headers = cast("list[tuple[str, bytes]]", message.headers() or [])
-    return Kept(topic, partition, offset, message.key(), message.value(), headers, message.timestamp()[1])
+    return StoredRecord(topic, partition, offset, message.key(), message.value(), headers, message.timestamp()[1])

@@ -11,7 +11,7 @@ _USUAL = gc.get_threshold()
 
 
 @contextlib.contextmanager
-def log_as_before() -> Iterator[None]:
+def restore_logging() -> Iterator[None]:
     """Put back handlers, levels and propagation of the package's log and the client's; forget registered secrets."""
     log, client = logging.getLogger("telco_stream"), logging.getLogger("telco_stream.kafka.client")
     handlers, propagate, levels = log.handlers[:], log.propagate, (log.level, client.level)
@@ -25,15 +25,15 @@ def log_as_before() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def collector_as_usual() -> Iterator[None]:
+def restore_gc() -> Iterator[None]:
     """Of consumers side by side in one process, the last may leave it as another had set it for the time being."""
-    _collect_as_usual()
+    _reset_gc()
     try:
         yield
     finally:
-        _collect_as_usual()
+        _reset_gc()
 
 
-def _collect_as_usual() -> None:
+def _reset_gc() -> None:
     gc.set_threshold(*_USUAL)
     gc.unfreeze()

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import pytest
 
 from telco_stream.cli import main
-from tests.support.as_before import log_as_before
+from tests.support.process_state import restore_logging
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class CompletedRun:
     """What a finished command leaves."""
 
     code: int
@@ -22,7 +22,7 @@ class Done:
     err: str
 
 
-def run_inside(*args: str, env: Mapping[str, str]) -> Done:
+def run_in_process(*args: str, env: Mapping[str, str]) -> CompletedRun:
     """A finished `telco-stream`; `env` is added to this process's environment while it runs."""
     with _as_before(), pytest.MonkeyPatch.context() as patch, _streams() as (out, err):
         patch.setattr(sys, "argv", ["telco-stream", *args])
@@ -31,8 +31,8 @@ def run_inside(*args: str, env: Mapping[str, str]) -> Done:
         try:
             main()
         except SystemExit as ended:
-            return Done(int(ended.code or 0), out.getvalue(), err.getvalue())
-        return Done(0, out.getvalue(), err.getvalue())
+            return CompletedRun(int(ended.code or 0), out.getvalue(), err.getvalue())
+        return CompletedRun(0, out.getvalue(), err.getvalue())
 
 
 @contextlib.contextmanager
@@ -46,7 +46,7 @@ def _as_before() -> Iterator[None]:
     """What a command does to signals and to the package's log is undone."""
     signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        with log_as_before():
+        with restore_logging():
             yield
     finally:
         for number, handler in signals.items():

@@ -21,7 +21,7 @@ CHECKPOINT = "checkpoints/producer.json"
 
 
 @dataclass
-class FakeOutlet:
+class FakeRowWriter:
     """A topic in memory; `kept` is the progress as Kafka keeps it, `loses` says which confirmations get lost."""
 
     stores_progress: bool = True
@@ -33,7 +33,7 @@ class FakeOutlet:
     log: list[str] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     loses: dict[int, str] = field(default_factory=dict)
-    after: Callable[["FakeOutlet"], object] = lambda _: None
+    after: Callable[["FakeRowWriter"], object] = lambda _: None
 
     def found(self) -> PassProgress | None:
         return self.kept
@@ -72,7 +72,7 @@ class FakeOutlet:
         return [msgspec.json.decode(value)["event_ts"] for _, value, _ in self.topic]
 
 
-class CountingWatch:
+class CountingObserver:
     """Looks on and counts."""
 
     rows = 0
@@ -88,17 +88,17 @@ class CountingWatch:
         self.rows += rows
 
 
-def csv_of(folder: Path, rows: int, *bad: str) -> Path:
+def write_customers(folder: Path, rows: int, *bad: str) -> Path:
     """A CSV of customers 0, 1, 2 …, and these lines after them."""
     return write_table(folder, *(customer(customerID=str(number)) for number in range(rows)), *bad)
 
 
-def numbers(*spans: tuple[int, int]) -> list[str]:
+def customer_ids(*spans: tuple[int, int]) -> list[str]:
     """The customers' ids from … up to, not including, …"""
     return [str(number) for start, end in spans for number in range(start, end)]
 
 
-def job_for(
+def make_job(
     path: Path,
     *,
     size: int = 10,
@@ -111,7 +111,7 @@ def job_for(
     return Job(of, path, size, limit, restart)
 
 
-def hands_with(writer: FakeOutlet, stop: Stop | None = None, folder: Path = Path()) -> ProduceDeps:
+def make_deps(writer: FakeRowWriter, stop: Stop | None = None, folder: Path = Path()) -> ProduceDeps:
     ticks = iter(range(1_000_000))
     checkpoint = CheckpointFile(folder / CHECKPOINT, is_needed=not writer.stores_progress)
-    return ProduceDeps(writer, checkpoint, lambda: f"t{next(ticks)}", stop or Stop(), CountingWatch())
+    return ProduceDeps(writer, checkpoint, lambda: f"t{next(ticks)}", stop or Stop(), CountingObserver())

@@ -6,7 +6,7 @@ from typing import Any
 
 from confluent_kafka import Message, TopicPartition
 
-from tests.support.topics import Kept
+from tests.support.topics import StoredRecord
 
 
 @dataclass
@@ -14,7 +14,7 @@ class MemoryKafka:
     """What is kept: the raw topic's records, the answers, the committed offset with its note."""
 
     raw: list[Message] = field(default_factory=list)
-    kept: list[Kept] = field(default_factory=list)
+    kept: list[StoredRecord] = field(default_factory=list)
     committed: TopicPartition | None = None
 
 
@@ -68,7 +68,7 @@ class MemoryProducer:
     """Keeps what is flushed; in a transaction, what is committed."""
 
     kafka: MemoryKafka
-    queue: list[Kept] = field(default_factory=list)
+    queue: list[StoredRecord] = field(default_factory=list)
     offsets: list[TopicPartition] = field(default_factory=list)
     open: bool = False
 
@@ -81,7 +81,7 @@ class MemoryProducer:
     def produce(self, topic: str, value: bytes, key: Any, *more: Any, headers: Any = None, **_: Any) -> None:
         found = headers if headers is not None else more[-1]
         name = key.encode() if isinstance(key, str) else key
-        self.queue.append(Kept(topic, 0, len(self.queue), name, value, found, 0))
+        self.queue.append(StoredRecord(topic, 0, len(self.queue), name, value, found, 0))
 
     def send_offsets_to_transaction(self, offsets: list[TopicPartition], _metadata: object, _timeout: float) -> None:
         self.offsets = offsets

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.support.side_by_side import lot
+from tests.support.parallel_run import xdist_scope
 
 
-class ByFixtures(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+class FixtureScheduler(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     """A test goes to whoever is free; a whole lot does where its tests share what costs something to make."""
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
@@ -16,4 +16,4 @@ class ByFixtures(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no typ
         super().__init__(config, log)
 
     def _split_scope(self, nodeid: str) -> str:
-        return lot(nodeid)
+        return xdist_scope(nodeid)

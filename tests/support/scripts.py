@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.support.cli import ROOT
 
 
-def type_lines(lines: Iterable[str], folder: Path, env: Mapping[str, str], deadline: float = 240) -> str:
+def run_script(lines: Iterable[str], folder: Path, env: Mapping[str, str], deadline: float = 240) -> str:
     """What they have written to stdout and stderr. All are in one shell, because some go on beside the next.
 
     The first that fails ends it, and is named.
@@ -30,21 +30,21 @@ def type_lines(lines: Iterable[str], folder: Path, env: Mapping[str, str], deadl
     return out.read_text()
 
 
-def write_commands(folder: Path) -> Path:
+def write_launchers(folder: Path) -> Path:
     """A folder with `telco-stream` and `python`, of this checkout or of the one that CHECKOUT names."""
     home = f'PYTHONPATH="${{CHECKOUT:-{ROOT}}}" exec "{sys.executable}"'
-    write_program(folder / "telco-stream", f'{home} -m telco_stream "$@"')
-    write_program(folder / "python", f'{home} "$@"')
+    write_executable(folder / "telco-stream", f'{home} -m telco_stream "$@"')
+    write_executable(folder / "python", f'{home} "$@"')
     return folder
 
 
-def write_program(program: Path, line: str) -> None:
+def write_executable(program: Path, line: str) -> None:
     """It can be called by its name."""
     program.write_text(f"#!/bin/sh\n{line}\n")
     program.chmod(0o755)
 
 
-def with_commands(commands: Path, env: Mapping[str, str] | None = None) -> dict[str, str]:
+def env_with_path(commands: Path, env: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment in which they are found first."""
     return {**os.environ, **(env or {}), "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
 

@@ -35,7 +35,7 @@ def is_worker() -> bool:
     return "PYTEST_XDIST_WORKER" in os.environ
 
 
-def put_in_order(items: list[pytest.Item]) -> None:
+def sort_items(items: list[pytest.Item]) -> None:
     """The fast ones first; side by side it is the longest, and last those that run alone.
 
     What is left is mixed, always in the same way: a module's tests would all wait at once, or all compute.
@@ -46,7 +46,7 @@ def put_in_order(items: list[pytest.Item]) -> None:
         items.sort(key=_needs)
 
 
-def lot(nodeid: str) -> str:
+def xdist_scope(nodeid: str) -> str:
     """What one worker runs in one go: the test by itself, or all that share something with it."""
     module = nodeid.partition("::")[0]
     whole = next((start for start in FAULTS if module.startswith(start)), None)
@@ -54,7 +54,7 @@ def lot(nodeid: str) -> str:
 
 
 @contextlib.contextmanager
-def alone_or_not(item: pytest.Item, folder: Path) -> Iterator[None]:
+def run_lock(item: pytest.Item, folder: Path) -> Iterator[None]:
     """While a test that is marked `alone` runs, no other does."""
     with (folder / _ALONE).open("w") as door:
         fcntl.flock(door, fcntl.LOCK_EX if _is(item, _ALONE) else fcntl.LOCK_SH)
@@ -74,7 +74,7 @@ def shared_kafka(folder: Path) -> str:
     return place.read_text().split()[1]
 
 
-def end_shared_kafka(folder: Path) -> None:
+def remove_shared_kafka(folder: Path) -> None:
     """It is gone, if anybody had asked for it."""
     place = folder / _KAFKA
     if place.exists():
@@ -90,7 +90,7 @@ def _shares(module: str) -> bool:
 
 
 def _mixed(item: pytest.Item) -> int:
-    return zlib.crc32(lot(item.nodeid).encode())
+    return zlib.crc32(xdist_scope(item.nodeid).encode())
 
 
 def _needs(item: pytest.Item) -> int:

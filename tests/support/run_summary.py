@@ -11,7 +11,7 @@ from tests.faults.figures import Figures, as_table, write_json
 
 #: Why there is no real Kafka, and what the fault suite's cases have measured.
 NO_KAFKA = pytest.StashKey[str]()
-NOTED = pytest.StashKey[list[Figures]]()
+FAULT_FIGURES = pytest.StashKey[list[Figures]]()
 # Read before a test's surroundings are cleaned.
 FULL = os.environ.get("TELCO_STREAM_TEST_FULL") == "1"
 FIGURES = os.environ.get("TELCO_STREAM_TEST_FIGURES")
@@ -22,7 +22,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     if hasattr(config, "workeroutput"):
         config.workeroutput["no_kafka"] = config.stash.get(NO_KAFKA, None)
-        config.workeroutput["noted"] = [asdict(one) for one in config.stash.get(NOTED, [])]
+        config.workeroutput["noted"] = [asdict(one) for one in config.stash.get(FAULT_FIGURES, [])]
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -31,14 +31,14 @@ def pytest_testnodedown(node: Any) -> None:
     left, stash = getattr(node, "workeroutput", {}), node.config.stash
     if reason := left.get("no_kafka"):
         stash[NO_KAFKA] = reason
-    stash.setdefault(NOTED, []).extend(Figures(**one) for one in left.get("noted", []))
+    stash.setdefault(FAULT_FIGURES, []).extend(Figures(**one) for one in left.get("noted", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if NO_KAFKA in config.stash:
         terminalreporter.section("no real Kafka")
         terminalreporter.line(config.stash[NO_KAFKA])
-    if rows := config.stash.get(NOTED, []):
+    if rows := config.stash.get(FAULT_FIGURES, []):
         terminalreporter.section(f"faults, {'full' if FULL else 'short'} form")
         for line in as_table(rows):
             terminalreporter.line(line)
