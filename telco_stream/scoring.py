@@ -1,4 +1,12 @@
-"""The whole business on one page: records in, what to send and commit out. Pure: no client, no clock, no file."""
+"""The business on one page: a batch of records becomes predictions, dead letters and the offsets to commit.
+
+`process` is pure: it uses no Kafka client, no clock and no file. It takes four steps:
+
+1. Decode each record to a customer, or reject the record.
+2. Score all customers in one call.
+3. Build a prediction from each probability, or reject the record if the prediction cannot be sent.
+4. Write a dead letter for each rejected record.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,7 +15,7 @@ from dataclasses import dataclass
 from telco_stream.contract.customer import BAD_DATA, Customer, decode_customer, explain
 from telco_stream.contract.error_type import ErrorType
 from telco_stream.messages.dead_letter import encode_dead_letter, forwarded_headers
-from telco_stream.messages.prediction import Prediction, encode_prediction
+from telco_stream.messages.prediction import CHURN, NO_CHURN, Prediction, encode_prediction
 from telco_stream.messages.record import ENVELOPE, Message, Record, Rejected, Rejection, size_of
 from telco_stream.messages.source import SourceHeaders
 from telco_stream.model.scorer import Scorer, ScoringError
@@ -15,7 +23,7 @@ from telco_stream.model.scorer import Scorer, ScoringError
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """All that one batch leads to: what to send, and where each partition of the raw topic continues."""
+    """Result of one batch: the messages to send, and the offset at which each partition of the raw topic continues."""
 
     prediction_messages: list[Message]
     dead_letter_messages: list[Message]
@@ -27,13 +35,13 @@ class Outcome:
 
     @property
     def consumed(self) -> int:
-        """Records answered, either way."""
+        """Records answered by a prediction or a dead letter."""
         return len(self.prediction_messages) + len(self.dead_letter_messages)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bytes that one record may have, as Kafka counts them."""
+    """Largest size of one message of each topic, in bytes as Kafka counts them."""
 
     prediction: int = 1_048_588
     letter: int = 2_097_152
@@ -48,110 +56,117 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     topic_id: str | None = None,
     consecutive_before: int = 0,
 ) -> Outcome:
-    """Every record answered once: by a prediction, or by a dead letter that says why there is none.
+    """Answer each record exactly once, by a prediction or by a dead letter.
 
-    The records are of one topic, whose ID is `topic_id`. `now` is the time of processing (RFC 3339) and
-    `dead_letters_before` how many in a row preceded this batch.
+    All records are from one topic, whose ID is `topic_id`. `now` is the time of processing (RFC 3339), and
+    `consecutive_before` is the number of consecutive dead letters directly before this batch.
     """
     sources = SourceHeaders(topic_id)
-    good, undecodable = _decode(records)
-    probabilities = _score([customer for _, customer in good], scorer)
-    stamp = _BatchMetadata(scorer.version, scorer.threshold, now, limits.prediction, sources)
-    predictions, messages, unanswerable = _answer(records, good, probabilities, stamp)
-    rejected = undecodable | unanswerable
-    bad = [rejected[position] for position in sorted(rejected)]
-    newest = {record.partition(): record for record in records}
+    decoded, undecodable = _decode(records)
+    probabilities = _score([customer for _, customer in decoded], scorer)
+    metadata = _BatchMetadata(scorer.version, scorer.threshold, now, limits.prediction, sources)
+    predictions, prediction_messages, unanswerable = _build_predictions(records, decoded, probabilities, metadata)
+    rejected_at = undecodable | unanswerable
+    rejected = [rejected_at[index] for index in sorted(rejected_at)]
+    last_records = {record.partition(): record for record in records}
     return Outcome(
-        prediction_messages=messages,
+        prediction_messages=prediction_messages,
         dead_letter_messages=[
-            encode_dead_letter(one, sources, model_version=scorer.version, failed_at=now, limit=limits.letter)
-            for one in bad
+            encode_dead_letter(record, sources, model_version=scorer.version, failed_at=now, limit=limits.letter)
+            for record in rejected
         ],
         predictions=predictions,
-        rejected=[one.rejection for one in bad],
-        next_offsets={partition: last.offset() + 1 for partition, last in newest.items()},
-        longest_dead_letter_run=longest_dead_letter_run(rejected, consecutive_before),
-        trailing_dead_letter_run=trailing_dead_letter_run(rejected, len(records), consecutive_before),
+        rejected=[record.rejection for record in rejected],
+        next_offsets={partition: record.offset() + 1 for partition, record in last_records.items()},
+        longest_dead_letter_run=longest_dead_letter_run(rejected_at, consecutive_before),
+        trailing_dead_letter_run=trailing_dead_letter_run(rejected_at, len(records), consecutive_before),
     )
 
 
 def longest_dead_letter_run(rejected: Iterable[int], before: int) -> int:
-    """The most dead letters in a row that this batch adds to or makes; `before` ended the one before it.
+    """Return the length of the longest run of dead letters that includes one of this batch, 0 if it has none.
 
-    Positions count from 0. A batch without any makes none, however many came before.
+    `rejected` holds indices in the batch; `before` dead letters directly precede index 0.
     """
-    longest, run, expected = 0, before, 0
-    for position in sorted(rejected):
-        run = run + 1 if position == expected else 1
-        expected = position + 1
+    longest, run, next_index = 0, before, 0
+    for index in sorted(rejected):
+        run = run + 1 if index == next_index else 1
+        next_index = index + 1
         longest = max(longest, run)
     return longest
 
 
 def trailing_dead_letter_run(rejected: Iterable[int], size: int, before: int) -> int:
-    """Dead letters in a row at the end of a batch of `size` records, with those before it if there was nothing else."""
-    bad, run = set(rejected), 0
-    while run < size and size - 1 - run in bad:
+    """Return the number of consecutive dead letters at the end of a batch of `size` records.
+
+    If the whole batch was rejected, the run includes the `before` dead letters that precede it.
+    """
+    indices, run = set(rejected), 0
+    while run < size and size - 1 - run in indices:
         run += 1
     return run + before if run == size else run
 
 
 def _decode(records: Sequence[Record]) -> tuple[list[tuple[int, Customer]], dict[int, Rejected]]:
-    """The good customers and the bad records, each with its position in the batch."""
-    good: list[tuple[int, Customer]] = []
-    bad: dict[int, Rejected] = {}
-    for position, record in enumerate(records):
+    """Return the customers with their indices in the batch, and the records that hold no valid customer by index."""
+    decoded: list[tuple[int, Customer]] = []
+    rejected: dict[int, Rejected] = {}
+    for index, record in enumerate(records):
         try:
-            good.append((position, decode_customer(record.value())))
+            decoded.append((index, decode_customer(record.value())))
         except BAD_DATA as error:
-            bad[position] = Rejected(record, *explain(record.value(), error))
-    return good, bad
+            rejected[index] = Rejected(record, *explain(record.value(), error))
+    return decoded, rejected
 
 
 def _score(customers: Sequence[Customer], scorer: Scorer) -> list[float]:
-    """A probability each, from one call; NaN where the model has none."""
+    """Return a probability for each customer, NaN if the model fails on it.
+
+    One call scores all of them. If it fails, both halves are scored separately until each failing customer is alone.
+    """
     if not customers:
         return []
     try:
-        probabilities = scorer.score(customers)
+        return scorer.score(customers)
     except ScoringError:
         if len(customers) == 1:
             return [math.nan]
         half = len(customers) // 2
         return _score(customers[:half], scorer) + _score(customers[half:], scorer)
-    return probabilities
 
 
 @dataclass(frozen=True, slots=True)
 class _BatchMetadata:
-    """What all answers of a batch share."""
+    """Values that all predictions of a batch share; `limit` is the largest message in bytes."""
 
-    version: str
+    model_version: str
     threshold: float
-    now: str
+    processed_ts: str
     limit: int
     sources: SourceHeaders
 
 
-def _answer(
-    records: Sequence[Record], good: list[tuple[int, Customer]], probabilities: list[float], stamp: _BatchMetadata
+def _build_predictions(
+    records: Sequence[Record], decoded: list[tuple[int, Customer]], probabilities: list[float], batch: _BatchMetadata
 ) -> tuple[list[Prediction], list[Message], dict[int, Rejected]]:
-    """The predictions, the same as messages, and the records that can't be answered, by position."""
+    """Return the predictions, their messages, and the records whose prediction cannot be sent by index."""
     predictions: list[Prediction] = []
     messages: list[Message] = []
-    bad: dict[int, Rejected] = {}
-    threshold, now, version, source_headers = stamp.threshold, stamp.now, stamp.version, stamp.sources.of
-    # Its key stands in its value too, so without the input's headers a small value makes a small record.
-    own, small = stamp.sources.count, stamp.limit // 4
-    for (position, customer), probability in zip(good, probabilities, strict=True):
-        record = records[position]
+    rejected: dict[int, Rejected] = {}
+    threshold, processed_ts, model_version = batch.threshold, batch.processed_ts, batch.model_version
+    source_headers = batch.sources.of
+    # The key is at most as long as the value, which contains it. So a message with source headers only is small if its
+    # value is, and its size need not be counted.
+    source_header_count, small_value = batch.sources.count, batch.limit // 4
+    for (index, customer), probability in zip(decoded, probabilities, strict=True):
+        record = records[index]
         prediction = Prediction(
             customer.customerID,
             probability,
-            "Yes" if probability >= threshold else "No",
+            CHURN if probability >= threshold else NO_CHURN,
             customer.event_ts,
-            now,
-            version,
+            processed_ts,
+            model_version,
             customer.Contract,
             customer.InternetService,
         )
@@ -161,20 +176,22 @@ def _answer(
             else [*forwarded_headers(record), *source_headers(record)]
         )
         message = (customer.customerID, encode_prediction(prediction), headers)
-        is_small = len(headers) == own and len(message[1]) <= small
+        is_small = len(headers) == source_header_count and len(message[1]) <= small_value
         if not (is_small and 0.0 <= probability <= 1.0) and (
-            reason := _unanswerable(probability, message, stamp.limit)
+            reason := _reason_to_reject(probability, message, batch.limit)
         ):
-            bad[position] = Rejected(record, *reason)
+            rejected[index] = Rejected(record, *reason)
         else:
             predictions.append(prediction)
             messages.append(message)
-    return predictions, messages, bad
+    return predictions, messages, rejected
 
 
-def _unanswerable(probability: float, message: Message, limit: int) -> tuple[ErrorType, str, str] | None:
-    if not 0.0 <= probability <= 1.0:  # NaN too
-        return "scoring", "no_probability", "The model has no probability for this customer"
+def _reason_to_reject(probability: float, message: Message, limit: int) -> tuple[ErrorType, str, str] | None:
+    """Return type, code and text of the error, or None if the prediction can be sent."""
+    if not 0.0 <= probability <= 1.0:  # also true for NaN
+        return ErrorType.SCORING, "no_probability", "The model has no probability for this customer"
     if ENVELOPE + size_of(*message) > limit:
-        return "output_too_large", "too_large", f"The prediction would exceed the topic's {limit} bytes"
+        text = f"The prediction would exceed the topic's {limit} bytes"
+        return ErrorType.OUTPUT_TOO_LARGE, "too_large", text
     return None

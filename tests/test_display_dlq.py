@@ -5,6 +5,7 @@ import json
 import pytest
 from rich.cells import cell_len
 
+from telco_stream.contract.error_type import ErrorType
 from telco_stream.display.console import Output
 from telco_stream.dlq.letters import LetterFilter, Letters
 from telco_stream.dlq.listing import list_letters, show_letter, summarize
@@ -25,7 +26,10 @@ HOSTILE = [
 
 
 def test_letter_table_fits_80_columns() -> None:
-    topic = [letter(good(tenure="x"), 123_456, error_type="validation", key=b"k" * 100), letter(b"\xff", 7, key=None)]
+    topic = [
+        letter(good(tenure="x"), 123_456, error_type=ErrorType.VALIDATION, key=b"k" * 100),
+        letter(b"\xff", 7, key=None),
+    ]
     text = shown(list_letters(Letters(topic, LetterFilter())))
     assert max(map(cell_len, text.splitlines())) <= 80
     assert "0:123456" in text

@@ -8,6 +8,7 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from telco_stream.consume.run import ConsumeOptions
+from telco_stream.contract.error_type import ErrorType
 from telco_stream.dlq.letters import LetterFilter
 from telco_stream.dlq.listing import list_letters, summarize
 from telco_stream.dlq.replay import ReplayResult
@@ -28,7 +29,7 @@ from tests.support.topics import StoredRecord, Topics, read_topic, recreate_topi
 
 def test_letters_are_listed_and_shown(broker: Broker) -> None:
     clients = clients_of(broker.bootstrap, broker.topics)
-    write(broker.bootstrap, broker.topics, [letter(b"\xff"), letter(good(tenure="x"), error_type="validation")])
+    write(broker.bootstrap, broker.topics, [letter(b"\xff"), letter(good(tenure="x"), error_type=ErrorType.VALIDATION)])
     send(broker.bootstrap, broker.topics.deadletter, [(None, b"foreign", [])])
     lines = list(list_letters(run_list(clients, LetterFilter(), stop=Stop())))
     assert [(line.partition, line.offset, line.error_type) for line in lines] == [(0, 0, "json"), (0, 1, "validation")]

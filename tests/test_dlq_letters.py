@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from telco_stream.contract.error_type import ErrorType
 from telco_stream.dlq.letters import LetterFilter, Letters, parse_letter_position
 from telco_stream.dlq.listing import Header, LetterSummary, list_letters, show_letter, summarize
 from telco_stream.errors import DataError, UsageError
@@ -87,9 +88,9 @@ def test_list_letters_cuts_a_source_when_another_wrote_it() -> None:
 )
 def test_filters_choose_letters(wanted: dict[str, Any], offsets: list[int]) -> None:
     topic = [
-        letter(b"hello", 0, at="2026-01-01T00:00:00Z", error_type="json"),
-        letter(good(tenure="x"), 1, at="2026-01-02T00:00:00Z", error_type="validation", key=b"by-key"),
-        letter(good(customerID="by-id"), 2, at="2026-01-03T00:00:00Z", error_type="scoring", key=None),
+        letter(b"hello", 0, at="2026-01-01T00:00:00Z", error_type=ErrorType.JSON),
+        letter(good(tenure="x"), 1, at="2026-01-02T00:00:00Z", error_type=ErrorType.VALIDATION, key=b"by-key"),
+        letter(good(customerID="by-id"), 2, at="2026-01-03T00:00:00Z", error_type=ErrorType.SCORING, key=None),
         letter(good(customerID=17), 3, at="2026-01-03T01:00:00+01:00", partition=1),
     ]
     assert [one.record.offset() for one in Letters(topic, LetterFilter(**wanted))] == offsets
@@ -117,7 +118,12 @@ def test_what_is_no_letter_is_counted_and_passed_over(value: bytes | None) -> No
 
 
 def test_the_summary_counts_by_type_the_most_frequent_first() -> None:
-    topic = [letter(error_type="json"), letter(error_type="scoring"), letter(error_type="scoring"), FakeRecord(b"?")]
+    topic = [
+        letter(error_type=ErrorType.JSON),
+        letter(error_type=ErrorType.SCORING),
+        letter(error_type=ErrorType.SCORING),
+        FakeRecord(b"?"),
+    ]
     told = summarize(Letters(topic, LetterFilter()))
     assert told == LetterSummary(total=3, by_error_type={"scoring": 2, "json": 1}, unreadable=1)
     assert list(told.by_error_type) == ["scoring", "json"]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from telco_stream.contract.error_type import ErrorType
 from telco_stream.errors import KafkaError
 from telco_stream.messages.record import Rejection
 from telco_stream.monitoring.dead_letter_log import DeadLetterLog
@@ -230,5 +231,5 @@ def lose_a_transaction() -> None:
 
 def letters(count: int) -> Outcome:
     """A batch of dead letters."""
-    rejected = [Rejection("raw", 1, number, "json", "malformed") for number in range(count)]
+    rejected = [Rejection("raw", 1, number, ErrorType.JSON, "malformed") for number in range(count)]
     return Outcome([], [], [], rejected, {1: count}, count, count)

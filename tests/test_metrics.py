@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from telco_stream.contract.customer import Customer
+from telco_stream.contract.error_type import ErrorType
 from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message, Rejection
 from telco_stream.monitoring.client_statistics import Statistics
@@ -206,7 +207,7 @@ def answer(prediction: Any, probability: float) -> Prediction:
 
 def outcome() -> Outcome:
     """A batch of five records: one churner, two who stay, two that are no JSON."""
-    rejected = [Rejection("raw", 0, 0, "json", "malformed")] * 2
+    rejected = [Rejection("raw", 0, 0, ErrorType.JSON, "malformed")] * 2
     answers = [answer("Yes", 0.9), answer("No", 0.1), answer("No", 0.2)]
     return Outcome([MESSAGE] * 3, [MESSAGE] * 2, answers, rejected, {0: 5}, 2, 2)
 

@@ -1,27 +1,16 @@
 """`telco-stream dlq`."""
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from telco_stream.cli import options
+from telco_stream.contract.error_type import ErrorType
 
 if TYPE_CHECKING:
     from telco_stream.dlq.letters import LetterFilter
 
 group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
-
-
-class ErrorType(StrEnum):
-    """As `telco_stream.messages.record.ErrorType`: typer takes a list of an enumeration only."""
-
-    EMPTY = "empty"
-    ENCODING = "encoding"
-    JSON = "json"
-    VALIDATION = "validation"
-    SCORING = "scoring"
-    OUTPUT_TOO_LARGE = "output_too_large"
 
 
 ErrorTypes: TypeAlias = Annotated[

@@ -86,16 +86,16 @@ def decode_customer(value: bytes | None) -> Customer:
 def explain(value: bytes | None, error: Exception) -> tuple[ErrorType, str, str]:
     """The error's type, its code and a sentence that names the field, for a value that `decode_customer` refused."""
     if not value:
-        return "empty", "no_value" if value is None else "empty_value", "The record has no content"
+        return ErrorType.EMPTY, "no_value" if value is None else "empty_value", "The record has no content"
     if isinstance(error, msgspec.ValidationError):
-        return "validation", _code(str(error)), _in_words(str(error))
+        return ErrorType.VALIDATION, _code(str(error)), _redact(str(error))
     if isinstance(error, RecursionError):
-        return "json", "too_deep", "JSON is nested beyond the parser's depth"
+        return ErrorType.JSON, "too_deep", "JSON is nested beyond the parser's depth"
     if isinstance(error, UnicodeDecodeError) or (isinstance(error, msgspec.DecodeError) and not _is_utf8(value)):
-        return "encoding", "not_utf8", f"Not UTF-8{_bad_fields(value)}"
+        return ErrorType.ENCODING, "not_utf8", f"Not UTF-8{_bad_fields(value)}"
     if isinstance(error, msgspec.DecodeError):
-        return "json", "malformed", str(error)
-    return "validation", "bad_time", "Expected a time as in RFC 3339 - at `$.event_ts`"
+        return ErrorType.JSON, "malformed", str(error)
+    return ErrorType.VALIDATION, "bad_time", "Expected a time as in RFC 3339 - at `$.event_ts`"
 
 
 def _decode_last_duplicates(value: bytes, error: Exception) -> Customer:
@@ -138,7 +138,7 @@ def _bad_fields(value: bytes) -> str:
     return "".join(f" - at `$.{name}`" for name in names if not _is_utf8(fields[name]))
 
 
-def _in_words(message: str) -> str:
+def _redact(message: str) -> str:
     """Msgspec's sentence, but for a value that it quotes (that may be a megabyte, and is somebody's) and a pattern."""
     where = message.rpartition(" - at ")[2]
     if message.startswith("Invalid enum value"):

@@ -1,5 +1,14 @@
-"""The kinds of bad data, as a dead letter names them."""
+"""The kinds of bad data."""
 
-from typing import Literal, TypeAlias
+from enum import StrEnum
 
-ErrorType: TypeAlias = Literal["empty", "encoding", "json", "validation", "scoring", "output_too_large"]
+
+class ErrorType(StrEnum):
+    """Kind of bad data, as dead letters, metrics and `dlq --error-type` name it."""
+
+    EMPTY = "empty"
+    ENCODING = "encoding"
+    JSON = "json"
+    VALIDATION = "validation"
+    SCORING = "scoring"
+    OUTPUT_TOO_LARGE = "output_too_large"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from telco_stream.messages.prediction import CHURN
 from telco_stream.report.analytics import Window
 from telco_stream.runtime.humanize import format_count, format_percent
 from telco_stream.scoring import Outcome
@@ -34,7 +35,7 @@ class WindowReporter:
     def on_committed(self, outcome: Outcome, seconds: "BatchTimings") -> None:
         """Report the window that this batch was."""
         self._number += 1
-        churners = sum(answer.prediction == "Yes" for answer in outcome.predictions)
+        churners = sum(answer.prediction == CHURN for answer in outcome.predictions)
         duration = seconds.processing + seconds.delivery
         predicted, dead_lettered = len(outcome.prediction_messages), len(outcome.dead_letter_messages)
         self._report(Window(self._number, outcome.consumed, predicted, dead_lettered, churners, duration))

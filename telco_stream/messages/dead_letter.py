@@ -19,12 +19,12 @@ _NOT_CARRIED = frozenset({SOURCE, SOURCE_TOPIC_ID, PROGRESS_MARK})
 
 #: Where in the record's way it failed, for the header `telco.dlq.stage`.
 _STAGES: dict[ErrorType, str] = {
-    "empty": "decode",
-    "encoding": "decode",
-    "json": "decode",
-    "validation": "validate",
-    "scoring": "score",
-    "output_too_large": "encode",
+    ErrorType.EMPTY: "decode",
+    ErrorType.ENCODING: "decode",
+    ErrorType.JSON: "decode",
+    ErrorType.VALIDATION: "validate",
+    ErrorType.SCORING: "score",
+    ErrorType.OUTPUT_TOO_LARGE: "encode",
 }
 
 

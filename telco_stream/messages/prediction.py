@@ -1,16 +1,22 @@
-"""The predictions topic."""
+"""Messages of the predictions topic."""
 
-from typing import Literal
+from typing import Final
 
 import msgspec
 
+from telco_stream.contract.customer import YesNo
+
+#: The two values of `Prediction.prediction`.
+CHURN: Final = "Yes"
+NO_CHURN: Final = "No"
+
 
 class Prediction(msgspec.Struct, gc=False, frozen=True):
-    """The answer to one customer event; `event_ts` is the event's own, verbatim."""
+    """Answer to one customer event; `event_ts` is copied from the event verbatim."""
 
     customerID: str
     churn_probability: float
-    prediction: Literal["Yes", "No"]
+    prediction: YesNo
     event_ts: str
     processed_ts: str
     model_version: str

@@ -4,7 +4,7 @@ import time
 from collections import Counter as Count
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, get_args
+from typing import Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 from telco_stream.contract.customer import Customer
 from telco_stream.contract.error_type import ErrorType
+from telco_stream.messages.prediction import CHURN, NO_CHURN
 from telco_stream.model.scorer import Scorer
 from telco_stream.monitoring.health import NothingRead, PartitionView, StallDetector
 from telco_stream.monitoring.process_metrics import by_partition, gauge
@@ -64,9 +65,9 @@ class ConsumeMetrics:
         )
         self._last = Gauge("telco_stream_last_commit_timestamp_seconds", "Time of the last commit", registry=registry)
         self._batches = _Batches(registry)
-        for prediction in ("Yes", "No"):
+        for prediction in (CHURN, NO_CHURN):
             self._predictions.labels(prediction)
-        for error_type in get_args(ErrorType):
+        for error_type in ErrorType:
             self._letters.labels(error_type)
         registry.register(_GroupCollector(self.group))
 
@@ -87,9 +88,9 @@ class ConsumeMetrics:
     def on_committed(self, outcome: Outcome, seconds: BatchTimings) -> None:
         """Count a committed batch."""
         self._consumed.inc(outcome.consumed)
-        churners = sum([answer.prediction == "Yes" for answer in outcome.predictions])
-        self._predictions.labels("Yes").inc(churners)
-        self._predictions.labels("No").inc(len(outcome.predictions) - churners)
+        churners = sum([answer.prediction == CHURN for answer in outcome.predictions])
+        self._predictions.labels(CHURN).inc(churners)
+        self._predictions.labels(NO_CHURN).inc(len(outcome.predictions) - churners)
         for error_type, number in Count(one.error_type for one in outcome.rejected).items():
             self._letters.labels(error_type).inc(number)
         self._batches.add(outcome, seconds)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from telco_stream.messages.prediction import Prediction
+from telco_stream.messages.prediction import CHURN, Prediction
 from telco_stream.monitoring.health import PartitionView
 from telco_stream.monitoring.protocols import BatchTimings
 from telco_stream.report.analytics import AtRisk
@@ -70,7 +70,7 @@ class ConsumerStats:
     def snapshot(self) -> ConsumerSnapshot:
         """How it looks now."""
         answers = [self._answers.popleft() for _ in range(len(self._answers))]
-        yes = [one for one in reversed(answers) if one.prediction == "Yes"]
+        yes = [one for one in reversed(answers) if one.prediction == CHURN]
         source = self._source
         return ConsumerSnapshot(
             consumed=self._consumed,

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from heapq import nsmallest
 
 from telco_stream.contract.customer import CATEGORIES
-from telco_stream.messages.prediction import Prediction
+from telco_stream.messages.prediction import CHURN, Prediction
 from telco_stream.runtime.period import instant
 
 #: The segment of all values that have none of their own.
@@ -98,7 +98,7 @@ class Analytics:
         if segment is None:
             segment = self._new_segment(pair)
         self._totals[segment] += 1
-        if prediction.prediction == "Yes":
+        if prediction.prediction == CHURN:
             self._churners[segment] += 1
         self._probability_sum += prediction.churn_probability
         self._remember(prediction, segment)

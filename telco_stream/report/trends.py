@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from telco_stream.messages.prediction import Prediction
+from telco_stream.messages.prediction import CHURN, Prediction
 
 #: Bins of the distribution, from 0 to 1: the thresholds that `train` chooses are their edges.
 BINS = 100
@@ -113,7 +113,7 @@ class Trends:
 
     def add(self, prediction: Prediction, time: float) -> None:
         """Count a prediction made at `time`, in seconds since 1970."""
-        churns = prediction.prediction == "Yes"
+        churns = prediction.prediction == CHURN
         self.distribution.add(prediction.churn_probability, churns=churns)
         self.timeline.add(time, churns=churns)
         self.versions.add(prediction.model_version)

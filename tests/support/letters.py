@@ -19,7 +19,7 @@ def letter(
     *,
     partition: int = 0,
     key: bytes | None = b"7590-VHVEG",
-    error_type: ErrorType = "json",
+    error_type: ErrorType = ErrorType.JSON,
     at: str = NOW,
     headers: Headers | None = None,
     limit: int = 2_097_152,
