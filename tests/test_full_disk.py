@@ -16,7 +16,7 @@ from confluent_kafka.cimpl import NewTopic
 from telco_stream import errors
 from telco_stream.consume.run import ConsumeOptions
 from telco_stream.kafka.error_policy import failed_disk
-from telco_stream.settings.choices import DeliveryGuarantee
+from telco_stream.runtime.choices import DeliveryGuarantee
 from tests.conftest import require_containers
 from tests.support.cli import RunningCli
 from tests.support.consumer_harness import RunningConsumer, customers, settings_of

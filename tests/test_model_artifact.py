@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from telco_stream.errors import ModelError
-from telco_stream.model.artifact import Engine, load_scorer, read_manifest
+from telco_stream.model.artifact import load_scorer, read_manifest
+from telco_stream.runtime.choices import Engine
 from tests.support.cli import ROOT
 from tests.support.model_folder import COMMITTED, copy_model, edit_manifest, replace_artifact
 

@@ -1,11 +1,12 @@
 """`telco-stream consume`."""
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from telco_stream.cli import options
+from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from telco_stream.consume.run import ConsumeOptions
     from telco_stream.display.consume_view import ConsumeView
     from telco_stream.kafka.first_start import IfAnswered
-    from telco_stream.model.artifact import Engine
     from telco_stream.model.scorer import Scorer
     from telco_stream.monitoring.snapshot import ConsumerSnapshot
     from telco_stream.runtime.signals import Stop
@@ -27,14 +27,12 @@ def register(app: typer.Typer) -> None:
 
 
 def consume(
-    mode: Annotated[
-        Literal["batch", "streaming"], typer.Option(help="Up to the end in windows, or until stopped.")
-    ] = "streaming",
+    mode: Annotated[Mode, typer.Option(help="Up to the end in windows, or until stopped.")] = "streaming",
     broker: options.Broker = None,
     group: options.Group = None,
     model: options.Model = None,
     engine: options.Engine = "auto",
-    delivery: Annotated[options.Delivery, typer.Option(help="What is promised.")] = "exactly-once",
+    delivery: Annotated[DeliveryGuarantee, typer.Option(help="What is promised.")] = "exactly-once",
     max_messages: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Stop after exactly that many records.")
     ] = None,
@@ -119,7 +117,7 @@ def _run_one(session: "Session", order: "ConsumeOptions", scorer: "Scorer", stop
         return run_consume(session.clients, scorer, order, stop=stop, watch=watch)
 
 
-def _run_workers(session: "Session", order: "ConsumeOptions", engine: "Engine", count: int) -> "ConsumeResult":
+def _run_workers(session: "Session", order: "ConsumeOptions", engine: Engine, count: int) -> "ConsumeResult":
     """The same in several processes; the model has been checked here, and is loaded by each."""
     from telco_stream.consume.run import WorkerTask, decide_first_start, new_transactional_id
     from telco_stream.consume.workers.aggregate import WorkerAggregator

@@ -5,6 +5,8 @@ from typing import Annotated, Literal, TypeAlias
 
 import typer
 
+from telco_stream.runtime import choices
+
 Output: TypeAlias = Annotated[
     Literal["table", "json"], typer.Option("--output", "-o", help="How the result is written to stdout.")
 ]
@@ -27,7 +29,7 @@ Model: TypeAlias = Annotated[
     typer.Option("--model", metavar="FOLDER", help="The model's folder.  [default: the bundled model]"),
 ]
 Engine: TypeAlias = Annotated[
-    Literal["auto", "onnx", "sklearn"],
+    choices.Engine,
     typer.Option("--engine", help="Scoring engine; auto is onnx. sklearn runs any code in the model."),
 ]
 Topic: TypeAlias = Annotated[
@@ -62,4 +64,3 @@ MetricsHost: TypeAlias = Annotated[
     str | None,
     typer.Option("--metrics-host", metavar="HOST", help="Address of that port; * is every one.  [default: localhost]"),
 ]
-Delivery: TypeAlias = Literal["exactly-once", "at-least-once"]

@@ -1,11 +1,12 @@
 """`telco-stream produce`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from telco_stream.cli import options
+from telco_stream.runtime.choices import DeliveryGuarantee, Mode
 
 if TYPE_CHECKING:
     from telco_stream.cli.session import Session
@@ -19,9 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def produce(
-    mode: Annotated[
-        Literal["batch", "streaming"], typer.Option(help="The file once, or random rows of it without end.")
-    ],
+    mode: Annotated[Mode, typer.Option(help="The file once, or random rows of it without end.")],
     broker: options.Broker = None,
     topic: options.Topic = None,
     data_path: Annotated[
@@ -39,7 +38,7 @@ def produce(
         typer.Option(metavar="FILE", help="Where the progress is kept.  [default: checkpoints/producer.json]"),
     ] = None,
     delivery: Annotated[
-        options.Delivery | None,
+        DeliveryGuarantee | None,
         typer.Option(help="What is promised.  [default: exactly-once in batch mode]"),
     ] = None,
     run_id: Annotated[

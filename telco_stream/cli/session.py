@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from telco_stream.display.console import LiveView, Screen
     from telco_stream.kafka.clients import Clients
     from telco_stream.kafka.cluster import Cluster
-    from telco_stream.model.artifact import Engine
     from telco_stream.model.scorer import Scorer
+    from telco_stream.runtime.choices import Engine
     from telco_stream.runtime.signals import Stop
     from telco_stream.settings import Settings
 

@@ -7,6 +7,7 @@ from typing import Literal
 from telco_stream.errors import DataError
 from telco_stream.kafka.source import Source
 from telco_stream.report.analytics import Analytics, Summary
+from telco_stream.runtime.choices import Mode
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Limits, Outcome
 
@@ -17,7 +18,7 @@ StoppedBy = Literal["signal", "idle", "max-messages", "end"]
 class ConsumePlan:
     """How to consume, and when to stop."""
 
-    mode: Literal["batch", "streaming"]
+    mode: Mode
     batch_size: int
     limits: Limits
     max_messages: int | None = None

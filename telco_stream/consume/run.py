@@ -24,16 +24,16 @@ from telco_stream.kafka.source import Source, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.topics import compacted_topics, compaction_warning
 from telco_stream.kafka.transactions import Transactions, transactions_under
-from telco_stream.model.artifact import Engine, load_scorer
+from telco_stream.model.artifact import load_scorer
 from telco_stream.model.scorer import Scorer
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, RunMonitor, RunObserver, monitor_run
 from telco_stream.runtime import logs
+from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode
 from telco_stream.runtime.clock import now
 from telco_stream.runtime.gc_tuning import reduced_gc
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.scoring import Limits
 from telco_stream.settings import Settings
-from telco_stream.settings.choices import DeliveryGuarantee, Mode
 
 log = logging.getLogger("telco_stream.consume.loop")
 

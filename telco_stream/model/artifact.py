@@ -5,14 +5,12 @@ Each file is read once, and what is loaded are the bytes that were hashed: nothi
 
 import hashlib
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from telco_stream.errors import ModelError
 from telco_stream.model.manifest import SCHEMA, Manifest, decode_manifest
 from telco_stream.model.optional_deps import requiring_libraries
 from telco_stream.model.scorer import Scorer
-
-Engine: TypeAlias = Literal["auto", "onnx", "sklearn"]
+from telco_stream.runtime.choices import Engine
 
 MANIFEST = "manifest.json"
 PIPELINE = "pipeline.joblib"

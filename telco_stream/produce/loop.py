@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from telco_stream.contract.raw_row import Row, encode_row
 from telco_stream.csv.reader import read_chunks
@@ -25,6 +24,7 @@ from telco_stream.produce.checkpoint import (
 )
 from telco_stream.produce.progress import PassKey, PassProgress, of_other_runs
 from telco_stream.produce.writer import RowWriter
+from telco_stream.runtime.choices import Mode
 from telco_stream.runtime.signals import Stop, Stopped
 
 log = logging.getLogger("telco_stream.produce.loop")
@@ -40,7 +40,7 @@ _TICK = 0.05
 class ProduceResult:
     """What one run of `produce` did; `end_offsets` is where the topic's partitions end after it."""
 
-    mode: Literal["batch", "streaming"]
+    mode: Mode
     topic: str
     run_id: str | None
     sent: int

@@ -3,10 +3,12 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
+
+from telco_stream.runtime.choices import Mode
 
 #: Finished contents that are remembered: of one run in Kafka, whose note takes 4 KiB, and of all runs in the file.
 _FINISHED_IN_KAFKA = 48
@@ -58,7 +60,7 @@ class PassProgress:
     last_event_ts: str | None = None
     total_sent: Annotated[int, Meta(ge=0)] = 0
     complete: bool = False
-    mode: Literal["batch", "streaming"] = "batch"
+    mode: Mode = "batch"
     #: The `finished_name` of each named run and content that has come to its end, oldest first.
     finished: tuple[str, ...] = ()
     #: Tells this pass from an earlier one over the same file.

@@ -20,11 +20,11 @@ from telco_stream.produce.progress import PassKey
 from telco_stream.produce.writer import AtLeastOnceWriter, ExactlyOnceWriter, group_of
 from telco_stream.runtime import logs
 from telco_stream.runtime.bundled import bundled
+from telco_stream.runtime.choices import DeliveryGuarantee, Mode
 from telco_stream.runtime.clock import now
 from telco_stream.runtime.gc_tuning import reduced_gc
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.settings import Settings
-from telco_stream.settings.choices import DeliveryGuarantee, Mode
 
 log = logging.getLogger("telco_stream.produce.loop")
 
