@@ -129,8 +129,6 @@ def _consume(clients: Clients, order: ConsumeOptions, stop: Stop, eyes: RunMonit
     plan = _plan(order, clients, _limits(cluster, settings), topic_id)
     reset = choose_reset(clients, topic_id, order.if_answered, stop)
     topic = TopicToRead(settings.topics.raw, cluster.ask_offsets, topic_id, partitions[settings.topics.raw], reset)
-    identity = TopicIdentity(topic.name, topic_id, partial(cluster.describe_topic, topic.name))
-    subscription = Subscription(topic, identity, clients.is_incremental())
     until = None
     if order.mode == "batch":
         # What is written, not what can be read yet: a transaction just committed becomes visible a moment later.
@@ -142,6 +140,8 @@ def _consume(clients: Clients, order: ConsumeOptions, stop: Stop, eyes: RunMonit
     errors = ConsumerErrors(
         clients.timeout if _is_bounded(order) else math.inf, counts=clients.errors, too_large=lambda: clients.too_large
     )
+    identity = TopicIdentity(topic.name, topic_id, partial(cluster.describe_topic, topic.name))
+    subscription = Subscription(topic, identity, clients.is_incremental())
     with closing(Source(consumer, subscription, stop, until=until, errors=errors)) as source, eyes.on(source):
         delivery: Delivery
         if order.delivery == "exactly-once":

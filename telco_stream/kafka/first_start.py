@@ -86,16 +86,16 @@ class _FirstStart:
         return bool(self._groups.committed(self._group, self._topics.raw))
 
     def newest_answers(self) -> _Answers:
-        """Read the newest answers, where this user may: `consume` itself only writes them."""
-        if Permissions(self._clients, self._cluster).may_read(self._topics.predictions, self._topics.deadletter):
-            return self._read(_NEWEST)
-        words = "group %s has no committed offsets; whether it has answers is unknown: this user may not read %s and %s"
-        log.warning(words, self._group, self._topics.predictions, self._topics.deadletter)
-        return _Answers(self._topics.raw, self._topic_id)
+        """Read the newest answers, as far as their topics can be read: `consume` itself only writes them."""
+        topics = (self._topics.predictions, self._topics.deadletter)
+        if not Permissions(self._clients, self._cluster).may_read(*topics):
+            self._warn("this user may not read %s and %s", *topics)
+            return _Answers(self._topics.raw, self._topic_id)
+        return self._read({topic: self._newest(topic) for topic in topics})
 
     def commit_behind_answers(self) -> None:
         """Commit the offset behind the newest answer of each partition; reads all answers."""
-        offsets = self._read(None).next_offsets
+        offsets = self._read({}).next_offsets
         metadata = encode_commit_metadata(CommitMetadata(topic_id=self._topic_id))
         places = [TopicPartition(self._topics.raw, one, offset, metadata) for one, offset in sorted(offsets.items())]
         if places:
@@ -118,16 +118,23 @@ class _FirstStart:
             " --resume-from-answers`, or answer everything again with `consume --restart`"
         )
 
-    def _read(self, newest: int | None) -> _Answers:
+    def _read(self, starts: Mapping[str, Mapping[int, int]]) -> _Answers:
+        """Read both answer topics from these offsets, or from their beginning."""
         answers = _Answers(self._topics.raw, self._topic_id)
         for topic in (self._topics.predictions, self._topics.deadletter):
-            for records in read(self._clients, topic, stop=self._stop, starts=self._starts(topic, newest)):
+            for records in read(self._clients, topic, stop=self._stop, starts=starts.get(topic)):
                 for record in records:
                     answers.add(record)
         return answers
 
-    def _starts(self, topic: str, newest: int | None) -> Mapping[int, int] | None:
-        if newest is None:
-            return None
-        ends = self._cluster.ends(topic, range(self._cluster.partitions(topic)[topic]))
-        return {partition: max(0, end - newest) for partition, end in ends.items()}
+    def _newest(self, topic: str) -> dict[int, int]:
+        """Return the offsets from which the newest answers are read; partitions without a leader are left out."""
+        partitions = range(self._cluster.partitions(topic)[topic])
+        ends = self._cluster.reachable_ends(topic, partitions, committed_only=True)
+        if len(ends) < len(partitions):
+            self._warn("a partition of %s has no leader", topic)
+        return {partition: max(0, end - _NEWEST) for partition, end in ends.items()}
+
+    def _warn(self, reason: str, *topics: str) -> None:
+        words = f"group %s has no committed offsets; whether it has answered before is unknown: {reason}"
+        log.warning(words, self._group, *topics, extra={"event": "answers_unknown", "facts": {"topics": topics}})
