@@ -1,7 +1,7 @@
-"""How the pipeline stands, asked from outside: nothing here joins the group.
+"""`status`: offsets, lag, the age of the newest prediction and the dead letters, without joining the group.
 
-Offsets alone don't tell: a transaction's marker takes an offset too, so that a group that has answered everything still
-stands one short of the end, and the newest record isn't the last offset. Where it matters, records are counted.
+Transaction markers take offsets too. So the committed offset of a group that has answered everything can be below the
+end offset, and the newest record rarely has the last offset. Where the difference matters, records are counted.
 """
 
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ from telco_stream.kafka.offsets import Commit
 from telco_stream.kafka.reading import read
 from telco_stream.runtime.signals import Stop
 
-#: The largest distance, in offsets, that is read and counted; above it markers are too few to matter.
-_COUNTED = 10_000
-#: Offsets before the end in which the newest record is looked for first.
-_FIRST_LOOK = 100
-#: How much farther each next look goes back.
-_FARTHER = 10
+#: Maximum lag, in offsets, whose records are counted; in a larger lag, markers make little difference.
+_MAX_COUNTED = 10_000
+#: Offsets before the end that are searched for the newest record first.
+_FIRST_SEARCH = 100
+#: Factor by which each further search reaches farther back.
+_SEARCH_FACTOR = 10
 
 
 @dataclass(frozen=True, slots=True)
 class TopicStatus:
-    """A topic's offsets by partition: the oldest kept, and the one after the last that a reader can see."""
+    """Start and end offsets of a topic by partition; the end is the last stable offset."""
 
     topic: str
     partitions: int
@@ -34,9 +34,9 @@ class TopicStatus:
 
 @dataclass(frozen=True, slots=True)
 class PartitionLag:
-    """How far the group is in one partition of the raw topic; `committed` is None where it has not begun.
+    """Progress of the group in one partition of the raw topic; `committed` is None without a committed offset.
 
-    `lag` counts the records that it has yet to answer; more than 10,000 are told by their offsets. `expired_unanswered`
+    `lag` is the number of unanswered records; above 10,000, it is the number of their offsets. `expired_unanswered`
     counts offsets that retention deleted before the group answered them; transaction markers may be among them.
     """
 
@@ -49,7 +49,7 @@ class PartitionLag:
 
 @dataclass(frozen=True, slots=True)
 class StatusResult:
-    """The pipeline's numbers; the age is in seconds, None where no prediction is kept."""
+    """State of the group and its topics; the age is None if the topic holds no prediction."""
 
     group: str
     state: str
@@ -63,11 +63,11 @@ class StatusResult:
 
 
 def status(clients: Clients, group: str, *, now: float, stop: Stop) -> StatusResult:
-    """How topics and group stand; `now` is in seconds since 1970."""
+    """Query the state of the group and its topics; `now` is in seconds since 1970."""
     names = clients.settings.topics
     cluster = Cluster(clients, stop)
     groups = Groups(clients, cluster)
-    committed = groups.committed(group, names.raw)  # before the ends, so that no lag is negative
+    committed = groups.committed(group, names.raw)  # before the end offsets, so that no lag is negative
     counts = cluster.partitions(names.raw, names.predictions, names.deadletter)
     raw, predictions, letters = (_topic(cluster, topic, count) for topic, count in counts.items())
     described = groups.describe(group)
@@ -77,8 +77,8 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop) -> StatusRes
         group=group,
         state=described.state,
         members=described.members,
-        lag=sum(one.lag for one in partitions),
-        expired_unanswered=sum(one.expired_unanswered for one in partitions),
+        lag=sum(partition.lag for partition in partitions),
+        expired_unanswered=sum(partition.expired_unanswered for partition in partitions),
         newest_prediction_age_seconds=None if newest is None else round(max(0.0, now - newest / 1000), 3),
         dead_letters=sum(_count(clients, letters, letters.start_offsets, stop).values()),
         topics=[raw, predictions, letters],
@@ -87,39 +87,41 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop) -> StatusRes
 
 
 def exceeded(result: StatusResult, *, max_lag: int | None = None, max_age: float | None = None) -> list[str]:
-    """A line for each limit that is exceeded; where there is no prediction, its age exceeds any limit."""
+    """Return a message for each exceeded limit; without a prediction, its age exceeds any limit."""
     lines = []
     if max_lag is not None and result.lag > max_lag:
         lines.append(f"the lag of group {result.group} is {result.lag:,}, above {max_lag:,}")
     age = result.newest_prediction_age_seconds
     if max_age is not None and age is None:
-        lines.append("there is no prediction")
+        lines.append("there are no predictions")
     elif max_age is not None and age is not None and age > max_age:
         lines.append(f"the newest prediction is {age:,.1f} s old, above {max_age:g} s")
     return lines
 
 
 def _topic(cluster: Cluster, topic: str, partitions: int) -> TopicStatus:
-    numbers = range(partitions)
-    return TopicStatus(topic, partitions, cluster.starts(topic, numbers), cluster.ends(topic, numbers))
+    every = range(partitions)
+    return TopicStatus(topic, partitions, cluster.starts(topic, every), cluster.ends(topic, every))
 
 
 def _lags(clients: Clients, raw: TopicStatus, commits: Mapping[int, Commit], stop: Stop) -> list[PartitionLag]:
-    """Counts to where a reader of committed records gets: what an open transaction holds is nobody's to answer yet."""
-    committed = {number: commit.offset for number, commit in commits.items()}
-    expired = {number: commit.expired_unanswered(raw.start_offsets[number]) for number, commit in commits.items()}
-    begin = {number: max(committed.get(number, 0), start) for number, start in raw.start_offsets.items()}
-    lags = {number: max(0, end - begin[number]) for number, end in raw.end_offsets.items()}
-    near = {number: begin[number] for number, lag in lags.items() if 0 < lag <= _COUNTED}
-    lags |= _count(clients, raw, near, stop)
+    """Compute the lag up to the last stable offset: records of an open transaction can't be answered yet."""
+    committed = {partition: commit.offset for partition, commit in commits.items()}
+    expired = {
+        partition: commit.expired_unanswered(raw.start_offsets[partition]) for partition, commit in commits.items()
+    }
+    starts = {partition: max(committed.get(partition, 0), start) for partition, start in raw.start_offsets.items()}
+    lags = {partition: max(0, end - starts[partition]) for partition, end in raw.end_offsets.items()}
+    counted = {partition: starts[partition] for partition, lag in lags.items() if 0 < lag <= _MAX_COUNTED}
+    lags |= _count(clients, raw, counted, stop)
     return [
-        PartitionLag(number, committed.get(number), end, lags[number], expired.get(number, 0))
-        for number, end in sorted(raw.end_offsets.items())
+        PartitionLag(partition, committed.get(partition), end, lags[partition], expired.get(partition, 0))
+        for partition, end in sorted(raw.end_offsets.items())
     ]
 
 
 def _count(clients: Clients, topic: TopicStatus, starts: Mapping[int, int], stop: Stop) -> dict[int, int]:
-    """How many records stand from `starts` to the end, by partition."""
+    """Count the records from `starts` to the end, by partition."""
     counts = dict.fromkeys(starts, 0)
     for records in read(clients, topic.topic, stop=stop, starts=starts, ends=topic.end_offsets):
         for record in records:
@@ -128,19 +130,19 @@ def _count(clients: Clients, topic: TopicStatus, starts: Mapping[int, int], stop
 
 
 def _newest(clients: Clients, topic: TopicStatus, stop: Stop) -> int | None:
-    """Time of the newest record in milliseconds; steps back over markers and what was aborted until there is one."""
-    newest: list[int] = []
-    ends, step = dict(topic.end_offsets), _FIRST_LOOK
+    """Return the time of the newest record in milliseconds; search backwards past markers and aborted records."""
+    times: list[int] = []
+    ends, step = dict(topic.end_offsets), _FIRST_SEARCH
     while ends:
-        starts = {number: max(end - step, topic.start_offsets[number]) for number, end in ends.items()}
-        found: dict[int, int] = {}
+        starts = {partition: max(end - step, topic.start_offsets[partition]) for partition, end in ends.items()}
+        newest: dict[int, int] = {}
         for records in read(clients, topic.topic, stop=stop, starts=starts, ends=ends):
-            found |= {record.partition(): record.timestamp()[1] for record in records}
-        newest += found.values()
+            newest |= {record.partition(): record.timestamp()[1] for record in records}
+        times += newest.values()
         ends = {
-            number: start
-            for number, start in starts.items()
-            if number not in found and start > topic.start_offsets[number]
+            partition: start
+            for partition, start in starts.items()
+            if partition not in newest and start > topic.start_offsets[partition]
         }
-        step *= _FARTHER
-    return max(newest, default=None)
+        step *= _SEARCH_FACTOR
+    return max(times, default=None)

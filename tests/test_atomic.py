@@ -11,7 +11,7 @@ from telco_stream.errors import UsageError
 from telco_stream.model.folder import write_folder
 from telco_stream.produce.checkpoint import CheckpointFile
 from telco_stream.produce.progress import PassKey, PassProgress
-from telco_stream.report.files import opened
+from telco_stream.report.files import open_outputs
 from telco_stream.runtime import atomic
 from telco_stream.runtime.atomic import atomic_write, temporary_path
 from telco_stream.sample import write_sample
@@ -27,7 +27,7 @@ def write_checkpoint(path: Path) -> None:
 
 
 def write_report(path: Path) -> None:
-    with opened(path) as (file,):
+    with open_outputs(path) as (file,):
         assert file
         file.write(b"new")
 

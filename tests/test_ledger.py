@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telco_stream.messages.record import Headers
-from telco_stream.verify.ledger import Account, Kind, Ledger, Scope
+from telco_stream.verify.ledger import Account, Kind, Ledger, PartitionRange
 from tests.support.records import FakeRecord
 
 Place = tuple[int, int]
@@ -33,7 +33,7 @@ def test_the_accounts_equal_those_of_a_naive_reference(
 ) -> None:
     """Whatever is read, answered, deleted before and while it is read, not committed yet, or never existed."""
     start, deleted, end = bounds
-    ledger = Ledger("raw", dict.fromkeys([0, 1], Scope(start, end, LATEST)))
+    ledger = Ledger("raw", dict.fromkeys([0, 1], PartitionRange(start, end, LATEST)))
     ledger.add_inputs(_input(*place) for place in inputs if start <= place[1] < end)
     ledger.forget({0: deleted})
     for kind, place in answers:
@@ -85,7 +85,7 @@ def test_two_answers_are_a_duplicate_whatever_they_are() -> None:
 
 
 def test_the_offset_of_a_marker_is_neither_missing_nor_a_source() -> None:
-    ledger = Ledger("raw", {0: Scope(0, 3, 3)})
+    ledger = Ledger("raw", {0: PartitionRange(0, 3, 3)})
     ledger.add_inputs([_input(0, 0), _input(0, 2)])
     ledger.add_answers("prediction", [_answer(b"raw/0/0"), _answer(b"raw/0/1", offset=7), _answer(b"raw/0/2")])
     (account,) = ledger.accounts({})
@@ -133,7 +133,7 @@ def test_only_the_first_few_offenders_are_named() -> None:
 
 def test_the_oldest_answers_are_known_by_partition_of_answer_and_of_input() -> None:
     """Which is what tells an expired answer from a missing one."""
-    ledger = Ledger("raw", dict.fromkeys([0, 1], Scope(0, 9, 9)))
+    ledger = Ledger("raw", dict.fromkeys([0, 1], PartitionRange(0, 9, 9)))
     ledger.add_inputs(_input(number, offset) for number in (0, 1) for offset in range(9))
     ledger.add_answers("letter", [_answer(b"raw/1/4", at=70), _answer(b"raw/0/3", at=80), _answer(b"raw/1/5", at=90)])
     ledger.add_answers("prediction", [_answer(b"raw/9/9"), _answer(b"raw/0/8", at=60, partition=2)])
@@ -172,7 +172,7 @@ def test_it_takes_a_byte_an_offset() -> None:
 
 def _ledger(inputs: int, topic_id: str | None = None) -> Ledger:
     """A ledger of one partition with that many inputs."""
-    ledger = Ledger("raw", {0: Scope(0, inputs, inputs)}, topic_id)
+    ledger = Ledger("raw", {0: PartitionRange(0, inputs, inputs)}, topic_id)
     ledger.add_inputs(_input(0, offset) for offset in range(inputs))
     return ledger
 

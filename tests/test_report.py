@@ -57,7 +57,7 @@ def test_a_period_goes_by_the_time_of_the_answer_and_its_end_is_no_part_of_it() 
     times = {hour: f"2026-02-01T{hour:02}:30:00+02:00" for hour in range(6)}
     told = report(
         records(*(value(str(hour), 0.5, at=time) for hour, time in times.items())),
-        wanted=PredictionFilter(parse_period("2026-01-31T23:30:00Z", "2026-02-01T01:30:00Z", NOW)),
+        criteria=PredictionFilter(parse_period("2026-01-31T23:30:00Z", "2026-02-01T01:30:00Z", NOW)),
     )
     assert {one.customerID for one in told.summary.top} == {"1", "2"}
 
@@ -68,14 +68,14 @@ def test_an_answer_without_a_time_has_that_of_its_record() -> None:
             FakeRecord(value("old", 0.5, at="?"), timestamp_=1_000),
             FakeRecord(value("new", 0.5, at=""), timestamp_=9_000),
         ],
-        wanted=PredictionFilter(parse_period("1970-01-01T00:00:05Z", None, NOW)),
+        criteria=PredictionFilter(parse_period("1970-01-01T00:00:05Z", None, NOW)),
     )
     assert [one.customerID for one in told.summary.top] == ["new"]
 
 
 def test_one_model_version_can_be_asked_for() -> None:
     both = records(value("a", 0.9, version="v1"), value("b", 0.9, version="v2"))
-    assert [one.customerID for one in report(both, wanted=PredictionFilter(model_version="v2")).summary.top] == ["b"]
+    assert [one.customerID for one in report(both, criteria=PredictionFilter(model_version="v2")).summary.top] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -88,15 +88,15 @@ def test_one_model_version_can_be_asked_for() -> None:
 )
 def test_a_model_version_that_no_prediction_has_is_wrong_usage(there: list[str], told: str) -> None:
     with pytest.raises(UsageError, match=rf"^No prediction here has model version 'v9': {told}$"):
-        report(records(*(value("a", 0.5, version=one) for one in there)), wanted=PredictionFilter(model_version="v9"))
+        report(records(*(value("a", 0.5, version=one) for one in there)), criteria=PredictionFilter(model_version="v9"))
 
 
 def test_who_looks_on_sees_each_prediction_that_counts_with_its_time() -> None:
     seen: list[tuple[str, float]] = []
     report(
         records(value("a", 0.9, "1970-01-01T00:00:07Z"), b"?", value("b", 0.1, version="v2"), value("c", 0.1, "")),
-        wanted=PredictionFilter(model_version="v1"),
-        looks=[lambda prediction, time: seen.append((prediction.customerID, time))],
+        criteria=PredictionFilter(model_version="v1"),
+        on_prediction=[lambda prediction, time: seen.append((prediction.customerID, time))],
     )
     assert seen == [("a", 7.0), ("c", 1_767_225_600.0)]
 

@@ -13,9 +13,9 @@ import pytest
 
 from telco_stream.display.jsonlines import as_json
 from telco_stream.model.manifest import Manifest
-from telco_stream.report.data import ReportData
 from telco_stream.report.html import render
 from telco_stream.report.predictions import PredictionFilter
+from telco_stream.report.run import ReportData
 from telco_stream.runtime.period import parse_period
 from tests.support.report_data import (
     CONTRACTS,
@@ -98,8 +98,8 @@ def test_page_counts_dead_letters_and_model_versions() -> None:
 
 
 def test_page_names_its_period_version_and_offsets() -> None:
-    wanted = PredictionFilter(parse_period("2026-01-03", "2026-01-05T12:00+02:00", NOW), OWN_VERSION)
-    text = html(report_data(many_predictions(50), wanted=wanted)).decode()
+    criteria = PredictionFilter(parse_period("2026-01-03", "2026-01-05T12:00+02:00", NOW), OWN_VERSION)
+    text = html(report_data(many_predictions(50), criteria=criteria)).decode()
     assert (
         f"Predictions made from 2026-01-03 00:00 and before 2026-01-05 10:00 UTC, by model version <bdi>{OWN_VERSION}"
         in text
@@ -163,7 +163,7 @@ def test_page_shows_a_hostile_name_verbatim() -> None:
 
 
 def test_page_escapes_the_requested_version() -> None:
-    data = report_data([prediction(model_version="<i>")], wanted=PredictionFilter(model_version="<i>"))
+    data = report_data([prediction(model_version="<i>")], criteria=PredictionFilter(model_version="<i>"))
     assert "<i>" not in html(data).decode()
 
 

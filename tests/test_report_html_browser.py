@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from telco_stream.report.data import ReportData
 from telco_stream.report.html import render
+from telco_stream.report.run import ReportData
 from tests.support.browser import AXE, chromium, open_page, running_browser, violations
 from tests.support.report_data import HOSTILE, MANIFEST, many_predictions, prediction, report_data, write_page
 

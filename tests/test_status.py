@@ -182,5 +182,5 @@ def test_limits_that_are_exceeded_are_named() -> None:
         "the newest prediction is 5.0 s old, above 4.5 s",
     ]
     assert exceeded(result(lag=0, newest_prediction_age_seconds=None), max_lag=0, max_age=9) == [
-        "there is no prediction"
+        "there are no predictions"
     ]

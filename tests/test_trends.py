@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.report.trends import BINS, MOST_STEPS, Count, Distribution, Step, Timeline, TopCounter
+from telco_stream.report.trends import BINS, MAX_STEPS, Count, Distribution, Step, Timeline, TopCounter
 
 TIMES = st.lists(st.tuples(st.floats(-6e10, 2.5e11), st.booleans()), max_size=60)
 
@@ -60,7 +60,7 @@ def test_steps_grow_with_the_time_that_they_span(span: float, width: int) -> Non
 def test_in_any_order_every_prediction_is_in_one_of_few_steps(answers: list[tuple[float, bool]]) -> None:
     line = timeline(*answers)
     steps = line.steps()
-    assert len(steps) <= MOST_STEPS
+    assert len(steps) <= MAX_STEPS
     expected: Counter[int] = Counter()
     for time, _ in answers:
         expected[int(time // line.width) * line.width] += 1

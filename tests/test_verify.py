@@ -75,9 +75,9 @@ class Pipeline:
         for done in admin.delete_records([TopicPartition(topic, partition, before)]).values():
             done.result(20)
 
-    def verify(self, group: str | None = None, turned: Callable[[int], None] = lambda _: None) -> VerifyResult:
+    def verify(self, group: str | None = None, on_read: Callable[[int], None] = lambda _: None) -> VerifyResult:
         clients = Clients(load({"bootstrap_servers": self.bootstrap, **self._names()}, environ={}))
-        return verify(clients, group or self.topics.group, now=time.time(), stop=Stop(), turned=turned)
+        return verify(clients, group or self.topics.group, now=time.time(), stop=Stop(), on_read=on_read)
 
     def _names(self) -> dict[str, str]:
         topics = self.topics
@@ -217,7 +217,7 @@ def test_inputs_deleted_while_they_are_read_leave_no_answer_unexplained(pipeline
     send(pipeline.bootstrap, topics.raw, [(None, b"x" * 1_000 + b"%06d" % number, []) for number in range(60_000)], 0)
     pipeline.predict([(0, 59_000), (0, 59_999)])
     pipeline.commit(60_000)
-    result = pipeline.verify(turned=lambda _: pipeline.delete(topics.raw, 0, 59_990))
+    result = pipeline.verify(on_read=lambda _: pipeline.delete(topics.raw, 0, 59_990))
     assert (result.inputs, result.predicted, result.missing) == (10, 1, 9)
     assert (result.duplicated, result.unexplained) == (0, 0)
 
@@ -312,7 +312,7 @@ def test_whoever_watches_hears_of_every_record(pipeline: Pipeline) -> None:
     pipeline.predict(_all(0, 3))
     pipeline.commit(3)
     handle: list[int] = []
-    pipeline.verify(turned=handle.append)
+    pipeline.verify(on_read=handle.append)
     assert sum(handle) == 6
 
 

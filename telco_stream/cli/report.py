@@ -9,8 +9,8 @@ from telco_stream.cli import options
 
 if TYPE_CHECKING:
     from telco_stream.model.manifest import Manifest
-    from telco_stream.report.data import ReportData
     from telco_stream.report.predictions import Report
+    from telco_stream.report.run import ReportData
 
 
 def register(app: typer.Typer) -> None:
@@ -41,34 +41,30 @@ def report(
 
     from telco_stream.cli.session import Session
     from telco_stream.model.artifact import read_manifest
-    from telco_stream.report.csv_table import PredictionTable
-    from telco_stream.report.data import run_report_data
-    from telco_stream.report.files import opened
+    from telco_stream.report.files import PredictionTable, open_outputs
     from telco_stream.report.predictions import PredictionFilter
-    from telco_stream.report.run import Audience, ReportOptions, run_report
+    from telco_stream.report.run import ReportOptions, run_report, run_report_data
     from telco_stream.runtime.period import parse_period
 
-    order = ReportOptions(top_k, PredictionFilter(parse_period(since, until, datetime.now(UTC)), model_version))
+    criteria = PredictionFilter(parse_period(since, until, datetime.now(UTC)), model_version)
     flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
-    with opened(html, csv) as (page, table):
+    with open_outputs(html, csv) as (page, table):
         manifest = read_manifest(session.model_folder()) if page else None
         with session.screen.progress("report") as bar:
-            audience = Audience([PredictionTable(table).add] if table else [], bar.advance)
+            order = ReportOptions(top_k, criteria, [PredictionTable(table).add] if table else [], bar.advance)
             if page and manifest:
-                told = _write_page(
-                    page, manifest, run_report_data(session.clients, order, stop=session.stop, audience=audience)
-                )
+                result = _write_page(page, manifest, run_report_data(session.clients, order, stop=session.stop))
             else:
-                told = run_report(session.clients, order, stop=session.stop, audience=audience)
-    session.screen.show(told)
+                result = run_report(session.clients, order, stop=session.stop)
+    session.screen.show(result)
     for path in filter(None, (html, csv)):
         session.screen.say(f"Wrote {path}.")
 
 
-def _write_page(file: BinaryIO, manifest: "Manifest", facts: "ReportData") -> "Report":
+def _write_page(file: BinaryIO, manifest: "Manifest", data: "ReportData") -> "Report":
     # Imported here because the template library is slow to load, and an unreachable broker should be reported first.
     from telco_stream.report.html import render
 
-    file.write(render(facts, manifest))
-    return facts.report
+    file.write(render(data, manifest))
+    return data.report

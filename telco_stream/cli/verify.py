@@ -39,7 +39,7 @@ def verify(
             session.settings.consumer.group_id,
             now=time.time(),
             stop=session.stop,
-            turned=bar.advance,
+            on_read=bar.advance,
         )
     for topic in result.compacted_topics:
         session.screen.warn(compaction_warning(topic))

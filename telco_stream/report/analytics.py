@@ -1,12 +1,11 @@
-"""Predictions to numbers, as a fold: what `report` shows, and what a batch run closes with.
+"""Aggregation of predictions, for `report` and for the summary of a batch run.
 
-The newest prediction of a customer is that of the newest event, by `event_ts` as an instant; of equal instants the one
-added last counts. Order of arrival alone would let a replayed dead letter or a backfill, which bring an old event late,
-take the place of a newer answer; and raw records without a key reach a customer's partition from several others.
-Instants, because the text may carry any zone.
+A customer's newest prediction is the prediction of the newest event: `event_ts` as an instant, since it can be in any
+time zone. Of equal instants, the last one added counts. The order of arrival is not enough: a replayed dead letter or a
+backfill brings an old event late, and raw records without a key spread a customer over several partitions.
 
-A customer costs a dictionary's entry and twenty bytes in arrays, whatever the number of predictions. Anybody may write
-any text to the topic, so segments and the length of ids are limited.
+A customer takes one dictionary entry and twenty bytes in arrays, however many predictions there are. Any program can
+write any text to the topic, so the number of segments and the length of IDs are limited.
 """
 
 import hashlib
@@ -19,18 +18,18 @@ from telco_stream.contract.customer import CATEGORIES
 from telco_stream.messages.prediction import CHURN, Prediction
 from telco_stream.runtime.period import instant
 
-#: The segment of all values that have none of their own.
+#: Name of the segment for values beyond the limits.
 OTHER = "(other)"
-#: Pairs of contract and internet service beyond which a value that the contract doesn't name counts as `OTHER`.
+#: Maximum number of pairs of contract and internet service; further values not in the contract count as `OTHER`.
 MAX_SEGMENTS = 100
-#: Characters of the longest value that has a segment, and of the longest id that is kept.
+#: Maximum length of a segment's name and of an ID that is kept in full, in characters.
 _MAX_NAME = 200
 _CONTRACTS, _SERVICES = map(frozenset, (CATEGORIES["Contract"], CATEGORIES["InternetService"]))
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A group of predictions; `churn_rate` is from 0 to 1, and 0 of none."""
+    """Counts of a group of predictions; `churn_rate` is from 0 to 1, and 0 without predictions."""
 
     total: int
     churners: int
@@ -39,7 +38,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class AtRisk:
-    """A customer and the newest probability of churn."""
+    """Newest prediction of a customer at high risk."""
 
     customerID: str  # noqa: N815 - named as in the message
     churn_probability: float
@@ -49,7 +48,7 @@ class AtRisk:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What the predictions say; rates are shares of predictions, from 0 to 1, and 0 where there are none."""
+    """Aggregated predictions; rates are shares of predictions, from 0 to 1, and 0 without predictions."""
 
     total: int
     customers: int
@@ -63,7 +62,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """One micro-batch of a batch run; windows are numbered from 1."""
+    """Counts of one micro-batch of a batch run; windows are numbered from 1."""
 
     number: int
     consumed: int
@@ -74,12 +73,12 @@ class Window:
 
     @property
     def churn_rate(self) -> float:
-        """Churners among the window's predictions, from 0 to 1."""
+        """Return the share of churners among the window's predictions, from 0 to 1."""
         return _share(self.churners, self.predicted)
 
 
 class Analytics:
-    """The predictions so far, folded."""
+    """Running aggregate of predictions."""
 
     def __init__(self) -> None:
         self._segments: dict[tuple[str, str], int] = {}
@@ -104,13 +103,13 @@ class Analytics:
         self._remember(prediction, segment)
 
     def add_all(self, predictions: Iterable[Prediction]) -> None:
-        """Count each prediction, in their order."""
+        """Count predictions in order."""
         add = self.add
         for prediction in predictions:
             add(prediction)
 
     def result(self, top_k: int) -> Summary:
-        """The numbers so far, with the `top_k` customers at the highest risk; equal ones by id."""
+        """Return the summary so far, with the `top_k` customers at the highest risk, equal risks ordered by ID."""
         total, churners = sum(self._totals), sum(self._churners)
         return Summary(
             total=total,
@@ -124,12 +123,12 @@ class Analytics:
         )
 
     def crosstab(self) -> dict[tuple[str, str], Segment]:
-        """The segments so far by contract and internet service together, in alphabetical order."""
-        counts = {pair: (self._totals[place], self._churners[place]) for pair, place in self._segments.items()}
+        """Return the segments so far by pair of contract and internet service, in alphabetical order."""
+        counts = {pair: (self._totals[segment], self._churners[segment]) for pair, segment in self._segments.items()}
         return {pair: Segment(*counts[pair], _share(counts[pair][1], counts[pair][0])) for pair in sorted(counts)}
 
     def _new_segment(self, pair: tuple[str, str]) -> int:
-        """Return the number of the pair's segment, which may be one of those that stand for all others."""
+        """Return the number of the pair's segment; beyond the limits, of a segment with `OTHER`."""
         if len(self._segments) >= MAX_SEGMENTS or max(map(len, pair)) > _MAX_NAME:
             contract, service = pair
             pair = (contract if contract in _CONTRACTS else OTHER, service if service in _SERVICES else OTHER)
@@ -139,7 +138,7 @@ class Analytics:
         return self._segments.setdefault(pair, len(self._segments))
 
     def _remember(self, prediction: Prediction, segment: int) -> None:
-        """Keep the customer's newest prediction."""
+        """Keep the prediction if it is the customer's newest."""
         when = instant(prediction.event_ts)
         rows = self._rows
         customer = prediction.customerID
@@ -153,12 +152,12 @@ class Analytics:
             self._probabilities[row] = prediction.churn_probability
             self._segment_of[row] = segment
 
-    def _by(self, place: int) -> dict[str, Segment]:
-        """The segments by the first or the second of their names, in alphabetical order."""
+    def _by(self, index: int) -> dict[str, Segment]:
+        """Return the segments by contract (index 0) or internet service (1), in alphabetical order."""
         sums: dict[str, tuple[int, int]] = {}
         for pair, segment in self._segments.items():
-            total, churners = sums.get(pair[place], (0, 0))
-            sums[pair[place]] = (total + self._totals[segment], churners + self._churners[segment])
+            total, churners = sums.get(pair[index], (0, 0))
+            sums[pair[index]] = (total + self._totals[segment], churners + self._churners[segment])
         return {name: Segment(*sums[name], _share(sums[name][1], sums[name][0])) for name in sorted(sums)}
 
     def _top(self, size: int) -> Iterator[AtRisk]:
@@ -169,7 +168,7 @@ class Analytics:
 
 
 def _shortened(customer: str) -> str:
-    """Return the id's beginning and its hash, which tells it from others that begin in the same way."""
+    """Return the beginning of the ID and its hash, which is different for IDs that begin alike."""
     return f"{customer[:_MAX_NAME]}…{hashlib.sha256(customer.encode()).hexdigest()}"
 
 

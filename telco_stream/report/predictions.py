@@ -1,7 +1,7 @@
-"""What the predictions topic says.
+"""Filters and aggregates the records of the predictions topic.
 
-A prediction's time is that of the answer, `processed_ts`: dead letters have the same, so that one period means the same
-for both, where the event's own time may be any in a letter.
+A period filters by `processed_ts`, the time of the answer. Dead letters have this time too, so one period covers both;
+the event time of a dead letter may be missing or wrong.
 """
 
 import math
@@ -17,16 +17,16 @@ from telco_stream.report.analytics import Analytics, Segment, Summary
 from telco_stream.report.trends import TopCounter
 from telco_stream.runtime.period import ALWAYS, Period, instant
 
-#: Hears of each prediction that is counted, and when it was made, in seconds since 1970.
-Look: TypeAlias = Callable[[Prediction, float], None]
+#: Called with each counted prediction and its time in seconds since 1970.
+OnPrediction: TypeAlias = Callable[[Prediction, float], None]
 
-#: Model versions that are named where the one that was asked for isn't there.
-_NAMED = 3
+#: Maximum number of model versions that the error for an unknown version names.
+_MAX_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionFilter:
-    """Which predictions count: those of the period, and of the model version if one is given."""
+    """Selects the predictions of a period and, unless None, of a model version."""
 
     period: Period = ALWAYS
     model_version: str | None = None
@@ -38,39 +38,45 @@ ALL = PredictionFilter()
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The summary, and what is no part of its JSON: how many values are no predictions, and both segments crossed."""
+    """Summary, and data that its JSON doesn't include."""
 
     summary: Summary
+    #: Records whose value is not a prediction.
     unreadable: int
+    #: Segments by contract and internet service.
     crosstab: dict[tuple[str, str], Segment] = field(default_factory=dict)
 
 
 def report(
-    records: Iterable[Record], *, wanted: PredictionFilter = ALL, top_k: int = 10, looks: Sequence[Look] = ()
+    records: Iterable[Record],
+    *,
+    criteria: PredictionFilter = ALL,
+    top_k: int = 10,
+    on_prediction: Sequence[OnPrediction] = (),
 ) -> Report:
-    """The numbers of the wanted predictions among a topic's records, in their order, each of them shown to `looks`.
+    """Aggregate the matching predictions among a topic's records, and pass each of them to `on_prediction`.
 
-    Raises `UsageError` where no prediction of the period has the model version.
+    Raises `UsageError` if no prediction of the period has the model version.
     """
-    analytics, selection = Analytics(), Selection(records, wanted)
+    analytics, selection = Analytics(), _Selection(records, criteria)
     for prediction, time in selection:
         analytics.add(prediction)
-        for look in looks:
-            look(prediction, time)
+        for call in on_prediction:
+            call(prediction, time)
     selection.check_version()
     return Report(analytics.result(top_k), selection.unreadable, analytics.crosstab())
 
 
-class Selection:
-    """The wanted predictions among a topic's records, each with its time."""
+class _Selection:
+    """Iterator over the matching predictions among a topic's records, each with its time."""
 
-    def __init__(self, records: Iterable[Record], wanted: PredictionFilter) -> None:
+    def __init__(self, records: Iterable[Record], criteria: PredictionFilter) -> None:
         self._records = records
-        self._version = wanted.model_version
-        self._start, self._end = wanted.period.bounds()
-        self._others = TopCounter()
-        self._found = 0
-        #: Values so far that are no predictions; another hand has written them.
+        self._version = criteria.model_version
+        self._start, self._end = criteria.period.bounds()
+        self._other_versions = TopCounter()
+        self._matches = 0
+        #: Records so far whose value is not a prediction; another program wrote them.
         self.unreadable = 0
 
     def __iter__(self) -> Iterator[tuple[Prediction, float]]:
@@ -84,31 +90,31 @@ class Selection:
             if not self._start <= time < self._end:
                 continue
             if self._version in {None, prediction.model_version}:
-                self._found += 1
+                self._matches += 1
                 yield prediction, time
             else:
-                self._others.add(prediction.model_version)
+                self._other_versions.add(prediction.model_version)
 
     def check_version(self) -> None:
-        """Raises `UsageError` where a model version was asked for that no prediction has."""
-        if self._version is None or self._found:
+        """Raise `UsageError` if no prediction has the model version of the filter."""
+        if self._version is None or self._matches:
             return
-        there = "there are no predictions at all"
-        if names := [name[:40] for name, _ in self._others.most_common()]:
-            more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-            there = f"there are predictions of {', '.join(names[:_NAMED])}{more}"
-        raise UsageError(f"No prediction here has model version {self._version[:40]!r}: {there}")
+        available = "there are no predictions at all"
+        if names := [name[:40] for name, _ in self._other_versions.most_common()]:
+            more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+            available = f"there are predictions of {', '.join(names[:_MAX_NAMED])}{more}"
+        raise UsageError(f"No prediction here has model version {self._version[:40]!r}: {available}")
 
 
 class _Clock:
-    """Reads times; all answers of a micro-batch have the same, which is then read once."""
+    """Parser of prediction times that caches the last one: all answers of a micro-batch have the same time."""
 
     def __init__(self) -> None:
         self._text = ""
         self._instant = -math.inf
 
     def time_of(self, prediction: Prediction, record: Record) -> float:
-        """When the prediction was made; where it doesn't say so, when its record was written."""
+        """Return the prediction's time in seconds since 1970, or its record's if it has no valid time."""
         if prediction.processed_ts != self._text:
             self._text = prediction.processed_ts
             self._instant = instant(self._text)
@@ -116,7 +122,7 @@ class _Clock:
 
 
 def _decode(value: bytes | None) -> Prediction | None:
-    """The prediction, or nothing where another hand has written something else to the topic."""
+    """Return the prediction; None if the value is not a prediction with a probability from 0 to 1."""
     try:
         prediction = decode_prediction(value or b"")
     except BAD_DATA:

@@ -1,25 +1,25 @@
-"""Predictions to the shapes of their distribution and of their days, as folds in constant memory."""
+"""Distribution and timeline of predictions, aggregated in constant memory."""
 
 from collections import Counter
 from dataclasses import dataclass
 
 from telco_stream.messages.prediction import CHURN, Prediction
 
-#: Bins of the distribution, from 0 to 1: the thresholds that `train` chooses are their edges.
+#: Number of bins of the distribution from 0 to 1; the thresholds that `train` chooses are edges of bins.
 BINS = 100
-#: The most steps of a time line; where there would be more, they become longer.
-MOST_STEPS = 120
-#: Seconds that a step may have: each is a multiple of the one before it. Beyond them steps double.
+#: Maximum number of steps of a timeline; a longer timeline has longer steps.
+MAX_STEPS = 120
+#: Lengths of a step in seconds, each a multiple of the previous one. Longer steps are doubled.
 _STEPS = [1, 5, 10, 30, 60, 300, 900, 3_600, 10_800, 21_600, 43_200, 86_400, 604_800]
-#: The most names that are told apart; a stranger may write any number of them.
-_MOST_NAMES = 1_000
-#: Characters of a name that are kept.
+#: Number of names that are certainly counted apart; any program can write any number of names to the topic.
+_MAX_NAMES = 1_000
+#: Maximum length of a name in characters; longer names are cut.
 _MAX_NAME = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Predictions of one bin or step, and how many of them say churn."""
+    """Number of predictions, and of predicted churners, in one bin."""
 
     total: int = 0
     churners: int = 0
@@ -27,7 +27,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A stretch of time from `start`, in seconds since 1970, and what was predicted in it."""
+    """Number of predictions, and of predicted churners, in a step from `start`, in seconds since 1970."""
 
     start: int
     total: int
@@ -35,7 +35,7 @@ class Step:
 
 
 class Distribution:
-    """How many predictions have which probability."""
+    """Histogram of churn probabilities."""
 
     def __init__(self) -> None:
         self._totals = [0] * BINS
@@ -43,68 +43,68 @@ class Distribution:
 
     def add(self, probability: float, *, churns: bool) -> None:
         """Count a probability from 0 to 1."""
-        place = min(int(probability * BINS), BINS - 1)
-        self._totals[place] += 1
-        self._churners[place] += churns
+        index = min(int(probability * BINS), BINS - 1)
+        self._totals[index] += 1
+        self._churners[index] += churns
 
     def bins(self, number: int) -> list[Count]:
-        """The counts in so many bins, a divisor of `BINS`; a bin's lower edge is part of it."""
-        each = BINS // number
+        """Return the counts in `number` bins, a divisor of `BINS`; a bin includes its lower edge."""
+        width = BINS // number
         return [
-            Count(sum(self._totals[first : first + each]), sum(self._churners[first : first + each]))
-            for first in range(0, BINS, each)
+            Count(sum(self._totals[first : first + width]), sum(self._churners[first : first + width]))
+            for first in range(0, BINS, width)
         ]
 
 
 class Timeline:
-    """How many predictions were made when, in steps that grow with the time that they span."""
+    """Predictions over time, in steps that become longer as the timeline grows."""
 
     def __init__(self) -> None:
-        #: Seconds of a step.
+        #: Length of a step in seconds.
         self.width = _STEPS[0]
         self._counts: dict[int, list[int]] = {}
         self._first = self._last = 0
 
     def add(self, time: float, *, churns: bool) -> None:
         """Count a prediction made at `time`, in seconds since 1970."""
-        place = int(time // self.width)
-        count = self._counts.get(place)
+        index = int(time // self.width)
+        count = self._counts.get(index)
         if count is None:
-            count = self._new(time)
+            count = self._add_step(time)
         count[0] += 1
         count[1] += churns
 
     def steps(self) -> list[Step]:
-        """All steps from the first to the last in which anything was predicted, without a gap."""
+        """Return all steps from the first to the last with a prediction, including empty ones between them."""
         if not self._counts:
             return []
-        nothing = (0, 0)
+        empty = (0, 0)
         return [
-            Step(place * self.width, *self._counts.get(place, nothing)) for place in range(self._first, self._last + 1)
+            Step(index * self.width, *self._counts.get(index, empty)) for index in range(self._first, self._last + 1)
         ]
 
-    def _new(self, time: float) -> list[int]:
-        """The count of a step that had none, after steps have become so long that there are not too many."""
-        place = int(time // self.width)
-        first, last = (min(self._first, place), max(self._last, place)) if self._counts else (place, place)
-        while last - first >= MOST_STEPS:
-            first, last = self._coarsen(first, last)
+    def _add_step(self, time: float) -> list[int]:
+        """Return the counts of a new step; first make all steps longer if there would be too many."""
+        index = int(time // self.width)
+        first, last = (min(self._first, index), max(self._last, index)) if self._counts else (index, index)
+        while last - first >= MAX_STEPS:
+            first, last = self._lengthen_steps(first, last)
         self._first, self._last = first, last
         return self._counts.setdefault(int(time // self.width), [0, 0])
 
-    def _coarsen(self, first: int, last: int) -> tuple[int, int]:
-        wider = longer(self.width)
-        factor = wider // self.width
-        counts, self._counts, self.width = self._counts, {}, wider
-        for place, (total, churners) in counts.items():
-            into = self._counts.setdefault(place // factor, [0, 0])
-            into[0] += total
-            into[1] += churners
+    def _lengthen_steps(self, first: int, last: int) -> tuple[int, int]:
+        width = next_width(self.width)
+        factor = width // self.width
+        counts, self._counts, self.width = self._counts, {}, width
+        for index, (total, churners) in counts.items():
+            merged = self._counts.setdefault(index // factor, [0, 0])
+            merged[0] += total
+            merged[1] += churners
         return first // factor, last // factor
 
 
 class Trends:
-    """All shapes together, and how many predictions each model version has made."""
+    """Distribution, timeline and predictions per model version."""
 
     def __init__(self) -> None:
         self.distribution = Distribution()
@@ -120,7 +120,7 @@ class Trends:
 
 
 class TopCounter:
-    """How often each name came, the rarest forgotten where there are more than memory should hold."""
+    """Counter of names that drops the rarest when there are too many."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
@@ -128,14 +128,14 @@ class TopCounter:
     def add(self, name: str) -> None:
         """Count a name."""
         self._counts[name[:_MAX_NAME]] += 1
-        if len(self._counts) > 2 * _MOST_NAMES:
-            self._counts = Counter(dict(self._counts.most_common(_MOST_NAMES)))
+        if len(self._counts) > 2 * _MAX_NAMES:
+            self._counts = Counter(dict(self._counts.most_common(_MAX_NAMES)))
 
     def most_common(self, number: int | None = None) -> list[tuple[str, int]]:
-        """Names with their counts, the most frequent first."""
+        """Return names and counts, the most frequent first."""
         return self._counts.most_common(number)
 
 
-def longer(width: int) -> int:
-    """The next longer step, in seconds; a multiple of this one."""
-    return next((one for one in _STEPS if one > width), 2 * width)
+def next_width(width: int) -> int:
+    """Return the next longer step in seconds, a multiple of `width`."""
+    return next((step for step in _STEPS if step > width), 2 * width)

@@ -1,6 +1,6 @@
-"""The ledger: each input of the raw topic against its answers, in one byte an offset.
+"""Ledger of the raw topic's inputs and their answers, in one byte per offset.
 
-Inputs are entered first, so that an answer whose source doesn't exist is known by its own coordinates.
+Inputs are entered before answers, so that an answer whose input doesn't exist is recognized when it is entered.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,18 +12,21 @@ from telco_stream.messages.source import source_of
 
 Kind: TypeAlias = Literal["prediction", "letter"]
 
-#: What is known of an offset. One that stays `_NOTHING` is a transaction's marker, or was aborted.
+#: States of an offset. Transaction markers and aborted records stay `_NOTHING`.
 _NOTHING, _INPUT, _PREDICTED, _LETTERED, _TWICE = range(5)
 _ANSWERED: dict[Kind, int] = {"prediction": _PREDICTED, "letter": _LETTERED}
-#: How many offenders of each sort a partition names.
-_NAMED = 5
-#: Digits of the largest offset there can be.
-_LONGEST_OFFSET = 19
+#: Maximum number of positions that an account names for each kind of error.
+_MAX_NAMED = 5
+#: Digits of the largest possible offset.
+_MAX_OFFSET_DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """What is judged of a partition, `start` up to `end`; a source at `latest` or above can't exist."""
+class PartitionRange:
+    """Offsets of a partition that are verified: from `start` up to, not including, `end`.
+
+    `latest` is the partition's end offset; no input exists at or above it.
+    """
 
     start: int
     end: int
@@ -32,10 +35,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What became of a partition's inputs: each is counted in one of the five fields that follow `inputs`.
+    """Counts of a partition's inputs and answers.
 
-    `partition` is None for answers that name no partition of the raw topic. Offenders are `topic/partition/offset`: of
-    the input where it is missing or duplicated, of the answer where it is unexplained.
+    Each input is counted in one of `predicted`, `dead_lettered`, `missing`, `duplicated` and `expired`. `partition` is
+    None for answers that name no partition of the raw topic. Positions are `topic/partition/offset`: of the input if it
+    is missing or duplicated, of the answer if it is unexplained.
     """
 
     partition: int | None
@@ -49,76 +53,81 @@ class Account:
     first_missing: list[str]
     first_duplicated: list[str]
     first_unexplained: list[str]
-    #: Of the unexplained: those whose input was in an earlier topic of this name, which has been deleted.
+    #: Unexplained answers whose input was in an earlier topic with this name, which has been deleted.
     answers_to_earlier_topic: int = 0
     #: Offsets that retention deleted before the group answered them; transaction markers may be among them.
     expired_unanswered: int = 0
 
 
 class Ledger:
-    """Enter all inputs, then all answers, then ask for the accounts.
+    """Matches inputs and answers; add all inputs first, then all answers, then call `accounts`.
 
-    An answer that carries another topic ID than `topic_id` has no input here; one that carries none, which older
-    versions wrote, is judged by its source alone.
+    An answer with a topic ID other than `topic_id` is unexplained. An answer without a topic ID, which older versions
+    wrote, is matched by its source position alone.
     """
 
-    def __init__(self, topic: str, scopes: Mapping[int, Scope], topic_id: str | None = None) -> None:
+    def __init__(self, topic: str, ranges: Mapping[int, PartitionRange], topic_id: str | None = None) -> None:
         self._topic = topic.encode()
         self._topic_id = None if topic_id is None else topic_id.encode()
-        self._pages = {number: _PartitionLedger(f"{topic}/{number}", scope) for number, scope in sorted(scopes.items())}
-        self._by_source = {page.name.encode(): (number, page) for number, page in self._pages.items()}
-        self._nowhere = _PartitionLedger("", Scope(0, 0, 0))
-        #: The first source found, by kind and partition of the answer and partition of the input.
+        self._partitions = {
+            partition: _PartitionLedger(f"{topic}/{partition}", offsets)
+            for partition, offsets in sorted(ranges.items())
+        }
+        self._by_source = {ledger.name.encode(): (partition, ledger) for partition, ledger in self._partitions.items()}
+        #: Collects answers that name no partition of the raw topic.
+        self._unmatched = _PartitionLedger("", PartitionRange(0, 0, 0))
+        #: Input offset of the first answer, by kind and partition of the answer and partition of the input.
         self.oldest: dict[tuple[Kind, int, int], int] = {}
-        #: Time of the first answer found, in milliseconds, by its kind and partition.
+        #: Time of the first answer in milliseconds, by its kind and partition.
         self.oldest_times: dict[tuple[Kind, int], int] = {}
 
     def add_inputs(self, records: Iterable[Record]) -> None:
-        """Enter records of the raw topic."""
-        pages = self._pages
+        """Add records of the raw topic."""
+        partitions = self._partitions
         for record in records:
-            page = pages[record.partition()]
-            page.states[record.offset() - page.start] = _INPUT
+            ledger = partitions[record.partition()]
+            ledger.states[record.offset() - ledger.start] = _INPUT
 
     def forget(self, starts: Mapping[int, int]) -> None:
-        """Inputs below these offsets have been deleted, perhaps before they could be entered: judge them no more."""
-        for number, start in starts.items():
-            self._pages[number].begin_at(start)
+        """Drop the offsets below `starts`: retention may have deleted inputs before they could be added."""
+        for partition, start in starts.items():
+            self._partitions[partition].begin_at(start)
 
     def add_answers(self, kind: Kind, records: Iterable[Record]) -> None:
-        """Enter predictions or dead letters, those of a partition in their order."""
+        """Add predictions or dead letters, in offset order within each partition."""
         answered, expected_id = _ANSWERED[kind], self._topic_id
         for record in records:
             position, topic_id = source_of(record)
-            place, _, offset = position.rpartition(b"/")
-            number, page = self._by_source.get(place, (-1, self._nowhere))
+            source_partition, _, offset = position.rpartition(b"/")
+            partition, ledger = self._by_source.get(source_partition, (-1, self._unmatched))
             if topic_id != expected_id and topic_id and expected_id:
-                page.answers_to_earlier_topic += place.rpartition(b"/")[0] == self._topic
-                page.add_unexplained(record)
-            elif page.answer(offset, answered):
-                if (kind, record.partition(), number) not in self.oldest:
-                    self.oldest[kind, record.partition(), number] = int(offset)
+                ledger.answers_to_earlier_topic += source_partition.rpartition(b"/")[0] == self._topic
+                ledger.add_unexplained(record)
+            elif ledger.add_answer(offset, answered):
+                if (kind, record.partition(), partition) not in self.oldest:
+                    self.oldest[kind, record.partition(), partition] = int(offset)
                     self.oldest_times.setdefault((kind, record.partition()), record.timestamp()[1])
             else:
-                page.add_unexplained(record)
+                ledger.add_unexplained(record)
 
     def accounts(
         self, expired_before: Mapping[int, int], expired_unanswered: Mapping[int, int] | None = None
     ) -> list[Account]:
-        """An account a partition; an input without an answer is expired below these offsets, and missing elsewhere.
+        """Return an account per partition, and one for unmatched answers if there are any.
 
-        `expired_unanswered` is how many offsets of each partition are known to have been deleted without an answer.
+        Below `expired_before`, an input without an answer counts as expired, otherwise as missing. `expired_unanswered`
+        holds the number of offsets per partition that were deleted without an answer.
         """
         unanswered = expired_unanswered or {}
         accounts = [
-            page.account(number, expired_before.get(number, 0), unanswered.get(number, 0))
-            for number, page in self._pages.items()
+            ledger.account(partition, expired_before.get(partition, 0), unanswered.get(partition, 0))
+            for partition, ledger in self._partitions.items()
         ]
-        return [*accounts, self._nowhere.account(None, 0, 0)] if self._nowhere.unexplained else accounts
+        return [*accounts, self._unmatched.account(None, 0, 0)] if self._unmatched.unexplained else accounts
 
 
 class _PartitionLedger:
-    """One partition of the raw topic."""
+    """States of the inputs of one raw partition."""
 
     __slots__ = (
         "_end",
@@ -131,44 +140,44 @@ class _PartitionLedger:
         "unexplained",
     )
 
-    def __init__(self, name: str, scope: Scope) -> None:
+    def __init__(self, name: str, offsets: PartitionRange) -> None:
         self.name = name
-        self.start = scope.start
-        self.states = bytearray(max(0, scope.end - scope.start))
+        self.start = offsets.start
+        self.states = bytearray(max(0, offsets.end - offsets.start))
         self.unexplained = self.answers_to_earlier_topic = 0
-        self._end = scope.start + len(self.states)
-        self._latest = scope.latest
+        self._end = offsets.start + len(self.states)
+        self._latest = offsets.latest
         self._first_unexplained: list[str] = []
 
     def begin_at(self, start: int) -> None:
-        """What is below has been deleted."""
+        """Drop the states of offsets below `start`."""
         del self.states[: max(0, start - self.start)]
         self.start = max(self.start, start)
 
-    def answer(self, text: bytes, answered: int) -> bool:
-        """Enter an answer to the offset in `text`; false where that can't have been an input."""
-        if not text.isdigit() or len(text) > _LONGEST_OFFSET:
+    def add_answer(self, text: bytes, answered: int) -> bool:
+        """Add an answer to the offset in `text`; return False if no input can have had this offset."""
+        if not text.isdigit() or len(text) > _MAX_OFFSET_DIGITS:
             return False
         offset = int(text)
         if not self.start <= offset < self._end:
-            return offset < self._latest  # deleted, or not committed yet: out of the ledger's scope
+            return offset < self._latest  # deleted, or not committed yet: not verified
         state = self.states[offset - self.start]
         if state != _NOTHING:
             self.states[offset - self.start] = answered if state == _INPUT else _TWICE
         return state != _NOTHING
 
     def add_unexplained(self, answer: Record) -> None:
-        """Enter an answer whose source doesn't exist."""
+        """Count an answer whose input doesn't exist."""
         self.unexplained += 1
-        if len(self._first_unexplained) < _NAMED:
+        if len(self._first_unexplained) < _MAX_NAMED:
             self._first_unexplained.append(f"{answer.topic()}/{answer.partition()}/{answer.offset()}")
 
-    def account(self, number: int | None, expired_before: int, expired_unanswered: int) -> Account:
-        """The sums."""
+    def account(self, partition: int | None, expired_before: int, expired_unanswered: int) -> Account:
+        """Return the counts of this partition."""
         oldest = min(max(0, expired_before - self.start), len(self.states))
         count = self.states.count
         return Account(
-            partition=number,
+            partition=partition,
             inputs=len(self.states) - count(_NOTHING),
             predicted=count(_PREDICTED),
             dead_lettered=count(_LETTERED),
@@ -184,9 +193,9 @@ class _PartitionLedger:
         )
 
     def _first(self, state: int, begin: int) -> list[str]:
-        found: list[str] = []
-        place = self.states.find(state, begin)
-        while place >= 0 and len(found) < _NAMED:
-            found.append(f"{self.name}/{self.start + place}")
-            place = self.states.find(state, place + 1)
-        return found
+        positions: list[str] = []
+        index = self.states.find(state, begin)
+        while index >= 0 and len(positions) < _MAX_NAMED:
+            positions.append(f"{self.name}/{self.start + index}")
+            index = self.states.find(state, index + 1)
+        return positions

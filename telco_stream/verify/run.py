@@ -1,6 +1,6 @@
-"""Every input of a group answered exactly once, or which were not.
+"""`verify`: checks that each input of a group was answered exactly once.
 
-An answer doesn't say which group gave it: groups that share a predictions topic are each other's duplicates.
+Answers don't name their group: if two groups share a predictions topic, their answers count as duplicates.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,16 +13,16 @@ from telco_stream.kafka.groups import Groups
 from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.kafka.topics import compacted_topics
 from telco_stream.runtime.signals import Stop
-from telco_stream.verify.ledger import Account, Kind, Ledger, Scope
+from telco_stream.verify.ledger import Account, Kind, Ledger, PartitionRange
 
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """The sums of the accounts: each input is in one of the fields but `unexplained`, which counts answers.
+    """Sums over the accounts of all partitions.
 
-    `expired` inputs have no answer, but it may have been given and deleted by retention since.
-    `expired_unanswered` counts offsets that retention deleted before the group answered them; transaction markers may
-    be among them.
+    Each input is counted in one of `predicted`, `dead_lettered`, `missing`, `duplicated` and `expired`; `unexplained`
+    counts answers. An `expired` input has no answer now, but retention may have deleted it. `expired_unanswered` counts
+    offsets that retention deleted before the group answered them; transaction markers may be among them.
     """
 
     inputs: int
@@ -33,37 +33,37 @@ class VerifyResult:
     unexplained: int
     expired: int
     partitions: list[Account]
-    #: Of the unexplained: those whose input was in an earlier topic of that name, which has been deleted.
+    #: Unexplained answers whose input was in an earlier topic with the same name, which has been deleted.
     answers_to_earlier_topic: int
-    #: Topics among the three from which Kafka deletes all but the newest record of each key.
+    #: Those of the three topics in which Kafka keeps only the newest record of each key.
     compacted_topics: list[str]
     expired_unanswered: int
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing is missing, duplicated, unexplained or deleted before it was answered."""
+        """Return whether nothing is missing, duplicated, unexplained or deleted before it was answered."""
         return not (self.missing or self.duplicated or self.unexplained or self.expired_unanswered)
 
 
 def verify(
-    clients: Clients, group: str, *, now: float, stop: Stop, turned: Callable[[int], None] = lambda _records: None
+    clients: Clients, group: str, *, now: float, stop: Stop, on_read: Callable[[int], None] = lambda _records: None
 ) -> VerifyResult:
-    """The accounts of all inputs up to the group's committed offsets; `now` is in seconds since 1970.
+    """Account for all inputs below the group's committed offsets.
 
-    `turned` hears how many records each batch had. Raises `UsageError` where the group has committed nothing though
-    there are inputs.
+    `now` is in seconds since 1970. `on_read` is called with the number of records of each batch. Raises `UsageError` if
+    the group has committed nothing although there are inputs.
     """
     audit = _Audit(clients, group, now, stop)
-    for records in audit.enter():
-        turned(records)
+    for count in audit.read():
+        on_read(count)
     return _sum(audit.accounts(), audit.compacted)
 
 
 class _Audit:
-    """What is read, and up to where: it is the order of these looks that makes them agree.
+    """Reads the three topics up to offsets that fit together.
 
-    First the committed offsets, so that every answer to an input below them is written by the time the answers' ends
-    are taken; the inputs' ends last, so that every answer's source is below them.
+    The committed offsets are queried first: every answer to an input below them has then been written when the ends of
+    the answer topics are queried. The ends of the raw topic are queried last: the input of every answer is below them.
     """
 
     def __init__(self, clients: Clients, group: str, now: float, stop: Stop) -> None:
@@ -77,18 +77,18 @@ class _Audit:
         self._ends = {
             topic: settled_ends(self._cluster, topic, self._partitions[topic], stop) for topic in self._answers.values()
         }
-        self._scopes = self._scopes_up_to({number: commit.offset for number, commit in self._commits.items()})
-        if not self._commits and any(scope.start < scope.latest for scope in self._scopes.values()):
+        self._ranges = self._ranges_up_to({partition: commit.offset for partition, commit in self._commits.items()})
+        if not self._commits and any(offsets.start < offsets.latest for offsets in self._ranges.values()):
             raise UsageError(
-                f"Group {group} has committed nothing of topic {self._raw}; is --group right? Kafka deletes offsets"
+                f"Group {group} has committed nothing in topic {self._raw}; is --group right? Kafka deletes offsets"
                 " with their topic, and those of a group without members after offsets.retention.minutes (7 days)"
             )
-        self._ledger = Ledger(self._raw, self._scopes, self._cluster.topic_ids(self._raw)[self._raw])
+        self._ledger = Ledger(self._raw, self._ranges, self._cluster.topic_ids(self._raw)[self._raw])
         self.compacted = compacted_topics(self._cluster, *self._partitions)
 
-    def enter(self) -> Iterator[int]:
-        """Read everything into the ledger, inputs first; says how many records each batch had."""
-        ends = {partition: scope.end for partition, scope in self._scopes.items()}
+    def read(self) -> Iterator[int]:
+        """Read everything into the ledger, inputs first; yield the number of records of each batch."""
+        ends = {partition: offsets.end for partition, offsets in self._ranges.items()}
         for records in read(self._clients, self._raw, stop=self._stop, ends=ends):
             self._ledger.add_inputs(records)
             yield len(records)
@@ -99,7 +99,7 @@ class _Audit:
                 yield len(records)
 
     def accounts(self) -> list[Account]:
-        """An account a partition, with what may have expired."""
+        """Return an account per partition."""
         trimmed = [
             (kind, partition)
             for kind, topic in self._answers.items()
@@ -108,35 +108,39 @@ class _Audit:
         ]
         return self._ledger.accounts(
             {
-                number: max((self._oldest_kept(number, kind, partition) for kind, partition in trimmed), default=0)
-                for number in self._scopes
+                source: max((self._expired_before(source, kind, partition) for kind, partition in trimmed), default=0)
+                for source in self._ranges
             },
-            {number: one.expired_unanswered(self._scopes[number].start) for number, one in self._commits.items()},
+            {
+                partition: commit.expired_unanswered(self._ranges[partition].start)
+                for partition, commit in self._commits.items()
+            },
         )
 
-    def _scopes_up_to(self, committed: dict[int, int]) -> dict[int, Scope]:
+    def _ranges_up_to(self, committed: dict[int, int]) -> dict[int, PartitionRange]:
         starts = self._starts(self._raw)
         latest = self._cluster.ends(self._raw, starts)
         return {
-            partition: Scope(start, min(committed.get(partition, start), latest[partition]), latest[partition])
+            partition: PartitionRange(start, min(committed.get(partition, start), latest[partition]), latest[partition])
             for partition, start in starts.items()
         }
 
-    def _oldest_kept(self, number: int, kind: Kind, partition: int) -> int:
-        """Below which inputs of partition `number` an answer may have been deleted from one partition of the answers.
+    def _expired_before(self, source: int, kind: Kind, partition: int) -> int:
+        """Return the offset of raw partition `source` below which answers in `partition` may have been deleted.
 
-        Answers to one partition stand in its order, so those below the first that is kept. Where none is kept, time has
-        to tell: an answer is younger than its input, and those deleted were older than all that is kept, or than the
-        retention. A topic emptied by hand can't be told from one whose answers were lost.
+        Answers to one raw partition are in its order, so this is the input of the first answer that is still there. If
+        no answer to `source` is left in `partition`, compare times: an answer is younger than its input, and deleted
+        answers were older than all records left, or than the retention. A topic that was emptied by hand looks the same
+        as one whose answers were lost.
         """
-        if (kind, partition, number) in self._ledger.oldest:
-            return self._ledger.oldest[kind, partition, number]
-        scope = self._scopes[number]
-        kept = [first for (_, _, source), first in self._ledger.oldest.items() if source == number]
+        if (kind, partition, source) in self._ledger.oldest:
+            return self._ledger.oldest[kind, partition, source]
+        end = self._ranges[source].end
+        firsts = [first for (_, _, raw_partition), first in self._ledger.oldest.items() if raw_partition == source]
         retention = max(0, self._clients.settings.topics.retention_ms)
         cutoff = self._ledger.oldest_times.get((kind, partition), int(self._now * 1000) - retention)
-        found = self._cluster.offsets_at(self._raw, [number], cutoff)[number]
-        return max(min(kept, default=scope.end), found if found >= 0 else scope.end)
+        offset = self._cluster.offsets_at(self._raw, [source], cutoff)[source]
+        return max(min(firsts, default=end), offset if offset >= 0 else end)
 
     def _starts(self, topic: str) -> dict[int, int]:
         return self._cluster.starts(topic, range(self._partitions[topic]))
@@ -144,15 +148,15 @@ class _Audit:
 
 def _sum(accounts: list[Account], compacted: list[str]) -> VerifyResult:
     return VerifyResult(
-        inputs=sum(one.inputs for one in accounts),
-        predicted=sum(one.predicted for one in accounts),
-        dead_lettered=sum(one.dead_lettered for one in accounts),
-        missing=sum(one.missing for one in accounts),
-        duplicated=sum(one.duplicated for one in accounts),
-        unexplained=sum(one.unexplained for one in accounts),
-        expired=sum(one.expired for one in accounts),
+        inputs=sum(account.inputs for account in accounts),
+        predicted=sum(account.predicted for account in accounts),
+        dead_lettered=sum(account.dead_lettered for account in accounts),
+        missing=sum(account.missing for account in accounts),
+        duplicated=sum(account.duplicated for account in accounts),
+        unexplained=sum(account.unexplained for account in accounts),
+        expired=sum(account.expired for account in accounts),
         partitions=accounts,
-        answers_to_earlier_topic=sum(one.answers_to_earlier_topic for one in accounts),
+        answers_to_earlier_topic=sum(account.answers_to_earlier_topic for account in accounts),
         compacted_topics=compacted,
-        expired_unanswered=sum(one.expired_unanswered for one in accounts),
+        expired_unanswered=sum(account.expired_unanswered for account in accounts),
     )

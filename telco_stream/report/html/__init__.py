@@ -10,10 +10,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from telco_stream import __version__
 from telco_stream.model.manifest import Manifest
 from telco_stream.report.analytics import Segment
-from telco_stream.report.csv_table import csv_line
-from telco_stream.report.data import ReportData
+from telco_stream.report.files import csv_line
 from telco_stream.report.html.charts import WIDTH
 from telco_stream.report.html.figures import figures, is_by_model
+from telco_stream.report.run import ReportData
 from telco_stream.runtime.humanize import (
     escape_unprintable,
     format_count,
@@ -38,7 +38,7 @@ def render(data: ReportData, manifest: Manifest) -> bytes:
         data=data,
         summary=summary,
         manifest=manifest,
-        period=_describe_period(data.wanted.period),
+        period=_describe_period(data.criteria.period),
         versions=data.trends.versions.most_common(),
         is_by_model=is_by_model(data, manifest),
         step=format_interval(data.trends.timeline.width),

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from telco_stream.model.manifest import Manifest
 from telco_stream.report.analytics import Segment
-from telco_stream.report.data import ReportData
 from telco_stream.report.html import charts
-from telco_stream.report.trends import Step, longer
+from telco_stream.report.run import ReportData
+from telco_stream.report.trends import Step, next_width
 from telco_stream.runtime.humanize import (
     escape_unprintable,
     format_count,
@@ -139,7 +139,7 @@ def _time_ticks(steps: Sequence[Step], width: int) -> dict[float, str]:
     """Return labels for a few steps, by the step's number, at times as round as possible."""
     interval, wider = width, width
     while sum(step.start % wider == 0 for step in steps) >= _MIN_TICKS:
-        interval, wider = wider, longer(wider)
+        interval, wider = wider, next_width(wider)
     numbers = [number for number, step in enumerate(steps) if step.start % interval == 0]
     every = -(-len(numbers) // _MAX_TICKS)
     return {number: _format_tick(to_datetime(steps[number].start), interval) for number in numbers[::every]}
