@@ -36,7 +36,7 @@ def write_model(path: Path) -> None:
     write_folder(path.parent, {path.name: b"new"})
 
 
-#: Everything in the package that writes a file.
+#: All functions of the package that write a file.
 WRITERS: dict[str, Callable[[Path], object]] = {
     "manifest.json": write_model,
     "producer.json": write_checkpoint,
@@ -85,17 +85,19 @@ def test_a_writer_keeps_the_owner_when_root_replaces(path: Path) -> None:
     assert (path.stat().st_uid, path.stat().st_gid) == (1234, 2345)
 
 
-def test_replacing_hides_the_content_before_the_mode_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_atomic_write_hides_content_before_the_mode_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_text("old")
     (tmp_path / "a").chmod(0o600)
     monkeypatch.setattr(atomic, "copy_owner_and_mode", lambda *_: None)
     with atomic_write(tmp_path / "a"):
-        assert [mode_of(one) for one in tmp_path.iterdir() if one.name != "a"] == [0o600]
+        assert [mode_of(file) for file in tmp_path.iterdir() if file.name != "a"] == [0o600]
 
 
 @pytest.mark.parametrize("kind", ["link", "dangling link", "file"])
-def test_a_draft_is_refused_when_its_name_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
-    """As if somebody had guessed the name: nothing is written through the link."""
+def test_atomic_write_is_refused_when_draft_name_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """An attacker has guessed the name; nothing is written through the link."""
     planted, victim = tmp_path / "planted", tmp_path / "victim"
     if kind == "link":
         victim.write_text("precious")
@@ -110,7 +112,7 @@ def test_a_draft_is_refused_when_its_name_is_taken(tmp_path: Path, monkeypatch: 
     assert not (tmp_path / "a").exists()
 
 
-def test_a_draft_of_another_is_kept_when_its_name_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_atomic_write_keeps_a_file_of_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "planted").write_text("of another process")
     monkeypatch.setattr(atomic, "temporary_path", lambda _: tmp_path / "planted")
     with pytest.raises(UsageError):
@@ -118,12 +120,12 @@ def test_a_draft_of_another_is_kept_when_its_name_is_taken(tmp_path: Path, monke
     assert (tmp_path / "planted").read_text() == "of another process"
 
 
-def test_temporary_path_is_another_each_time(tmp_path: Path) -> None:
+def test_temporary_path_is_unique(tmp_path: Path) -> None:
     assert len({temporary_path(tmp_path / "a.json") for _ in range(1_000)}) == 1_000
 
 
 def test_writers_do_not_collide_when_they_share_a_pid(tmp_path: Path) -> None:
-    """Each container's first process has the same number; the file is always one of what was written."""
+    """The first process of each container has PID 1; the file always holds the content of one writer."""
     path = tmp_path / "producer.json"
     processes = [multiprocessing.get_context("fork").Process(target=_write_often, args=(path, n)) for n in range(3)]
     for process in processes:
@@ -131,7 +133,7 @@ def test_writers_do_not_collide_when_they_share_a_pid(tmp_path: Path) -> None:
     for process in processes:
         process.join(30)
     assert [process.exitcode for process in processes] == [0, 0, 0]
-    assert [one.name for one in tmp_path.iterdir()] == ["producer.json"]
+    assert [file.name for file in tmp_path.iterdir()] == ["producer.json"]
     json.loads(path.read_text())
 
 
@@ -142,11 +144,11 @@ def _write_often(path: Path, number: int) -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, UsageError, RuntimeError])
-def test_replacing_leaves_nothing_when_writing_fails(tmp_path: Path, error: type[BaseException]) -> None:
+def test_atomic_write_leaves_nothing_when_writing_fails(tmp_path: Path, error: type[BaseException]) -> None:
     (tmp_path / "a").write_text("old")
     with pytest.raises(UsageError if error is OSError else error):
         _fail_halfway(tmp_path / "a", error)
-    assert [(one.name, one.read_text()) for one in tmp_path.iterdir()] == [("a", "old")]
+    assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a", "old")]
 
 
 def _fail_halfway(path: Path, error: type[BaseException]) -> None:
@@ -155,7 +157,7 @@ def _fail_halfway(path: Path, error: type[BaseException]) -> None:
         raise error
 
 
-def test_replacing_writes_through_a_link_of_the_user(tmp_path: Path) -> None:
+def test_atomic_write_keeps_a_link_and_replaces_its_target(tmp_path: Path) -> None:
     (tmp_path / "real").write_text("old")
     (tmp_path / "link").symlink_to("real")
     write(tmp_path / "link")
@@ -163,13 +165,13 @@ def test_replacing_writes_through_a_link_of_the_user(tmp_path: Path) -> None:
     assert (tmp_path / "real").read_text() == "new"
 
 
-def test_replacing_is_a_usage_error_when_a_link_leads_to_itself(tmp_path: Path) -> None:
+def test_atomic_write_is_refused_when_a_link_is_circular(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(UsageError, match="symbolic links"):
         write(tmp_path / "loop")
 
 
-def test_replacing_takes_the_longest_name(tmp_path: Path) -> None:
+def test_atomic_write_accepts_the_longest_name(tmp_path: Path) -> None:
     write(tmp_path / ("a" * 255))
     write(tmp_path / ("ä" * 127))
     assert len(list(tmp_path.iterdir())) == 2

@@ -1,4 +1,4 @@
-"""Numbers, times and untrusted text as people read them."""
+"""Numbers, times and untrusted text for people."""
 
 from datetime import UTC, datetime
 
@@ -6,6 +6,7 @@ import pytest
 
 from telco_stream.runtime.humanize import (
     MAX_TEXT_LENGTH,
+    escape,
     escape_unprintable,
     format_count,
     format_elapsed,
@@ -51,7 +52,7 @@ def test_format_time_has_seconds_only_when_needed() -> None:
     assert format_time(datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)) == "2026-01-02 03:04:05"
 
 
-def test_to_datetime_is_clamped_when_no_calendar_has_it() -> None:
+def test_to_datetime_is_clamped_when_out_of_range() -> None:
     assert [to_datetime(seconds).year for seconds in (-1e12, 0, 1e12)] == [1, 1970, 9999]
 
 
@@ -60,8 +61,9 @@ def test_to_datetime_is_clamped_when_no_calendar_has_it() -> None:
     [("\x1b[2J", "\\x1b[2J"), ("a\u202eb", "a\\u202eb"), ("\ud800", "\\ud800"), ("客户", "客户"), ("a\nb", "a\\nb")],
 )
 def test_escape_unprintable_spells_out_control_characters(text: str, escaped: str) -> None:
-    assert escape_unprintable(text) == escaped
+    assert escape_unprintable(text) == escape(text) == escaped
 
 
 def test_escape_unprintable_cuts_text_when_it_is_long() -> None:
     assert escape_unprintable("x" * 5_000) == "x" * MAX_TEXT_LENGTH + "…"
+    assert escape("x" * 5_000) == "x" * 5_000

@@ -1,4 +1,4 @@
-"""The log: a line an event, for people or as JSON; a flood is told by its size, and nothing of a customer's is said."""
+"""The log: one line per event, as text or JSON, throttled and without customer data."""
 
 import json
 import logging
@@ -29,7 +29,7 @@ def lines() -> list[str]:
 
 @pytest.fixture
 def as_json(lines: list[str]) -> list[str]:
-    """Lines of the log, written as JSON."""
+    """Collect log lines as JSON."""
     logs.configure(as_json=True)
     logs.divert(lines.append)
     return lines
@@ -37,13 +37,13 @@ def as_json(lines: list[str]) -> list[str]:
 
 @pytest.fixture
 def as_text(lines: list[str]) -> list[str]:
-    """Lines of the log, written for people."""
+    """Collect log lines as text."""
     logs.configure()
     logs.divert(lines.append)
     return lines
 
 
-def test_json_has_time_level_event_message_and_the_events_own_facts(as_json: list[str]) -> None:
+def test_json_has_time_level_event_message_and_facts(as_json: list[str]) -> None:
     logs.log_start("consume", mode="streaming", partitions=[0, 1])
     line = json.loads(as_json[0])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("ts"))
@@ -53,7 +53,7 @@ def test_json_has_time_level_event_message_and_the_events_own_facts(as_json: lis
     assert line == expected
 
 
-def test_a_line_without_an_event_is_named_for_who_wrote_it(as_json: list[str]) -> None:
+def test_json_event_is_the_logger_when_no_event_is_given(as_json: list[str]) -> None:
     logging.getLogger("telco_stream.kafka").warning("x %d", 1)
     line = json.loads(as_json[0])
     assert (line["level"], line["event"], line["message"]) == ("warning", "kafka", "x 1")
@@ -65,7 +65,7 @@ def test_text_has_time_level_and_message(as_text: list[str]) -> None:
 
 
 @pytest.mark.parametrize("text", ["a\nb", "\x1b[2J", "a\u2028b", "\x00"])
-def test_what_a_broker_says_can_neither_move_the_cursor_nor_begin_a_line(text: str, lines: list[str]) -> None:
+def test_log_escapes_control_characters(text: str, lines: list[str]) -> None:
     for as_json in (False, True):
         logs.configure(as_json=as_json)
         logs.divert(lines.append)
@@ -74,21 +74,21 @@ def test_what_a_broker_says_can_neither_move_the_cursor_nor_begin_a_line(text: s
     assert json.loads(lines[1])["message"] == text
 
 
-def test_quiet_leaves_warnings_and_verbose_adds_the_clients_own_lines(lines: list[str]) -> None:
-    seen = {}
-    for talk in ({"quiet": True}, {}, {"verbose": True}):
+def test_configure_selects_lines_when_quiet_or_verbose(lines: list[str]) -> None:
+    levels = {}
+    for options in ({"quiet": True}, {}, {"verbose": True}):
         lines.clear()
-        logs.configure(**talk)
+        logs.configure(**options)
         logs.divert(lines.append)
         logging.getLogger("telco_stream.kafka").warning("w")
         logging.getLogger("telco_stream.kafka").info("i")
         logging.getLogger("telco_stream.kafka.client").critical("c")
-        seen[next(iter(talk), "")] = "".join(line[-1] for line in lines)
-    assert seen == {"quiet": "w", "": "wi", "verbose": "wic"}
+        levels[next(iter(options), "")] = "".join(line[-1] for line in lines)
+    assert levels == {"quiet": "w", "": "wi", "verbose": "wic"}
 
 
-def test_a_log_that_nobody_reads_any_more_is_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    """It may be written inside a client's callback, where an exception would lose a record."""
+def test_log_ignores_errors_when_its_stream_is_closed(capsys: pytest.CaptureFixture[str]) -> None:
+    """An exception inside a callback of the client would lose a record."""
 
     def broken(_line: str) -> None:
         raise BrokenPipeError
@@ -99,20 +99,20 @@ def test_a_log_that_nobody_reads_any_more_is_no_failure(capsys: pytest.CaptureFi
     assert capsys.readouterr().err == ""
 
 
-def test_the_error_that_ends_a_command_is_json_where_json_is_expected(as_json: list[str]) -> None:
+def test_log_failure_logs_the_error_when_json(as_json: list[str]) -> None:
     assert logs.log_failure(KafkaError("no broker"))
     line = json.loads(as_json[0])
     assert (line["event"], line["level"], line["message"], line["exit_code"]) == ("failed", "critical", "no broker", 3)
 
 
-def test_the_error_that_ends_a_command_is_left_to_the_screen_otherwise(as_text: list[str]) -> None:
+def test_log_failure_logs_nothing_when_text(as_text: list[str]) -> None:
     assert not logs.log_failure(KafkaError("no broker"))
     assert as_text == []
 
 
 @dataclass
 class Clock:
-    """Time as the test sets it."""
+    """A clock that the test sets."""
 
     now: float = 0.0
 
@@ -120,15 +120,15 @@ class Clock:
         return self.now
 
 
-def test_a_dead_letter_is_told_by_coordinates_type_and_code(as_json: list[str]) -> None:
+def test_dead_letter_log_has_coordinates_type_and_code(as_json: list[str]) -> None:
     DeadLetterLog().on_committed(letters(1), None)
     line = json.loads(as_json[0])
-    told = {name: line[name] for name in ("event", "topic", "partition", "offset", "error_type", "code")}
+    facts = {name: line[name] for name in ("event", "topic", "partition", "offset", "error_type", "code")}
     expected = {"event": "dead_letter", "topic": "raw", "partition": 1, "offset": 0}
-    assert told == {**expected, "error_type": "json", "code": "malformed"}
+    assert facts == {**expected, "error_type": "json", "code": "malformed"}
 
 
-def test_of_a_flood_the_first_ten_are_told_and_the_rest_counted_once_a_minute(as_json: list[str]) -> None:
+def test_dead_letter_log_counts_letters_when_more_than_ten(as_json: list[str]) -> None:
     clock = Clock()
     log = DeadLetterLog(clock)
     log.on_committed(letters(7), None)
@@ -145,7 +145,7 @@ def test_of_a_flood_the_first_ten_are_told_and_the_rest_counted_once_a_minute(as
     assert len(as_json) == 14, "a new minute"
 
 
-def test_what_was_not_told_is_counted_at_the_end(as_json: list[str]) -> None:
+def test_dead_letter_log_counts_suppressed_when_it_finishes(as_json: list[str]) -> None:
     log = DeadLetterLog(Clock())
     log.on_committed(letters(12), None)
     log.finish()
@@ -153,23 +153,23 @@ def test_what_was_not_told_is_counted_at_the_end(as_json: list[str]) -> None:
     assert [json.loads(line)["event"] for line in as_json] == ["dead_letter"] * 10 + ["dead_letters"]
 
 
-def test_an_event_that_comes_again_and_again_is_told_ten_times_and_counted_after_that(as_json: list[str]) -> None:
-    """A broker that refuses every transaction refuses several a second, for as long as it likes."""
+def test_log_writes_ten_lines_when_an_event_repeats(as_json: list[str]) -> None:
+    """A broker can refuse several transactions a second."""
     for _ in range(500):
         lose_a_transaction()
     logs.log_start("consume")
     assert [json.loads(line)["event"] for line in as_json] == ["transaction_lost"] * 10 + ["started"]
 
 
-def test_what_is_well_is_never_left_out(as_json: list[str]) -> None:
-    """The group's changes are few, and who looks for an owner needs each."""
+def test_log_is_not_throttled_when_level_is_info(as_json: list[str]) -> None:
+    """Rebalances are few, and each is needed to find the owner of a partition."""
     for _ in range(50):
         logs.log_start("consume")
     assert len(as_json) == 50
 
 
 @pytest.mark.parametrize("end", [lambda: logs.log_end("consume"), lambda: logs.log_failure(KafkaError("gone"))])
-def test_lines_that_were_left_out_are_counted_at_the_end(as_json: list[str], end: Callable[[], object]) -> None:
+def test_log_counts_suppressed_lines_when_a_command_ends(as_json: list[str], end: Callable[[], object]) -> None:
     for _ in range(12):
         lose_a_transaction()
     end()
@@ -181,7 +181,7 @@ def test_lines_that_were_left_out_are_counted_at_the_end(as_json: list[str], end
     assert (suppressed["seconds"], suppressed["level"]) == (0, "warning")
 
 
-def test_nothing_is_left_out_where_everything_was_asked_for(lines: list[str]) -> None:
+def test_log_is_not_throttled_when_verbose(lines: list[str]) -> None:
     logs.configure(verbose=True)
     logs.divert(lines.append)
     for _ in range(50):
@@ -189,25 +189,25 @@ def test_nothing_is_left_out_where_everything_was_asked_for(lines: list[str]) ->
     assert len(lines) == 50
 
 
-def test_dead_letters_are_counted_by_those_who_tell_of_them(as_json: list[str]) -> None:
-    """A batch tells of ten; the next minute's ten are not taken for too many."""
+def test_log_does_not_throttle_dead_letters(as_json: list[str]) -> None:
+    """`DeadLetterLog` limits them per minute; the ten lines of the next minute are not suppressed."""
     for minute in range(3):
         clock = Clock()
         DeadLetterLog(clock).on_committed(letters(10), None)
         assert len(as_json) == 10 * (minute + 1)
 
 
-def test_a_whole_run_is_told_in_json_and_says_nothing_of_customers(
+def test_log_has_no_customer_data_when_verbose(
     embedded: MockCluster, embedded_topics: Topics, start_cli: Callable[..., RunningCli]
 ) -> None:
-    """Even the clients' own lines, with everything that --verbose adds."""
+    """Including librdkafka's lines, which --verbose adds."""
     bad: list[Outgoing] = [(SECRET.encode(), good(customerID=SECRET, Contract=SECRET), []), (b"a", SECRET.encode(), [])]
     send(embedded.bootstrap, embedded_topics.raw, [*bad, (SECRET.encode(), good(customerID=SECRET), [])])
     options = ("--delivery", "at-least-once", "--log-format", "json", "--verbose", "--max-messages", "3")
     running = start_cli("consume", *options, env=embedded_topics.env(embedded.bootstrap))
     assert running.wait() == 0
     events = [json.loads(line)["event"] for line in running.stderr().splitlines()]
-    assert [one for one in events if one not in {"consume", "client"}] == [
+    assert [event for event in events if event not in {"consume", "client"}] == [
         "started",
         "assigned",
         "dead_letter",
@@ -218,7 +218,7 @@ def test_a_whole_run_is_told_in_json_and_says_nothing_of_customers(
     assert SECRET not in running.stderr()
 
 
-def test_an_unreachable_broker_is_one_line_of_json() -> None:
+def test_log_is_one_json_line_when_broker_is_unreachable() -> None:
     done = run_cli("consume", "--broker", "localhost:1", "--timeout", "0.5", "--log-format", "json")
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
@@ -230,6 +230,6 @@ def lose_a_transaction() -> None:
 
 
 def letters(count: int) -> Outcome:
-    """A batch of dead letters."""
+    """Return the outcome of a batch with this many dead letters."""
     rejected = [Rejection("raw", 1, number, ErrorType.JSON, "malformed") for number in range(count)]
     return Outcome([], [], [], rejected, {1: count}, count, count)

@@ -23,36 +23,36 @@ NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
         ("4w", NEW_YEAR - timedelta(weeks=4)),
     ],
 )
-def test_a_time_is_a_date_or_an_age(text: str, time: datetime) -> None:
-    assert parse_time(text, NEW_YEAR) == time
+def test_parse_time_accepts_a_date_or_an_age(text: str, time: datetime) -> None:
+    assert parse_time(text, NEW_YEAR, "--since") == time
 
 
 @pytest.mark.parametrize("text", ["", "now", "5", "2h30m", "-1h", "2026-13-01", "999999w"])
-def test_what_is_no_time_is_wrong_usage(text: str) -> None:
-    with pytest.raises(UsageError, match="is no time"):
-        parse_time(text, NEW_YEAR)
+def test_parse_time_names_the_option_when_it_is_not_a_time(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^--since: .* is not a time"):
+        parse_time(text, NEW_YEAR, "--since")
 
 
-def test_a_period_is_what_lies_between_two_times() -> None:
+def test_parse_period_has_two_ends() -> None:
     assert parse_period("2h", "1h", NEW_YEAR) == Period(NEW_YEAR - timedelta(hours=2), NEW_YEAR - timedelta(hours=1))
 
 
-def test_a_period_without_an_end_is_open_on_that_side() -> None:
+def test_parse_period_is_unbounded_when_an_end_is_missing() -> None:
     assert parse_period(None, None, NEW_YEAR) == ALWAYS
     assert ALWAYS.bounds() == (-math.inf, math.inf)
     assert parse_period("2026-01-01", None, NEW_YEAR).bounds() == (NEW_YEAR.timestamp(), math.inf)
 
 
 @pytest.mark.parametrize(("since", "until"), [("1h", "2h"), ("2026-01-01", "2026-01-01T01:00:00+01:00")])
-def test_a_period_that_holds_nothing_is_wrong_usage(since: str, until: str) -> None:
-    with pytest.raises(UsageError, match="nothing lies between"):
+def test_parse_period_is_refused_when_it_is_empty(since: str, until: str) -> None:
+    with pytest.raises(UsageError, match="the period is empty"):
         parse_period(since, until, NEW_YEAR)
 
 
 @pytest.mark.parametrize("text", ["", "soon"])
-def test_an_empty_time_is_no_open_end(text: str) -> None:
-    """A variable that isn't set must not widen what a replay sends."""
-    with pytest.raises(UsageError, match="is no time"):
+def test_parse_period_is_refused_when_an_end_is_empty_text(text: str) -> None:
+    """An unset shell variable must not widen what a replay sends."""
+    with pytest.raises(UsageError, match="is not a time"):
         parse_period(text, None, NEW_YEAR)
 
 
@@ -66,5 +66,5 @@ def test_an_empty_time_is_no_open_end(text: str) -> None:
         ("?", -math.inf),
     ],
 )
-def test_an_instant_is_seconds_since_1970(text: str, seconds: float) -> None:
+def test_instant_is_seconds_since_1970(text: str, seconds: float) -> None:
     assert instant(text) == seconds

@@ -194,7 +194,7 @@ def test_a_stream_goes_on_when_its_checkpoint_cannot_be_written(
     writer.after = lambda _: _put_folder_in_place_of_file(Path(CHECKPOINT))
     deps = replace(make_deps(writer), checkpoint=CheckpointFile(Path(CHECKPOINT), is_needed=False))
     assert produce_stream(make_job(write_customers(tmp_path, 5), limit=50), AT_ONCE, deps).rows == 50
-    assert caplog.text.count("it exists and is no file") == 1
+    assert caplog.text.count("it exists but is not a regular file") == 1
 
 
 def _put_folder_in_place_of_file(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The rate over the last seconds, as the live view and the metrics show it."""
+"""The rate over the last seconds, as in the live view and the metrics."""
 
 from telco_stream.runtime.rate_meter import RateMeter
 
@@ -13,7 +13,7 @@ def test_rate_is_of_the_last_seconds_when_it_changes() -> None:
     assert rates[-1] == 10
 
 
-def test_rate_falls_to_zero_when_the_count_stands_still() -> None:
+def test_rate_falls_to_zero_when_the_count_stops_growing() -> None:
     meter = RateMeter(0.0, 4.0)
     meter.update(1.0, 100)
     assert [meter.rate(now) for now in (1.0, 2.0, 4.0, 5.0, 99.0)] == [100.0, 50.0, 25.0, 0.0, 0.0]

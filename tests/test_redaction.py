@@ -1,4 +1,4 @@
-"""Secrets are masked in lines that others wrote."""
+"""Secrets are masked in log lines and errors, including those of libraries."""
 
 import logging
 
@@ -48,19 +48,19 @@ def test_redactor_forgets_when_nothing_is_registered() -> None:
     assert redactor("correct horse") == "correct horse"
 
 
-def test_secrets_of_names_both_spellings_of_a_property() -> None:
+def test_secrets_of_has_both_names_when_a_property_has_an_alias() -> None:
     name = "sasl.oauthbearer.client.credentials.client.secret"
     assert secrets_of({name: "x", "linger.ms": "5"}) == {name: "x", "sasl.oauthbearer.client.secret": "x"}
 
 
-def test_load_has_log_and_errors_masked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_load_registers_secrets_for_log_and_errors(capsys: pytest.CaptureFixture[str]) -> None:
     load(environ={"TELCO_STREAM_KAFKA__SASL__PASSWORD": "correct horse"})
     logs.configure(verbose=True)
     logging.getLogger("telco_stream.kafka.client").warning("login with %s", "correct horse")
     Screen().error(KafkaError("login with correct horse"))
     logs.configure(as_json=True)
     logs.log_failure(KafkaError("login with correct horse"))
-    told = capsys.readouterr().err
-    assert told.count("correct horse") == 0
-    assert told.count(f"login with {MASK}") == 3
+    err = capsys.readouterr().err
+    assert err.count("correct horse") == 0
+    assert err.count(f"login with {MASK}") == 3
     redact.register({})

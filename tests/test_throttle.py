@@ -1,13 +1,13 @@
-"""What would be said too often is counted, each event by itself."""
+"""Log lines per event and minute are limited and counted."""
 
 from dataclasses import dataclass
 
-from telco_stream.runtime.throttle import LeftOut, LogThrottle
+from telco_stream.runtime.throttle import LogThrottle, SuppressedLines
 
 
 @dataclass
 class Clock:
-    """Time as the test sets it."""
+    """A clock that the test sets."""
 
     now: float = 0.0
 
@@ -15,34 +15,34 @@ class Clock:
         return self.now
 
 
-def test_ten_lines_of_an_event_are_let_through_in_a_minute() -> None:
+def test_throttle_allows_ten_lines_per_event_and_minute() -> None:
     throttle = LogThrottle(Clock())
     assert [throttle.allows("lost") for _ in range(12)] == [True] * 10 + [False] * 2
     assert throttle.allows("kafka_unavailable"), "another event"
 
 
-def test_what_was_left_out_is_told_when_the_minute_is_over_and_once() -> None:
+def test_throttle_counts_suppressed_lines_when_minute_ends() -> None:
     throttle = LogThrottle(clock := Clock())
     for _ in range(500):
         throttle.allows("lost")
     clock.now = 59.0
-    assert throttle.left_out() == []
+    assert throttle.take_suppressed() == []
     clock.now = 61.0
-    assert throttle.left_out() == [LeftOut("lost", 490, 61)]
-    assert throttle.left_out() == []
+    assert throttle.take_suppressed() == [SuppressedLines("lost", 490, 61)]
+    assert throttle.take_suppressed() == []
     assert throttle.allows("lost"), "a new minute"
 
 
-def test_at_the_end_nobody_waits_for_the_minute() -> None:
+def test_throttle_counts_suppressed_lines_when_forced() -> None:
     throttle = LogThrottle(Clock())
     for _ in range(11):
         throttle.allows("lost")
-    assert throttle.left_out(at_once=True) == [LeftOut("lost", 1, 0)]
+    assert throttle.take_suppressed(force=True) == [SuppressedLines("lost", 1, 0)]
 
 
-def test_events_that_do_not_flood_leave_nothing_to_tell() -> None:
+def test_throttle_counts_nothing_when_nothing_was_suppressed() -> None:
     throttle = LogThrottle(clock := Clock())
     for _ in range(10):
         throttle.allows("lost")
     clock.now = 61.0
-    assert throttle.left_out() == []
+    assert throttle.take_suppressed() == []

@@ -12,7 +12,7 @@ from telco_stream.display.tables import ResultList, list_table, new_table, resul
 from telco_stream.display.text import safe_text
 from telco_stream.dlq.listing import ListedLetter, ShownLetter
 from telco_stream.messages.original import readable
-from telco_stream.runtime.humanize import MAX_TEXT_LENGTH, escape_unprintable, format_count
+from telco_stream.runtime.humanize import escape, format_count
 
 #: Characters of a time up to its seconds, of the longest key, and of the narrowest reason.
 _TIME_WIDTH = 19
@@ -59,10 +59,4 @@ def _draw_original(result: ShownLetter) -> Text:
     message = (result.original_message or "").encode()
     original = base64.b64decode(message) if result.original_encoding else message
     lines = readable(original).split("\n")
-    return Text("\n".join(_escape_line(line) for line in lines), overflow="fold")
-
-
-def _escape_line(line: str) -> str:
-    """Escape the line piece by piece, since `escape_unprintable` cuts long text."""
-    starts = range(0, len(line), MAX_TEXT_LENGTH)
-    return "".join(escape_unprintable(line[start : start + MAX_TEXT_LENGTH]) for start in starts)
+    return Text("\n".join(escape(line) for line in lines), overflow="fold")

@@ -1,1 +1,1 @@
-"""Mechanisms of a running process that know nothing of Kafka or of customers."""
+"""Parts of a process that do not depend on Kafka or the data: log, signals, files, time and formats."""

@@ -1,4 +1,4 @@
-"""Files that appear under their name only once they are whole and on disk."""
+"""Atomic file writes: a file gets its name only when it is complete and on disk."""
 
 import os
 import stat
@@ -10,24 +10,23 @@ from secrets import token_hex
 
 from telco_stream.errors import UsageError
 
-#: Characters of a file's name that its temporary file carries too; a name may have 255 bytes.
+#: Characters of a file's name that are kept in the name of its temporary file, which may have 255 bytes.
 _NAME_KEPT = 40
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BufferedWriter]:
-    """A file to write that takes the place of `path` in the end; on an error nothing is left of it.
+    """Yield a file that replaces `path` when the block ends, or is deleted if the block raises.
 
-    The mode of a file that is replaced is kept, and its owner where the system allows that; a new file gets the mode
-    that the umask gives. What the system refuses is a UsageError: the place that was named can't be written.
+    The new file keeps the mode of the one that it replaces, and its owner if the system allows that; otherwise the
+    umask sets the mode. Raises `UsageError` if the system refuses to write the file.
     """
     try:
-        before = status(
-            path
-        )  # asked before the link is resolved: the kernel may refuse a link that another has planted
-        path = path.resolve()  # a link stays a link
+        # Before the link is resolved, because the kernel may refuse to follow a link that another user created.
+        before = status(path)
+        path = path.resolve()  # keep a link and replace its target
         if before and not path.is_file():
-            raise UsageError(f"Cannot write {path}: it exists and is no file")
+            raise UsageError(f"Cannot write {path}: it exists but is not a regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = temporary_path(path)
         file = create_file(draft, before)
@@ -45,12 +44,12 @@ def atomic_write(path: Path) -> Iterator[BufferedWriter]:
 
 
 def temporary_path(path: Path) -> Path:
-    """Return a path beside `path` that nobody can guess, and that no other process uses."""
+    """Return an unpredictable path beside `path` that no other process uses."""
     return path.with_name(f".{path.name[:_NAME_KEPT]}.{token_hex(8)}.tmp")
 
 
 def create_file(path: Path, like: os.stat_result | None) -> BufferedWriter:
-    """Create a file with the mode and owner of `like`; raises OSError where anything, even a link, has that name."""
+    """Create a file with the mode and owner of `like`; raises OSError if the name is taken, even by a link."""
 
     def open_exclusively(name: str, flags: int) -> int:
         return os.open(name, flags, 0o666 if like is None else 0o600)
@@ -67,12 +66,12 @@ def copy_owner_and_mode(target: int | Path, like: os.stat_result) -> None:
         with suppress(OSError):
             os.chown(target, owner, like.st_gid)
             break
-    with suppress(OSError):  # a file system without modes; otherwise nobody else can read it
-        os.chmod(target, stat.S_IMODE(like.st_mode))  # noqa: PTH101 - it takes an open file too
+    with suppress(OSError):  # a file system without modes
+        os.chmod(target, stat.S_IMODE(like.st_mode))  # noqa: PTH101 - `os.chmod` also accepts an open file
 
 
 def status(path: Path) -> os.stat_result | None:
-    """Return the file's status; None where there is no such file."""
+    """Return the status of a file, or None if it does not exist."""
     try:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError):

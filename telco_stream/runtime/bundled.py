@@ -1,12 +1,12 @@
-"""The sample and the default model: beside the package in a checkout, inside it when installed from a wheel."""
+"""The sample and the default model: beside the package in a checkout, inside it in a wheel."""
 
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent.parent
-#: Where the wheel carries them; `pyproject.toml` puts them there.
+#: Their folder in a wheel, set in `pyproject.toml`.
 _INSTALLED = _PACKAGE / "_shipped"
 
 
 def bundled(name: str) -> Path:
-    """Where `models/churn` or `data/sample_customers.csv` stands on this machine."""
+    """Return the path of `models/churn` or `data/sample_customers.csv` on this machine."""
     return (_INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent) / name

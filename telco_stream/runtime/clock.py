@@ -1,8 +1,8 @@
-"""Now, as the messages write it."""
+"""The current time in the format of the messages."""
 
 from datetime import UTC, datetime
 
 
 def now() -> str:
-    """The time, RFC 3339 in UTC to the millisecond."""
+    """Return the current time as RFC 3339, in UTC with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -12,9 +12,12 @@ _UNITS = [("week", 7 * 86_400), ("day", 86_400), ("hour", 3_600), ("minute", 60)
 
 
 def escape_unprintable(text: str) -> str:
-    """Return at most 1,000 characters of the text, with escape codes, line ends and bidirectional marks spelt out."""
-    if len(text) > MAX_TEXT_LENGTH:
-        text = text[:MAX_TEXT_LENGTH] + "…"
+    """Return at most 1,000 characters of the text, escaped."""
+    return escape(text[:MAX_TEXT_LENGTH] + "…" if len(text) > MAX_TEXT_LENGTH else text)
+
+
+def escape(text: str) -> str:
+    """Return the text with control characters, line ends and bidirectional marks as escape codes."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

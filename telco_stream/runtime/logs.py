@@ -1,6 +1,6 @@
-"""One line on stderr for each event worth knowing; ids and coordinates, never a customer's values or a secret.
+"""The log of the package: one line on stderr per event, as text or JSON, with IDs and coordinates but no customer data.
 
-An event is a log record that carries its name and its facts: `log.info("…", extra={"event": "…", "facts": {…}})`.
+An event is a log record with a name and facts: `log.info("…", extra={"event": "…", "facts": {…}})`.
 """
 
 import json
@@ -13,59 +13,63 @@ from datetime import UTC, datetime
 
 from telco_stream import __version__
 from telco_stream.errors import TelcoStreamError
+from telco_stream.runtime.humanize import escape
 from telco_stream.runtime.redaction import redact
 from telco_stream.runtime.throttle import LogThrottle
 
 log = logging.getLogger("telco_stream")
 
-#: Counted by those who tell of them.
-_COUNTED = frozenset({"dead_letter", "dead_letters"})
-#: Above every level.
-_NEVER = logging.CRITICAL + 1
+#: Events that are not throttled here because `DeadLetterLog` limits them per batch.
+_UNTHROTTLED = frozenset({"dead_letter", "dead_letters"})
+#: A level above all others, which disables a logger.
+_DISABLED = logging.CRITICAL + 1
 
 
 def configure(*, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> None:
-    """Send the package's log to stderr: warnings only if quiet; everything, and each line of it, if verbose."""
-    handler = _Lines(None if verbose else LogThrottle())
-    handler.setFormatter(_Json() if as_json else _Text())
+    """Send the package's log to stderr: only warnings if `quiet`, all lines without throttling if `verbose`."""
+    handler = _LineHandler(None if verbose else LogThrottle())
+    handler.setFormatter(_JsonFormatter() if as_json else _TextFormatter())
     log.handlers[:] = [handler]
     log.propagate = False
     log.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
-    # The client repeats itself, while a broker is away and when it is fenced; what that means is said once by others.
-    logging.getLogger("telco_stream.kafka.client").setLevel(logging.DEBUG if verbose else _NEVER)
+    # librdkafka repeats its errors while a broker is unavailable; the package logs each outage once.
+    logging.getLogger("telco_stream.kafka.client").setLevel(logging.DEBUG if verbose else _DISABLED)
 
 
 def divert(write: Callable[[str], object]) -> None:
-    """From now on, have each line written by somebody who knows what else is on the screen."""
+    """Pass each formatted line to `write` instead of stderr, for example to print it above a live view."""
     for handler in log.handlers:
-        if isinstance(handler, _Lines):
+        if isinstance(handler, _LineHandler):
             handler.write = write
 
 
 def log_start(command: str, **facts: object) -> None:
-    """A command has begun, and with what."""
+    """Log that a command has started, with its main settings."""
     facts = {"command": command, "version": __version__, **facts}
     log.info("started %s", list_facts(facts), extra={"event": "started", "facts": facts})
 
 
 def log_end(command: str, **facts: object) -> None:
-    """A command has ended as it should, and what it did."""
+    """Log that a command has ended without an error, with its result."""
     _log_suppressed()
     facts = {"command": command, **facts}
     log.info("stopped %s", list_facts(facts), extra={"event": "stopped", "facts": facts})
 
 
 def log_failure(error: TelcoStreamError) -> bool:
-    """Whether the log took the error that ends a command: it does where its readers expect nothing but JSON."""
+    """Log the error that ends a command if the log is JSON; return whether it was logged."""
     _log_suppressed()
-    if not any(isinstance(one.formatter, _Json) for one in log.handlers):
+    if not any(isinstance(handler.formatter, _JsonFormatter) for handler in log.handlers):
         return False
     log.critical("%s", error, extra={"event": "failed", "facts": {"exit_code": error.exit_code}})
     return True
 
 
-class _Lines(logging.Handler):
-    """A line each; a log that nobody reads any more is no reason to fail, least of all inside a client's callback."""
+class _LineHandler(logging.Handler):
+    """Writes a line per record, redacted and throttled.
+
+    Ignores errors of the stream: an exception inside a callback of the client would lose a record.
+    """
 
     write: Callable[[str], object]
 
@@ -76,34 +80,34 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         record.msg, record.args = redact(record.getMessage()), None
-        self.log_suppressed(at_once=False)
+        self.log_suppressed(force=False)
         if self._allows(record):
             with suppress(OSError, ValueError):
                 self.write(self.format(record))
 
-    def log_suppressed(self, *, at_once: bool) -> None:
-        """Tell how many lines were left out."""
-        for one in self._throttle.left_out(at_once=at_once) if self._throttle else ():
-            facts = asdict(one)
+    def log_suppressed(self, *, force: bool) -> None:
+        """Log how many lines were suppressed in the minutes that are over, or up to now if `force`."""
+        for suppressed in self._throttle.take_suppressed(force=force) if self._throttle else ():
+            facts = asdict(suppressed)
             log.warning("lines suppressed: %s", list_facts(facts), extra={"event": "lines_suppressed", "facts": facts})
 
     def _allows(self, record: logging.LogRecord) -> bool:
-        """What is well comes as seldom as the group changes; what isn't may come with every batch."""
-        if self._throttle is None or record.levelno < logging.WARNING or _event(record) in _COUNTED:
+        """Return whether to write the record; only warnings and errors can come with every batch."""
+        if self._throttle is None or record.levelno < logging.WARNING or _event(record) in _UNTHROTTLED:
             return True
         return self._throttle.allows(_event(record))
 
 
-class _Text(logging.Formatter):
-    """Time, level, message, for people."""
+class _TextFormatter(logging.Formatter):
+    """Formats a record as time, level and message."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
-        return _printable(f"{at} {record.levelname} {record.getMessage()}")
+        return escape(f"{at} {record.levelname} {record.getMessage()}")
 
 
-class _Json(logging.Formatter):
-    """One object with `ts`, `level`, `event`, `message`, and the event's own facts."""
+class _JsonFormatter(logging.Formatter):
+    """Formats a record as a JSON object with `ts`, `level`, `event`, `message` and the event's facts."""
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
@@ -119,12 +123,12 @@ class _Json(logging.Formatter):
 
 def _log_suppressed() -> None:
     for handler in log.handlers:
-        if isinstance(handler, _Lines):
-            handler.log_suppressed(at_once=True)
+        if isinstance(handler, _LineHandler):
+            handler.log_suppressed(force=True)
 
 
 def _event(record: logging.LogRecord) -> str:
-    """Its name, or that of whoever wrote the line."""
+    """Return the record's event, or the last part of its logger's name."""
     return getattr(record, "event", record.name.rpartition(".")[2])
 
 
@@ -136,10 +140,3 @@ def _to_stderr(line: str) -> None:
 def list_facts(facts: Mapping[str, object]) -> str:
     """Return the facts as `name=value`, separated by spaces."""
     return " ".join(f"{name}={value}" for name, value in facts.items())
-
-
-def _printable(line: str) -> str:
-    """What brokers and clients wrote can't move the cursor or begin a new line."""
-    if line.isprintable():
-        return line
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in line)

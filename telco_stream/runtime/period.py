@@ -1,4 +1,4 @@
-"""Times as people write them, and the stretch between two of them."""
+"""Times and ages as users write them, and periods between two times."""
 
 import math
 import re
@@ -14,48 +14,52 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """From `since` on and before `until`; without either, there is no bound on that side."""
+    """The time from `since` (inclusive) to `until` (exclusive); None leaves that side unbounded."""
 
     since: datetime | None = None
     until: datetime | None = None
 
     def bounds(self) -> tuple[float, float]:
-        """Both ends in seconds since 1970; infinite where there is no bound."""
+        """Return both ends in seconds since 1970; an unbounded side is infinite."""
         return (
             self.since.timestamp() if self.since else -math.inf,
             self.until.timestamp() if self.until else math.inf,
         )
 
 
-#: All of time.
+#: The unbounded period.
 ALWAYS = Period()
 
 
 def parse_period(since: str | None, until: str | None, now: datetime) -> Period:
-    """The period between two times as `parse_time` takes them; raises `UsageError`, also where it holds nothing."""
+    """Parse both ends with `parse_time`; raises `UsageError`, also if the period is empty."""
     period = Period(
-        None if since is None else parse_time(since, now),
-        None if until is None else parse_time(until, now),
+        None if since is None else parse_time(since, now, "--since"),
+        None if until is None else parse_time(until, now, "--until"),
     )
     start, end = period.bounds()
     if start >= end:
-        raise UsageError(f"--since {since} is not before --until {until}: nothing lies between them")
+        raise UsageError(f"--since {since} is not before --until {until}; the period is empty")
     return period
 
 
-def parse_time(text: str, now: datetime) -> datetime:
-    """A time in ISO 8601 (in UTC unless it says otherwise), or an age such as `90s`, `15m`, `2h`, `7d`, `4w`."""
+def parse_time(text: str, now: datetime, option: str) -> datetime:
+    """Parse an ISO 8601 time (UTC if it has no zone), or an age such as `90s`, `15m`, `2h`, `7d` or `4w`.
+
+    Raises `UsageError` with the name of the option.
+    """
     try:
         if age := _AGE.fullmatch(text):
             return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
         time = datetime.fromisoformat(text.upper())
     except (ValueError, OverflowError):
-        raise UsageError(f"{text[:40]!r} is no time: give one as 2026-01-31T12:00:00Z, or an age as 2h") from None
+        message = f"{option}: {text[:40]!r} is not a time; use 2026-11-01, 2026-11-01T08:00Z or an age such as 2h"
+        raise UsageError(message) from None
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def instant(text: str) -> float:
-    """Return the seconds since 1970 of a time as in RFC 3339; any other text is older than all times."""
+    """Convert an RFC 3339 time to seconds since 1970, and any other text to minus infinity."""
     try:
         return parse_timestamp(text).timestamp()
     except ValueError:

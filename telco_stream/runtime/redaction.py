@@ -1,4 +1,4 @@
-"""Removes secrets from log lines and error messages, whoever wrote them."""
+"""Removes secrets from log lines and error messages, including those of libraries."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -6,24 +6,25 @@ from urllib.parse import unquote, urlsplit
 
 MASK = "********"
 
-#: Characters. A shorter value is masked only behind its property's name: it may be a word of any other line.
-_SHORTEST = 6
+#: Length in characters from which a value is masked anywhere. A shorter one could be a word of any line, and is masked
+#: only after the name of its property.
+_MIN_LENGTH = 6
 _USERINFO = re.compile(r"(?<=://)[^\s/?#\"']+@")
 _QUERY = re.compile(r"(?<=\?)[^\s\"']+")
 _URL = re.compile(r"\w+://[^\s\"']+")
 
 
 class Redactor:
-    """Masks the credentials of every URL, and the values of the secret properties that it has been given."""
+    """Masks the credentials in URLs and the registered values of secret properties."""
 
     def __init__(self) -> None:
         self._secrets: re.Pattern[str] | None = None
 
     def register(self, secrets: Mapping[str, str]) -> None:
-        """Mask the values of these properties, by name, from now on; replaces those given before."""
-        texts = {text for value in secrets.values() for text in _variants(value) if len(text) >= _SHORTEST}
+        """Mask the values of these properties, given by name, instead of those registered before."""
+        texts = {text for value in secrets.values() for text in _variants(value) if len(text) >= _MIN_LENGTH}
         longest_first = sorted(texts, key=len, reverse=True)
-        # The client's `debug=conf` writes a line for each property and may cut its value short.
+        # With `debug=conf` the client logs a line per property, in which a long value is cut.
         patterns = [*(rf"(?<={re.escape(name)} = )(?s:.*)" for name in secrets), *map(re.escape, longest_first)]
         self._secrets = re.compile("|".join(patterns)) if patterns else None
 
@@ -40,7 +41,7 @@ def redact_url(url: str) -> str:
 
 
 def _variants(value: str) -> Iterator[str]:
-    """Yield the value and, if it is a URL, its password and query: a library may print those alone."""
+    """Yield the value and, if it is a URL, its password and query, which a library may print separately."""
     yield value
     if "://" not in value:
         return
@@ -54,5 +55,5 @@ def _variants(value: str) -> Iterator[str]:
             yield unquote(text)
 
 
-#: The one redactor of this process.
+#: The redactor of this process.
 redact = Redactor()

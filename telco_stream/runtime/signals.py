@@ -1,4 +1,4 @@
-"""The wish to stop. A signal only sets it; whoever waits looks at it, so no call is broken in the middle."""
+"""Stop requests. A signal only sets a flag, which loops and waits check, so that no call is interrupted halfway."""
 
 import os
 import signal
@@ -11,16 +11,16 @@ from types import FrameType
 
 from telco_stream.errors import TelcoStreamError
 
-#: Exit code of a second Ctrl-C.
-AT_ONCE = 130
+#: Exit code of a process ended by Ctrl-C, as shells report it.
+EXIT_INTERRUPTED = 130
 
 
-class Stopped(Exception):  # noqa: N818 - no error: somebody asked
-    """Raised out of a wait that somebody ended."""
+class Stopped(Exception):  # noqa: N818 - a stop is not an error
+    """Raised by a wait when a stop is requested."""
 
 
 class Stop:
-    """A flag with a clock: was a stop asked for, and how long ago?"""
+    """A stop request: whether it was made, when, and the error that caused it, if any."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -29,26 +29,26 @@ class Stop:
         self._failure: TelcoStreamError | None = None
 
     def request(self) -> None:
-        """Ask for the stop."""
+        """Request the stop; raises `Stopped` inside `interrupting`."""
         self._since = self._since or time.monotonic()
         self._event.set()
         if self._interrupts:
             raise Stopped
 
     def fail(self, error: TelcoStreamError) -> None:
-        """Ask for the stop because of an error, which the run raises at its end; any thread may call this."""
+        """Request the stop because of an error, which the run raises at its end; thread-safe."""
         self._failure = self._failure or error
         self._since = self._since or time.monotonic()
         self._event.set()
 
     def raise_failure(self) -> None:
-        """Raise the error for which somebody asked for the stop, if there is one."""
+        """Raise the error that caused the stop, if there is one."""
         if self._failure is not None:
             raise self._failure
 
     @contextmanager
     def interrupting(self) -> Iterator[None]:
-        """Inside, a wish to stop breaks off at once, by `Stopped`: for long work that may be left in the middle."""
+        """Raise `Stopped` in the block as soon as a stop is requested, for long work that may be abandoned."""
         self._interrupts = True
         try:
             if self.requested:
@@ -59,39 +59,39 @@ class Stop:
 
     @property
     def requested(self) -> bool:
-        """Whether somebody asked."""
+        """Return whether a stop was requested."""
         return self._event.is_set()
 
     def overdue(self, grace: float) -> bool:
-        """Whether the stop was asked for more than `grace` seconds ago."""
+        """Return whether the stop was requested more than `grace` seconds ago."""
         return self.requested and time.monotonic() - self._since > grace
 
     def wait(self, seconds: float) -> bool:
-        """Wait that long, or until somebody asks; says which."""
+        """Wait until a stop is requested, at most `seconds`; return whether it was."""
         return self._event.wait(seconds)
 
 
 def end_on_ctrl_c() -> None:
-    """From now on Ctrl-C ends the process without a word: nothing has begun, and imports bear no break."""
+    """Let Ctrl-C end the process without a traceback, until `raise_on_ctrl_c`: an exception could break an import."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def raise_on_ctrl_c() -> None:
-    """From now on Ctrl-C is an exception again, so that what was begun is put in order."""
+    """Let Ctrl-C raise KeyboardInterrupt again, so that commands can clean up."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def stop_on_signals() -> Stop:
-    """A flag set by the first SIGINT or SIGTERM; the second ends the process at once with 130."""
+    """Return a stop request that the first SIGINT or SIGTERM makes; the second ends the process at once with 130."""
     stop = Stop()
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
         if stop.requested:
             if sys.stderr.isatty():
-                os.write(sys.stderr.fileno(), b"\x1b[?25h")  # a progress bar has hidden the cursor
-            os._exit(AT_ONCE)
+                os.write(sys.stderr.fileno(), b"\x1b[?25h")  # show the cursor that a live view has hidden
+            os._exit(EXIT_INTERRUPTED)
         stop.request()
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,18 +1,18 @@
-"""What would be said too often is counted."""
+"""Limits log lines per event and minute, and counts the suppressed ones."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: Lines of one event that are told one by one in a minute.
+#: Lines of one event that are logged per minute.
 TOLD = 10
 #: Seconds.
 MINUTE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
-    """How many lines of an event were left out, in how many seconds."""
+class SuppressedLines:
+    """The number of suppressed lines of an event, and the seconds within which they came."""
 
     of: str
     count: int
@@ -21,31 +21,33 @@ class LeftOut:
 
 @dataclass(slots=True)
 class _Minute:
-    """An event's lines since then."""
+    """The lines of one event since `started`."""
 
-    since: float
+    started: float
     lines: int = 0
 
 
 class LogThrottle:
-    """Of each event the first lines of a minute are let through, and the others counted."""
+    """Allows the first lines of each event in a minute, and counts the others; `clock` returns seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._minutes: dict[str, _Minute] = {}
 
     def allows(self, event: str) -> bool:
-        """Whether one more line of this event is let through."""
+        """Count a line of the event, and return whether it may be logged."""
         minute = self._minutes.setdefault(event, _Minute(self._clock()))
         minute.lines += 1
         return minute.lines <= TOLD
 
-    def left_out(self, *, at_once: bool = False) -> list[LeftOut]:
-        """What was left out, of each event once its minute is over, or at once; said once."""
+    def take_suppressed(self, *, force: bool = False) -> list[SuppressedLines]:
+        """Return what was suppressed in the minutes that are over, or in all if `force`, and start new minutes."""
         now = self._clock()
-        over = {event: one for event, one in self._minutes.items() if at_once or now - one.since >= MINUTE}
-        for event in over:
+        ended = {event: minute for event, minute in self._minutes.items() if force or now - minute.started >= MINUTE}
+        for event in ended:
             del self._minutes[event]
         return [
-            LeftOut(event, one.lines - TOLD, round(now - one.since)) for event, one in over.items() if one.lines > TOLD
+            SuppressedLines(event, minute.lines - TOLD, round(now - minute.started))
+            for event, minute in ended.items()
+            if minute.lines > TOLD
         ]
