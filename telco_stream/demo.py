@@ -1,4 +1,4 @@
-"""The whole pipeline in one process: sample, produce, consume, report, on the embedded broker."""
+"""Demo: produce, consume and report in one process, with an embedded broker."""
 
 import tempfile
 from collections.abc import Callable
@@ -21,8 +21,8 @@ from telco_stream.report.run import ReportOptions, run_report
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import ProducerSettings, Settings
 
-#: Records as no producer should send them: each becomes a dead letter.
-_BROKEN: list[Message] = [
+#: Invalid records; each becomes a dead letter.
+_BROKEN_RECORDS: list[Message] = [
     ("broken-1", b"not JSON at all", []),
     ("broken-2", b'{"customerID": "broken-2"}', []),
     ("broken-3", b"\xff\xfe\x00", []),
@@ -33,7 +33,7 @@ _BROKEN: list[Message] = [
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """What the three steps did."""
+    """Results of the three steps."""
 
     produce: ProduceResult
     consume: ConsumeResult
@@ -43,46 +43,48 @@ class DemoResult:
 def run_demo(
     scorer: Scorer, *, stop: Stop, watch: RunObserver, say: Callable[[str], None], top_k: int = 5
 ) -> DemoResult:
-    """Run it; `say` is told of each step."""
-    usual = Settings().topics
+    """Produce the sample and five broken records, consume them and report; call `say` before each step."""
+    topics = Settings().topics
     with (
         _temporary_folder() as folder,
-        embedded_broker(usual.raw, usual.predictions, usual.deadletter) as address,
+        embedded_broker(topics.raw, topics.predictions, topics.deadletter) as address,
     ):
         producer = ProducerSettings(checkpoint_file=str(Path(folder) / "producer.json"))
         clients = Clients(Settings(bootstrap_servers=address, producer=producer))
-        say(f"1. A broker inside this process listens at {address}.")
-        say("2. Produce: the sample's customers, and a few broken records beside them.")
-        sent = run_produce(clients, ProduceOptions("batch", "at-least-once"), stop=stop, watch=_NoObserver())
-        _send_broken(clients, usual.raw, stop)
-        say("3. Consume: each record is scored or becomes a dead letter (at least once: this broker fences nobody).")
+        say(f"1. Start a broker inside this process, at {address}.")
+        say("2. Produce: the sample customers and five broken records.")
+        produced = run_produce(clients, ProduceOptions("batch", "at-least-once"), stop=stop, watch=_NoObserver())
+        _send_broken_records(clients, topics.raw, stop)
+        say(
+            "3. Consume: each record becomes a prediction or a dead letter (at least once: this broker has no fencing)."
+        )
         consumed = run_consume(clients, scorer, ConsumeOptions("batch", "at-least-once"), stop=stop, watch=watch)
-        say("4. Report: what the predictions topic says.")
-        consumed = replace(consumed, analytics=None)  # the report says the same, from the topic
-        return DemoResult(sent, consumed, run_report(clients, ReportOptions(top_k), stop=stop).summary)
+        say("4. Report: summarize the predictions topic.")
+        consumed = replace(consumed, analytics=None)  # the report has the same tables, from the topic
+        return DemoResult(produced, consumed, run_report(clients, ReportOptions(top_k), stop=stop).summary)
 
 
 def _temporary_folder() -> "tempfile.TemporaryDirectory[str]":
     try:
         return tempfile.TemporaryDirectory()
     except OSError as error:
-        raise UsageError("No place for temporary files: let TMPDIR name a folder that can be written") from error
+        raise UsageError("Cannot create a temporary folder: set TMPDIR to a folder that can be written") from error
 
 
-def _send_broken(clients: Clients, topic: str, stop: Stop) -> None:
+def _send_broken_records(clients: Clients, topic: str, stop: Stop) -> None:
     sink = Sink(clients.producer(), stop)
-    sink.send(topic, _BROKEN)
+    sink.send(topic, _BROKEN_RECORDS)
     sink.flush()
 
 
 class _NoObserver:
-    """Looks on without a word."""
+    """Observer of `produce` that ignores every event."""
 
     def on(self, writer: object) -> None:
-        """Something sends them."""
+        """Ignore the writer."""
 
     def resumed(self, rows: int) -> None:
-        """The file is begun."""
+        """Ignore the first row."""
 
     def advance(self, rows: int) -> None:
-        """Rows have arrived."""
+        """Ignore delivered rows."""

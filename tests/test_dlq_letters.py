@@ -13,7 +13,7 @@ from telco_stream.contract.error_type import ErrorType
 from telco_stream.dlq.letters import LetterFilter, Letters, parse_letter_position
 from telco_stream.dlq.listing import Header, LetterSummary, list_letters, show_letter, summarize
 from telco_stream.errors import DataError, UsageError
-from telco_stream.messages.original import customer_id, readable
+from telco_stream.messages.original import customer_id, format_original
 from tests.support.letters import FOREIGN, letter
 from tests.support.records import FakeRecord, good
 
@@ -181,14 +181,14 @@ def test_show_refuses_what_is_no_letter(value: bytes | None) -> None:
     ],
 )
 def test_an_original_is_indented_where_it_is_json(original: bytes, told: str) -> None:
-    assert readable(original) == told
+    assert format_original(original) == told
 
 
 def test_deep_json_is_left_as_it_stands() -> None:
     """Indented it would be a thousand times as long; beyond the parser's depth it can't be."""
     for depth in (600, 100_000):
         nested = b"[" * depth + b"]" * depth
-        assert (readable(nested) == nested.decode()) is True, depth
+        assert (format_original(nested) == nested.decode()) is True, depth
 
 
 @pytest.mark.parametrize(

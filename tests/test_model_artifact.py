@@ -170,7 +170,7 @@ def test_a_compiled_file_that_onnxruntime_cannot_load_is_refused(model: Path) ->
 
 def test_a_pipeline_made_of_what_the_libraries_here_lack_is_refused(model: Path) -> None:
     replace_artifact(model, "pipeline.joblib", b"cnumpy\nno_such_class\n.")
-    with pytest.raises(ModelError, match="other libraries"):
+    with pytest.raises(ModelError, match="other versions of its libraries"):
         load_scorer(model, "sklearn")
 
 

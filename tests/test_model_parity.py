@@ -46,7 +46,7 @@ def test_a_difference_above_a_millionth_is_refused_with_its_size() -> None:
 
 def test_an_answer_that_is_no_number_is_refused() -> None:
     parity = compare(Fixed([0.2, 0.7]), Fixed([0.2, math.nan]), CUSTOMERS[:2])
-    assert parity.refused == "some of its answers are no numbers"
+    assert parity.refused == "some of its answers are not numbers"
     assert parity.max_difference is None  # JSON has no NaN
 
 

@@ -194,7 +194,7 @@ def test_a_row_that_cannot_be_learnt_from_is_refused_with_its_line(
 @pytest.mark.parametrize("label", ["Yes", "No"])
 def test_data_with_one_kind_of_customer_is_refused(tmp_path: Path, label: str) -> None:
     rows = [row | {"Churn": label} for row in labelled_rows(20)]
-    with pytest.raises(DataError, match="churners in 20 customers: 5 of either"):
+    with pytest.raises(DataError, match="churners in 20 customers: at least 5 of each class"):
         train(small(tmp_path, rows), tmp_path / "model", now=NOW)
 
 

@@ -1,4 +1,4 @@
-"""The raw topic: a customer as JSON. One decode serves training and serving, so that the two can't differ."""
+"""Contract of the raw topic: one customer event as JSON. Training and serving share the decoder and cannot differ."""
 
 import codecs
 import math
@@ -11,16 +11,16 @@ from telco_stream.contract.error_type import ErrorType
 from telco_stream.contract.timestamps import parse_timestamp
 
 YesNo = Literal["Yes", "No"]
-Line = Literal["Yes", "No", "No phone service"]
-Service = Literal["Yes", "No", "No internet service"]
+PhoneOption = Literal["Yes", "No", "No phone service"]
+InternetOption = Literal["Yes", "No", "No internet service"]
 
-#: A number as JSON writes it, or nothing but white space.
+#: A JSON number or only white space.
 _AMOUNT_TEXT = r"^\s*\Z|^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?\Z"
 _MAX_TOTAL = 10_000_000.0
 
 
 class Customer(msgspec.Struct, gc=False):
-    """One customer event; the field names are those of the public data set."""
+    """One customer event, with the field names of the public data set."""
 
     customerID: Annotated[str, Meta(min_length=1)]
     gender: Literal["Female", "Male"]
@@ -29,48 +29,48 @@ class Customer(msgspec.Struct, gc=False):
     Dependents: YesNo
     tenure: Annotated[int, Meta(ge=0, le=1_000)]
     PhoneService: YesNo
-    MultipleLines: Line
+    MultipleLines: PhoneOption
     InternetService: Literal["DSL", "Fiber optic", "No"]
-    OnlineSecurity: Service
-    OnlineBackup: Service
-    DeviceProtection: Service
-    TechSupport: Service
-    StreamingTV: Service
-    StreamingMovies: Service
+    OnlineSecurity: InternetOption
+    OnlineBackup: InternetOption
+    DeviceProtection: InternetOption
+    TechSupport: InternetOption
+    StreamingTV: InternetOption
+    StreamingMovies: InternetOption
     Contract: Literal["Month-to-month", "One year", "Two year"]
     PaperlessBilling: YesNo
     PaymentMethod: Literal["Bank transfer (automatic)", "Credit card (automatic)", "Electronic check", "Mailed check"]
     MonthlyCharges: Annotated[float, Meta(ge=0, le=10_000)]
-    #: NaN once decoded, where the customer has not been billed yet.
+    #: After decoding a float: NaN if the customer has not been billed yet.
     TotalCharges: Annotated[float, Meta(ge=0, le=_MAX_TOTAL)] | Annotated[str, Meta(pattern=_AMOUNT_TEXT)] | None
     event_ts: str
 
 
-#: The public data set's columns, in the file's order.
+#: Columns of the public data set, in the order of its file.
 COLUMNS = (*Customer.__struct_fields__[:-1], "Churn")
-#: What the model sees: every column but the id and the label.
+#: Input columns of the model: all but the customer ID and the label.
 FEATURES = COLUMNS[1:-1]
 NUMBERS = ("SeniorCitizen", "tenure", "MonthlyCharges", "TotalCharges")
-#: The values that each text column may have.
+#: Allowed values of each text column.
 CATEGORIES: dict[str, tuple[str, ...]] = {
     name: get_args(hint) for name, hint in get_type_hints(Customer).items() if name in FEATURES and name not in NUMBERS
 }
 
-#: The largest value that is decoded, in bytes: as text it takes up to four times as many in memory.
+#: Largest value that is decoded, in bytes. Its text can take four times that in memory.
 MAX_VALUE_BYTES = 8_388_608
-#: Bytes that are checked at once for UTF-8.
+#: Bytes per step of the UTF-8 check.
 _CHUNK = 65_536
-#: All that decoding raises on bad data: msgspec's errors and Unicode's are ValueErrors, deep nesting is the other.
+#: Exceptions that decoding raises on bad data: msgspec and Unicode errors are ValueErrors, deep nesting is the other.
 BAD_DATA = (ValueError, RecursionError)
 
 _utf8_decoder = codecs.getincrementaldecoder("utf-8")
 _decode = msgspec.json.Decoder(Customer, strict=False).decode
-_skim = msgspec.json.Decoder(msgspec.Raw).decode
+_check_syntax = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def decode_customer(value: bytes | None) -> Customer:
-    """The customer in a record's value; raises one of `BAD_DATA`, which `explain` puts into words."""
+    """Decode the value of a record; raise one of `BAD_DATA`, which `explain` turns into a reason."""
     if len(value or b"") > MAX_VALUE_BYTES:
         raise msgspec.ValidationError(f"Expected a value of at most {MAX_VALUE_BYTES} bytes")
     try:
@@ -84,7 +84,7 @@ def decode_customer(value: bytes | None) -> Customer:
 
 
 def explain(value: bytes | None, error: Exception) -> tuple[ErrorType, str, str]:
-    """The error's type, its code and a sentence that names the field, for a value that `decode_customer` refused."""
+    """Return type, code and text of an error that `decode_customer` raised. The text names the field, not its value."""
     if not value:
         return ErrorType.EMPTY, "no_value" if value is None else "empty_value", "The record has no content"
     if isinstance(error, msgspec.ValidationError):
@@ -99,11 +99,11 @@ def explain(value: bytes | None, error: Exception) -> tuple[ErrorType, str, str]
 
 
 def _decode_last_duplicates(value: bytes, error: Exception) -> Customer:
-    """Of a repeated field only the last counts, while msgspec has judged each: judge again what is left of them.
+    """Decode with the last value of each repeated field; msgspec validates the values before it, too.
 
-    What isn't JSON, or is nested too deep, is told as that, whatever was wrong in the part that could be read.
+    Raise `error` if a field cannot be read. Errors of JSON syntax and nesting take precedence over `error`.
     """
-    _skim(value)
+    _check_syntax(value)
     try:
         last = msgspec.json.encode(_decode_fields(value))
     except BAD_DATA:
@@ -139,17 +139,17 @@ def _bad_fields(value: bytes) -> str:
 
 
 def _redact(message: str) -> str:
-    """Msgspec's sentence, but for a value that it quotes (that may be a megabyte, and is somebody's) and a pattern."""
-    where = message.rpartition(" - at ")[2]
+    """Remove quoted values, which can be long and personal, and the pattern from an error message of msgspec."""
+    path = message.rpartition(" - at ")[2]
     if message.startswith("Invalid enum value"):
-        return f"Unknown category - at {where}"
+        return f"Unknown category - at {path}"
     if message.startswith("Expected `str` matching regex"):
-        return f"Expected a number, as JSON writes it, or a blank - at {where}"
+        return f"Expected a number, as JSON writes it, or a blank - at {path}"
     return message
 
 
 def _code(message: str) -> str:
-    """A word to filter by, from msgspec's sentence."""
+    """Derive the error code from an error message of msgspec."""
     if message.startswith("Expected a value of at most"):
         return "too_large"
     if message.startswith("Object missing"):

@@ -1,4 +1,4 @@
-"""The raw topic from the producer's side: a row of the CSV, judged by its form only, on its way to JSON."""
+"""Rows of the CSV file and their encoding for the raw topic. Only their form is checked, not their values."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from msgspec import Raw
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
-    """One row of the CSV, in the public data set's columns; a number is kept as the text that JSON will carry."""
+    """One row of the CSV file, with the columns of the public data set; numbers keep their text as raw JSON."""
 
     customerID: str
     gender: str
@@ -33,7 +33,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> str:
-        """The record's key."""
+        """Key of the record."""
         return self.customerID
 
 
@@ -42,7 +42,7 @@ _decode_numbers = msgspec.json.Decoder(list[float]).decode
 
 
 def make_rows(columns: Sequence[Sequence[str]]) -> list[Row]:
-    """Rows from the 21 columns in the public order; the number columns hold JSON numbers or `null`."""
+    """Build rows from the 21 columns in the public order; number columns hold JSON numbers or `null`."""
     hints = Row.__annotations__.values()
     return list(
         map(Row, *(map(Raw, column) if hint is Raw else column for column, hint in zip(columns, hints, strict=True)))
@@ -50,12 +50,12 @@ def make_rows(columns: Sequence[Sequence[str]]) -> list[Row]:
 
 
 def encode_row(row: Row, event_ts: str) -> bytes:
-    """The row as the raw topic's value; `event_ts` is RFC 3339 in UTC and needs no escape."""
+    """Encode the row as a value of the raw topic; `event_ts` is RFC 3339 in UTC and is inserted without escaping."""
     return _encode(row)[:-1] + f',"event_ts":"{event_ts}"}}'.encode()
 
 
 def are_json_numbers(texts: Sequence[str]) -> bool:
-    """Whether each text is one finite JSON number; all are judged in one pass, at some 50 ns each."""
+    """Return whether each text is one finite JSON number; one call parses all of them, in about 50 ns each."""
     try:
         return len(_decode_numbers(f"[{','.join(texts)}]")) == len(texts)
     except msgspec.MsgspecError:

@@ -11,7 +11,7 @@ from rich.text import Text
 from telco_stream.display.tables import ResultList, list_table, new_table, result_table
 from telco_stream.display.text import safe_text
 from telco_stream.dlq.listing import ListedLetter, ShownLetter
-from telco_stream.messages.original import readable
+from telco_stream.messages.original import format_original
 from telco_stream.runtime.humanize import escape, format_count
 
 #: Characters of a time up to its seconds, of the longest key, and of the narrowest reason.
@@ -58,5 +58,5 @@ def _original_title(result: ShownLetter) -> str:
 def _draw_original(result: ShownLetter) -> Text:
     message = (result.original_message or "").encode()
     original = base64.b64decode(message) if result.original_encoding else message
-    lines = readable(original).split("\n")
+    lines = format_original(original).split("\n")
     return Text("\n".join(escape(line) for line in lines), overflow="fold")

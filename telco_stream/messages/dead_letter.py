@@ -1,4 +1,4 @@
-"""The dead-letter topic: the original, where it came from, and why it has no prediction."""
+"""Messages of the dead-letter topic: the original record, its position, and why it was rejected."""
 
 import base64
 import hashlib
@@ -15,9 +15,9 @@ RETRY_COUNT = "telco.dlq.retry_count"
 REPLAY_OF = "telco.dlq.replay_of"
 REPLAY_OF_TOPIC_ID = "telco.dlq.replay_of.topic.id"
 _PREFIX = "telco.dlq."
-_NOT_CARRIED = frozenset({SOURCE, SOURCE_TOPIC_ID, PROGRESS_MARK})
+_NOT_FORWARDED = frozenset({SOURCE, SOURCE_TOPIC_ID, PROGRESS_MARK})
 
-#: Where in the record's way it failed, for the header `telco.dlq.stage`.
+#: Processing step that rejects a record with this error, for the header `telco.dlq.stage`.
 _STAGES: dict[ErrorType, str] = {
     ErrorType.EMPTY: "decode",
     ErrorType.ENCODING: "decode",
@@ -29,7 +29,7 @@ _STAGES: dict[ErrorType, str] = {
 
 
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A dead letter's value; what is not in every letter has a default and is left out of the JSON."""
+    """Value of a dead letter. Fields with their default are omitted from the JSON."""
 
     original_message: str | None
     error_type: ErrorType
@@ -43,7 +43,7 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def original(self) -> bytes | None:
-        """The input's value; where the letter was cut, what is left of it."""
+        """Value of the original record, or its first bytes if `truncated`."""
         if self.original_message is None:
             return None
         if self.original_encoding == "base64":
@@ -58,18 +58,21 @@ decode_dead_letter = msgspec.json.Decoder(DeadLetter).decode
 def encode_dead_letter(
     rejected: Rejected, sources: SourceHeaders, *, model_version: str, failed_at: str, limit: int
 ) -> Message:
-    """Key, value and headers of the letter, together no larger than `limit` bytes as Kafka counts them."""
-    key, own = rejected.record.key(), sources.of(rejected.record) + _headers(rejected, model_version, failed_at)
-    headers = forwarded_headers(rejected.record) + own
-    room = limit - ENVELOPE - size_of(key, None, headers)
-    if room >= 2 * ENVELOPE:
-        return key, _fit(rejected, failed_at, room), headers
-    # Key and headers alone would fill it: keep what finds the original again.
-    return None, _cut(rejected, failed_at, limit - ENVELOPE - size_of(None, None, own)), own
+    """Build key, value and headers of a dead letter of at most `limit` bytes, as Kafka counts them.
+
+    A value that doesn't fit is truncated. If even key and forwarded headers don't fit, they are left out.
+    """
+    key, own_headers = rejected.record.key(), sources.of(rejected.record) + _headers(rejected, model_version, failed_at)
+    headers = forwarded_headers(rejected.record) + own_headers
+    max_value = limit - ENVELOPE - size_of(key, None, headers)
+    if max_value >= 2 * ENVELOPE:
+        return key, _encode_within(max_value, rejected, failed_at), headers
+    max_value = limit - ENVELOPE - size_of(None, None, own_headers)
+    return None, _encode_truncated(max_value, rejected, failed_at), own_headers
 
 
 def retry_count(record: Record) -> int:
-    """How often the record has come back from the dead letters."""
+    """Return how often the record has been replayed from the dead letters."""
     for name, value in record.headers() or ():
         if name == RETRY_COUNT and value is not None and value.isdigit():
             return int(value[:9])
@@ -77,37 +80,37 @@ def retry_count(record: Record) -> int:
 
 
 def forwarded_headers(record: Record) -> Headers:
-    """The input's own headers (trace context and the like), which its answer carries on.
+    """Return the headers of an input that its answer keeps, such as trace context.
 
-    Those of an earlier letter or answer, or of a pass of `produce`, would lie, and stay behind.
+    Headers of an earlier answer or dead letter and of `produce` are dropped: they would be wrong on this answer.
     """
     return [
         header
         for header in record.headers() or ()
-        if header[0] not in _NOT_CARRIED and not header[0].startswith(_PREFIX)
+        if header[0] not in _NOT_FORWARDED and not header[0].startswith(_PREFIX)
     ]
 
 
 def replay_headers(letter: Record, retries: int, topic_id: str | None) -> Headers:
-    """Return the headers of a replayed original: its own, one retry more, and the letter's position and topic ID."""
+    """Return the headers of a replayed original: its own, the new retry count, and its letter's position."""
     position = f"{letter.topic()}/{letter.partition()}/{letter.offset()}".encode()
     headers = [*forwarded_headers(letter), (RETRY_COUNT, str(retries + 1).encode()), (REPLAY_OF, position)]
     return headers if topic_id is None else [*headers, (REPLAY_OF_TOPIC_ID, topic_id.encode())]
 
 
 class ReplayMarker(NamedTuple):
-    """The letter that a record says it was replayed from; older versions named neither topic nor topic ID."""
+    """Dead letter that a record was replayed from, by its headers; older versions wrote neither topic nor topic ID."""
 
     letter: Position
     topic_id: str
 
     def names(self, topic: str, topic_id: str | None) -> bool:
-        """Whether the letter may be one of this topic; what the marker doesn't say can't differ."""
+        """Return whether the letter may be from this topic; a name or ID that is unknown counts as equal."""
         return self.letter.topic in {None, topic} and (not self.topic_id or topic_id in {None, self.topic_id})
 
 
 def replay_marker(record: Record) -> ReplayMarker | None:
-    """Read the marker of a replayed record; None where the headers hold none. Anybody may have written it."""
+    """Return the marker of a replayed record, or None if it has no valid one. Any producer may have written it."""
     letter, topic_id = None, b""
     for name, value in record.headers() or ():
         if name == REPLAY_OF:
@@ -128,7 +131,7 @@ def fingerprint(partition: int, offset: int, key: bytes | None, value: bytes | N
 
 def _headers(rejected: Rejected, model_version: str, failed_at: str) -> Headers:
     record = rejected.record
-    facts = {
+    fields = {
         "topic": record.topic(),
         "partition": record.partition(),
         "offset": record.offset(),
@@ -138,28 +141,28 @@ def _headers(rejected: Rejected, model_version: str, failed_at: str) -> Headers:
         "model.version": model_version,
         "failed.at": failed_at,
     }
-    return [(f"{_PREFIX}{name}", str(fact).encode()) for name, fact in facts.items()]
+    return [(f"{_PREFIX}{name}", str(value).encode()) for name, value in fields.items()]
 
 
-def _fit(rejected: Rejected, failed_at: str, room: int) -> bytes:
-    """The letter's JSON: whole if it fits, else with the original cut to what does."""
+def _encode_within(limit: int, rejected: Rejected, failed_at: str) -> bytes:
+    """Encode the letter with the whole original if that takes at most `limit` bytes, otherwise truncated."""
     value = rejected.record.value()
-    if len(value or b"") > room:  # before it is copied: as text, as JSON and as base64 it takes many times its bytes
-        return _cut(rejected, failed_at, room)
-    whole = _encode(_letter(rejected, failed_at, *_as_text(value)))
-    return whole if len(whole) <= room else _cut(rejected, failed_at, room)
+    if len(value or b"") > limit:  # check before copying: text, JSON and base64 take many times the memory
+        return _encode_truncated(limit, rejected, failed_at)
+    encoded = _encode(_build_letter(rejected, failed_at, *_to_text(value)))
+    return encoded if len(encoded) <= limit else _encode_truncated(limit, rejected, failed_at)
 
 
-def _cut(rejected: Rejected, failed_at: str, room: int) -> bytes:
+def _encode_truncated(limit: int, rejected: Rejected, failed_at: str) -> bytes:
     value = rejected.record.value() or b""
-    marks = {"truncated": True, "original_bytes": len(value), "original_sha256": hashlib.sha256(value).hexdigest()}
-    frame = len(_encode(_letter(rejected, failed_at, "", "base64", **marks)))
-    kept = value[: max(0, room - frame) // 4 * 3]  # base64 needs four characters for three bytes
-    return _encode(_letter(rejected, failed_at, base64.b64encode(kept).decode(), "base64", **marks))
+    extra = {"truncated": True, "original_bytes": len(value), "original_sha256": hashlib.sha256(value).hexdigest()}
+    overhead = len(_encode(_build_letter(rejected, failed_at, "", "base64", **extra)))
+    kept = value[: max(0, limit - overhead) // 4 * 3]  # base64 needs four characters for three bytes
+    return _encode(_build_letter(rejected, failed_at, base64.b64encode(kept).decode(), "base64", **extra))
 
 
-def _letter(
-    rejected: Rejected, failed_at: str, text: str | None, encoding: Literal["base64"] | None, **marks: object
+def _build_letter(
+    rejected: Rejected, failed_at: str, text: str | None, encoding: Literal["base64"] | None, **extra: object
 ) -> DeadLetter:
     return msgspec.convert(
         {
@@ -169,14 +172,14 @@ def _letter(
             "error_message": rejected.message,
             "timestamp": failed_at,
             "retry_count": retry_count(rejected.record),
-            **marks,
+            **extra,
         },
         DeadLetter,
     )
 
 
-def _as_text(value: bytes | None) -> tuple[str | None, Literal["base64"] | None]:
-    """The value as text where it is UTF-8 and that is the shorter form in JSON, else as base64."""
+def _to_text(value: bytes | None) -> tuple[str | None, Literal["base64"] | None]:
+    """Return the value as text and its encoding: None for UTF-8, base64 for other bytes or if JSON is then shorter."""
     if value is None:
         return None, None
     try:

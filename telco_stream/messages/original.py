@@ -1,19 +1,19 @@
-"""What can be said of an original that is no customer: whose it may be, and how it reads."""
+"""Display of original records that may not be valid customers."""
 
 import msgspec
 
 from telco_stream.contract.customer import BAD_DATA
 
-#: Indented JSON longer than this many times the original, plus a page, is nested so deep that nobody could read it.
-_TIMES = 6
-_PAGE = 4_096
+#: Largest indented JSON: factor of the original's size, plus bytes. Deeply nested JSON is longer, and shown unindented.
+_MAX_GROWTH = 6
+_EXTRA_BYTES = 4_096
 
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
 
 def customer_id(original: bytes) -> str | None:
-    """The `customerID` that it gives, a number as it is written; None where it isn't JSON, or gives none."""
+    """Return the `customerID` field as text, or None if there is none or the original is not a JSON object."""
     try:
         raw = _decode_fields(original)["customerID"]
     except (*BAD_DATA, KeyError):
@@ -24,11 +24,11 @@ def customer_id(original: bytes) -> str | None:
         return bytes(raw).decode(errors="replace")
 
 
-def readable(original: bytes) -> str:
-    """Indented where it is JSON that reads better so, else as it stands; bytes that are no UTF-8 are spelt out."""
+def format_original(original: bytes) -> str:
+    """Format JSON with indentation and leave other text unchanged; escape bytes that are not UTF-8."""
     try:
         indented = msgspec.json.format(original, indent=2)
     except BAD_DATA:
         indented = original
-    text = indented if len(indented) <= _TIMES * len(original) + _PAGE else original
+    text = indented if len(indented) <= _MAX_GROWTH * len(original) + _EXTRA_BYTES else original
     return text.decode(errors="backslashreplace")

@@ -1,4 +1,4 @@
-"""The nouns that cross rooms."""
+"""Records read from Kafka, messages sent to it, and rejected records."""
 
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -6,40 +6,40 @@ from typing import Protocol, TypeAlias
 from telco_stream.contract.error_type import ErrorType
 
 Headers: TypeAlias = list[tuple[str, bytes]]
-#: What goes out: key, value, headers. A tuple, because a hundred thousand of them are made each second.
+#: Outgoing message: key, value, headers. A tuple, because 100,000 of them are built per second.
 Message: TypeAlias = tuple[bytes | str | None, bytes, Headers]
-#: The same, where there may be no value: a record that had none goes back as it came.
+#: Outgoing message that may have no value, such as a replayed record without one.
 Outgoing: TypeAlias = tuple[bytes | str | None, bytes | None, Headers]
 
 
 class Record(Protocol):
-    """What the core reads of a record in Kafka; the client's own message fits, so nothing is copied."""
+    """Record in Kafka. The message class of the client satisfies it, so records are not copied."""
 
     def topic(self) -> str:
-        """Name of the topic."""
+        """Return the name of the topic."""
 
     def partition(self) -> int:
-        """Number of the partition."""
+        """Return the number of the partition."""
 
     def offset(self) -> int:
-        """Position in the partition."""
+        """Return the offset in the partition."""
 
     def key(self) -> bytes | None:
-        """Key, verbatim."""
+        """Return the key, verbatim."""
 
     def value(self) -> bytes | None:
-        """Value, verbatim."""
+        """Return the value, verbatim."""
 
     def headers(self) -> Headers | None:
-        """Headers in their order."""
+        """Return the headers in their order."""
 
     def timestamp(self) -> tuple[int, int]:
-        """Kind of the time stamp, and milliseconds since 1970."""
+        """Return the kind of the timestamp, and milliseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that gets a dead letter instead of a prediction."""
+    """Record that gets a dead letter instead of a prediction."""
 
     record: Record
     error_type: ErrorType
@@ -48,14 +48,14 @@ class Rejected:
 
     @property
     def rejection(self) -> "Rejection":
-        """The same without the record."""
+        """Position and error, without the record."""
         record = self.record
         return Rejection(record.topic(), record.partition(), record.offset(), self.error_type, self.code)
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Which record gets a dead letter, and why; without the record, which may be large."""
+    """Position and error of a rejected record, without its content, which can be large."""
 
     topic: str
     partition: int
@@ -64,7 +64,7 @@ class Rejection:
     code: str
 
 
-#: Bytes kept free for what Kafka's record and batch formats add to key, value and headers.
+#: Bytes reserved for what the record and batch formats of Kafka add to key, value and headers.
 ENVELOPE = 1_024
 
 

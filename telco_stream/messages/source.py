@@ -1,6 +1,6 @@
-"""The headers by which an answer names its input: position, and the ID of the topic.
+"""Headers of an answer that identify its input: its position, and the ID of its topic.
 
-A topic that is deleted and created again keeps its name and begins at offset 0 again; only its ID tells the two apart.
+A topic that is deleted and recreated has the same name and offsets; only its ID distinguishes the two.
 """
 
 import re
@@ -10,25 +10,25 @@ from telco_stream.messages.record import Headers, Record
 
 SOURCE = "source"
 SOURCE_TOPIC_ID = "source.topic.id"
-#: No topic's name has a slash. Dead letters that older versions replayed name their position without the topic.
+#: Topic names contain no slash. Older versions of `dlq replay` wrote the position without the topic.
 _POSITION = re.compile(rb"(?:([\w.-]{1,249})/)?(\d{1,9})/(\d{1,18})", re.ASCII)
 
 
 class SourceHeaders:
-    """Builds the headers for inputs of one topic; without a topic ID, the position only."""
+    """Builder of the headers for inputs of one topic; without a topic ID, only the position."""
 
     __slots__ = ("_id_header", "_prefixes", "count")
 
     def __init__(self, topic_id: str | None) -> None:
         self._id_header = None if topic_id is None else (SOURCE_TOPIC_ID, topic_id.encode())
         self._prefixes: dict[int, bytes] = {}
-        #: Headers for each input.
+        #: Number of headers per input.
         self.count = 1 if topic_id is None else 2
 
     def of(self, record: Record) -> Headers:
-        """Return the headers of this input's answer."""
+        """Return the headers for the answer to this input."""
         partition = record.partition()
-        # A hundred thousand of these are made each second: topic and partition are written once.
+        # Called 100,000 times per second: format topic and partition once.
         prefix = self._prefixes.get(partition) or self._add_prefix(record.topic(), partition)
         source = (SOURCE, b"%b%d" % (prefix, record.offset()))
         return [source] if self._id_header is None else [source, self._id_header]
@@ -38,9 +38,9 @@ class SourceHeaders:
 
 
 def source_of(answer: Record) -> tuple[bytes, bytes]:
-    """Return position and topic ID of an answer's input as its headers have them, each empty where it is absent.
+    """Return position and topic ID of an answer's input from the headers, each empty if it is absent.
 
-    Of several headers of one name the last counts, as for Kafka's own clients.
+    If a name occurs more than once, the last header counts, as in `lastHeader` of Kafka's Java client.
     """
     position = topic_id = b""
     for name, value in answer.headers() or ():
@@ -52,7 +52,7 @@ def source_of(answer: Record) -> tuple[bytes, bytes]:
 
 
 class Position(NamedTuple):
-    """Where a record is; `topic` is None where a header names partition and offset only."""
+    """Position of a record; `topic` is None if a header names only partition and offset."""
 
     topic: str | None
     partition: int
@@ -60,7 +60,7 @@ class Position(NamedTuple):
 
 
 def parse_position(text: bytes) -> Position | None:
-    """Parse `topic/partition/offset` or `partition/offset`; None if it is neither."""
+    """Parse `topic/partition/offset` or `partition/offset`; return None if it is neither."""
     if not (match := _POSITION.fullmatch(text)):
         return None
     topic: bytes | None = match[1]

@@ -1,4 +1,4 @@
-"""The fitted pipeline as an ONNX graph."""
+"""Conversion of a fitted pipeline to an ONNX graph."""
 
 from copy import deepcopy
 from typing import Any
@@ -12,15 +12,15 @@ from sklearn.pipeline import Pipeline
 from telco_stream.contract.customer import CATEGORIES, NUMBERS
 from telco_stream.model.encoding import ORDER
 
-#: Versions of ONNX's operators, old enough for every onnxruntime that the package accepts.
+#: ONNX operator sets, old enough for every supported version of onnxruntime.
 _OPERATORS = {"": 18, "ai.onnx.ml": 3}
 _INPUTS = [("numbers", FloatTensorType([None, len(NUMBERS)])), ("codes", Int64TensorType([None, len(CATEGORIES)]))]
 
 
 def convert(pipeline: Pipeline) -> bytes:
-    """The whole pipeline, from `number_columns` and `code_columns` to the two probabilities.
+    """Convert the whole pipeline, from `number_columns` and `code_columns` to the two probabilities.
 
-    Raises RuntimeError for a pipeline that it can't compile, as skl2onnx does.
+    Raise RuntimeError or ValueError if skl2onnx cannot convert it.
     """
     coded = _with_codes(pipeline)
     graph = to_onnx(
@@ -31,15 +31,15 @@ def convert(pipeline: Pipeline) -> bytes:
         target_opset=_OPERATORS,
     )
     graph = select_model_inputs_outputs(graph, ["probabilities"])
-    graph.opset_import.sort(key=lambda operators: operators.domain)  # they come from a set, in any order
+    graph.opset_import.sort(key=lambda operators: operators.domain)  # skl2onnx takes them from a set, in random order
     content: bytes = graph.SerializeToString()
     return content
 
 
 def _with_codes(pipeline: Pipeline) -> Pipeline:
-    """A copy that reads arrays instead of a frame, and codes instead of texts: onnxruntime would copy each text."""
+    """Return a copy that takes arrays instead of a data frame, and codes instead of strings, which are slow to copy."""
     coded = deepcopy(pipeline)
-    columns, encoder = _named_parts(coded)
+    columns, encoder = _find_steps(coded)
     encoder.categories_ = [np.arange(len(values)) for values in encoder.categories_]
     columns.transformers_ = [
         (name, step, [ORDER.index(column) for column in names])
@@ -49,8 +49,8 @@ def _with_codes(pipeline: Pipeline) -> Pipeline:
     return coded
 
 
-def _named_parts(pipeline: Pipeline) -> tuple[Any, Any]:
-    """The transformer of the columns, and in it the encoder of the categories."""
+def _find_steps(pipeline: Pipeline) -> tuple[Any, Any]:
+    """Return the step that transforms the columns, and the encoder of the categories in it."""
     columns = pipeline.named_steps.get("columns")
     encoder = getattr(columns, "named_transformers_", {}).get("categories")
     if not hasattr(encoder, "categories_"):

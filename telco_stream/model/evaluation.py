@@ -1,4 +1,4 @@
-"""How well the model does on customers it has not seen: repeated stratified cross-validation."""
+"""Evaluation of a model on customers it was not fitted to: repeated stratified cross-validation."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -17,7 +17,7 @@ REPEATS = 5
 
 Floats: TypeAlias = NDArray[np.float64]
 Labels: TypeAlias = NDArray[np.bool_]
-#: Told what is being done, and how many steps of it are done, of how many.
+#: Called with the name of the stage, the number of completed steps, and the number of all steps.
 ReportStage: TypeAlias = Callable[[str, int, int], None]
 
 _METHOD = (
@@ -29,35 +29,35 @@ _THRESHOLDS = np.arange(1, 100) / 100
 def cross_validate(
     build: Callable[[], Pipeline], features: pd.DataFrame, churned: Labels, *, seed: int, progress: ReportStage
 ) -> Floats:
-    """Out-of-fold probabilities, [repeats, customers]."""
+    """Return the out-of-fold probabilities as [repeats, customers]."""
     probabilities = np.empty((REPEATS, len(churned)))
     folds = [
         (repeat, *fold)
         for repeat in range(REPEATS)
         for fold in StratifiedKFold(FOLDS, shuffle=True, random_state=seed + repeat).split(features, churned)
     ]
-    for done, (repeat, rest, held_out) in enumerate(folds):
-        progress("cross-validating", done, len(folds))
-        fitted = build().fit(features.iloc[rest], churned[rest])
+    for number, (repeat, training, held_out) in enumerate(folds):
+        progress("cross-validating", number, len(folds))
+        fitted = build().fit(features.iloc[training], churned[training])
         probabilities[repeat, held_out] = fitted.predict_proba(features.iloc[held_out])[:, 1]
     progress("cross-validating", len(folds), len(folds))
     return probabilities
 
 
-def best_threshold(probabilities: Floats, churned: Labels) -> float:
-    """The threshold, in hundredths, with the highest F1 on out-of-fold probabilities; the lowest of equals."""
+def choose_threshold(probabilities: Floats, churned: Labels) -> float:
+    """Return the threshold, in steps of 0.01, with the highest F1 on out-of-fold probabilities; the lowest if equal."""
     scores = [_f1(*_precision_recall(probabilities >= threshold, churned)) for threshold in _THRESHOLDS]
     return float(_THRESHOLDS[int(np.argmax(scores))])
 
 
 def measure(probabilities: Floats, churned: Labels, threshold: float) -> Metrics:
-    """Means over the repeats; calibration, precision and recall over all out-of-fold predictions together."""
-    areas = [roc_auc_score(churned, repeat) for repeat in probabilities]
+    """Return means over the repeats; calibration, precision and recall are over all out-of-fold predictions."""
+    roc_aucs = [roc_auc_score(churned, repeat) for repeat in probabilities]
     precision, recall = _precision_recall(probabilities >= threshold, churned)
     return Metrics(
         method=_METHOD,
-        roc_auc=float(np.mean(areas)),
-        roc_auc_sd=float(np.std(areas)),
+        roc_auc=float(np.mean(roc_aucs)),
+        roc_auc_sd=float(np.std(roc_aucs)),
         brier=float(np.mean([brier_score_loss(churned, repeat) for repeat in probabilities])),
         log_loss=float(np.mean([log_loss(churned, repeat) for repeat in probabilities])),
         precision=precision,
@@ -66,9 +66,9 @@ def measure(probabilities: Floats, churned: Labels, threshold: float) -> Metrics
     )
 
 
-def _precision_recall(flagged: NDArray[np.bool_], churned: Labels) -> tuple[float, float]:
-    hits = float((flagged & churned).sum())
-    return hits / max(float(flagged.sum()), 1.0), hits / float(churned.sum() * len(flagged))
+def _precision_recall(predicted: NDArray[np.bool_], churned: Labels) -> tuple[float, float]:
+    hits = float((predicted & churned).sum())
+    return hits / max(float(predicted.sum()), 1.0), hits / float(churned.sum() * len(predicted))
 
 
 def _f1(precision: float, recall: float) -> float:
@@ -77,8 +77,8 @@ def _f1(precision: float, recall: float) -> float:
 
 def _deciles(probabilities: Floats, churned: Labels) -> list[Decile]:
     order = np.argsort(probabilities, axis=None, kind="stable")
-    predicted, came = probabilities.ravel()[order], np.tile(churned, len(probabilities))[order]
+    predicted, observed = probabilities.ravel()[order], np.tile(churned, len(probabilities))[order]
     return [
-        Decile(len(tenth), float(predicted[tenth].mean()), float(came[tenth].mean()))
+        Decile(len(tenth), float(predicted[tenth].mean()), float(observed[tenth].mean()))
         for tenth in np.array_split(np.arange(len(order)), 10)
     ]

@@ -1,4 +1,4 @@
-"""Writing a model folder: whole, or not at all."""
+"""Atomic replacement of a model folder."""
 
 import os
 import shutil
@@ -11,22 +11,24 @@ from telco_stream.runtime.atomic import copy_owner_and_mode, create_file, status
 
 
 def check_target(folder: Path) -> None:
-    """Raises UsageError where a model must not be written: the folder is replaced, with all that is in it."""
+    """Raise UsageError if the path is not a folder or holds other files, which replacing the folder would delete."""
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder: give one for the model")
+        raise UsageError(f"{folder} is not a folder: give a folder for the model")
     if others := sorted({entry.name for entry in folder.iterdir()} - {MANIFEST, PIPELINE, ONNX}):
-        raise UsageError(f"{folder} holds other things than a model ({others[0]}): give a folder of its own")
+        raise UsageError(
+            f"{folder} holds files that do not belong to a model ({others[0]}): give an empty or new folder"
+        )
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Replaces the folder by one with these files; whoever looks finds the old ones, none, or the new ones.
+    """Replace the folder by one with these files. A reader sees the old folder, no folder, or the complete new one.
 
-    Modes and owners of what is replaced are kept; what is new gets the mode that the umask gives.
+    Replaced files keep their mode and owner; new ones get the mode of the umask. Raise UsageError if writing fails.
     """
     check_target(folder)
-    folder = folder.resolve()  # a link stays a link
+    folder = folder.resolve()  # replace the target of a link, not the link
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft, before = temporary_path(folder), status(folder)
@@ -51,7 +53,7 @@ def _fill(draft: Path, folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _swap(draft: Path, folder: Path) -> None:
-    """The old folder steps aside for the draft, and back again if that fails."""
+    """Rename the old folder and move the draft to its path; restore the old one if that fails."""
     old = draft.with_name(f"{draft.name}.old")
     if folder.exists():
         folder.rename(old)

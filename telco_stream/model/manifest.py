@@ -1,4 +1,4 @@
-"""The model's manifest: what a model folder says of itself, read before anything in it is loaded."""
+"""Manifest of a model folder: version, features, metrics and checksums, read before any file is loaded."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """A column that the model sees, with the values that it may have."""
+    """Input column of the model with its allowed values."""
 
     name: str
     kind: Literal["number", "category"]
@@ -26,7 +26,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Decile:
-    """A tenth of the predictions, by their size: what was predicted, and what came."""
+    """Tenth of the predictions, ordered by probability: the mean prediction and the observed churn rate."""
 
     predictions: int
     mean_probability: Share
@@ -35,7 +35,7 @@ class Decile:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """How well the model does on customers it was not fitted to; `precision` and `recall` are the threshold's."""
+    """Quality of the model on customers it was not fitted to; `precision` and `recall` apply to the threshold."""
 
     method: str
     roc_auc: Share
@@ -49,7 +49,7 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class TrainingData:
-    """What the model was fitted to."""
+    """Data that the model was fitted to."""
 
     sha256: Sha256
     rows: int
@@ -59,7 +59,7 @@ class TrainingData:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far the compiled pipeline is from the original, and why it was not written, if it was not."""
+    """Comparison of the compiled with the original pipeline; `refused` is the reason if it was not written."""
 
     rows: int = 0
     max_difference: float | None = None
@@ -69,7 +69,7 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All that is known of a model."""
+    """Content of `manifest.json`."""
 
     model_version: str
     created_at: str
@@ -88,7 +88,7 @@ decode_manifest = msgspec.json.Decoder(Manifest).decode
 
 
 def encode_manifest(manifest: Manifest) -> bytes:
-    """JSON for people to read, with a line end."""
+    """Encode as indented JSON with a final newline."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
@@ -104,9 +104,9 @@ def _feature(field: inspect.Field) -> Feature:
 def _schema() -> tuple[Feature, ...]:
     customer = inspect.type_info(Customer)
     if not isinstance(customer, inspect.StructType):
-        raise TypeError("A customer is no struct")
+        raise TypeError("Customer is not a struct")
     return tuple(_feature(field) for field in customer.fields if field.name in FEATURES)
 
 
-#: The features as the customer's contract has them today; a model with others is refused.
+#: Features of the current contract; models with other features are refused.
 SCHEMA = _schema()

@@ -1,21 +1,21 @@
-"""The libraries that only training and the uncompiled model need: an installation may leave them out."""
+"""Libraries that only training and the uncompiled model need, and that an installation may omit."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from telco_stream.errors import TelcoStreamError
 
-_MAY_BE_LEFT_OUT = frozenset({"joblib", "pandas", "sklearn", "skl2onnx"})
+_OPTIONAL = frozenset({"joblib", "pandas", "sklearn", "skl2onnx"})
 
 
 @contextmanager
-def requiring_libraries(doing: str, kind: type[TelcoStreamError], instead: str) -> Iterator[None]:
-    """Imports in the block raise `kind` where one of these libraries isn't installed."""
+def requiring_libraries(purpose: str, error_class: type[TelcoStreamError], alternative: str) -> Iterator[None]:
+    """Raise `error_class` if an import in the block fails because an optional library is not installed."""
     try:
         yield
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
-        if name not in _MAY_BE_LEFT_OUT:
+        if name not in _OPTIONAL:
             raise
-        here = "isn't installed here, as in the image telco-stream:consume"
-        raise kind(f"{doing} needs {name}, which {here}: {instead}") from error
+        missing = "isn't installed here (the image telco-stream:consume omits it)"
+        raise error_class(f"{purpose} needs {name}, which {missing}: {alternative}") from error

@@ -1,4 +1,4 @@
-"""Whether the compiled pipeline may stand in for the original: the same customers, scored by both."""
+"""Comparison of the compiled with the original pipeline: both score the same customers."""
 
 from collections.abc import Sequence
 from math import isnan, nan
@@ -11,44 +11,44 @@ from telco_stream.contract.customer import Customer
 from telco_stream.model.manifest import SCHEMA, Feature, Parity
 from telco_stream.model.scorer import Scorer
 
-#: The largest difference of two probabilities that is still the same answer.
+#: Largest allowed difference of two probabilities.
 TOLERANCE = 1e-6
 EDGE_CUSTOMERS = 10_000
 
 
 def compare(original: Scorer, compiled: Scorer, customers: Sequence[Customer]) -> Parity:
-    """How far the two are apart, and why the compiled one must not be used, if it mustn't.
+    """Return the largest difference, and the reason if the compiled pipeline must not be used.
 
-    Differences within the tolerance can turn a decision only as close as that to the threshold.
+    A difference within the tolerance changes a decision only if the probability is that close to the threshold.
     """
-    ours, theirs = np.array(original.score(customers)), np.array(compiled.score(customers))
-    largest = float(np.abs(ours - theirs).max())
-    differing = int(((ours >= original.threshold) != (theirs >= compiled.threshold)).sum())
+    expected, actual = np.array(original.score(customers)), np.array(compiled.score(customers))
+    largest = float(np.abs(expected - actual).max())
+    differing = int(((expected >= original.threshold) != (actual >= compiled.threshold)).sum())
     if np.isnan(largest):
-        return Parity(len(ours), None, differing, "some of its answers are no numbers")
+        return Parity(len(expected), None, differing, "some of its answers are not numbers")
     if largest > TOLERANCE:
         refused = f"it differs from the original by up to {largest:.1e}, {TOLERANCE:.0e} is allowed"
-        return Parity(len(ours), largest, differing, refused)
-    return Parity(len(ours), largest, differing)
+        return Parity(len(expected), largest, differing, refused)
+    return Parity(len(expected), largest, differing)
 
 
 def edge_customers(trained_on: Sequence[Customer], *, seed: int) -> list[Customer]:
-    """10,000 customers of any category, with numbers at, beside and past the edges of what is accepted and was seen."""
-    random = Random(seed)  # noqa: S311 - no secret depends on it
+    """Draw 10,000 customers with numbers at and just beyond the limits of the contract and of the training data."""
+    random = Random(seed)  # noqa: S311 - not used for cryptography
     choices = {feature.name: _choices(feature, trained_on) for feature in SCHEMA}
     return [_customer({name: random.choice(values) for name, values in choices.items()}) for _ in range(EDGE_CUSTOMERS)]
 
 
 _MAY_BE_BLANK = "TotalCharges"
-#: From an edge: on it, and beside it by a cent and by one, on either side.
+#: Distances from an edge: none, a cent and 1 on either side.
 _STEPS = (0, -0.01, 0.01, -1, 1)
 
 
 def _choices(feature: Feature, trained_on: Sequence[Customer]) -> list[Any]:
     if feature.kind == "category":
         return list(feature.categories)
-    seen = [value for customer in trained_on if not isnan(value := getattr(customer, feature.name))]
-    edges = [edge for edge in (feature.minimum, feature.maximum, min(seen), max(seen)) if edge is not None]
+    trained = [value for customer in trained_on if not isnan(value := getattr(customer, feature.name))]
+    edges = [edge for edge in (feature.minimum, feature.maximum, min(trained), max(trained)) if edge is not None]
     blank = [nan] * len(_STEPS) if feature.name == _MAY_BE_BLANK else []
     return [edge + step for edge in edges for step in _STEPS] + blank
 

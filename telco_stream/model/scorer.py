@@ -1,4 +1,4 @@
-"""What the core asks of a model, whichever engine answers."""
+"""Protocol of a loaded model, independent of its engine."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -7,23 +7,23 @@ from telco_stream.contract.customer import Customer
 
 
 class ScoringError(Exception):
-    """The engine failed on these customers: bad data, not a broken world; the batch is split to find the guilty one."""
+    """Failure of the engine on bad data; `scoring` splits the batch to isolate the customers that cause it."""
 
 
 class Scorer(Protocol):
-    """A model that is loaded and ready."""
+    """Loaded model."""
 
     @property
     def version(self) -> str:
-        """The model's version, as in its manifest."""
+        """Version of the model, from its manifest."""
 
     @property
     def threshold(self) -> float:
-        """The probability from which a customer counts as a churner."""
+        """Lowest probability for which the prediction is churn."""
 
     @property
     def engine(self) -> str:
-        """Which engine answers: onnx or sklearn."""
+        """Name of the engine: onnx or sklearn."""
 
     def score(self, customers: Sequence[Customer]) -> list[float]:
-        """The probability of churn of each customer, in their order; raises `ScoringError`."""
+        """Return the churn probability of each customer, in their order; raise ScoringError if the model fails."""

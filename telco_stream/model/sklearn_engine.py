@@ -1,4 +1,4 @@
-"""The scikit-learn engine: the pipeline as it was trained."""
+"""scikit-learn engine: runs the pipeline as it was trained."""
 
 import warnings
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ from telco_stream.errors import ModelError
 from telco_stream.model.interface import check_probabilities
 from telco_stream.model.scorer import ScoringError
 
-#: What `pickle` raises on bytes that are not its own, beside the errors of missing libraries.
+#: Exceptions of `pickle` for invalid bytes; missing libraries raise others.
 _BROKEN_PICKLE = (UnpicklingError, EOFError, KeyError, IndexError, TypeError, ValueError)
-_RETRAIN = "make one with telco-stream train"
+_RETRAIN = "create a model with telco-stream train"
 SKLEARN_VERSION: str = sklearn.__version__
 
 _features_of = attrgetter(*FEATURES)
@@ -29,7 +29,7 @@ _features_of = attrgetter(*FEATURES)
 
 @dataclass(frozen=True, slots=True)
 class SklearnScorer:
-    """A pipeline, ready to score."""
+    """Scorer that runs a scikit-learn pipeline."""
 
     version: str
     threshold: float
@@ -37,7 +37,7 @@ class SklearnScorer:
     engine: str = "sklearn"
 
     def score(self, customers: Sequence[Customer]) -> list[float]:
-        """The probability of churn of each customer, in their order; raises `ScoringError`."""
+        """Return the churn probability of each customer, in their order; raise ScoringError if the model fails."""
         try:
             probabilities = self.pipeline.predict_proba(frame(customers))
         except (TypeError, ValueError) as error:
@@ -47,14 +47,14 @@ class SklearnScorer:
 
 
 def frame(customers: Sequence[Customer]) -> pd.DataFrame:
-    """One row a customer, one column a feature: what the pipeline is fitted to, and what it scores."""
+    """Build the input of the pipeline: one row per customer, one column per feature."""
     return pd.DataFrame(list(map(_features_of, customers)), columns=list(FEATURES))
 
 
 def load_sklearn(pickled: bytes, *, version: str, threshold: float) -> SklearnScorer:
-    """The scorer in a pipeline's verified bytes; raises ModelError where the libraries here lack what it is made of."""
+    """Create the scorer from the verified bytes of a pipeline; raise ModelError if it cannot be loaded or used here."""
     with warnings.catch_warnings():
-        # Major and minor version were compared before; a patch level between them is harmless.
+        # Major and minor version have been compared; another patch level is harmless.
         warnings.simplefilter("ignore", InconsistentVersionWarning)
         try:
             pipeline = joblib.load(BytesIO(pickled))
@@ -62,14 +62,14 @@ def load_sklearn(pickled: bytes, *, version: str, threshold: float) -> SklearnSc
             raise ModelError(f"The model can't be unpickled ({type(error).__name__}): {_RETRAIN}") from error
         except (AttributeError, ImportError) as error:
             raise ModelError(
-                f"The model needs other libraries than these ({error}): install the versions in its manifest"
+                f"The model needs other versions of its libraries ({error}): install those in its manifest"
             ) from error
     check_pipeline(pipeline)
     return SklearnScorer(version, threshold, pipeline)
 
 
-def check_pipeline(pipeline: Any) -> None:  # noqa: ANN401 - whatever was unpickled
-    """Raises ModelError unless it gives the probabilities of No and Yes for each customer."""
+def check_pipeline(pipeline: Any) -> None:  # noqa: ANN401 - an unpickled object of any type
+    """Raise ModelError unless the pipeline returns the probabilities of No and Yes for each customer."""
     try:
         _check_classes(pipeline)
         check_probabilities(lambda customers: pipeline.predict_proba(frame(customers)))

@@ -1,4 +1,4 @@
-"""A labelled CSV becomes a model folder."""
+"""Training of a model on a labelled CSV file."""
 
 import hashlib
 import platform
@@ -18,7 +18,7 @@ from telco_stream.contract.customer import Customer
 from telco_stream.errors import DataError, ModelError
 from telco_stream.model.artifact import MANIFEST, ONNX, PIPELINE
 from telco_stream.model.conversion import convert
-from telco_stream.model.evaluation import FOLDS, ReportStage, best_threshold, cross_validate, measure
+from telco_stream.model.evaluation import FOLDS, ReportStage, choose_threshold, cross_validate, measure
 from telco_stream.model.folder import check_target, write_folder
 from telco_stream.model.manifest import SCHEMA, Manifest, Metrics, Parity, TrainingData, encode_manifest
 from telco_stream.model.onnx_engine import load_onnx
@@ -28,14 +28,14 @@ from telco_stream.model.scorer import ScoringError
 from telco_stream.model.sklearn_engine import SklearnScorer, check_pipeline, frame
 from telco_stream.model.training_data import LabelledCustomers, read_labelled_customers
 
-#: What the model's numbers may depend on.
+#: Libraries that the coefficients may depend on; the manifest holds their versions.
 _LIBRARIES = ("joblib", "numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "scipy", "skl2onnx")
 _THRESHOLD_RULE = "the highest F1 on the out-of-fold predictions of the cross-validation, in steps of 0.01"
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """A model that has been written."""
+    """Model folder that was written, and the model's metrics."""
 
     version: str
     path: Path
@@ -46,7 +46,7 @@ class TrainingResult:
     seconds: float
 
 
-def train(  # noqa: PLR0913 - what a caller may choose
+def train(  # noqa: PLR0913 - options of the command, and the pipeline
     source: Path,
     out: Path,
     *,
@@ -55,19 +55,20 @@ def train(  # noqa: PLR0913 - what a caller may choose
     progress: ReportStage = lambda *_: None,
     build: Callable[[], Pipeline] = build_pipeline,
 ) -> TrainingResult:
-    """Fits a pipeline to a labelled CSV and replaces the folder `out` by it; `now` is RFC 3339.
+    """Fit a pipeline to a labelled CSV file and replace the folder `out` with the model; `now` is RFC 3339.
 
-    `build` gives the pipeline, not fitted, as `build_pipeline` does (`docs/own-model.md`). Raises DataError where there
-    is nothing to learn from, UsageError where `out` can't be written.
+    `build` returns a pipeline that is not fitted, as `build_pipeline` does (`docs/own-model.md`). Raise DataError if
+    the file has bad rows or too few customers, and UsageError if `out` cannot be written.
     """
     started = time.perf_counter()
     check_target(out)
     progress("reading", 0, 1)
-    data = _enough(source, read_labelled_customers(source))
-    fitted = _fit(data, seed, progress, build)
+    data = read_labelled_customers(source)
+    _check_class_sizes(source, data)
+    fitted = _fit_and_measure(data, seed, progress, build)
     progress("compiling", 0, 1)
     files, parity = compile_if_equal(fitted.pipeline, fitted.threshold, data.customers, seed=seed)
-    files[PIPELINE] = _pickled(fitted.pipeline)
+    files[PIPELINE] = _pickle(fitted.pipeline)
     trained_on = TrainingData(data.sha256, len(data.churned), sum(data.churned), seed)
     manifest = _manifest(now, trained_on, fitted, files, parity)
     write_folder(out, files | {MANIFEST: encode_manifest(manifest)})
@@ -82,22 +83,25 @@ def compile_if_equal(
     seed: int,
     convert: Callable[[Pipeline], bytes] = convert,
 ) -> tuple[dict[str, bytes], Parity]:
-    """The ONNX file, if it scores these customers and those at the edges as the pipeline does, and the comparison."""
+    """Convert the pipeline to ONNX and compare both on these customers and on edge cases.
+
+    Return the ONNX file, or no file if it cannot be built or differs, and the comparison.
+    """
     try:
         content = convert(pipeline)
         compiled = load_onnx(content, version="", threshold=threshold)
-    except (RuntimeError, ValueError, ModelError) as error:  # the converter's errors, and onnxruntime's refusal
-        return {}, Parity(refused=f"it can't be compiled: {_first_words(error)}")
-    judges = [*customers, *edge_customers(customers, seed=seed)]
+    except (RuntimeError, ValueError, ModelError) as error:  # of the converter, and of onnxruntime
+        return {}, Parity(refused=f"it can't be compiled: {_first_line(error)}")
+    test_customers = [*customers, *edge_customers(customers, seed=seed)]
     try:
-        parity = compare(SklearnScorer("", threshold, pipeline), compiled, judges)
+        parity = compare(SklearnScorer("", threshold, pipeline), compiled, test_customers)
     except ScoringError as error:
         return {}, Parity(refused=f"it fails on some customers: {error}")
     return ({} if parity.refused else {ONNX: content}), parity
 
 
-def _first_words(error: Exception) -> str:
-    """The beginning of what it says: the converter adds the whole of a tree to its words."""
+def _first_line(error: Exception) -> str:
+    """Return the first line of the message, shortened; the converter may append a whole tree."""
     return shorten(str(error).partition("\n")[0], 200)
 
 
@@ -108,19 +112,21 @@ class _Fitted:
     metrics: Metrics
 
 
-def _enough(source: Path, data: LabelledCustomers) -> LabelledCustomers:
+def _check_class_sizes(source: Path, data: LabelledCustomers) -> None:
+    """Raise DataError if churners or other customers are too few to have one in each fold."""
     churners = sum(data.churned)
     if min(churners, len(data.churned) - churners) < FOLDS:
         raise DataError(
-            f"{source} holds {churners} churners in {len(data.churned)} customers: {FOLDS} of either needed"
+            f"{source} has {churners} churners in {len(data.churned)} customers: at least {FOLDS} of each class needed"
         )
-    return data
 
 
-def _fit(data: LabelledCustomers, seed: int, progress: ReportStage, build: Callable[[], Pipeline]) -> _Fitted:
+def _fit_and_measure(
+    data: LabelledCustomers, seed: int, progress: ReportStage, build: Callable[[], Pipeline]
+) -> _Fitted:
     features, churned = frame(data.customers), np.array(data.churned)
     probabilities = cross_validate(build, features, churned, seed=seed, progress=progress)
-    threshold = best_threshold(probabilities, churned)
+    threshold = choose_threshold(probabilities, churned)
     progress("fitting", 0, 1)
     pipeline = build().fit(features, churned)
     check_pipeline(pipeline)
@@ -145,14 +151,14 @@ def _manifest(
     )
 
 
-def _pickled(pipeline: Pipeline) -> bytes:
+def _pickle(pipeline: Pipeline) -> bytes:
     buffer = BytesIO()
     joblib.dump(pipeline, buffer)
     return buffer.getvalue()
 
 
 def _model_version(now: str, pickled: bytes, threshold: float) -> str:
-    """The day, and what tells this model from others of that day: the same training gives the same name."""
+    """Return the date and a hash of the model, so that the same training gives the same version."""
     return f"{now[:10]}-{hashlib.sha256(pickled + str(threshold).encode()).hexdigest()[:8]}"
 
 

@@ -15,7 +15,7 @@ _EVENT_TS = "1970-01-01T00:00:00Z"
 
 @dataclass(frozen=True, slots=True)
 class LabelledCustomers:
-    """Customers, whether each of them has churned, and the file's sha256."""
+    """Customers, whether each of them has churned, and the sha256 of the file."""
 
     customers: list[Customer]
     churned: list[bool]
