@@ -1,4 +1,4 @@
-"""`dlq replay` without Kafka: the raw topic is a list, and what has gone back stands in it."""
+"""`dlq replay` without Kafka: the raw topic is a list that replayed records are appended to."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -22,22 +22,25 @@ from tests.support.records import FakeRecord, RuleScorer, good, refuse
 
 
 @dataclass
-class Raw:
-    """A raw topic in memory. `ends` says how its next transactions end: committed, aborted, or unclear but applied."""
+class FakeRawTopic:
+    """Raw topic in memory; `ends` are the ends of its next transactions: committed, aborted, or unclear but applied."""
 
     records: list[FakeRecord] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
-    asked: list[Mapping[int, int] | None] = field(default_factory=list)
+    searched_from: list[Mapping[int, int] | None] = field(default_factory=list)
     partitions: list[int | None] = field(default_factory=list)
     stop: Stop = field(default_factory=Stop)
 
-    def replayed(self, fingerprints: AbstractSet[bytes], starts: Mapping[int, int] | None) -> set[bytes]:
+    def find_replayed(self, fingerprints: AbstractSet[bytes], starts: Mapping[int, int] | None) -> set[bytes]:
         self.log.append("read")
-        self.asked.append(starts)
+        self.searched_from.append(starts)
         markers = [(record, marker.letter) for record in self.records if (marker := replay_marker(record))]
-        found = {fingerprint(at.partition, at.offset, one.key(), one.value()) for one, at in markers}
-        return found & fingerprints
+        replayed = {
+            fingerprint(position.partition, position.offset, record.key(), record.value())
+            for record, position in markers
+        }
+        return replayed & fingerprints
 
     def send(self, messages: Mapping[int | None, Sequence[Outgoing]]) -> bool:
         end = self.ends.pop(0) if self.ends else "committed"
@@ -58,10 +61,10 @@ class Raw:
         return [record.value() for record in self.records]
 
 
-def test_a_letter_goes_back_as_the_record_that_it_was() -> None:
-    raw = Raw()
-    told = run([letter(b"hello", 7, partition=2, key=b"k", headers=[("traceparent", b"00-1")])], raw)
-    assert told == ReplayResult(selected=1, replayed=1, skipped={})
+def test_replay_sends_the_original_with_a_marker() -> None:
+    raw = FakeRawTopic()
+    result = run([letter(b"hello", 7, partition=2, key=b"k", headers=[("traceparent", b"00-1")])], raw)
+    assert result == ReplayResult(selected=1, replayed=1, skipped={})
     assert (raw.records[0].key(), raw.records[0].value()) == (b"k", b"hello")
     assert raw.records[0].headers() == [
         ("traceparent", b"00-1"),
@@ -73,28 +76,28 @@ def test_a_letter_goes_back_as_the_record_that_it_was() -> None:
 
 @pytest.mark.parametrize("value", [None, b"", b"\xff\x00", b"\x01", "Ж🙂".encode(), b"x" * 900_000])
 @pytest.mark.parametrize("key", [None, b"", b"\xff"])
-def test_key_and_bytes_are_the_original_ones(value: bytes | None, key: bytes | None) -> None:
-    raw = Raw()
+def test_replay_sends_the_original_key_and_bytes(value: bytes | None, key: bytes | None) -> None:
+    raw = FakeRawTopic()
     run([letter(value, key=key)], raw)
     assert (raw.records[0].key(), raw.values() == [value]) == (key, True)
 
 
-def test_a_dry_run_sends_nothing_and_tells_what_would_go() -> None:
-    raw = Raw([FakeRecord(b"hello", headers_=[("telco.dlq.replay_of", b"0/1")])])
-    told = run([letter(offset=n) for n in range(3)], raw, execute=False)
-    assert told == ReplayResult(selected=3, replayed=0, skipped={"dry run": 2, "already replayed": 1})
+def test_replay_sends_nothing_when_it_is_a_dry_run() -> None:
+    raw = FakeRawTopic([FakeRecord(b"hello", headers_=[("telco.dlq.replay_of", b"0/1")])])
+    result = run([letter(offset=n) for n in range(3)], raw, execute=False)
+    assert result == ReplayResult(selected=3, replayed=0, skipped={"dry run": 2, "already replayed": 1})
     assert raw.log == ["read"]
 
 
 def test_replay_reads_behind_the_originals_and_sends_there() -> None:
-    """Markers are looked for in the partitions of the originals, from the oldest of them on, and nowhere else."""
-    raw = Raw()
-    places = [(2, 41), (0, 7), (2, 40), (1, 90)]
-    topic = [from_(partition, offset, n) for n, (partition, offset) in enumerate(places)]
-    topic.append(from_(0, 3, 4, key=b"another"))
+    """Markers are searched only in the partitions of the originals, behind the oldest original."""
+    raw = FakeRawTopic()
+    originals = [(2, 41), (0, 7), (2, 40), (1, 90)]
+    topic = [letter_about(partition, offset, n) for n, (partition, offset) in enumerate(originals)]
+    topic.append(letter_about(0, 3, 4, key=b"another"))
     run(topic, raw, customer="7590-VHVEG")
-    assert (raw.log, raw.asked) == (["read", "send 4 committed"], [{2: 41, 0: 8, 1: 91}])
-    assert [one.partition() for one in raw.records] == [2, 2, 0, 1]
+    assert (raw.log, raw.searched_from) == (["read", "send 4 committed"], [{2: 41, 0: 8, 1: 91}])
+    assert [record.partition() for record in raw.records] == [2, 2, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -109,24 +112,24 @@ def test_replay_reads_behind_the_originals_and_sends_there() -> None:
     ],
 )
 def test_replay_reads_the_whole_topic_when_an_original_is_unknown(source: dict[str, Any]) -> None:
-    raw = Raw()
-    assert run([from_(0, 7), strange(1, **source)], raw).replayed == 2
-    assert (raw.asked, raw.partitions) == ([None], [0, None])
+    raw = FakeRawTopic()
+    assert run([letter_about(0, 7), letter_with_source(1, **source)], raw).replayed == 2
+    assert (raw.searched_from, raw.partitions) == ([None], [0, None])
 
 
 def test_replay_skips_a_letter_when_its_original_is_to_come() -> None:
-    """Forged: once the topic has grown beyond it, a replay of today would be overlooked."""
-    raw = Raw()
-    topic = [from_(0, 99, 0), from_(0, 100, 1), from_(1, 2**59, 2)]
+    """The source is forged: a replay sent now would be missed once the topic has grown beyond that offset."""
+    raw = FakeRawTopic()
+    topic = [letter_about(0, 99, 0), letter_about(0, 100, 1), letter_about(1, 2**59, 2)]
     assert run(topic, raw) == ReplayResult(3, 1, {"original not found": 2})
 
 
 @pytest.mark.parametrize("limit", [1, None])
 def test_replay_searches_for_all_letters_when_limited(limit: int | None) -> None:
-    """Which letters a limit lets pass may differ from one reading of the topic to the next."""
-    raw = Raw()
-    run([from_(0, 9, 0), from_(0, 4, 1)], raw, limit=limit)
-    assert raw.asked == [{0: 5}]
+    """The letters within a limit can change between two reads of the topic."""
+    raw = FakeRawTopic()
+    run([letter_about(0, 9, 0), letter_about(0, 4, 1)], raw, limit=limit)
+    assert raw.searched_from == [{0: 5}]
 
 
 @pytest.mark.parametrize(
@@ -143,28 +146,28 @@ def test_replay_searches_for_all_letters_when_limited(limit: int | None) -> None
 )
 def test_replay_ignores_a_marker_when_key_or_value_differ(forged: dict[str, Any]) -> None:
     marker = [("telco.dlq.replay_of", b"dead/0/0"), ("telco.dlq.replay_of.topic.id", b"dead-id")]
-    raw = Raw([FakeRecord(**{"value_": b"hello", "headers_": marker} | forged)])
+    raw = FakeRawTopic([FakeRecord(**{"value_": b"hello", "headers_": marker} | forged)])
     assert run([letter(b"hello")], raw) == ReplayResult(1, 1, {})
     assert run([letter(b"hello")], raw) == ReplayResult(1, 0, {"already replayed": 1})
 
 
-def test_without_letters_nothing_is_asked() -> None:
-    raw = Raw()
+def test_replay_reads_nothing_when_no_letter_matches() -> None:
+    raw = FakeRawTopic()
     assert run([], raw) == ReplayResult(0, 0, {})
     assert run([letter()], raw, customer="nobody") == ReplayResult(0, 0, {})
     assert raw.log == []
 
 
-def test_a_letter_goes_back_at_most_once_ever() -> None:
-    topic, raw = [letter(b"a", 0), letter(b"b", 1), letter(b"c", 2)], Raw()
+def test_replay_sends_a_letter_at_most_once() -> None:
+    topic, raw = [letter(b"a", 0), letter(b"b", 1), letter(b"c", 2)], FakeRawTopic()
     assert run(topic, raw, limit=2).replayed == 2
     assert run(topic, raw) == ReplayResult(3, 1, {"already replayed": 2})
     assert run(topic, raw) == ReplayResult(3, 0, {"already replayed": 3})
     assert raw.values() == [b"a", b"b", b"c"]
 
 
-def test_letters_that_stayed_are_judged_anew() -> None:
-    topic, raw = [letter(good(customerID="a"), 0), letter(good(customerID="b"), 1)], Raw()
+def test_replay_scores_skipped_letters_again() -> None:
+    topic, raw = [letter(good(customerID="a"), 0), letter(good(customerID="b"), 1)], FakeRawTopic()
     assert run(topic, raw, scorer=RuleScorer(refuse("a"))).skipped == {"still failing": 1}
     assert run(topic, raw, scorer=RuleScorer()) == ReplayResult(2, 1, {"already replayed": 1})
 
@@ -172,17 +175,17 @@ def test_letters_that_stayed_are_judged_anew() -> None:
 @pytest.mark.parametrize(
     ("retries", "max_retries", "goes"), [(0, 3, True), (2, 3, True), (3, 3, False), (4, 3, False), (0, 0, False)]
 )
-def test_the_guard_ends_a_loop(retries: int, max_retries: int, goes: bool) -> None:
+def test_replay_skips_a_letter_when_retries_reach_the_limit(retries: int, max_retries: int, goes: bool) -> None:
     topic = [letter(headers=[("telco.dlq.retry_count", str(retries).encode())])]
-    told = run(topic, Raw(), max_retries=max_retries)
-    assert (told.replayed, told.skipped) == ((1, {}) if goes else (0, {"too many retries": 1}))
+    result = run(topic, FakeRawTopic(), max_retries=max_retries)
+    assert (result.replayed, result.skipped) == ((1, {}) if goes else (0, {"too many retries": 1}))
 
 
-def test_a_record_that_fails_again_and_again_comes_to_its_end() -> None:
-    """Each letter about it shows one retry more, until the guard holds it."""
+def test_replay_ends_when_a_record_fails_each_time() -> None:
+    """Each letter about it has a higher retry count, until the limit is reached."""
     topic, counts = [letter(b"hopeless")], []
     for turn in range(6):
-        raw = Raw()
+        raw = FakeRawTopic()
         if not run(topic, raw).replayed:
             break
         again = process(raw.records, RuleScorer(), now=NOW, limits=Limits()).dead_letter_messages
@@ -191,47 +194,47 @@ def test_a_record_that_fails_again_and_again_comes_to_its_end() -> None:
     assert counts == [1, 2, 3]
 
 
-def test_a_cut_letter_stays() -> None:
+def test_replay_skips_a_letter_when_it_is_truncated() -> None:
     topic = [letter(b"x" * 50_000, limit=20_000), letter(b"whole", 1)]
-    assert run(topic, Raw()) == ReplayResult(2, 1, {"truncated": 1})
+    assert run(topic, FakeRawTopic()) == ReplayResult(2, 1, {"truncated": 1})
 
 
-def test_an_original_that_would_not_fit_with_its_new_headers_stays() -> None:
-    """It would end the whole replay, each time."""
-    raw = Raw()
+def test_replay_skips_a_letter_when_new_headers_exceed_the_limit() -> None:
+    """Sending it would fail the whole replay each time."""
+    raw = FakeRawTopic()
     assert run([letter(b"x" * 20_000), letter(b"y", 1)], raw, raw_limit=20_000) == ReplayResult(2, 1, {"too large": 1})
     assert raw.values() == [b"y"]
 
 
-def test_only_what_passes_now_goes_when_it_is_tried_first() -> None:
-    raw = Raw()
+def test_replay_skips_a_letter_when_it_still_fails() -> None:
+    raw = FakeRawTopic()
     topic = [letter(good(customerID="a"), 0), letter(b"hello", 1), letter(None, 2), letter(good(customerID="b"), 3)]
     scorer = RuleScorer(refuse("b"))
     assert run(topic, raw, scorer=scorer) == ReplayResult(4, 1, {"still failing": 3})
     assert raw.values() == [good(customerID="a")]
 
 
-def test_a_trial_costs_no_call_for_a_letter_that_stays_anyway() -> None:
+def test_replay_does_not_score_a_letter_when_it_is_skipped() -> None:
     scorer = RuleScorer()
-    assert run([letter(good(), headers=[("telco.dlq.retry_count", b"9")])], Raw(), scorer=scorer).replayed == 0
+    assert run([letter(good(), headers=[("telco.dlq.retry_count", b"9")])], FakeRawTopic(), scorer=scorer).replayed == 0
     assert scorer.calls == []
 
 
-def test_a_dry_run_tries_too() -> None:
-    told = run([letter(good()), letter(b"hello", 1)], Raw(), scorer=RuleScorer(), execute=False)
-    assert told.skipped == {"dry run": 1, "still failing": 1}
+def test_replay_scores_letters_when_it_is_a_dry_run() -> None:
+    result = run([letter(good()), letter(b"hello", 1)], FakeRawTopic(), scorer=RuleScorer(), execute=False)
+    assert result.skipped == {"dry run": 1, "still failing": 1}
 
 
 @pytest.mark.parametrize("ends", [["aborted"], ["unclear"], ["aborted", "unclear"], ["aborted", "aborted"]])
-def test_a_transaction_that_ends_otherwise_is_looked_up_before_anything_is_sent_again(ends: list[str]) -> None:
-    raw = Raw(ends=list(ends))
+def test_replay_reads_markers_when_a_commit_is_uncertain(ends: list[str]) -> None:
+    raw = FakeRawTopic(ends=list(ends))
     assert run([letter(b"a", 0), letter(b"b", 1)], raw) == ReplayResult(2, 2, {})
     assert raw.values() == [b"a", b"b"]
     assert raw.log.count("read") == 1 + len(ends)
 
 
-def test_many_letters_go_in_several_transactions() -> None:
-    raw = Raw()
+def test_replay_splits_transactions_when_letters_are_many() -> None:
+    raw = FakeRawTopic()
     assert run([letter(b"x", n) for n in range(2_500)], raw).replayed == 2_500
     assert [entry for entry in raw.log if entry != "read"] == [
         "send 1000 committed",
@@ -240,27 +243,27 @@ def test_many_letters_go_in_several_transactions() -> None:
     ]
 
 
-def test_large_letters_go_in_several_transactions_too() -> None:
-    raw = Raw()
+def test_replay_splits_transactions_when_letters_are_large() -> None:
+    raw = FakeRawTopic()
     assert run([letter(b"x" * 900_000, n) for n in range(40)], raw).replayed == 40
     assert len(raw.log) == 1 + 3
 
 
-def test_a_stop_lets_the_batch_in_hand_go_and_no_other() -> None:
-    raw = Raw(ends=["committed", "last"])
+def test_replay_finishes_the_transaction_when_stopped() -> None:
+    raw = FakeRawTopic(ends=["committed", "last"])
     assert run([letter(b"x", n) for n in range(2_500)], raw) == ReplayResult(2_000, 2_000, {})
 
 
-def test_letters_of_which_a_stop_leaves_nothing_known_are_called_interrupted() -> None:
-    raw = Raw(ends=["committed", "stopped"])
+def test_replay_counts_letters_as_interrupted_when_unknown() -> None:
+    raw = FakeRawTopic(ends=["committed", "stopped"])
     topic = [letter(b"x", n) for n in range(1_999)] + [letter(headers=[("telco.dlq.retry_count", b"3")], offset=1_999)]
     assert run(topic, raw) == ReplayResult(2_000, 1_000, {"interrupted": 999, "too many retries": 1})
 
 
 @given(st.lists(st.sampled_from(["committed", "aborted", "unclear", "stopped"]), max_size=8), st.integers(1, 30))
-def test_however_runs_end_each_letter_goes_back_once(ends: list[str], letters: int) -> None:
+def test_replay_sends_each_letter_once_however_runs_end(ends: list[str], letters: int) -> None:
     topic = [letter(str(n).encode(), n) for n in range(letters)]
-    raw = Raw(ends=ends)
+    raw = FakeRawTopic(ends=ends)
     while run(topic, raw).skipped.get("already replayed", 0) < letters:
         assert len(raw.records) <= letters
     assert raw.values() == [str(n).encode() for n in range(letters)]
@@ -272,8 +275,8 @@ def test_however_runs_end_each_letter_goes_back_once(ends: list[str], letters: i
 def test_replay_marker_is_none_when_it_names_no_position(text: bytes | None) -> None:
     headers: Any = [("telco.dlq.replay_of", text)]
     assert replay_marker(FakeRecord(b"", headers_=headers)) is None
-    found = replay_marker(FakeRecord(b"", headers_=[*headers, ("telco.dlq.replay_of", b"0/12")]))
-    assert found == ReplayMarker(Position(None, 0, 12), "")
+    marker = replay_marker(FakeRecord(b"", headers_=[*headers, ("telco.dlq.replay_of", b"0/12")]))
+    assert marker == ReplayMarker(Position(None, 0, 12), "")
     assert replay_marker(FakeRecord(b"")) is None
 
 
@@ -289,7 +292,7 @@ def test_replay_marker_is_none_when_it_names_no_position(text: bytes | None) -> 
         (b"other/0/12", b"\xff", False),
     ],
 )
-def test_replay_marker_names_a_topic_as_far_as_it_says(position: bytes, topic_id: bytes | None, named: bool) -> None:
+def test_replay_marker_names_the_topic_that_it_contains(position: bytes, topic_id: bytes | None, named: bool) -> None:
     headers = [("telco.dlq.replay_of", position)]
     headers += [] if topic_id is None else [("telco.dlq.replay_of.topic.id", topic_id)]
     marker = replay_marker(FakeRecord(b"", headers_=headers))
@@ -297,12 +300,12 @@ def test_replay_marker_names_a_topic_as_far_as_it_says(position: bytes, topic_id
     assert (marker.names("dead", "now"), marker.names("dead", None)) == (named, position != b"other/0/12")
 
 
-def from_(partition: int, offset: int, n: int = 0, **more: Any) -> FakeRecord:
-    """Letter `n`, about an original in the raw topic as it is now."""
-    return strange(n, source=f"raw/{partition}/{offset}".encode(), **more)
+def letter_about(partition: int, offset: int, n: int = 0, **more: Any) -> FakeRecord:
+    """Return letter `n` about an original in the current raw topic."""
+    return letter_with_source(n, source=f"raw/{partition}/{offset}".encode(), **more)
 
 
-def strange(
+def letter_with_source(
     n: int,
     *,
     source: bytes | None = b"",
@@ -311,24 +314,24 @@ def strange(
     topic_id: str | None = "raw-id",
     **more: Any,
 ) -> FakeRecord:
-    """Letter `n`, whose headers say this of the original."""
-    one = letter(str(n).encode(), n, topic_id=topic_id, **more)
+    """Return letter `n` with these values in its source headers."""
+    record = letter(str(n).encode(), n, topic_id=topic_id, **more)
     text = f"{source_topic}/{source_partition}/5".encode() if source == b"" else source
-    headers = [header for header in one.headers_ or () if header[0] != "source"]
-    return dataclasses.replace(one, headers_=headers if text is None else [*headers, ("source", text)])
+    headers = [header for header in record.headers_ or () if header[0] != "source"]
+    return dataclasses.replace(record, headers_=headers if text is None else [*headers, ("source", text)])
 
 
 def run(
     topic: Sequence[Record],
-    raw: Raw,
+    raw: FakeRawTopic,
     *,
     execute: bool = True,
     scorer: RuleScorer | None = None,
     max_retries: int = 3,
     raw_limit: int = 1_048_588,
-    **wanted: Any,
+    **criteria: Any,
 ) -> ReplayResult:
-    topic_now = RawTopic("raw", "raw-id", dict.fromkeys(range(3), 100))
-    order = ReplayOptions(LetterFilter(**wanted), max_retries, raw_limit, Limits(), topic_now, "dead-id")
-    deps = ReplayDeps(lambda: topic, raw.replayed, raw.send if execute else None, scorer, lambda: NOW, raw.stop)
-    return replay(order, deps)
+    raw_topic = RawTopic("raw", "raw-id", dict.fromkeys(range(3), 100))
+    options = ReplayOptions(LetterFilter(**criteria), max_retries, raw_limit, Limits(), raw_topic, "dead-id")
+    deps = ReplayDeps(lambda: topic, raw.find_replayed, raw.send if execute else None, scorer, lambda: NOW, raw.stop)
+    return replay(options, deps)

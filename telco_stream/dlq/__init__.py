@@ -1,1 +1,1 @@
-"""The dead letters, and the way back: `dlq list`, `dlq show`, `dlq replay`."""
+"""`dlq list`, `dlq show` and `dlq replay`: inspect dead letters and send them back."""

@@ -1,4 +1,4 @@
-"""The letters of the dead-letter topic, and which of them somebody asks for."""
+"""Letters of the dead-letter topic, and filters for them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,35 +14,35 @@ from telco_stream.messages.original import customer_id
 from telco_stream.messages.record import Record
 from telco_stream.messages.source import source_of
 
-#: A letter's partition and offset, which name it.
+#: Partition and offset of a letter.
 LetterPosition: TypeAlias = tuple[int, int]
 
-#: Milliseconds; a record may claim any time, a datetime ends with the year 9999.
-_END_OF_TIME = 253_402_300_799_000
+#: Latest time of a datetime, in milliseconds; a record can have any time.
+_MAX_TIME = 253_402_300_799_000
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A letter in its record, and the original that it holds."""
+    """Dead letter: its record, the decoded content and the original value."""
 
     record: Record
     content: DeadLetter
     original: bytes | None
 
     @property
-    def place(self) -> LetterPosition:
-        """Where it stands."""
+    def position(self) -> LetterPosition:
+        """Return the partition and offset of the letter."""
         return self.record.partition(), self.record.offset()
 
     @property
     def fingerprint(self) -> bytes:
-        """What tells a replay of this letter from a record that only claims to be one."""
-        return fingerprint(*self.place, self.record.key(), self.original)
+        """Return the fingerprint that distinguishes replays of this letter from records with a forged marker."""
+        return fingerprint(*self.position, self.record.key(), self.original)
 
     @property
     def time(self) -> datetime:
-        """When the record failed; where the letter doesn't say so, when the letter was written."""
-        written = datetime.fromtimestamp(min(max(0, self.record.timestamp()[1]), _END_OF_TIME) / 1_000, UTC)
+        """Return the time of the failure, or the letter's record time if the letter has no valid time."""
+        written = datetime.fromtimestamp(min(max(0, self.record.timestamp()[1]), _MAX_TIME) / 1_000, UTC)
         try:
             return parse_timestamp(self.content.timestamp)
         except ValueError:
@@ -50,13 +50,16 @@ class Letter:
 
     @property
     def source(self) -> str | None:
-        """`topic/partition/offset` of the input; None where the letter doesn't say."""
+        """Return `topic/partition/offset` of the input, or None if the letter has no source header."""
         return text_of(source_of(self.record)[0] or None)
 
 
 @dataclass(frozen=True, slots=True)
 class LetterFilter:
-    """Which letters: those that pass all that is given; `since` counts, `until` doesn't; `customer` is key or id."""
+    """Selects the letters that match all given values.
+
+    `since` is inclusive, `until` exclusive; `customer` is compared with the key and the customer ID.
+    """
 
     error_types: frozenset[str] = frozenset()
     since: datetime | None = None
@@ -66,7 +69,7 @@ class LetterFilter:
     limit: int | None = None
 
     def matches(self, letter: Letter) -> bool:
-        """Whether the letter is wanted, but for the limit."""
+        """Return whether the letter matches; the limit and the partition are not checked."""
         return (
             (not self.error_types or letter.content.error_type in self.error_types)
             and (self.since is None or letter.time >= self.since)
@@ -76,30 +79,30 @@ class LetterFilter:
 
 
 class Letters:
-    """The wanted letters among a topic's records, in their order, in constant memory."""
+    """Iterable over the matching letters among a topic's records, in order and in constant memory."""
 
-    def __init__(self, records: Iterable[Record], wanted: LetterFilter) -> None:
+    def __init__(self, records: Iterable[Record], criteria: LetterFilter) -> None:
         self._records = records
-        self._wanted = wanted
-        #: Records so far that are no letters; another hand has written them.
+        self._criteria = criteria
+        #: Records so far that are not dead letters; another program wrote them.
         self.unreadable = 0
 
     def __iter__(self) -> Iterator[Letter]:
-        return islice(self._passing(), self._wanted.limit)
+        return islice(self._matching(), self._criteria.limit)
 
-    def _passing(self) -> Iterator[Letter]:
+    def _matching(self) -> Iterator[Letter]:
         for record in self._records:
-            if self._wanted.partition not in {None, record.partition()}:
+            if self._criteria.partition not in {None, record.partition()}:
                 continue
             letter = open_letter(record)
             if letter is None:
                 self.unreadable += 1
-            elif self._wanted.matches(letter):
+            elif self._criteria.matches(letter):
                 yield letter
 
 
 def open_letter(record: Record) -> Letter | None:
-    """The letter, or nothing where the record is none."""
+    """Decode a letter; return None if the record is not a dead letter."""
     try:
         content = decode_dead_letter(record.value() or b"")
         return Letter(record, content, content.original)
@@ -108,18 +111,18 @@ def open_letter(record: Record) -> Letter | None:
 
 
 def parse_letter_position(text: str) -> LetterPosition:
-    """The place in `PARTITION:OFFSET`; raises `UsageError`."""
+    """Parse `PARTITION:OFFSET`; raise `UsageError` if the text is invalid."""
     partition, colon, offset = text.partition(":")
     if not (colon and partition.isdecimal() and offset.isdecimal() and len(text) < 30):  # noqa: PLR2004 - a long is 19
-        raise UsageError(f"{text[:40]!r} is no place of a letter: give PARTITION:OFFSET, as in 0:42")
+        raise UsageError(f"{text[:40]!r} is not a dead-letter position; use PARTITION:OFFSET, as in 0:42")
     return int(partition), int(offset)
 
 
 def text_of(value: bytes | None) -> str | None:
-    """A key or header as text; bytes that are no UTF-8 are spelt out."""
+    """Decode a key or header; escape bytes that are not UTF-8."""
     return None if value is None else value.decode(errors="backslashreplace")
 
 
 def _customers(letter: Letter) -> set[str | None]:
-    """Under which names the letter's customer may be looked for."""
+    """Return the names that identify the letter's customer."""
     return {text_of(letter.record.key()), customer_id(letter.original or b"")}

@@ -1,4 +1,4 @@
-"""`dlq list` and `dlq show`: what the letters say."""
+"""Results of `dlq list` and `dlq show`."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -8,13 +8,16 @@ from telco_stream.dlq.letters import Letter, Letters, open_letter, text_of
 from telco_stream.errors import DataError
 from telco_stream.messages.record import Record
 
-#: Characters of a text in the list, of which there may be thousands in one letter; `dlq show` has all of them.
+#: Maximum length of a text in the list, in characters; `dlq show` shows texts in full.
 MAX_LISTED = 256
 
 
 @dataclass(frozen=True, slots=True)
 class ListedLetter:
-    """A letter in one line; `key` and `source` are None where it has none. Texts end with `…` after 256 characters."""
+    """One letter of the list; `key` and `source` are None if the record has none.
+
+    Texts of more than 256 characters are cut and end with `…`.
+    """
 
     partition: int
     offset: int
@@ -28,7 +31,7 @@ class ListedLetter:
 
 @dataclass(frozen=True, slots=True)
 class LetterSummary:
-    """How many letters, and how many of each type, the most frequent first; `unreadable` are no letters at all."""
+    """Numbers of letters in total and by type, the most frequent first; `unreadable` records are not dead letters."""
 
     total: int
     by_error_type: dict[str, int]
@@ -37,7 +40,7 @@ class LetterSummary:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A header as text; a name may come more than once."""
+    """Header as text; names can repeat."""
 
     name: str
     value: str | None
@@ -45,7 +48,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class ShownLetter:
-    """All that a letter holds; `original_message` is base64 where `original_encoding` says so."""
+    """Complete content of a letter; `original_message` is Base64 if `original_encoding` is `base64`."""
 
     partition: int
     offset: int
@@ -64,27 +67,27 @@ class ShownLetter:
 
 
 def list_letters(letters: Iterable[Letter]) -> Iterator[ListedLetter]:
-    """A line for each letter, as it comes."""
+    """Yield a list entry per letter."""
     return map(_listed, letters)
 
 
 def summarize(letters: Letters) -> LetterSummary:
-    """Counts by type, in constant memory."""
+    """Count letters by type, in constant memory."""
     counts = Counter(letter.content.error_type for letter in letters)
     return LetterSummary(counts.total(), {str(name): count for name, count in counts.most_common()}, letters.unreadable)
 
 
 def show_letter(record: Record) -> ShownLetter:
-    """All that the letter in this record holds; raises `DataError` where it is no letter."""
+    """Return the content of the letter; raise `DataError` if the record is not a dead letter."""
     letter = open_letter(record)
     if letter is None:
         raise DataError(
-            f"{record.topic()} {record.partition()}:{record.offset()} is no dead letter: another hand wrote it;"
-            " look at it with kcat or kafka-console-consumer.sh"
+            f"{record.topic()} {record.partition()}:{record.offset()} is not a dead letter; another program wrote it,"
+            " inspect it with kcat or kafka-console-consumer.sh"
         )
     content = letter.content
     return ShownLetter(
-        *letter.place,
+        *letter.position,
         text_of(record.key()),
         content.error_type,
         content.error_message,
@@ -103,22 +106,22 @@ def show_letter(record: Record) -> ShownLetter:
 def _listed(letter: Letter) -> ListedLetter:
     content, key = letter.content, letter.record.key()
     return ListedLetter(
-        *letter.place,
-        None if key is None else _shortened(text_of(key[: 4 * MAX_LISTED + 4]) or ""),
+        *letter.position,
+        None if key is None else _cut(text_of(key[: 4 * MAX_LISTED + 4]) or ""),
         content.error_type,
-        _shortened(content.error_message),
-        _shortened(content.timestamp),
+        _cut(content.error_message),
+        _cut(content.timestamp),
         content.retry_count,
-        letter.source and _shortened(letter.source),
+        letter.source and _cut(letter.source),
     )
 
 
-def _shortened(text: str) -> str:
+def _cut(text: str) -> str:
     return text if len(text) <= MAX_LISTED else f"{text[:MAX_LISTED]}…"
 
 
 def _size(letter: Letter) -> int | None:
-    """Bytes of the whole original."""
+    """Return the size of the complete original in bytes."""
     if letter.content.truncated or letter.original is None:
         return letter.content.original_bytes
     return len(letter.original)

@@ -1,12 +1,12 @@
-"""`dlq replay`: letters back to the raw topic, each at most once, ever.
+"""`dlq replay`: sends letters back to the raw topic, each letter at most once.
 
-The raw topic itself says which letters have been replayed: each replayed record carries a marker that names its letter.
-So a replay that was killed is simply run again; and because a second one running at the same time is fenced, nothing
-can be added between reading those markers and sending.
+The raw topic itself records which letters were replayed: each replayed record has a header with a marker that names its
+letter. So a killed replay can be run again, and because a second, concurrent replay is fenced, no other replay can send
+between reading the markers and sending.
 
-No clock decides what is read. A letter whose original is in the raw topic goes back to the original's partition, so its
-replay can only be behind the original there. For a letter that doesn't say where its original is, or whose original
-was in an earlier topic of that name, the whole raw topic is read.
+The offsets to read don't depend on clocks. A letter whose original is in the raw topic goes back to the original's
+partition, so its replay can only be behind the original there. If a letter doesn't name its original, or the original
+was in an earlier topic with the same name, the whole raw topic is read.
 """
 
 from collections import Counter
@@ -22,14 +22,14 @@ from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.scoring import Limits, process
 
-#: Letters, and bytes of them, that go back in one transaction: enough to cost little, few enough to keep in memory.
-_LETTERS = 1_000
-_BYTES = 16_777_216
+#: Maximum number and total size in bytes of letters in one transaction, which are kept in memory.
+_MAX_LETTERS = 1_000
+_MAX_BYTES = 16_777_216
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """How many letters were asked for, how many went back, and why the others stayed."""
+    """Numbers of letters that matched, were replayed, and were skipped, by reason."""
 
     selected: int
     replayed: int
@@ -38,27 +38,29 @@ class ReplayResult:
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """Which letters may go; bytes that a record of the raw topic may have, and those of its answers, for a trial."""
+    """Options and limits of a replay."""
 
-    wanted: LetterFilter
+    criteria: LetterFilter
     max_retries: int
+    #: Maximum size of a record in the raw topic, in bytes.
     raw_limit: int
+    #: Limits of the answers, for scoring letters before they are sent.
     limits: Limits
     raw: "RawTopic"
-    #: ID of the dead-letter topic; None where the broker has none.
+    #: ID of the dead-letter topic; None if the broker has no topic IDs.
     topic_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RawTopic:
-    """The raw topic as it is now: its name, its ID if the broker has one, and the end of each partition."""
+    """Name, ID (None if the broker has no topic IDs) and end offsets of the raw topic."""
 
     name: str
     topic_id: str | None
     ends: Mapping[int, int]
 
     def original_of(self, letter: Letter) -> Position | None:
-        """Return the position of the letter's original; None if the letter names none in this very topic."""
+        """Return the position of the letter's original, or None if the letter names none in this topic."""
         position, topic_id = source_of(letter.record)
         original = parse_position(position)
         if original is None or self.topic_id is None or topic_id != self.topic_id.encode():
@@ -68,37 +70,37 @@ class RawTopic:
 
 @dataclass(frozen=True, slots=True)
 class ReplayDeps:
-    """What a replay works with. Without `send` it is a dry run, without `scorer` no letter is tried first.
+    """Dependencies of a replay; without `send` it is a dry run, with `scorer` letters are scored before they are sent.
 
-    `records` gives the dead-letter topic's records, the same each time. `replayed` gives those of the fingerprints that
-    belong to replayed letters; it reads the raw topic's partitions from the given offsets on, or all of it. `send`
-    takes the messages by partition (None: any) and says whether all are committed; if not, any part may have been, and
-    `replayed` knows.
+    `records` returns the dead-letter topic's records, the same ones on each call. `find_replayed` returns the given
+    fingerprints that belong to replayed letters; it reads the raw topic's partitions from the given offsets on, or the
+    whole topic if they are None. `send` sends messages by partition (None: by key) and returns whether they are
+    certainly committed; if not, `find_replayed` shows which ones are.
     """
 
     records: Callable[[], Iterable[Record]]
-    replayed: Callable[[AbstractSet[bytes], Mapping[int, int] | None], AbstractSet[bytes]]
+    find_replayed: Callable[[AbstractSet[bytes], Mapping[int, int] | None], AbstractSet[bytes]]
     send: Callable[[Mapping[int | None, Sequence[Outgoing]]], bool] | None
     scorer: Scorer | None
     now: Callable[[], str]
     stop: Stop
 
 
-def replay(order: ReplayOptions, deps: ReplayDeps) -> ReplayResult:
-    """Send the wanted letters back; what stays is counted by its reason. A stop ends it after the batch in hand."""
+def replay(options: ReplayOptions, deps: ReplayDeps) -> ReplayResult:
+    """Replay the matching letters and count the skipped ones by reason; a stop request ends it after a transaction."""
     counters = _ReplayCounters()
     try:
-        # Without the limit: which letters come first may differ from one reading to the next.
-        search = _search(Letters(deps.records(), replace(order.wanted, limit=None)), order.raw)
+        # Search without the limit: the letters that it selects can change between two reads.
+        search = _search(Letters(deps.records(), replace(options.criteria, limit=None)), options.raw)
         if search.fingerprints:
-            _replay(search, order, deps, counters)
+            _replay(search, options, deps, counters)
     except Stopped:
         counters.skip("interrupted", counters.selected - counters.settled)
     return counters.result()
 
 
 class _ReplayCounters:
-    """Where the letters have ended up so far."""
+    """Counts of replayed and skipped letters so far."""
 
     def __init__(self) -> None:
         self.selected = self.replayed = 0
@@ -106,21 +108,22 @@ class _ReplayCounters:
 
     @property
     def settled(self) -> int:
-        """Letters of which it is known."""
+        """Return the number of letters that were replayed or skipped."""
         return self.replayed + self._skipped.total()
 
     def skip(self, reason: str, letters: int) -> None:
-        """So many stayed."""
+        """Count letters that are skipped."""
         self._skipped[reason] += letters
 
     def result(self) -> ReplayResult:
-        """All of it, the most frequent reason first."""
-        return ReplayResult(self.selected, self.replayed, {why: n for why, n in self._skipped.most_common() if n})
+        """Return the counts, the most frequent reason first."""
+        skipped = {reason: letters for reason, letters in self._skipped.most_common() if letters}
+        return ReplayResult(self.selected, self.replayed, skipped)
 
 
 @dataclass(frozen=True, slots=True)
 class _Search:
-    """What to look for in the raw topic, and from which offset on in which partitions; None is all of it."""
+    """Fingerprints to search for in the raw topic, and the offsets by partition to start at; None: the whole topic."""
 
     fingerprints: AbstractSet[bytes]
     starts: Mapping[int, int] | None
@@ -140,16 +143,16 @@ def _search(letters: Iterable[Letter], raw: RawTopic) -> _Search:
     return _Search(fingerprints, starts if is_bounded else None)
 
 
-def _replay(search: _Search, order: ReplayOptions, deps: ReplayDeps, counters: _ReplayCounters) -> None:
-    replayed = deps.replayed(search.fingerprints, search.starts)
-    for batch in _batches(Letters(deps.records(), order.wanted)):
+def _replay(search: _Search, options: ReplayOptions, deps: ReplayDeps, counters: _ReplayCounters) -> None:
+    replayed = deps.find_replayed(search.fingerprints, search.starts)
+    for batch in _batches(Letters(deps.records(), options.criteria)):
         counters.selected += len(batch)
-        ready = _ready(batch, replayed, order, deps, counters)
+        ready = _ready(batch, replayed, options, deps, counters)
         if deps.send is None:
             counters.skip("dry run", len(ready))
             continue
-        while ready and not deps.send(_by_partition(ready, order)):
-            committed = deps.replayed({letter.fingerprint for letter in ready}, search.starts)
+        while ready and not deps.send(_by_partition(ready, options)):
+            committed = deps.find_replayed({letter.fingerprint for letter in ready}, search.starts)
             counters.replayed += sum(letter.fingerprint in committed for letter in ready)
             ready = [letter for letter in ready if letter.fingerprint not in committed]
         counters.replayed += len(ready)
@@ -157,24 +160,24 @@ def _replay(search: _Search, order: ReplayOptions, deps: ReplayDeps, counters: _
             raise Stopped
 
 
-def _by_partition(letters: Iterable[Letter], order: ReplayOptions) -> dict[int | None, list[Outgoing]]:
-    """The messages by the partition of their original, where alone a later replay looks for them."""
+def _by_partition(letters: Iterable[Letter], options: ReplayOptions) -> dict[int | None, list[Outgoing]]:
+    """Return messages by the partition of their original: a later replay searches for them only there."""
     messages: dict[int | None, list[Outgoing]] = {}
     for letter in letters:
-        original = order.raw.original_of(letter)
-        messages.setdefault(original and original.partition, []).append(_message(letter, order))
+        original = options.raw.original_of(letter)
+        messages.setdefault(original and original.partition, []).append(_message(letter, options))
     return messages
 
 
 def _batches(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
     batch: list[Letter] = []
-    room = _BYTES
+    remaining = _MAX_BYTES
     for letter in letters:
         batch.append(letter)
-        room -= len(letter.original or b"")
-        if room <= 0 or len(batch) == _LETTERS:
+        remaining -= len(letter.original or b"")
+        if remaining <= 0 or len(batch) == _MAX_LETTERS:
             yield batch
-            batch, room = [], _BYTES
+            batch, remaining = [], _MAX_BYTES
     if batch:
         yield batch
 
@@ -182,54 +185,54 @@ def _batches(letters: Iterable[Letter]) -> Iterator[list[Letter]]:
 def _ready(
     batch: Sequence[Letter],
     replayed: AbstractSet[bytes],
-    order: ReplayOptions,
+    options: ReplayOptions,
     deps: ReplayDeps,
     counters: _ReplayCounters,
 ) -> list[Letter]:
-    """The letters of the batch that may go; for the others the reason is counted."""
-    reasons = {letter.place: _skip_reason(letter, replayed, order) for letter in batch}
-    ready = [letter for letter in batch if not reasons[letter.place]]
+    """Return the letters of the batch to send; count the others as skipped."""
+    reasons = {letter.position: _skip_reason(letter, replayed, options) for letter in batch}
+    ready = [letter for letter in batch if not reasons[letter.position]]
     if deps.scorer is not None:
-        failing = _still_failing(ready, deps.scorer, deps.now(), order)
+        failing = _still_failing(ready, deps.scorer, deps.now(), options)
         reasons |= dict.fromkeys(failing, "still failing")
-    for why, count in Counter(filter(None, reasons.values())).items():
-        counters.skip(why, count)
-    return [letter for letter in ready if not reasons[letter.place]]
+    for reason, count in Counter(filter(None, reasons.values())).items():
+        counters.skip(reason, count)
+    return [letter for letter in ready if not reasons[letter.position]]
 
 
-def _skip_reason(letter: Letter, replayed: AbstractSet[bytes], order: ReplayOptions) -> str | None:
-    """The first reason that keeps the letter here, if there is one."""
+def _skip_reason(letter: Letter, replayed: AbstractSet[bytes], options: ReplayOptions) -> str | None:
+    """Return the first reason to skip the letter, or None to send it."""
     if letter.fingerprint in replayed:
         return "already replayed"
-    if (original := order.raw.original_of(letter)) and original.offset >= order.raw.ends[original.partition]:
-        # Forged: a replay of today would be before the original, where no later one looks for it.
+    if (original := options.raw.original_of(letter)) and original.offset >= options.raw.ends[original.partition]:
+        # Forged: a replay sent now would be in front of the original, where later replays don't search for it.
         return "original not found"
     if letter.content.truncated:
         return "truncated"
-    if letter.content.retry_count >= order.max_retries:
+    if letter.content.retry_count >= options.max_retries:
         return "too many retries"
-    if ENVELOPE + size_of(*_message(letter, order)) > order.raw_limit:
+    if ENVELOPE + size_of(*_message(letter, options)) > options.raw_limit:
         return "too large"
     return None
 
 
-def _still_failing(letters: Sequence[Letter], scorer: Scorer, now: str, order: ReplayOptions) -> set[LetterPosition]:
-    """The letters whose originals would get another letter today."""
-    outcome = process([_Returned(letter, order) for letter in letters], scorer, now=now, limits=order.limits)
-    return {(one.partition, one.offset) for one in outcome.rejected}
+def _still_failing(letters: Sequence[Letter], scorer: Scorer, now: str, options: ReplayOptions) -> set[LetterPosition]:
+    """Return the positions of letters whose originals would be dead-lettered again."""
+    outcome = process([_ReplayedRecord(letter, options) for letter in letters], scorer, now=now, limits=options.limits)
+    return {(rejected.partition, rejected.offset) for rejected in outcome.rejected}
 
 
-def _message(letter: Letter, order: ReplayOptions) -> Outgoing:
-    """The original as it came, and in its headers where it comes from now."""
-    headers = replay_headers(letter.record, letter.content.retry_count, order.topic_id)
+def _message(letter: Letter, options: ReplayOptions) -> Outgoing:
+    """Return the original key and value, with headers that name the letter."""
+    headers = replay_headers(letter.record, letter.content.retry_count, options.topic_id)
     return letter.record.key(), letter.original, headers
 
 
-class _Returned:
-    """The record that a letter would become, at the letter's own place."""
+class _ReplayedRecord:
+    """Record that a letter would become, at the letter's position, for scoring it before it is sent."""
 
-    def __init__(self, letter: Letter, order: ReplayOptions) -> None:
-        self._returned = _message(letter, order)
+    def __init__(self, letter: Letter, options: ReplayOptions) -> None:
+        self._message = _message(letter, options)
         self.key = letter.record.key
         self.topic = letter.record.topic
         self.partition = letter.record.partition
@@ -237,9 +240,9 @@ class _Returned:
         self.timestamp = letter.record.timestamp
 
     def value(self) -> bytes | None:
-        """Value of the original."""
-        return self._returned[1]
+        """Return the value of the original."""
+        return self._message[1]
 
     def headers(self) -> Headers | None:
-        """Headers that it would come back with."""
-        return self._returned[2]
+        """Return the headers that it would be sent with."""
+        return self._message[2]

@@ -1,4 +1,4 @@
-"""The parts put together: one run of each command, against the cluster that the clients know."""
+"""One run of each `dlq` command."""
 
 from telco_stream.dlq.letters import LetterFilter, LetterPosition, Letters
 from telco_stream.dlq.listing import ShownLetter, show_letter
@@ -13,21 +13,21 @@ from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Limits
 
 
-def run_list(clients: Clients, wanted: LetterFilter, *, stop: Stop) -> Letters:
-    """The wanted letters, read while they are iterated, for `list_letters` or `summarize`; may raise `Stopped`."""
+def run_list(clients: Clients, criteria: LetterFilter, *, stop: Stop) -> Letters:
+    """Return the matching letters for `list_letters` or `summarize`; iterating reads them and may raise `Stopped`."""
     topic = DeadLetterTopic(clients, Cluster(clients, stop), stop)
-    return Letters(topic.records(wanted.partition), wanted)
+    return Letters(topic.records(criteria.partition), criteria)
 
 
-def run_show(clients: Clients, place: LetterPosition, *, stop: Stop) -> ShownLetter:
-    """The letter at this place; raises `DataError` where there is none."""
-    return show_letter(DeadLetterTopic(clients, Cluster(clients, stop), stop).record_at(*place))
+def run_show(clients: Clients, position: LetterPosition, *, stop: Stop) -> ShownLetter:
+    """Return the letter at this position; raise `DataError` if there is no letter."""
+    return show_letter(DeadLetterTopic(clients, Cluster(clients, stop), stop).record_at(*position))
 
 
-def run_replay(  # noqa: PLR0913 - what a user may choose
-    clients: Clients, wanted: LetterFilter, *, max_retries: int, execute: bool, scorer: Scorer | None, stop: Stop
+def run_replay(  # noqa: PLR0913 - the options of the command
+    clients: Clients, criteria: LetterFilter, *, max_retries: int, execute: bool, scorer: Scorer | None, stop: Stop
 ) -> ReplayResult:
-    """Send the wanted letters back, or, unless `execute`, tell which would go; with a scorer only what passes it."""
+    """Replay the matching letters; without `execute`, only count them. With a scorer, skip those that still fail."""
     clients.on_refused = stop.fail
     cluster, topics = Cluster(clients, stop), clients.settings.topics
     if execute:
@@ -36,26 +36,26 @@ def run_replay(  # noqa: PLR0913 - what a user may choose
         rights.require_write(topics.raw)
     letters, topic_ids = DeadLetterTopic(clients, cluster, stop), cluster.topic_ids(topics.raw, topics.deadletter)
     replayed = ReplayedLetters(clients, cluster, stop, topic_ids[topics.deadletter])
-    usual = Limits()
-    predictions = cluster.largest_message(topics.predictions, usual.prediction)
-    order = ReplayOptions(
-        wanted,
+    defaults = Limits()
+    predictions = cluster.largest_message(topics.predictions, defaults.prediction)
+    options = ReplayOptions(
+        criteria,
         max_retries,
-        cluster.largest_message(topics.raw, usual.prediction),
+        cluster.largest_message(topics.raw, defaults.prediction),
         Limits(predictions, topics.deadletter_max_message_bytes),
-        # Asked for after the letters' ends: the original of each letter is below.
+        # The ends are queried after those of the letters, so that the original of each letter is below them.
         RawTopic(topics.raw, topic_ids[topics.raw], cluster.ends(topics.raw, range(replayed.partitions))),
         topic_ids[topics.deadletter],
     )
     deps = ReplayDeps(
-        records=lambda: letters.records(wanted.partition),
-        replayed=replayed.among,
-        # Made before anything is read: from then on no other replay can add to what has gone back.
+        records=lambda: letters.records(criteria.partition),
+        find_replayed=replayed.find,
+        # The writer fences other replays before anything is read: from here on, only this run adds replayed letters.
         send=ReplayWriter(clients, stop).send if execute else None,
         scorer=scorer,
         now=now,
         stop=stop,
     )
-    result = replay(order, deps)
+    result = replay(options, deps)
     stop.raise_failure()
     return result

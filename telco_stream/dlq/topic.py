@@ -1,4 +1,4 @@
-"""The dead-letter topic as it stands, and the way back to the raw topic."""
+"""Reader of the dead-letter topic, and reader and writer of replayed letters in the raw topic."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -14,7 +14,7 @@ from telco_stream.runtime.signals import Stop
 
 
 class DeadLetterTopic:
-    """What the topic held when this was made; what comes later, a replay's own failures too, is no part of it."""
+    """Contents of the topic when this object was created; later letters, as from a replay's failures, are left out."""
 
     def __init__(self, clients: Clients, cluster: Cluster, stop: Stop) -> None:
         self.name = clients.settings.topics.deadletter
@@ -24,33 +24,33 @@ class DeadLetterTopic:
         self._ends = cluster.ends(self.name, range(cluster.partitions(self.name)[self.name]))
 
     def records(self, partition: int | None = None) -> Iterator[Record]:
-        """All records, or one partition's; partition after partition, so that the order is always the same."""
+        """Yield the records of all partitions or of one; the order is always the same."""
         for number, end in sorted(self._ends.items()):
             if partition in {None, number}:
                 for batch in read(self._clients, self.name, stop=self._stop, ends={number: end}):
                     yield from batch
 
     def record_at(self, partition: int, offset: int) -> Record:
-        """The record at this place; raises `DataError` where there is none, and says why."""
+        """Return the record at this position; raise `DataError` if there is no record."""
         bounds = {"starts": {partition: offset}, "ends": {partition: offset + 1}}
         for batch in read(self._clients, self.name, stop=self._stop, **bounds):
             for record in batch:
                 return record
-        raise DataError(f"{self.name} {partition}:{offset} {self._why_nothing_is_at(partition, offset)}")
+        raise DataError(f"{self.name} {partition}:{offset} {self._explain_missing(partition, offset)}")
 
-    def _why_nothing_is_at(self, partition: int, offset: int) -> str:
+    def _explain_missing(self, partition: int, offset: int) -> str:
         if partition not in self._ends:
-            return f"is nowhere: the topic's partitions are 0 to {max(self._ends)}"
+            return f"doesn't exist: the topic's partitions are 0 to {max(self._ends)}"
         oldest, end = self._cluster.starts(self.name, [partition])[partition], self._ends[partition]
         if offset >= end:
             return f"is beyond the end: partition {partition} ends before offset {end}"
         if offset < oldest:
             return f"is no longer kept: the oldest offset of partition {partition} is {oldest}"
-        return "is no record but the mark of a transaction; `telco-stream dlq list` tells where letters are"
+        return "is a transaction marker, not a record; `telco-stream dlq list` shows the positions of letters"
 
 
 class ReplayedLetters:
-    """Finds out which letters have been replayed, by the markers that the records of the raw topic carry."""
+    """Finds replayed letters by the markers in the headers of the raw topic's records."""
 
     def __init__(self, clients: Clients, cluster: Cluster, stop: Stop, topic_id: str | None) -> None:
         self._clients = clients
@@ -59,22 +59,22 @@ class ReplayedLetters:
         self._letters = clients.settings.topics.deadletter
         self._letters_id = topic_id
         self._topic = clients.settings.topics.raw
-        #: How many partitions the raw topic has.
+        #: Number of partitions of the raw topic.
         self.partitions = cluster.partitions(self._topic)[self._topic]
 
-    def among(self, fingerprints: AbstractSet[bytes], starts: Mapping[int, int] | None) -> set[bytes]:
-        """Return those of the fingerprints that belong to replayed letters; waits for transactions that hide any.
+    def find(self, fingerprints: AbstractSet[bytes], starts: Mapping[int, int] | None) -> set[bytes]:
+        """Return the fingerprints that belong to replayed letters; wait for open transactions that could hide any.
 
-        Reads the partitions in `starts` from these offsets on, or without it all of them from the oldest record. A
-        record whose marker names a letter but whose key or value differs from the letter's original has another
-        fingerprint, so that a forged marker hides no letter.
+        Read the partitions in `starts` from these offsets on; if None, all partitions from the oldest record on. If a
+        marker names a letter but key or value differ from the letter's original, the fingerprint differs too, so a
+        forged marker doesn't hide a letter.
         """
         ends = settled_ends(self._cluster, self._topic, self.partitions, self._stop)
         batches = read(self._clients, self._topic, stop=self._stop, starts=starts, ends=ends)
-        return {found for batch in batches for found in self._replayed(batch) if found in fingerprints}
+        return {replayed for batch in batches for replayed in self._fingerprints(batch) if replayed in fingerprints}
 
-    def _replayed(self, records: Iterable[Record]) -> Iterator[bytes]:
-        """Fingerprints of the letters that the records say they were replayed from."""
+    def _fingerprints(self, records: Iterable[Record]) -> Iterator[bytes]:
+        """Yield the fingerprints of the letters that the records' markers name."""
         for record in records:
             marker = replay_marker(record)
             if marker is not None and marker.names(self._letters, self._letters_id):
@@ -82,9 +82,9 @@ class ReplayedLetters:
 
 
 class ReplayWriter:
-    """The way back: one transaction after another, under an id that only one replay of this topic can hold.
+    """Transactional writer to the raw topic; each dead-letter topic has one transactional ID.
 
-    Making one ends what a killed replay has left open, and fences one that is still running.
+    Creating a writer aborts the open transaction of a killed replay, and fences a replay that is still running.
     """
 
     def __init__(self, clients: Clients, stop: Stop) -> None:
@@ -93,9 +93,9 @@ class ReplayWriter:
         self._transactions = transactions_under(name, clients, stop, has_unique_id=False)
 
     def send(self, messages: Mapping[int | None, Sequence[Outgoing]]) -> bool:
-        """Send messages by partition (None: as the key says), and return whether all are committed.
+        """Send messages by partition (None: by key) in one transaction, and return whether it is certainly committed.
 
-        If not, they may have been. Raises `FencedError` where another replay has begun.
+        If it is not certain, it may be committed all the same. Raises `FencedError` if another replay has started.
         """
         self._transactions.begin()
         for partition, of_partition in messages.items():

@@ -1,4 +1,4 @@
-"""Letters as the topic keeps them, made by the core itself."""
+"""Records of dead letters, encoded as `consume` does."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from telco_stream.messages.record import Headers, Rejected
 from telco_stream.messages.source import SourceHeaders
 from tests.support.records import FakeRecord
 
-#: When the letters of the tests were written, in milliseconds.
+#: Record time of the letters, in milliseconds.
 WRITTEN = 1_767_312_000_000
 NOW = "2026-01-02T00:00:00.000Z"
 
@@ -26,16 +26,16 @@ def letter(
     topic_id: str | None = None,
     **more: Any,
 ) -> FakeRecord:
-    """The record of a letter about an original with this value, key and headers."""
+    """Return the record of a letter about an original with this value, key and headers."""
     rejected = Rejected(FakeRecord(value, 41, 2, key, headers), error_type, "malformed", "JSON is malformed")
-    kept, body, own = encode_dead_letter(
+    key_sent, body, headers_sent = encode_dead_letter(
         rejected, SourceHeaders(topic_id), model_version="v1", failed_at=at, limit=limit
     )
-    assert not isinstance(kept, str)
-    return FakeRecord(body, offset, partition, kept, own, "dead", **{"timestamp_": WRITTEN} | more)
+    assert not isinstance(key_sent, str)
+    return FakeRecord(body, offset, partition, key_sent, headers_sent, "dead", **{"timestamp_": WRITTEN} | more)
 
 
-#: What another hand may have left in the dead-letter topic.
+#: Values that another program may have written to the dead-letter topic.
 FOREIGN: list[bytes | None] = [
     None,
     b"",
