@@ -28,12 +28,12 @@ from tests.support.run_summary import NO_KAFKA
 from tests.support.secured_kafka import SecuredKafka
 from tests.support.topics import Topics, create_by_metadata, create_topics, delete_topics, fresh_topics
 
-# Read before `clean_environment` removes them.
+# Read at import: `clean_environment` removes the variables.
 GIVEN_BROKER = os.environ.get("TEST_KAFKA_BOOTSTRAP") or os.environ.get("TELCO_STREAM_TEST_BOOTSTRAP")
 REAL_DATA = Path(os.environ.get("TELCO_STREAM_TEST_DATA") or ROOT.parent / "shared/data/telco_customer_churn.csv")
-#: A folder of the run, the same in all of its workers.
+#: A folder that all xdist workers of the run share.
 COMMON = pytest.StashKey[Path]()
-#: Fixtures that need a real Kafka, and the marker of whatever uses them.
+#: Fixtures that need a real Kafka, and the marker that their tests get.
 NEEDS = [
     ("kafka", "real"),
     ("own_kafka", "own_broker"),
@@ -45,7 +45,7 @@ NEEDS = [
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """A broker, and the topics of one test on it; `real` or embedded."""
+    """A real or embedded broker with the topics of one test."""
 
     bootstrap: str
     topics: Topics
@@ -54,7 +54,7 @@ class Broker:
 
 @pytest.fixture(autouse=True)
 def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test stands in an empty folder, without settings, colours or a log from the outside."""
+    """Run each test in an empty folder, without settings, colours or log handlers from outside."""
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):
         if name.startswith("TELCO_STREAM_") or name in {"NO_COLOR", "FORCE_COLOR", "GITHUB_ACTIONS", "COLUMNS"}:
@@ -65,15 +65,15 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The public data set's CSV."""
+    """Return the path of the public data set's CSV file; skip the test if it is missing."""
     if not REAL_DATA.is_file():
-        pytest.skip(f"the public data set is not at {REAL_DATA}; TELCO_STREAM_TEST_DATA can name it")
+        pytest.skip(f"the public data set is not at {REAL_DATA}; set TELCO_STREAM_TEST_DATA to its path")
     return REAL_DATA
 
 
 @pytest.fixture(scope="session")
 def kafka(pytestconfig: pytest.Config) -> Iterator[str]:
-    """Bootstrap address of a real Apache Kafka, one for the whole run."""
+    """Yield the bootstrap address of a real Apache Kafka that the whole run shares."""
     if GIVEN_BROKER:
         yield GIVEN_BROKER
         return
@@ -87,7 +87,7 @@ def kafka(pytestconfig: pytest.Config) -> Iterator[str]:
 
 @pytest.fixture
 def own_kafka(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
-    """A real Kafka of the test's own, to kill and pause."""
+    """Yield a real Kafka for this test alone, which may kill and pause it."""
     require_containers(pytestconfig)
     with KafkaContainer(**QUICK_RESTART, **SMALL) as container:
         yield container
@@ -95,7 +95,7 @@ def own_kafka(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
 
 @pytest.fixture
 def crashing_kafka(pytestconfig: pytest.Config) -> Iterator[CrashingKafka]:
-    """A real Kafka of the test's own, to kill while transactions are open."""
+    """Yield a real Kafka for this test alone, which may kill it while transactions are open."""
     require_containers(pytestconfig)
     with CrashingKafka(**SMALL) as container:
         yield container
@@ -103,7 +103,7 @@ def crashing_kafka(pytestconfig: pytest.Config) -> Iterator[CrashingKafka]:
 
 @pytest.fixture(scope="module")
 def secured_kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredKafka]:
-    """A real Kafka of the module's own with TLS, SASL and ACLs; nobody has any right yet."""
+    """Yield a real Kafka for this module with TLS, SASL and ACLs, where no user has any permission yet."""
     if NO_OPENSSL:
         pytest.skip(NO_OPENSSL)
     require_containers(pytestconfig)
@@ -113,7 +113,7 @@ def secured_kafka(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPath
 
 @pytest.fixture(scope="module")
 def unreachable_kafka(pytestconfig: pytest.Config) -> Iterator[str]:
-    """Bootstrap address of a real Kafka that advertises a name of another network; it has the default topics."""
+    """Yield the bootstrap address of a real Kafka that advertises an unreachable name; it has the default topics."""
     require_containers(pytestconfig)
     listeners = "PLAINTEXT://kafka-internal:9092,BROKER://localhost:9095"
     created = {"auto_create_topics_enable": "true", "num_partitions": "3"}
@@ -124,7 +124,7 @@ def unreachable_kafka(pytestconfig: pytest.Config) -> Iterator[str]:
 
 @pytest.fixture
 def topics(kafka: str) -> Iterator[Topics]:
-    """Empty topics of the test's own on the real Kafka: raw 3, predictions 3, dead letters 1 partition."""
+    """Create empty topics on the real Kafka: raw and predictions with 3 partitions, dead letters with 1."""
     names = fresh_topics()
     create_topics(kafka, names)
     yield names
@@ -133,7 +133,7 @@ def topics(kafka: str) -> Iterator[Topics]:
 
 @pytest.fixture
 def embedded() -> Iterator[MockCluster]:
-    """librdkafka's mock cluster of one broker, empty, of the test's own."""
+    """Yield an empty librdkafka mock cluster with one broker."""
     cluster = MockCluster()
     yield cluster
     cluster.close()
@@ -141,7 +141,7 @@ def embedded() -> Iterator[MockCluster]:
 
 @pytest.fixture
 def embedded_topics(embedded: MockCluster) -> Topics:
-    """As `topics`, on the embedded broker."""
+    """Create the same topics as `topics` on the embedded broker."""
     names = fresh_topics()
     for name, partitions in names.partitions().items():
         embedded.create_topic(name, partitions)
@@ -150,7 +150,7 @@ def embedded_topics(embedded: MockCluster) -> Topics:
 
 @pytest.fixture(params=["embedded", pytest.param("real", marks=pytest.mark.real)])
 def broker(request: pytest.FixtureRequest) -> Broker:
-    """Runs the test twice: on the embedded broker, and on a real Kafka."""
+    """Run the test twice: on the embedded broker, and on a real Kafka."""
     if request.param == "real":
         return Broker(request.getfixturevalue("kafka"), request.getfixturevalue("topics"), real=True)
     cluster: MockCluster = request.getfixturevalue("embedded")
@@ -159,7 +159,7 @@ def broker(request: pytest.FixtureRequest) -> Broker:
 
 @pytest.fixture
 def start_cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., RunningCli]]:
-    """Starts `telco-stream` beside the test: `start_cli(*args, env=…, cwd=…)`; none outlives the test."""
+    """Return `start_cli(*args, env=…, cwd=…)`, which starts a `telco-stream` process; it is killed after the test."""
     running: list[RunningCli] = []
 
     def start(*args: str, env: dict[str, str] | None = None, cwd: Path | None = None) -> RunningCli:
@@ -173,18 +173,18 @@ def start_cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(run_summary)
-    # SIGTERM ends a run as Ctrl-C does: with the fixtures torn down, so that no container stays behind.
+    # SIGTERM tears down the fixtures as Ctrl-C does, so that no container is left behind.
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt if is_worker() else signal.default_int_handler)
     if hasattr(config, "workerinput"):
         config.stash[COMMON] = Path(config.workerinput["common"])
-        # Several workers' threads for linear algebra would wait for each other, busily; read when numpy is loaded.
+        # The BLAS threads of several workers would busy-wait for each other; numpy reads these when it is imported.
         os.environ.update({"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Side by side: a worker is told where the common folder is, before it starts."""
+    """Pass the shared folder to an xdist worker before it starts."""
     if COMMON not in node.config.stash:
         node.config.stash[COMMON] = Path(tempfile.mkdtemp(prefix="telco-stream-tests-"))
     node.workerinput["common"] = str(node.config.stash[COMMON])
@@ -192,14 +192,14 @@ def pytest_configure_node(node: Any) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
-    from tests.support.xdist_scheduler import FixtureScheduler  # noqa: PLC0415 - without xdist nobody calls this
+    from tests.support.xdist_scheduler import FixtureScheduler  # noqa: PLC0415 - only xdist calls this hook
 
     return FixtureScheduler(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Side by side, most tests wait most of the time."""
+    """Use more workers than cores, because most tests wait most of the time."""
     return (os.cpu_count() or 1) + 2
 
 
@@ -213,7 +213,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
-    """Whatever uses a real Kafka is marked so before `-m` chooses."""
+    """Mark tests that use a real Kafka before `-m` selects."""
     for item, (fixture, marker) in itertools.product(items, NEEDS):
         if fixture in getattr(item, "fixturenames", []):
             item.add_marker(marker)
@@ -223,7 +223,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The workers have ended by now."""
+    """Remove what the xdist workers shared; they have ended by now."""
     if COMMON in session.config.stash and not is_worker():
         common = session.config.stash[COMMON]
         remove_shared_kafka(common)
@@ -231,19 +231,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def _interrupt(*_: object) -> NoReturn:
-    """The first asks for an end; those that follow, from `make` or another worker, must not break off the cleaning."""
+    """Interrupt the run at the first signal; ignore later ones, which would break off the clean-up."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
 def require_containers(config: pytest.Config) -> None:
+    """Skip the test, or fail it in CI, if Docker cannot run a Kafka container."""
     if reason := docker_unavailable_reason():
-        _skip_without_kafka(config, f"{reason}; start Docker, or name a broker in TEST_KAFKA_BOOTSTRAP")
+        _skip_without_kafka(config, f"{reason}; start Docker, or set TEST_KAFKA_BOOTSTRAP to a broker's address")
 
 
 def _skip_without_kafka(config: pytest.Config, reason: str) -> NoReturn:
     config.stash[NO_KAFKA] = reason
     if os.environ.get("CI"):
-        pytest.fail(f"CI is set and there is no real Kafka: {reason}")
+        pytest.fail(f"CI is set, but no real Kafka is available: {reason}")
     pytest.skip(f"no real Kafka: {reason}")

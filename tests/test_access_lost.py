@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 
 from tests.conftest import require_containers
-from tests.support.acls import grant, granted_by, take_away
+from tests.support.acls import grant, granted_by, revoke
 from tests.support.certificates import NO_OPENSSL
 from tests.support.cli import ROOT, RunningCli
 from tests.support.in_process import run_in_process
@@ -70,7 +70,7 @@ def ends_with_3(running: RunningCli, *parts: str) -> None:
     assert all(part in last for part in ("Error: ", *parts)), last
 
 
-def test_commands_exit_3_when_the_password_is_changed(broker: SecuredKafka, start: Start) -> None:
+def test_command_exits_3_when_its_password_is_changed(broker: SecuredKafka, start: Start) -> None:
     running = [start(*command) for command in (PRODUCE, CONSUME, AT_LEAST_ONCE)]
     broker.add_users([CONSUMER, PRODUCER], "another password")
     for one in running:
@@ -80,31 +80,29 @@ def test_commands_exit_3_when_the_password_is_changed(broker: SecuredKafka, star
 
 
 @pytest.mark.parametrize("command", [CONSUME, AT_LEAST_ONCE, PRODUCE])
-def test_command_exits_3_when_a_right_to_a_topic_is_removed(
+def test_command_exits_3_when_a_topic_permission_is_removed(
     broker: SecuredKafka, start: Start, command: tuple[str, ...]
 ) -> None:
     running = start(*command)
     gone = [
         right for right in RIGHTS if right.name == RAW and right.principal in {f"User:{CONSUMER}", f"User:{PRODUCER}"}
     ]
-    take_away(admin := AdminClient({"bootstrap.servers": broker.bootstrap}), gone)
+    revoke(admin := AdminClient({"bootstrap.servers": broker.bootstrap}), gone)
     ends_with_3(running, "docs/security.md")
     grant(admin, gone)
 
 
 @pytest.mark.parametrize("prefix", ["churn-prediction-group", "churn-prediction-group-"])
-def test_consume_exits_3_when_a_right_to_its_group_or_id_is_removed(
-    broker: SecuredKafka, start: Start, prefix: str
-) -> None:
+def test_consume_exits_3_when_a_group_permission_is_removed(broker: SecuredKafka, start: Start, prefix: str) -> None:
     running = start(*CONSUME)
     gone = [right for right in RIGHTS if right.name == prefix and right.principal == f"User:{CONSUMER}"]
-    take_away(admin := AdminClient({"bootstrap.servers": broker.bootstrap}), gone)
+    revoke(admin := AdminClient({"bootstrap.servers": broker.bootstrap}), gone)
     send(broker.bootstrap, RAW, [("k", good(), [])])
     ends_with_3(running, "docs/security.md")
     grant(admin, gone)
 
 
-def test_commands_exit_3_when_the_certificate_expires(broker: SecuredKafka, start: Start) -> None:
+def test_command_exits_3_when_the_certificate_expires(broker: SecuredKafka, start: Start) -> None:
     """As the last one here: nobody can connect afterwards."""
     running = [start(*command) for command in (CONSUME, PRODUCE)]
     broker.let_certificate_expire()

@@ -22,9 +22,7 @@ AT_LEAST_ONCE = (*CONSUME, "--mode", "batch", "--delivery", "at-least-once")
 
 
 @pytest.mark.parametrize("count", [1, 20], ids=["one record", "a batch of several"])
-def test_answers_that_are_out_of_time_end_consume_with_3_and_are_given_again(
-    kafka: str, topics: Topics, count: int
-) -> None:
+def test_consume_exits_3_when_timestamps_are_rejected(kafka: str, topics: Topics, count: int) -> None:
     send(kafka, topics.raw, customers(range(count)), partition=0)
     set_patience(kafka, topics.predictions, "0")
     complains_of_clocks(run_in_process(*AT_LEAST_ONCE, env=topics.env(kafka)))
@@ -34,7 +32,7 @@ def test_answers_that_are_out_of_time_end_consume_with_3_and_are_given_again(
     assert sources(read_topic(kafka, topics.predictions)) == coordinates(read_topic(kafka, topics.raw))
 
 
-def test_rows_that_are_out_of_time_end_produce_with_3(kafka: str, topics: Topics) -> None:
+def test_produce_exits_3_when_timestamps_are_rejected(kafka: str, topics: Topics) -> None:
     set_patience(kafka, topics.raw, "0")
     produce = ("produce", "--mode", "streaming", "--limit", "20", "--events-per-sec", "0", "--quiet")
     complains_of_clocks(run_in_process(*produce, env=topics.env(kafka)))
@@ -42,7 +40,7 @@ def test_rows_that_are_out_of_time_end_produce_with_3(kafka: str, topics: Topics
 
 
 @pytest.mark.parametrize("error", [KafkaError.INVALID_TIMESTAMP, KafkaError.INVALID_RECORD])
-def test_a_transaction_that_is_out_of_time_is_one_line_and_3(
+def test_transaction_exits_3_when_timestamps_are_rejected(
     embedded: MockCluster, embedded_topics: Topics, error: int
 ) -> None:
     send(embedded.bootstrap, embedded_topics.raw, customers(range(20)))

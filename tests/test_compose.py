@@ -24,12 +24,12 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_ports_are_open_on_this_machine_only(service: str) -> None:
+def test_compose_publishes_ports_on_localhost_only(service: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in SERVICES[service].get("ports", []))
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_container_is_bounded_and_may_gain_no_rights(service: str) -> None:
+def test_compose_limits_memory_and_privileges(service: str) -> None:
     told = SERVICES[service]
     assert told["cap_drop"] == ["ALL"]
     assert told["security_opt"] == ["no-new-privileges:true"]
@@ -39,25 +39,25 @@ def test_every_container_is_bounded_and_may_gain_no_rights(service: str) -> None
 
 
 @pytest.mark.parametrize("service", sorted(set(SERVICES) - {"kafka"}))
-def test_every_root_but_kafkas_is_read_only(service: str) -> None:
+def test_compose_mounts_read_only_roots_except_kafkas(service: str) -> None:
     """Kafka's start script writes its settings beside its program."""
     assert SERVICES[service]["read_only"] is True
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_whatever_is_killed_comes_back(service: str) -> None:
+def test_compose_restarts_services(service: str) -> None:
     """One that has done its work stays ended."""
     ends = service == "topics" or service.startswith("batch")
     assert SERVICES[service]["restart"] == ("on-failure" if ends else "unless-stopped")
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_images_of_others_are_pinned(service: str) -> None:
+def test_compose_pins_third_party_images(service: str) -> None:
     image = SERVICES[service]["image"]
     assert service in OURS or re.search(r":v?\d+\.\d+\.\d+$", image), image
 
 
-def test_up_alone_starts_the_pipeline_and_nothing_else() -> None:
+def test_compose_starts_only_the_pipeline_without_a_profile() -> None:
     assert {name for name, service in SERVICES.items() if not service.get("profiles")} == {
         "kafka",
         "topics",
@@ -72,7 +72,7 @@ def test_up_alone_starts_the_pipeline_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_command_line_is_understood(name: str) -> None:
+def test_compose_uses_only_known_options(name: str) -> None:
     """Each option of it stands in the command's help."""
     words = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", word) for word in OURS[name]["command"]]
     command = words[: 2 if words[0] == "topics" else 1]
@@ -81,20 +81,20 @@ def test_every_command_line_is_understood(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_every_setting_is_known(name: str) -> None:
+def test_compose_sets_only_known_settings(name: str) -> None:
     """A misspelt one would be refused."""
     done = run_cli("config", "show", env=OURS[name]["environment"])
     assert done.returncode == 0, done.stderr
 
 
-def test_the_consumers_id_is_fixed_and_the_batchs_is_another() -> None:
+def test_compose_fixes_different_transactional_ids() -> None:
     ids = [
         OURS[name]["environment"]["TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID"] for name in ("consumer", "batch-consume")
     ]
     assert len(set(ids)) == len(ids) == 2
 
 
-def test_the_file_keeps_to_what_compose_1_29_reads() -> None:
+def test_compose_file_is_valid_for_compose_1_29() -> None:
     assert set(COMPOSE) <= {"services", "volumes"} | {key for key in COMPOSE if key.startswith("x-")}
     for service in SERVICES.values():
         assert not isinstance(service.get("env_file"), dict | list)
@@ -118,7 +118,7 @@ def test_compose_reads_the_file(command: list[str]) -> None:
     assert set(yaml.safe_load(done.stdout)["services"]) == set(SERVICES)
 
 
-def test_the_small_image_leaves_out_what_only_training_needs() -> None:
+def test_consume_image_omits_training_dependencies() -> None:
     """By the Dockerfile's own pattern, applied to the real list."""
     (pattern,) = re.findall(r"re\.match\('(.*?)', need\)", DOCKERFILE)
     needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
@@ -145,9 +145,7 @@ def healthcheck() -> Any:
         (b"telco-stream\0report\0", None),
     ],
 )
-def test_the_health_check_finds_the_port_in_the_command_line(
-    healthcheck: Any, command: bytes, port: str | None
-) -> None:
+def test_health_check_finds_the_port_in_the_command_line(healthcheck: Any, command: bytes, port: str | None) -> None:
     assert healthcheck.metrics_port(command) == port
 
 
@@ -176,18 +174,18 @@ def serve() -> Iterator[Callable[[int], str]]:
 
 
 @pytest.mark.parametrize(("status", "alive"), [(200, True), (503, False), (404, False)])
-def test_the_health_check_asks_whether_the_loop_turns(
+def test_health_check_follows_the_healthz_status(
     healthcheck: Any, serve: Callable[[int], str], status: int, alive: bool
 ) -> None:
     assert healthcheck.is_alive(serve(status)) is alive
 
 
-def test_a_port_that_nobody_listens_at_is_not_healthy(healthcheck: Any) -> None:
+def test_health_check_fails_when_the_port_is_closed(healthcheck: Any) -> None:
     assert healthcheck.is_alive("1") is False
 
 
 @pytest.mark.parametrize("job", WORKFLOW["jobs"])
-def test_a_job_of_the_workflow_ends_in_time_and_may_only_read(job: str) -> None:
+def test_workflow_job_has_a_timeout_and_may_only_read(job: str) -> None:
     assert WORKFLOW["permissions"] == {"contents": "read"}
     assert WORKFLOW["concurrency"]["group"]
     assert WORKFLOW["jobs"][job]["timeout-minutes"] <= 60
@@ -197,28 +195,28 @@ def test_a_job_of_the_workflow_ends_in_time_and_may_only_read(job: str) -> None:
     )
 
 
-def test_the_tests_run_on_every_python_with_the_oldest_and_the_newest_dependencies() -> None:
+def test_workflow_tests_every_python_and_dependency_range() -> None:
     matrix = WORKFLOW["jobs"]["test"]["strategy"]["matrix"]
     assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
     assert "newest" in matrix["dependencies"]
     assert "lowest" in {*matrix["dependencies"], *(one["dependencies"] for one in matrix["include"])}
 
 
-def test_actions_are_pinned_by_their_commit() -> None:
+def test_workflow_pins_actions_by_commit() -> None:
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
     used = re.findall(r"uses: (.*)", workflow)
     assert used
     assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one) for one in used)
 
 
-def test_the_workflow_runs_the_same_targets_as_the_local_run() -> None:
+def test_workflow_runs_the_targets_of_the_local_run() -> None:
     """The audit looks things up in the network, so it isn't part of the local run."""
     workflow = re.findall(r"run: make ([a-z-]+)", (ROOT / ".github/workflows/ci.yml").read_text())
     local = re.findall(r"^  .*\bmake --no-print-directory ([a-z-]+)", (ROOT / ".ci/run").read_text(), re.MULTILINE)
     assert set(workflow) == {*local, "audit"}
 
 
-def test_the_image_serves_metrics_at_every_address() -> None:
+def test_image_serves_metrics_at_all_addresses() -> None:
     """Prometheus and the probes of an orchestrator come from outside of the container."""
     runtime = (ROOT / "Dockerfile").read_text().partition("AS runtime")[2].partition("\nFROM")[0]
     assert "ENV TELCO_STREAM_METRICS__HOST=*" in runtime.splitlines()

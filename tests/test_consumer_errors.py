@@ -13,7 +13,7 @@ from tests.support.fake_messages import ScriptedMessage
 
 
 def message(name: str, topic: str | None = None, partition: int = 0, words: str | None = None) -> Any:
-    return ScriptedMessage(7, partition, getattr(KafkaError, name), topic=topic, words=words)
+    return ScriptedMessage(7, partition, getattr(KafkaError, name), topic=topic, description=words)
 
 
 def fatal(name: str) -> Any:

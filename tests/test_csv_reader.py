@@ -52,7 +52,7 @@ def value(row: Row) -> dict[str, object]:
     mark=st.sampled_from(["", "\ufeff"]),
 )
 @settings(deadline=None)
-def test_consumer_reads_what_the_csv_holds(
+def test_consumer_reads_the_values_of_the_csv(
     tmp_path_factory: pytest.TempPathFactory,
     customers: list[dict[str, str]],
     columns: list[str],

@@ -13,7 +13,7 @@ from telco_stream.runtime.signals import Stop
 from tests.support.records import RuleScorer
 
 
-def test_no_place_for_temporary_files_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_fails_when_no_temporary_folder_is_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a container whose root is read-only."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     said: list[str | Window] = []

@@ -68,7 +68,7 @@ def test_page_names_existing_commands_and_options(page: Path) -> None:
     assert [unknown for words in mentions(page) if (unknown := _unknown(words))] == []
 
 
-def test_every_page_with_command_lines_is_run_by_a_test() -> None:
+def test_every_page_with_commands_is_run_by_a_test() -> None:
     with_lines = {str(page.relative_to(ROOT)) for page in PAGES if command_lines(page)} - {"docs/performance.md"}
     assert with_lines == set(RUN_BY)
     for page, test in RUN_BY.items():

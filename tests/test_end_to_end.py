@@ -32,9 +32,7 @@ def consume(kafka: str, topics: Topics, *args: str, **env: str) -> dict[str, Any
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
-def test_each_customer_of_the_sample_is_answered_once_and_as_the_pipeline_would(
-    kafka: str, topics: Topics, delivery: str
-) -> None:
+def test_consume_scores_the_sample_once_as_the_pipeline_does(kafka: str, topics: Topics, delivery: str) -> None:
     sent = run_cli("produce", "--mode", "batch", "--output", "json", "-q", env=topics.env(kafka))
     assert json.loads(sent.stdout)["sent"] == 1000
     result = consume(kafka, topics, "--mode", "batch", "--engine", "sklearn", "--delivery", delivery)
@@ -51,7 +49,7 @@ def test_each_customer_of_the_sample_is_answered_once_and_as_the_pipeline_would(
         assert answer["churn_probability"] == pytest.approx(expected[answer["customerID"]], abs=1e-9)
 
 
-def test_every_poisoned_record_is_one_letter_and_every_strange_one_is_scored(kafka: str, topics: Topics) -> None:
+def test_consume_dead_letters_poison_and_scores_odd_records(kafka: str, topics: Topics) -> None:
     """In the right class, with the original bytes back, among good ones."""
     poison: list[Outgoing] = [(f"p{number}", case[1], []) for number, case in enumerate(POISON)]
     strange: list[Outgoing] = [(None, value, [("traceparent", b"00-1")]) for _, value in STRANGE]
@@ -69,7 +67,7 @@ def test_every_poisoned_record_is_one_letter_and_every_strange_one_is_scored(kaf
     assert all(kept.key == kept.json()["customerID"].encode() for kept in forwarded_headers)
 
 
-def test_ten_and_ten_more_are_twenty_of_twenty(kafka: str, topics: Topics) -> None:
+def test_consume_continues_after_max_messages(kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, customers(range(40)))
     for _ in range(2):
         assert consume(kafka, topics, "--max-messages", "10")["stopped_by"] == "max-messages"
@@ -78,7 +76,7 @@ def test_ten_and_ten_more_are_twenty_of_twenty(kafka: str, topics: Topics) -> No
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
-def test_members_that_come_and_go_neither_lose_nor_double_nor_stall(kafka: str, topics: Topics, protocol: str) -> None:
+def test_consume_answers_once_when_members_come_and_go(kafka: str, topics: Topics, protocol: str) -> None:
     """Three members, each joining and leaving while records pour in."""
     settings = settings_of(kafka, topics, {"group.protocol": protocol}, max_poll_records=50)
     order = ConsumeOptions("streaming", "exactly-once")
@@ -93,7 +91,7 @@ def test_members_that_come_and_go_neither_lose_nor_double_nor_stall(kafka: str, 
     assert sources(read_topic(kafka, topics.predictions)) == coordinates(read_topic(kafka, topics.raw))
 
 
-def test_two_batch_runs_of_one_group_share_the_work_and_leave_nothing(kafka: str, topics: Topics) -> None:
+def test_consume_answers_once_when_two_batch_runs_share_a_group(kafka: str, topics: Topics) -> None:
     """Also while partitions are on their way from one to the other."""
     send(kafka, topics.raw, customers(range(3_000)))
     settings = settings_of(kafka, topics, window_size=20)
@@ -103,7 +101,7 @@ def test_two_batch_runs_of_one_group_share_the_work_and_leave_nothing(kafka: str
     assert sources(read_topic(kafka, topics.predictions)) == coordinates(read_topic(kafka, topics.raw))
 
 
-def test_a_topic_that_takes_less_than_it_was_set_up_for_gets_cut_letters(kafka: str, topics: Topics) -> None:
+def test_consume_truncates_letters_when_the_topic_limit_is_small(kafka: str, topics: Topics) -> None:
     """The limit is asked of the topic; a letter too large for it would stop the consumer for ever."""
     for name in (topics.deadletter, topics.predictions):
         configure_topic(kafka, name, "max.message.bytes", "20000")
@@ -118,7 +116,7 @@ def test_a_topic_that_takes_less_than_it_was_set_up_for_gets_cut_letters(kafka: 
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
-def test_a_predictions_topic_that_is_deleted_ends_the_run_with_3(kafka: str, topics: Topics, delivery: str) -> None:
+def test_consume_exits_3_when_the_predictions_topic_is_deleted(kafka: str, topics: Topics, delivery: str) -> None:
     """It isn't tried for ever."""
     send(kafka, topics.raw, customers(range(3)))
     settings = settings_of(kafka, topics, {"transaction.timeout.ms": "3000"})

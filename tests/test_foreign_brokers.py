@@ -39,7 +39,7 @@ def status() -> Callable[[str], str]:
 
 
 @pytest.mark.parametrize("reply", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
-def test_another_protocol_is_told_from_silence(reply: bytes, status: Callable[[str], str]) -> None:
+def test_error_names_the_protocol_when_the_port_is_not_kafka(reply: bytes, status: Callable[[str], str]) -> None:
     """The client itself would speak of a message size to be increased."""
     with stranger(reply) as address:
         said = status(address)
@@ -47,7 +47,7 @@ def test_another_protocol_is_told_from_silence(reply: bytes, status: Callable[[s
     assert "message.max.bytes" not in said
 
 
-def test_a_line_that_is_closed_gets_no_arithmetic(status: Callable[[str], str]) -> None:
+def test_error_has_no_numbers_when_the_connection_is_closed(status: Callable[[str], str]) -> None:
     """The client's own `0/2 brokers are down` helps nobody who has named one."""
     with stranger(b"") as address:
         said = status(address)

@@ -41,7 +41,9 @@ def small_disk(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
 
 
 @pytest.mark.own_broker
-def test_a_full_disk_ends_the_run_with_3(small_disk: KafkaContainer, start_cli: Callable[..., RunningCli]) -> None:
+def test_command_exits_3_when_the_disk_is_full(
+    small_disk: KafkaContainer, start_cli: Callable[..., RunningCli]
+) -> None:
     """Under either delivery; the records for the partitions on that disk would be tried for ever."""
     kafka, topics = small_disk.bootstrap, fresh_topics()
     _lay_out(kafka, topics)
@@ -63,7 +65,7 @@ def test_a_full_disk_ends_the_run_with_3(small_disk: KafkaContainer, start_cli: 
 
 
 @pytest.mark.parametrize("delivery", DELIVERIES)
-def test_partitions_without_a_leader_whose_broker_is_there_end_the_run_with_3(
+def test_command_exits_3_when_a_live_broker_leads_no_partition(
     embedded: MockCluster, embedded_topics: Topics, delivery: DeliveryGuarantee, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("telco_stream.kafka.sink._LOOKING", 1.0)
@@ -76,7 +78,7 @@ def test_partitions_without_a_leader_whose_broker_is_there_end_the_run_with_3(
         running.result(30)
 
 
-def test_a_partition_is_lost_with_its_disk_where_each_of_its_brokers_is_there() -> None:
+def test_partition_is_lost_when_all_its_brokers_are_alive() -> None:
     error = failed_disk(_metadata(leader=-1, replicas=[1, 2], brokers=[1, 2, 3]), "predictions")
     assert error is not None
     assert error.code() == KafkaError.KAFKA_STORAGE_ERROR
@@ -85,7 +87,7 @@ def test_a_partition_is_lost_with_its_disk_where_each_of_its_brokers_is_there() 
 @pytest.mark.parametrize(
     ("leader", "replicas", "brokers"), [(1, [1], [1]), (-1, [1], []), (-1, [1, 2], [2, 3]), (-1, [], [1])]
 )
-def test_a_partition_that_is_led_or_whose_broker_is_away_is_waited_for(
+def test_lost_partitions_excludes_led_and_unreachable_ones(
     leader: int, replicas: list[int], brokers: list[int]
 ) -> None:
     assert failed_disk(_metadata(leader=leader, replicas=replicas, brokers=brokers), "predictions") is None

@@ -59,7 +59,7 @@ _ONE_COMMAND = (
 
 
 @pytest.mark.parametrize("words", MAY_IMPORT)
-def test_a_command_imports_only_what_it_may(words: str, tmp_path: Path) -> None:
+def test_command_imports_only_allowed_libraries(words: str, tmp_path: Path) -> None:
     """A module at the top of another that only one command needs makes all of them slow."""
     write_customers(tmp_path, 3)
     kafka = NOWHERE if "confluent_kafka" in MAY_IMPORT[words] else ()
@@ -67,13 +67,13 @@ def test_a_command_imports_only_what_it_may(words: str, tmp_path: Path) -> None:
     assert found - MAY_IMPORT[words] == set()
 
 
-def test_the_list_says_no_more_than_the_dearest_commands_need() -> None:
+def test_allowed_libraries_are_all_imported() -> None:
     """That the watch works at all: these do import it."""
     assert _imported("consume", "--engine", "sklearn", *NOWHERE) >= {"sklearn", "confluent_kafka"}
 
 
 @pytest.mark.alone
-def test_help_takes_no_more_than_a_third_longer_than_that_of_an_app_with_one_command(tmp_path: Path) -> None:
+def test_help_is_at_most_a_third_slower_than_a_one_command_app(tmp_path: Path) -> None:
     """In turn, so that both meet the same machine; the medians decide."""
     (tmp_path / "one.py").write_text(_ONE_COMMAND)
     one, many = [sys.executable, "one.py", "--help"], [sys.executable, "-m", "telco_stream", "--help"]

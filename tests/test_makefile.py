@@ -92,7 +92,7 @@ def test_make_chooses_versions_by_dependencies(checkout: Path, dependencies: str
     ("target", "environment"),
     [(".venv/audit/bin/pip-audit", ".venv/audit"), (".airflow/venv/installed", ".airflow/venv")],
 )
-def test_make_installs_tools_with_uv_too(checkout: Path, target: str, environment: str) -> None:
+def test_make_installs_tools_with_uv(checkout: Path, target: str, environment: str) -> None:
     (checkout / "airflow").mkdir()
     for name in ("requirements.txt", "constraints.txt"):
         (checkout / "airflow" / name).touch()
@@ -100,7 +100,7 @@ def test_make_installs_tools_with_uv_too(checkout: Path, target: str, environmen
     assert calls[-1].startswith(f"uv pip install --quiet --python {environment}/bin/python ")
 
 
-def test_make_names_what_is_missing_when_no_python_fits(checkout: Path) -> None:
+def test_make_names_the_missing_python_when_none_fits(checkout: Path) -> None:
     done = subprocess.run(
         ["make", "demo", "PYTHON=/nowhere/python"],
         cwd=checkout,

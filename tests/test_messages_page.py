@@ -29,17 +29,17 @@ CUSTOMER, PREDICTION, LETTER = (
 TYPES = PAGE.partition("| `error_type` | the record |")[2].partition("\n\n")[0]
 
 
-def test_the_customer_is_one_and_has_every_column() -> None:
+def test_customer_example_is_valid_and_has_every_column() -> None:
     assert decode_customer(CUSTOMER).tenure == 1
     assert re.findall(r'"(\w+)":', CUSTOMER.decode()) == [*COLUMNS, "event_ts"]
 
 
-def test_the_prediction_is_one_and_has_every_field() -> None:
+def test_prediction_example_is_valid_and_has_every_field() -> None:
     assert decode_prediction(PREDICTION).customerID == decode_customer(CUSTOMER).customerID
     assert re.findall(r'"(\w+)":', PREDICTION.decode()) == list(Prediction.__struct_fields__)
 
 
-def test_the_letter_is_the_one_that_its_original_gets() -> None:
+def test_letter_example_is_what_its_original_produces() -> None:
     """Kind and words of the error are those that this very original leads to."""
     letter = decode_dead_letter(LETTER)
     with pytest.raises(ValueError, match="tenure") as refused:
@@ -48,12 +48,12 @@ def test_the_letter_is_the_one_that_its_original_gets() -> None:
     assert (letter.error_type, letter.error_message) == (kind, message)
 
 
-def test_every_error_type_and_every_field_of_a_letter_is_told() -> None:
+def test_page_describes_every_error_type_and_letter_field() -> None:
     assert re.findall(r"^\| `(\w+)` \|", TYPES, re.MULTILINE) == list(ErrorType)
     assert [name for name in DeadLetter.__struct_fields__ if name not in PAGE] == []
 
 
-def test_every_header_is_told() -> None:
+def test_page_describes_every_header() -> None:
     rejected = Rejected(FakeRecord(b"x"), ErrorType.JSON, "malformed", "no JSON")
     headers = encode_dead_letter(rejected, SourceHeaders("id"), model_version="v", failed_at="now", limit=100_000)[2]
     written = {name for name, _ in headers} | {RETRY_COUNT, REPLAY_OF, REPLAY_OF_TOPIC_ID, DROPPED}

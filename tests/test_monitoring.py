@@ -29,7 +29,7 @@ from tests.support.monitoring import (
 GRAFANA = MONITORING / "grafana/provisioning"
 
 
-@pytest.mark.parametrize("query", [*panel_queries(), *rule_queries()], ids=lambda query: query.place)
+@pytest.mark.parametrize("query", [*panel_queries(), *rule_queries()], ids=lambda query: query.origin)
 def test_every_query_asks_for_documented_metrics_only(query: Query) -> None:
     assert metric_names(query.expr)
     assert metric_names(query.expr) <= known_metrics()

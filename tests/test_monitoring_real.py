@@ -30,7 +30,7 @@ def prometheus(
     start_cli("produce", *stream, env=env, cwd=tmp_path)
     with Prometheus(tmp_path, {"consumer": consumer.number, "producer": producer.number}) as running:
         one.wait_for_stderr("assigned", 60)
-        wait_until(lambda: running.ask('up{job="consumer"} == 1'), 60, "a first scrape of the consumer")
+        wait_until(lambda: running.query('up{job="consumer"} == 1'), 60, "a first scrape of the consumer")
         # Now, so that the counters are seen to rise.
         send(kafka, topics.raw, [(b"a", b"no JSON", []), (b"b", b"{}", [])])
         yield running
@@ -38,12 +38,12 @@ def prometheus(
 
 def test_every_query_has_data_in_a_real_run_and_no_alert_fires(prometheus: Prometheus) -> None:
     """Panels as they stand; rules without limits, for an alert that doesn't fire has no data; and what these read."""
-    asked = {query.expr.replace("$__rate_interval", "1m"): query.place for query in panel_queries()}
-    asked |= {without_limits(query.expr): query.place for query in rule_queries()}
-    asked |= {selector: query.place for query in rule_queries() for selector in selectors(query.expr)}
+    asked = {query.expr.replace("$__rate_interval", "1m"): query.origin for query in panel_queries()}
+    asked |= {without_limits(query.expr): query.origin for query in rule_queries()}
+    asked |= {selector: query.origin for query in rule_queries() for selector in selectors(query.expr)}
 
     def all_answer() -> bool:
-        for expr in [expr for expr in asked if prometheus.ask(expr)]:
+        for expr in [expr for expr in asked if prometheus.query(expr)]:
             del asked[expr]
         return not asked
 
@@ -51,4 +51,4 @@ def test_every_query_has_data_in_a_real_run_and_no_alert_fires(prometheus: Prome
         wait_until(all_answer, 60, "data for each query")
     except AssertionError:
         assert asked == {}
-    assert prometheus.ask('ALERTS{alertstate="firing"}') == []
+    assert prometheus.query('ALERTS{alertstate="firing"}') == []

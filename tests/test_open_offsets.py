@@ -40,7 +40,7 @@ def open_transaction(kafka: str, narrow: Topics) -> Producer:
     return producer
 
 
-def test_a_rebalance_while_the_offset_is_held_back_has_nothing_answered_again(
+def test_consume_answers_once_when_offset_is_open_at_a_rebalance(
     kafka: str, narrow: Topics, open_transaction: Producer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """By its own reset policy, the client would begin as if nothing had been committed: at the very first record."""

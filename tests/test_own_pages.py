@@ -24,7 +24,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_the_page_on_models_can_be_followed(commands: Path, tmp_path: Path) -> None:
+def test_own_model_page_commands_run(commands: Path, tmp_path: Path) -> None:
     """At its end there are two models: one with another threshold, and a forest that was compiled."""
     for name, content in _SCRIPT.findall(MODEL_PAGE.read_text()):
         (tmp_path / name).write_text(content)
@@ -37,7 +37,7 @@ def test_the_page_on_models_can_be_followed(commands: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_the_page_on_schemas_can_be_followed(commands: Path, tmp_path: Path) -> None:
+def test_own_schema_page_commands_run(commands: Path, tmp_path: Path) -> None:
     """At its end a copy of the code sends, learns from and scores customers with one more column."""
     checkout = copy_checkout(tmp_path)
     changes = _DIFF.findall(SCHEMA_PAGE.read_text())
@@ -52,12 +52,12 @@ def test_the_page_on_schemas_can_be_followed(commands: Path, tmp_path: Path) -> 
     assert "SupportCalls" in (checkout / "data/sample_customers.csv").read_text().partition("\n")[0]
 
 
-def test_the_page_on_models_tells_of_each_key_of_the_manifest() -> None:
+def test_own_model_page_describes_each_manifest_key() -> None:
     table = MODEL_PAGE.read_text().partition("## What the manifest wants")[2]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Manifest.__annotations__)
 
 
-def test_each_file_that_the_page_on_schemas_names_is_there() -> None:
+def test_own_schema_page_names_existing_files() -> None:
     table = SCHEMA_PAGE.read_text().partition("## What else there is")[2]
     names = set(re.findall(r"`([\w/]+\.py)`", table))
     assert len(names) > 10
@@ -66,7 +66,7 @@ def test_each_file_that_the_page_on_schemas_names_is_there() -> None:
     ] == []
 
 
-def test_a_change_that_no_longer_fits_is_found(tmp_path: Path) -> None:
+def test_apply_change_fails_when_the_text_is_missing(tmp_path: Path) -> None:
     file = tmp_path / "file.py"
     file.write_text("a\nb\nc\n")
     _apply(file, " a\n-b\n+B\n c\n")

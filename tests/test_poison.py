@@ -22,7 +22,7 @@ MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(Healt
 @pytest.mark.parametrize("kind", POISONS)
 @MANY
 @given(st.data())
-def test_every_poison_record_gets_one_letter_with_its_bytes(kind: str, data: st.DataObject) -> None:
+def test_process_returns_a_letter_with_the_bytes_of_poison(kind: str, data: st.DataObject) -> None:
     """Its neighbours are scored all the same."""
     poison = data.draw(POISONS[kind])
     done = answered([good(customerID="before"), poison, good(customerID="after")])
@@ -36,7 +36,7 @@ def test_every_poison_record_gets_one_letter_with_its_bytes(kind: str, data: st.
 
 @MANY
 @given(st.lists(bit_flips(), min_size=1, max_size=20))
-def test_turned_bits_lead_to_one_answer_each(values: list[bytes]) -> None:
+def test_process_answers_once_when_bits_are_flipped(values: list[bytes]) -> None:
     """Some leave a good record, which must then be scored; a letter has the bytes as they came."""
     done = answered(list(values))
     assert done.consumed == len(values)
@@ -47,7 +47,7 @@ def test_turned_bits_lead_to_one_answer_each(values: list[bytes]) -> None:
 
 @MANY
 @given(st.lists(st.one_of(*POISONS.values(), st.just(good())), max_size=30))
-def test_any_mixture_is_answered_in_its_order(values: list[bytes | None]) -> None:
+def test_process_answers_mixed_records_in_order(values: list[bytes | None]) -> None:
     done = answered(values)
     rejected = [one.offset for one in done.rejected]
     assert done.consumed == len(values)

@@ -31,7 +31,7 @@ def others(kafka: str) -> Iterator[Topics]:
 
 
 @pytest.mark.alone
-def test_poison_in_a_stream_neither_stops_nor_slows_the_consumer(kafka: str, topics: Topics, others: Topics) -> None:
+def test_consume_keeps_its_rate_when_the_stream_has_poison(kafka: str, topics: Topics, others: Topics) -> None:
     """Every good record is scored, every other one answered too, and all of it takes less than twice the time."""
     good, poison = customers(range(GOOD)), drawn()
     assert len(poison) >= 200

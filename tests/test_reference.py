@@ -41,29 +41,29 @@ CLAIMS = [(name, setting) for setting, flag in FLAGS.items() for name in command
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_the_generated_parts_are_those_of_today(page: Path) -> None:
+def test_generated_parts_are_current(page: Path) -> None:
     """Else: make docs."""
     assert renewed(page.read_text()) == page.read_text()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_has_its_part(name: str) -> None:
+def test_every_command_has_a_generated_part(name: str) -> None:
     assert f"command {name}" in parts(COMMANDS_PAGE)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_is_named_beside_its_command(name: str) -> None:
+def test_commands_page_names_every_option(name: str) -> None:
     text = COMMANDS_PAGE.partition(f"<!-- begin command {name} -->")[2].partition("<!-- end -->")[0]
     words = [word for option in COMMANDS[name].params for word in option.opts if word.startswith("--")]
     assert [word for word in words if word not in text] == []
 
 
 @pytest.mark.parametrize("name", FIELDS)
-def test_every_setting_is_in_the_configuration(name: str) -> None:
+def test_configuration_page_names_every_setting(name: str) -> None:
     assert f"| `{name}`<br>" in SETTINGS_PAGE
 
 
-def test_the_end_of_a_part_is_the_nearest_one() -> None:
+def test_part_ends_at_the_nearest_end_marker() -> None:
     text = "a\n<!-- begin refused -->\nold\n<!-- end -->\nb\n<!-- begin options -->\n<!-- end -->\n"
     assert parts(text) == ["refused", "options"]
     assert "\nb\n" in renewed(text)
@@ -71,13 +71,13 @@ def test_the_end_of_a_part_is_the_nearest_one() -> None:
     assert renewed(renewed(text)) == renewed(text)
 
 
-def test_a_part_that_nothing_makes_is_an_error() -> None:
+def test_part_fails_when_no_generator_exists() -> None:
     assert "weather" not in MAKERS
     with pytest.raises(KeyError):
         renewed("<!-- begin weather -->\n<!-- end -->\n")
 
 
-def test_a_command_that_is_gone_is_an_error() -> None:
+def test_part_fails_when_the_command_is_unknown() -> None:
     with pytest.raises(KeyError):
         renewed("<!-- begin command fly -->\n<!-- end -->\n")
 
@@ -107,20 +107,18 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.mark.parametrize(("name", "setting"), CLAIMS)
-def test_a_flag_that_is_said_to_set_a_setting_does(
-    name: str, setting: str, given: Callable[..., dict[str, Any]]
-) -> None:
+def test_flag_sets_the_documented_setting(name: str, setting: str, given: Callable[..., dict[str, Any]]) -> None:
     asked = given(*name.split(), *REQUIRED.get(name, []), FLAGS[setting], "7")
     assert [(one, float(value)) for one, value in asked.items()] == [(setting, 7.0)]
 
 
-def test_no_flag_that_sets_a_setting_is_left_out(given: Callable[..., dict[str, Any]]) -> None:
+def test_page_lists_every_flag_that_sets_a_setting(given: Callable[..., dict[str, Any]]) -> None:
     """Each option that takes a value is given one; what of it reaches the settings must have been claimed."""
     reached = {(name, setting) for name in COMMANDS if name != SHOWS for setting in _reached(name, given)}
     assert reached == set(CLAIMS)
 
 
-def test_the_flags_of_config_show_set_what_they_are_said_to() -> None:
+def test_config_show_flags_set_the_documented_settings() -> None:
     claimed = {setting: flag for setting, flag in FLAGS.items() if SHOWS in commands_with(flag)}
     words = [word for flag in claimed.values() for word in (flag, "7")]
     done = run_in_process("config", "show", *words, "--output", "json", env={})
@@ -128,7 +126,7 @@ def test_the_flags_of_config_show_set_what_they_are_said_to() -> None:
     assert {leaf["name"] for leaf in resolved if leaf["origin"] == "flag"} == set(claimed)
 
 
-def test_each_property_said_to_be_refused_is_refused() -> None:
+def test_documented_refused_property_is_refused() -> None:
     rows = refused_properties("").splitlines()[2:]
     names = [name.strip("` ") for row in rows for name in row.split("|")[1].split(",")]
     assert len(names) > 10
@@ -137,19 +135,19 @@ def test_each_property_said_to_be_refused_is_refused() -> None:
             load(environ={f"TELCO_STREAM_KAFKA__{name.upper().replace('.', '__')}": "1"})
 
 
-def test_every_command_with_a_result_tells_its_keys() -> None:
+def test_page_lists_the_json_keys_of_every_result() -> None:
     assert [name for name in COMMANDS if name not in RESULTS] == []
 
 
 @pytest.mark.parametrize(
     "words", ["model show", "config show", "sample --out a.csv --rows 10", "train --data-path labelled.csv", "demo"]
 )
-def test_the_keys_are_those_of_a_real_answer(words: str, tmp_path: Path) -> None:
+def test_documented_json_keys_match_a_real_result(words: str, tmp_path: Path) -> None:
     write_csv(tmp_path / "labelled.csv", labelled_rows(200))
     _same_keys(words, {})
 
 
-def test_the_keys_are_those_of_real_answers_on_kafka(kafka: str, topics: Topics, tmp_path: Path) -> None:
+def test_documented_json_keys_match_real_results_on_kafka(kafka: str, topics: Topics, tmp_path: Path) -> None:
     send(kafka, topics.raw, [("a", b"no customer", [])])
     write_csv(tmp_path / "customers.csv", labelled_rows(20))
     for words in [
@@ -189,6 +187,6 @@ def _same_keys(words: str, env: dict[str, str]) -> None:
     assert answered <= told
 
 
-def test_what_a_summary_holds_is_told_where_it_is_named() -> None:
+def test_page_describes_the_summary_keys() -> None:
     assert RESULTS["report"] is Summary
     assert "analytics: {as report}" in COMMANDS_PAGE

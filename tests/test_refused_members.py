@@ -109,7 +109,7 @@ def test_newer_process_exits_3_when_its_instance_id_is_in_use(kafka: str, topics
     older.end()
 
 
-def test_each_worker_has_its_own_instance_id(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_each_worker_has_a_unique_instance_id(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     seen: list[Settings] = []
     place = "telco_stream.consume.run"
     monkeypatch.setattr(f"{place}.load_scorer", lambda *_: None)

@@ -41,7 +41,7 @@ TALKERS = [
 
 
 @pytest.mark.parametrize("source", ["variable", "file", "file with a line's end", "dotenv", "toml"])
-def test_a_secret_arrives_verbatim_from_every_source(tmp_path: Path, source: str) -> None:
+def test_secret_is_verbatim_from_every_source(tmp_path: Path, source: str) -> None:
     environ = {}
     if source == "variable":
         environ[PASSWORD] = SECRET
@@ -57,7 +57,7 @@ def test_a_secret_arrives_verbatim_from_every_source(tmp_path: Path, source: str
 
 
 @pytest.mark.parametrize("command", TALKERS)
-def test_no_command_shows_a_secret_however_much_it_talks(command: str) -> None:
+def test_command_prints_no_secret_when_verbose(command: str) -> None:
     """Nobody listens at the address, so that every command complains; with the client's own debug lines."""
     logs = ("--log-format", "json") if command.startswith(("produce", "consume")) else ()
     done = run_in_process(*command.split(), *NOWHERE, *logs, "--verbose", env=LOGIN)
@@ -67,7 +67,7 @@ def test_no_command_shows_a_secret_however_much_it_talks(command: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["table", "json"])
-def test_the_settings_in_force_are_shown_without_secrets(words: str) -> None:
+def test_config_show_hides_secrets(words: str) -> None:
     done = run_in_process("config", "show", "--output", words, "--verbose", env=LOGIN)
     assert done.code == 0
     assert is_silent(done)
@@ -92,14 +92,14 @@ def test_the_settings_in_force_are_shown_without_secrets(words: str) -> None:
     ],
     ids=lambda wrong: str(*wrong),
 )
-def test_a_setting_that_is_refused_is_named_without_its_value(wrong: dict[str, str]) -> None:
+def test_error_names_a_refused_setting_without_its_value(wrong: dict[str, str]) -> None:
     done = run_in_process("status", *NOWHERE, "--verbose", env=LOGIN | wrong)
     assert done.code == 2
     assert len(done.err.splitlines()) == 1
     assert is_silent(done)
 
 
-def test_a_token_that_is_not_understood_is_not_repeated() -> None:
+def test_error_omits_the_token_when_it_is_invalid() -> None:
     token = {
         "TELCO_STREAM_KAFKA__SASL__MECHANISM": "OAUTHBEARER",
         "TELCO_STREAM_KAFKA__ENABLE__SASL__OAUTHBEARER__UNSECURE__JWT": "true",
@@ -132,7 +132,7 @@ def test_a_token_address_is_masked_when_nobody_answers() -> None:
     assert "%23secret" not in done.err
 
 
-def test_a_traceback_holds_no_secret() -> None:
+def test_traceback_contains_no_secret() -> None:
     """Nor do the errors behind the one that a user sees, nor the objects that a developer would print."""
     settings = load(environ=LOGIN | {"TELCO_STREAM_KAFKA__SSL__KEY__PEM": SECRET})
     with pytest.raises(UsageError) as refused:

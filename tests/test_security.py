@@ -13,7 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from telco_stream.settings import Settings
-from tests.support.acls import grant, granted_by, known, rights_in, take_away
+from tests.support.acls import bindings_in, grant, granted_by, has_bindings, revoke
 from tests.support.cli import ROOT, run_cli
 from tests.support.in_process import CompletedRun, run_in_process
 from tests.support.records import good
@@ -61,7 +61,7 @@ def admin(secured_kafka: SecuredKafka) -> AdminClient:
 def broker(secured_kafka: SecuredKafka, admin: AdminClient) -> Iterator[SecuredKafka]:
     """The broker; all rights are back afterwards."""
     yield secured_kafka
-    if not known(admin, RIGHTS):
+    if not has_bindings(admin, RIGHTS):
         grant(admin, RIGHTS)
 
 
@@ -76,7 +76,7 @@ def needed() -> Iterator[tuple[str, AclBinding]]:
                 yield command, right
 
 
-def test_each_command_works_with_the_rights_that_are_listed_for_it(broker: SecuredKafka) -> None:
+def test_command_works_with_its_documented_permissions(broker: SecuredKafka) -> None:
     send_good_and_bad(broker)
     for command, user in COMMANDS.items():
         done = run(command, broker.environment(user))
@@ -87,13 +87,15 @@ def test_each_command_works_with_the_rights_that_are_listed_for_it(broker: Secur
     ("command", "right"),
     [pytest.param(*one, id=f"{one[0]}-{AclOperation(one[1].operation).name}-{one[1].name}") for one in needed()],
 )
-def test_a_missing_right_is_named(broker: SecuredKafka, admin: AdminClient, command: str, right: AclBinding) -> None:
+def test_error_names_the_missing_permission(
+    broker: SecuredKafka, admin: AdminClient, command: str, right: AclBinding
+) -> None:
     """And since each command fails without it, none of the rights is one too many."""
-    take_away(admin, [right])
+    revoke(admin, [right])
     refused(run(command, broker.environment(COMMANDS[command])), right.name, "docs/security.md lists the rights")
 
 
-def test_a_topic_that_may_not_be_created_is_named(broker: SecuredKafka, admin: AdminClient) -> None:
+def test_error_names_the_topic_when_it_may_not_be_created(broker: SecuredKafka, admin: AdminClient) -> None:
     """Topics that aren't there yet, with the rights that the page lists for those of the usual names."""
     names = {f"TELCO_STREAM_TOPICS__{setting.upper()}": f"new.{topic}" for setting, topic in BY_SETTING.items()}
     rights = [renamed(right, f"new.{right.name}") for right in RIGHTS if right.principal == "User:telco-admin"]
@@ -101,25 +103,23 @@ def test_a_topic_that_may_not_be_created_is_named(broker: SecuredKafka, admin: A
     for right in rights:
         if right.operation is AclOperation.CREATE:
             grant(admin, rights)
-            take_away(admin, [right])
+            revoke(admin, [right])
             refused(run("topics init --dry-run", env), right.name, "was not created", "docs/security.md")
     grant(admin, rights)
     assert run("topics init --dry-run", env).code == 0
-    take_away(admin, rights)
+    revoke(admin, rights)
 
 
-def test_without_the_right_to_ask_for_a_topic_s_limit_it_is_taken_from_the_settings(
-    broker: SecuredKafka, admin: AdminClient
-) -> None:
+def test_topic_limit_comes_from_settings_when_it_may_not_be_read(broker: SecuredKafka, admin: AdminClient) -> None:
     optional = [right for right in RIGHTS if right.operation is OPTIONAL]
-    take_away(admin, optional)
+    revoke(admin, optional)
     send_good_and_bad(broker)
     for command, user in COMMANDS.items():
         if f"User:{user}" in {right.principal for right in optional}:
             assert run(command, broker.environment(user)).code == 0, command
 
 
-def test_the_page_s_lines_are_understood_by_kafka_s_own_tool(secured_kafka: SecuredKafka, admin: AdminClient) -> None:
+def test_kafka_acls_accepts_the_documented_lines(secured_kafka: SecuredKafka, admin: AdminClient) -> None:
     """The other tests read the lines by themselves; here Kafka reads one with all that occurs in them."""
     line = (
         "kafka-acls.sh --bootstrap-server localhost:9095 --add --allow-principal User:somebody"
@@ -127,8 +127,8 @@ def test_the_page_s_lines_are_understood_by_kafka_s_own_tool(secured_kafka: Secu
     )
     code, output = secured_kafka.exec(["sh", "-c", f"/opt/kafka/bin/{line}"])
     assert code == 0, output
-    assert known(admin, rights_in(line))
-    take_away(admin, rights_in(line))
+    assert has_bindings(admin, bindings_in(line))
+    revoke(admin, bindings_in(line))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -140,7 +140,9 @@ def test_the_page_s_lines_are_understood_by_kafka_s_own_tool(secured_kafka: Secu
         ("certificate", "isn't trusted: certificate has expired; it has to be renewed on the broker"),
     ],
 )
-def test_a_connection_that_is_refused_says_why(broker: SecuredKafka, command: str, wrong: str, reason: str) -> None:
+def test_error_names_the_reason_when_a_connection_is_refused(
+    broker: SecuredKafka, command: str, wrong: str, reason: str
+) -> None:
     """Before the time is over: what is wrong stays wrong however long one waits."""
     env = broker.environment("telco-admin")
     if wrong == "password":
@@ -154,12 +156,12 @@ def test_a_connection_that_is_refused_says_why(broker: SecuredKafka, command: st
     assert time.monotonic() - started < PATIENCE
 
 
-def test_a_stranger_is_let_in_and_may_do_nothing(broker: SecuredKafka) -> None:
+def test_user_without_permissions_can_do_nothing(broker: SecuredKafka) -> None:
     for command in COMMANDS:
         refused(run(command, broker.environment("stranger")), "docs/security.md lists the rights")
 
 
-def test_plain_and_bearers_of_tokens_come_in_by_properties_alone(broker: SecuredKafka) -> None:
+def test_plain_and_oauthbearer_log_in_with_properties_alone(broker: SecuredKafka) -> None:
     plain = broker.environment(PLAIN_USER, sasl_mechanism="PLAIN", sasl_password=PLAIN_PASSWORD)
     assert run("status", plain).code == 0
     token = {"enable_sasl_oauthbearer_unsecure_jwt": "true", "sasl_oauthbearer_config": "principal=telco-auditor"}
@@ -168,7 +170,7 @@ def test_plain_and_bearers_of_tokens_come_in_by_properties_alone(broker: Secured
     refused(run("status", plain | {"TELCO_STREAM_KAFKA__SASL__MECHANISM": "SCRAM-SHA-256"}), "SCRAM-SHA-256")
 
 
-def test_the_whole_way_through_a_secured_cluster(broker: SecuredKafka) -> None:
+def test_pipeline_runs_on_a_secured_cluster(broker: SecuredKafka) -> None:
     """As processes of their own, the password from a file as an editor leaves it."""
     send_good_and_bad(broker)
     (path := broker.authority.with_name("password")).write_text(f"{PASSWORD}\n")

@@ -61,7 +61,7 @@ def test_consume_exits_3_when_its_topic_is_recreated(
 
 
 @pytest.mark.parametrize(("partitions", "count"), [(3, 30), (3, 60), (1, 60)])
-def test_consume_begins_at_the_start_when_its_topic_was_recreated(
+def test_consume_starts_at_beginning_when_topic_was_recreated(
     kafka: str, topics: Topics, partitions: int, count: int
 ) -> None:
     """Whether the old offset lies within the new partition, beyond its end, or in a partition that is gone.

@@ -41,7 +41,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python.parent
 
 
-def test_the_wheel_holds_the_package_the_sample_and_the_model_and_nothing_else(wheel: Path) -> None:
+def test_wheel_contains_only_package_sample_and_model(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     bundled = {name.removeprefix("telco_stream/_shipped/") for name in names if "_shipped" in name}
     assert bundled == {
@@ -52,32 +52,32 @@ def test_the_wheel_holds_the_package_the_sample_and_the_model_and_nothing_else(w
     assert [name for name in names if "__pycache__" in name or "test" in name] == []
 
 
-def test_the_wheel_holds_what_the_page_is_made_of(wheel: Path) -> None:
+def test_wheel_contains_the_report_templates(wheel: Path) -> None:
     template = "telco_stream/report/html/template/"
     names = {name.removeprefix(template) for name in zipfile.ZipFile(wheel).namelist() if name.startswith(template)}
     assert names == {one.name for one in (ROOT / template).iterdir()}
 
 
-def test_the_wheel_is_what_runs(installed: Path, tmp_path: Path) -> None:
+def test_installed_command_imports_the_wheel(installed: Path, tmp_path: Path) -> None:
     done = _run(installed / "python", "-c", "import telco_stream; print(telco_stream.__file__)", cwd=tmp_path)
     assert done.stdout.startswith(str(installed.parent)), done
 
 
-def test_the_demo_runs_from_any_directory(installed: Path, tmp_path: Path) -> None:
+def test_demo_runs_from_any_directory(installed: Path, tmp_path: Path) -> None:
     done = _run(installed / "telco-stream", "demo", "--output", "json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["report"]["total"] == 1_000
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_shipped_model_shows_itself_from_any_directory(installed: Path, tmp_path: Path) -> None:
+def test_model_show_finds_the_bundled_model_from_any_directory(installed: Path, tmp_path: Path) -> None:
     done = _run(installed / "telco-stream", "model", "show", "--output", "json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     committed = json.loads((ROOT / "models/churn/manifest.json").read_text())
     assert json.loads(done.stdout)["model_version"] == committed["model_version"]
 
 
-def test_the_sample_that_ships_can_be_made_again(installed: Path, tmp_path: Path) -> None:
+def test_sample_reproduces_the_bundled_sample(installed: Path, tmp_path: Path) -> None:
     done = _run(installed / "telco-stream", "sample", "--out", "sample.csv", "--quiet", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "sample.csv").read_bytes() == (ROOT / "data/sample_customers.csv").read_bytes()

@@ -17,9 +17,7 @@ for address in sys.argv[1:]:
 """
 
 
-def test_an_alert_that_does_not_get_through_is_a_warning_without_the_address(
-    airflow: Airflow, webhook: Webhook
-) -> None:
+def test_alert_logs_a_warning_without_the_url_when_it_fails(airflow: Airflow, webhook: Webhook) -> None:
     """The address is often the secret itself."""
     broken = [f"http://127.0.0.1:{free_port()}/secret", webhook.url + "/secret/refused", "ftp://secret", "http://["]
     env = {"PYTHONPATH": str(ROOT / "airflow/plugins")}

@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 ROWS = 60_000
 
 
-def test_a_run_whose_commands_are_killed_half_way_ends_as_if_they_had_not_been(
+def test_batch_is_correct_when_its_commands_are_killed(
     airflow: Airflow, kafka: str, topics: Topics, place: Path, beside: Callable[..., Any]
 ) -> None:
     """SIGKILL in the middle of produce, SIGTERM to the task in the middle of consume: each is tried a second time."""
@@ -47,7 +47,7 @@ def test_a_run_whose_commands_are_killed_half_way_ends_as_if_they_had_not_been(
     assert ledger(kafka, topics) == (ROWS, ROWS, 0)
 
 
-def test_a_broker_that_is_down_is_tried_again_and_told_if_it_stays_down(
+def test_batch_retries_then_alerts_when_the_broker_is_down(
     airflow: Airflow, own_kafka: KafkaContainer, place: Path, webhook: Webhook, beside: Callable[..., Any]
 ) -> None:
     """It comes back before the second try: the run goes on. It doesn't: the run fails, and nothing was sent."""

@@ -14,7 +14,7 @@ from tests.support.topics import Topics, read_topic, send
 WELL = dict.fromkeys(["produce", "wait_for_rows", "consume", "summarise", "verify"], "success")
 
 
-def test_each_run_sends_the_whole_file_and_answers_all_of_it(
+def test_batch_sends_and_answers_the_whole_file_on_each_run(
     airflow: Airflow, kafka: str, topics: Topics, place: Path
 ) -> None:
     """The second run has three bad rows more, which become dead letters and are no reason to fail."""
@@ -34,7 +34,7 @@ def test_each_run_sends_the_whole_file_and_answers_all_of_it(
     assert ["Contract" in letter["error_message"] for letter in letters] == [True] * 3
 
 
-def test_a_run_leaves_its_report_and_keeps_customers_out_of_airflows_database(
+def test_batch_keeps_its_report_and_no_customer_in_airflow(
     airflow: Airflow, kafka: str, topics: Topics, place: Path
 ) -> None:
     env = environment(kafka, topics, place, DATA_PATH=str(customers(place / "a.csv", 50)), ARTEFACTS="kept", TOP_K="4")
@@ -52,7 +52,7 @@ def test_a_run_leaves_its_report_and_keeps_customers_out_of_airflows_database(
     assert json.loads((folder / "checkpoint.json").read_text())["of"]["run_id"] == run.run_id
 
 
-def test_a_gap_in_the_ledger_fails_the_run_and_is_told(
+def test_batch_fails_and_alerts_when_the_ledger_has_a_gap(
     airflow: Airflow, kafka: str, topics: Topics, place: Path, webhook: Webhook
 ) -> None:
     """Somebody has moved the group past records that nobody answered; another try wouldn't find them."""
@@ -67,7 +67,7 @@ def test_a_gap_in_the_ledger_fails_the_run_and_is_told(
     assert ledger(kafka, topics, exit_code=5) == (55, 50, 0)
 
 
-def test_a_file_that_is_refused_is_refused_once(
+def test_batch_fails_without_retry_when_the_file_is_refused(
     airflow: Airflow, kafka: str, topics: Topics, place: Path, webhook: Webhook
 ) -> None:
     (place / "broken.csv").write_text("customerID,gender\n1,Female\n")

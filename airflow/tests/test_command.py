@@ -34,7 +34,7 @@ except Exception as error:
 """
 
 
-def test_a_timeout_of_airflows_ends_the_command_in_good_order(
+def test_command_stops_cleanly_when_airflow_times_out(
     kafka: str, topics: Topics, place: Path, beside: Callable[..., Any]
 ) -> None:
     """It has left the group, as a killed one would not have for ten seconds."""
@@ -49,9 +49,7 @@ def test_a_timeout_of_airflows_ends_the_command_in_good_order(
 
 
 @pytest.mark.parametrize("variable", ["COMMAND", "FOLDER"])
-def test_a_program_or_a_folder_that_is_not_there_is_told_and_not_tried_again(
-    airflow: Airflow, tmp_path: Path, variable: str
-) -> None:
+def test_command_is_not_retried_when_the_program_is_missing(airflow: Airflow, tmp_path: Path, variable: str) -> None:
     env = {f"AIRFLOW_VAR_TELCO_STREAM_{variable}": str(tmp_path / "nowhere")}
     done = airflow.run(["python", "-c", FAILS], with_plugins(env))
     assert "AirflowFailException" in done.stdout
@@ -59,7 +57,7 @@ def test_a_program_or_a_folder_that_is_not_there_is_told_and_not_tried_again(
     assert "No such file or directory; see the Variables telco_stream_*" in done.stdout
 
 
-def test_airflows_own_settings_are_kept_from_the_command(airflow: Airflow, tmp_path: Path) -> None:
+def test_command_does_not_inherit_airflows_settings(airflow: Airflow, tmp_path: Path) -> None:
     program = tmp_path / "program"
     program.write_text(f"#!/bin/sh\nenv > {tmp_path}/seen\necho '{{}}'\n")
     program.chmod(0o755)

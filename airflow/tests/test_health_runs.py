@@ -16,7 +16,7 @@ from tests.support.waiting import wait_until
 ALL = ["broker_and_topics", "lag", "newest_prediction", "dead_letters", "readyz"]
 
 
-def test_a_stream_that_is_well_passes_every_check(
+def test_health_checks_pass_when_the_stream_is_healthy(
     airflow: Airflow, kafka: str, topics: Topics, place: Path, webhook: Webhook, start_cli: Callable[..., RunningCli]
 ) -> None:
     """With a consumer at work that says itself that it is ready."""
@@ -31,7 +31,7 @@ def test_a_stream_that_is_well_passes_every_check(
     assert webhook.alerts == []
 
 
-def test_each_check_that_fails_names_its_number_and_its_limit(
+def test_failed_health_check_names_its_value_and_limit(
     airflow: Airflow, kafka: str, topics: Topics, place: Path, webhook: Webhook
 ) -> None:
     """30 customers wait, 2 of 8 answers are dead letters, the newest is older than half a second, nobody is ready."""
@@ -55,7 +55,7 @@ def test_each_check_that_fails_names_its_number_and_its_limit(
     assert {alert["run_id"] for alert in webhook.alerts} == {run.run_id}
 
 
-def test_without_a_broker_one_check_fails_and_tells_for_all(
+def test_health_alerts_once_when_the_broker_is_down(
     airflow: Airflow, topics: Topics, place: Path, webhook: Webhook
 ) -> None:
     nobody = f"127.0.0.1:{free_port()}"

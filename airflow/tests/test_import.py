@@ -21,40 +21,40 @@ def bag(airflow: Airflow) -> Any:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_both_dags_import_in_under_two_seconds(bag: Any) -> None:
+def test_dags_import_in_under_two_seconds(bag: Any) -> None:
     assert bag["import_errors"] == {}
     assert len(bag["seconds"]) == 2
     assert sum(bag["seconds"].values()) < 2
 
 
-def test_they_import_without_a_warning(bag: Any) -> None:
+def test_dags_import_without_a_warning(bag: Any) -> None:
     assert (bag["warnings"], bag["captured"]) == ([], {})
 
 
-def test_nothing_is_opened_connected_or_started_while_they_are_read(bag: Any) -> None:
+def test_dag_import_opens_no_file_socket_or_process(bag: Any) -> None:
     assert [event for event in bag["heard"] if not CODE.fullmatch(event)] == []
     assert any("telco_batch" in event for event in bag["heard"]), "nothing was heard at all"
 
 
-def test_a_batch_goes_from_task_to_task(bag: Any) -> None:
+def test_batch_tasks_run_in_order(bag: Any) -> None:
     order = ["produce", "wait_for_rows", "consume", "summarise", "verify"]
     edges = {tuple(edge) for edge in bag["edges"]["telco_batch"]}
     assert edges == {*itertools.pairwise(order), ("produce", "consume")}
 
 
-def test_only_the_consumers_own_page_is_asked_without_a_broker(bag: Any) -> None:
+def test_only_the_metrics_check_runs_without_a_broker(bag: Any) -> None:
     edges = bag["edges"]["telco_streaming_health"]
     assert edges == [["broker_and_topics", task] for task in ("dead_letters", "lag", "newest_prediction")]
     assert set(bag["dags"]["telco_streaming_health"]) == {"broker_and_topics", "readyz", *(down for _, down in edges)}
 
 
-def test_each_parameter_has_a_title_and_a_type_in_the_form(bag: Any) -> None:
+def test_each_dag_parameter_has_a_title_and_a_type(bag: Any) -> None:
     schemas = [schema for params in bag["params"].values() for schema in params.values()]
     assert len(schemas) == 10
     assert all(schema["title"] and "null" in schema["type"] for schema in schemas)
 
 
-def test_the_pins_are_exact_and_hold_what_is_required() -> None:
+def test_constraints_are_exact_and_cover_the_requirements() -> None:
     lines = [line for line in _lines("constraints.txt") if not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line) for line in lines)
     required = [line for line in _lines("requirements.txt") if not line.startswith("#")]

@@ -20,7 +20,7 @@ ROWS = 40_000
 
 
 @pytest.mark.timeout(600)
-def test_a_killed_worker_is_replaced_and_its_orphan_does_no_harm(
+def test_batch_is_correct_when_an_airflow_worker_is_killed(
     airflow: Airflow, kafka: str, topics: Topics, place: Path
 ) -> None:
     """While the scheduler tries again, the orphan goes on: two consumers of one group, each record answered once."""

@@ -16,28 +16,28 @@ def status(**changes: Any) -> dict[str, Any]:
     return usual | changes
 
 
-def test_a_lag_is_named_with_its_limit() -> None:
+def test_check_names_the_lag_and_its_limit() -> None:
     assert too_far_behind(status(lag=1000), 1000) is None
     assert too_far_behind(status(lag=1001), 1000) == "The lag of group g is 1,001 records, above 1,000"
 
 
-def test_an_age_is_named_with_its_limit() -> None:
+def test_check_names_the_age_and_its_limit() -> None:
     assert too_old(status(), 3) is None
     found = too_old(status(newest_prediction_age_seconds=1234.5), 900)
     assert found == "The newest prediction is 1,234.5 s old, above 900 s"
 
 
-def test_no_prediction_is_older_than_any_limit() -> None:
+def test_age_fails_when_there_is_no_prediction() -> None:
     assert too_old(status(newest_prediction_age_seconds=None), 1e9) is not None
 
 
-def test_a_share_is_named_with_its_limit() -> None:
+def test_check_names_the_share_and_its_limit() -> None:
     assert too_many_letters(5, 95, 0.05, 60) is None
     found = too_many_letters(6, 94, 0.05, 60)
     assert found == "6 of the 100 answers of the last 60 min are dead letters: 6.0%, above 5.0%"
 
 
-def test_without_answers_there_is_no_share() -> None:
+def test_share_passes_when_there_are_no_answers() -> None:
     assert too_many_letters(0, 0, 0.0, 60) is None
 
 
@@ -51,21 +51,19 @@ def test_without_answers_there_is_no_share() -> None:
         ({"0": 11, "2": 1}, "Partition 2 of raw can be read up to 0, below 1"),
     ],
 )
-def test_rows_are_visible_once_every_partition_can_be_read_up_to_them(
-    ends: dict[str, int], user_error: str | None
-) -> None:
+def test_rows_are_visible_when_all_partitions_reach_them(ends: dict[str, int], user_error: str | None) -> None:
     assert still_hidden(status(), ends) == user_error
 
 
-def test_a_marker_at_the_end_needs_no_answer() -> None:
+def test_pending_ignores_a_marker_at_the_end() -> None:
     assert not_answered(status(), {"0": 11, "1": 5}) is None
 
 
-def test_a_record_without_an_answer_is_named() -> None:
+def test_pending_names_a_record_without_an_answer() -> None:
     behind = [{"partition": 0, "committed": None, "end": 11, "lag": 10}]
     assert not_answered(status(partitions=behind), {"0": 11}) == "Partition 0 is answered up to 0, below 11"
 
 
-def test_records_that_came_after_the_rows_may_wait() -> None:
+def test_pending_ignores_records_sent_after_the_rows() -> None:
     later = [{"partition": 0, "committed": 11, "end": 30, "lag": 19}]
     assert not_answered(status(partitions=later), {"0": 11}) is None

@@ -10,7 +10,9 @@ from tests.support.kafka_container import KafkaContainer
 pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
 
 
-def test_4_the_broker_is_killed(scenario: Scenario, fault_kafka: KafkaContainer) -> None:
+def test_4_each_input_is_answered_once_when_the_broker_is_killed(
+    scenario: Scenario, fault_kafka: KafkaContainer
+) -> None:
     """SIGKILL at random moments, and started again."""
     with scenario.streaming():
         for _ in range(scenario.form(1, 3)):
@@ -19,7 +21,9 @@ def test_4_the_broker_is_killed(scenario: Scenario, fault_kafka: KafkaContainer)
             fault_kafka.start_again()
 
 
-def test_5_the_broker_is_paused(scenario: Scenario, fault_kafka: KafkaContainer) -> None:
+def test_5_each_input_is_answered_once_when_the_broker_is_paused(
+    scenario: Scenario, fault_kafka: KafkaContainer
+) -> None:
     """For longer than the session's and the transaction's time-out; connections stay open."""
     with scenario.streaming():
         for _ in range(scenario.form(1, 3)):
@@ -29,7 +33,7 @@ def test_5_the_broker_is_paused(scenario: Scenario, fault_kafka: KafkaContainer)
             fault_kafka.unpause()
 
 
-def test_9_poison_while_workers_and_broker_are_killed(scenario: Scenario, fault_kafka: KafkaContainer) -> None:
+def test_9_each_input_is_answered_once_when_all_are_killed(scenario: Scenario, fault_kafka: KafkaContainer) -> None:
     """Of 100 records five can't be scored; a worker dies while the broker is away, another while it is there."""
     with scenario.streaming(poison=0.05):
         for _ in range(scenario.form(1, 3)):

@@ -15,7 +15,7 @@ def answers() -> list[Answer]:
     return [Answer(source, one.key, one.expected) for source, one in INPUTS.items()]
 
 
-def test_every_input_answered_once_is_no_complaint() -> None:
+def test_check_answers_is_empty_when_each_input_is_answered_once() -> None:
     assert check_answers(INPUTS, answers()).complaint() == ""
 
 
@@ -48,35 +48,35 @@ def test_every_input_answered_once_is_no_complaint() -> None:
         "no answers",
     ],
 )
-def test_what_is_planted_is_found(plant: Callable[[list[Answer]], list[Answer]], found: str) -> None:
+def test_check_answers_reports_a_planted_error(plant: Callable[[list[Answer]], list[Answer]], found: str) -> None:
     assert found in check_answers(INPUTS, plant(answers())).complaint()
 
 
-def test_what_the_engines_may_differ_by_is_no_other_probability() -> None:
+def test_check_answers_accepts_probabilities_within_tolerance() -> None:
     assert check_answers({"raw/0/1": Input("1", 0.5)}, [Answer("raw/0/1", "1", 0.5 + 5e-7)]).wrong == []
 
 
-def test_a_customer_who_never_came_into_the_raw_topic_or_came_twice_is_found_there() -> None:
+def test_not_sent_once_finds_missing_and_duplicated_customers() -> None:
     assert not_sent_once({"1": 1, "2": 2}, ["2", "1", "2"]) == []
     assert not_sent_once({"1": 1}, []) == ["1: 0 times"]
     assert not_sent_once({"1": 1}, ["1", "1"]) == ["1: 2 times"]
     assert not_sent_once({}, ["1"]) == ["1: 1 times"]
 
 
-def test_a_silence_lasts_from_the_last_answer_while_an_input_waits() -> None:
+def test_silence_lasts_since_the_last_answer_when_an_input_waits() -> None:
     silence = Silence(now=0.0)
     assert silence.seconds(5.0, answers=0, inputs=1) == 5.0
     assert silence.seconds(6.0, answers=1, inputs=9) == 0.0
     assert silence.seconds(16.0, answers=1, inputs=9) == 10.0
 
 
-def test_there_is_no_silence_while_nothing_waits() -> None:
+def test_silence_is_0_when_no_input_waits() -> None:
     silence = Silence(now=0.0)
     assert silence.seconds(60.0, answers=0, inputs=0) == 0.0
     assert silence.seconds(61.0, answers=0, inputs=1) == 1.0
 
 
-def test_numbered_customers_are_the_same_for_a_seed_and_no_id_comes_twice() -> None:
+def test_numbered_is_deterministic_with_unique_ids() -> None:
     from random import Random  # noqa: PLC0415
 
     first, again = numbered(Random(7), 0.3), numbered(Random(7), 0.3)

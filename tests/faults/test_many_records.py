@@ -34,7 +34,7 @@ def default_scenario(kafka: str, request: pytest.FixtureRequest, tmp_path: Path)
     yield from new_scenario(kafka, request, tmp_path)
 
 
-def test_verify_stays_small(default_scenario: Scenario) -> None:
+def test_verify_uses_little_memory_when_records_are_many(default_scenario: Scenario) -> None:
     """Each input has its answer, so that all of them are read, and entered twice."""
     _fill(default_scenario)
     peak, ledger = _verify(default_scenario)

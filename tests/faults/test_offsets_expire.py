@@ -32,7 +32,7 @@ def forgetful_kafka(pytestconfig: pytest.Config) -> Iterator[str]:
         yield container.bootstrap
 
 
-def test_a_pass_is_remembered_when_its_offsets_expire(forgetful_kafka: str, tmp_path: Path) -> None:
+def test_produce_resumes_a_pass_when_its_offsets_expired(forgetful_kafka: str, tmp_path: Path) -> None:
     """Without a checkpoint file: each row of a named run, and of an unfinished pass, is there once."""
     topics = fresh_topics()
     create_topics(forgetful_kafka, topics)
@@ -58,7 +58,7 @@ def test_a_pass_is_remembered_when_its_offsets_expire(forgetful_kafka: str, tmp_
     assert len(read_topic(forgetful_kafka, topics.raw)) == 500
 
 
-def test_a_group_is_remembered_by_its_answers_when_its_offsets_expire(forgetful_kafka: str) -> None:
+def test_consume_refuses_or_resumes_when_group_offsets_expired(forgetful_kafka: str) -> None:
     """The next run answers nothing again: it refuses, and continues where it is asked to."""
     topics = fresh_topics()
     create_topics(forgetful_kafka, topics)

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
 _CONSUME_ALL = ("consume", "--mode", "batch", "--quiet", "--output", "json", "--max-consecutive-dead-letters", "0")
 
 
-def test_8_the_producer_is_killed(scenario: Scenario) -> None:
+def test_8_each_row_is_sent_once_when_the_producer_is_killed(scenario: Scenario) -> None:
     """SIGKILL at random places of the pass, which is then run to its end."""
     rows = scenario.form(80_000, 300_000)
     text, expected = numbered_csv(rows)
@@ -35,7 +35,7 @@ def test_8_the_producer_is_killed(scenario: Scenario) -> None:
     scenario.check(expected)
 
 
-def test_10_a_replay_is_killed(scenario: Scenario) -> None:
+def test_10_each_letter_is_replayed_once_when_replay_is_killed(scenario: Scenario) -> None:
     """SIGKILL when some letters have gone back; each has gone back once in the end, and is answered once more."""
     load = Load(
         scenario.bootstrap,

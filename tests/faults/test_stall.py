@@ -24,7 +24,7 @@ def default_scenario(kafka: str, request: pytest.FixtureRequest, tmp_path: Path)
 
 
 @pytest.mark.parametrize("fixed", [False, True], ids=["own id", "fixed id"])
-def test_stall_after_a_kill_in_a_transaction(default_scenario: Scenario, fixed: bool) -> None:
+def test_readers_resume_when_a_transaction_was_killed(default_scenario: Scenario, fixed: bool) -> None:
     """One worker, killed while readers are held back by its transaction, and started again at once."""
     with default_scenario.streaming(workers=1, least=(0, 1_000), rate=500, fixed=fixed, settings={}):
         default_scenario.progress.wait_for_more(100)

@@ -25,12 +25,12 @@ def unanswered(scenario: Scenario) -> Iterator[Progress]:
     progress.end()
 
 
-def test_inputs_that_nobody_takes_are_a_stall(unanswered: Progress) -> None:
+def test_drain_raises_stalled_error_when_no_worker_runs(unanswered: Progress) -> None:
     with pytest.raises(StalledError, match="inputs wait, and nothing came for 2 s"):
         unanswered.drain(limit=2)
 
 
-def test_inputs_that_the_group_has_passed_over_are_a_loss(scenario: Scenario, unanswered: Progress) -> None:
+def test_checker_reports_missing_inputs_when_group_skipped_them(scenario: Scenario, unanswered: Progress) -> None:
     """The group has committed all of them, so nothing is left to wait for."""
     reader = Consumer({"bootstrap.servers": scenario.bootstrap, "group.id": scenario.topics.group})
     ends = [
@@ -45,7 +45,7 @@ def test_inputs_that_the_group_has_passed_over_are_a_loss(scenario: Scenario, un
     assert len(scenario.judge(scenario.load.sent).missing) == len(scenario.load.sent)
 
 
-def test_the_control_is_found_out(scenario: Scenario) -> None:
+def test_checker_finds_errors_when_a_timer_commits_offsets(scenario: Scenario) -> None:
     """Case 1 with workers that commit on a timer: answers are lost, or given twice."""
     with scenario.stream(module="tests.faults.control"):
         for _ in range(scenario.form(3, 10)):

@@ -21,7 +21,7 @@ PROTOCOLS = {
 
 
 @pytest.mark.parametrize("fixed", [False, True], ids=["own id", "fixed id"])
-def test_1_workers_are_killed(scenario: Scenario, fixed: bool) -> None:
+def test_1_each_input_is_answered_once_when_workers_are_killed(scenario: Scenario, fixed: bool) -> None:
     """SIGKILL at random moments, three workers in one group; each is replaced at once."""
     with scenario.streaming(fixed=fixed):
         for _ in range(scenario.form(2, 10)):
@@ -29,7 +29,7 @@ def test_1_workers_are_killed(scenario: Scenario, fixed: bool) -> None:
             scenario.pool.replace_killed()
 
 
-def test_2_workers_are_asked_to_stop(scenario: Scenario) -> None:
+def test_2_each_input_is_answered_once_when_workers_stop(scenario: Scenario) -> None:
     """SIGTERM at random moments: exit 0 and a summary each time."""
     with scenario.streaming():
         for _ in range(scenario.form(2, 10)):
@@ -38,7 +38,7 @@ def test_2_workers_are_asked_to_stop(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_3_workers_join_and_leave(scenario: Scenario, protocol: str) -> None:
+def test_3_each_input_is_answered_once_when_workers_join(scenario: Scenario, protocol: str) -> None:
     """Between one and four workers, all the time another number, under each way to share the partitions."""
     with scenario.streaming(workers=2, settings=PROTOCOLS[protocol]):
         for _ in range(scenario.form(3, 20)):
@@ -50,7 +50,7 @@ def test_3_workers_join_and_leave(scenario: Scenario, protocol: str) -> None:
                 scenario.pool.stop(scenario.pool.any())
 
 
-def test_6_a_worker_is_paused_for_too_long(scenario: Scenario) -> None:
+def test_6_each_input_is_answered_once_when_a_worker_is_paused(scenario: Scenario) -> None:
     """Longer than the group and its transaction wait for it; woken, it finds its records answered by others."""
     settings = QUICK | {"TELCO_STREAM_KAFKA__MAX__POLL__INTERVAL__MS": "4000"}
     with scenario.streaming(workers=2, settings=settings):
@@ -62,7 +62,7 @@ def test_6_a_worker_is_paused_for_too_long(scenario: Scenario) -> None:
             sleeper.signal(signal.SIGCONT)
 
 
-def test_7_two_workers_have_the_same_transactional_id(scenario: Scenario) -> None:
+def test_7_consume_is_fenced_when_two_workers_share_an_id(scenario: Scenario) -> None:
     """The first is fenced by the second, and says so with exit 6."""
     settings = QUICK | {"TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID": scenario.topics.transactional_id}
     with scenario.streaming(workers=1, settings=settings):

@@ -1,4 +1,4 @@
-"""The rights that a page of the docs grants by lines of `kafka-acls.sh`, as the client's own bindings."""
+"""Parses the `kafka-acls.sh` lines of a documentation page into ACL bindings, and adds or deletes them."""
 
 import argparse
 import shlex
@@ -23,7 +23,7 @@ _KINDS = {
     "group": ResourceType.GROUP,
     "transactional_id": ResourceType.TRANSACTIONAL_ID,
 }
-#: The client's type hints want text where it takes None for "any".
+#: None means "any", but the client's type hints require a string.
 _ANY = cast("str", None)
 _EVERYTHING = AclBindingFilter(
     ResourceType.ANY, _ANY, ResourcePatternType.ANY, _ANY, _ANY, AclOperation.ANY, AclPermissionType.ANY
@@ -31,38 +31,38 @@ _EVERYTHING = AclBindingFilter(
 
 
 def granted_by(page: Path) -> list[AclBinding]:
-    """Every right that the page's lines give, one operation on one resource each."""
+    """Return a binding for each operation on each resource that the page grants."""
     lines = page.read_text().replace("\\\n", " ").splitlines()
-    return [right for line in lines if line.startswith("kafka-acls.sh ") for right in rights_in(line)]
+    return [binding for line in lines if line.startswith("kafka-acls.sh ") for binding in bindings_in(line)]
 
 
-def rights_in(line: str) -> list[AclBinding]:
-    """Every right that one line gives."""
-    return list(_rights(shlex.split(line)[1:]))
+def bindings_in(line: str) -> list[AclBinding]:
+    """Return the bindings that one `kafka-acls.sh` line grants."""
+    return list(_bindings(shlex.split(line)[1:]))
 
 
-def known(admin: AdminClient, rights: Iterable[AclBinding]) -> bool:
-    """Whether the broker honours all of them."""
-    return set(map(_key, rights)) <= _known(admin)
+def has_bindings(admin: AdminClient, bindings: Iterable[AclBinding]) -> bool:
+    """Return whether the broker lists all of the bindings."""
+    return set(map(_key, bindings)) <= _all_bindings(admin)
 
 
-def grant(admin: AdminClient, rights: Iterable[AclBinding]) -> None:
-    """The broker honours them."""
-    wanted = list(rights)
-    for made in admin.create_acls(wanted).values():
-        made.result(15)
-    wait_until(lambda: known(admin, wanted), 15, "the rights' arrival")
+def grant(admin: AdminClient, bindings: Iterable[AclBinding]) -> None:
+    """Add the bindings and wait until the broker lists them."""
+    added = list(bindings)
+    for future in admin.create_acls(added).values():
+        future.result(15)
+    wait_until(lambda: has_bindings(admin, added), 15, "the added ACLs")
 
 
-def take_away(admin: AdminClient, rights: Iterable[AclBinding]) -> None:
-    """The broker honours them no longer."""
-    gone = list(rights)
-    for deleted in admin.delete_acls([_only(right) for right in gone]).values():
-        deleted.result(15)
-    wait_until(lambda: not set(map(_key, gone)) & _known(admin), 15, "the rights' end")
+def revoke(admin: AdminClient, bindings: Iterable[AclBinding]) -> None:
+    """Delete the bindings and wait until the broker lists none of them."""
+    deleted = list(bindings)
+    for future in admin.delete_acls([_filter_for(binding) for binding in deleted]).values():
+        future.result(15)
+    wait_until(lambda: not set(map(_key, deleted)) & _all_bindings(admin), 15, "the deletion of ACLs")
 
 
-def _rights(words: list[str]) -> Iterable[AclBinding]:
+def _bindings(arguments: list[str]) -> Iterable[AclBinding]:
     parser = argparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--bootstrap-server", required=True)
     parser.add_argument("--add", action="store_true", required=True)
@@ -71,34 +71,36 @@ def _rights(words: list[str]) -> Iterable[AclBinding]:
     parser.add_argument("--resource-pattern-type", choices=["literal", "prefixed"], default="literal")
     for kind in _KINDS:
         parser.add_argument(f"--{kind.replace('_', '-')}", action="append", default=[])
-    given = parser.parse_args(words)
-    pattern = ResourcePatternType[given.resource_pattern_type.upper()]
+    options = parser.parse_args(arguments)
+    pattern = ResourcePatternType[options.resource_pattern_type.upper()]
     for kind, resource in _KINDS.items():
-        for name in getattr(given, kind):
-            for who in given.allow_principal:
-                for operation in given.operation:
-                    yield AclBinding(resource, name, pattern, who, "*", _operation(operation), AclPermissionType.ALLOW)
+        for name in getattr(options, kind):
+            for principal in options.allow_principal:
+                for operation in options.operation:
+                    yield AclBinding(
+                        resource, name, pattern, principal, "*", _operation(operation), AclPermissionType.ALLOW
+                    )
 
 
 def _operation(name: str) -> AclOperation:
-    return next(one for one in AclOperation if one.name.replace("_", "") == name.upper())
+    return next(operation for operation in AclOperation if operation.name.replace("_", "") == name.upper())
 
 
-def _known(admin: AdminClient) -> set[tuple[object, ...]]:
-    return {_key(right) for right in admin.describe_acls(_EVERYTHING).result(15)}
+def _all_bindings(admin: AdminClient) -> set[tuple[object, ...]]:
+    return {_key(binding) for binding in admin.describe_acls(_EVERYTHING).result(15)}
 
 
-def _key(right: AclBinding) -> tuple[object, ...]:
-    return right.restype, right.name, right.resource_pattern_type, right.principal, right.operation
+def _key(binding: AclBinding) -> tuple[object, ...]:
+    return binding.restype, binding.name, binding.resource_pattern_type, binding.principal, binding.operation
 
 
-def _only(right: AclBinding) -> AclBindingFilter:
+def _filter_for(binding: AclBinding) -> AclBindingFilter:
     return AclBindingFilter(
-        right.restype,
-        right.name,
-        right.resource_pattern_type,
-        right.principal,
-        right.host,
-        right.operation,
-        right.permission_type,
+        binding.restype,
+        binding.name,
+        binding.resource_pattern_type,
+        binding.principal,
+        binding.host,
+        binding.operation,
+        binding.permission_type,
     )

@@ -1,12 +1,12 @@
-"""A certificate authority of a test's own, and what it signs for `localhost`; made by the `openssl` command."""
+"""Certificate authorities for tests and certificates for `localhost`, made with the `openssl` command."""
 
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-#: What keeps certificates from being made on this machine; None if nothing does.
-NO_OPENSSL = None if shutil.which("openssl") else "the openssl command is not here"
+#: The reason to skip tests that need certificates, or None.
+NO_OPENSSL = None if shutil.which("openssl") else "the openssl command is not installed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,19 +18,19 @@ class Pair:
 
 
 def make_authority(folder: Path, name: str) -> Pair:
-    """A new authority, which nobody knows yet."""
+    """Create a self-signed certificate authority."""
     pair = Pair(folder / f"{name}.crt", folder / f"{name}.key")
     _openssl("req", "-x509", "-days", "2", "-subj", f"/CN={name}", *_new_key(pair), "-out", pair.certificate)
     return pair
 
 
 def sign(authority: Pair, folder: Path, name: str, days: int) -> Pair:
-    """A certificate for `localhost`; one of -1 days has expired."""
+    """Create a certificate for `localhost` that is valid for `days`; with -1 it has expired."""
     pair, request, names = Pair(folder / f"{name}.crt", folder / f"{name}.key"), folder / "request", folder / "names"
     names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
     _openssl("req", "-new", "-subj", "/CN=localhost", *_new_key(pair), "-out", request)
-    by = ("-CA", authority.certificate, "-CAkey", authority.key, "-CAcreateserial", "-extfile", names)
-    _openssl("x509", "-req", "-in", request, "-days", str(days), *by, "-out", pair.certificate)
+    signer = ("-CA", authority.certificate, "-CAkey", authority.key, "-CAcreateserial", "-extfile", names)
+    _openssl("x509", "-req", "-in", request, "-days", str(days), *signer, "-out", pair.certificate)
     return pair
 
 

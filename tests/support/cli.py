@@ -1,4 +1,4 @@
-"""`telco-stream` as a process of its own."""
+"""Run `telco-stream` in a separate process."""
 
 import os
 import signal
@@ -16,14 +16,14 @@ ROOT = Path(__file__).resolve().parents[2]
 def run_cli(
     *args: str, env: Mapping[str, str] | None = None, cwd: Path | None = None, timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
-    """A finished `telco-stream`: its exit code, stdout and stderr; `env` is added to this process's environment."""
+    """Run `telco-stream` to its end and return exit code, stdout and stderr; `env` extends the current environment."""
     return subprocess.run(
         _command(args), env=_environment(env), cwd=cwd, timeout=timeout, capture_output=True, text=True, check=False
     )
 
 
 class RunningCli:
-    """A `telco-stream` that runs beside the test, its output kept in files; `module` names another program."""
+    """A background `telco-stream` process with its output in files; `module` runs another Python module."""
 
     def __init__(
         self,
@@ -39,29 +39,29 @@ class RunningCli:
             self.process = subprocess.Popen(command, stdout=out, stderr=err, env=_environment(env), cwd=cwd)
 
     def stdout(self) -> str:
-        """What it has written to stdout so far."""
+        """Return what it has written to stdout."""
         return self._out.read_text()
 
     def stderr(self) -> str:
-        """What it has written to stderr so far."""
+        """Return what it has written to stderr."""
         return self._err.read_text()
 
     def signal(self, number: signal.Signals) -> None:
-        """It has been sent this signal."""
+        """Send a signal."""
         self.process.send_signal(number)
 
     def wait(self, deadline: float = 30) -> int:
-        """Its exit code, once it ends by itself."""
+        """Wait for the process to end and return its exit code."""
         wait_until(lambda: self.process.poll() is not None, deadline, f"the end of {self.process.args!r}")
         return self.process.wait()
 
     def wait_for_stderr(self, text: str, deadline: float = 30) -> None:
-        """It runs, and `text` stands on its stderr."""
+        """Wait until `text` appears on stderr; fail if the process ends before."""
         wait_until(lambda: text in self.stderr() or self.process.poll() is not None, deadline, f"{text!r} on stderr")
-        assert text in self.stderr(), f"it ended with {self.process.returncode}: {self.stderr()}"
+        assert text in self.stderr(), f"the process exited with {self.process.returncode}: {self.stderr()}"
 
     def end(self) -> None:
-        """It is gone, by SIGKILL if need be."""
+        """Kill the process if it is still running."""
         self.process.kill()
         self.process.wait()
 

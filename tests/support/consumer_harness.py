@@ -1,4 +1,4 @@
-"""The consume side on a broker, in this process, through real doors."""
+"""Runs consumers on a broker inside this process, with real Kafka clients."""
 
 import threading
 from collections.abc import Iterable
@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 
 def settings_of(bootstrap: str, topics: Topics, kafka: dict[str, str] | None = None, **consumer: Any) -> Settings:
-    """Settings that name the test's own topics and group."""
+    """Return settings with the topics and the group of a test."""
     return Settings(
         bootstrap_servers=bootstrap,
         topics=TopicSettings(raw=topics.raw, predictions=topics.predictions, deadletter=topics.deadletter),
@@ -30,25 +30,25 @@ def settings_of(bootstrap: str, topics: Topics, kafka: dict[str, str] | None = N
 
 
 class RunningConsumer:
-    """A consumer at work in a thread of this process, on a model that answers by rule unless given another."""
+    """A consumer in a background thread; it scores with `RuleScorer` unless `scorer` is set."""
 
     def __init__(
-        self, settings: Settings, order: ConsumeOptions, scorer: Scorer | None = None, timeout: float = 10.0
+        self, settings: Settings, options: ConsumeOptions, scorer: Scorer | None = None, timeout: float = 10.0
     ) -> None:
         self.stop = Stop()
         self.consumed = 0
         self._source: PartitionView | None = None
         self.clients = Clients(settings, timeout)
         self._result: Future[ConsumeResult] = Future()
-        self._work = settings, order, scorer or RuleScorer()
+        self._work = settings, options, scorer or RuleScorer()
         threading.Thread(target=self._run, daemon=True).start()
 
     def on(self, source: PartitionView) -> None:
-        """The topic is read from there."""
+        """Receive the source that the run reads from."""
         self._source = source
 
     def wait_for_start(self, *partitions: int) -> None:
-        """Wait until it reads these partitions, and their start is committed."""
+        """Wait until the consumer reads these partitions and has committed their start."""
         wait_until(
             lambda: (
                 self._result.done() or (self._source is not None and set(partitions) <= self._source.answered.keys())
@@ -58,50 +58,50 @@ class RunningConsumer:
         )
 
     def on_poll(self) -> None:
-        """The loop has come round."""
+        """Ignore polls."""
 
-    def on_committed(self, outcome: Outcome, _seconds: BatchTimings) -> None:
-        """A batch is committed."""
+    def on_committed(self, outcome: Outcome, _timings: BatchTimings) -> None:
+        """Count the records of a committed batch."""
         self.consumed += outcome.consumed
 
     def wait_for(self, consumed: int, deadline: float = 30) -> None:
-        """So many records are answered, or the run has ended."""
+        """Wait until `consumed` records are committed, or the run has ended; raise its error."""
         wait_until(lambda: self.consumed >= consumed or self._result.done(), deadline, f"{consumed} answers")
         if self._result.done():
             self._result.result()
 
     def end(self) -> ConsumeResult:
-        """It has been asked to stop, and did."""
+        """Request a stop and return the result."""
         self.stop.request()
         return self.result(10)
 
     def result(self, deadline: float = 30) -> ConsumeResult:
-        """What it did, once it has ended by itself."""
+        """Wait for the run to end and return its result, or raise its error."""
         return self._result.result(deadline)
 
     def _run(self) -> None:
-        _, order, scorer = self._work
+        _, options, scorer = self._work
         try:
-            self._result.set_result(run_consume(self.clients, scorer, order, stop=self.stop, watch=self))
-        except BaseException as error:  # noqa: BLE001 - it is raised again where the result is asked for
+            self._result.set_result(run_consume(self.clients, scorer, options, stop=self.stop, watch=self))
+        except BaseException as error:  # noqa: BLE001 - result() raises it again
             self._result.set_exception(error)
 
 
 def customers(numbers: Iterable[int]) -> list[Outgoing]:
-    """A good record for each number, under a key of its own."""
-    return [(f"c{one}", good(customerID=f"c{one}"), []) for one in numbers]
+    """Return a good record for each number, keyed by the number."""
+    return [(f"c{number}", good(customerID=f"c{number}"), []) for number in numbers]
 
 
 def answers(bootstrap: str, topics: Topics) -> list[StoredRecord]:
-    """The predictions and dead letters that a reader of committed records sees."""
+    """Return the committed predictions and dead letters."""
     return read_topic(bootstrap, topics.predictions) + read_topic(bootstrap, topics.deadletter)
 
 
-def sources(kept: Iterable[StoredRecord]) -> list[str]:
-    """Which inputs are answered, in order: equal to what `coordinates` says where each is answered once."""
-    return sorted(one.header("source") or "" for one in kept)
+def sources(records: Iterable[StoredRecord]) -> list[str]:
+    """Return the sorted `source` headers; equal to the inputs' `coordinates` if each was answered once."""
+    return sorted(record.header("source") or "" for record in records)
 
 
-def coordinates(kept: Iterable[StoredRecord]) -> list[str]:
-    """Where the inputs stand, in order."""
-    return sorted(f"{one.topic}/{one.partition}/{one.offset}" for one in kept)
+def coordinates(records: Iterable[StoredRecord]) -> list[str]:
+    """Return the records' sorted TOPIC/PARTITION/OFFSET."""
+    return sorted(f"{record.topic}/{record.partition}/{record.offset}" for record in records)

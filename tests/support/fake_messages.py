@@ -1,4 +1,4 @@
-"""A consumer that hands out what a test has written down, and messages as the client makes them."""
+"""A consumer that returns a scripted list of messages, and the messages themselves."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from confluent_kafka import OFFSET_INVALID, KafkaError, Message, TopicPartition
 
 
 class ScriptedMessage(Message):
-    """A record, or with `code` an error in its place."""
+    """A record, or an error if `code` is set."""
 
     def __init__(
         self,
@@ -17,21 +17,21 @@ class ScriptedMessage(Message):
         code: int | None = None,
         *,
         topic: str | None = "raw",
-        words: str | None = None,
+        description: str | None = None,
     ) -> None:
-        error = None if code is None else KafkaError(code, words)
+        error = None if code is None else KafkaError(code, description)
         # Without a topic an error is about the client or its group.
         super().__init__(topic=topic, partition=partition, offset=offset, error=error)
 
 
 def end(offset: int) -> ScriptedMessage:
-    """The client's word that a partition ends here."""
+    """Return the message by which the client reports the end of a partition."""
     return ScriptedMessage(offset, code=KafkaError._PARTITION_EOF)
 
 
 @dataclass
 class ScriptedConsumer:
-    """Everything that is left of the script arrives at once."""
+    """A consumer of partition 0 that returns the rest of its script at once."""
 
     script: list[ScriptedMessage]
     paused: list[TopicPartition] = field(default_factory=list)
@@ -40,12 +40,12 @@ class ScriptedConsumer:
         on_assign(self, [TopicPartition("raw", 0)])
 
     def assign(self, _partitions: list[TopicPartition]) -> None:
-        """It has what the script says."""
+        """Ignore assignments."""
 
     incremental_assign = incremental_unassign = assign
 
     def commit(self, **_: Any) -> None:
-        """Nobody asks for it."""
+        """Ignore commits."""
 
     def pause(self, partitions: list[TopicPartition]) -> None:
         self.paused += partitions
@@ -53,19 +53,19 @@ class ScriptedConsumer:
     def poll(self, _timeout: float) -> ScriptedMessage | None:
         return self.script.pop(0) if self.script else None
 
-    def consume(self, most: int, _timeout: float) -> list[ScriptedMessage]:
-        taken, self.script[:] = self.script[:most], self.script[most:]
-        return taken
+    def consume(self, count: int, _timeout: float) -> list[ScriptedMessage]:
+        batch, self.script[:] = self.script[:count], self.script[count:]
+        return batch
 
     def get_watermark_offsets(self, _partition: TopicPartition, *, cached: bool) -> tuple[int, int]:
-        assert cached, "no broker is asked"
+        assert cached, "only cached watermarks cost no request"
         return OFFSET_INVALID, OFFSET_INVALID
 
-    def committed(self, asked: Iterable[TopicPartition], timeout: float) -> list[TopicPartition]:  # noqa: ARG002
-        return [TopicPartition(one.topic, one.partition, OFFSET_INVALID) for one in asked]
+    def committed(self, partitions: Iterable[TopicPartition], timeout: float) -> list[TopicPartition]:  # noqa: ARG002
+        return [TopicPartition(partition.topic, partition.partition, OFFSET_INVALID) for partition in partitions]
 
     def consumer_group_metadata(self) -> object:
         return object()
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""

@@ -1,4 +1,4 @@
-"""Fake doors of a few lines that keep a log: a producer and a consumer as the client makes them, and the errors."""
+"""Fakes of the client's producer and consumer that log their calls, and errors as the client raises them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
@@ -10,14 +10,14 @@ from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPar
 from tests.support.fake_messages import ScriptedMessage
 
 
-def kafka_exception(name: str, **said: Any) -> KafkaException:
-    """An error as the client raises it; `said` are the flags it sets."""
-    return KafkaException(KafkaError(getattr(KafkaError, name), name, **said))
+def kafka_exception(name: str, **flags: Any) -> KafkaException:
+    """Return an error as the client raises it, with flags such as `fatal=True`."""
+    return KafkaException(KafkaError(getattr(KafkaError, name), name, **flags))
 
 
 @dataclass
 class FakeProducer:
-    """Writes each call into `log`; raises what stands next under the call's name in `failures`."""
+    """Appends each call to `log`, and raises the next error in `failures` for this call, if any."""
 
     log: list[str]
     failures: dict[str, list[KafkaException | None]] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class FakeProducer:
             self.report(self.refused)
 
     def report(self, error: KafkaError) -> None:
-        """The message that was sent last was not delivered."""
+        """Report that the last message was not delivered."""
         self._on_delivery(error, ScriptedMessage(0))
 
     def send_offsets_to_transaction(self, offsets: list[TopicPartition], metadata: object, _timeout: float) -> None:
@@ -86,7 +86,7 @@ class FakeProducer:
 
 @dataclass
 class FakeConsumer:
-    """Each step of the script is what one poll or consume returns; a step that can be called happens before it does."""
+    """Returns one step of the script for each poll or consume; a callable step is called first."""
 
     script: list[list[ScriptedMessage] | Callable[["FakeConsumer"], list[ScriptedMessage]]]
     offsets: dict[int, TopicPartition] = field(default_factory=dict)
@@ -95,12 +95,12 @@ class FakeConsumer:
     sought: list[tuple[int, int]] = field(default_factory=list)
     assigned: tuple[int, ...] = (0,)
     generation: int = 1
-    #: Where partitions end, as far as the client knows by itself.
+    #: Cached high watermarks by partition.
     ends: dict[int, int] = field(default_factory=dict)
-    #: The oldest offset kept and the end of partitions, as a broker says them; without an entry 0.
+    #: Oldest and latest offset by partition as the broker answers; 0 without an entry.
     oldest: dict[int, int] = field(default_factory=dict)
     latest: dict[int, int] = field(default_factory=dict)
-    #: Where the client was told to fetch partitions from.
+    #: Offsets from which partitions were assigned.
     begun: dict[int, int] = field(default_factory=dict)
 
     def subscribe(
@@ -112,13 +112,13 @@ class FakeConsumer:
 
     def assign(self, *partitions: int) -> None:
         self.generation += 1
-        self._on_assign(self, [TopicPartition("raw", one) for one in partitions])
+        self._on_assign(self, [TopicPartition("raw", partition) for partition in partitions])
 
     def revoke(self, *partitions: int) -> None:
-        self._on_revoke(self, [TopicPartition("raw", one) for one in partitions])
+        self._on_revoke(self, [TopicPartition("raw", partition) for partition in partitions])
 
     def lose(self, *partitions: int) -> None:
-        self._on_lost(self, [TopicPartition("raw", one) for one in partitions])
+        self._on_lost(self, [TopicPartition("raw", partition) for partition in partitions])
 
     def poll(self, _timeout: float) -> ScriptedMessage | None:
         if not self.script:
@@ -128,44 +128,45 @@ class FakeConsumer:
             self.script.insert(0, step[1:])
         return step[0] if step else None
 
-    def consume(self, most: int, _timeout: float) -> list[ScriptedMessage]:
-        assert most <= 1_000_000, "the client refuses more"
+    def consume(self, count: int, _timeout: float) -> list[ScriptedMessage]:
+        assert count <= 1_000_000, "the client refuses more"
         step = self._step() if self.script else []
-        if len(step) > most:
-            self.script.insert(0, step[most:])
-        return step[:most]
+        if len(step) > count:
+            self.script.insert(0, step[count:])
+        return step[:count]
 
-    def committed(self, asked: Iterable[TopicPartition], timeout: float) -> list[TopicPartition]:  # noqa: ARG002
+    def committed(self, partitions: Iterable[TopicPartition], timeout: float) -> list[TopicPartition]:  # noqa: ARG002
         self.log.append("committed")
         if self.failures:
             raise self.failures.pop(0)
-        return [self.offsets.get(one.partition, TopicPartition("raw", one.partition, -1001)) for one in asked]
+        numbers = [partition.partition for partition in partitions]
+        return [self.offsets.get(number, TopicPartition("raw", number, OFFSET_INVALID)) for number in numbers]
 
     def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:
         assert not asynchronous
         self.log.append("commit")
         if self.failures:
             raise self.failures.pop(0)
-        self.offsets |= {one.partition: one for one in offsets}
+        self.offsets |= {offset.partition: offset for offset in offsets}
 
     def seek(self, target: TopicPartition) -> None:
         self.sought.append((target.partition, target.offset))
 
     def incremental_unassign(self, partitions: list[TopicPartition]) -> None:
-        self.log += [f"unassign {one.partition}" for one in partitions]
+        self.log += [f"unassign {partition.partition}" for partition in partitions]
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
-        self.log += [f"assign {one.partition}" for one in partitions]
-        self.begun |= {one.partition: one.offset for one in partitions}
+        self.log += [f"assign {partition.partition}" for partition in partitions]
+        self.begun |= {partition.partition: partition.offset for partition in partitions}
 
     def ask_offsets(self, _topic: str, partitions: Iterable[int], *, oldest: bool) -> dict[int, "Future[int]"]:
         return known_offsets(partitions, self.oldest if oldest else self.latest)
 
-    def get_watermark_offsets(self, asked: TopicPartition, *, cached: bool) -> tuple[int, int]:
-        assert cached, "no broker is asked"
-        if asked.partition not in self.assigned:
+    def get_watermark_offsets(self, partition: TopicPartition, *, cached: bool) -> tuple[int, int]:
+        assert cached, "only cached watermarks cost no request"
+        if partition.partition not in self.assigned:
             raise kafka_exception("_UNKNOWN_PARTITION")
-        return 0, self.ends.get(asked.partition, OFFSET_INVALID)
+        return 0, self.ends.get(partition.partition, OFFSET_INVALID)
 
     def consumer_group_metadata(self) -> object:
         return f"generation {self.generation}"
@@ -179,22 +180,22 @@ class FakeConsumer:
 
 
 def known_offsets(partitions: Iterable[int], known: Mapping[int, int]) -> dict[int, "Future[int]"]:
-    """A broker's answer for these partitions, which is 0 unless it is known better; below 0 it doesn't answer."""
-    asked: dict[int, Future[int]] = {one: Future() for one in partitions}
-    for one, future in asked.items():
-        if known.get(one, 0) >= 0:
-            future.set_result(known.get(one, 0))
-    return asked
+    """Return a broker's answer for these partitions: the known offset, or 0; a negative offset is never answered."""
+    futures: dict[int, Future[int]] = {partition: Future() for partition in partitions}
+    for partition, future in futures.items():
+        if known.get(partition, 0) >= 0:
+            future.set_result(known.get(partition, 0))
+    return futures
 
 
 def ask_nothing_kept(_topic: str, partitions: Iterable[int], *, oldest: bool) -> dict[int, "Future[int]"]:  # noqa: ARG001
-    """A broker on which every partition begins at 0."""
+    """Answer that every partition begins at 0."""
     return known_offsets(partitions, {})
 
 
 def offsets(records: Iterable[Any]) -> Mapping[int, list[int]]:
-    """The offsets among the records, by partition."""
-    found: dict[int, list[int]] = {}
+    """Return the offsets of the records by partition."""
+    by_partition: dict[int, list[int]] = {}
     for record in records:
-        found.setdefault(record.partition(), []).append(record.offset())
-    return found
+        by_partition.setdefault(record.partition(), []).append(record.offset())
+    return by_partition

@@ -9,7 +9,7 @@ from confluent_kafka.admin import AdminClient
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-# Its reaper is one more image to pull, and the fixtures remove what they start; read when testcontainers is imported.
+# Saves pulling the reaper image: the fixtures remove what they start. Read when testcontainers is imported.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 
 import docker
@@ -17,10 +17,10 @@ from docker.errors import APIError, DockerException, ImageNotFound
 from testcontainers.core.container import DockerContainer
 
 IMAGE = "apache/kafka:4.3.1"
-#: A broker that comes back 4 s after a SIGKILL, not 12.
+#: A broker with these settings is back 4 s after a SIGKILL instead of 12.
 QUICK_RESTART = {"broker_session_timeout_ms": "2000", "broker_heartbeat_interval_ms": "500"}
 
-#: A broker that is there sooner, for a third less work, and has no use for speed or for fifty partitions of its own.
+#: A broker with these settings starts faster: it needs neither throughput nor fifty partitions per internal topic.
 SMALL = {
     "jvm_performance_opts": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
     "heap_opts": "-Xms128m -Xmx512m",
@@ -30,43 +30,43 @@ SMALL = {
 
 
 class KafkaContainer(DockerContainer):
-    """Start it with `with`; whatever happens inside, container and volumes are gone afterwards."""
+    """A context manager that starts Kafka, and removes container and volumes afterwards."""
 
     def __init__(self, **settings: str) -> None:
         super().__init__(IMAGE)
-        # A random port would change when the container is killed and started, and Kafka advertises the first one.
+        # A port chosen by Docker would change on restart, but Kafka advertises the first one.
         self.port = free_port()
         self.with_bind_ports(9092, self.port)
-        # One KAFKA_* setting replaces all of the image's defaults, so the whole set stands here.
+        # Setting one KAFKA_* variable drops all defaults of the image, so all settings are passed.
         for name, value in (_settings(self.port) | settings).items():
             self.with_env(f"KAFKA_{name.upper()}", value)
 
     @property
     def bootstrap(self) -> str:
-        """Where clients reach it, before and after a restart."""
+        """Return the bootstrap address, which survives restarts."""
         return f"localhost:{self.port}"
 
     def start(self) -> "KafkaContainer":
-        """It runs and answers."""
+        """Start the container and wait until Kafka answers."""
         super().start()
         self._wait()
         return self
 
     def kill(self) -> None:
-        """SIGKILL: no goodbye, the data stays."""
+        """Send SIGKILL to Kafka; its data is kept."""
         self.get_wrapped_container().kill()
 
     def start_again(self) -> None:
-        """After `kill`, it answers again at the same address."""
+        """Restart a killed container and wait until Kafka answers at the same address."""
         self.get_wrapped_container().start()
         self._wait()
 
     def pause(self) -> None:
-        """It stands still, as on SIGSTOP; connections stay open and nothing answers."""
+        """Freeze Kafka as SIGSTOP does: connections stay open, but requests are not answered."""
         self.get_wrapped_container().pause()
 
     def unpause(self) -> None:
-        """After `pause`, it goes on where it stood."""
+        """Resume a paused Kafka."""
         self.get_wrapped_container().unpause()
 
     def _wait(self) -> None:
@@ -84,7 +84,7 @@ class KafkaContainer(DockerContainer):
 
 
 def docker_unavailable_reason() -> str | None:
-    """What keeps a Kafka container from being started on this machine, in one line; None if nothing does."""
+    """Return why no Kafka container can be started here, in one line, or None if Docker works."""
     try:
         client = docker.from_env()
         try:
@@ -92,9 +92,9 @@ def docker_unavailable_reason() -> str | None:
         except ImageNotFound:
             client.images.pull(IMAGE)
     except APIError as error:
-        return f"the image {IMAGE} is not here and can't be pulled ({_line(error)})"
+        return f"the image {IMAGE} is missing and cannot be pulled ({_line(error)})"
     except DockerException as error:
-        return f"no Docker daemon answers ({_line(error)})"
+        return f"the Docker daemon does not answer ({_line(error)})"
     client.close()
     return None
 
@@ -107,7 +107,7 @@ def _settings(port: int) -> dict[str, str]:
     return {
         "node_id": "1",
         "process_roles": "broker,controller",
-        # The broker reaches itself through BROKER: by the advertised host port its transactions would hang.
+        # The broker connects to itself through BROKER: its transactions would hang through the advertised host port.
         "listeners": "PLAINTEXT://:9092,BROKER://:9095,CONTROLLER://:9093",
         "advertised_listeners": f"PLAINTEXT://localhost:{port},BROKER://localhost:9095",
         "listener_security_protocol_map": "PLAINTEXT:PLAINTEXT,BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT",

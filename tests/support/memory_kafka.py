@@ -1,4 +1,4 @@
-"""One partition of Kafka in memory, as far as the consuming side sees it: positions, commits, transactions."""
+"""One partition of Kafka in memory for the consumer: positions, commits and transactions."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from tests.support.topics import StoredRecord
 
 @dataclass
 class MemoryKafka:
-    """What is kept: the raw topic's records, the answers, the committed offset with its note."""
+    """The records of the raw topic, the committed answers, and the committed offset with its metadata."""
 
     raw: list[Message] = field(default_factory=list)
     kept: list[StoredRecord] = field(default_factory=list)
@@ -20,7 +20,7 @@ class MemoryKafka:
 
 @dataclass
 class MemoryConsumer:
-    """A member that owns the one partition."""
+    """A consumer that owns the partition."""
 
     kafka: MemoryKafka
     topic: str
@@ -29,22 +29,22 @@ class MemoryConsumer:
         on_assign(self, [TopicPartition(self.topic, 0)])
 
     def incremental_assign(self, partitions: list[TopicPartition]) -> None:
-        for one in partitions:
-            self.position = one.offset
+        for partition in partitions:
+            self.position = partition.offset
 
     def incremental_unassign(self, _partitions: list[TopicPartition]) -> None:
-        """Nothing is fetched."""
+        """Do nothing."""
 
     def poll(self, _timeout: float) -> Message | None:
         return next(iter(self.consume(1, 0)), None)
 
-    def consume(self, most: int, _timeout: float) -> list[Message]:
-        taken = self.kafka.raw[self.position : self.position + most]
-        self.position += len(taken)
-        return taken
+    def consume(self, count: int, _timeout: float) -> list[Message]:
+        batch = self.kafka.raw[self.position : self.position + count]
+        self.position += len(batch)
+        return batch
 
-    def committed(self, asked: Iterable[TopicPartition], timeout: float) -> list[TopicPartition]:  # noqa: ARG002
-        return [self.kafka.committed or TopicPartition(self.topic, 0, -1001) for _ in asked]
+    def committed(self, partitions: Iterable[TopicPartition], timeout: float) -> list[TopicPartition]:  # noqa: ARG002
+        return [self.kafka.committed or TopicPartition(self.topic, 0, -1001) for _ in partitions]
 
     def commit(self, *, offsets: list[TopicPartition], asynchronous: bool) -> None:  # noqa: ARG002
         self.kafka.committed = offsets[0]
@@ -53,19 +53,19 @@ class MemoryConsumer:
         self.position = target.offset
 
     def get_watermark_offsets(self, _partition: TopicPartition, *, cached: bool) -> tuple[int, int]:
-        assert cached, "no broker is asked"
+        assert cached, "only cached watermarks cost no request"
         return 0, len(self.kafka.raw)
 
     def consumer_group_metadata(self) -> object:
-        return "the group's view"
+        return "group metadata"
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 @dataclass
 class MemoryProducer:
-    """Keeps what is flushed; in a transaction, what is committed."""
+    """Stores flushed messages, or inside a transaction committed ones."""
 
     kafka: MemoryKafka
     queue: list[StoredRecord] = field(default_factory=list)
@@ -73,15 +73,15 @@ class MemoryProducer:
     open: bool = False
 
     def init_transactions(self, _timeout: float) -> None:
-        """Nothing was left open."""
+        """Do nothing: no transaction was left open."""
 
     def begin_transaction(self) -> None:
         self.open = True
 
     def produce(self, topic: str, value: bytes, key: Any, *more: Any, headers: Any = None, **_: Any) -> None:
-        found = headers if headers is not None else more[-1]
-        name = key.encode() if isinstance(key, str) else key
-        self.queue.append(StoredRecord(topic, 0, len(self.queue), name, value, found, 0))
+        kept_headers = headers if headers is not None else more[-1]
+        encoded_key = key.encode() if isinstance(key, str) else key
+        self.queue.append(StoredRecord(topic, 0, len(self.queue), encoded_key, value, kept_headers, 0))
 
     def send_offsets_to_transaction(self, offsets: list[TopicPartition], _metadata: object, _timeout: float) -> None:
         self.offsets = offsets

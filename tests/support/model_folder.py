@@ -1,4 +1,4 @@
-"""A copy of the committed model that a test may damage."""
+"""Copies of the committed model that tests can damage."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def edit_manifest(folder: Path, edit: Callable[[dict[str, Any]], object]) -> Non
 
 
 def replace_artifact(folder: Path, name: str, content: bytes) -> None:
-    """Other content, and a manifest that vouches for it."""
+    """Replace a file, and its checksum in the manifest."""
     (folder / name).write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     edit_manifest(folder, lambda manifest: manifest["artifacts"].update({name: digest}))

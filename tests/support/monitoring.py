@@ -1,4 +1,4 @@
-"""What is asked of Prometheus: each query of the dashboards and rules, and the metrics that it names."""
+"""The Prometheus queries of the dashboards and rules, and the metrics that they use."""
 
 import json
 import re
@@ -17,27 +17,27 @@ RULES: list[dict[str, Any]] = [
 ]
 ALERTS = [rule for rule in RULES if "alert" in rule]
 
-#: What Prometheus itself adds.
-_OWN = {"up", "ALERTS"}
+#: Metrics that Prometheus adds.
+_BUILT_IN = {"up", "ALERTS"}
 _NOT_NAMES = {"and", "or", "unless", "bool", "offset", "inf", "nan"}
 _CLAUSE = r"\b(?:by|without|on|ignoring|group_left|group_right)\s*\([^)]*\)"
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question to Prometheus, and where it stands."""
+    """A PromQL expression and the panel or rule that uses it."""
 
-    place: str
+    origin: str
     expr: str
 
 
 def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
-    """The panels that show something."""
+    """Return the panels of a dashboard without its rows."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
 def panel_queries() -> list[Query]:
-    """Each query of each panel."""
+    """Return the queries of all panels."""
     return [
         Query(f"{path.name}: {panel['title']} {target['refId']}", target["expr"])
         for path in DASHBOARDS
@@ -47,35 +47,35 @@ def panel_queries() -> list[Query]:
 
 
 def rule_queries() -> list[Query]:
-    """Each rule's expression, as it stands."""
+    """Return the expressions of all rules."""
     return [Query(rule.get("alert") or rule["record"], rule["expr"]) for rule in RULES]
 
 
 def without_limits(expr: str) -> str:
-    """The same question where an alert leaves nothing out: each comparison answers 0 or 1, and what is absent is asked.
+    """Return the expression with comparisons that yield 0 or 1 and without `absent`.
 
-    It has data if all that the rule reads is there, and if the labels on both sides of an `and` meet.
+    The result has data if every series that the rule reads exists, and the labels on both sides of an `and` match.
     """
     compared = re.sub(r" (==|!=|<=|>=|<|>) (?!bool)", r" \1 bool ", expr)
     return re.sub(r"\babsent\((.*)\)", r"\1", compared)
 
 
 def selectors(expr: str) -> list[str]:
-    """The series that an expression reads, with their labels: what has to have data, whether or not it fires."""
+    """Return the selectors that an expression reads; each needs data, whether or not the alert fires."""
     bare = re.sub(r"\[[^\]]*\]", "", re.sub(_CLAUSE, "", expr))
-    found = re.findall(r"(?<![\w:])([a-zA-Z_:][\w:]*)(?![\w:]|\s*\()(\{[^}]*\})?", bare)
-    return [name + labels for name, labels in found if name not in _NOT_NAMES]
+    matches = re.findall(r"(?<![\w:])([a-zA-Z_:][\w:]*)(?![\w:]|\s*\()(\{[^}]*\})?", bare)
+    return [name + labels for name, labels in matches if name not in _NOT_NAMES]
 
 
 def metric_names(expr: str) -> set[str]:
-    """The metrics that an expression reads."""
+    """Return the metrics that an expression reads."""
     return {selector.partition("{")[0] for selector in selectors(expr)}
 
 
 def known_metrics() -> set[str]:
-    """What may be asked for: what docs/metrics.md lists, what the rules record, what Prometheus adds."""
+    """Return the metrics of docs/metrics.md, of the recording rules and of Prometheus."""
     listed = documented("consume") | documented("produce") | documented("both")
-    ends = ("_bucket", "_sum", "_count")
-    parts = {name + end for name, kind in listed.items() if kind == "histogram" for end in ends}
+    suffixes = ("_bucket", "_sum", "_count")
+    parts = {name + suffix for name, kind in listed.items() if kind == "histogram" for suffix in suffixes}
     plain = {name for name, kind in listed.items() if kind != "histogram"}
-    return plain | parts | {rule["record"] for rule in RULES if "record" in rule} | _OWN
+    return plain | parts | {rule["record"] for rule in RULES if "record" in rule} | _BUILT_IN

@@ -1,4 +1,4 @@
-"""Several of pytest's workers side by side (`pytest -n`): what stays together, what they share, what runs alone."""
+"""Parallel test runs (`pytest -n`): the order of tests, what workers share, and tests that must run alone."""
 
 import contextlib
 import fcntl
@@ -15,7 +15,7 @@ from docker.errors import NotFound
 from tests.support.cli import ROOT
 from tests.support.kafka_container import SMALL, KafkaContainer
 
-#: Begun first, in this order, so that no long one is left at the end.
+#: Tests that start first, in this order, so that no long test is left for the end.
 LONGEST = (
     "tests/faults/",
     "tests/test_guides.py",
@@ -25,82 +25,84 @@ LONGEST = (
     "tests/test_request_errors.py",
     "tests/test_end_to_end.py",
 )
-#: The cases of a folder share a broker, made once for each of two lots of the same length.
+#: Tests that share a broker by path prefix: two groups of about the same duration.
 FAULTS = ("tests/faults/test_workers_die.py", "tests/faults/")
 _KAFKA, _ALONE = "kafka", "alone"
 
 
 def is_worker() -> bool:
-    """Whether this process is one of several that run the tests."""
+    """Return whether this process is an xdist worker."""
     return "PYTEST_XDIST_WORKER" in os.environ
 
 
 def sort_items(items: list[pytest.Item]) -> None:
-    """The fast ones first; side by side it is the longest, and last those that run alone.
+    """Sort fast tests first; in a parallel run sort the longest first and tests marked `alone` last.
 
-    What is left is mixed, always in the same way: a module's tests would all wait at once, or all compute.
+    The rest is shuffled, always in the same way: the tests of one module would all wait, or all compute, at once.
     """
     if is_worker():
-        items.sort(key=lambda item: (_is(item, _ALONE), _place(item), -_needs(item), _mixed(item)))
+        items.sort(
+            key=lambda item: (_has_marker(item, _ALONE), _priority(item), -_broker_cost(item), _shuffle_key(item))
+        )
     else:
-        items.sort(key=_needs)
+        items.sort(key=_broker_cost)
 
 
 def xdist_scope(nodeid: str) -> str:
-    """What one worker runs in one go: the test by itself, or all that share something with it."""
+    """Return the group of tests that one worker runs together: the test alone, or all that share a fixture with it."""
     module = nodeid.partition("::")[0]
-    whole = next((start for start in FAULTS if module.startswith(start)), None)
-    return whole or (module if _shares(module) else nodeid)
+    group = next((prefix for prefix in FAULTS if module.startswith(prefix)), None)
+    return group or (module if _has_module_fixture(module) else nodeid)
 
 
 @contextlib.contextmanager
 def run_lock(item: pytest.Item, folder: Path) -> Iterator[None]:
-    """While a test that is marked `alone` runs, no other does."""
-    with (folder / _ALONE).open("w") as door:
-        fcntl.flock(door, fcntl.LOCK_EX if _is(item, _ALONE) else fcntl.LOCK_SH)
+    """Hold a lock while the test runs: exclusive for tests marked `alone`, shared for others."""
+    with (folder / _ALONE).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if _has_marker(item, _ALONE) else fcntl.LOCK_SH)
         yield
 
 
 def shared_kafka(folder: Path) -> str:
-    """The address of the one Kafka of all workers, which the first who asks has started."""
-    place = folder / _KAFKA
-    with (folder / f"{_KAFKA}.lock").open("w") as door:
-        fcntl.flock(door, fcntl.LOCK_EX)
-        if not place.exists():
-            with contextlib.ExitStack() as until_known:
-                container = until_known.enter_context(KafkaContainer(**SMALL))
-                place.write_text(f"{container.get_wrapped_container().id} {container.bootstrap}")
-                until_known.pop_all()
-    return place.read_text().split()[1]
+    """Return the address of the Kafka that all workers share; the first caller starts it."""
+    path = folder / _KAFKA
+    with (folder / f"{_KAFKA}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            with contextlib.ExitStack() as on_error:
+                container = on_error.enter_context(KafkaContainer(**SMALL))
+                path.write_text(f"{container.get_wrapped_container().id} {container.bootstrap}")
+                on_error.pop_all()
+    return path.read_text().split()[1]
 
 
 def remove_shared_kafka(folder: Path) -> None:
-    """It is gone, if anybody had asked for it."""
-    place = folder / _KAFKA
-    if place.exists():
+    """Remove the shared Kafka container if one was started."""
+    path = folder / _KAFKA
+    if path.exists():
         client = docker.from_env()
         with contextlib.suppress(NotFound):
-            client.containers.get(place.read_text().split()[0]).remove(force=True, v=True)
+            client.containers.get(path.read_text().split()[0]).remove(force=True, v=True)
         client.close()
 
 
 @functools.cache
-def _shares(module: str) -> bool:
+def _has_module_fixture(module: str) -> bool:
     return 'scope="module"' in (ROOT / module).read_text()
 
 
-def _mixed(item: pytest.Item) -> int:
+def _shuffle_key(item: pytest.Item) -> int:
     return zlib.crc32(xdist_scope(item.nodeid).encode())
 
 
-def _needs(item: pytest.Item) -> int:
-    return 2 if _is(item, "own_broker") else 1 if _is(item, "real") else 0
+def _broker_cost(item: pytest.Item) -> int:
+    return 2 if _has_marker(item, "own_broker") else 1 if _has_marker(item, "real") else 0
 
 
-def _place(item: pytest.Item) -> int:
-    found = (place for place, start in enumerate(LONGEST) if item.nodeid.startswith(start))
-    return next(found, len(LONGEST))
+def _priority(item: pytest.Item) -> int:
+    priorities = (index for index, prefix in enumerate(LONGEST) if item.nodeid.startswith(prefix))
+    return next(priorities, len(LONGEST))
 
 
-def _is(item: pytest.Item, marker: str) -> bool:
+def _has_marker(item: pytest.Item, marker: str) -> bool:
     return item.get_closest_marker(marker) is not None

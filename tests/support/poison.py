@@ -1,4 +1,4 @@
-"""Poison by the hundred: what a good record can become on a bad day, for hypothesis to draw from."""
+"""Hypothesis strategies for records that must be rejected."""
 
 import json
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from telco_stream.contract.customer import CATEGORIES, COLUMNS, NUMBERS
-from tests.support.records import GOOD, good, raw
+from tests.support.records import GOOD, good, raw, without
 
-#: The fields that are read.
+#: The fields that the codec reads.
 READ = (*COLUMNS[:-1], "event_ts")
 _BOUNDARIES = [
     *("1e400", "-1e400", "1e309", "1e39", "-1", "-1e-9", "10001", "10000.0000001", "1e8", "9" * 400),
@@ -33,23 +33,23 @@ _ENCODINGS = ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-8-sig", "cp037"
 
 
 def truncations() -> st.SearchStrategy[bytes]:
-    """A good record that ends too early."""
+    """Draw truncated records."""
     whole = good()
     return st.integers(0, len(whole) - 1).map(lambda end: whole[:end])
 
 
 @st.composite
 def bit_flips(draw: st.DrawFn) -> bytes:
-    """A record with up to three bits turned; it may still be good."""
+    """Draw a record with up to three flipped bits; it may still be valid."""
     value = bytearray(good(customerID="Жanna"))
-    for place in draw(st.lists(st.integers(0, len(value) * 8 - 1), min_size=1, max_size=3)):
-        value[place // 8] ^= 1 << place % 8
+    for bit in draw(st.lists(st.integers(0, len(value) * 8 - 1), min_size=1, max_size=3)):
+        value[bit // 8] ^= 1 << bit % 8
     return bytes(value)
 
 
 @st.composite
 def type_swaps(draw: st.DrawFn) -> bytes:
-    """A read field of a type that it can't have."""
+    """Draw a record with a field of a wrong type."""
     name = draw(st.sampled_from(READ))
     wrong: list[Any] = [True, False, [], {}, [1], {"a": 1}]
     wrong += ["text"] if name in NUMBERS else [1, 1.5]
@@ -59,20 +59,20 @@ def type_swaps(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def boundary_numbers(draw: st.DrawFn) -> bytes:
-    """A number just beyond what is one, or what may be one."""
+    """Draw a record with a number that is out of range or malformed."""
     return raw(draw(st.sampled_from(["tenure", "MonthlyCharges", "SeniorCitizen"])), draw(st.sampled_from(_BOUNDARIES)))
 
 
 @st.composite
 def unknown_categories(draw: st.DrawFn) -> bytes:
-    """Text that is none of a category's values."""
+    """Draw a record with an unknown category."""
     name = draw(st.sampled_from(sorted(CATEGORIES)))
     return good(**{name: draw(st.text().filter(lambda text: text not in CATEGORIES[name]))})
 
 
 @st.composite
 def bad_bytes(draw: st.DrawFn) -> bytes:
-    """Bytes that are no UTF-8 in the place of a field's value."""
+    """Draw a record with a value that is not UTF-8."""
     broken = draw(
         st.sampled_from([b"\xff", b"\xc0\xaf", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xe2\x28\xa1", b"\x80"])
     )
@@ -80,13 +80,13 @@ def bad_bytes(draw: st.DrawFn) -> bytes:
 
 
 def other_encodings() -> st.SearchStrategy[bytes]:
-    """JSON, but not in UTF-8."""
+    """Draw a record in another encoding than UTF-8."""
     return st.sampled_from(_ENCODINGS).map(lambda name: json.dumps(GOOD).encode(name))
 
 
 @st.composite
 def deep_nesting(draw: st.DrawFn) -> bytes:
-    """Brackets far beyond any parser's depth, closed or not, as the record or in a field."""
+    """Draw nesting beyond the parser's depth, closed or not, as the record or in a field."""
     depth = draw(st.integers(20_000, 100_000))
     opened, inner, closed = draw(st.sampled_from([("[", "", "]"), ('{"a":', "1", "}"), ('[{"a":', "1", "}]")]))
     nest = opened * depth + inner + closed * (depth if draw(st.booleans()) else 0)
@@ -95,7 +95,7 @@ def deep_nesting(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def oversize(draw: st.DrawFn) -> bytes:
-    """Up to a megabyte of what is no customer."""
+    """Draw up to a megabyte that is not a customer."""
     length = draw(st.integers(100_000, 1_000_000))
     unit = draw(st.sampled_from([b"x", b"\x00", b"\xff", b'"', b"\\", b" ", b"1", "Ж".encode(), b'{"a":1}']))
     field = draw(st.sampled_from(["Contract", "tenure", "event_ts"]))
@@ -104,12 +104,12 @@ def oversize(draw: st.DrawFn) -> bytes:
 
 
 def missing_fields() -> st.SearchStrategy[bytes]:
-    """A good record without some of the fields that are read."""
-    gone = st.sets(st.sampled_from(READ), min_size=1)
-    return gone.map(lambda names: json.dumps({name: one for name, one in GOOD.items() if name not in names}).encode())
+    """Draw a record without some of the fields that the codec reads."""
+    missing = st.sets(st.sampled_from(READ), min_size=1)
+    return missing.map(lambda names: without(*names))
 
 
-#: Kinds of which every one must be rejected.
+#: Strategies by name; every drawn record must be rejected.
 POISONS: dict[str, st.SearchStrategy[bytes | None]] = {
     "truncations": truncations(),
     "type swaps": type_swaps(),

@@ -1,4 +1,4 @@
-"""What is one for the whole process, and what a test did to it: the next one finds it as it was."""
+"""Context managers that restore process-wide state after a test: logging and the garbage collector."""
 
 import contextlib
 import gc
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 from telco_stream.runtime.redaction import redact
 
-_USUAL = gc.get_threshold()
+_DEFAULT_THRESHOLD = gc.get_threshold()
 
 
 @contextlib.contextmanager
 def restore_logging() -> Iterator[None]:
-    """Put back handlers, levels and propagation of the package's log and the client's; forget registered secrets."""
+    """Restore the loggers of the package and of the Kafka client, and forget registered secrets."""
     log, client = logging.getLogger("telco_stream"), logging.getLogger("telco_stream.kafka.client")
     handlers, propagate, levels = log.handlers[:], log.propagate, (log.level, client.level)
     try:
@@ -26,7 +26,7 @@ def restore_logging() -> Iterator[None]:
 
 @contextlib.contextmanager
 def restore_gc() -> Iterator[None]:
-    """Of consumers side by side in one process, the last may leave it as another had set it for the time being."""
+    """Reset the collector before and after a test: concurrent consumers in one process may leave it changed."""
     _reset_gc()
     try:
         yield
@@ -35,5 +35,5 @@ def restore_gc() -> Iterator[None]:
 
 
 def _reset_gc() -> None:
-    gc.set_threshold(*_USUAL)
+    gc.set_threshold(*_DEFAULT_THRESHOLD)
     gc.unfreeze()

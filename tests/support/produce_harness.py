@@ -1,4 +1,4 @@
-"""What a pass over a file is made of, with doors that keep a log."""
+"""A pass over a CSV file with a row writer in memory that logs its calls."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ CHECKPOINT = "checkpoints/producer.json"
 
 @dataclass
 class FakeRowWriter:
-    """A topic in memory; `kept` is the progress as Kafka keeps it, `loses` says which confirmations get lost."""
+    """A topic in memory; `kept` is the progress stored in Kafka, `loses` the confirmations that fail, by number."""
 
     stores_progress: bool = True
     kept: PassProgress | None = None
@@ -64,16 +64,16 @@ class FakeRowWriter:
         return len(self.open)
 
     def keys(self) -> list[Any]:
-        """Of what has been confirmed."""
+        """Return the keys of the confirmed messages."""
         return [key for key, _, _ in self.topic]
 
     def times(self) -> list[str]:
-        """The `event_ts` of what has been confirmed."""
+        """Return the `event_ts` of the confirmed messages."""
         return [msgspec.json.decode(value)["event_ts"] for _, value, _ in self.topic]
 
 
 class CountingObserver:
-    """Looks on and counts."""
+    """Counts sent and resumed rows."""
 
     rows = 0
     before = 0
@@ -89,13 +89,13 @@ class CountingObserver:
 
 
 def write_customers(folder: Path, rows: int, *bad: str) -> Path:
-    """A CSV of customers 0, 1, 2 …, and these lines after them."""
+    """Write a CSV file with customers 0 to `rows` - 1, followed by the `bad` lines."""
     return write_table(folder, *(customer(customerID=str(number)) for number in range(rows)), *bad)
 
 
-def customer_ids(*spans: tuple[int, int]) -> list[str]:
-    """The customers' ids from … up to, not including, …"""
-    return [str(number) for start, end in spans for number in range(start, end)]
+def customer_ids(*ranges: tuple[int, int]) -> list[str]:
+    """Return the customer IDs of half-open ranges."""
+    return [str(number) for start, end in ranges for number in range(start, end)]
 
 
 def make_job(
@@ -107,8 +107,8 @@ def make_job(
     restart: bool = False,
     topic_id: str | None = None,
 ) -> Job:
-    of = PassKey(str(path), fingerprint(path), TOPIC, run, topic_id)
-    return Job(of, path, size, limit, restart)
+    key = PassKey(str(path), fingerprint(path), TOPIC, run, topic_id)
+    return Job(key, path, size, limit, restart)
 
 
 def make_deps(writer: FakeRowWriter, stop: Stop | None = None, folder: Path = Path()) -> ProduceDeps:

@@ -1,4 +1,4 @@
-"""A real Prometheus beside a test, with the project's own configuration and rules."""
+"""Runs a real Prometheus with the project's configuration and rules."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ from tests.support.waiting import wait_until
 
 
 class Prometheus:
-    """Scrapes every second; jobs are those of the configuration, each at a port of this machine. Use it with `with`."""
+    """A context manager that runs Prometheus; it scrapes each configured job every second at a local port."""
 
     def __init__(self, folder: Path, jobs: Mapping[str, int]) -> None:
         self._folder = folder
@@ -43,8 +43,8 @@ class Prometheus:
         self._process.kill()
         self._process.wait()
 
-    def ask(self, expr: str) -> list[Any]:
-        """The series that answer a query now."""
+    def query(self, expr: str) -> list[Any]:
+        """Return the series that a query yields now."""
         query = urllib.parse.urlencode({"query": expr})
         with urllib.request.urlopen(f"{self.url}/api/v1/query?{query}", timeout=10) as answer:
             result = json.load(answer)["data"]["result"]

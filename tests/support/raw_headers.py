@@ -1,4 +1,4 @@
-"""Records whose header names are any bytes: the C library sends them, as Go's and C's clients do; Python's does not."""
+"""Sends records whose header names are not UTF-8, as C and Go clients can; Python's client cannot."""
 
 import ctypes
 
@@ -11,7 +11,7 @@ _POINTER, _INT, _SIZE, _TEXT = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t, c
 
 
 def send_with_header(bootstrap: str, topic: str, value: bytes, name: bytes, *, key: bytes = b"k") -> None:
-    """Send one record that has a header of this name; return once the broker has it."""
+    """Send a record with a header of this name and wait for its confirmation."""
     library = library_with(
         {
             "rd_kafka_conf_new": [_POINTER],
@@ -23,12 +23,12 @@ def send_with_header(bootstrap: str, topic: str, value: bytes, name: bytes, *, k
             "rd_kafka_destroy": [None, _POINTER],
         }
     )
-    said, settings = ctypes.create_string_buffer(512), library.rd_kafka_conf_new()
-    library.rd_kafka_conf_set(settings, b"bootstrap.servers", bootstrap.encode(), said, 512)
-    client, headers = library.rd_kafka_new(_PRODUCER, settings, said, 512), library.rd_kafka_headers_new(1)
-    assert client, said.value
+    message, settings = ctypes.create_string_buffer(512), library.rd_kafka_conf_new()
+    library.rd_kafka_conf_set(settings, b"bootstrap.servers", bootstrap.encode(), message, 512)
+    client, headers = library.rd_kafka_new(_PRODUCER, settings, message, 512), library.rd_kafka_headers_new(1)
+    assert client, message.value
     library.rd_kafka_header_add(headers, name, len(name), b"x", 1)
-    failed = library.rd_kafka_producev(
+    error = library.rd_kafka_producev(
         _POINTER(client),
         *(_INT(_TOPIC), _TEXT(topic.encode())),
         *(_INT(_MESSAGE_FLAGS), _INT(_COPY)),
@@ -37,6 +37,6 @@ def send_with_header(bootstrap: str, topic: str, value: bytes, name: bytes, *, k
         *(_INT(_HEADERS), _POINTER(headers)),
         _INT(_END),
     )
-    assert not failed, f"producev: {failed}"
+    assert not error, f"producev: {error}"
     assert not library.rd_kafka_flush(client, 10_000), "the record was not confirmed"
     library.rd_kafka_destroy(client)

@@ -1,4 +1,4 @@
-"""Customers as bytes, records around them, and a model that answers by rule: what the core is tested with."""
+"""Customers as JSON, fake records that hold them, and a scorer that follows a rule."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from telco_stream.contract.customer import Customer
 from telco_stream.messages.record import Headers
 from telco_stream.model.scorer import ScoringError
 
-#: A customer that every check lets pass.
+#: A customer that passes every check.
 GOOD: dict[str, Any] = {
     "customerID": "7590-VHVEG",
     "gender": "Female",
@@ -38,7 +38,7 @@ GOOD: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class FakeRecord:
-    """A record that never was in Kafka."""
+    """A record with the methods of the client's messages."""
 
     value_: bytes | None
     offset_: int = 0
@@ -72,7 +72,7 @@ class FakeRecord:
 
 @dataclass
 class RuleScorer:
-    """Answers each customer by `rule`; keeps the size of each call. A rule may raise `ScoringError`."""
+    """Scores each customer with `rule`, which may raise `ScoringError`; records the size of each call."""
 
     rule: Callable[[Customer], float] = lambda _: 0.25
     version: str = "rule-1"
@@ -86,7 +86,7 @@ class RuleScorer:
 
 
 def refuse(*ids: str) -> Callable[[Customer], float]:
-    """A rule under which any call that holds one of these customers fails."""
+    """Return a rule that fails for these customers."""
 
     def rule(customer: Customer) -> float:
         if customer.customerID in ids:
@@ -97,17 +97,17 @@ def refuse(*ids: str) -> Callable[[Customer], float]:
 
 
 def good(**changes: Any) -> bytes:
-    """A good customer as JSON, but for these fields."""
+    """Return a valid customer as JSON, with these fields replaced."""
     return json.dumps(GOOD | changes, ensure_ascii=False).encode()
 
 
 def without(*names: str) -> bytes:
-    """A good customer that lacks these fields."""
+    """Return a valid customer as JSON without these fields."""
     return json.dumps({name: value for name, value in GOOD.items() if name not in names}).encode()
 
 
 def raw(name: str, text: str | bytes) -> bytes:
-    """A good customer with this text, whatever it is, in the place of one field's JSON."""
+    """Return a valid customer with this text as the JSON of one field."""
     mark = "\x01place\x01"
     body = text if isinstance(text, bytes) else text.encode()
     return json.dumps(GOOD | {name: mark}).encode().replace(json.dumps(mark).encode(), body)
@@ -202,7 +202,7 @@ POISON: list[tuple[str, bytes | None, str, str, str]] = [
     ("900 kB in a category", good(Contract="x" * 900_000), "validation", "unknown_category", "`$.Contract`"),
 ]
 
-#: What looks odd and is scored all the same.
+#: Records that look odd but are valid.
 STRANGE: list[tuple[str, bytes]] = [
     ("fields twice", good()[:-1] + b',"tenure":5,"tenure":6}'),
     ("bad, then good", b'{"tenure":"x",' + good()[1:]),

@@ -1,4 +1,4 @@
-"""What a run says at its end, also where its workers have found it out; a plugin of pytest's."""
+"""A pytest plugin that collects the results of xdist workers and prints them at the end of the run."""
 
 import os
 from dataclasses import asdict
@@ -9,29 +9,29 @@ import pytest
 
 from tests.faults.figures import Figures, as_table, write_json
 
-#: Why there is no real Kafka, and what the fault suite's cases have measured.
+#: The reason why no real Kafka is available, and the figures of the fault cases.
 NO_KAFKA = pytest.StashKey[str]()
 FAULT_FIGURES = pytest.StashKey[list[Figures]]()
-# Read before a test's surroundings are cleaned.
+# Read at import: `clean_environment` removes the variables. FULL is the long form of the fault suite.
 FULL = os.environ.get("TELCO_STREAM_TEST_FULL") == "1"
 FIGURES = os.environ.get("TELCO_STREAM_TEST_FIGURES")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """A worker hands over what it knows."""
+    """Pass the results of an xdist worker to the main process."""
     config = session.config
     if hasattr(config, "workeroutput"):
         config.workeroutput["no_kafka"] = config.stash.get(NO_KAFKA, None)
-        config.workeroutput["noted"] = [asdict(one) for one in config.stash.get(FAULT_FIGURES, [])]
+        config.workeroutput["fault_figures"] = [asdict(figures) for figures in config.stash.get(FAULT_FIGURES, [])]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """A worker has ended; one that broke down has left nothing."""
-    left, stash = getattr(node, "workeroutput", {}), node.config.stash
-    if reason := left.get("no_kafka"):
+    """Collect the results of an xdist worker; a crashed worker leaves none."""
+    output, stash = getattr(node, "workeroutput", {}), node.config.stash
+    if reason := output.get("no_kafka"):
         stash[NO_KAFKA] = reason
-    stash.setdefault(FAULT_FIGURES, []).extend(Figures(**one) for one in left.get("noted", []))
+    stash.setdefault(FAULT_FIGURES, []).extend(Figures(**figures) for figures in output.get("fault_figures", []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

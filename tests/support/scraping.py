@@ -1,4 +1,4 @@
-"""A command's port, read as Prometheus and a supervisor read it; and the list of metrics that the docs promise."""
+"""Reads a command's metrics port as Prometheus does, and the list of documented metrics."""
 
 import re
 import urllib.error
@@ -16,12 +16,12 @@ Section = Literal["consume", "produce", "both"]
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """`--metrics-port`, free when it was chosen."""
+    """A port for `--metrics-port`."""
 
     number: int
 
     def page(self, path: str) -> tuple[int, str]:
-        """Status and text; status 0 while nobody listens."""
+        """Return the HTTP status and the text of a page; status 0 if the port is closed."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.number}{path}", timeout=10) as answer:
                 return answer.status, answer.read().decode()
@@ -31,37 +31,37 @@ class Port:
             return 0, ""
 
     def metrics(self) -> dict[str, float]:
-        """Each series' value, by its name with its labels as Prometheus writes them; histograms by their parts."""
+        """Return the value of each series by name and labels; histograms as their parts."""
         status, text = self.page("/metrics")
         assert status == 200, text
         return series(text)
 
 
 def free_port() -> Port:
-    """A port that nobody listens at."""
+    """Return a free port."""
     return Port(ports.free_port())
 
 
 def series(text: str) -> dict[str, float]:
-    """The series of a page."""
-    found = {}
+    """Return the value of each series of a metrics page, keyed as Prometheus writes it."""
+    values = {}
     for family in text_string_to_metric_families(text):
-        for one in family.samples:
-            labels = ",".join(f'{name}="{value}"' for name, value in sorted(one.labels.items()))
-            found[f"{one.name}{{{labels}}}" if labels else one.name] = one.value
-    return found
+        for sample in family.samples:
+            labels = ",".join(f'{name}="{value}"' for name, value in sorted(sample.labels.items()))
+            values[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return values
 
 
 def families(text: str) -> dict[str, str]:
-    """Name, as the docs write it, and type of each metric of a page."""
+    """Return the type of each metric of a page by its documented name."""
     return {
-        f"{one.name}_total" if one.type == "counter" else one.name: one.type
-        for one in text_string_to_metric_families(text)
+        f"{family.name}_total" if family.type == "counter" else family.name: family.type
+        for family in text_string_to_metric_families(text)
     }
 
 
 def labels(text: str) -> dict[str, set[str]]:
-    """The names of the labels of each of the project's own metrics on a page, but for a bucket's bound."""
+    """Return the label names of each `telco_stream` metric of a page, without `le`."""
     return {
         name: {label for sample in one.samples for label in sample.labels} - {"le"}
         for one in text_string_to_metric_families(text)
@@ -75,7 +75,7 @@ def documented(section: Section) -> dict[str, str]:
 
 
 def documented_labels(section: Section) -> dict[str, set[str]]:
-    """The labels that docs/metrics.md lists for each metric of the project's own."""
+    """Return the labels that docs/metrics.md lists for each `telco_stream` metric."""
     return {
         name: set(re.findall(r"`([a-z_]+)`", row[2]))
         for row in _rows(section)

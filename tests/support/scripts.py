@@ -1,4 +1,4 @@
-"""The lines of a page, typed into one shell."""
+"""Run the commands of a documentation page in bash."""
 
 import os
 import shutil
@@ -12,9 +12,9 @@ from tests.support.cli import ROOT
 
 
 def run_script(lines: Iterable[str], folder: Path, env: Mapping[str, str], deadline: float = 240) -> str:
-    """What they have written to stdout and stderr. All are in one shell, because some go on beside the next.
+    """Run the lines in one bash process, because some start background jobs, and return stdout and stderr.
 
-    The first that fails ends it, and is named.
+    Fail at the first line that fails, and name it.
     """
     script = "\n".join(["set -eEuo pipefail", "trap 'echo \"failed: $BASH_COMMAND\" >&2' ERR", *lines])
     out = folder / "output"
@@ -25,39 +25,39 @@ def run_script(lines: Iterable[str], folder: Path, env: Mapping[str, str], deadl
     try:
         code = shell.wait(timeout=deadline)
     finally:
-        _end_all(shell)
+        _kill_group(shell)
     assert code == 0, out.read_text()[-2_000:]
     return out.read_text()
 
 
 def write_launchers(folder: Path) -> Path:
-    """A folder with `telco-stream` and `python`, of this checkout or of the one that CHECKOUT names."""
-    home = f'PYTHONPATH="${{CHECKOUT:-{ROOT}}}" exec "{sys.executable}"'
-    write_executable(folder / "telco-stream", f'{home} -m telco_stream "$@"')
-    write_executable(folder / "python", f'{home} "$@"')
+    """Write launchers for `telco-stream` and `python` that use this checkout, or the one at $CHECKOUT."""
+    python = f'PYTHONPATH="${{CHECKOUT:-{ROOT}}}" exec "{sys.executable}"'
+    write_executable(folder / "telco-stream", f'{python} -m telco_stream "$@"')
+    write_executable(folder / "python", f'{python} "$@"')
     return folder
 
 
 def write_executable(program: Path, line: str) -> None:
-    """It can be called by its name."""
+    """Write an executable shell script of one line."""
     program.write_text(f"#!/bin/sh\n{line}\n")
     program.chmod(0o755)
 
 
-def env_with_path(commands: Path, env: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment in which they are found first."""
-    return {**os.environ, **(env or {}), "PATH": f"{commands}{os.pathsep}{os.environ['PATH']}"}
+def env_with_path(folder: Path, env: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment with this folder first in PATH."""
+    return {**os.environ, **(env or {}), "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
 def copy_checkout(into: Path) -> Path:
-    """The same folder, with copies of the code, of the sample and of the model in it."""
+    """Copy the package, the sample and the model into the folder, and return the folder."""
     for name in ("telco_stream", "data", "models"):
         shutil.copytree(ROOT / name, into / name, ignore=shutil.ignore_patterns("__pycache__"))
     return into
 
 
-def _end_all(shell: "subprocess.Popen[bytes]") -> None:
-    """What the page has started is gone, also where it broke off."""
+def _kill_group(shell: "subprocess.Popen[bytes]") -> None:
+    """Kill the shell and all processes that it started."""
     try:
         os.killpg(shell.pid, signal.SIGKILL)
     except ProcessLookupError:

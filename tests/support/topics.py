@@ -1,4 +1,4 @@
-"""Writing to and reading from topics in tests, independent of the product's own sources and sinks."""
+"""Writes and reads topics for tests, independent of the package's sources and sinks."""
 
 import json
 import uuid
@@ -27,15 +27,15 @@ from confluent_kafka.cimpl import NewTopic
 
 from tests.support.waiting import wait_until
 
-#: librdkafka's word for "the partitioner chooses".
+#: The partitioner chooses.
 PARTITION_ANY = -1
-#: Key, value, headers, as the brokers keep them; the client encodes text as UTF-8.
+#: Key, value and headers; the client encodes text as UTF-8.
 Outgoing = tuple[bytes | str | None, bytes | str | None, list[tuple[str, bytes]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Names that belong to one test alone: three topics, a group, a transactional id."""
+    """Unique names for one test: three topics, a group and a transactional ID."""
 
     raw: str
     predictions: str
@@ -44,7 +44,7 @@ class Topics:
     transactional_id: str
 
     def env(self, bootstrap: str) -> dict[str, str]:
-        """The settings that make a `telco-stream` process use them."""
+        """Return the environment that makes a `telco-stream` process use these names."""
         return {
             "TELCO_STREAM_BOOTSTRAP_SERVERS": bootstrap,
             "TELCO_STREAM_TOPICS__RAW": self.raw,
@@ -54,13 +54,13 @@ class Topics:
         }
 
     def partitions(self) -> dict[str, int]:
-        """Each topic and its number of partitions."""
+        """Return the number of partitions of each topic."""
         return {self.raw: 3, self.predictions: 3, self.deadletter: 1}
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A record as a topic keeps it."""
+    """A record read from a topic."""
 
     topic: str
     partition: int
@@ -71,42 +71,38 @@ class StoredRecord:
     timestamp: int
 
     def json(self) -> Any:
-        """The value, parsed."""
+        """Parse the value as JSON."""
         return json.loads(self.value or b"")
 
     def header(self, name: str) -> str | None:
-        """The first header of this name, as text."""
+        """Return the first header of this name, as text."""
         return next((value.decode() for key, value in self.headers if key == name), None)
 
 
 def fresh_topics() -> Topics:
-    """Names that no other test has."""
+    """Return names that no other test uses."""
     prefix = f"test-{uuid.uuid4().hex[:12]}"
     return Topics(f"{prefix}.raw", f"{prefix}.predictions", f"{prefix}.deadletter", f"{prefix}-group", f"{prefix}-txn")
 
 
 def create_topics(bootstrap: str, topics: Topics) -> None:
-    """The three topics stand on this real broker."""
-    wide = {topics.deadletter: {"max.message.bytes": str(2 * 1024 * 1024)}}
+    """Create the three topics on a real broker."""
+    configs = {topics.deadletter: {"max.message.bytes": str(2 * 1024 * 1024)}}
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    news = [NewTopic(name, count, 1, config=wide.get(name, {})) for name, count in topics.partitions().items()]
-    for made in admin.create_topics(news, operation_timeout=15).values():
-        made.result(20)
-    # The controller has answered; the broker hears of it a moment later, and a moment later still where it is busy.
-    wait_until(lambda: _stand(admin, topics), 30, "the topics on the broker")
+    new = [NewTopic(name, count, 1, config=configs.get(name, {})) for name, count in topics.partitions().items()]
+    for future in admin.create_topics(new, operation_timeout=15).values():
+        future.result(20)
+    # The broker learns from the controller a moment later.
+    wait_until(lambda: _have_leaders(admin, topics), 30, "the topics on the broker")
 
 
-def _stand(admin: AdminClient, topics: Topics) -> bool:
-    """Whether each partition has its leader."""
-    seen = admin.list_topics(timeout=10).topics
-    return all(
-        name in seen and [one.leader >= 0 for one in seen[name].partitions.values()] == [True] * count
-        for name, count in topics.partitions().items()
-    )
+def _have_leaders(admin: AdminClient, topics: Topics) -> bool:
+    """Return whether each partition has a leader."""
+    return all(len(_leaders(admin, name)) == count for name, count in topics.partitions().items())
 
 
 def create_by_metadata(bootstrap: str, *names: str) -> None:
-    """Create topics on a broker that does so by itself for whoever asks for them, and can be asked for nothing else."""
+    """Create topics by metadata requests, on a broker that creates topics automatically and advertises a wrong name."""
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
 
     def exist() -> bool:
@@ -116,11 +112,11 @@ def create_by_metadata(bootstrap: str, *names: str) -> None:
 
 
 def delete_topics(bootstrap: str, topics: Topics) -> None:
-    """None of the three stands any more; one that a test deleted itself doesn't count as an error."""
+    """Delete the three topics; ignore those that the test has deleted."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    for gone in admin.delete_topics(list(topics.partitions()), operation_timeout=15).values():
+    for future in admin.delete_topics(list(topics.partitions()), operation_timeout=15).values():
         try:
-            gone.result(20)
+            future.result(20)
         except KafkaException as error:
             if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                 raise
@@ -145,7 +141,7 @@ def recreate_topic(bootstrap: str, topic: str, partitions: int = 3) -> None:
 
 
 def topic_id(bootstrap: str, topic: str) -> str:
-    """The topic's ID as `kafka-topics.sh` prints it."""
+    """Return the topic's ID as `kafka-topics.sh` prints it."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     described = admin.describe_topics(TopicCollection([topic]))[topic].result(20)
     return str(described.topic_id).translate(str.maketrans("+/", "-_"))
@@ -160,13 +156,13 @@ def configure_topic(bootstrap: str, topic: str, name: str, value: str) -> None:
 
 
 def _leaders(admin: AdminClient, topic: str) -> list[int]:
-    """The partitions of the topic that have a leader."""
-    found = admin.list_topics(timeout=10).topics.get(topic)
-    return [number for number, one in found.partitions.items() if one.leader >= 0] if found else []
+    """Return the partitions of the topic that have a leader."""
+    metadata = admin.list_topics(timeout=10).topics.get(topic)
+    return [number for number, part in metadata.partitions.items() if part.leader >= 0] if metadata else []
 
 
 def send(bootstrap: str, topic: str, records: Iterable[Outgoing], partition: int | None = None) -> None:
-    """All records are in the topic, confirmed, in their order; keys choose partitions as a Java producer's would."""
+    """Send the records in order and wait for their confirmation; keys choose partitions as in Java's producer."""
     failed: list[KafkaError] = []
     producer = Producer(
         {
@@ -179,23 +175,20 @@ def send(bootstrap: str, topic: str, records: Iterable[Outgoing], partition: int
         }
     )
 
-    def note(error: KafkaError | None, _: Message) -> None:
+    def on_delivery(error: KafkaError | None, _: Message) -> None:
         if error is not None:
             failed.append(error)
 
-    place = PARTITION_ANY if partition is None else partition
+    target = PARTITION_ANY if partition is None else partition
     for key, value, headers in records:
-        producer.produce(topic, value, key, place, note, headers=list(headers))
+        producer.produce(topic, value, key, target, on_delivery, headers=list(headers))
         producer.poll(0)
     assert producer.flush(60) == 0, f"records for {topic} were not confirmed within 60 s"
     assert not failed, f"records for {topic} were refused: {failed[0]}"
 
 
 def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") -> list[StoredRecord]:
-    """Everything the topic keeps, partition by partition, up to its end when reached; no group is joined.
-
-    Transaction markers at the end of a partition don't count as records and aren't waited for.
-    """
+    """Return all records of the topic up to its end, by partition and offset, without joining a group."""
     reader = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -206,32 +199,33 @@ def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") ->
         }
     )
     try:
-        found = reader.list_topics(topic, timeout=15).topics[topic]
-        assert found.error is None, f"{topic}: {found.error}"
-        reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in found.partitions])
-        return sorted(_to_the_end(reader, topic, set(found.partitions)), key=lambda kept: (kept.partition, kept.offset))
+        metadata = reader.list_topics(topic, timeout=15).topics[topic]
+        assert metadata.error is None, f"{topic}: {metadata.error}"
+        reader.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in metadata.partitions])
+        records = _read_to_end(reader, topic, set(metadata.partitions))
+        return sorted(records, key=lambda record: (record.partition, record.offset))
     finally:
         reader.close()
 
 
-def _to_the_end(reader: Consumer, topic: str, unfinished: set[int]) -> Iterable[StoredRecord]:
-    silences = 0
+def _read_to_end(reader: Consumer, topic: str, unfinished: set[int]) -> Iterable[StoredRecord]:
+    empty_polls = 0
     while unfinished:
         messages = reader.consume(10_000, 0.2)
-        silences = 0 if messages else silences + 1
-        assert silences < 100, f"{topic}: nothing arrived for 20 s, partitions {sorted(unfinished)} have not ended"
+        empty_polls = 0 if messages else empty_polls + 1
+        assert empty_polls < 100, f"{topic}: no record for 20 s before the end of partitions {sorted(unfinished)}"
         for message in messages:
             error = message.error()
             if error is None:
-                yield _kept(message)
+                yield _stored_record(message)
             elif error.code() == KafkaError._PARTITION_EOF:
                 unfinished.discard(message.partition())
             else:
                 raise KafkaException(error)
 
 
-def _kept(message: Message) -> StoredRecord:
-    # The client's type hints allow a message without coordinates; one that was fetched has them.
+def _stored_record(message: Message) -> StoredRecord:
+    # Fetched messages have coordinates, but the client's type hints allow None.
     topic, partition, offset = cast("tuple[str, int, int]", (message.topic(), message.partition(), message.offset()))
     headers = cast("list[tuple[str, bytes]]", message.headers() or [])
     return StoredRecord(topic, partition, offset, message.key(), message.value(), headers, message.timestamp()[1])

@@ -1,4 +1,4 @@
-"""Waiting for something that another process or thread does, without guessing how long it takes."""
+"""Waits for what another process or thread does."""
 
 import time
 from collections.abc import Callable
@@ -8,9 +8,9 @@ T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], T], deadline: float = 15, what: str = "the condition") -> T:
-    """What `condition` answers once that is true; after `deadline` seconds the test fails and names `what`."""
+    """Poll `condition` until its result is truthy and return it; fail after `deadline` seconds, naming `what`."""
     end = time.monotonic() + deadline
-    while not (answer := condition()):
+    while not (result := condition()):
         assert time.monotonic() < end, f"{what} did not come true within {deadline} s"
         time.sleep(0.02)
-    return answer
+    return result

@@ -1,4 +1,4 @@
-"""Which worker gets what, where tests run side by side; read only then, so that plain pytest needs no xdist."""
+"""The xdist scheduler of the test suite; imported only under xdist, so that plain pytest does not need it."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from tests.support.parallel_run import xdist_scope
 
 
 class FixtureScheduler(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
-    """A test goes to whoever is free; a whole lot does where its tests share what costs something to make."""
+    """Assigns single tests to free workers, and tests that share expensive fixtures to one worker together."""
 
     def __init__(self, config: pytest.Config, log: Any) -> None:
         config.option.loadscopereorder = False
