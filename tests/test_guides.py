@@ -88,23 +88,16 @@ def test_kafka_guide_runs(kafka: str, names: Topics, commands: Path, tmp_path: P
 
 def test_tutorial_runs(kafka: str, names: Topics, commands: Path, checkout: Path) -> None:
     """At the end the code is unchanged, and 525 inputs have one answer each."""
-    before = (checkout / "telco_stream/contracts/customer.py").read_text()
+    before = (checkout / "telco_stream/contract/customer.py").read_text()
     written = _run_page(ROOT / "docs/tutorial.md", kafka, names, commands, checkout)
     assert "Unknown category - at `$.Contract`" in " ".join(written.split())
     assert "still failing: 5" in written
     assert "already replayed: 5" in written
     ledger = _run_json("verify", names, kafka)
     assert (ledger["inputs"], ledger["predicted"], ledger["dead_lettered"]) == (525, 520, 5)
-    assert (checkout / "telco_stream/contracts/customer.py").read_text() == before
+    assert (checkout / "telco_stream/contract/customer.py").read_text() == before
     assert {path.name for path in checkout.iterdir()} == {"telco_stream", "data", "models", "output"}
     assert not (checkout / "models/three-year").exists()
-
-
-def test_quick_start_runs(kafka: str, names: Topics, commands: Path, tmp_path: Path) -> None:
-    """At the end the sample's 1,000 customers, and 20 more, have one answer each."""
-    _run_page(ROOT / "docs/quick-start.md", kafka, names, commands, tmp_path)
-    ledger = _run_json("verify", names, kafka)
-    assert (ledger["inputs"], ledger["predicted"]) == (1_020, 1_020)
 
 
 def test_reference_examples_run(kafka: str, topics: Topics, commands: Path, tmp_path: Path) -> None:
