@@ -52,23 +52,13 @@ def test_own_schema_page_commands_run(commands: Path, tmp_path: Path) -> None:
     assert "SupportCalls" in (checkout / "data/sample_customers.csv").read_text().partition("\n")[0]
 
 
-<<<<<<< HEAD
 def test_own_model_page_describes_each_manifest_key() -> None:
-    table = MODEL_PAGE.read_text().partition("## What the manifest wants")[2]
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Manifest.__annotations__)
-
-
-def test_own_schema_page_names_existing_files() -> None:
-    table = SCHEMA_PAGE.read_text().partition("## What else there is")[2]
-=======
-def test_the_page_on_models_tells_of_each_key_of_the_manifest() -> None:
     table = MODEL_PAGE.read_text().partition("## Manifest")[2]
     assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Manifest.__annotations__)
 
 
-def test_each_file_that_the_page_on_schemas_names_is_there() -> None:
+def test_own_schema_page_names_existing_files() -> None:
     table = SCHEMA_PAGE.read_text().partition("## Other changes")[2]
->>>>>>> 9455c8d (Shorten the README and the pages, say each thing once, and merge the quick start into the README)
     names = set(re.findall(r"`([\w/]+\.py)`", table))
     assert len(names) > 10
     assert [
