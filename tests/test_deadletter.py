@@ -18,7 +18,7 @@ SMALLEST = 16_384
 NOW = "2026-01-02T03:04:05.678Z"
 
 
-def test_a_letter_is_what_the_interface_says() -> None:
+def test_encode_dead_letter_writes_the_documented_letter() -> None:
     record = FakeRecord(b"hello", offset_=7, partition_=2, headers_=[("traceparent", b"00-1")])
     key, value, headers = letter(record)
     assert (key, json.loads(value)) == (
@@ -47,7 +47,7 @@ def test_a_letter_is_what_the_interface_says() -> None:
 
 
 @given(st.none() | st.binary() | st.text().map(str.encode), st.none() | st.binary())
-def test_key_and_bytes_come_back_as_they_were(value: bytes | None, key: bytes | None) -> None:
+def test_dead_letter_keeps_key_and_value_verbatim(value: bytes | None, key: bytes | None) -> None:
     kept, body, _ = letter(FakeRecord(value, key_=key))
     assert (kept, decode_dead_letter(body).original) == (key, value)
 
@@ -65,21 +65,19 @@ def test_key_and_bytes_come_back_as_they_were(value: bytes | None, key: bytes | 
         (b"\x01\x01", "base64"),
     ],
 )
-def test_base64_is_for_bytes_that_are_no_text_and_for_text_that_is_longer(
-    value: bytes | None, encoding: str | None
-) -> None:
+def test_original_is_base64_when_not_utf_8_or_shorter(value: bytes | None, encoding: str | None) -> None:
     body = json.loads(letter(FakeRecord(value))[1])
     assert body.get("original_encoding") == encoding
     if encoding and value is not None:
         assert base64.b64decode(body["original_message"]) == value
 
 
-def test_no_value_is_null_and_an_empty_one_is_not() -> None:
+def test_original_is_null_when_record_has_no_value() -> None:
     assert [json.loads(letter(FakeRecord(value))[1])["original_message"] for value in (None, b"")] == [None, ""]
 
 
 @pytest.mark.parametrize("value", [b"x" * 3_000_000, b"\xff" * 1_600_000, b"\x01" * 1_600_000])
-def test_what_does_not_fit_is_cut_and_can_be_told_by_its_sum(value: bytes) -> None:
+def test_original_is_truncated_when_it_exceeds_the_limit(value: bytes) -> None:
     message = letter(FakeRecord(value))
     cut = decode_dead_letter(message[1])
     assert (cut.truncated, cut.original_bytes, cut.original_sha256) == (
@@ -93,7 +91,7 @@ def test_what_does_not_fit_is_cut_and_can_be_told_by_its_sum(value: bytes) -> No
 
 
 @pytest.mark.parametrize("value", [b"x" * 1_000_000, b"\x01" * 1_048_000, b'"' * 1_048_000, b"\xff" * 1_048_000])
-def test_the_largest_record_of_the_raw_topic_is_kept_whole(value: bytes) -> None:
+def test_original_is_whole_when_record_has_the_largest_size(value: bytes) -> None:
     kept = decode_dead_letter(letter(FakeRecord(value))[1])
     assert (kept.truncated, kept.original == value) == (False, True)
 
@@ -105,7 +103,7 @@ def test_the_largest_record_of_the_raw_topic_is_kept_whole(value: bytes) -> None
     st.lists(st.tuples(st.text(max_size=20), st.binary(max_size=9_000)), max_size=3),
     st.integers(SMALLEST, 60_000),
 )
-def test_no_letter_exceeds_the_limit(length: int, unit: bytes, key: int, headers: Headers, limit: int) -> None:
+def test_dead_letter_never_exceeds_the_limit(length: int, unit: bytes, key: int, headers: Headers, limit: int) -> None:
     record = FakeRecord(unit * length, key_=b"k" * key, headers_=headers)
     message = letter(record, limit=limit)
     kept = decode_dead_letter(message[1])
@@ -113,7 +111,7 @@ def test_no_letter_exceeds_the_limit(length: int, unit: bytes, key: int, headers
     assert kept.truncated or (message[0], kept.original) == (record.key(), record.value())
 
 
-def test_a_key_too_large_for_the_letter_is_left_out_and_the_letter_says_that_it_is_cut() -> None:
+def test_key_is_omitted_and_letter_truncated_when_too_large() -> None:
     """Else a replay would send the record back without its key."""
     key, body, headers = letter(FakeRecord(b"hello", key_=b"k" * LIMIT, headers_=[("traceparent", b"00-1")]))
     assert (key, decode_dead_letter(body).truncated, decode_dead_letter(body).original) == (None, True, b"hello")
@@ -132,7 +130,7 @@ def test_a_key_too_large_for_the_letter_is_left_out_and_the_letter_says_that_it_
         ("encode", "output_too_large"),
     ],
 )
-def test_the_stage_follows_from_the_type(stage: str, error_type: Any) -> None:
+def test_stage_header_follows_from_the_error_type(stage: str, error_type: Any) -> None:
     _, body, headers = letter(FakeRecord(b"x"), error_type=error_type)
     assert (dict(headers)["telco.dlq.stage"], decode_dead_letter(body).error_type) == (stage.encode(), error_type)
 
@@ -151,12 +149,12 @@ def test_the_stage_follows_from_the_type(stage: str, error_type: Any) -> None:
         ([("telco.dlq.retry_count", b"9" * 5_000)], 999_999_999),
     ],
 )
-def test_the_count_of_retries_is_read_from_a_header_that_anybody_may_have_written(headers: Any, count: int) -> None:
+def test_retry_count_ignores_invalid_headers(headers: Any, count: int) -> None:
     record = FakeRecord(b"x", headers_=headers)
     assert (retry_count(record), decode_dead_letter(letter(record)[1]).retry_count) == (count, count)
 
 
-def test_the_input_keeps_its_headers_but_for_those_of_an_earlier_letter() -> None:
+def test_forwarded_headers_omit_those_of_earlier_letters() -> None:
     own: Headers = [("traceparent", b"1"), ("traceparent", b"2"), ("source_system", b"crm"), ("source.topic", b"")]
     stale: Headers = [
         ("source", b"old/0/0"),
@@ -174,7 +172,7 @@ def test_the_input_keeps_its_headers_but_for_those_of_an_earlier_letter() -> Non
 
 
 @pytest.mark.parametrize("key", ["original_encoding", "truncated", "original_bytes", "original_sha256"])
-def test_what_is_said_of_some_letters_is_left_out_of_the_rest(key: str) -> None:
+def test_dead_letter_omits_fields_with_their_default(key: str) -> None:
     assert key not in json.loads(letter(FakeRecord(b"x"))[1])
 
 

@@ -34,27 +34,27 @@ class Trap:
 
 
 @pytest.mark.parametrize(("engine", "chosen"), [("auto", "onnx"), ("onnx", "onnx"), ("sklearn", "sklearn")])
-def test_the_engine_asked_for_answers_and_auto_takes_the_compiled_one(engine: Engine, chosen: str) -> None:
+def test_load_scorer_loads_the_engine_and_onnx_when_auto(engine: Engine, chosen: str) -> None:
     assert load_scorer(COMMITTED, engine).engine == chosen
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_refused_by_its_name(model: Path, engine: Engine, name: str) -> None:
+def test_load_scorer_fails_when_a_file_is_missing(model: Path, engine: Engine, name: str) -> None:
     (model / name).unlink()
     with pytest.raises(ModelError, match=f"{name}.*telco-stream train"):
         load_scorer(model, engine)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_missing_folder_is_refused(tmp_path: Path, engine: Engine) -> None:
+def test_load_scorer_fails_when_the_folder_is_missing(tmp_path: Path, engine: Engine) -> None:
     with pytest.raises(ModelError, match="No model at"):
         load_scorer(tmp_path / "nowhere", engine)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("name", ["pipeline.joblib", "pipeline.onnx"])
-def test_a_file_that_differs_by_one_bit_is_refused_with_either_engine(model: Path, engine: Engine, name: str) -> None:
+def test_load_scorer_fails_when_one_bit_of_a_file_differs(model: Path, engine: Engine, name: str) -> None:
     content = bytearray((model / name).read_bytes())
     content[len(content) // 2] ^= 1
     (model / name).write_bytes(content)
@@ -63,7 +63,7 @@ def test_a_file_that_differs_by_one_bit_is_refused_with_either_engine(model: Pat
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_nothing_is_unpickled_before_its_checksum_is_known(model: Path, tmp_path: Path, engine: Engine) -> None:
+def test_load_scorer_unpickles_nothing_when_checksum_differs(model: Path, tmp_path: Path, engine: Engine) -> None:
     trace = tmp_path / "trace"
     (model / "pipeline.joblib").write_bytes(pickle.dumps(Trap(trace)))
     with pytest.raises(ModelError):
@@ -71,7 +71,7 @@ def test_nothing_is_unpickled_before_its_checksum_is_known(model: Path, tmp_path
     assert not trace.exists()
 
 
-def test_the_compiled_engine_unpickles_nothing_even_when_the_checksum_is_right(model: Path, tmp_path: Path) -> None:
+def test_load_scorer_unpickles_nothing_when_engine_is_onnx(model: Path, tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     replace_artifact(model, "pipeline.joblib", pickle.dumps(Trap(trace)))
     load_scorer(model, "onnx")
@@ -86,7 +86,7 @@ def test_the_compiled_engine_unpickles_nothing_even_when_the_checksum_is_right(m
     [b"", b"{", b"[]", b"{}", b"\xff", b"null", b'{"x":' + b"[" * 200_000],
     ids=["empty", "cut", "list", "bare", "not UTF-8", "null", "deep"],
 )
-def test_a_manifest_that_is_none_is_refused(model: Path, content: bytes) -> None:
+def test_load_scorer_fails_when_manifest_is_not_valid_json(model: Path, content: bytes) -> None:
     (model / "manifest.json").write_bytes(content)
     with pytest.raises(ModelError, match=r"is not a model's manifest"):
         load_scorer(model)
@@ -106,7 +106,7 @@ def test_a_manifest_that_is_none_is_refused(model: Path, content: bytes) -> None
         lambda manifest: manifest["libraries"].pop("scikit-learn"),
     ],
 )
-def test_an_incomplete_or_impossible_manifest_is_refused(model: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+def test_load_scorer_fails_when_manifest_is_invalid(model: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     edit_manifest(model, edit)
     with pytest.raises(ModelError, match=r"manifest\.json"):
         load_scorer(model)
@@ -125,7 +125,7 @@ def test_an_incomplete_or_impossible_manifest_is_refused(model: Path, edit: Call
     ],
     ids=["one less", "new category", "other order of categories", "renamed", "other order", "other range"],
 )
-def test_other_features_are_refused_and_named(
+def test_load_scorer_names_features_when_they_differ(
     model: Path, engine: Engine, edit: Callable[[dict[str, Any]], object], named: str
 ) -> None:
     edit_manifest(model, edit)
@@ -133,13 +133,13 @@ def test_other_features_are_refused_and_named(
         load_scorer(model, engine)
 
 
-def test_another_minor_version_of_scikit_learn_is_refused_with_the_command_that_mends_it(model: Path) -> None:
+def test_load_scorer_names_pip_command_when_sklearn_differs(model: Path) -> None:
     edit_manifest(model, lambda manifest: manifest["libraries"].update({"scikit-learn": "1.2.3"}))
     with pytest.raises(ModelError, match=r"pip install scikit-learn==1\.2\.3"):
         load_scorer(model, "sklearn")
 
 
-def test_another_patch_level_of_scikit_learn_is_accepted_without_a_warning(model: Path) -> None:
+def test_load_scorer_accepts_another_sklearn_patch_level(model: Path) -> None:
     version = read_manifest(model).libraries["scikit-learn"].rpartition(".")[0] + ".99"
     edit_manifest(model, lambda manifest: manifest["libraries"].update({"scikit-learn": version}))
     content = (model / "pipeline.joblib").read_bytes()
@@ -148,13 +148,13 @@ def test_another_patch_level_of_scikit_learn_is_accepted_without_a_warning(model
     assert load_scorer(model, "sklearn").engine == "sklearn"
 
 
-def test_the_compiled_engine_does_not_care_for_the_version_of_scikit_learn(model: Path) -> None:
+def test_load_scorer_ignores_sklearn_version_when_onnx(model: Path) -> None:
     edit_manifest(model, lambda manifest: manifest["libraries"].update({"scikit-learn": "1.2.3"}))
     assert load_scorer(model, "auto").engine == "onnx"
 
 
 @pytest.mark.parametrize("engine", ["auto", "onnx"])
-def test_without_the_manifests_word_the_compiled_file_is_left_alone(model: Path, engine: Engine) -> None:
+def test_load_scorer_fails_when_manifest_omits_the_onnx_file(model: Path, engine: Engine) -> None:
     edit_manifest(model, lambda manifest: manifest["artifacts"].pop("pipeline.onnx"))
     edit_manifest(model, lambda manifest: manifest["onnx"].update(refused="it differs"))
     with pytest.raises(ModelError, match=r"it differs\): --engine sklearn loads"):
@@ -162,19 +162,19 @@ def test_without_the_manifests_word_the_compiled_file_is_left_alone(model: Path,
     assert load_scorer(model, "sklearn").engine == "sklearn"
 
 
-def test_a_compiled_file_that_onnxruntime_cannot_load_is_refused(model: Path) -> None:
+def test_load_scorer_fails_when_onnx_file_is_invalid(model: Path) -> None:
     replace_artifact(model, "pipeline.onnx", b"no graph")
     with pytest.raises(ModelError, match="--engine sklearn"):
         load_scorer(model)
 
 
-def test_a_pipeline_made_of_what_the_libraries_here_lack_is_refused(model: Path) -> None:
+def test_load_scorer_fails_when_libraries_lack_a_class(model: Path) -> None:
     replace_artifact(model, "pipeline.joblib", b"cnumpy\nno_such_class\n.")
     with pytest.raises(ModelError, match="other versions of its libraries"):
         load_scorer(model, "sklearn")
 
 
-def test_the_compiled_engine_imports_neither_pandas_nor_scikit_learn_nor_joblib() -> None:
+def test_load_scorer_imports_only_onnxruntime_when_onnx() -> None:
     """Loading and scoring, in an interpreter of its own."""
     program = """
 import sys
@@ -191,7 +191,7 @@ print(*sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv[2:
     assert (done.stdout.split(), done.stderr) == (["onnxruntime"], "")
 
 
-def test_the_manifest_is_read_without_any_engine() -> None:
+def test_read_manifest_imports_no_engine() -> None:
     program = "import sys; from pathlib import Path; from telco_stream.model.artifact import read_manifest; "
     program += "read_manifest(Path(sys.argv[1])); print(*{'numpy', 'onnxruntime', 'sklearn'} & set(sys.modules))"
     done = subprocess.run(

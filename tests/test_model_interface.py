@@ -175,7 +175,7 @@ def test_load_sklearn_refuses_when_the_pipeline_does_not_fit(pipeline: object, r
 
 
 @pytest.mark.parametrize("content", [b"", b"no pickle", b"\x80\x05K\x01"], ids=["empty", "text", "cut"])
-def test_load_sklearn_refuses_when_bytes_are_no_pickle(content: bytes, tmp_path: Path) -> None:
+def test_load_sklearn_refuses_when_bytes_are_not_a_pickle(content: bytes, tmp_path: Path) -> None:
     replace_artifact(folder := copy_model(tmp_path), PIPELINE, content)
     with pytest.raises(ModelError, match="can't be unpickled"):
         load_scorer(folder, "sklearn")
@@ -205,7 +205,7 @@ def test_compile_if_equal_refuses_when_the_graph_fails(content: bytes) -> None:
     assert re.search("fails on (some|a) customer", str(parity.refused))
 
 
-def test_compile_if_equal_refuses_when_the_converter_lies() -> None:
+def test_compile_if_equal_refuses_when_graph_cannot_be_run() -> None:
     """An imputer's indicator becomes a graph that loads and can't be run."""
     pipeline = build_pipeline()
     pipeline.named_steps["columns"].transformers[0][1].steps[0] = ("fill", SimpleImputer(add_indicator=True))
@@ -237,7 +237,7 @@ class Trap:
         return Path.mkdir, (self.trace,)
 
 
-def test_consume_ignores_a_model_when_nobody_named_it(tmp_path: Path) -> None:
+def test_consume_ignores_a_model_when_it_is_not_configured(tmp_path: Path) -> None:
     """A folder `models/churn` in the working directory."""
     copy_model(tmp_path / "models").rename(tmp_path / "models/churn")
     edit_manifest(tmp_path / "models/churn", lambda manifest: manifest.update(model_version="planted"))

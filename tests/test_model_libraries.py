@@ -18,25 +18,25 @@ LEFT_OUT = ["joblib", "pandas", "sklearn", "skl2onnx"]
 _WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({LEFT_OUT})); from telco_stream.cli import main; main()"
 
 
-def test_the_compiled_model_is_loaded_all_the_same() -> None:
+def test_consume_loads_onnx_when_libraries_are_missing() -> None:
     done = run_without("consume", "--broker", "127.0.0.1:1", "--timeout", "0.2")
     assert done.returncode == 3
     assert "127.0.0.1:1" in done.stderr
 
 
-def test_training_is_refused_with_2() -> None:
+def test_train_exits_with_2_when_libraries_are_missing() -> None:
     done = run_without("train", "--data-path", "no.csv")
     assert done.returncode == 2
     assert one_line(done).startswith("Error: To train a model needs ")
 
 
-def test_the_uncompiled_model_is_refused_with_4() -> None:
+def test_consume_exits_with_4_when_sklearn_is_missing() -> None:
     done = run_without("consume", "--engine", "sklearn")
     assert done.returncode == 4
     assert "--engine onnx" in one_line(done)
 
 
-def test_a_model_that_has_no_compiled_form_is_refused_with_4(tmp_path: Path) -> None:
+def test_consume_exits_with_4_when_there_is_no_compiled_form(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(bundled("models/churn"), folder)
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -48,7 +48,7 @@ def test_a_model_that_has_no_compiled_form_is_refused_with_4(tmp_path: Path) -> 
     assert "isn't installed here" in one_line(run_without("consume", "--model", str(folder), "--engine", "sklearn"))
 
 
-def test_another_module_that_is_missing_is_a_bug() -> None:
+def test_requiring_libraries_passes_on_other_missing_modules() -> None:
     """A traceback says more than a guess."""
     with pytest.raises(ModuleNotFoundError, match="columns"), requiring_libraries("It", UsageError, "do without"):
         raise ModuleNotFoundError("no columns", name="telco_stream.model.encoding")
@@ -66,7 +66,7 @@ def one_line(done: "subprocess.CompletedProcess[str]") -> str:
 
 
 @pytest.mark.parametrize("name", LEFT_OUT)
-def test_the_image_leaves_out_what_is_tested_here(name: str) -> None:
+def test_dockerfile_omits_each_optional_library(name: str) -> None:
     """By the Dockerfile's own pattern."""
     package = {"sklearn": "scikit-learn"}.get(name, name)
     assert package in (ROOT / "Dockerfile").read_text()

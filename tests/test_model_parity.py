@@ -33,30 +33,30 @@ class Fixed:
         return self.answers[: len(customers)]
 
 
-def test_equal_answers_are_vouched_for_with_their_figures() -> None:
+def test_compare_accepts_when_scores_are_equal() -> None:
     parity = compare(Fixed([0.2, 0.7]), Fixed([0.2, 0.7 + 5e-7]), CUSTOMERS[:2])
     assert (parity.rows, parity.decisions_differing, parity.refused) == (2, 0, None)
     assert parity.max_difference == pytest.approx(5e-7)
 
 
-def test_a_difference_above_a_millionth_is_refused_with_its_size() -> None:
+def test_compare_refuses_when_a_score_differs_by_over_1e_6() -> None:
     parity = compare(Fixed([0.2, 0.7]), Fixed([0.2, 0.7 + 3e-6]), CUSTOMERS[:2])
     assert parity.refused == "it differs from the original by up to 3.0e-06, 1e-06 is allowed"
 
 
-def test_an_answer_that_is_no_number_is_refused() -> None:
+def test_compare_refuses_when_a_score_is_nan() -> None:
     parity = compare(Fixed([0.2, 0.7]), Fixed([0.2, math.nan]), CUSTOMERS[:2])
     assert parity.refused == "some of its answers are not numbers"
     assert parity.max_difference is None  # JSON has no NaN
 
 
-def test_a_decision_may_differ_within_a_millionth_of_the_threshold() -> None:
+def test_compare_accepts_other_decisions_near_the_threshold() -> None:
     parity = compare(Fixed([0.5 - 2e-7]), Fixed([0.5 + 2e-7]), CUSTOMERS[:1])
     assert (parity.decisions_differing, parity.refused) == (1, None)
 
 
 @pytest.mark.parametrize("feature", SCHEMA, ids=[feature.name for feature in SCHEMA])
-def test_the_edge_customers_have_every_category_and_stand_at_and_past_each_edge(feature: Feature) -> None:
+def test_edge_customers_cover_categories_and_number_limits(feature: Feature) -> None:
     """The edges of what the contract accepts, and of what the model was trained on."""
     values = [getattr(customer, feature.name) for customer in EDGES]
     if feature.name in CATEGORIES:
@@ -70,43 +70,41 @@ def test_the_edge_customers_have_every_category_and_stand_at_and_past_each_edge(
     assert max(value for value in values if not math.isnan(value)) > feature.maximum
 
 
-def test_there_are_ten_thousand_edge_customers_and_some_have_no_total() -> None:
+def test_edge_customers_are_10_000_and_include_blank_totals() -> None:
     assert len(EDGES) == EDGE_CUSTOMERS == 10_000
     assert "nan" in {str(customer.TotalCharges) for customer in EDGES}
 
 
-def test_the_same_seed_makes_the_same_edge_customers() -> None:
+def test_edge_customers_are_equal_when_seed_is_equal() -> None:
     assert repr(edge_customers(CUSTOMERS, seed=0)) == repr(EDGES)
     assert repr(edge_customers(CUSTOMERS, seed=1)) != repr(EDGES)
 
 
-def test_the_committed_engines_agree_at_the_edges() -> None:
+def test_committed_engines_agree_on_edge_customers() -> None:
     """With what is loaded, not with what was in memory when it was trained."""
     original, compiled = load_scorer(COMMITTED, "sklearn"), load_scorer(COMMITTED, "onnx")
     assert compare(original, compiled, [*CUSTOMERS, *EDGES]).refused is None
 
 
-def too_talkative(_: object) -> bytes:
+def raise_long_error(_: object) -> bytes:
     raise ValueError("no node for this tree\n" + "[0, 0, 0]\n" * 1_000)
 
 
-def no_converter(_: object) -> bytes:
+def raise_no_converter(_: object) -> bytes:
     raise RuntimeError("no converter for this step")
 
 
 @pytest.mark.parametrize(
     ("convert", "reason"),
     [
-        (no_converter, "it can't be compiled: no converter for this step"),
-        (too_talkative, r"it can't be compiled: no node for this tree\Z"),
+        (raise_no_converter, "it can't be compiled: no converter for this step"),
+        (raise_long_error, r"it can't be compiled: no node for this tree\Z"),
         (lambda _: b"no graph", "it can't be compiled: onnxruntime .* can't load"),
         (lambda _: (COMMITTED / "pipeline.onnx").read_bytes(), "it differs from the original by up to"),
     ],
     ids=["no converter", "the whole tree in words", "unloadable", "another model's"],
 )
-def test_a_compiled_form_that_cannot_stand_in_is_not_written_and_the_reason_is_kept(
-    convert: Callable[[object], bytes], reason: str
-) -> None:
+def test_compile_if_equal_keeps_the_reason_when_refused(convert: Callable[[object], bytes], reason: str) -> None:
     features, churned = frame(CUSTOMERS), [row["Churn"] == "Yes" for row in ROWS]
     files, parity = compile_if_equal(build_pipeline().fit(features, churned), 0.5, CUSTOMERS, seed=0, convert=convert)
     assert files == {}

@@ -14,7 +14,7 @@ from tests.support.model_folder import COMMITTED
 PUBLIC_SHA256 = "16320c9c1ec72448db59aa0a26a0b95401046bef5d02fd3aeb906448e3055e91"
 
 
-def test_the_committed_model_was_trained_on_the_public_data_set_and_is_good_enough() -> None:
+def test_committed_model_meets_quality_on_the_public_data() -> None:
     manifest = read_manifest(COMMITTED)
     assert (manifest.training_data.sha256, manifest.training_data.rows) == (PUBLIC_SHA256, 7_043)
     assert manifest.metrics.roc_auc >= 0.848
@@ -22,16 +22,16 @@ def test_the_committed_model_was_trained_on_the_public_data_set_and_is_good_enou
     assert manifest.onnx.refused is None
 
 
-def test_predicted_and_actual_churn_agree_in_every_tenth() -> None:
+def test_committed_model_is_calibrated_in_every_tenth() -> None:
     for decile in read_manifest(COMMITTED).metrics.calibration:
         assert decile.churn_rate == pytest.approx(decile.mean_probability, abs=0.02)
 
 
-def test_the_committed_model_is_small() -> None:
+def test_committed_model_is_smaller_than_1_mb() -> None:
     assert sum(path.stat().st_size for path in COMMITTED.iterdir()) < 1_000_000
 
 
-def test_training_on_the_public_data_set_again_gives_the_committed_model(real_data: Path, tmp_path: Path) -> None:
+def test_train_reproduces_the_committed_model(real_data: Path, tmp_path: Path) -> None:
     """The same figures and the same probabilities; other versions of the libraries may differ in the last digits."""
     committed = read_manifest(COMMITTED)
     again = train(real_data, tmp_path / "model", now="2026-01-02T03:04:05Z", seed=committed.training_data.seed)
@@ -44,7 +44,7 @@ def test_training_on_the_public_data_set_again_gives_the_committed_model(real_da
     assert first == pytest.approx(second, abs=1e-6)
 
 
-def test_the_model_card_names_the_committed_model_and_its_figures() -> None:
+def test_model_card_states_version_and_metrics() -> None:
     card, manifest = (COMMITTED.parent / "README.md").read_text(), read_manifest(COMMITTED)
     metrics = manifest.metrics
     shown = [metrics.roc_auc, metrics.brier, metrics.log_loss, metrics.precision, metrics.recall]
@@ -52,5 +52,5 @@ def test_the_model_card_names_the_committed_model_and_its_figures() -> None:
         assert fact in card
 
 
-def test_the_shipped_model_is_found_from_any_folder() -> None:
+def test_bundled_model_is_the_committed_one() -> None:
     assert load_scorer(bundled("models/churn")).version == read_manifest(COMMITTED).model_version

@@ -35,28 +35,28 @@ def expected(rows: list[Row]) -> list[float]:
     return [float(yes) for _, yes in answers]
 
 
-def test_probabilities_are_those_of_predict_proba_on_the_same_rows(scorer: Scorer, close: float) -> None:
+def test_score_equals_predict_proba(scorer: Scorer, close: float) -> None:
     rows = labelled_rows(2_000)
     assert any(row["TotalCharges"] == " " for row in rows)
     assert scorer.score(customers_of(rows)) == pytest.approx(expected(rows), rel=0, abs=close)
 
 
-def test_a_customer_scores_the_same_alone_as_in_company(scorer: Scorer, close: float) -> None:
+def test_score_is_independent_of_the_batch(scorer: Scorer, close: float) -> None:
     customers = customers_of(labelled_rows(50, seed=1))
     alone = [probability for customer in customers for probability in scorer.score([customer])]
     assert alone == pytest.approx(scorer.score(customers), rel=0, abs=close)
 
 
-def test_probabilities_are_plain_floats(scorer: Scorer) -> None:
+def test_score_returns_plain_floats(scorer: Scorer) -> None:
     assert {type(probability) for probability in scorer.score(customers_of(labelled_rows(3)))} == {float}
 
 
-def test_a_scorer_knows_its_version_and_threshold(scorer: Scorer) -> None:
+def test_scorer_has_version_and_threshold_of_the_manifest(scorer: Scorer) -> None:
     manifest = read_manifest(COMMITTED)
     assert (scorer.version, scorer.threshold) == (manifest.model_version, manifest.threshold)
 
 
-def test_a_blank_total_counts_as_nothing_paid(scorer: Scorer) -> None:
+def test_score_counts_a_blank_total_as_0(scorer: Scorer) -> None:
     (row,) = labelled_rows(1)
     blank, zero = scorer.score(customers_of([row | {"TotalCharges": " "}, row | {"TotalCharges": "0"}]))
     assert blank == zero
@@ -65,12 +65,12 @@ def test_a_blank_total_counts_as_nothing_paid(scorer: Scorer) -> None:
 @pytest.mark.parametrize(
     ("column", "value"), [(name, value) for name, values in CATEGORIES.items() for value in values]
 )
-def test_every_category_reaches_the_model(scorer: Scorer, close: float, column: str, value: str) -> None:
+def test_score_depends_on_every_category(scorer: Scorer, close: float, column: str, value: str) -> None:
     rows = [row | {column: value} for row in labelled_rows(20, seed=2)]
     assert scorer.score(customers_of(rows)) == pytest.approx(expected(rows), rel=0, abs=close)
 
 
-def test_beyond_the_training_range_a_number_changes_nothing_more(scorer: Scorer) -> None:
+def test_score_is_constant_beyond_the_training_range(scorer: Scorer) -> None:
     """The cubic would run away; what is beyond counts as the end of what was seen."""
     (row,) = labelled_rows(1)
     ends = [
@@ -82,9 +82,7 @@ def test_beyond_the_training_range_a_number_changes_nothing_more(scorer: Scorer)
 
 
 @pytest.mark.parametrize(("column", "value"), [("Contract", "Ten years"), ("gender", None), ("tenure", "many")])
-def test_what_the_engine_fails_on_is_a_scoring_error_without_the_value(
-    scorer: Scorer, column: str, value: object
-) -> None:
+def test_score_raises_without_the_value_when_it_is_invalid(scorer: Scorer, column: str, value: object) -> None:
     customers = customers_of(labelled_rows(3))
     setattr(customers[1], column, value)
     with pytest.raises(ScoringError) as caught:
@@ -92,12 +90,12 @@ def test_what_the_engine_fails_on_is_a_scoring_error_without_the_value(
     assert str(value) not in str(caught.value)
 
 
-def test_more_threads_give_the_same_answers() -> None:
+def test_score_is_independent_of_threads() -> None:
     customers = customers_of(labelled_rows(500))
     assert load_scorer(COMMITTED, "onnx", threads=2).score(customers) == load_scorer(COMMITTED, "onnx").score(customers)
 
 
-def test_the_arrays_hold_each_customers_numbers_and_the_positions_of_its_categories() -> None:
+def test_columns_hold_numbers_and_category_positions() -> None:
     """Looked up one by one here, in groups there."""
     customers: list[Customer] = customers_of(labelled_rows(200, seed=3))
     arrays = zip(number_columns(customers).tolist(), code_columns(customers).tolist(), strict=True)
@@ -107,7 +105,7 @@ def test_the_arrays_hold_each_customers_numbers_and_the_positions_of_its_categor
     assert (*NUMBERS, *CATEGORIES) == ORDER
 
 
-def test_the_pipeline_alone_holds_all_preprocessing(tmp_path: Path) -> None:
+def test_pipeline_includes_all_preprocessing(tmp_path: Path) -> None:
     """A frame as pandas reads it from the file is enough, with texts as they are and a gap for a blank."""
     rows = labelled_rows(100)
     path = tmp_path / "rows.csv"

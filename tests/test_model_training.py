@@ -44,18 +44,18 @@ def small(tmp_path: Path, rows: list[Row]) -> Path:
     return write_csv(tmp_path / "small.csv", rows)
 
 
-def test_a_trained_folder_holds_the_three_files_and_loads_with_both_engines(trained: TrainingResult) -> None:
+def test_train_writes_three_files_for_both_engines(trained: TrainingResult) -> None:
     assert {path.name for path in trained.path.iterdir()} == {"manifest.json", "pipeline.joblib", "pipeline.onnx"}
     customers = customers_of(ROWS)
     first, second = (load_scorer(trained.path, engine).score(customers) for engine in ("sklearn", "onnx"))
     assert first == pytest.approx(second, abs=1e-6)
 
 
-def test_nothing_else_is_left_beside_the_folder(trained: TrainingResult) -> None:
+def test_train_leaves_no_temporary_files(trained: TrainingResult) -> None:
     assert list(trained.path.parent.iterdir()) == [trained.path]
 
 
-def test_the_manifest_says_what_it_was_made_from(trained: TrainingResult, source: Path) -> None:
+def test_manifest_describes_the_training_data_and_files(trained: TrainingResult, source: Path) -> None:
     manifest = read_manifest(trained.path)
     data = manifest.training_data
     assert (data.sha256, data.rows) == (hashlib.sha256(source.read_bytes()).hexdigest(), 400)
@@ -67,7 +67,7 @@ def test_the_manifest_says_what_it_was_made_from(trained: TrainingResult, source
         assert hashlib.sha256((trained.path / name).read_bytes()).hexdigest() == sha256
 
 
-def test_the_result_repeats_the_manifest(trained: TrainingResult) -> None:
+def test_training_result_equals_the_manifest(trained: TrainingResult) -> None:
     manifest = read_manifest(trained.path)
     assert (trained.version, trained.threshold) == (manifest.model_version, manifest.threshold)
     assert (trained.metrics, trained.onnx, trained.rows) == (manifest.metrics, manifest.onnx, 400)
@@ -75,14 +75,14 @@ def test_the_result_repeats_the_manifest(trained: TrainingResult) -> None:
     assert trained.seconds > 0
 
 
-def test_calibration_covers_every_prediction_in_rising_tenths(trained: TrainingResult) -> None:
+def test_calibration_covers_all_predictions_in_order(trained: TrainingResult) -> None:
     calibration = trained.metrics.calibration
     means = [decile.mean_probability for decile in calibration]
     assert (len(calibration), means) == (10, sorted(means))
     assert sum(decile.predictions for decile in calibration) == 5 * 400  # five repeats predict each row once
 
 
-def test_metrics_come_from_rows_that_the_model_had_not_seen(tmp_path: Path) -> None:
+def test_metrics_are_computed_on_held_out_rows(tmp_path: Path) -> None:
     """Labels drawn by lot can't be foreseen, though they can be fitted."""
     random = Random(0)
     rows = [row | {"Churn": random.choice(["Yes", "No"])} for row in labelled_rows(150)]
@@ -93,7 +93,7 @@ def test_metrics_come_from_rows_that_the_model_had_not_seen(tmp_path: Path) -> N
     assert sum(churned) / len(churned) > sum(pipeline) / len(pipeline) + 0.1
 
 
-def test_the_same_data_and_seed_give_the_same_files_and_version(
+def test_train_is_reproducible_when_data_and_seed_are_equal(
     trained: TrainingResult, source: Path, tmp_path: Path
 ) -> None:
     again = train(source, tmp_path / "model", now=NOW)
@@ -102,7 +102,7 @@ def test_the_same_data_and_seed_give_the_same_files_and_version(
         assert (tmp_path / "model" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def test_the_compiled_file_does_not_depend_on_the_order_of_sets(trained: TrainingResult) -> None:
+def test_convert_is_independent_of_the_hash_seed(trained: TrainingResult) -> None:
     program = "import hashlib, joblib, sys; from telco_stream.model.conversion import convert; "
     program += "print(hashlib.sha256(convert(joblib.load(sys.argv[1]))).hexdigest())"
     command = [sys.executable, "-c", program, str(trained.path / "pipeline.joblib")]
@@ -115,13 +115,13 @@ def test_the_compiled_file_does_not_depend_on_the_order_of_sets(trained: Trainin
     assert digests == {read_manifest(trained.path).artifacts["pipeline.onnx"]}
 
 
-def test_another_seed_divides_the_data_otherwise(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
+def test_train_splits_differently_when_the_seed_differs(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
     other = train(source, tmp_path / "model", now=NOW, seed=100)
     assert other.metrics.roc_auc != trained.metrics.roc_auc
     assert read_manifest(other.path).training_data.seed == 100
 
 
-def test_progress_is_told_step_by_step_and_each_fold(source: Path, tmp_path: Path) -> None:
+def test_train_reports_each_stage_and_fold(source: Path, tmp_path: Path) -> None:
     told: list[tuple[str, int, int]] = []
     train(source, tmp_path / "model", now=NOW, progress=lambda *step: told.append(step))
     assert list(dict.fromkeys(name for name, _, _ in told)) == STEPS
@@ -138,9 +138,7 @@ def _tree(name: str, known: list[list[str]] | None = None) -> Pipeline:
     return Pipeline([(name, columns), ("classifier", DecisionTreeClassifier(max_depth=3, random_state=0))])
 
 
-def test_another_pipeline_is_measured_fitted_and_compiled_as_the_own_one_is(
-    trained: TrainingResult, source: Path, tmp_path: Path
-) -> None:
+def test_train_accepts_another_pipeline(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
     other = train(source, tmp_path / "model", now=NOW, build=lambda: _tree("columns"))
     assert other.metrics.roc_auc != trained.metrics.roc_auc
     first, second = (load_scorer(other.path, engine) for engine in ("sklearn", "onnx"))
@@ -148,20 +146,20 @@ def test_another_pipeline_is_measured_fitted_and_compiled_as_the_own_one_is(
     assert len(set(first.score(customers_of(ROWS)))) <= 8, "a tree of three levels has eight leaves"
 
 
-def test_a_pipeline_whose_parts_have_other_names_is_kept_and_served_uncompiled(source: Path, tmp_path: Path) -> None:
+def test_train_skips_onnx_when_steps_have_other_names(source: Path, tmp_path: Path) -> None:
     other = train(source, tmp_path / "model", now=NOW, build=lambda: _tree("else"))
     assert other.onnx.refused == 'it can\'t be compiled: it has no step "columns" with an encoder named "categories"'
     assert load_scorer(other.path, "sklearn").engine == "sklearn"
 
 
-def test_codes_that_mean_other_categories_are_found_out(source: Path, tmp_path: Path) -> None:
+def test_train_refuses_onnx_when_category_order_differs(source: Path, tmp_path: Path) -> None:
     """An encoder that sorts the categories has other codes than the contract."""
     known = [sorted(values) for values in CATEGORIES.values()]
     other = train(source, tmp_path / "model", now=NOW, build=lambda: _tree("columns", known))
     assert "differs from the original" in (other.onnx.refused or "")
 
 
-def test_a_blank_total_is_missing_until_the_pipeline_fills_it(trained: TrainingResult) -> None:
+def test_pipeline_imputes_blank_totals(trained: TrainingResult) -> None:
     """The imputer stands inside the pipeline, and there was something for it to do."""
     assert any(row["TotalCharges"] == " " for row in ROWS)
     columns = joblib.load(trained.path / "pipeline.joblib").named_steps["columns"]
@@ -180,9 +178,7 @@ def test_a_blank_total_is_missing_until_the_pipeline_fills_it(trained: TrainingR
         ("customerID", "", "line 4: no customerID"),
     ],
 )
-def test_a_row_that_cannot_be_learnt_from_is_refused_with_its_line(
-    tmp_path: Path, column: str, value: str, user_error: str
-) -> None:
+def test_train_names_the_line_when_a_row_is_invalid(tmp_path: Path, column: str, value: str, user_error: str) -> None:
     rows = labelled_rows(20)
     rows[2][column] = value
     with pytest.raises(DataError, match=user_error) as caught:
@@ -192,18 +188,18 @@ def test_a_row_that_cannot_be_learnt_from_is_refused_with_its_line(
 
 
 @pytest.mark.parametrize("label", ["Yes", "No"])
-def test_data_with_one_kind_of_customer_is_refused(tmp_path: Path, label: str) -> None:
+def test_train_fails_when_all_customers_have_one_label(tmp_path: Path, label: str) -> None:
     rows = [row | {"Churn": label} for row in labelled_rows(20)]
     with pytest.raises(DataError, match="churners in 20 customers: at least 5 of each class"):
         train(small(tmp_path, rows), tmp_path / "model", now=NOW)
 
 
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+def test_train_fails_when_the_file_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Cannot read"):
         train(tmp_path / "none.csv", tmp_path / "model", now=NOW)
 
 
-def test_an_older_model_is_replaced_as_a_whole(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
+def test_train_replaces_an_older_model(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     folders.write_folder(out, {"manifest.json": b"old", "pipeline.onnx": b"old"})
     train(source, out, now=NOW)
@@ -211,26 +207,26 @@ def test_an_older_model_is_replaced_as_a_whole(trained: TrainingResult, source: 
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def too_late(*_: object) -> None:
+def fail_when_called(*_: object) -> None:
     """Refusals come before the work."""
     pytest.fail("training has begun")
 
 
-def test_a_folder_with_other_things_in_it_is_left_alone(source: Path, tmp_path: Path) -> None:
+def test_train_keeps_a_folder_when_it_holds_other_files(source: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match=r"thesis\.txt"):
-        train(source, tmp_path, now=NOW, progress=too_late)
+        train(source, tmp_path, now=NOW, progress=fail_when_called)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
-def test_a_file_in_the_folders_place_is_left_alone(source: Path, tmp_path: Path) -> None:
+def test_train_keeps_the_target_when_it_is_a_file(source: Path, tmp_path: Path) -> None:
     (tmp_path / "model").write_text("a file")
     with pytest.raises(UsageError, match="is not a folder"):
         train(source, tmp_path / "model", now=NOW)
     assert (tmp_path / "model").read_text() == "a file"
 
 
-def test_a_write_that_fails_half_way_leaves_the_old_model(tmp_path: Path) -> None:
+def test_write_folder_keeps_the_old_model_when_it_fails(tmp_path: Path) -> None:
     """A name with a folder in it stands for a full disk."""
     out = tmp_path / "model"
     folders.write_folder(out, {"manifest.json": b"old"})
@@ -240,7 +236,7 @@ def test_a_write_that_fails_half_way_leaves_the_old_model(tmp_path: Path) -> Non
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_link_to_a_model_stays_a_link(tmp_path: Path) -> None:
+def test_write_folder_keeps_a_symbolic_link(tmp_path: Path) -> None:
     target, link = tmp_path / "v1", tmp_path / "current"
     folders.write_folder(target, {"manifest.json": b"old"})
     link.symlink_to(target)

@@ -29,7 +29,7 @@ def test_process_returns_a_letter_with_the_bytes_of_poison(kind: str, data: st.D
     assert [key for key, _, _ in done.prediction_messages] == ["before", "after"]
     (_, body, _), letter = done.dead_letter_messages[0], decode_dead_letter(done.dead_letter_messages[0][1])
     assert len(done.dead_letter_messages) == 1
-    assert gives_back(letter, poison), "the letter holds other bytes"
+    assert holds_original(letter, poison), "the letter holds other bytes"
     assert len(body) < LIMITS.letter
     assert 0 < len(letter.error_message) < 600
 
@@ -61,7 +61,7 @@ def answered(values: list[bytes | None]) -> Outcome:
     return process(records, RuleScorer(), now=NOW, limits=LIMITS)
 
 
-def gives_back(letter: DeadLetter, value: bytes | None) -> bool:
+def holds_original(letter: DeadLetter, value: bytes | None) -> bool:
     """Whether the letter holds the value, or as much of it as it says. A bool, so that no failure prints a megabyte."""
     if letter.truncated:
         return letter.original_sha256 == hashlib.sha256(value or b"").hexdigest()

@@ -16,7 +16,7 @@ from tests.support.records import POISON, STRANGE, FakeRecord, RuleScorer, good,
 NOW = "2026-01-02T03:04:05.678Z"
 
 
-def test_each_record_is_answered_once_and_in_its_order() -> None:
+def test_process_answers_each_record_once_in_order() -> None:
     done = run([good(customerID="a"), b"bad 1", good(customerID="b"), b"bad 2", good(customerID="c")])
     assert [key for key, _, _ in done.prediction_messages] == ["a", "b", "c"]
     assert originals(done) == [b"bad 1", b"bad 2"]
@@ -25,7 +25,7 @@ def test_each_record_is_answered_once_and_in_its_order() -> None:
     assert done.consumed == 5
 
 
-def test_a_prediction_is_what_the_interface_says() -> None:
+def test_process_writes_the_documented_prediction() -> None:
     record = FakeRecord(good(), offset_=17, partition_=2, key_=b"another", headers_=[("traceparent", b"00-1")])
     key, value, headers = process([record], RuleScorer(lambda _: 0.75), now=NOW, limits=Limits()).prediction_messages[0]
     assert key == "7590-VHVEG"
@@ -57,19 +57,19 @@ def test_process_adds_the_topic_id_to_every_answer_when_known(value: bytes) -> N
     ]
 
 
-def test_the_headers_of_a_replay_end_with_its_answer() -> None:
+def test_process_drops_replay_headers_from_the_answer() -> None:
     replayed: Headers = [("a", b"b"), ("telco.dlq.retry_count", b"1"), ("telco.dlq.replay_of", b"0/5")]
     done = process([FakeRecord(good(), headers_=replayed)], RuleScorer(), now=NOW, limits=Limits())
     assert done.prediction_messages[0][2] == [("a", b"b"), ("source", b"raw/0/0")]
 
 
 @pytest.mark.parametrize(("probability", "prediction"), [(0.0, "No"), (0.4999, "No"), (0.5, "Yes"), (1.0, "Yes")])
-def test_the_threshold_itself_is_a_yes(probability: float, prediction: str) -> None:
+def test_process_predicts_churn_when_at_the_threshold(probability: float, prediction: str) -> None:
     assert run([good()], RuleScorer(lambda _: probability)).predictions[0].prediction == prediction
 
 
 @pytest.mark.parametrize(("value", "error_type"), [one[1:3] for one in POISON], ids=[one[0] for one in POISON])
-def test_poison_gets_one_letter_of_its_type_and_its_neighbours_are_scored(value: bytes | None, error_type: str) -> None:
+def test_process_rejects_only_the_invalid_record(value: bytes | None, error_type: str) -> None:
     done = run([good(), value, good()])
     assert (len(done.prediction_messages), done.next_offsets) == (2, {0: 3})
     assert [decode_dead_letter(body).error_type for _, body, _ in done.dead_letter_messages] == [error_type]
@@ -77,12 +77,12 @@ def test_poison_gets_one_letter_of_its_type_and_its_neighbours_are_scored(value:
 
 
 @pytest.mark.parametrize("value", [one[1] for one in STRANGE], ids=[one[0] for one in STRANGE])
-def test_what_looks_odd_is_scored(value: bytes) -> None:
+def test_process_scores_unusual_but_valid_input(value: bytes) -> None:
     done = run([value])
     assert (len(done.prediction_messages), done.dead_letter_messages) == (1, [])
 
 
-def test_a_record_without_a_key_is_answered_under_the_customer_s_id() -> None:
+def test_process_uses_the_customer_id_when_key_is_missing() -> None:
     done = process(
         [FakeRecord(good(), key_=None), FakeRecord(b"bad", key_=None, offset_=1)],
         RuleScorer(),
@@ -92,13 +92,13 @@ def test_a_record_without_a_key_is_answered_under_the_customer_s_id() -> None:
     assert [done.prediction_messages[0][0], done.dead_letter_messages[0][0]] == ["7590-VHVEG", None]
 
 
-def test_a_good_batch_is_scored_in_one_call() -> None:
+def test_process_scores_a_batch_in_one_call() -> None:
     scorer = RuleScorer()
     run([good()] * 50, scorer)
     assert scorer.calls == [50]
 
 
-def test_nothing_to_score_is_no_call() -> None:
+def test_process_skips_the_scorer_when_no_record_is_valid() -> None:
     scorer = RuleScorer()
     assert run([b"bad"], scorer).consumed == 1
     assert run([], scorer).consumed == 0
@@ -106,39 +106,39 @@ def test_nothing_to_score_is_no_call() -> None:
 
 
 @pytest.mark.parametrize("guilty", [{0}, {7}, {3}, {0, 7}, {2, 3, 4}, set(range(8))])
-def test_a_failing_batch_is_split_until_the_guilty_stand_alone(guilty: set[int]) -> None:
+def test_process_isolates_records_when_scoring_fails(guilty: set[int]) -> None:
     done = run([good(customerID=str(one)) for one in range(8)], RuleScorer(refuse(*map(str, guilty))))
     assert [one.offset for one in done.rejected] == sorted(guilty)
     assert {one.error_type for one in done.rejected} == {"scoring"}
     assert [key for key, _, _ in done.prediction_messages] == [str(one) for one in range(8) if one not in guilty]
 
 
-def test_one_guilty_record_costs_few_calls() -> None:
+def test_process_needs_few_calls_when_one_record_fails() -> None:
     scorer = RuleScorer(refuse("700"))
     run([good(customerID=str(one)) for one in range(1024)], scorer)
     assert len(scorer.calls) == 21
 
 
 @pytest.mark.parametrize("probability", [math.nan, math.inf, -math.inf, -0.01, 1.01])
-def test_what_is_no_probability_is_no_answer(probability: float) -> None:
+def test_process_rejects_when_score_is_not_a_probability(probability: float) -> None:
     done = run([good()], RuleScorer(lambda _: probability))
     assert [(one.error_type, one.code) for one in done.rejected] == [("scoring", "no_probability")]
 
 
-def test_a_prediction_too_large_for_its_topic_becomes_a_letter() -> None:
+def test_process_rejects_when_prediction_exceeds_the_limit() -> None:
     done = run([good(), good(customerID="x" * 600_000), good(customerID="x" * 400_000)])
     assert [(one.offset, one.error_type) for one in done.rejected] == [(1, "output_too_large")]
     assert originals(done) == [good(customerID="x" * 600_000)]
 
 
-def test_headers_count_towards_a_prediction_s_size() -> None:
+def test_process_counts_headers_in_the_size_of_a_prediction() -> None:
     record = FakeRecord(good(), headers_=[("baggage", b"x" * 1_050_000)])
     done = process([record], RuleScorer(), now=NOW, limits=Limits())
     assert [one.error_type for one in done.rejected] == ["output_too_large"]
 
 
 @given(st.integers(0, 12_000), st.none() | st.integers(0, 8_000), st.integers(4_000, 16_000))
-def test_no_prediction_exceeds_the_limit(length: int, header: int | None, limit: int) -> None:
+def test_process_never_exceeds_the_prediction_limit(length: int, header: int | None, limit: int) -> None:
     headers = None if header is None else [("h", b"x" * header)]
     record = FakeRecord(good(customerID="x" * (length + 1)), headers_=headers)
     done = process([record], RuleScorer(), now=NOW, limits=Limits(limit, 2_097_152))
@@ -146,13 +146,13 @@ def test_no_prediction_exceeds_the_limit(length: int, header: int | None, limit:
     assert len(done.prediction_messages) + len(done.dead_letter_messages) == 1
 
 
-def test_each_partition_goes_on_after_its_last_record() -> None:
+def test_next_offsets_follow_the_last_record_per_partition() -> None:
     places = [(0, 5), (1, 9), (0, 7), (1, 10), (2, 0)]  # 6 was a marker
     records = [FakeRecord(good(), partition_=partition, offset_=offset) for partition, offset in places]
     assert process(records, RuleScorer(), now=NOW, limits=Limits()).next_offsets == {0: 8, 1: 11, 2: 1}
 
 
-def test_a_scorer_that_answers_too_few_is_a_bug_and_not_bad_data() -> None:
+def test_process_raises_when_the_scorer_omits_a_customer() -> None:
     class Forgetful(RuleScorer):
         def score(self, customers: Sequence[Customer]) -> list[float]:
             return super().score(customers)[1:]
@@ -162,7 +162,7 @@ def test_a_scorer_that_answers_too_few_is_a_bug_and_not_bad_data() -> None:
 
 
 @given(st.lists(st.booleans(), max_size=12), st.integers(0, 5))
-def test_runs_of_dead_letters_go_on_from_batch_to_batch(bad: list[bool], before: int) -> None:
+def test_dead_letter_runs_continue_across_batches(bad: list[bool], before: int) -> None:
     positions = [position for position, one in enumerate(bad) if one]
     longest, run_ = 0, before
     for one in bad:
@@ -173,7 +173,7 @@ def test_runs_of_dead_letters_go_on_from_batch_to_batch(bad: list[bool], before:
 
 
 @given(st.lists(st.booleans(), max_size=30), st.data())
-def test_runs_do_not_depend_on_where_batches_are_cut(bad: list[bool], data: st.DataObject) -> None:
+def test_dead_letter_runs_are_independent_of_batch_bounds(bad: list[bool], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(bad)))
     values = [b"bad" if one else good() for one in bad]
     whole, first = run(values), run(values[:cut])
@@ -182,7 +182,7 @@ def test_runs_do_not_depend_on_where_batches_are_cut(bad: list[bool], data: st.D
     assert max(first.longest_dead_letter_run, second.longest_dead_letter_run) == whole.longest_dead_letter_run
 
 
-def test_a_good_batch_after_many_letters_crosses_no_limit() -> None:
+def test_longest_run_is_0_when_batch_has_no_dead_letter() -> None:
     """They were let pass by the limit of their time; only one more would count against today's."""
     assert (
         run([good()], consecutive_before=900).longest_dead_letter_run,
