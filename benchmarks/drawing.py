@@ -33,8 +33,8 @@ def main() -> None:
         print(f"a frame of {columns} columns: {_cpu_time(_draw(columns)) * 1e3:.2f} ms")
         print(f"a frame of {columns} columns and {LINES} lines: {_cpu_time(_draw(columns, LINES)) * 1e3:.2f} ms")
     answer = Prediction("7590-VHVEG", 0.87, "Yes", TIME, TIME, "v1", "Month-to-month", "Fiber optic")
-    outcome, sight = Outcome([], [], [answer] * SIZE, [], {}, 0, 0), ConsumerStats(lambda: None)
-    print(f"a batch of {SIZE:,}: {_cpu_time(lambda: sight.on_committed(outcome, BatchTimings(0.0, 0.0))) * 1e6:.1f} µs")
+    outcome, stats = Outcome([], [], [answer] * SIZE, [], {}, 0, 0), ConsumerStats(lambda: None)
+    print(f"a batch of {SIZE:,}: {_cpu_time(lambda: stats.on_committed(outcome, BatchTimings(0.0, 0.0))) * 1e6:.1f} µs")
 
 
 def _draw(columns: int, lines: int = 0) -> Callable[[], object]:

@@ -13,7 +13,7 @@ from telco_stream.kafka.embedded import embedded_broker
 from telco_stream.kafka.sink import Sink
 from telco_stream.messages.record import Message
 from telco_stream.model.scorer import Scorer
-from telco_stream.monitoring import RunObserver
+from telco_stream.monitoring.protocols import RunObserver
 from telco_stream.produce.loop import ProduceResult
 from telco_stream.produce.run import ProduceOptions, run_produce
 from telco_stream.report.analytics import Summary
@@ -41,7 +41,7 @@ class DemoResult:
 
 
 def run_demo(
-    scorer: Scorer, *, stop: Stop, watch: RunObserver, say: Callable[[str], None], top_k: int = 5
+    scorer: Scorer, *, stop: Stop, observer: RunObserver, say: Callable[[str], None], top_k: int = 5
 ) -> DemoResult:
     """Produce the sample and five broken records, consume them and report; call `say` before each step."""
     topics = Settings().topics
@@ -58,7 +58,9 @@ def run_demo(
         say(
             "3. Consume: each record becomes a prediction or a dead letter (at least once: this broker has no fencing)."
         )
-        consumed = run_consume(clients, scorer, ConsumeOptions("batch", "at-least-once"), stop=stop, watch=watch)
+        consumed = run_consume(
+            clients, scorer, ConsumeOptions("batch", "at-least-once"), stop=stop, observers=[observer]
+        )
         say("4. Report: summarize the predictions topic.")
         consumed = replace(consumed, analytics=None)  # the report has the same tables, from the topic
         return DemoResult(produced, consumed, run_report(clients, ReportOptions(top_k), stop=stop).summary)
@@ -80,8 +82,8 @@ def _send_broken_records(clients: Clients, topic: str, stop: Stop) -> None:
 class _NoObserver:
     """Observer of `produce` that ignores every event."""
 
-    def on(self, writer: object) -> None:
-        """Ignore the writer."""
+    def attach(self, counters: object) -> None:
+        """Ignore the counters."""
 
     def resumed(self, rows: int) -> None:
         """Ignore the first row."""

@@ -142,9 +142,7 @@ class Bench:
         """Consume exactly so many records, as a new member of the group."""
         plan = ConsumePlan("streaming", batch_size=4, limits=Limits(), max_messages=most, idle_timeout=10, **more)
         with closing(self.source()) as source:
-            return consume(
-                source, self.delivery(source), RuleScorer(), plan, now=now, stop=self.stop, watch=_NoObserver()
-            )
+            return consume(source, self.delivery(source), RuleScorer(), plan, now=now, stop=self.stop, observers=())
 
     def source(self) -> Source:
         return Source(
@@ -218,11 +216,3 @@ def _take(source: Source) -> list[int]:
     while not (records := source.poll_batch(1, 0.5).records):
         assert time.monotonic() < deadline
     return [record.offset() for record in records]
-
-
-class _NoObserver:
-    """Looks on without a word."""
-
-    def on_poll(self) -> None: ...
-
-    def on_committed(self, *_: Any) -> None: ...

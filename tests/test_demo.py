@@ -18,5 +18,5 @@ def test_demo_fails_when_no_temporary_folder_is_writable(tmp_path: Path, monkeyp
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     said: list[str | Window] = []
     with pytest.raises(UsageError, match="TMPDIR"):
-        run_demo(RuleScorer(), stop=Stop(), watch=WindowReporter(said.append), say=said.append)
+        run_demo(RuleScorer(), stop=Stop(), observer=WindowReporter(said.append), say=said.append)
     assert said == []

@@ -13,7 +13,7 @@ from telco_stream.display.windows import WindowReporter
 from telco_stream.errors import DataError
 from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message
-from telco_stream.monitoring.protocols import BatchTimings
+from telco_stream.monitoring.protocols import BatchTimings, SendCounters
 from telco_stream.report.analytics import Window
 from telco_stream.scoring import Outcome
 from tests.support.captured_screen import CapturedScreen
@@ -22,17 +22,6 @@ from tests.support.waiting import wait_until
 TIME = "2026-01-01T00:00:00Z"
 CHURNER = Prediction("a", 0.75, "Yes", TIME, TIME, "v1", "One year", "DSL")
 STAYER = Prediction("b", 0.25, "No", TIME, TIME, "v1", "One year", "No")
-
-
-class FakeRowWriter:
-    def __init__(self, failed: int) -> None:
-        self._failed = failed
-
-    def failed(self) -> int:
-        return self._failed
-
-    def outcomes(self) -> dict[str, int]:
-        return {}
 
 
 def test_progress_shows_rows_and_rate_and_is_erased() -> None:
@@ -110,7 +99,7 @@ def test_produce_progress_shows_rate_target_and_failures() -> None:
     time = iter([0.0, 0.0, 4.0])
     progress = ProduceProgress(ProduceRun(lambda: False, lambda: None, 50.0, 400), lambda: next(time))
     assert drawn(progress).startswith("connecting ")
-    progress.on(FakeRowWriter(3))
+    progress.attach(SendCounters(lambda: 3, dict))
     progress.advance(200)
     assert re.fullmatch(
         r"sending  ━+  50\.0%  200 rows  50\.0/s of 50\.0/s  3 failed  0:00:04 left", drawn(progress, 100)
@@ -119,7 +108,7 @@ def test_produce_progress_shows_rate_target_and_failures() -> None:
 
 def test_produce_progress_shows_no_share_when_it_has_no_end() -> None:
     progress = ProduceProgress(ProduceRun(lambda: False, lambda: None, 50.0), lambda: 0.0)
-    progress.on(FakeRowWriter(0))
+    progress.attach(SendCounters(lambda: 0, dict))
     progress.advance(20)
     assert drawn(progress) == "sending  20 rows  0/s of 50.0/s"
 

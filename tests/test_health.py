@@ -13,10 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from telco_stream.errors import UsageError
-from telco_stream.monitoring.health import Heartbeat, StallDetector, reason
-from telco_stream.monitoring.observer import MonitoringOptions
+from telco_stream.monitoring import MonitoringOptions
+from telco_stream.monitoring.health import Heartbeat, PartitionProgress, StallDetector, stall_reason
 from telco_stream.monitoring.server import Pages, serving
-from telco_stream.monitoring.stalls import PartitionProgress
 from telco_stream.runtime.signals import Stopped
 from tests.support.cli import RunningCli, run_cli
 from tests.support.mock_cluster import MockCluster
@@ -33,6 +32,7 @@ class Member:
     joined: bool = True
     refusal: str | None = None
     answered: Mapping[int, int] = field(default_factory=dict)
+    cached_end_offsets: Mapping[int, int] = field(default_factory=dict)
     rebalances: int = 1
     expired_unanswered: int = 0
     all_ends: dict[int, int] = field(default_factory=dict)
@@ -48,7 +48,7 @@ def test_a_loop_that_comes_round_in_time_is_alive() -> None:
     pulse = Heartbeat(5.0, clock)
     pulse.tick()
     assert pulse.problems() == []
-    assert pulse.problems() == ["The loop has not come round for 6 s"]
+    assert pulse.problems() == ["The loop has not completed an iteration for 6 s"]
 
 
 def test_a_member_without_partitions_is_not_ready() -> None:
@@ -115,13 +115,13 @@ def test_a_watchman_whose_question_is_cut_off_by_the_end_of_the_run_says_nothing
     ("standing", "readable", "words"),
     [
         (PartitionProgress(4, None, 0), None, "its leader doesn't answer"),
-        (PartitionProgress(None, 10, 0), 10, "nothing has come of it since it was assigned"),
+        (PartitionProgress(None, 10, 0), 10, "no record has been fetched since it was assigned"),
         (PartitionProgress(4, 10, 0), 10, "6 offsets behind"),
         (PartitionProgress(4, 10, 0), 4, "6 offsets behind, all of them held back by a transaction that is still open"),
     ],
 )
 def test_a_stall_is_told_with_its_reason(standing: PartitionProgress, readable: int | None, words: str) -> None:
-    assert reason(standing, readable) == words
+    assert stall_reason(standing, readable) == words
 
 
 def test_each_worker_has_a_port_of_its_own_and_none_where_there_is_to_be_none() -> None:
@@ -140,7 +140,7 @@ def test_pages_answer_with_what_is_wrong(port: Port, problems: list[str], status
         assert port.page("/healthz") == (status, "Nothing moves\n" if problems else "ok\n")
         assert port.page("/readyz?verbose=1") == (200, "ok\n")
         assert port.page("/metrics")[0] == 200
-        assert port.page("/") == (404, "There are /metrics, /healthz and /readyz.\n")
+        assert port.page("/") == (404, "Pages: /metrics, /healthz, /readyz\n")
 
 
 def test_the_port_is_free_again_after_the_run(port: Port) -> None:

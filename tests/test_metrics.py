@@ -21,7 +21,7 @@ from telco_stream.messages.record import Message, Rejection
 from telco_stream.monitoring.client_statistics import Statistics
 from telco_stream.monitoring.consume_metrics import ConsumeMetrics
 from telco_stream.monitoring.health import Heartbeat
-from telco_stream.monitoring.process_metrics import Shell, new_registry
+from telco_stream.monitoring.process_metrics import RunState, new_registry
 from telco_stream.monitoring.produce_metrics import ProduceMetrics
 from telco_stream.monitoring.protocols import BatchTimings
 from telco_stream.monitoring.sampled_histogram import SampledHistogram
@@ -87,7 +87,7 @@ def test_each_call_of_the_model_is_measured_and_its_answer_handed_on() -> None:
 
 def test_the_model_is_shown_by_version_and_engine() -> None:
     registry = CollectorRegistry()
-    ConsumeMetrics(registry).shows_model(registry, Half(), 1_700_000_000.0)
+    ConsumeMetrics(registry).show_model(registry, Half(), 1_700_000_000.0)
     shown = series(generate_latest(registry).decode())
     assert shown['telco_stream_model_info{engine="onnx",version="7"}'] == 1
     assert shown["telco_stream_model_created_timestamp_seconds"] == 1_700_000_000
@@ -119,7 +119,7 @@ def test_no_samples_are_no_change() -> None:
 
 def test_the_clients_statistics_are_condensed() -> None:
     statistics = Statistics()
-    statistics.take(client("a", txerrs=2, req_timeouts=1, rtt=2_000, fetched=7))
+    statistics.update(client("a", txerrs=2, req_timeouts=1, rtt=2_000, fetched=7))
     assert statistics.request_errors == {"transmit": 2, "receive": 0, "timeout": 1}
     assert (statistics.newest.round_trip_seconds, statistics.newest.queued) == (0.002, 7)
 
@@ -127,9 +127,9 @@ def test_the_clients_statistics_are_condensed() -> None:
 def test_a_client_that_is_replaced_stays_counted() -> None:
     """A producer that was fenced off makes room for another, whose counters start at 0: ours must never fall."""
     statistics = Statistics()
-    statistics.take(client("a", txerrs=2))
-    statistics.take(client("a", txerrs=3))
-    statistics.take(client("b", txerrs=1, rtt=5_000))
+    statistics.update(client("a", txerrs=2))
+    statistics.update(client("a", txerrs=3))
+    statistics.update(client("b", txerrs=1, rtt=5_000))
     assert statistics.request_errors["transmit"] == 4
     assert statistics.newest.round_trip_seconds == 0.005
 
@@ -139,7 +139,7 @@ def test_a_client_that_is_replaced_stays_counted() -> None:
 )
 def test_statistics_that_make_no_sense_raise_nothing_in_the_callback(text: str) -> None:
     statistics = Statistics()
-    statistics.take(text)
+    statistics.update(text)
     assert statistics.request_errors == {"transmit": 0, "receive": 0, "timeout": 0}
 
 
@@ -177,7 +177,7 @@ def test_a_producer_that_is_stuck_has_no_rate() -> None:
 
 
 def test_what_failed_and_how_transactions_ended_is_asked_for_at_each_scrape() -> None:
-    shell = Shell(Heartbeat(1.0), client_errors=Counter({"_TRANSPORT": 3}), transactions=lambda: {"aborted": 2})
+    shell = RunState(Heartbeat(1.0), client_errors=Counter({"_TRANSPORT": 3}), transactions=lambda: {"aborted": 2})
     registry = new_registry(shell)
     metrics = ProduceMetrics(5.0)
     metrics.failed = lambda: 4
@@ -214,11 +214,11 @@ def outcome() -> Outcome:
 
 def whole(section: Section) -> CollectorRegistry:
     """All that a command shows."""
-    registry = new_registry(Shell(Heartbeat(1.0)))
+    registry = new_registry(RunState(Heartbeat(1.0)))
     if section == "produce":
         registry.register(ProduceMetrics(1.0))
     else:
-        ConsumeMetrics(registry).shows_model(registry, Half(), 0.0)
+        ConsumeMetrics(registry).show_model(registry, Half(), 0.0)
     return registry
 
 

@@ -59,7 +59,7 @@ def test_stream_goes_on_when_the_refusing_member_leaves(kafka: str, topics: Topi
 @pytest.mark.parametrize("code", [KafkaError.GROUP_MAX_SIZE_REACHED, KafkaError.INCONSISTENT_GROUP_PROTOCOL])
 def test_stream_exits_3_on_stall_when_it_never_joins(embedded: MockCluster, embedded_topics: Topics, code: int) -> None:
     embedded.push_errors(Api.JOIN_GROUP, *[code] * 100)
-    order = ConsumeOptions(delivery="at-least-once", watching=MonitoringOptions(exit_on_stall=True))
+    order = ConsumeOptions(delivery="at-least-once", monitoring=MonitoringOptions(exit_on_stall=True))
     run = RunningConsumer(settings_of(embedded.bootstrap, embedded_topics, stall_seconds=1.0), order)
     with pytest.raises(errors.KafkaError, match="--exit-on-stall"):
         run.result(30)

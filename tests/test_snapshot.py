@@ -6,6 +6,7 @@ from typing import Literal
 import pytest
 
 from telco_stream.consume.workers.aggregate import WorkerAggregator
+from telco_stream.consume.workers.messages import BatchCommitted, LogLine
 from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message
 from telco_stream.monitoring.protocols import BatchTimings
@@ -87,7 +88,7 @@ def test_a_flood_that_nobody_looks_at_takes_no_memory() -> None:
 def test_lag_is_what_lies_between_the_answers_and_the_end_where_both_are_known() -> None:
     sight = ConsumerStats(nobody)
     assigned = frozenset({0, 1, 2, 3})
-    sight.on(Partitions({0: 5, 1: 7, 3: 9}, {0: 8, 2: 4, 3: 9}, assigned))
+    sight.attach(Partitions({0: 5, 1: 7, 3: 9}, {0: 8, 2: 4, 3: 9}, assigned))
     seen = sight.snapshot()
     assert seen.lag == {0: 3, 1: None, 2: None, 3: 0}
     assert (seen.reading, seen.joined) == (True, True)
@@ -95,18 +96,18 @@ def test_lag_is_what_lies_between_the_answers_and_the_end_where_both_are_known()
 
 def test_an_end_seen_before_the_newest_answers_makes_no_lag_below_zero() -> None:
     sight = ConsumerStats(nobody)
-    sight.on(Partitions({0: 9}, {0: 8}, frozenset({0})))
+    sight.attach(Partitions({0: 9}, {0: 8}, frozenset({0})))
     assert sight.snapshot().lag == {0: 0}
 
 
 def test_several_are_seen_as_one() -> None:
     crowd = WorkerAggregator(lambda _: None)
     one = ConsumerSnapshot(reading=True, lag={0: 3}, sampled=2, sampled_yes=1, at_risk=(risky("a"),))
-    crowd.on_snapshot(0, one)
-    crowd.on_snapshot(0, replace(one, joined=True, lag={0: 2}, at_risk=(risky("b"),)))
-    crowd.on_snapshot(1, replace(one, lag={1: None}, unavailable_for=4.0, at_risk=(risky("c"),)))
-    crowd.advance(10, 2)
-    crowd.advance(5, 0)
+    crowd.handle(0, one)
+    crowd.handle(0, replace(one, joined=True, lag={0: 2}, at_risk=(risky("b"),)))
+    crowd.handle(1, replace(one, lag={1: None}, unavailable_for=4.0, at_risk=(risky("c"),)))
+    crowd.handle(0, BatchCommitted(10, 8, 2))
+    crowd.handle(1, BatchCommitted(5, 5, 0))
     seen = crowd.snapshot()
     assert (seen.consumed, seen.dead_lettered, seen.reading, seen.joined, seen.unavailable_for) == (
         15,
@@ -124,13 +125,13 @@ def test_several_are_seen_as_one() -> None:
 
 def test_one_that_has_ended_is_seen_no_more_but_what_it_did_still_counts() -> None:
     crowd = WorkerAggregator(lambda _: None)
-    crowd.on_snapshot(0, ConsumerSnapshot(consumed=3, lag={0: 3}))
-    crowd.advance(3, 0)
-    crowd.gone(0)
+    crowd.handle(0, ConsumerSnapshot(consumed=3, lag={0: 3}))
+    crowd.handle(0, BatchCommitted(3, 3, 0))
+    crowd.remove(0)
     assert crowd.snapshot() == ConsumerSnapshot(consumed=3)
 
 
 def test_what_one_of_several_logs_is_passed_on() -> None:
     said: list[str] = []
-    WorkerAggregator(said.append).said("a line")
+    WorkerAggregator(said.append).handle(0, LogLine("a line"))
     assert said == ["a line"]

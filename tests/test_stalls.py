@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.monitoring.stalls import PartitionProgress, update
+from telco_stream.monitoring.health import PartitionProgress, update_progress
 
 
 def test_a_partition_is_well_when_it_is_first_seen() -> None:
@@ -41,7 +41,7 @@ def test_going_back_to_what_is_committed_is_no_movement() -> None:
 
 
 def test_partitions_that_are_given_away_are_forgotten() -> None:
-    assert update({0: PartitionProgress(4, 10, 1.0)}, assigned=[], answered={}, ends={0: 10}, now=9.0) == {}
+    assert update_progress({0: PartitionProgress(4, 10, 1.0)}, assigned=[], answered={}, ends={0: 10}, now=9.0) == {}
 
 
 def test_lag_is_never_negative_and_unknown_where_an_offset_is() -> None:
@@ -76,4 +76,4 @@ def seen(
     at: float,
 ) -> dict[int, PartitionProgress]:
     known = {one: offset for one, offset in answered.items() if offset is not None}
-    return update(before or {}, assigned=answered.keys(), answered=known, ends=ends, now=at)
+    return update_progress(before or {}, assigned=answered.keys(), answered=known, ends=ends, now=at)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from telco_stream.display.consume_view import ConsumeView
     from telco_stream.kafka.first_start import IfAnswered
     from telco_stream.model.scorer import Scorer
+    from telco_stream.monitoring.protocols import RunObserver
     from telco_stream.monitoring.snapshot import ConsumerSnapshot
     from telco_stream.runtime.signals import Stop
 
@@ -108,13 +109,14 @@ def _run_one(session: "Session", order: "ConsumeOptions", scorer: "Scorer", stop
     """In this process."""
     from telco_stream.consume.run import run_consume
     from telco_stream.display.windows import WindowReporter
-    from telco_stream.monitoring import CompositeObserver
     from telco_stream.monitoring.snapshot import ConsumerStats
 
-    sight = ConsumerStats(session.clients.unavailable_for)
-    watch = CompositeObserver(WindowReporter(session.screen.window), last=sight) if order.mode == "batch" else sight
-    with session.live(_view(session, order, sight.snapshot)):
-        return run_consume(session.clients, scorer, order, stop=stop, watch=watch)
+    stats = ConsumerStats(session.clients.unavailable_for)
+    observers: list[RunObserver] = [stats]
+    if order.mode == "batch":
+        observers.insert(0, WindowReporter(session.screen.window))
+    with session.live(_view(session, order, stats.snapshot)):
+        return run_consume(session.clients, scorer, order, stop=stop, observers=observers)
 
 
 def _run_workers(session: "Session", order: "ConsumeOptions", engine: Engine, count: int) -> "ConsumeResult":
@@ -132,10 +134,10 @@ def _run_workers(session: "Session", order: "ConsumeOptions", engine: Engine, co
     settings = session.settings
     with suppress(Stopped):  # a run that is to stop already ends by itself
         settings, order = decide_first_start(session.clients, order, session.stop)
-    work = WorkerTask(settings, folder, engine, order, session.timeout, session.talk, name, drawn)
-    crowd = WorkerAggregator(session.screen.log)
-    with session.live(_view(session, order, crowd.snapshot, f"{count} workers")):
-        return run_workers(work, count, stop=session.stop, listener=crowd)
+    task = WorkerTask(settings, folder, engine, order, session.timeout, session.talk, name, drawn)
+    aggregator = WorkerAggregator(session.screen.log)
+    with session.live(_view(session, order, aggregator.snapshot, f"{count} workers")):
+        return run_workers(task, count, stop=session.stop, aggregator=aggregator)
 
 
 def _view(

@@ -33,6 +33,6 @@ def demo(
     from telco_stream.demo import run_demo
     from telco_stream.display.windows import WindowReporter
 
-    screen.show(run_demo(scorer, stop=stop, watch=WindowReporter(screen.window), say=screen.say))
+    screen.show(run_demo(scorer, stop=stop, observer=WindowReporter(screen.window), say=screen.say))
     for line in _NEXT:
         screen.say(line)

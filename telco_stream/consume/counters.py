@@ -1,4 +1,4 @@
-"""What one run of `consume` has answered so far, and whether that is enough."""
+"""Plan, counters and result of a run of `consume`, and its stop conditions."""
 
 import time
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ StoppedBy = Literal["signal", "idle", "max-messages", "end"]
 
 @dataclass(frozen=True, slots=True)
 class ConsumePlan:
-    """How to consume, and when to stop."""
+    """Size of the batches and stop conditions of a run."""
 
     mode: Mode
     batch_size: int
@@ -25,15 +25,16 @@ class ConsumePlan:
     idle_timeout: float | None = None
     #: Seconds that the group may take to assign partitions before the run counts as idle.
     join_timeout: float = 0.0
+    #: 0 is unlimited.
     max_consecutive_dead_letters: int = 0
     top_k: int = 10
-    #: ID of the raw topic when this run began; None where the broker has none.
+    #: ID of the raw topic when the run began; None if the broker has no topic IDs.
     topic_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumeResult:
-    """What one run of `consume` did; `analytics` in batch mode only."""
+    """Result of a run; `analytics` in batch mode only."""
 
     mode: str
     consumed: int
@@ -47,57 +48,57 @@ class ConsumeResult:
 
 
 class RunCounters:
-    """Counts what is committed, and what is on its way."""
+    """Counts of the committed batches and of the one in flight."""
 
     def __init__(self, plan: ConsumePlan) -> None:
         self._plan = plan
         self._analytics = Analytics()
         self._predicted = self._dead_lettered = self._batches = 0
-        self._first_taken = self._last_committed = 0.0
+        self._first_received = self._last_committed = 0.0
         self._idle_since = time.perf_counter()
-        self._on_its_way = self._consecutive_before = 0
-        #: As the last batch left it, be it committed or on its way.
+        self._in_flight = self._consecutive_before = 0
+        #: Dead letters at the end of the last batch, whether it is committed or in flight.
         self.consecutive_dead_letters = 0
 
     def remaining(self) -> int:
-        """How many records the next batch may have."""
+        """Return how many records the next batch may have."""
         if self._plan.max_messages is None:
             return self._plan.batch_size
-        return min(self._plan.batch_size, self._plan.max_messages - self._consumed - self._on_its_way)
+        return min(self._plan.batch_size, self._plan.max_messages - self._consumed - self._in_flight)
 
-    def took(self, consecutive: int | None) -> None:
-        """Records have arrived, perhaps from partitions whose last owner left a count of dead letters."""
+    def on_received(self, consecutive: int | None) -> None:
+        """Count from this number of dead letters on, if a new partition's last owner has left a higher one."""
         self._idle_since = time.perf_counter()
-        self._first_taken = self._first_taken or self._idle_since
+        self._first_received = self._first_received or self._idle_since
         self.consecutive_dead_letters = max(self.consecutive_dead_letters, consecutive or 0)
         self._consecutive_before = max(self._consecutive_before, consecutive or 0)
 
-    def begin(self, outcome: Outcome) -> None:
-        """A batch is about to be sent; raises where it has too many dead letters in a row."""
+    def on_deliver(self, outcome: Outcome) -> None:
+        """Count a batch as in flight; raise `DataError` if it has too many consecutive dead letters."""
         _check_consecutive_dead_letters(outcome, self._plan.max_consecutive_dead_letters)
-        self._on_its_way = outcome.consumed
+        self._in_flight = outcome.consumed
         self._consecutive_before, self.consecutive_dead_letters = (
             self.consecutive_dead_letters,
             outcome.trailing_dead_letter_run,
         )
 
-    def drop(self) -> None:
-        """It was not committed, and comes again."""
-        self._on_its_way, self.consecutive_dead_letters = 0, self._consecutive_before
-        self._idle_since = time.perf_counter()
-
-    def add(self, outcome: Outcome, at: float) -> None:
-        """It was committed at this time, by `time.perf_counter`."""
-        self._on_its_way = 0
+    def on_committed(self, outcome: Outcome, ended: float) -> None:
+        """Count the batch in flight as committed at this time (`time.perf_counter`)."""
+        self._in_flight = 0
         self._predicted += len(outcome.prediction_messages)
         self._dead_lettered += len(outcome.dead_letter_messages)
         self._batches += 1
-        self._last_committed, self._idle_since = at, time.perf_counter()
+        self._last_committed, self._idle_since = ended, time.perf_counter()
         if self._plan.mode == "batch":
             self._analytics.add_all(outcome.predictions)
 
-    def stopped_by(self, source: Source, stop: Stop) -> StoppedBy | None:
-        """The first reason to stop, if there is one."""
+    def roll_back(self) -> None:
+        """Roll back the counts of the batch in flight, whose commit failed; it will be read again."""
+        self._in_flight, self.consecutive_dead_letters = 0, self._consecutive_before
+        self._idle_since = time.perf_counter()
+
+    def stop_reason(self, source: Source, stop: Stop) -> StoppedBy | None:
+        """Return the first stop condition that is met, or None."""
         if stop.requested:
             return "signal"
         if self._plan.max_messages is not None and self.remaining() <= 0:
@@ -107,8 +108,8 @@ class RunCounters:
         return "idle" if self._is_idle(source) else None
 
     def result(self, stopped_by: StoppedBy) -> ConsumeResult:
-        """The run as a whole; the rate counts from the first record taken to the last one committed."""
-        seconds = max(0.0, self._last_committed - self._first_taken)
+        """Return the result; the rate is taken from the first record received to the last commit."""
+        seconds = max(0.0, self._last_committed - self._first_received)
         return ConsumeResult(
             mode=self._plan.mode,
             consumed=self._consumed,
@@ -126,25 +127,25 @@ class RunCounters:
         return self._predicted + self._dead_lettered
 
     def _is_idle(self, source: Source) -> bool:
-        """Return whether no record has come for the idle timeout, counted from the start of the run.
+        """Return whether no record has arrived for the idle timeout, counted from the start of the run.
 
-        Joining the group and the first fetch take a while, so that both are given `join_timeout` at least.
+        Joining the group and the first fetch take some time, at least `join_timeout` is allowed for them.
         """
         timeout = self._plan.idle_timeout
-        if timeout is None or self._on_its_way or source.refusal:
+        if timeout is None or self._in_flight or source.refusal:
             return False
         if not source.is_reading:
             timeout = max(timeout, self._plan.join_timeout)
         return time.perf_counter() - self._idle_since >= timeout
 
 
-def _check_consecutive_dead_letters(outcome: Outcome, most: int) -> None:
-    """So many bad records in a row mean a broken upstream or a wrong model; the batch is left as it is."""
-    if not most or outcome.longest_dead_letter_run < most:
+def _check_consecutive_dead_letters(outcome: Outcome, limit: int) -> None:
+    """Raise `DataError` at the limit: that many in a row mean a broken producer or a wrong model."""
+    if not limit or outcome.longest_dead_letter_run < limit:
         return
     last = outcome.rejected[-1]
-    where = f"{last.topic}/{last.partition}/{last.offset}"
+    position = f"{last.topic}/{last.partition}/{last.offset}"
     raise DataError(
-        f"{outcome.longest_dead_letter_run} dead letters in a row, up to {where} ({last.error_type}: {last.code});"
-        " nothing of this batch was committed: mend the producer or the model, or raise --max-consecutive-dead-letters"
+        f"{outcome.longest_dead_letter_run} dead letters in a row, up to {position} ({last.error_type}: {last.code});"
+        " nothing of this batch was committed: fix the producer or the model, or raise --max-consecutive-dead-letters"
     )

@@ -1,7 +1,7 @@
-"""Deliver, then commit: the two ways to do it, side by side.
+"""Delivery of a scored batch, and the commit of its input offsets (the read-process-write cycle).
 
-Exactly once, a batch's predictions, dead letters and input offsets are one transaction. At least once, they are
-confirmed by the broker before the offsets are committed. Either way a batch that was not committed is read again.
+`ExactlyOnce` commits predictions, dead letters and input offsets in one transaction. `AtLeastOnce` commits the offsets
+after the broker has acknowledged every message. A batch that was not committed is read again in both cases.
 """
 
 import time
@@ -19,31 +19,31 @@ from telco_stream.settings import TopicSettings
 
 
 class PendingDelivery(Protocol):
-    """An outcome on its way to the broker."""
+    """Delivery of an outcome whose commit may still be running."""
 
     @property
     def ended(self) -> float:
-        """When it was known, by `time.perf_counter`; infinite until then."""
+        """Time (`time.perf_counter`) at which it ended; infinite while it runs."""
 
     def wait(self, seconds: float) -> None:
-        """Until it is known, but no longer than that."""
+        """Wait for its end, at most this long."""
 
     def result(self) -> bool:
-        """Whether the outcome is committed, once that is known.
+        """Wait for its end, and return whether the outcome was committed.
 
-        If not, the source stands at the commit again, and what was taken before that is void.
+        If not, the source has been rewound to the committed offsets, and every batch polled before that is stale.
         """
 
 
 class Delivery(Protocol):
-    """What the loop asks for: all of an outcome, or nothing; the one before has got its result."""
+    """Delivers outcomes, each completely or not at all."""
 
     def deliver(self, outcome: Outcome, batch: Batch) -> PendingDelivery:
-        """Begin to send it and to commit the offsets behind it."""
+        """Send the messages and begin to commit the offsets; call it after the previous delivery has ended."""
 
 
 class ExactlyOnce:
-    """A transaction for each batch, which is committed while the loop makes the next one."""
+    """Delivery in one transaction per batch, committed in the background while the next batch is scored."""
 
     def __init__(self, transactions: Transactions, source: Source, topics: TopicSettings) -> None:
         self._transactions = transactions
@@ -51,25 +51,31 @@ class ExactlyOnce:
         self._topics = topics
 
     def deliver(self, outcome: Outcome, batch: Batch) -> PendingDelivery:
-        """Begin, predictions and dead letters, offsets, commit: the last two go on after this has returned."""
+        """Deliver an outcome.
+
+        1. Begin a transaction.
+        2. Send predictions and dead letters.
+        3. Add the input offsets, with the group metadata of the moment when the batch was polled (zombie fencing).
+        4. Commit. Steps 3 and 4 go on in the background; a rebalance waits for them before it revokes partitions.
+        """
         self._transactions.begin()
         _send(self._transactions.send, outcome, self._topics)
         offsets = self._source.offsets_to_commit(outcome.next_offsets, outcome.trailing_dead_letter_run)
         commit = BackgroundCall(partial(self._transactions.commit, offsets, batch.group_metadata))
         self._source.membership.on_revoke = commit.wait
-        return _Committing(commit, self._source, outcome.next_offsets)
+        return _PendingTransaction(commit, self._source, outcome.next_offsets)
 
 
 class AtLeastOnce:
-    """Everything confirmed by the broker, then the offsets."""
+    """Delivery that waits for all acknowledgements and then commits the offsets."""
 
     def __init__(self, sink: Sink, source: Source, topics: TopicSettings) -> None:
         self._sink = sink
         self._source = source
         self._topics = topics
 
-    def deliver(self, outcome: Outcome, batch: Batch) -> PendingDelivery:  # noqa: ARG002 - the commit checks the group's view itself
-        """Send, flush, commit."""
+    def deliver(self, outcome: Outcome, batch: Batch) -> PendingDelivery:  # noqa: ARG002 - the client checks the generation itself
+        """Send predictions and dead letters, flush, commit."""
         with delivery_errors():
             _send(self._sink.send, outcome, self._topics)
             self._sink.flush()
@@ -77,12 +83,12 @@ class AtLeastOnce:
         committed = self._source.commit(offsets, self._sink.serve)
         if not committed:
             self._source.rewind()
-        return _Delivered(committed)
+        return _EndedDelivery(committed)
 
 
 @dataclass(frozen=True, slots=True)
-class _Committing:
-    """A transaction whose commit is under way."""
+class _PendingTransaction:
+    """Delivery whose transaction is being committed."""
 
     commit: BackgroundCall[End]
     source: Source
@@ -103,22 +109,23 @@ class _Committing:
         return end is End.UNCLEAR and self._was_applied()
 
     def _was_applied(self) -> bool:
-        """The offsets tell; a partition that was given up meanwhile may have got further."""
-        found, assigned = self.source.committed(self.next_offsets), self.source.assigned
+        """Return whether the group's offsets include the batch; the new owner of a revoked partition may be further."""
+        committed, assigned = self.source.committed(self.next_offsets), self.source.assigned
         return all(
-            found[one] == at or (one not in assigned and found[one] > at) for one, at in self.next_offsets.items()
+            committed[partition] == offset or (partition not in assigned and committed[partition] > offset)
+            for partition, offset in self.next_offsets.items()
         )
 
 
 @dataclass(frozen=True, slots=True)
-class _Delivered:
-    """Nothing is left to wait for."""
+class _EndedDelivery:
+    """Delivery that has ended."""
 
     committed: bool
     ended: float = field(default_factory=time.perf_counter)
 
     def wait(self, seconds: float) -> None:
-        """There is nothing to wait for."""
+        """Return at once."""
 
     def result(self) -> bool:
         return self.committed

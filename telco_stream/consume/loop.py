@@ -1,7 +1,7 @@
-"""Raw topic to scores: the only loop. Take, process, deliver.
+"""Loop of `consume`: poll a micro-batch, score it, deliver it (consume-transform-produce).
 
-Where a stream pours, the next batch is taken and scored while the last one is on its way to the broker: one at most,
-and what is made of the next one goes nowhere before that one is committed.
+In streaming mode the commit of a full batch overlaps with polling and scoring the next one. At most one batch is in
+flight, and the next one is sent only after its commit.
 """
 
 import math
@@ -16,17 +16,17 @@ from telco_stream.kafka.background import SHUTDOWN_GRACE_SECONDS
 from telco_stream.kafka.source import Batch, Source
 from telco_stream.messages.record import Record
 from telco_stream.model.scorer import Scorer
-from telco_stream.monitoring.protocols import BatchObserver, BatchTimings
+from telco_stream.monitoring.protocols import BatchTimings, RunObserver
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.scoring import Outcome, process
 
-#: Seconds that one take waits for a first record: the longest that a signal or a bound has to wait too.
-_PATIENCE = 0.5
-#: Records of a batch whose age is looked at.
+#: Seconds that a poll waits for the first record; signals and stop conditions are noticed after it.
+_POLL_SECONDS = 0.5
+#: Records of a batch whose timestamp is sampled.
 _SAMPLES = 64
 
 
-def consume(  # noqa: PLR0913 - the doors, handed in
+def consume(  # noqa: PLR0913 - what varies is passed in
     source: Source,
     delivery: Delivery,
     scorer: Scorer,
@@ -34,126 +34,149 @@ def consume(  # noqa: PLR0913 - the doors, handed in
     *,
     now: Callable[[], str],
     stop: Stop,
-    watch: BatchObserver,
+    observers: Sequence[RunObserver],
 ) -> ConsumeResult:
-    """Answer records until a bound is met or a stop is asked for; raises `DataError` on too many bad ones in a row."""
+    """Consume until a stop condition is met; raise `DataError` at too many consecutive dead letters."""
     counters, idle = RunCounters(plan), (plan.idle_timeout or math.inf) if plan.mode == "batch" else 0
-    line = _InFlight(source, delivery, counters, watch, stop)
+    in_flight = _InFlight(source, delivery, counters, observers, stop)
     try:
-        while (stopped_by := line.ended_by()) is None:
-            batch = source.poll_batch(remaining := counters.remaining(), _PATIENCE, idle=idle)
-            watch.on_poll()
+        while (stopped_by := in_flight.stop_reason()) is None:
+            batch = source.poll_batch(remaining := counters.remaining(), _POLL_SECONDS, idle=idle)
+            for observer in observers:
+                observer.on_poll()
             if batch.records:
-                counters.took(source.dead_letters_in_a_row())
-                made = _process_batch(batch, scorer, plan, now(), counters.consecutive_dead_letters)
-                line.send(made, batch, go_on=plan.mode == "streaming" and len(batch.records) >= remaining)
-                del made
-            elif line.await_commit():
+                counters.on_received(source.dead_letters_in_a_row())
+                processed = _process_batch(batch, scorer, plan, now(), counters.consecutive_dead_letters)
+                is_full = len(batch.records) >= remaining
+                in_flight.deliver(processed, batch, overlap=plan.mode == "streaming" and is_full)
+                del processed
+            elif in_flight.await_commit():
                 source.answered = batch.next_positions
                 source.commit_answered()
-            del batch  # before the next one comes: kept until then, it would double a batch's memory
+            del batch  # frees its records before the next poll, which would double the memory
         source.commit_answered(at_once=True)
     except Stopped:
         stopped_by = "signal"
         with suppress(Stopped):
-            line.await_commit()
+            in_flight.await_commit()
     finally:
-        line.leave()
+        in_flight.close()
     return counters.result(stopped_by)
 
 
-def nothing_consumed(plan: ConsumePlan) -> ConsumeResult:
-    """The result of a run that was stopped before it had begun."""
+def empty_result(plan: ConsumePlan) -> ConsumeResult:
+    """Return the result of a run that was stopped before its loop began."""
     return RunCounters(plan).result("signal")
 
 
-def stamps(records: Sequence[Record]) -> list[float]:
-    """The times, in seconds since 1970, of up to 64 evenly spaced records; those without one are left out."""
-    some = min(_SAMPLES, len(records))
-    found = [records[number * len(records) // some].timestamp() for number in range(some)]
-    return [milliseconds / 1_000 for kind, milliseconds in found if kind]
+def sample_timestamps(records: Sequence[Record]) -> list[float]:
+    """Return the timestamps, in seconds since 1970, of up to 64 evenly spaced records, without those that have none."""
+    count = min(_SAMPLES, len(records))
+    timestamps = [records[index * len(records) // count].timestamp() for index in range(count)]
+    return [milliseconds / 1_000 for kind, milliseconds in timestamps if kind]
 
 
 @dataclass(frozen=True, slots=True)
 class _ProcessedBatch:
-    """What a batch has led to, and how many seconds that took."""
+    """Outcome of a batch, and the seconds that it took to process."""
 
     outcome: Outcome
     seconds: float
 
 
-def _process_batch(batch: Batch, scorer: Scorer, plan: ConsumePlan, now: str, before: int) -> _ProcessedBatch:
+def _process_batch(
+    batch: Batch, scorer: Scorer, plan: ConsumePlan, now: str, consecutive_before: int
+) -> _ProcessedBatch:
     started = time.perf_counter()
     outcome = process(
-        batch.records, scorer, now=now, limits=plan.limits, topic_id=plan.topic_id, consecutive_before=before
+        batch.records,
+        scorer,
+        now=now,
+        limits=plan.limits,
+        topic_id=plan.topic_id,
+        consecutive_before=consecutive_before,
     )
     return _ProcessedBatch(outcome, time.perf_counter() - started)
 
 
 @dataclass(frozen=True, slots=True)
 class _PendingBatch:
-    """A batch between `deliver` and its result, without its records."""
+    """Batch in flight, without its records."""
 
-    made: _ProcessedBatch
+    processed: _ProcessedBatch
     next_positions: Mapping[int, int]
-    stamps: Sequence[float]
+    timestamps: Sequence[float]
     started: float
-    pending_delivery: PendingDelivery
+    delivery: PendingDelivery
 
-    def seconds(self) -> BatchTimings:
-        """How long it took, now that it is committed; clocks that disagree make no age below 0."""
-        ended = self.pending_delivery.ended
-        at = time.time() - (time.perf_counter() - ended)
-        return BatchTimings(self.made.seconds, ended - self.started, [max(0.0, at - one) for one in self.stamps])
+    def timings(self) -> BatchTimings:
+        """Return the timings of the committed batch; an age is at least 0, even if the clocks disagree."""
+        ended = self.delivery.ended
+        committed_at = time.time() - (time.perf_counter() - ended)
+        ages = [max(0.0, committed_at - timestamp) for timestamp in self.timestamps]
+        return BatchTimings(self.processed.seconds, ended - self.started, ages)
 
 
 class _InFlight:
-    """What is on its way to the broker while the next batch is made: one batch at the most."""
+    """Batch whose commit overlaps with polling and scoring the next one; at most one."""
 
     def __init__(
-        self, source: Source, delivery: Delivery, counters: RunCounters, watch: BatchObserver, stop: Stop
+        self,
+        source: Source,
+        delivery: Delivery,
+        counters: RunCounters,
+        observers: Sequence[RunObserver],
+        stop: Stop,
     ) -> None:
-        self._source, self._delivery, self._counters, self._watch, self._stop = source, delivery, counters, watch, stop
-        self._going: _PendingBatch | None = None
+        self._source = source
+        self._delivery = delivery
+        self._counters = counters
+        self._observers = observers
+        self._stop = stop
+        self._pending: _PendingBatch | None = None
 
-    def ended_by(self) -> StoppedBy | None:
-        """The reason to stop, if there is one that outlasts what is on its way: what fails comes again."""
-        while (reason := self._counters.stopped_by(self._source, self._stop)) is not None and not self.await_commit():
-            pass
+    def stop_reason(self) -> StoppedBy | None:
+        """Return the stop condition that is met and still holds after the batch in flight has ended, or None."""
+        while (reason := self._counters.stop_reason(self._source, self._stop)) is not None and not self.await_commit():
+            pass  # the batch will be read again, so that the condition may no longer hold
         return reason
 
-    def send(self, made: _ProcessedBatch, batch: Batch, *, go_on: bool) -> None:
-        """Begin to deliver a batch, and see it through unless the next one is to be made meanwhile.
+    def deliver(self, processed: _ProcessedBatch, batch: Batch, *, overlap: bool) -> None:
+        """Begin to deliver a batch; wait for its commit too, unless it may overlap with the next batch.
 
-        What was taken before a batch failed is void, and so is what somebody who wants to stop need not wait for.
+        Drops the batch if the one before it failed, because both are read again, or if a stop has been requested while
+        it waited for the one before it.
         """
-        waits = self._going is not None
+        has_waited = self._pending is not None
         self.await_commit()
-        if not self._source.is_current(batch) or (waits and self._stop.requested):
+        if not self._source.is_current(batch) or (has_waited and self._stop.requested):
             return
         self._source.confirm_topic()
-        self._counters.begin(made.outcome)
+        self._counters.on_deliver(processed.outcome)
         started = time.perf_counter()
-        pending_delivery = self._delivery.deliver(made.outcome, batch)
-        self._going = _PendingBatch(made, batch.next_positions, stamps(batch.records), started, pending_delivery)
-        if not go_on or pending_delivery.ended < math.inf:
+        delivery = self._delivery.deliver(processed.outcome, batch)
+        timestamps = sample_timestamps(batch.records)
+        self._pending = _PendingBatch(processed, batch.next_positions, timestamps, started, delivery)
+        if not overlap or delivery.ended < math.inf:
             self.await_commit()
 
     def await_commit(self) -> bool:
-        """Whether what is on its way, if anything is, has been committed."""
-        going, self._going = self._going, None
-        if going is None:
+        """Wait for the batch in flight, if any; return whether it was committed."""
+        pending, self._pending = self._pending, None
+        if pending is None:
             return True
-        committed = going.pending_delivery.result()
+        committed = pending.delivery.result()
         if committed:
-            self._counters.add(going.made.outcome, going.pending_delivery.ended)
-            self._source.answered = going.next_positions
-            self._watch.on_committed(going.made.outcome, going.seconds())
+            self._counters.on_committed(pending.processed.outcome, pending.delivery.ended)
+            self._source.answered = pending.next_positions
+            timings = pending.timings()
+            for observer in self._observers:
+                observer.on_committed(pending.processed.outcome, timings)
         else:
-            self._counters.drop()
+            self._counters.roll_back()
         return committed
 
-    def leave(self) -> None:
-        """At the end, whatever the reason: what is on its way had better get there than be left to its time-out."""
-        if self._going:
-            self._going.pending_delivery.wait(SHUTDOWN_GRACE_SECONDS)
+    def close(self) -> None:
+        """Wait for a batch still in flight, so that its transaction isn't left open until it times out."""
+        if self._pending:
+            self._pending.delivery.wait(SHUTDOWN_GRACE_SECONDS)

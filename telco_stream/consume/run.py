@@ -1,17 +1,17 @@
-"""One run of `consume`: its parts, put together."""
+"""Wiring of one run of `consume`."""
 
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from telco_stream.consume import loop as consuming
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult
 from telco_stream.consume.delivery import AtLeastOnce, Delivery, ExactlyOnce
+from telco_stream.consume.loop import consume, empty_result
 from telco_stream.consume.workers.messages import WorkerReporter
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
@@ -26,7 +26,8 @@ from telco_stream.kafka.topics import compacted_topics, compaction_warning
 from telco_stream.kafka.transactions import Transactions, transactions_under
 from telco_stream.model.artifact import load_scorer
 from telco_stream.model.scorer import Scorer
-from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, RunMonitor, RunObserver, monitor_run
+from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, RunMonitor, monitor_run
+from telco_stream.monitoring.protocols import RunObserver
 from telco_stream.runtime import logs
 from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode
 from telco_stream.runtime.clock import now
@@ -43,42 +44,42 @@ _INSTANCE_ID = "group.instance.id"
 
 @dataclass(frozen=True, slots=True)
 class ConsumeOptions:
-    """What one run of `consume` is asked for, beside the settings."""
+    """Options of one run that are not settings."""
 
     mode: Mode = "streaming"
     delivery: DeliveryGuarantee = "exactly-once"
     max_messages: int | None = None
     idle_timeout: float | None = None
     top_k: int = 10
-    watching: MonitoringOptions = NO_MONITORING
+    monitoring: MonitoringOptions = NO_MONITORING
     if_answered: IfAnswered = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerTask:
-    """What one of several workers does; sent to its process, where it makes clients and model of its own."""
+    """Task of a worker, pickled and sent to its process, which creates its own clients and model."""
 
     settings: Settings
     model: Path
     engine: Engine
-    order: ConsumeOptions
+    options: ConsumeOptions
     timeout: float
-    talk: Mapping[str, bool]
-    #: Common to all workers of this run; with the slot it is a transactional id that a replacement takes over.
-    name: str
-    #: Whether the parent draws what the workers look like.
-    drawn: bool = False
+    log_options: Mapping[str, bool]
+    #: Common to the workers of a run; with the slot it is a transactional ID that a restarted worker takes over.
+    id_prefix: str
+    #: Whether the parent draws a live view.
+    has_live_view: bool = False
 
-    def __call__(self, slot: int, stop: Stop, teller: WorkerReporter) -> ConsumeResult:
+    def __call__(self, slot: int, stop: Stop, reporter: WorkerReporter) -> ConsumeResult:
         """Consume until stopped."""
-        logs.configure(**self.talk)
-        consumer = self.settings.consumer.model_copy(update={"transactional_id": f"{self.name}-{slot}"})
+        logs.configure(**self.log_options)
+        consumer = self.settings.consumer.model_copy(update={"transactional_id": f"{self.id_prefix}-{slot}"})
         settings = self.settings.model_copy(update={"consumer": consumer, "kafka": self._properties(slot)})
         clients = Clients(settings, self.timeout)
-        order = replace(self.order, watching=self.order.watching.in_slot(slot))
-        with teller.showing(clients.unavailable_for) if self.drawn else nullcontext():
+        options = replace(self.options, monitoring=self.options.monitoring.in_slot(slot))
+        with reporter.reporting_snapshots(clients.unavailable_for) if self.has_live_view else nullcontext():
             scorer = load_scorer(self.model, self.engine, consumer.scoring_threads)
-            return run_consume(clients, scorer, order, stop=stop, watch=teller)
+            return run_consume(clients, scorer, options, stop=stop, observers=[reporter])
 
     def _properties(self, slot: int) -> dict[str, str]:
         """Return the client properties of one worker: two members with the same instance ID fence each other."""
@@ -88,28 +89,31 @@ class WorkerTask:
         return properties
 
 
-def decide_first_start(clients: Clients, order: ConsumeOptions, stop: Stop) -> tuple[Settings, ConsumeOptions]:
-    """Check once for all workers whether the group has answered its topic before; return what the workers are given.
+def decide_first_start(clients: Clients, options: ConsumeOptions, stop: Stop) -> tuple[Settings, ConsumeOptions]:
+    """Check whether the group has answered its topic before; return settings and options for the workers.
 
-    Each worker alone would see the answers of the others.
+    Checked once for all workers, because each of them would see the answers of the others.
     """
     settings, raw = clients.settings, clients.settings.topics.raw
     topic_id = Cluster(clients, stop).topic_ids(raw)[raw]
-    reset = choose_reset(clients, topic_id, order.if_answered, stop)
+    reset = choose_reset(clients, topic_id, options.if_answered, stop)
     consumer = settings.consumer.model_copy(update={"auto_offset_reset": reset})
-    return settings.model_copy(update={"consumer": consumer}), replace(order, if_answered="restart")
+    return settings.model_copy(update={"consumer": consumer}), replace(options, if_answered="restart")
 
 
 def run_consume(
-    clients: Clients, scorer: Scorer, order: ConsumeOptions, *, stop: Stop, watch: RunObserver
+    clients: Clients, scorer: Scorer, options: ConsumeOptions, *, stop: Stop, observers: Sequence[RunObserver] = ()
 ) -> ConsumeResult:
-    """Consume until a bound is met or somebody stops it; the group is left in any case."""
+    """Consume until a stop condition is met or a stop is requested, and leave the group in every case."""
     clients.on_refused = stop.fail
-    with monitor_run(order.watching, clients, scorer, stop=stop, watch=watch) as eyes, reduced_gc():
+    with (
+        monitor_run(options.monitoring, clients, scorer, stop=stop, observers=observers) as monitor,
+        reduced_gc(),
+    ):
         try:
-            result = _consume(clients, order, stop, eyes)
-        except Stopped:  # while the broker was being asked, before the loop
-            result = consuming.nothing_consumed(_plan(order, clients, Limits()))
+            result = _consume(clients, options, stop, monitor)
+        except Stopped:  # while a request to the broker was pending, before the loop
+            result = empty_result(_plan(options, clients, Limits()))
         stop.raise_failure()
     done = {name: getattr(result, name) for name in ("stopped_by", "consumed", "predicted", "dead_lettered", "seconds")}
     logs.log_end("consume", **done)
@@ -117,52 +121,54 @@ def run_consume(
 
 
 def new_transactional_id(settings: Settings) -> str:
-    """The one that is set, else one that nobody else has."""
+    """Return the configured ID, or a unique one."""
     return settings.consumer.transactional_id or f"{settings.consumer.group_id}-{uuid4()}"
 
 
-def _consume(clients: Clients, order: ConsumeOptions, stop: Stop, eyes: RunMonitor) -> ConsumeResult:
+def _consume(clients: Clients, options: ConsumeOptions, stop: Stop, monitor: RunMonitor) -> ConsumeResult:
     settings, cluster = clients.settings, Cluster(clients, stop)
     partitions = cluster.partitions(settings.topics.raw, settings.topics.predictions, settings.topics.deadletter)
     _check_permissions(Permissions(clients, cluster), settings)
     topic_id = cluster.topic_ids(settings.topics.raw)[settings.topics.raw]
-    plan = _plan(order, clients, _limits(cluster, settings), topic_id)
-    reset = choose_reset(clients, topic_id, order.if_answered, stop)
+    plan = _plan(options, clients, _limits(cluster, settings), topic_id)
+    reset = choose_reset(clients, topic_id, options.if_answered, stop)
     topic = TopicToRead(settings.topics.raw, cluster.ask_offsets, topic_id, partitions[settings.topics.raw], reset)
     until = None
-    if order.mode == "batch":
-        # What is written, not what can be read yet: a transaction just committed becomes visible a moment later.
+    if options.mode == "batch":
+        # The high watermark, not the last stable offset: a transaction just committed becomes visible a moment later.
         until = cluster.ends(settings.topics.raw, range(partitions[settings.topics.raw]), committed_only=False)
-    _log_start(order, settings, eyes.scorer)
+    _log_start(options, settings, monitor.scorer)
     _warn_of_compaction(cluster, partitions)
-    # Ends that are seen tell a partition that has nothing more from one that stands still.
+    # End-of-partition events tell a partition without new records from one that stalls.
     consumer = clients.consumer(settings.consumer.group_id, enable_partition_eof="true")
     errors = ConsumerErrors(
-        clients.timeout if _is_bounded(order) else math.inf, counts=clients.errors, too_large=lambda: clients.too_large
+        clients.timeout if _is_bounded(options) else math.inf,
+        counts=clients.errors,
+        too_large=lambda: clients.too_large,
     )
     identity = TopicIdentity(topic.name, topic_id, partial(cluster.describe_topic, topic.name))
     subscription = Subscription(topic, identity, clients.is_incremental())
-    with closing(Source(consumer, subscription, stop, until=until, errors=errors)) as source, eyes.on(source):
+    with closing(Source(consumer, subscription, stop, until=until, errors=errors)) as source, monitor.attach(source):
         delivery: Delivery
-        if order.delivery == "exactly-once":
+        if options.delivery == "exactly-once":
             transactions = _transactions(clients, stop)
-            eyes.count(transactions)
+            monitor.count_transactions(transactions.outcomes)
             delivery = ExactlyOnce(transactions, source, settings.topics)
         else:
             delivery = AtLeastOnce(Sink(clients.producer(), stop), source, settings.topics)
-        return consuming.consume(source, delivery, eyes.scorer, plan, now=now, stop=stop, watch=eyes.watch)
+        return consume(source, delivery, monitor.scorer, plan, now=now, stop=stop, observers=monitor.observers)
 
 
-def _is_bounded(order: ConsumeOptions) -> bool:
-    """Whether the run is to end by itself, so that nobody waits for a group that refuses this member."""
-    return order.mode == "batch" or order.idle_timeout is not None or order.max_messages is not None
+def _is_bounded(options: ConsumeOptions) -> bool:
+    """Return whether the run ends without a stop request, so that it doesn't wait for a group that refuses it."""
+    return options.mode == "batch" or options.idle_timeout is not None or options.max_messages is not None
 
 
-def _log_start(order: ConsumeOptions, settings: Settings, scorer: Scorer) -> None:
+def _log_start(options: ConsumeOptions, settings: Settings, scorer: Scorer) -> None:
     topics = settings.topics
-    promised = {"mode": order.mode, "delivery": order.delivery, "group": settings.consumer.group_id}
+    facts = {"mode": options.mode, "delivery": options.delivery, "group": settings.consumer.group_id}
     names = {"raw": topics.raw, "predictions": topics.predictions, "deadletter": topics.deadletter}
-    logs.log_start("consume", **promised, **names, model_version=scorer.version, engine=scorer.engine)
+    logs.log_start("consume", **facts, **names, model_version=scorer.version, engine=scorer.engine)
 
 
 def _warn_of_compaction(cluster: Cluster, topics: Iterable[str]) -> None:
@@ -170,34 +176,34 @@ def _warn_of_compaction(cluster: Cluster, topics: Iterable[str]) -> None:
         log.warning("%s", compaction_warning(topic), extra={"event": "compacted_topic", "facts": {"topic": topic}})
 
 
-def _plan(order: ConsumeOptions, clients: Clients, limits: Limits, topic_id: str | None = None) -> ConsumePlan:
+def _plan(options: ConsumeOptions, clients: Clients, limits: Limits, topic_id: str | None = None) -> ConsumePlan:
     consumer = clients.settings.consumer
     return ConsumePlan(
-        mode=order.mode,
-        batch_size=consumer.window_size if order.mode == "batch" else consumer.max_poll_records,
+        mode=options.mode,
+        batch_size=consumer.window_size if options.mode == "batch" else consumer.max_poll_records,
         limits=limits,
-        max_messages=order.max_messages,
-        idle_timeout=order.idle_timeout,
+        max_messages=options.max_messages,
+        idle_timeout=options.idle_timeout,
         join_timeout=clients.timeout,
         max_consecutive_dead_letters=consumer.max_consecutive_dead_letters,
-        top_k=order.top_k,
+        top_k=options.top_k,
         topic_id=topic_id,
     )
 
 
-def _check_permissions(rights: Permissions, settings: Settings) -> None:
-    rights.require_read(settings.topics.raw)
-    rights.require_group(settings.consumer.group_id)
-    rights.require_write(settings.topics.predictions, settings.topics.deadletter)
+def _check_permissions(permissions: Permissions, settings: Settings) -> None:
+    permissions.require_read(settings.topics.raw)
+    permissions.require_group(settings.consumer.group_id)
+    permissions.require_write(settings.topics.predictions, settings.topics.deadletter)
 
 
 def _limits(cluster: Cluster, settings: Settings) -> Limits:
-    """What the topics take, as far as may be asked."""
+    """Return the message sizes that the topics accept, or defaults where the broker doesn't say."""
     topics = settings.topics
-    usual = Limits(letter=topics.deadletter_max_message_bytes)
+    defaults = Limits(letter=topics.deadletter_max_message_bytes)
     return Limits(
-        prediction=cluster.largest_message(topics.predictions, usual.prediction),
-        letter=min(cluster.largest_message(topics.deadletter, usual.letter), usual.letter),
+        prediction=cluster.largest_message(topics.predictions, defaults.prediction),
+        letter=min(cluster.largest_message(topics.deadletter, defaults.letter), defaults.letter),
     )
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from telco_stream.display.progress import RowProgress
 from telco_stream.errors import DataError
-from telco_stream.monitoring.observer import SendCounters
+from telco_stream.monitoring.protocols import SendCounters
 from telco_stream.runtime.humanize import format_count, format_rate
 
 
@@ -33,11 +33,11 @@ class ProduceProgress(RowProgress):
     def __init__(self, run: ProduceRun, clock: Callable[[], float]) -> None:
         super().__init__("", clock=clock)
         self._run = run
-        self._writer: SendCounters | None = None
+        self._counters: SendCounters | None = None
 
-    def on(self, writer: SendCounters) -> None:
-        """Attach to what sends the rows."""
-        self._writer = writer
+    def attach(self, counters: SendCounters) -> None:
+        """Draw the failed rows from the counters of the writer."""
+        self._counters = counters
 
     def resumed(self, rows: int) -> None:
         """Count rows of the file that earlier runs have sent."""
@@ -50,7 +50,7 @@ class ProduceProgress(RowProgress):
             return Text(f"waiting for Kafka for {unavailable_for:.0f} s", "bold yellow")
         if self._run.is_stopping():
             return Text("stopping", "bold yellow")
-        return Text("sending", "green") if self._writer else Text("connecting", "yellow")
+        return Text("sending", "green") if self._counters else Text("connecting", "yellow")
 
     def total(self) -> int | None:
         """Return the rows of the file or the limit, if that is lower."""
@@ -59,7 +59,7 @@ class ProduceProgress(RowProgress):
 
     def details(self, rate: float) -> list[str]:
         """Return the rows confirmed and failed, and the rate beside its target."""
-        target, failed = self._run.target, self._writer.failed() if self._writer else 0
+        target, failed = self._run.target, self._counters.failed() if self._counters else 0
         return [
             f"{format_count(self.rows)} rows",
             f"{format_rate(rate)} of {format_rate(target)}" if target else format_rate(rate),

@@ -26,17 +26,17 @@ class WindowReporter:
         self._report = report
         self._number = 0
 
-    def on(self, source: object) -> None:
+    def attach(self, source: object) -> None:
         """Ignore the source."""
 
     def on_poll(self) -> None:
         """Ignore polls."""
 
-    def on_committed(self, outcome: Outcome, seconds: "BatchTimings") -> None:
+    def on_committed(self, outcome: Outcome, timings: "BatchTimings") -> None:
         """Report the window that this batch was."""
         self._number += 1
         churners = sum(answer.prediction == CHURN for answer in outcome.predictions)
-        duration = seconds.processing + seconds.delivery
+        duration = timings.processing + timings.delivery
         predicted, dead_lettered = len(outcome.prediction_messages), len(outcome.dead_letter_messages)
         self._report(Window(self._number, outcome.consumed, predicted, dead_lettered, churners, duration))
 

@@ -1,10 +1,9 @@
-"""What `consume` shows. The loop tells it of each committed batch; the rest is asked for at each scrape."""
+"""Metrics of `consume`: counted per committed batch, or read when Prometheus scrapes."""
 
 import time
 from collections import Counter as Count
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, Metric
@@ -14,48 +13,33 @@ from telco_stream.contract.customer import Customer
 from telco_stream.contract.error_type import ErrorType
 from telco_stream.messages.prediction import CHURN, NO_CHURN
 from telco_stream.model.scorer import Scorer
-from telco_stream.monitoring.health import NothingRead, PartitionView, StallDetector
-from telco_stream.monitoring.process_metrics import by_partition, gauge
+from telco_stream.monitoring.health import StallDetector
+from telco_stream.monitoring.process_metrics import gauge, gauge_by_partition
+from telco_stream.monitoring.protocols import BatchTimings, PartitionView
 from telco_stream.monitoring.sampled_histogram import SampledHistogram
 from telco_stream.scoring import Outcome
 
-_SIZES = (1, 10, 100, 500, 1_000, 2_500, 5_000, 10_000, 20_000)
-_SHORT = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_LONG = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3_600)
-_SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
-#: Answers of a batch whose probability is looked at.
+_BATCH_SIZES = (1, 10, 100, 500, 1_000, 2_500, 5_000, 10_000, 20_000)
+_SHORT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3_600)
+_PROBABILITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
+#: Predictions of a batch whose probability is sampled.
 _SAMPLES = 64
 
 
-class BatchTimings(Protocol):
-    """What the loop measured of a batch."""
-
-    @property
-    def processing(self) -> float:
-        """Seconds to decode, score and encode."""
-
-    @property
-    def delivery(self) -> float:
-        """Seconds to send and commit."""
-
-    @property
-    def ages(self) -> Sequence[float]:
-        """Seconds from time stamp to commit, of evenly spaced records."""
-
-
 @dataclass(slots=True)
-class GroupView:
-    """The member's partitions and who watches over them, once there are any."""
+class Partitions:
+    """The consumer's partitions and their stall detector, as soon as they exist."""
 
-    reading: PartitionView
+    source: PartitionView | None = None
     stall_detector: StallDetector | None = None
 
 
 class ConsumeMetrics:
-    """Looks on while `consume` works."""
+    """Observer that exports what a run of `consume` does."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.group = GroupView(NothingRead({}))
+        self.partitions = Partitions()
         self._consumed = Counter("telco_stream_records_consumed", "Records answered and committed", registry=registry)
         self._predictions = Counter(
             "telco_stream_predictions", "Predictions committed", ["prediction"], registry=registry
@@ -64,70 +48,74 @@ class ConsumeMetrics:
             "telco_stream_dead_letters", "Dead letters committed", ["error_type"], registry=registry
         )
         self._last = Gauge("telco_stream_last_commit_timestamp_seconds", "Time of the last commit", registry=registry)
-        self._batches = _Batches(registry)
+        self._batches = _BatchHistograms(registry)
         for prediction in (CHURN, NO_CHURN):
             self._predictions.labels(prediction)
         for error_type in ErrorType:
             self._letters.labels(error_type)
-        registry.register(_GroupCollector(self.group))
+        registry.register(_PartitionCollector(self.partitions))
 
     def timed(self, scorer: Scorer) -> Scorer:
-        """The same scorer, its calls measured."""
-        return _Timed(scorer, self._batches.scoring)
+        """Wrap the scorer so that its calls are timed."""
+        return _TimedScorer(scorer, self._batches.scoring)
 
-    def shows_model(self, registry: CollectorRegistry, scorer: Scorer, created: float) -> None:
-        """Show which model answers, and since when it exists."""
-        info = Gauge("telco_stream_model_info", "The model that answers", ["version", "engine"], registry=registry)
+    def show_model(self, registry: CollectorRegistry, scorer: Scorer, created: float) -> None:
+        """Export the model's version, engine and training time (seconds since 1970)."""
+        info = Gauge("telco_stream_model_info", "Model that scores", ["version", "engine"], registry=registry)
         info.labels(scorer.version, scorer.engine).set(1)
         name = "telco_stream_model_created_timestamp_seconds"
-        Gauge(name, "When the model was trained", registry=registry).set(created)
+        Gauge(name, "Time at which the model was trained", registry=registry).set(created)
+
+    def attach(self, source: PartitionView) -> None:
+        """Export the state of the source's partitions."""
+        self.partitions.source = source
 
     def on_poll(self) -> None:
-        """Nothing to count."""
+        """Ignore polls."""
 
-    def on_committed(self, outcome: Outcome, seconds: BatchTimings) -> None:
+    def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:
         """Count a committed batch."""
         self._consumed.inc(outcome.consumed)
-        churners = sum([answer.prediction == CHURN for answer in outcome.predictions])
+        churners = sum([prediction.prediction == CHURN for prediction in outcome.predictions])
         self._predictions.labels(CHURN).inc(churners)
         self._predictions.labels(NO_CHURN).inc(len(outcome.predictions) - churners)
-        for error_type, number in Count(one.error_type for one in outcome.rejected).items():
+        for error_type, number in Count(rejection.error_type for rejection in outcome.rejected).items():
             self._letters.labels(error_type).inc(number)
-        self._batches.add(outcome, seconds)
+        self._batches.add(outcome, timings)
         self._last.set_to_current_time()
 
 
-class _Batches:
-    """How large the batches are, and how long they take."""
+class _BatchHistograms:
+    """Histograms of the size and the duration of batches."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._sizes = Histogram(
-            "telco_stream_batch_size_records", "Records in a micro-batch", buckets=_SIZES, registry=registry
+            "telco_stream_batch_size_records", "Records in a micro-batch", buckets=_BATCH_SIZES, registry=registry
         )
         self._processing = _seconds("processing", "Decoding, checking, scoring and encoding a micro-batch", registry)
         self.scoring = _seconds("scoring", "The model's call for a micro-batch", registry)
         self._commit = _seconds("commit", "Sending a micro-batch's answers and committing them", registry)
         self._ages = SampledHistogram(
-            "telco_stream_end_to_end_seconds", "From a record's time stamp to its commit", _LONG, registry
+            "telco_stream_end_to_end_seconds", "From a record's timestamp to its commit", _LONG_SECONDS, registry
         )
         self._probability = SampledHistogram(
-            "telco_stream_churn_probability", "Probability of churn", _SHARES, registry
+            "telco_stream_churn_probability", "Probability of churn", _PROBABILITIES, registry
         )
 
-    def add(self, outcome: Outcome, seconds: BatchTimings) -> None:
-        """A batch more."""
+    def add(self, outcome: Outcome, timings: BatchTimings) -> None:
+        """Add a batch."""
         self._sizes.observe(outcome.consumed)
-        self._processing.observe(seconds.processing)
-        self._commit.observe(seconds.delivery)
-        self._ages.add(seconds.ages, outcome.consumed)
-        answers = outcome.predictions
-        some = min(_SAMPLES, len(answers))
-        shares = [answers[number * len(answers) // some].churn_probability for number in range(some)]
-        self._probability.add(shares, len(answers))
+        self._processing.observe(timings.processing)
+        self._commit.observe(timings.delivery)
+        self._ages.add(timings.ages, outcome.consumed)
+        predictions = outcome.predictions
+        count = min(_SAMPLES, len(predictions))
+        sample = [predictions[index * len(predictions) // count].churn_probability for index in range(count)]
+        self._probability.add(sample, len(predictions))
 
 
-class _Timed:
-    """A scorer that measures its calls."""
+class _TimedScorer:
+    """Scorer whose calls are timed."""
 
     def __init__(self, scorer: Scorer, seconds: Histogram) -> None:
         self._scorer = scorer
@@ -137,41 +125,46 @@ class _Timed:
         self.engine = scorer.engine
 
     def score(self, customers: Sequence[Customer]) -> list[float]:
-        """As the scorer."""
+        """Return the wrapped scorer's probabilities."""
         started = time.perf_counter()
         probabilities = self._scorer.score(customers)
         self._seconds.observe(time.perf_counter() - started)
         return probabilities
 
 
-class _GroupCollector(Collector):
-    """Shows the partitions."""
+class _PartitionCollector(Collector):
+    """Collects assignment, lag and stalls."""
 
-    def __init__(self, group: GroupView) -> None:
-        self._group = group
+    def __init__(self, partitions: Partitions) -> None:
+        self._partitions = partitions
 
     def collect(self) -> Iterator[Metric]:
-        """As last seen."""
-        reading, stall_detector = self._group.reading, self._group.stall_detector
-        yield gauge("telco_stream_partitions_assigned", "Partitions that this member owns", len(reading.assigned))
+        """Yield the metrics with their current values."""
+        source, stall_detector = self._partitions.source, self._partitions.stall_detector
+        yield gauge(
+            "telco_stream_partitions_assigned",
+            "Partitions assigned to this member",
+            len(source.assigned) if source else 0,
+        )
         yield CounterMetricFamily(
-            "telco_stream_rebalances", "Times that partitions came or went", value=reading.rebalances
+            "telco_stream_rebalances", "Assignments and revocations", value=source.rebalances if source else 0
         )
         yield CounterMetricFamily(
             "telco_stream_records_expired_unanswered",
             "Records that retention deleted before they were answered",
-            value=reading.expired_unanswered,
+            value=source.expired_unanswered if source else 0,
         )
         progress = stall_detector.progress if stall_detector else {}
-        lag = {number: one.lag for number, one in progress.items() if one.lag is not None}
-        yield by_partition("telco_stream_lag_records", "Offsets between a partition's end and what is answered", lag)
-        still = stall_detector.stalled_for() if stall_detector else {}
-        yield by_partition(
+        lag = {partition: entry.lag for partition, entry in progress.items() if entry.lag is not None}
+        yield gauge_by_partition(
+            "telco_stream_lag_records", "Offsets between a partition's end and the last answer", lag
+        )
+        yield gauge_by_partition(
             "telco_stream_partition_stalled_seconds",
-            "Seconds for which a partition stands still that should not",
-            still,
+            "Seconds for which a partition has not advanced although it should",
+            stall_detector.stalled_for() if stall_detector else {},
         )
 
 
-def _seconds(name: str, meaning: str, registry: CollectorRegistry) -> Histogram:
-    return Histogram(f"telco_stream_{name}_seconds", meaning, buckets=_SHORT, registry=registry)
+def _seconds(name: str, description: str, registry: CollectorRegistry) -> Histogram:
+    return Histogram(f"telco_stream_{name}_seconds", description, buckets=_SHORT_SECONDS, registry=registry)

@@ -10,31 +10,34 @@ from telco_stream.scoring import Outcome
 
 
 class DeadLetterLog:
-    """Looks on in `consume`: tells of dead letters by coordinates, type and code, and of a flood by its size."""
+    """Observer that logs dead letters: the first ten of each minute, and the number of the others."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._since = clock()
-        self._told = 0
-        self._untold = 0
+        self._minute_started = clock()
+        self._logged = 0
+        self._suppressed = 0
+
+    def attach(self, source: object) -> None:
+        """Ignore the source."""
 
     def on_poll(self) -> None:
-        """A minute may be over."""
-        if self._clock() - self._since >= MINUTE:
+        """Begin a new minute when the last one is over."""
+        if self._clock() - self._minute_started >= MINUTE:
             self.finish()
 
-    def on_committed(self, outcome: Outcome, seconds: object) -> None:  # noqa: ARG002 - as `consume` calls it
-        """Tell of the batch's dead letters."""
-        told = outcome.rejected[: TOLD - self._told]
-        for one in told:
-            facts = asdict(one)
+    def on_committed(self, outcome: Outcome, timings: object) -> None:  # noqa: ARG002 - the protocol's parameters
+        """Log the batch's dead letters."""
+        rejections = outcome.rejected[: TOLD - self._logged]
+        for rejection in rejections:
+            facts = asdict(rejection)
             log.warning("dead letter for %s", list_facts(facts), extra={"event": "dead_letter", "facts": facts})
-        self._told += len(told)
-        self._untold += len(outcome.rejected) - len(told)
+        self._logged += len(rejections)
+        self._suppressed += len(outcome.rejected) - len(rejections)
 
     def finish(self) -> None:
-        """Tell how many were left untold, and begin a new minute."""
-        if self._untold:
-            facts = {"count": self._untold, "seconds": round(self._clock() - self._since)}
+        """Log how many were suppressed, and begin a new minute."""
+        if self._suppressed:
+            facts = {"count": self._suppressed, "seconds": round(self._clock() - self._minute_started)}
             log.warning("more dead letters: %s", list_facts(facts), extra={"event": "dead_letters", "facts": facts})
-        self._since, self._told, self._untold = self._clock(), 0, 0
+        self._minute_started, self._logged, self._suppressed = self._clock(), 0, 0

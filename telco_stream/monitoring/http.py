@@ -1,154 +1,158 @@
-"""Eyes that show what they see at a port; apart from `observing`, because prometheus-client is dear to import."""
+"""Monitors that export metrics and health over HTTP; imported on demand because prometheus_client is slow to import."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.model.scorer import Scorer
+from telco_stream.monitoring import MonitoringOptions, RunMonitor
 from telco_stream.monitoring.consume_metrics import ConsumeMetrics
 from telco_stream.monitoring.health import Heartbeat, StallDetector
-from telco_stream.monitoring.observer import (
-    CompositeObserver,
-    MonitoringOptions,
-    ProduceMonitor,
+from telco_stream.monitoring.process_metrics import RunState, new_registry
+from telco_stream.monitoring.produce_metrics import ProduceMetrics
+from telco_stream.monitoring.protocols import (
+    BatchTimings,
+    PartitionView,
     ProduceObserver,
-    RunMonitor,
     RunObserver,
     SendCounters,
-    TransactionCounters,
 )
-from telco_stream.monitoring.process_metrics import Shell, new_registry
-from telco_stream.monitoring.produce_metrics import ProduceMetrics
-from telco_stream.monitoring.protocols import BatchTimings
 from telco_stream.monitoring.server import Pages, serving
-from telco_stream.monitoring.snapshot import ConsumerView
 from telco_stream.runtime.period import instant
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Outcome
 
-#: A producer is stuck when it has confirmed nothing in the time in which so many rows should have left.
+#: `produce` has stalled if Kafka confirms nothing in the time in which this many rows should have been sent.
 _ROWS_OVERDUE = 3
 
 
 @contextmanager
 def http_run_monitor(
-    asked: MonitoringOptions, clients: Clients, scorer: Scorer, *, stop: Stop, watch: RunObserver
+    options: MonitoringOptions, clients: Clients, scorer: Scorer, *, stop: Stop, observers: Sequence[RunObserver]
 ) -> Iterator[RunMonitor]:
-    """Eyes on one run of `consume`, that watch over the partitions and show what they see at the port, if asked."""
-    eyes = HttpRunMonitor(asked, clients, scorer, stop, watch)
-    with serving(asked.port, eyes.pages(), clients.settings.metrics.host) if asked.port else nullcontext():
-        yield eyes
+    """Monitor a run of `consume`, and serve its metrics and health if the options name a port."""
+    monitor = HttpRunMonitor(options, clients, scorer, stop, observers)
+    with serving(options.port, monitor.pages(), clients.settings.metrics.host) if options.port else nullcontext():
+        yield monitor
 
 
 @contextmanager
 def http_produce_monitor(
-    asked: MonitoringOptions, clients: Clients, target: float, watch: ProduceObserver
-) -> Iterator[ProduceMonitor]:
-    """Eyes on one run of `produce`, that show what they see at the port."""
-    eyes = HttpProduceMonitor(clients, target, watch)
-    with serving(asked.port, eyes.pages(), clients.settings.metrics.host):
-        yield eyes
+    options: MonitoringOptions, clients: Clients, target: float, observer: ProduceObserver
+) -> Iterator[ProduceObserver]:
+    """Monitor a run of `produce`, and serve its metrics and health."""
+    monitor = HttpProduceMonitor(clients, target, observer)
+    with serving(options.port, monitor.pages(), clients.settings.metrics.host):
+        yield monitor
 
 
 class HttpRunMonitor(RunMonitor):
-    """Watches over the partitions, and shows what it sees at a port, if there is one."""
+    """Monitor of a run of `consume` with metrics, health checks and stall detection."""
 
     def __init__(
-        self, asked: MonitoringOptions, clients: Clients, scorer: Scorer, stop: Stop, watch: RunObserver
+        self, options: MonitoringOptions, clients: Clients, scorer: Scorer, stop: Stop, observers: Sequence[RunObserver]
     ) -> None:
-        pulse = Heartbeat(clients.settings.consumer.stall_seconds)
-        self._shell = Shell(pulse, client_errors=clients.errors)
-        self._registry = new_registry(self._shell)
+        heartbeat = Heartbeat(clients.settings.consumer.stall_seconds)
+        self._clients = clients
+        self._stop = stop
+        self._exit_on_stall = options.exit_on_stall
+        self._stall_detector: StallDetector | None = None
+        self._state = RunState(heartbeat, client_errors=clients.errors)
+        self._registry = new_registry(self._state)
         self._metrics = ConsumeMetrics(self._registry)
-        created = max(0.0, instant(asked.model_created or ""))
-        self._metrics.shows_model(self._registry, scorer, created)
-        self._exits = asked.exit_on_stall
-        clients.on_statistics["consumer"] = self._shell.statistics.take
-        all_watches = CompositeObserver(_Beating(pulse), self._metrics, last=watch)
-        super().__init__(clients, self._metrics.timed(scorer), stop, all_watches)
+        self._metrics.show_model(self._registry, scorer, max(0.0, instant(options.model_created or "")))
+        clients.on_statistics["consumer"] = self._state.statistics.update
+        super().__init__(self._metrics.timed(scorer), [_HeartbeatObserver(heartbeat), self._metrics, *observers])
 
     def pages(self) -> Pages:
-        """What the port shows."""
-        return Pages(self._registry, self._shell.pulse.problems, self._not_ready)
+        """Return the pages to serve."""
+        return Pages(self._registry, self._state.heartbeat.problems, self._readiness_problems)
 
     @contextmanager
-    def on(self, source: ConsumerView) -> Iterator[None]:
-        """Watch over the partitions while the block runs."""
-        self.watch.on(source)
-        topic, over = self._clients.settings.topics.raw, Stop()
-        cluster = Cluster(self._clients, over)
+    def attach(self, source: PartitionView) -> Iterator[None]:
+        """Attach the observers to the source, and detect stalls while the block runs."""
+        super().attach(source)
+        topic, end = self._clients.settings.topics.raw, Stop()
+        cluster = Cluster(self._clients, end)
 
         def ends(partitions: Collection[int], committed_only: bool) -> Mapping[int, int]:  # noqa: FBT001
             return cluster.reachable_ends(topic, partitions, committed_only=committed_only)
 
         limit, is_classic = self._clients.settings.consumer.stall_seconds, self._clients.is_classic_protocol
-        with StallDetector(topic, source, ends, limit, self._stalled, expects_assignment=is_classic) as stall_detector:
-            self._metrics.group.reading, self._metrics.group.stall_detector = source, stall_detector
+        with StallDetector(topic, source, ends, limit, self._on_stall, expects_assignment=is_classic) as detector:
+            self._stall_detector = self._metrics.partitions.stall_detector = detector
             try:
                 yield
             finally:
-                over.request()
+                end.request()
 
-    def count(self, transactions: TransactionCounters) -> None:
-        """Show how they end."""
-        self._shell.transactions = transactions.outcomes
+    def count_transactions(self, outcomes: Callable[[], Mapping[str, int]]) -> None:
+        """Export the number of transactions by outcome."""
+        self._state.transactions = outcomes
 
-    def _not_ready(self) -> list[str]:
-        stall_detector = self._metrics.group.stall_detector
-        if stall_detector is None:
+    def _readiness_problems(self) -> list[str]:
+        if self._stall_detector is None:
             return ["Still connecting to Kafka"]
-        return [*self._shell.pulse.problems(), *stall_detector.problems()]
+        return [*self._state.heartbeat.problems(), *self._stall_detector.problems()]
 
-    def _stalled(self, which: str) -> None:
-        if self._exits and self.stall is None:
-            self.stall = which
+    def _on_stall(self, description: str) -> None:
+        if self._exit_on_stall and self.stall is None:
+            self.stall = description
             self._stop.request()
 
 
-class HttpProduceMonitor(ProduceMonitor):
-    """Shows what it sees at a port."""
+class HttpProduceMonitor:
+    """Observer of a run of `produce` with metrics and health checks, which also calls the command's own observer."""
 
-    def __init__(self, clients: Clients, target: float, watch: ProduceObserver) -> None:
-        super().__init__(watch)
+    def __init__(self, clients: Clients, target: float, observer: ProduceObserver) -> None:
         limit = clients.settings.consumer.stall_seconds
-        self._shell = Shell(Heartbeat(max(limit, _ROWS_OVERDUE / target) if target else limit))
-        self._shell.client_errors = clients.errors
-        self._registry = new_registry(self._shell)
+        self._observer = observer
+        self._state = RunState(
+            Heartbeat(max(limit, _ROWS_OVERDUE / target) if target else limit), client_errors=clients.errors
+        )
+        self._registry = new_registry(self._state)
         self._metrics = ProduceMetrics(target)
         self._registry.register(self._metrics)
-        clients.on_statistics["producer"] = self._shell.statistics.take
+        clients.on_statistics["producer"] = self._state.statistics.update
 
     def pages(self) -> Pages:
-        """What the port shows."""
-        return Pages(self._registry, self._shell.pulse.problems, self._not_ready)
+        """Return the pages to serve."""
+        return Pages(self._registry, self._state.heartbeat.problems, self._readiness_problems)
 
-    def on(self, writer: SendCounters) -> None:
-        """Show what it sends."""
-        self._metrics.failed = writer.failed
-        self._shell.transactions = writer.outcomes
-        super().on(writer)
+    def attach(self, counters: SendCounters) -> None:
+        """Export the counters of the writer."""
+        self._metrics.failed = counters.failed
+        self._state.transactions = counters.outcomes
+        self._observer.attach(counters)
+
+    def resumed(self, rows: int) -> None:
+        """Pass on the rows that earlier runs have sent; the metrics count this run only."""
+        self._observer.resumed(rows)
 
     def advance(self, rows: int) -> None:
-        """So many more rows are confirmed."""
-        self._shell.pulse.tick()
+        """Count rows that Kafka has confirmed."""
+        self._state.heartbeat.tick()
         self._metrics.advance(rows)
-        super().advance(rows)
+        self._observer.advance(rows)
 
-    def _not_ready(self) -> list[str]:
-        return self._shell.pulse.problems() if self._metrics.sent else ["Kafka has not confirmed a row yet"]
+    def _readiness_problems(self) -> list[str]:
+        return self._state.heartbeat.problems() if self._metrics.sent else ["Kafka has not confirmed a row yet"]
 
 
-class _Beating:
-    """Tells the pulse."""
+class _HeartbeatObserver:
+    """Observer that ticks the heartbeat."""
 
-    def __init__(self, pulse: Heartbeat) -> None:
-        self._pulse = pulse
+    def __init__(self, heartbeat: Heartbeat) -> None:
+        self._heartbeat = heartbeat
+
+    def attach(self, source: PartitionView) -> None:
+        """Ignore the source."""
 
     def on_poll(self) -> None:
-        """The loop has come round."""
-        self._pulse.tick()
+        """Tick."""
+        self._heartbeat.tick()
 
-    def on_committed(self, outcome: Outcome, seconds: BatchTimings) -> None:  # noqa: ARG002 - as `consume` calls it
-        """So it has."""
-        self._pulse.tick()
+    def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:  # noqa: ARG002 - the protocol's parameters
+        """Tick."""
+        self._heartbeat.tick()

@@ -1,4 +1,4 @@
-"""What `consume` and `produce` both show."""
+"""Metrics of both `consume` and `produce`: process, Kafka clients, transactions, heartbeat."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,92 +12,92 @@ from telco_stream import __version__
 from telco_stream.monitoring.client_statistics import Statistics
 from telco_stream.monitoring.health import Heartbeat
 
-#: How a transaction can end.
+#: Outcomes of a transaction.
 _OUTCOMES = ("committed", "aborted", "unclear")
-#: Client errors that are shown before the first: what never was there can't be seen to grow.
-_USUAL = ("_ALL_BROKERS_DOWN", "_TRANSPORT")
+#: Client errors that are exported as 0 before they happen: Prometheus can't see the first increase of a new series.
+_USUAL_ERRORS = ("_ALL_BROKERS_DOWN", "_TRANSPORT")
 
 
 @dataclass(slots=True)
-class Shell:
-    """The run's surroundings, asked when somebody scrapes; parts that come later are set then."""
+class RunState:
+    """State of a run that is read when Prometheus scrapes."""
 
-    pulse: Heartbeat
+    heartbeat: Heartbeat
     statistics: Statistics = field(default_factory=Statistics)
     client_errors: Mapping[str, int] = field(default_factory=dict)
+    #: Returns the number of transactions by outcome.
     transactions: Callable[[], Mapping[str, int]] = dict
 
 
-class ShellCollector(Collector):
-    """Shows the surroundings."""
+class RunStateCollector(Collector):
+    """Collects the state of a run."""
 
-    def __init__(self, shell: Shell) -> None:
-        self._shell = shell
+    def __init__(self, state: RunState) -> None:
+        self._state = state
 
     def collect(self) -> Iterator[Metric]:
-        """All as it is now."""
-        shell, newest = self._shell, self._shell.statistics.newest
-        ended = shell.transactions()
-        yield counters(
+        """Yield the metrics with their current values."""
+        state, newest = self._state, self._state.statistics.newest
+        transactions = state.transactions()
+        yield labelled_counter(
             "telco_stream_transactions_total",
-            "Transactions by how they ended",
+            "Transactions by outcome",
             "outcome",
-            {one: ended.get(one, 0) for one in _OUTCOMES},
+            {outcome: transactions.get(outcome, 0) for outcome in _OUTCOMES},
         )
-        errors = dict.fromkeys(_USUAL, 0) | dict(shell.client_errors)
-        yield counters("telco_stream_client_errors_total", "What the Kafka clients complained of", "error", errors)
-        yield counters(
+        errors = dict.fromkeys(_USUAL_ERRORS, 0) | dict(state.client_errors)
+        yield labelled_counter(
+            "telco_stream_client_errors_total", "Errors reported by the Kafka clients", "error", errors
+        )
+        yield labelled_counter(
             "telco_stream_client_request_errors_total",
             "Requests to brokers that failed",
             "kind",
-            shell.statistics.request_errors,
+            state.statistics.request_errors,
         )
         yield gauge(
             "telco_stream_client_round_trip_seconds",
-            "Mean time of an answer from the slowest broker",
+            "Mean round-trip time to the slowest broker",
             newest.round_trip_seconds,
         )
         yield gauge("telco_stream_client_queued_records", "Records waiting inside the client", newest.queued)
         yield gauge(
-            "telco_stream_loop_last_turn_timestamp_seconds", "Last time that the loop came round", shell.pulse.last_turn
+            "telco_stream_loop_last_turn_timestamp_seconds",
+            "Time of the loop's last iteration",
+            state.heartbeat.last_tick,
         )
-        yield labelled("telco_stream_build_info", "The program", {"version": __version__})
+        build = GaugeMetricFamily("telco_stream_build_info", "Version of telco-stream", labels=["version"])
+        build.add_metric([__version__], 1)
+        yield build
 
 
-def new_registry(shell: Shell) -> CollectorRegistry:
-    """A registry with the process, the interpreter and the run's surroundings."""
+def new_registry(state: RunState) -> CollectorRegistry:
+    """Return a registry with the metrics of the process, the interpreter and the run's state."""
     prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     prometheus_client.ProcessCollector(registry=registry)
     prometheus_client.PlatformCollector(registry=registry)
     prometheus_client.GCCollector(registry=registry)
-    registry.register(ShellCollector(shell))
+    registry.register(RunStateCollector(state))
     return registry
 
 
-def counters(name: str, meaning: str, label: str, values: Mapping[str, float]) -> CounterMetricFamily:
-    """A counter with one label."""
-    family = CounterMetricFamily(name, meaning, labels=[label])
-    for value, number in values.items():
-        family.add_metric([value], number)
+def labelled_counter(name: str, description: str, label: str, values: Mapping[str, float]) -> CounterMetricFamily:
+    """Return a counter with one label, given its value by the label's value."""
+    family = CounterMetricFamily(name, description, labels=[label])
+    for label_value, count in values.items():
+        family.add_metric([label_value], count)
     return family
 
 
-def gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
-    """A gauge without labels."""
-    return GaugeMetricFamily(name, meaning, value=value)
+def gauge(name: str, description: str, value: float) -> GaugeMetricFamily:
+    """Return a gauge without labels."""
+    return GaugeMetricFamily(name, description, value=value)
 
 
-def by_partition(name: str, meaning: str, values: Mapping[int, float]) -> GaugeMetricFamily:
-    """A gauge for each partition."""
-    family = GaugeMetricFamily(name, meaning, labels=["partition"])
+def gauge_by_partition(name: str, description: str, values: Mapping[int, float]) -> GaugeMetricFamily:
+    """Return a gauge with the label `partition`."""
+    family = GaugeMetricFamily(name, description, labels=["partition"])
     for partition, value in sorted(values.items()):
         family.add_metric([str(partition)], value)
-    return family
-
-
-def labelled(name: str, meaning: str, labels: dict[str, str]) -> GaugeMetricFamily:
-    """What stands in the labels; the value is always 1."""
-    family = GaugeMetricFamily(name, meaning, labels=list(labels))
-    family.add_metric(list(labels.values()), 1)
     return family

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from telco_stream.monitoring.process_metrics import gauge
 from telco_stream.runtime.rate_meter import RateMeter
 
-#: Seconds over which the rate is taken.
+#: Seconds over which the rate is averaged.
 _WINDOW = 10.0
 
 
@@ -42,8 +42,8 @@ class ProduceMetrics(Collector):
         prefix = "telco_stream_producer_"
         yield CounterMetricFamily(f"{prefix}records_sent", "Rows that Kafka has confirmed", value=self.sent)
         yield CounterMetricFamily(f"{prefix}records_failed", "Rows that Kafka has refused", value=self.failed())
-        yield gauge(f"{prefix}records_per_second", "Rows confirmed a second, over the last 10 s", self.rate())
-        yield gauge(f"{prefix}target_records_per_second", "The rate asked for", self._target)
+        yield gauge(f"{prefix}records_per_second", "Rows confirmed per second over the last 10 s", self.rate())
+        yield gauge(f"{prefix}target_records_per_second", "Target rate", self._target)
         yield gauge(
             f"{prefix}last_confirmation_timestamp_seconds", "Time at which Kafka last confirmed rows", self._last
         )

@@ -1,4 +1,4 @@
-"""Histograms of what every record has, at the price of a few: a batch's samples stand for the whole of it."""
+"""Histograms that observe a sample of each batch and weight it to the size of the batch."""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -9,28 +9,28 @@ from prometheus_client.registry import Collector, CollectorRegistry
 
 
 class SampledHistogram(Collector):
-    """A histogram that is told of batches: evenly spaced values of each, and of how many they are a sample."""
+    """Histogram of evenly spaced samples of batches, weighted so that its count is the number of records."""
 
-    def __init__(self, name: str, meaning: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
+    def __init__(self, name: str, description: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
         self._name = name
-        self._meaning = meaning
+        self._description = description
         self._bounds = tuple(bounds)
         self._counts = [0] * (len(self._bounds) + 1)
         self._sum = 0.0
         registry.register(self)
 
     def add(self, samples: Sequence[float], population: int) -> None:
-        """Each sample stands for as many as the others, or for one more, so that all are counted."""
+        """Add a batch of `population` records; the weights of its samples differ by at most 1 and sum up to it."""
         if not samples:
             return
-        share, rest = divmod(population, len(samples))
-        for position, value in enumerate(samples):
-            weight = share + (position < rest)
-            self._counts[bisect_left(self._bounds, value)] += weight
-            self._sum += value * weight
+        weight, rest = divmod(population, len(samples))
+        for index, value in enumerate(samples):
+            records = weight + (index < rest)
+            self._counts[bisect_left(self._bounds, value)] += records
+            self._sum += value * records
 
     def collect(self) -> Iterator[Metric]:
-        """The histogram as it stands."""
+        """Yield the histogram."""
         names = [*map(str, map(float, self._bounds)), "+Inf"]
         buckets = list(zip(names, accumulate(self._counts), strict=True))
-        yield HistogramMetricFamily(self._name, self._meaning, buckets=buckets, sum_value=self._sum)
+        yield HistogramMetricFamily(self._name, self._description, buckets=buckets, sum_value=self._sum)

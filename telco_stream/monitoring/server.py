@@ -1,4 +1,4 @@
-"""One port with three pages: /metrics, /healthz, /readyz."""
+"""HTTP server for /metrics, /healthz and /readyz."""
 
 import logging
 import socket
@@ -19,21 +19,21 @@ from telco_stream.errors import UsageError
 
 log = logging.getLogger("telco_stream.metrics")
 
-#: What is wrong, a line each; nothing if all is well.
+#: Returns a line for each problem; none if healthy.
 Check: TypeAlias = Callable[[], list[str]]
 
-#: The host that stands for every address of this machine.
+#: Host name for all addresses of this machine.
 EVERY_ADDRESS = "*"
-#: What a system answers for a family that it lacks, or has turned off.
+#: Errors for an address family that the machine lacks or has disabled.
 _NO_SUCH_ADDRESS = {EADDRNOTAVAIL, EAFNOSUPPORT}
 _TEXT = "text/plain; charset=utf-8"
-#: Seconds between two looks of the server at the wish to end.
-_TICK = 0.1
+#: Seconds between two checks for a shutdown.
+_POLL_INTERVAL = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Pages:
-    """What the pages show."""
+    """Content of the pages."""
 
     registry: CollectorRegistry
     alive: Check
@@ -42,17 +42,17 @@ class Pages:
 
 @contextmanager
 def serving(port: int, pages: Pages, host: str = "localhost") -> Iterator[None]:
-    """Serve the pages at this port of every address of the host while the block runs; raises `UsageError`."""
+    """Serve the pages at this port of each address of the host while the block runs; raise `UsageError` if it can't."""
     with ExitStack() as stack:
         for server in _listen(host, port, _handler(pages)):
             stack.callback(server.server_close)
-            threading.Thread(target=server.serve_forever, args=(_TICK,), name="metrics", daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(_POLL_INTERVAL,), name="metrics", daemon=True).start()
             stack.callback(server.shutdown)
         yield
 
 
 def _listen(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> "list[_Server]":
-    """Return a server for each address of the host, IPv4 and IPv6; a family that this machine lacks is left out."""
+    """Return a server for each address of the host, IPv4 and IPv6, except for a family that this machine lacks."""
     servers: list[_Server] = []
     lacking: OSError | None = None
     try:
@@ -65,17 +65,19 @@ def _listen(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> "lis
                 lacking = error
         if lacking and not servers:
             raise lacking
-    except (OSError, UnicodeError) as error:  # a name that is too long or has an empty part is no host name
+    except (OSError, UnicodeError) as error:  # UnicodeError: a host name that is too long or has an empty label
         for server in servers:
             server.server_close()
-        why, is_taken = getattr(error, "strerror", None) or error, getattr(error, "errno", 0) == EADDRINUSE
-        where, what = (f"port {port}", "port") if is_taken else (f"port {port} of {host}", "host")
-        raise UsageError(f"Metrics can't be served at {where}: {why}; choose another --metrics-{what}") from error
+        reason, is_taken = getattr(error, "strerror", None) or error, getattr(error, "errno", 0) == EADDRINUSE
+        address, option = (f"port {port}", "port") if is_taken else (f"port {port} of {host}", "host")
+        raise UsageError(
+            f"Metrics can't be served at {address}: {reason}; choose another --metrics-{option}"
+        ) from error
     return servers
 
 
 def _addresses(host: str, port: int) -> Iterator[tuple[int, Any]]:
-    """Yield family and socket address of each address of the host; `localhost` is both, whatever the resolver says."""
+    """Yield family and socket address of each address of the host; `localhost` is always IPv4 and IPv6."""
     name = None if host in {EVERY_ADDRESS, "localhost"} else host
     flags = socket.AI_PASSIVE if host == EVERY_ADDRESS else 0
     for family, _, _, _, address in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=flags):
@@ -83,28 +85,28 @@ def _addresses(host: str, port: int) -> Iterator[tuple[int, Any]]:
 
 
 class _Server(ThreadingHTTPServer):
-    """Answers side by side, and doesn't wait for slow readers when it ends."""
+    """Server with a thread per request that doesn't wait for slow clients when it shuts down."""
 
     daemon_threads = True
 
-    def __init__(self, family: int, address: Any, handler: type[BaseHTTPRequestHandler]) -> None:  # noqa: ANN401 - as socket has it
+    def __init__(self, family: int, address: Any, handler: type[BaseHTTPRequestHandler]) -> None:  # noqa: ANN401 - the type in socketserver
         self.address_family = family
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        """Leave IPv4 to the other server: whether one socket takes both differs between systems."""
+        """Bind an IPv6 socket to IPv6 only; whether it would take IPv4 too differs between systems."""
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         super().server_bind()
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002 - as http.server has it
-        """A reader who went away is nobody's trouble."""
-        log.debug("a page was not read to its end by %s: %s", client_address, sys.exc_info()[1])
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401, ARG002 - the signature in socketserver
+        """Log a client that disconnected at debug level."""
+        log.debug("%s disconnected: %s", client_address, sys.exc_info()[1])
 
 
 def _handler(pages: Pages) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        """Answers GET and HEAD."""
+        """Handler of GET and HEAD."""
 
         timeout = 5
         server_version = "telco-stream"
@@ -119,10 +121,10 @@ def _handler(pages: Pages) -> type[BaseHTTPRequestHandler]:
             if self.command != "HEAD":
                 self.wfile.write(content)
 
-        do_HEAD = do_GET  # noqa: N815 - http.server's name
+        do_HEAD = do_GET  # noqa: N815 - the name in http.server
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as http.server has it
-            """Scrapes are no event."""
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature in http.server
+            """Log nothing."""
 
     return Handler
 
@@ -133,7 +135,7 @@ def _page(pages: Pages, path: str, accept: str) -> tuple[HTTPStatus, str, bytes]
         return HTTPStatus.OK, kind, encode(pages.registry)
     checks = {"/healthz": pages.alive, "/readyz": pages.ready}
     if path not in checks:
-        return HTTPStatus.NOT_FOUND, _TEXT, b"There are /metrics, /healthz and /readyz.\n"
+        return HTTPStatus.NOT_FOUND, _TEXT, b"Pages: /metrics, /healthz, /readyz\n"
     problems = checks[path]()
     status = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
-    return status, _TEXT, "".join(f"{one}\n" for one in problems or ["ok"]).encode()
+    return status, _TEXT, "".join(f"{line}\n" for line in problems or ["ok"]).encode()

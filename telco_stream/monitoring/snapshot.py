@@ -1,76 +1,66 @@
-"""What a consumer at work looks like, for whoever draws it: next to nothing for each batch, no question to a broker."""
+"""Snapshots of a running consumer for the live view. Costs almost nothing per batch, and no request to a broker."""
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from telco_stream.messages.prediction import CHURN, Prediction
-from telco_stream.monitoring.health import PartitionView
-from telco_stream.monitoring.protocols import BatchTimings
+from telco_stream.monitoring.protocols import BatchTimings, PartitionView
 from telco_stream.report.analytics import AtRisk
 from telco_stream.scoring import Outcome
 
-#: Answers of a batch that are looked at, and the most that wait to be.
+#: Predictions sampled from a batch, and samples kept until the next snapshot.
 _SAMPLES = 64
-_WAITING = 1_024
-#: Customers at risk in one glimpse.
+_MAX_KEPT = 1_024
+#: Customers at risk in a snapshot.
 AT_RISK = 10
-
-
-class ConsumerView(PartitionView, Protocol):
-    """What can be seen of whoever reads the topic."""
-
-    @property
-    def cached_end_offsets(self) -> Mapping[int, int]:
-        """Where they end, as far as that is known without asking."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSnapshot:
-    """One look at a consumer, or at several together."""
+    """State of a consumer, or of several together."""
 
     consumed: int = 0
     dead_lettered: int = 0
-    #: Whether the topic is being read, and whether the group has given out its partitions.
+    #: Whether the consumer exists, and whether the group has assigned its partitions.
     reading: bool = False
     joined: bool = False
-    #: Offsets between the end and what is answered, of each partition owned; None where that is unknown.
+    #: Offsets between the end and the last answer of each assigned partition; None if unknown.
     lag: Mapping[int, int | None] = field(default_factory=dict)
-    #: Seconds for which Kafka has been away.
+    #: Seconds for which Kafka has been unavailable.
     unavailable_for: float | None = None
-    #: Of some answers since the last look: how many, how many of them Yes, and the newest of these, newest first.
+    #: Predictions sampled since the last snapshot, how many of them are Yes, and the newest of these, newest first.
     sampled: int = 0
     sampled_yes: int = 0
     at_risk: tuple[AtRisk, ...] = ()
 
 
 class ConsumerStats:
-    """Looks on at one consumer; may be asked for a glimpse from another thread, by one who asks."""
+    """Observer that takes snapshots of a consumer; one other thread may take them."""
 
     def __init__(self, unavailable_for: Callable[[], float | None]) -> None:
-        self._away = unavailable_for
-        self._source: ConsumerView | None = None
+        self._unavailable_for = unavailable_for
+        self._source: PartitionView | None = None
         self._consumed = self._dead_lettered = 0
-        self._answers: deque[Prediction] = deque(maxlen=_WAITING)
+        self._predictions: deque[Prediction] = deque(maxlen=_MAX_KEPT)
 
-    def on(self, source: ConsumerView) -> None:
-        """The topic is read from there."""
+    def attach(self, source: PartitionView) -> None:
+        """Read lag and assignment from the source."""
         self._source = source
 
     def on_poll(self) -> None:
-        """Nothing new."""
+        """Ignore polls."""
 
-    def on_committed(self, outcome: Outcome, seconds: BatchTimings) -> None:  # noqa: ARG002 - as `consume` calls it
-        """A batch is committed."""
+    def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:  # noqa: ARG002 - the protocol's parameters
+        """Count the batch, and sample its predictions."""
         self._consumed += outcome.consumed
         self._dead_lettered += len(outcome.dead_letter_messages)
-        self._answers.extend(_spaced(outcome.predictions))
+        self._predictions.extend(_sample(outcome.predictions))
 
     def snapshot(self) -> ConsumerSnapshot:
-        """How it looks now."""
-        answers = [self._answers.popleft() for _ in range(len(self._answers))]
-        yes = [one for one in reversed(answers) if one.prediction == CHURN]
+        """Return the current state, with the samples since the last call."""
+        predictions = [self._predictions.popleft() for _ in range(len(self._predictions))]
+        churners = [prediction for prediction in reversed(predictions) if prediction.prediction == CHURN]
         source = self._source
         return ConsumerSnapshot(
             consumed=self._consumed,
@@ -78,25 +68,28 @@ class ConsumerStats:
             reading=source is not None,
             joined=source is not None and source.joined,
             lag=_lag(source) if source else {},
-            unavailable_for=self._away(),
-            sampled=len(answers),
-            sampled_yes=len(yes),
-            at_risk=tuple(map(_at_risk, yes[:AT_RISK])),
+            unavailable_for=self._unavailable_for(),
+            sampled=len(predictions),
+            sampled_yes=len(churners),
+            at_risk=tuple(map(_at_risk, churners[:AT_RISK])),
         )
 
 
-def _spaced(answers: Sequence[Prediction]) -> Sequence[Prediction]:
-    """Up to 64 of them, evenly spaced, the newest among them."""
-    step = -(-len(answers) // _SAMPLES) or 1
-    return answers[(len(answers) - 1) % step :: step]
+def _sample(predictions: Sequence[Prediction]) -> Sequence[Prediction]:
+    """Return up to 64 of them, evenly spaced, including the newest."""
+    step = -(-len(predictions) // _SAMPLES) or 1
+    return predictions[(len(predictions) - 1) % step :: step]
 
 
-def _lag(source: ConsumerView) -> dict[int, int | None]:
+def _lag(source: PartitionView) -> dict[int, int | None]:
     assigned = source.assigned
     answered, ends = source.answered, source.cached_end_offsets
     known = answered.keys() & ends.keys()
-    return {one: max(0, ends[one] - answered[one]) if one in known else None for one in sorted(assigned)}
+    return {
+        partition: max(0, ends[partition] - answered[partition]) if partition in known else None
+        for partition in sorted(assigned)
+    }
 
 
-def _at_risk(answer: Prediction) -> AtRisk:
-    return AtRisk(answer.customerID, answer.churn_probability, answer.Contract, answer.InternetService)
+def _at_risk(prediction: Prediction) -> AtRisk:
+    return AtRisk(prediction.customerID, prediction.churn_probability, prediction.Contract, prediction.InternetService)

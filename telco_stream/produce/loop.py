@@ -14,7 +14,7 @@ from telco_stream.csv.reader import read_chunks
 from telco_stream.csv.sampler import RowSampler, open_sampler
 from telco_stream.errors import DataError, UsageError
 from telco_stream.messages.record import Message
-from telco_stream.monitoring.protocols import RowObserver
+from telco_stream.monitoring.protocols import ProduceObserver
 from telco_stream.produce.checkpoint import (
     CheckpointFile,
     refuse_another_place,
@@ -78,7 +78,7 @@ class ProduceDeps:
     checkpoint: CheckpointFile
     now: Callable[[], str]
     stop: Stop
-    watch: RowObserver
+    watch: ProduceObserver
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.permissions import Permissions
 from telco_stream.kafka.sink import Sink
-from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, ProduceMonitor, ProduceObserver, monitor_produce
+from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_produce
+from telco_stream.monitoring.protocols import ProduceObserver, SendCounters
 from telco_stream.produce import loop as producing
 from telco_stream.produce.checkpoint import CheckpointFile
 from telco_stream.produce.loop import Job, ProduceDeps, ProduceResult, Schedule, SendTotals
@@ -44,7 +45,7 @@ class ProduceOptions:
     limit: int | None = None
     seed: int | None = None
     restart: bool = False
-    watching: MonitoringOptions = NO_MONITORING
+    monitoring: MonitoringOptions = NO_MONITORING
 
 
 def run_produce(clients: Clients, order: ProduceOptions, *, stop: Stop, watch: ProduceObserver) -> ProduceResult:
@@ -52,8 +53,8 @@ def run_produce(clients: Clients, order: ProduceOptions, *, stop: Stop, watch: P
     promise = _delivery_guarantee(order)
     target = clients.settings.producer.events_per_sec if order.mode == "streaming" else 0.0
     clients.on_refused = stop.fail
-    with monitor_produce(order.watching, clients, target, watch) as eyes, reduced_gc():
-        result = _produce(clients, order, promise, stop, eyes)
+    with monitor_produce(order.monitoring, clients, target, watch) as observer, reduced_gc():
+        result = _produce(clients, order, promise, stop, observer)
         stop.raise_failure()
     logs.log_end("produce", sent=result.sent, failed=result.failed, seconds=result.seconds)
     return result
@@ -65,7 +66,7 @@ def data_path(settings: Settings) -> Path:
 
 
 def _produce(
-    clients: Clients, order: ProduceOptions, promise: DeliveryGuarantee, stop: Stop, eyes: ProduceMonitor
+    clients: Clients, order: ProduceOptions, promise: DeliveryGuarantee, stop: Stop, observer: ProduceObserver
 ) -> ProduceResult:
     settings, topic = clients.settings, clients.settings.topics.raw
     path = data_path(settings)
@@ -78,13 +79,13 @@ def _produce(
         of = replace(of, topic_id=cluster.topic_ids(topic)[topic])
         _check_permissions(Permissions(clients, cluster), of, promise)
         writer = _writer(clients, promise, of, stop)
-        eyes.on(writer)
+        observer.attach(SendCounters(writer.failed, writer.outcomes))
         logs.log_start("produce", mode=order.mode, delivery=promise, topic=topic, run_id=order.run_id, file=path.name)
         job = Job(of, path, settings.producer.batch_size, order.limit, order.restart)
         # A stream has nothing to resume, and exactly once Kafka keeps the progress.
         needs_file = order.mode == "batch" and not writer.stores_progress
         checkpoint = CheckpointFile(Path(settings.producer.checkpoint_file), is_needed=needs_file)
-        deps = ProduceDeps(writer, checkpoint, now, stop, eyes)
+        deps = ProduceDeps(writer, checkpoint, now, stop, observer)
         if order.mode == "batch":
             sent = producing.produce_pass(job, deps)
         else:

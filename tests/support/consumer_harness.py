@@ -9,8 +9,7 @@ from telco_stream.consume.counters import ConsumeResult
 from telco_stream.consume.run import ConsumeOptions, run_consume
 from telco_stream.kafka.clients import Clients
 from telco_stream.model.scorer import Scorer
-from telco_stream.monitoring.health import PartitionView
-from telco_stream.monitoring.protocols import BatchTimings
+from telco_stream.monitoring.protocols import BatchTimings, PartitionView
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Outcome
 from telco_stream.settings import ConsumerSettings, Settings, TopicSettings
@@ -43,7 +42,7 @@ class RunningConsumer:
         self._work = settings, options, scorer or RuleScorer()
         threading.Thread(target=self._run, daemon=True).start()
 
-    def on(self, source: PartitionView) -> None:
+    def attach(self, source: PartitionView) -> None:
         """Receive the source that the run reads from."""
         self._source = source
 
@@ -82,7 +81,7 @@ class RunningConsumer:
     def _run(self) -> None:
         _, options, scorer = self._work
         try:
-            self._result.set_result(run_consume(self.clients, scorer, options, stop=self.stop, watch=self))
+            self._result.set_result(run_consume(self.clients, scorer, options, stop=self.stop, observers=[self]))
         except BaseException as error:  # noqa: BLE001 - result() raises it again
             self._result.set_exception(error)
 

@@ -78,7 +78,7 @@ class CountingObserver:
     rows = 0
     before = 0
 
-    def on(self, writer: object) -> None:
+    def attach(self, counters: object) -> None:
         pass
 
     def resumed(self, rows: int) -> None:

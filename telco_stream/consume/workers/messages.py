@@ -1,4 +1,4 @@
-"""What a worker tells the parent, and how."""
+"""Messages that a worker sends to its parent process, and the observer that sends them."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from telco_stream.errors import TelcoStreamError
-from telco_stream.monitoring.protocols import BatchTimings
-from telco_stream.monitoring.snapshot import ConsumerSnapshot, ConsumerStats, ConsumerView
+from telco_stream.monitoring.protocols import BatchTimings, PartitionView
+from telco_stream.monitoring.snapshot import ConsumerSnapshot, ConsumerStats
 from telco_stream.runtime import logs
 from telco_stream.scoring import Outcome
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-#: Seconds between two looks at a worker that are told, where they are.
-_SHOW_EVERY = 0.25
+#: Seconds between two snapshots.
+_SNAPSHOT_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class BatchCommitted:
-    """What a worker tells of each batch that it has committed."""
+    """Counts of a batch that a worker has committed."""
 
     consumed: int
     predicted: int
@@ -30,7 +30,7 @@ class BatchCommitted:
 
 @dataclass(frozen=True, slots=True)
 class WorkerFailed:
-    """Why a worker has ended, where a new one would end the same way."""
+    """Error of a worker that would fail again if it were restarted."""
 
     kind: type[TelcoStreamError]
     message: str
@@ -38,7 +38,7 @@ class WorkerFailed:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line of the log."""
+    """Formatted line of a worker's log."""
 
     text: str
 
@@ -47,51 +47,52 @@ WorkerMessage: TypeAlias = BatchCommitted | WorkerFailed | ConsumerSnapshot | Lo
 
 
 class WorkerReporter:
-    """Looks on in a worker, and tells the parent."""
+    """Observer in a worker that reports to the parent through a pipe."""
 
     def __init__(self, pipe: "Connection[Any, Any]") -> None:
         self._pipe = pipe
         self._sending = threading.Lock()
-        self._sight: ConsumerStats | None = None
+        self._stats: ConsumerStats | None = None
 
     @contextmanager
-    def showing(self, unavailable_for: Callable[[], float | None]) -> Iterator[None]:
-        """Inside, what the work looks like is told too, and so is the log: the parent draws, and one alone can."""
-        self._sight, over = ConsumerStats(unavailable_for), threading.Event()
-        logs.divert(lambda line: self._tell(LogLine(line)))
-        thread = threading.Thread(target=self._show, args=(self._sight, over), name="teller", daemon=True)
+    def reporting_snapshots(self, unavailable_for: Callable[[], float | None]) -> Iterator[None]:
+        """Send snapshots and log lines too while the block runs: only one process can draw on the terminal."""
+        stats, end = ConsumerStats(unavailable_for), threading.Event()
+        self._stats = stats
+        logs.divert(lambda line: self._send(LogLine(line)))
+        thread = threading.Thread(target=self._send_snapshots, args=(stats, end), name="worker-reporter", daemon=True)
         thread.start()
         try:
             yield
         finally:
-            over.set()
+            end.set()
             thread.join()
 
-    def on(self, source: ConsumerView) -> None:
-        """The topic is read from there."""
-        if self._sight:
-            self._sight.on(source)
+    def attach(self, source: PartitionView) -> None:
+        """Include the source's lag and assignment in the snapshots."""
+        if self._stats:
+            self._stats.attach(source)
 
     def on_poll(self) -> None:
-        """Nothing to tell."""
+        """Ignore polls."""
 
-    def on_committed(self, outcome: Outcome, seconds: BatchTimings) -> None:
-        """A batch more."""
-        self._tell(
+    def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:
+        """Report a committed batch."""
+        self._send(
             BatchCommitted(outcome.consumed, len(outcome.prediction_messages), len(outcome.dead_letter_messages))
         )
-        if self._sight:
-            self._sight.on_committed(outcome, seconds)
+        if self._stats:
+            self._stats.on_committed(outcome, timings)
 
     def failed(self, error: TelcoStreamError) -> None:
-        """The work has ended, and would end the same way if it were begun again."""
-        self._tell(WorkerFailed(type(error), str(error)))
+        """Report an error that a restart would not fix."""
+        self._send(WorkerFailed(type(error), str(error)))
 
-    def _tell(self, what: WorkerMessage) -> None:
+    def _send(self, message: WorkerMessage) -> None:
         with self._sending:
-            self._pipe.send(what)
+            self._pipe.send(message)
 
-    def _show(self, sight: ConsumerStats, over: threading.Event) -> None:
-        with suppress(OSError):  # the parent has gone
-            while not over.wait(_SHOW_EVERY):
-                self._tell(sight.snapshot())
+    def _send_snapshots(self, stats: ConsumerStats, end: threading.Event) -> None:
+        with suppress(OSError):  # the parent has ended
+            while not end.wait(_SNAPSHOT_SECONDS):
+                self._send(stats.snapshot())
