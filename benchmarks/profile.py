@@ -116,7 +116,7 @@ def _consuming(bench: Bench, raw: str, out: str, letters: str) -> Stages:
         offsets, group = delivery._offsets(outcome, raw), batch.group_metadata
         committed.append(_spent(lambda some=offsets, group=group: transactions.commit(some, group)))  # type: ignore[misc]
     yield "take: the client's calls, and the source's book-keeping", min(took)
-    yield "  the book-keeping of it", _best(lambda: source._received(records))
+    yield "  the book-keeping of it", _best(lambda: source._receive(records))
     yield from _processing(records, scorer)
     yield "produce calls, with two headers", min(sent)
     yield "offsets and commit", min(committed)

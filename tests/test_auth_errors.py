@@ -11,7 +11,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from telco_stream.errors import UsageError
-from telco_stream.kafka.auth_errors import check_login, refusal, why_untrusted
+from telco_stream.kafka.auth_errors import certificate_problem, check_login, refusal
 from tests.support.certificates import NO_OPENSSL, Pair, make_authority, sign
 from tests.support.in_process import run_in_process
 
@@ -118,7 +118,7 @@ def test_words_of_another_form_are_passed_on() -> None:
 def test_a_certificate_that_can_not_be_looked_at_is_untrusted_all_the_same() -> None:
     """The broker may be gone by now, and an address that is none is no reason to fail."""
     for address in ("127.0.0.1:1", "[::1", "kafka"):
-        assert why_untrusted(address, {}) == ""
+        assert certificate_problem(address, {}) == ""
     told = str(refusal(KafkaError(KafkaError._SSL, NOT_VERIFIED.format("127.0.0.1:1")), "a:1", {}))
     assert told.startswith("The certificate of Kafka at 127.0.0.1:1 isn't trusted: certificate verify failed; ")
 
@@ -128,15 +128,16 @@ def test_what_is_wrong_with_a_certificate_is_told(tmp_path: Path) -> None:
     ours, theirs = make_authority(tmp_path, "ours"), make_authority(tmp_path, "theirs")
     trust = {"ssl.ca.location": str(ours.certificate)}
     with showing(sign(ours, tmp_path, "good", 2)) as port:
-        assert why_untrusted(f"localhost:{port}", trust) == ""
-        assert why_untrusted(f"localhost:{port}", {"ssl.ca.pem": ours.certificate.read_text()}) == ""
-        assert "unable to get local issuer" in why_untrusted(f"localhost:{port}", {"ssl.ca.location": str(tmp_path)})
-        assert "unable to get local issuer" in why_untrusted(f"localhost:{port}", {})
-        assert "unable to get local issuer" in why_untrusted(
+        assert certificate_problem(f"localhost:{port}", trust) == ""
+        assert certificate_problem(f"localhost:{port}", {"ssl.ca.pem": ours.certificate.read_text()}) == ""
+        empty_folder = {"ssl.ca.location": str(tmp_path)}
+        assert "unable to get local issuer" in certificate_problem(f"localhost:{port}", empty_folder)
+        assert "unable to get local issuer" in certificate_problem(f"localhost:{port}", {})
+        assert "unable to get local issuer" in certificate_problem(
             f"localhost:{port}", {"ssl.ca.location": str(theirs.certificate)}
         )
-        assert "mismatch" in why_untrusted(f"127.0.0.2:{port}", trust)
-        assert why_untrusted(f"127.0.0.2:{port}", trust | {"ssl.endpoint.identification.algorithm": "none"}) == ""
+        assert "mismatch" in certificate_problem(f"127.0.0.2:{port}", trust)
+        assert certificate_problem(f"127.0.0.2:{port}", trust | {"ssl.endpoint.identification.algorithm": "none"}) == ""
 
 
 @needs_openssl

@@ -214,10 +214,10 @@ def test_outage_is_suspected_when_brokers_are_gone_or_refuse() -> None:
     clients = Clients(Settings(bootstrap_servers="localhost:1"))
     seen: list[str | None] = []
     clients._outage = type("Seen", (), {"suspect": lambda _, address=None: seen.append(address)})()
-    clients._on_loss(KafkaError(KafkaError._TRANSPORT))
+    clients._on_connection_error(KafkaError(KafkaError._TRANSPORT))
     assert seen == []
-    clients._on_loss(KafkaError(KafkaError._ALL_BROKERS_DOWN))
+    clients._on_connection_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
     words = "GroupCoordinator: sasl_ssl://kafka-2:9093/2: SASL authentication error: no (after 1ms in state UP)"
-    clients._on_loss(KafkaError(KafkaError._AUTHENTICATION, words))
-    clients._on_loss(KafkaError(KafkaError._AUTHENTICATION, "no token"))
+    clients._on_connection_error(KafkaError(KafkaError._AUTHENTICATION, words))
+    clients._on_connection_error(KafkaError(KafkaError._AUTHENTICATION, "no token"))
     assert seen == [None, "kafka-2:9093", None]

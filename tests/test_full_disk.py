@@ -68,7 +68,7 @@ def test_command_exits_3_when_the_disk_is_full(
 def test_command_exits_3_when_a_live_broker_leads_no_partition(
     embedded: MockCluster, embedded_topics: Topics, delivery: DeliveryGuarantee, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("telco_stream.kafka.sink._LOOKING", 1.0)
+    monkeypatch.setattr("telco_stream.kafka.sink._CHECK_INTERVAL", 1.0)
     send(embedded.bootstrap, embedded_topics.raw, customers(range(30)))
     for number in range(3):
         embedded.move_leader(embedded_topics.predictions, number, -1)

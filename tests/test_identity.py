@@ -93,7 +93,7 @@ def test_identity_waits_for_a_topic_that_is_created_again() -> None:
 
 
 def test_identity_raises_when_the_topic_stays_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MISSING", 0.0)
+    monkeypatch.setattr(module, "_MISSING_SECONDS", 0.0)
     asking, _ = identity(*[kafka_exception("UNKNOWN_TOPIC_OR_PART")] * 3)
     asking.ask()
     with pytest.raises(errors.KafkaError, match="was deleted"):

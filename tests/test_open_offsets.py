@@ -48,7 +48,7 @@ def test_consume_answers_once_when_offset_is_open_at_a_rebalance(
     send(kafka, narrow.raw, customers(range(RECORDS)))
     settings, order = settings_of(kafka, narrow), ConsumeOptions("streaming", "exactly-once")
     owner = RunningConsumer(settings, order)
-    wait_until(lambda: "starts is not known yet" in caplog.text, 20, "the owner's question for the offset")
+    wait_until(lambda: "start offsets are not known yet" in caplog.text, 20, "the owner's question for the offset")
     other = RunningConsumer(settings, order)
     wait_until(lambda: caplog.text.count("assigned partitions") > 1, 20, "the rebalance")
     open_transaction.commit_transaction(15)

@@ -359,7 +359,7 @@ def test_the_ends_of_what_is_owned_are_seen_by_the_way_where_the_client_knows_th
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Partition 1 has not been fetched yet, and the client has just dropped partition 2."""
-    monkeypatch.setattr(watermarks, "_LOOK_EVERY", 0)
+    monkeypatch.setattr(watermarks, "_INTERVAL", 0)
     consumer = FakeConsumer([], assigned=(0, 1), ends={0: 7})
     source = source_of(consumer)
     assert source.cached_end_offsets == {}

@@ -88,7 +88,7 @@ def test_an_unclear_commit_is_never_repeated_on_the_same_producer(name: str) -> 
 
 def test_a_step_that_never_ends_is_given_up_for_a_new_producer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A request that the client itself has given up on is never answered, however often the call is repeated."""
-    monkeypatch.setattr(room, "_PATIENCE", 0.05)
+    monkeypatch.setattr(room, "_STEP_TIMEOUT", 0.05)
     bench = Bench({"commit": [late()] * 1_000_000})
     assert bench.run() is End.UNCLEAR
     assert bench.log[-2:] == ["new", "init"]
@@ -96,7 +96,7 @@ def test_a_step_that_never_ends_is_given_up_for_a_new_producer(monkeypatch: pyte
 
 def test_a_call_that_never_comes_back_is_left_behind_for_a_new_producer(monkeypatch: pytest.MonkeyPatch) -> None:
     """As `send_offsets_to_transaction` when the coordinator was killed in the middle of it, whatever its time."""
-    monkeypatch.setattr(room, "_LONGEST_CALL", 0.05)
+    monkeypatch.setattr(room, "_OFFSETS_TIMEOUT", 0.05)
     bench, over = Bench(), threading.Event()
     cast("Any", bench.made[0]).send_offsets_to_transaction = lambda *_: over.wait(30)
     assert bench.run() is End.UNCLEAR

@@ -1,7 +1,7 @@
-"""Brokers that advertise an address which this machine cannot reach.
+"""Detection of brokers that advertise an address which this machine cannot reach.
 
-A client connects to the bootstrap servers once, asks for the cluster's metadata, and from then on uses the addresses in
-it: a listener that advertises a name of another network answers the first question and no other.
+A client connects to the bootstrap servers once, fetches the cluster's metadata and then uses the addresses in it. If a
+listener advertises the name of another network, only this first request succeeds.
 """
 
 import re
@@ -13,7 +13,7 @@ from functools import partial
 from telco_stream import errors
 from telco_stream.kafka.background import BackgroundCall
 
-#: Seconds that all addresses together have to accept a connection.
+#: Seconds in which all addresses must accept a connection; they are probed at the same time.
 _PROBE_SECONDS = 1.0
 _DEFAULT_PORT = 9092
 _ADDRESS = re.compile(r"(?:\w+://)?\[?(?P<host>[^/\]]+?)\]?(?::(?P<port>\d+))?")
@@ -36,22 +36,22 @@ def unreachable_broker(bootstrap_servers: str, advertised: Sequence[Address]) ->
     unreachable = next((address for address in others if address not in reached), None)
     if answered is None or unreachable is None:
         return None
-    is_up = " and whether that broker is up" if len(advertised) > 1 else ""
+    check_broker = " and whether that broker is up" if len(advertised) > 1 else ""
     return errors.KafkaError(
         f"{_text(answered)} answered and advertises {_text(unreachable)}, which cannot be reached from here; check"
-        f" advertised.listeners{is_up}"
+        f" advertised.listeners{check_broker}"
     )
 
 
 def _parse(text: str) -> Address | None:
-    found = _ADDRESS.fullmatch(text)
-    return (found["host"], int(found["port"] or _DEFAULT_PORT)) if found else None
+    match = _ADDRESS.fullmatch(text)
+    return (match["host"], int(match["port"] or _DEFAULT_PORT)) if match else None
 
 
 def _accepts(address: Address) -> bool:
     try:
         socket.create_connection(address, _PROBE_SECONDS).close()
-    except (OSError, UnicodeError):  # a name that is too long for the system's encoding of names
+    except (OSError, UnicodeError):  # IDNA encoding fails for a host name that is too long
         return False
     return True
 

@@ -1,7 +1,7 @@
-"""A broker that is there, and refuses: its certificate isn't trusted here, or the user isn't let in there.
+"""Error messages for failed logins and untrusted certificates, and a check of the TLS and SASL properties.
 
-librdkafka says of every certificate only that it "could not be verified". What is wrong with it, an expired date or an
-authority that nobody knows, is asked of OpenSSL once more.
+librdkafka only reports that a certificate "could not be verified". To tell an expired certificate from an unknown CA,
+the handshake is repeated with Python's `ssl` module.
 """
 
 import re
@@ -17,20 +17,22 @@ from telco_stream import errors
 from telco_stream.kafka.error_policy import AUTHENTICATION_FAILED, CERTIFICATE_REJECTED
 from telco_stream.settings.environment import variable_of
 
-#: Seconds that the broker has to show its certificate again.
-_PATIENCE = 2.0
-#: The client's `PROTOCOL://HOST:PORT/BROKER: … (after 5ms in state …)`.
-_WORDS = re.compile(r"(?:\w+://(?P<address>\S+)/\w+: )?(?P<reason>.*?)(?: \(after \d+ms in state \w+.*\))?", re.DOTALL)
-#: Where the client goes on with what it was given, which may be a secret.
+#: Seconds for the repeated TLS handshake.
+_HANDSHAKE_TIMEOUT = 2.0
+#: An error message of the client: `PROTOCOL://HOST:PORT/BROKER: … (after 5ms in state …)`.
+_MESSAGE = re.compile(
+    r"(?:\w+://(?P<address>\S+)/\w+: )?(?P<reason>.*?)(?: \(after \d+ms in state \w+.*\))?", re.DOTALL
+)
+#: The part of a message in which the client repeats a property's value, which may be a secret.
 _ECHO = re.compile(r" beginning at: .*", re.DOTALL)
-#: What OpenSSL says of a certificate, and what to do about it.
+#: Advice by a substring of OpenSSL's message.
 _ADVICE = {
     "expired": "it has to be renewed on the broker",
     "not yet valid": "compare the clocks of broker and client",
     "mismatch": "use a name in --broker that the certificate is made out to",
 }
 _PASSWORD_LOGIN = ("sasl.username", "sasl.password")
-#: The mechanisms that the client knows, as it spells them, and what each needs.
+#: Properties that each SASL mechanism of the client requires.
 _MECHANISMS: dict[str, tuple[str, ...]] = {
     "PLAIN": _PASSWORD_LOGIN,
     "SCRAM-SHA-256": _PASSWORD_LOGIN,
@@ -42,9 +44,9 @@ _PROTOCOL = "TELCO_STREAM_KAFKA__SECURITY__PROTOCOL"
 
 
 def check_login(properties: Mapping[str, str], brokers: str = "") -> None:
-    """Raise `UsageError` for TLS or SASL that is configured by half.
+    """Raise `UsageError` if TLS or SASL is only partly configured.
 
-    The client would ignore the properties that its protocol has no use for and connect without encryption or login, or
+    The client ignores properties that do not apply to its protocol: it would connect without encryption or login, or
     wait forever for a token.
     """
     given = {name: text for name, text in properties.items() if text}
@@ -58,41 +60,41 @@ def check_login(properties: Mapping[str, str], brokers: str = "") -> None:
 
 
 def _protocol_problem(given: Mapping[str, str], protocol: str) -> str | None:
-    """Say which property the protocol would ignore, and which protocol uses it."""
+    """Return a message about a property that the protocol ignores, and a protocol that uses it."""
     has_sasl, has_tls = protocol.startswith("sasl_"), protocol in {"ssl", "sasl_ssl"}
     sasl = next((name for name in given if name.startswith(("sasl.", "enable.sasl."))), None)
     if sasl and not has_sasl:
-        wanted = "SASL_SSL" if has_tls else "SASL_SSL (or SASL_PLAINTEXT, without TLS)"
-        return f"{_variable(sasl)} is set, but the client would connect without a login: set {_PROTOCOL} to {wanted}"
+        protocols = "SASL_SSL" if has_tls else "SASL_SSL (or SASL_PLAINTEXT, without TLS)"
+        return f"{_variable(sasl)} is set, but the client would connect without a login: set {_PROTOCOL} to {protocols}"
     tls = next((name for name in given if name.startswith(("ssl.", "enable.ssl."))), None)
     if tls and not has_tls:
-        wanted = "SASL_SSL" if has_sasl else "SSL (or SASL_SSL, with a login)"
-        return f"{_variable(tls)} is set, but the client would connect without TLS: set {_PROTOCOL} to {wanted}"
+        protocols = "SASL_SSL" if has_sasl else "SSL (or SASL_SSL, with a login)"
+        return f"{_variable(tls)} is set, but the client would connect without TLS: set {_PROTOCOL} to {protocols}"
     return None
 
 
 def _broker_problem(brokers: str, protocol: str) -> str | None:
-    """Say which broker the client would leave out, because its address names another protocol."""
+    """Return a message about a broker that the client ignores because its address names another protocol."""
     for prefix in re.findall(r"(\w+)://", brokers):
         if prefix.lower() != protocol:
-            return f"--broker names {prefix}://, which the client would leave out: set {_PROTOCOL} to {prefix.upper()}"
+            return f"--broker names {prefix}://, which the client would ignore: set {_PROTOCOL} to {prefix.upper()}"
     return None
 
 
 def _sasl_problem(given: Mapping[str, str]) -> str | None:
-    """Say what a login lacks."""
+    """Return a message about a property that the SASL mechanism lacks."""
     mechanism = _mechanism(given)
     if mechanism not in _MECHANISMS:
-        what = "is not a mechanism of the client" if mechanism else "is not set"
-        return f"{_variable('sasl.mechanism')} {what}: set it to one of {', '.join(_MECHANISMS)}"
-    lacking = [name for name in _MECHANISMS[mechanism] if name not in given]
-    if lacking:
-        return f"{mechanism} needs {' and '.join(map(_variable, lacking))}"
-    has_source = (
+        problem = "is not a mechanism of the client" if mechanism else "is not set"
+        return f"{_variable('sasl.mechanism')} {problem}: set it to one of {', '.join(_MECHANISMS)}"
+    missing = [name for name in _MECHANISMS[mechanism] if name not in given]
+    if missing:
+        return f"{mechanism} needs {' and '.join(map(_variable, missing))}"
+    has_token_source = (
         given.get("sasl.oauthbearer.method", "").lower() == "oidc"
         or given.get("enable.sasl.oauthbearer.unsecure.jwt", "").lower() == "true"
     )
-    if mechanism == "OAUTHBEARER" and not has_source:
+    if mechanism == "OAUTHBEARER" and not has_token_source:
         return (
             f"OAUTHBEARER needs a source of tokens: set {_variable('sasl.oauthbearer.method')}=oidc, and with it"
             " __TOKEN__ENDPOINT__URL, __CLIENT__ID and __CLIENT__SECRET"
@@ -101,51 +103,51 @@ def _sasl_problem(given: Mapping[str, str]) -> str | None:
 
 
 def _certificate_problem(given: Mapping[str, str]) -> str | None:
-    """Say which half of a client certificate is missing: the client would connect without one."""
+    """Return a message about a client certificate without its key or the reverse; the client would use neither."""
     halves = {"certificate": "ssl.certificate.", "key": "ssl.key."}
     has = {half: f"{start}location" in given or f"{start}pem" in given for half, start in halves.items()}
     if has["certificate"] == has["key"]:
         return None
-    there, missing = ("certificate", "key") if has["certificate"] else ("key", "certificate")
-    return f"A client {there} is set without its {missing}: set {_variable(f'ssl.{missing}.location')}"
+    present, missing = ("certificate", "key") if has["certificate"] else ("key", "certificate")
+    return f"A client {present} is set without its {missing}: set {_variable(f'ssl.{missing}.location')}"
 
 
-def refusal(error: KafkaError, where: str, properties: Mapping[str, str]) -> errors.KafkaError:
-    """The error that a user sees: who refuses whom, why, and which setting to look at."""
-    words = without_echo(error.str())
-    found = _WORDS.fullmatch(words)
-    address, reason = (found["address"] or where, found["reason"]) if found else (where, words)
+def refusal(error: KafkaError, brokers: str, properties: Mapping[str, str]) -> errors.KafkaError:
+    """Return the user's error for a failed login or TLS handshake: the broker, the reason and the setting to check."""
+    message = without_echo(error.str())
+    match = _MESSAGE.fullmatch(message)
+    address, reason = (match["address"] or brokers, match["reason"]) if match else (brokers, message)
     if error.code() in AUTHENTICATION_FAILED:
         return errors.KafkaError(f"Kafka at {address} doesn't let this user in: {reason}; check {_login(properties)}")
     if CERTIFICATE_REJECTED not in reason:
         return errors.KafkaError(f"TLS with Kafka at {address} failed: {reason}; check TELCO_STREAM_KAFKA__SSL__*")
-    why = why_untrusted(address, properties)
-    advice = (todo for said, todo in _ADVICE.items() if said in why)
-    todo = next(advice, "TELCO_STREAM_KAFKA__SSL__CA__LOCATION should name the authority that signed it")
+    problem = certificate_problem(address, properties)
+    matching = (advice for text, advice in _ADVICE.items() if text in problem)
+    advice = next(matching, "TELCO_STREAM_KAFKA__SSL__CA__LOCATION should name the authority that signed it")
     return errors.KafkaError(
-        f"The certificate of Kafka at {address} isn't trusted: {why or CERTIFICATE_REJECTED}; {todo}"
+        f"The certificate of Kafka at {address} isn't trusted: {problem or CERTIFICATE_REJECTED}; {advice}"
     )
 
 
 def address_of(error: KafkaError) -> str | None:
     """Return `HOST:PORT` of the broker that an error is about, if the client names it."""
-    found = re.search(r"\w+://(\S+)/\w+: ", error.str())
-    return found[1] if found else None
+    match = re.search(r"\w+://(\S+)/\w+: ", error.str())
+    return match[1] if match else None
 
 
 def without_echo(text: str) -> str:
-    """The client's words without any of a property's value."""
+    """Remove a property's value, which may be a secret, from an error message of the client."""
     return _ECHO.sub("", text)
 
 
-def why_untrusted(address: str, properties: Mapping[str, str]) -> str:
-    """What OpenSSL has against the certificate shown at `HOST:PORT`; empty where it has nothing, or can't see it."""
+def certificate_problem(address: str, properties: Mapping[str, str]) -> str:
+    """Return OpenSSL's reason to reject the certificate of `HOST:PORT`; empty if it accepts or cannot get it."""
     try:
-        place = urlsplit(f"//{address}")
+        url = urlsplit(f"//{address}")
         context = _context(properties)
         with (
-            socket.create_connection((place.hostname or "", place.port or 0), _PATIENCE) as line,
-            context.wrap_socket(line, server_hostname=place.hostname),
+            socket.create_connection((url.hostname or "", url.port or 0), _HANDSHAKE_TIMEOUT) as connection,
+            context.wrap_socket(connection, server_hostname=url.hostname),
         ):
             return ""
     except ssl.SSLCertVerificationError as error:
@@ -155,7 +157,7 @@ def why_untrusted(address: str, properties: Mapping[str, str]) -> str:
 
 
 def _login(properties: Mapping[str, str]) -> str:
-    """Which variables a user comes in by."""
+    """Return the names of the environment variables that configure the login."""
     if _mechanism(properties) == "OAUTHBEARER":
         return "TELCO_STREAM_KAFKA__SASL__OAUTHBEARER__*"
     return "TELCO_STREAM_KAFKA__SASL__MECHANISM, __USERNAME and __PASSWORD"
@@ -170,14 +172,14 @@ def _mechanism(properties: Mapping[str, str]) -> str:
 
 
 def _context(properties: Mapping[str, str]) -> ssl.SSLContext:
-    """Trusts whom the client trusts."""
+    """Return an SSL context that trusts the same certificates as the client."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = properties.get("ssl.endpoint.identification.algorithm", "https") == "https"
-    place, text = properties.get("ssl.ca.location", "probe"), properties.get("ssl.ca.pem")
-    if text:
-        context.load_verify_locations(cadata=text)
-    elif place == "probe":
+    location, pem = properties.get("ssl.ca.location", "probe"), properties.get("ssl.ca.pem")
+    if pem:
+        context.load_verify_locations(cadata=pem)
+    elif location == "probe":
         context.set_default_verify_paths()
     else:
-        context.load_verify_locations(**{"capath" if Path(place).is_dir() else "cafile": place})
+        context.load_verify_locations(**{"capath" if Path(location).is_dir() else "cafile": location})
     return context

@@ -1,7 +1,7 @@
-"""Calls into the client that wait for a broker as long as they like, whatever time they were given.
+"""Blocking client calls in a thread, so that the caller can abandon them.
 
-`send_offsets_to_transaction` and a synchronous commit take half a minute and more while the broker is away, and no
-signal is seen inside of them. So they run in a thread of their own, which may be left behind.
+`send_offsets_to_transaction` and a synchronous commit ignore their timeout: they take half a minute or more while the
+broker is unavailable, and Python handles no signals meanwhile.
 """
 
 import math
@@ -16,71 +16,71 @@ from telco_stream.errors import TelcoStreamError
 from telco_stream.kafka.clients import MAX_CALL_SECONDS
 from telco_stream.runtime.signals import Stop, Stopped
 
-#: Seconds after a wish to stop in which what was begun may still be finished; then it is left behind, unconfirmed.
+#: Seconds after a stop request in which running calls may finish; after that they are abandoned, unconfirmed.
 SHUTDOWN_GRACE_SECONDS = 2.0
 
 T = TypeVar("T")
 
 
 class BackgroundCall(threading.Thread, Generic[T]):
-    """A call on its way, begun when it is made; the interpreter doesn't wait for it at its end."""
+    """A call in a daemon thread, started by the constructor."""
 
     def __init__(self, call: Callable[[], T]) -> None:
         super().__init__(daemon=True)
         self._call = call
-        self._answer: T | None = None
-        self._failure: Exception | None = RuntimeError("a bug has ended the call; its traceback stands above")
-        #: When it came back, by `time.perf_counter`.
+        self._result: T | None = None
+        self._failure: Exception | None = RuntimeError("a bug ended the call; its traceback is in the log above")
+        #: Time at which the call returned, by `time.perf_counter`.
         self.ended = math.inf
         self.start()
 
     def run(self) -> None:
-        """The thread's own part."""
+        """Run the call; errors are kept for `result`."""
         try:
-            self._answer = self._call()
+            self._result = self._call()
         except (KafkaException, TelcoStreamError, Stopped) as error:
             self._failure = error
         else:
             self._failure = None
         finally:
-            del self._call  # and with it all that it holds
+            del self._call  # frees the objects that it references
             self.ended = time.perf_counter()
 
     def wait(self, seconds: float = math.inf) -> None:
-        """Until it has come back; in slices, as a signal that another thread gets doesn't end this one's wait."""
+        """Wait for the call; in short steps, because a signal that another thread receives does not end a wait."""
         deadline = time.monotonic() + seconds
-        while self.is_alive() and (left := deadline - time.monotonic()) > 0:
-            self.join(min(MAX_CALL_SECONDS, left))
+        while self.is_alive() and (remaining := deadline - time.monotonic()) > 0:
+            self.join(min(MAX_CALL_SECONDS, remaining))
 
     def result(self) -> T:
-        """What it answered, once it has; raises what it raised."""
+        """Wait for the call and return its result, or raise its error."""
         self.wait()
         if self._failure is not None:
             raise self._failure
-        return cast("T", self._answer)
+        return cast("T", self._result)
 
 
 def run_interruptible(
-    call: Callable[[], object], stop: Stop, meanwhile: Callable[[], object], patience: float = math.inf
+    call: Callable[[], object], stop: Stop, meanwhile: Callable[[], object], timeout: float = math.inf
 ) -> None:
-    """Make the call, and raise what it raises; `Stopped` where it outlasts a wish to stop.
+    """Run the call in a thread and wait for it; call `meanwhile` every half second, for example to serve callbacks.
 
-    A call that was left behind goes on: the client that it belongs to must not be closed. `meanwhile` is called again
-    and again, so that a client can be served, and complain of a broker that is away. A call that has not come
-    back after `patience` seconds is left behind too, and raises as one that timed out.
+    Raises the call's own error, `Stopped` once the grace period after a stop request is over, and a `KafkaException`
+    (timed out) after `timeout` seconds. In the last two cases the call goes on in its thread: its client must not be
+    closed.
     """
-    made = BackgroundCall(call)
-    deadline = time.monotonic() + patience
-    while made.is_alive():
-        made.join(MAX_CALL_SECONDS)
+    background = BackgroundCall(call)
+    deadline = time.monotonic() + timeout
+    while background.is_alive():
+        background.join(MAX_CALL_SECONDS)
         meanwhile()
-        if made.is_alive() and stop.overdue(SHUTDOWN_GRACE_SECONDS):
+        if background.is_alive() and stop.overdue(SHUTDOWN_GRACE_SECONDS):
             raise Stopped
-        if made.is_alive() and time.monotonic() > deadline:
+        if background.is_alive() and time.monotonic() > deadline:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the client's public name
-    made.result()
+    background.result()
 
 
 def run_with_timeout(call: Callable[[], object], seconds: float) -> None:
-    """Make a last call, and wait for it no longer than that."""
+    """Run the call in a thread and wait up to `seconds` for it; its errors are ignored."""
     BackgroundCall(call).join(seconds)

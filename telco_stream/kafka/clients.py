@@ -1,4 +1,4 @@
-"""The one factory of every producer, consumer and admin client, and the properties that carry the promises."""
+"""Factory for all producers, consumers and admin clients, with the properties that the delivery guarantees need."""
 
 import logging
 import time
@@ -18,40 +18,40 @@ from telco_stream.settings import Settings, for_client, secrets_of
 
 log = logging.getLogger("telco_stream.kafka.client")
 
-#: Seconds that one call into the client may take, so that a signal is seen in between.
+#: Longest time of one client call in seconds: signals are handled between calls.
 MAX_CALL_SECONDS = 0.5
-#: Seconds that a broker which seems to be away has to answer.
-_PROBE = 1.0
-#: Milliseconds; how long a transaction left by a killed process can hold readers back.
+#: Seconds in which a broker that seems to be unavailable must answer a probe.
+_PROBE_SECONDS = 1.0
+#: Milliseconds for which the open transaction of a killed process can block read_committed consumers.
 _TRANSACTION_TIMEOUT = 30_000
 
 _PRODUCER: dict[str, Any] = {
     "enable.idempotence": "true",
     "acks": "all",
-    "partitioner": "murmur2_random",  # as Java's, so that all producers agree on a key's partition
+    "partitioner": "murmur2_random",  # as in Java clients, so that all producers agree on a key's partition
     "compression.type": "lz4",
     "linger.ms": "5",
-    "delivery.report.only.error": True,  # the binding itself reads this one, as a bool
+    "delivery.report.only.error": True,  # read by confluent_kafka, which needs a bool
     "queue.buffering.max.messages": "100000",
     "queue.buffering.max.kbytes": "65536",
-    # A topic that was deleted is found missing before the records for it are given up as late.
+    # A deleted topic is reported as missing before its records time out.
     "topic.metadata.propagation.max.ms": "10000",
-    "retry.backoff.ms": "5",  # also how long a transaction waits for the one before: 100 adds 100 ms to each
+    "retry.backoff.ms": "5",  # a transaction also waits this long for the previous one: 100 adds 100 ms to each
 }
 _CONSUMER = {
     "enable.auto.commit": "false",
     "enable.auto.offset.store": "false",
     "isolation.level": "read_committed",
     "allow.auto.create.topics": "false",
-    # Where a partition starts is decided by us: by its own policy, the client would skip records or repeat them.
+    # `starts.py` decides where a partition starts; the client's reset policies would skip or repeat records.
     "auto.offset.reset": "error",
-    # A small queue keeps memory flat; with the client's usual back-off of a second it would run dry.
+    # A small queue keeps memory flat; with the default back-off of one second it would run empty.
     "queued.max.messages.kbytes": "4096",
     "queued.min.messages": "10000",
     "fetch.message.max.bytes": "262144",
     "fetch.queue.backoff.ms": "5",
 }
-#: For the classic protocol only: KIP-848 keeps these on the broker.
+#: Properties of the classic group protocol; with KIP-848 they are set on the broker.
 _CLASSIC = {
     "partition.assignment.strategy": "cooperative-sticky",
     "session.timeout.ms": "10000",
@@ -62,7 +62,7 @@ Client = TypeVar("Client")
 
 
 class Clients:
-    """Makes the clients of one process, and remembers the last thing that any of them complained about."""
+    """Factory for the Kafka clients of one process; keeps the last error that any of them reported."""
 
     def __init__(self, settings: Settings, timeout: float = 10.0) -> None:
         redact.register(secrets_of(settings.kafka))
@@ -70,78 +70,80 @@ class Clients:
         self.settings = settings
         self.timeout = timeout
         self.last_error: KafkaError | None = None
-        #: Host and port of each broker in the metadata that was read last.
+        #: Host and port of each broker in the latest cluster metadata.
         self.advertised: tuple[tuple[str, int], ...] = ()
-        #: How often the clients complained, by the name of the error.
+        #: Number of errors that the clients reported, by error name.
         self.errors: Counter[str] = Counter()
-        #: What is told of the clients' statistics, which only clients that are polled all the time can deliver.
+        #: Statistics callbacks by kind of client; a client must be polled regularly to call them.
         self.on_statistics: dict[str, Callable[[str], None]] = {}
         self._too_large: list[KafkaError] = []
-        #: Gets the error that ends a run whose broker refuses this process for `timeout` seconds.
+        #: Called with the error that ends the run after the broker has refused this process for `timeout` seconds.
         self.on_refused: Callable[[errors.KafkaError], None] = lambda _: None
         self._outage = Outage(settings.bootstrap_servers, self._probe, timeout, self._refused)
 
     def unavailable_for(self) -> float | None:
-        """Seconds since the broker was found to be away; None while it is there."""
+        """Return the seconds since the broker became unavailable, or None while it is available."""
         since = self._outage.since
         return None if since is None else time.monotonic() - since
 
     @property
     def too_large(self) -> KafkaError | None:
-        """The error of a consumer whose broker sends more than `receive.message.max.bytes`, again and again."""
+        """The error of a consumer that repeatedly gets responses larger than `receive.message.max.bytes`, or None."""
         return self._too_large[-1] if len(self._too_large) > 1 else None
 
     @property
     def is_classic_protocol(self) -> bool:
-        """Whether consumers use the classic group protocol, not the one of KIP-848."""
+        """True if consumers use the classic group protocol instead of KIP-848."""
         return self.settings.kafka.get("group.protocol", "classic").lower() == "classic"
 
     def admin(self) -> AdminClient:
-        """A client for topics, groups and offsets; keep it until its futures have resolved."""
+        """Create an admin client; keep a reference to it until its futures have resolved."""
         return self._make(AdminClient, self._common("admin"))
 
     def producer(self, transactional_id: str | None = None) -> Producer:
-        """An idempotent producer; with an id, a transactional one that still has to be initialised."""
-        own = dict(_PRODUCER)
-        # Above the largest letter: the client's default is below the broker's, and what was read must be writable.
-        own["message.max.bytes"] = str(max(2_097_152, self.settings.topics.deadletter_max_message_bytes) + 65_536)
+        """Create an idempotent producer; with an id, a transactional one that the caller has to initialise."""
+        defaults = dict(_PRODUCER)
+        # Larger than any dead letter: the client's default limit is below the broker's, so a record that was read
+        # could be too large to write.
+        defaults["message.max.bytes"] = str(max(2_097_152, self.settings.topics.deadletter_max_message_bytes) + 65_536)
         properties = self._common("producer")
         if transactional_id is None:
-            own["message.timeout.ms"] = "0"  # wait for the broker as long as it takes
+            defaults["message.timeout.ms"] = "0"  # wait for the broker without a limit
         else:
             limit = _transaction_timeout(properties)
-            own |= {"transactional.id": transactional_id, "transaction.timeout.ms": str(limit)}
-            own["message.timeout.ms"] = str(limit * 5 // 6)
-        return self._make(Producer, own | properties)
+            defaults |= {"transactional.id": transactional_id, "transaction.timeout.ms": str(limit)}
+            defaults["message.timeout.ms"] = str(limit * 5 // 6)
+        return self._make(Producer, defaults | properties)
 
     def transaction_lifetime(self) -> float:
-        """Seconds after which the broker ends a transaction by itself."""
+        """Return the transaction timeout in seconds, after which the broker aborts a transaction."""
         return _transaction_timeout(for_client("producer", self.settings.kafka)) / 1_000
 
-    def consumer(self, group: str, **more: str) -> Consumer:
-        """A consumer of that group; `more` are properties with `_` for `.`."""
-        own = _CONSUMER | {"group.id": group}
+    def consumer(self, group: str, **overrides: str) -> Consumer:
+        """Create a consumer of the group; `overrides` are client properties with `_` for `.`."""
+        defaults = _CONSUMER | {"group.id": group}
         properties = self._common("consumer")
         if self.is_classic_protocol:
-            own |= _CLASSIC
-        return self._make(Consumer, own | properties | {name.replace("_", "."): text for name, text in more.items()})
+            defaults |= _CLASSIC
+        properties |= {name.replace("_", "."): value for name, value in overrides.items()}
+        return self._make(Consumer, defaults | properties)
 
     def is_incremental(self) -> bool:
-        """Return whether a group's partitions come and go one by one: an eager protocol takes all of them each time."""
+        """Return whether rebalances are incremental; an eager protocol revokes all partitions in each of them."""
         properties = _CLASSIC | self._common("consumer")
         is_classic = properties.get("group.protocol", "classic").lower() == "classic"
         return not is_classic or "cooperative" in properties["partition.assignment.strategy"]
 
     def reader(self) -> Consumer:
-        """A consumer outside of any group, that tells where a partition ends."""
+        """Create a consumer for assigned partitions, outside any group; it reports the end of each partition."""
         return self.consumer("telco-stream-reader", enable_partition_eof="true")
 
     def _common(self, kind: Literal["admin", "producer", "consumer"]) -> dict[str, Any]:
         common = {
             "bootstrap.servers": self.settings.bootstrap_servers,
             "client.id": "telco-stream",
-            "reconnect.backoff.max.ms": "1000",  # ten times as long as usual, it would be late to see a broker return
-            "error_cb": self._on_error if kind == "admin" else self._on_loss,
+            "reconnect.backoff.max.ms": "1000",  # the default of 10 s delays the reconnect after an outage
+            "error_cb": self._on_error if kind == "admin" else self._on_connection_error,
             "logger": log,
         }
         if kind in self.on_statistics:
@@ -156,13 +158,13 @@ class Clients:
             raise errors.UsageError(message) from error
 
     def _on_error(self, error: KafkaError) -> None:
-        # That all brokers are down follows each complaint of one, and tells nothing; it can even read "0/2 brokers".
+        # It follows each broker's own error and adds nothing; its text can even say "0/2 brokers".
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - public name
             self.last_error = error
         self.errors[error.name()] += 1
 
-    def _on_loss(self, error: KafkaError) -> None:
-        """An error of a client that has work to do; questions have a time limit, and complain for themselves."""
+    def _on_connection_error(self, error: KafkaError) -> None:
+        """Handle an error of a producer or consumer: suspect an outage. Admin requests have their own timeouts."""
         self._on_error(error)
         if is_too_large(error):
             self._too_large.append(error)
@@ -175,12 +177,12 @@ class Clients:
         self.on_refused(refusal(error, self.settings.bootstrap_servers, self.settings.kafka))
 
     def _probe(self, address: str | None) -> KafkaError | None:
-        """Ask one broker, or any, for the cluster's metadata with a new client: it has to log in as at the start."""
+        """Request the cluster's metadata from one broker, or any, with a new client, which has to log in again."""
         reported: list[KafkaError] = []
         properties = self._common("admin") | {"error_cb": reported.append}
         admin = self._make(AdminClient, properties | ({"bootstrap.servers": address} if address else {}))
         try:
-            admin.list_topics(timeout=_PROBE)
+            admin.list_topics(timeout=_PROBE_SECONDS)
         except KafkaException as error:
             admin.poll(0)
             return next(filter(cannot_connect, reported), error.args[0])
@@ -188,11 +190,11 @@ class Clients:
 
 
 def _transaction_timeout(properties: Mapping[str, Any]) -> int:
-    return _whole(properties.get("transaction.timeout.ms")) or _TRANSACTION_TIMEOUT
+    return _parse_int(properties.get("transaction.timeout.ms")) or _TRANSACTION_TIMEOUT
 
 
-def _whole(text: str | None) -> int | None:
-    """The number; none where there is none, which is for librdkafka to refuse."""
+def _parse_int(text: str | None) -> int | None:
+    """Parse an integer; None for anything else, which librdkafka then rejects."""
     try:
         return int(text or "")
     except ValueError:

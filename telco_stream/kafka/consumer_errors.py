@@ -1,4 +1,4 @@
-"""Errors that a consumer reports as messages instead of records."""
+"""Errors that a consumer returns from `poll` as messages instead of records."""
 
 import logging
 import math
@@ -14,15 +14,15 @@ from telco_stream.kafka.error_policy import consumer_failure, group_error, is_gr
 log = logging.getLogger("telco_stream.kafka")
 
 #: Seconds in which the same error of the same partition is logged once.
-_WARN_EVERY = 60.0
+_WARN_INTERVAL = 60.0
 
 
 class ConsumerErrors:
-    """The errors of one consumer: each is logged, and one that no retry can mend is kept for `raise_failure`.
+    """Error messages of one consumer: logs them, and keeps a permanent error for `raise_failure`.
 
-    `join_timeout` is the time in seconds for which a group may refuse the member; infinite for a run without a bound.
-    `counts` gets the number of errors by their names. `too_large` returns the error of a response that the client
-    rejects because of its size: it comes for a connection, not as a message of a partition.
+    `join_timeout` is the time in seconds for which the group may refuse the member. `counts` gets the number of errors
+    by name. `too_large` returns the error of a response that exceeds the client's size limit: the client reports it for
+    the connection, not as a message of a partition.
     """
 
     def __init__(
@@ -39,26 +39,24 @@ class ConsumerErrors:
         self._clock = clock
         self._warned: dict[tuple[int, str | None, int | None], float] = {}
         self._refused_at = math.inf
-        #: The message whose error ends the run, and that error; what follows it must not be processed.
-        self.last_message: Message | None = None
+        #: The error that ends the run; messages after it must not be processed.
         self.failure: errors.TelcoStreamError | None = None
-        #: Why the group refuses the member, while it does.
+        #: The group's latest refusal of this member; None once it has joined.
         self.refusal: KafkaError | None = None
 
     @property
     def pending(self) -> bool:
-        """Whether no records can be expected: an error is about to end the run, or the group refuses the member."""
+        """True if no records can be expected: an error will end the run, or the group refuses the member."""
         return self.failure is not None or self.refusal is not None or self.too_large() is not None
 
     def add(self, message: Message) -> bool:
-        """Take in an error message; return whether its partition has to be assigned again to recover."""
+        """Handle an error message; return whether its partition has to be assigned again to recover."""
         error = message.error()
         if error is None or self.failure is not None:
             return False
         self._counts[error.name()] += 1
         self.failure = consumer_failure(message)
         if self.failure is not None:
-            self.last_message = message
             return False
         if message.topic() is None and is_group_refusal(error):
             self._refused_at = min(self._refused_at, self._clock())
@@ -67,11 +65,11 @@ class ConsumerErrors:
         return message.topic() is not None
 
     def on_joined(self) -> None:
-        """Forget that the group refused the member."""
+        """Clear the group's refusal."""
         self._refused_at, self.refusal = math.inf, None
 
     def raise_failure(self) -> None:
-        """Raise the error that ends the run, if there is one."""
+        """Raise the error that ends the run, or do nothing without such an error."""
         if self.failure is not None:
             raise self.failure
         if self.refusal is not None and self._clock() - self._refused_at >= self._join_timeout:
@@ -79,14 +77,14 @@ class ConsumerErrors:
 
     def _warn(self, error: KafkaError, message: Message) -> None:
         key, now = (error.code(), message.topic(), message.partition()), self._clock()
-        if now - self._warned.get(key, -math.inf) < _WARN_EVERY:
+        if now - self._warned.get(key, -math.inf) < _WARN_INTERVAL:
             return
         self._warned[key] = now
         topic, partition = message.topic(), message.partition()
         if topic is not None:
             facts = {"error": error.name(), "topic": topic, "partition": partition}
-            words = "topic %s, partition %s: %s"
-            log.warning(words, topic, partition, error.str(), extra={"event": "partition_error", "facts": facts})
+            extra = {"event": "partition_error", "facts": facts}
+            log.warning("topic %s, partition %s: %s", topic, partition, error.str(), extra=extra)
         else:
-            words = str(group_error(error)) if is_group_refusal(error) else error.str()
-            log.warning("%s", words, extra={"event": "group_error", "facts": {"error": error.name()}})
+            text = str(group_error(error)) if is_group_refusal(error) else error.str()
+            log.warning("%s", text, extra={"event": "group_error", "facts": {"error": error.name()}})

@@ -1,7 +1,7 @@
-"""A broker inside the process: librdkafka's own, for the demo and for tests that need no Docker.
+"""librdkafka's mock broker inside the process, for the demo and for tests without Docker.
 
-It knows neither CreateTopics (a topic appears when it is first asked for, with four partitions) nor transactions'
-isolation and fencing: what runs on it is at-least-once, and says so.
+It lacks CreateTopics (the first metadata request for a topic creates it, with four partitions), isolation of
+transactions and fencing. Runs on it are at-least-once and say so.
 """
 
 import logging
@@ -12,15 +12,15 @@ from confluent_kafka import Producer
 
 log = logging.getLogger("telco_stream.kafka.client")
 
-#: Seconds; the broker is in this process, so it answers at once or never.
+#: Timeout of a metadata request in seconds; the broker is in this process and answers at once or never.
 _TIMEOUT = 5.0
 
 
 @contextmanager
 def embedded_broker(*topics: str) -> Iterator[str]:
-    """The address of a broker that has these topics, and that ends with the block."""
+    """Start a broker with these topics and yield its address; it stops at the end of the block."""
     host = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": "1", "logger": log})
-    addresses = [f"{one.host}:{one.port}" for one in host.list_topics(timeout=_TIMEOUT).brokers.values()]
+    addresses = [f"{broker.host}:{broker.port}" for broker in host.list_topics(timeout=_TIMEOUT).brokers.values()]
     for topic in topics:
         host.list_topics(topic, timeout=_TIMEOUT)
     yield addresses[0]

@@ -1,4 +1,4 @@
-"""What the client's errors ask for, and how they are put into words for a user."""
+"""Error policy: how to recover from each error of the client, and the messages that users see."""
 
 from enum import Enum, auto
 
@@ -11,14 +11,14 @@ from telco_stream import errors
 class Recovery(Enum):
     """What to do after a transaction that did not commit."""
 
-    ABORT = auto()  # abort, rewind to the committed offsets, go on
+    ABORT = auto()  # abort, rewind to the committed offsets, continue
     GIVE_UP = auto()  # abort, exit 3
     FENCED = auto()  # exit 6
-    RENEW = auto()  # how it ended is unclear: a new producer fences the old; rewind, go on
+    RENEW = auto()  # unclear outcome: fence the producer with a new one, rewind, continue
 
 
-#: No repetition mends these: the broker refuses, or what is needed isn't there. A failed login is not among them: a
-#: run waits for the timeout, as `outage.py` has it.
+#: Errors that a retry cannot fix: the broker refuses the request, or a topic or feature is missing. A failed login is
+#: not among them: a run retries it until the timeout, see `outage.py`.
 _PERMANENT = frozenset(
     {
         KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -40,11 +40,11 @@ _PERMANENT = frozenset(
         KafkaError.INVALID_TRANSACTION_TIMEOUT,
         KafkaError.INVALID_REQUIRED_ACKS,
         KafkaError.OFFSET_METADATA_TOO_LARGE,
-        KafkaError._BAD_MSG,  # noqa: SLF001 - of a group or member whose name the client can't write
+        KafkaError._BAD_MSG,  # noqa: SLF001 - the client cannot encode the name of the group or member
     }
 )
 _FENCED = frozenset({KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED})  # noqa: SLF001
-#: The broker has no such topic or partition; one that was just created may not be known everywhere yet.
+#: The broker does not know the topic or partition; after its creation not all brokers know it at once.
 _MISSING_TOPIC = frozenset(
     {
         KafkaError.UNKNOWN_TOPIC_OR_PART,
@@ -54,13 +54,13 @@ _MISSING_TOPIC = frozenset(
         KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001
     }
 )
-#: What a record meets that is sent in a transaction which has failed already: the abort says of what.
+#: Errors raised by `produce()` inside a transaction that has already failed; the abort reports the cause.
 _REPORTED_BY_ABORT = frozenset({KafkaError._STATE, KafkaError._FATAL})  # noqa: SLF001
-#: A broker that is there and lets nobody in; the client will go on trying, but there is no point in waiting for it.
+#: The broker rejects the login; the client keeps trying, but waiting for it is pointless.
 AUTHENTICATION_FAILED = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED})  # noqa: SLF001
-#: As above; the first such failure of a connection comes under the code of any other, with these words in it.
+#: Text of a rejected certificate: a connection's first TLS failure has a general code and this text.
 CERTIFICATE_REJECTED = "certificate verify failed"
-#: A commit by a member that the group has moved on from: its records have another owner, or will be read again.
+#: A commit with a stale generation: the partitions have another owner, or will be read again.
 _STALE_GENERATION = frozenset(
     {
         KafkaError.ILLEGAL_GENERATION,
@@ -90,10 +90,10 @@ _BAD_MEMBERS = frozenset(
 
 
 def recovery_for(error: KafkaError, *, has_unique_id: bool) -> Recovery:
-    """The table of errors: what a transaction's error asks for.
+    """Return how to recover from a transaction's error.
 
-    `own_id` is true where the transactional id belongs to this process alone: nobody can have taken it over, so that
-    being fenced is only the broker's word for a transaction that has timed out.
+    `has_unique_id` is true if only this process uses the transactional id. No other producer can have fenced it then: a
+    fencing error means that the transaction has timed out.
     """
     if error.code() in _PERMANENT:
         return Recovery.GIVE_UP
@@ -105,27 +105,27 @@ def recovery_for(error: KafkaError, *, has_unique_id: bool) -> Recovery:
 
 
 def is_permanent(error: KafkaError) -> bool:
-    """Whether no repetition mends it."""
+    """Return whether a retry cannot fix the error."""
     return error.code() in _PERMANENT
 
 
 def is_missing_topic(error: KafkaError) -> bool:
-    """Return whether the broker or the client doesn't find the topic or the partition."""
+    """Return whether the broker or the client doesn't know the topic or the partition."""
     return error.code() in _MISSING_TOPIC
 
 
 def is_stale_generation(error: KafkaError) -> bool:
-    """Whether the group has given this member's partitions to another."""
+    """Return whether the group has reassigned this member's partitions."""
     return error.code() in _STALE_GENERATION
 
 
 def is_fatal(error: KafkaError) -> bool:
-    """Whether the client that reports the error cannot be used any more."""
+    """Return whether the client that reports the error is unusable from now on."""
     return error.fatal() or error.code() == KafkaError._FATAL  # noqa: SLF001
 
 
 def is_group_refusal(error: KafkaError) -> bool:
-    """Whether the group refuses the member for as long as its other members stay as they are."""
+    """Return whether the group refuses the member because of its other members, which may change."""
     return error.code() in _GROUP_REFUSALS
 
 
@@ -145,7 +145,7 @@ def consumer_failure(message: Message) -> errors.TelcoStreamError | None:
 
 
 def is_too_large(error: KafkaError) -> bool:
-    """Whether a broker's response exceeds what the client accepts: it disconnects, and asks for the same again."""
+    """Return whether a response exceeds the client's limit: it disconnects and requests the same data again."""
     return error.code() == KafkaError._BAD_MSG and "receive.message.max.bytes" in error.str()  # noqa: SLF001
 
 
@@ -158,7 +158,7 @@ def unreadable(error: KafkaError, position: str) -> errors.KafkaError:
 
 
 def member_failure(error: KafkaError) -> errors.TelcoStreamError | None:
-    """Return the error that ends a member of a consumer group, or None if the client goes on trying."""
+    """Return the error that ends a member of a consumer group, or None if the client keeps trying."""
     code = _cause_of_fatal(error)
     if code == KafkaError.FENCED_INSTANCE_ID:
         return errors.FencedError(
@@ -192,35 +192,35 @@ _GROUP_HINTS = {
         "; TELCO_STREAM_KAFKA__GROUP__REMOTE__ASSIGNOR has to be one of the broker's group.consumer.assignors"
     ),
     KafkaError.UNRELEASED_INSTANCE_ID: (
-        "; give each process its own TELCO_STREAM_KAFKA__GROUP__INSTANCE__ID; one that was killed keeps it until its"
-        " session has run out"
+        "; give each process its own TELCO_STREAM_KAFKA__GROUP__INSTANCE__ID; a killed process keeps it until its"
+        " session times out"
     ),
     KafkaError.GROUP_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
 }
 
 
 def _cause_of_fatal(error: KafkaError) -> int:
-    """Return the code behind a fatal error, which a consumer message gives only in words."""
+    """Return the code behind a fatal error; a consumer's error message names it only in its text."""
     if error.code() != KafkaError._FATAL:  # noqa: SLF001
         return error.code()
-    known = (KafkaError.FENCED_INSTANCE_ID, *_GROUP_HINTS)
-    return next((code for code in known if KafkaError(code).str() in error.str()), error.code())
+    codes = (KafkaError.FENCED_INSTANCE_ID, *_GROUP_HINTS)
+    return next((code for code in codes if KafkaError(code).str() in error.str()), error.code())
 
 
-def failed_disk(found: ClusterMetadata, topic: str) -> KafkaError | None:
-    """What is wrong with a partition that has no leader though each of its brokers is there: its disk is the reason.
+def failed_disk(metadata: ClusterMetadata, topic: str) -> KafkaError | None:
+    """Return an error for a partition without a leader although its brokers are up: a failed disk is the cause.
 
-    The client says of no record that a disk was full: it tries again by itself, until the record's time is over.
+    The client never reports a full disk for a record: it retries until the record times out.
     """
-    for number, one in found.topics[topic].partitions.items():
-        if one.leader < 0 and one.replicas and set(one.replicas) <= found.brokers.keys():
-            words = f"Leader not available: partition {number} of {topic}, though its broker is there"
-            return KafkaError(KafkaError.KAFKA_STORAGE_ERROR, words)
+    for number, partition in metadata.topics[topic].partitions.items():
+        if partition.leader < 0 and partition.replicas and set(partition.replicas) <= metadata.brokers.keys():
+            text = f"Leader not available: partition {number} of {topic}, though its broker is there"
+            return KafkaError(KafkaError.KAFKA_STORAGE_ERROR, text)
     return None
 
 
 def cannot_connect(error: KafkaError | None) -> bool:
-    """Whether a connection will not come about however long one waits."""
+    """Return whether the broker rejects connections, so that waiting is pointless."""
     if error is None:
         return False
     is_refused = error.code() in AUTHENTICATION_FAILED or error.code() == KafkaError._SSL  # noqa: SLF001 - public name
@@ -228,7 +228,7 @@ def cannot_connect(error: KafkaError | None) -> bool:
 
 
 def user_error(error: KafkaError, doing: str) -> errors.KafkaError:
-    """The error that a user sees, with the broker's own words."""
+    """Return the user's error: `doing`, the broker's message and a hint."""
     hints = {
         KafkaError.UNKNOWN_TOPIC_OR_PART: "; create the topics with `telco-stream topics init`",
         KafkaError._UNKNOWN_TOPIC: "; create the topics with `telco-stream topics init`",  # noqa: SLF001
@@ -239,7 +239,7 @@ def user_error(error: KafkaError, doing: str) -> errors.KafkaError:
         KafkaError.MSG_SIZE_TOO_LARGE: "; raise the topic's max.message.bytes",
         KafkaError.KAFKA_STORAGE_ERROR: "; a disk of that broker is full, or broken: its log says which",
         KafkaError.INVALID_TIMESTAMP: "; set this machine's clock, or the broker's: they are too far apart",
-        # What a batch of several meets instead, and what a compacted topic says of a record without a key.
+        # A batch of several records gets this instead of INVALID_TIMESTAMP; so does a compacted topic without a key.
         KafkaError.INVALID_RECORD: "; are the clocks here and at the broker right, and is the topic not compacted?",
     }
     return errors.KafkaError(f"{doing}: {error.str()}{hints.get(error.code(), '')}")

@@ -1,7 +1,7 @@
-"""A group without committed offsets: is it new, or has Kafka forgotten what it has answered?
+"""Start of a group without committed offsets: it may be new, or Kafka may have deleted its offsets.
 
-Kafka deletes the offsets of a group that has had no members for `offsets.retention.minutes`. The answers stay, and
-name the records that were answered.
+Kafka deletes the offsets of a group that has had no members for `offsets.retention.minutes`. Predictions and dead
+letters remain, and their `source` header names the records that they answer.
 """
 
 import logging
@@ -25,16 +25,16 @@ from telco_stream.runtime.signals import Stop
 
 log = logging.getLogger("telco_stream.consume.loop")
 
-#: What to do where a group without commits has answers.
+#: Policy for a group without committed offsets whose topic already has answers.
 IfAnswered: TypeAlias = Literal["refuse", "restart", "resume"]
-#: Offsets before the end of each answer topic's partitions that are looked at: a new group starts without delay.
+#: Offsets to read from the end of each partition of the answer topics: few, so that a new group starts at once.
 _NEWEST = 100
 
 
 def choose_reset(clients: Clients, topic_id: str | None, if_answered: IfAnswered, stop: Stop) -> Reset:
-    """Return where partitions start that the group has never committed.
+    """Return the reset policy for partitions without a committed offset.
 
-    Raises `DataError` where the group has no commits although its topic has answers, and nobody has said what to do.
+    Raises `DataError` if the group has no commits although its topic has answers, and `if_answered` is `refuse`.
     """
     start = _FirstStart(clients, topic_id, stop)
     if if_answered == "restart" or start.has_commits():
@@ -43,7 +43,7 @@ def choose_reset(clients: Clients, topic_id: str | None, if_answered: IfAnswered
         start.commit_behind_answers()
         return clients.settings.consumer.auto_offset_reset
     answers = start.newest_answers()
-    # Another member of the group commits its start before it answers anything: asked in this order, it is seen.
+    # Another member commits its start before its first answer: checked in this order, its commit is not missed.
     if answers.next_offsets and not start.has_commits():
         raise DataError(start.refusal())
     return "earliest" if answers.has_earlier_topic else clients.settings.consumer.auto_offset_reset
@@ -51,13 +51,13 @@ def choose_reset(clients: Clients, topic_id: str | None, if_answered: IfAnswered
 
 @dataclass(slots=True)
 class _Answers:
-    """What answers say of the records they answer."""
+    """Positions of the answered records, from the `source` headers of predictions and dead letters."""
 
     topic: str
     topic_id: str | None
-    #: By partition of the raw topic, the offset behind the newest record that is answered.
+    #: Offset after the newest answered record, by partition of the raw topic.
     next_offsets: dict[int, int] = field(default_factory=dict)
-    #: Whether there are answers to an earlier topic of that name, which has been deleted.
+    #: True if some answers belong to a deleted topic of the same name.
     has_earlier_topic: bool = False
 
     def add(self, answer: Record) -> None:
@@ -68,12 +68,12 @@ class _Answers:
         if topic_id and self.topic_id and topic_id != self.topic_id.encode():
             self.has_earlier_topic = True
             return
-        before = self.next_offsets.get(position.partition, 0)
-        self.next_offsets[position.partition] = max(before, position.offset + 1)
+        newest = self.next_offsets.get(position.partition, 0)
+        self.next_offsets[position.partition] = max(newest, position.offset + 1)
 
 
 class _FirstStart:
-    """What is known of a group's earlier runs."""
+    """Commits and answers of a group's earlier runs."""
 
     def __init__(self, clients: Clients, topic_id: str | None, stop: Stop) -> None:
         self._clients, self._topic_id, self._stop = clients, topic_id, stop
@@ -86,7 +86,7 @@ class _FirstStart:
         return bool(self._groups.committed(self._group, self._topics.raw))
 
     def newest_answers(self) -> _Answers:
-        """Read the newest answers, as far as their topics can be read: `consume` itself only writes them."""
+        """Read the newest answers, as far as possible: `consume` itself only needs the right to write them."""
         topics = (self._topics.predictions, self._topics.deadletter)
         if not Permissions(self._clients, self._cluster).may_read(*topics):
             self._warn("this user may not read %s and %s", *topics)
@@ -94,28 +94,31 @@ class _FirstStart:
         return self._read({topic: self._newest(topic) for topic in topics})
 
     def commit_behind_answers(self) -> None:
-        """Commit the offset behind the newest answer of each partition; reads all answers."""
+        """Commit the offset after the newest answered record of each partition; reads all answers."""
         offsets = self._read({}).next_offsets
         metadata = encode_commit_metadata(CommitMetadata(topic_id=self._topic_id))
-        places = [TopicPartition(self._topics.raw, one, offset, metadata) for one, offset in sorted(offsets.items())]
-        if places:
+        commits = [
+            TopicPartition(self._topics.raw, partition, offset, metadata)
+            for partition, offset in sorted(offsets.items())
+        ]
+        if commits:
             consumer = self._clients.consumer(self._group)
             try:
-                commit(consumer, places, self._stop, lambda: None)
+                commit(consumer, commits, self._stop, lambda: None)
             finally:
                 consumer.close()
         facts = {"topic": self._topics.raw, "offsets": offsets}
-        listed = ", ".join(f"{one.partition}: {one.offset}" for one in places) or "none"
+        listed = ", ".join(f"{partition}: {offset}" for partition, offset in sorted(offsets.items())) or "none"
         extra = {"event": "resumed", "facts": facts}
-        log.warning("resuming behind the newest answers, by partition of %s: %s", self._topics.raw, listed, extra=extra)
+        log.warning("resuming after the newest answers, by partition of %s: %s", self._topics.raw, listed, extra=extra)
 
     def refusal(self) -> str:
         topics = self._topics
         return (
             f"Group {self._group} has no committed offsets, but {topics.predictions} or {topics.deadletter} already has"
             f" answers to {topics.raw}. Kafka deletes the offsets of a group without members after"
-            " offsets.retention.minutes (7 days). Continue behind the newest answers with `consume"
-            " --resume-from-answers`, or answer everything again with `consume --restart`"
+            " offsets.retention.minutes (7 days). Continue after the newest answers with `consume"
+            " --resume-from-answers`, or process everything again with `consume --restart`"
         )
 
     def _read(self, starts: Mapping[str, Mapping[int, int]]) -> _Answers:
@@ -136,5 +139,5 @@ class _FirstStart:
         return {partition: max(0, end - _NEWEST) for partition, end in ends.items()}
 
     def _warn(self, reason: str, *topics: str) -> None:
-        words = f"group %s has no committed offsets; whether it has answered before is unknown: {reason}"
-        log.warning(words, self._group, *topics, extra={"event": "answers_unknown", "facts": {"topics": topics}})
+        text = f"group %s has no committed offsets; whether it has answered before is unknown: {reason}"
+        log.warning(text, self._group, *topics, extra={"event": "answers_unknown", "facts": {"topics": topics}})

@@ -1,4 +1,4 @@
-"""A consumer group seen from outside: nothing here joins it."""
+"""State and committed offsets of a consumer group, read without joining it."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +14,14 @@ from telco_stream.kafka.offsets import Commit, decode_commit_metadata
 
 @dataclass(frozen=True, slots=True)
 class GroupDescription:
-    """A group's state in Kafka's words, `dead` if there is no such group, and how many members it has."""
+    """A group's state as Kafka names it (`dead` if the group does not exist) and its number of members."""
 
     state: str
     members: int
 
 
 class Groups:
-    """Answers within the clients' timeout; raises `errors.KafkaError` where Kafka doesn't."""
+    """Requests about groups with the clients' timeout; each raises `errors.KafkaError` if it fails."""
 
     def __init__(self, clients: Clients, cluster: Cluster) -> None:
         self._clients = clients
@@ -30,34 +30,35 @@ class Groups:
         self._timeout = clients.timeout
 
     def committed(self, group: str, topic: str) -> dict[int, Commit]:
-        """Return the group's commits by partition, without those that belong to an earlier topic of that name."""
+        """Return the group's commits by partition, without those for a deleted topic of the same name."""
         topic_id = self._cluster.topic_ids(topic)[topic]
-        asked = [TopicPartition(topic, number) for number in range(self._cluster.partitions(topic)[topic])]
-        # The admin client has a question for it too, but ends in a segmentation fault where the coordinator, still on
-        # its way, answers with an error. Of committed records only, this one would wait for open transactions.
+        partitions = [TopicPartition(topic, partition) for partition in range(self._cluster.partitions(topic)[topic])]
+        # The admin client's own request crashes (segmentation fault) if the coordinator answers with an error while it
+        # starts. With read_committed, the request would wait for open transactions.
         consumer = self._clients.consumer(group, isolation_level="read_uncommitted")
         try:
-            found = self._cluster.ask_group(lambda: _committed(consumer, asked), group)
+            committed = self._cluster.ask_group(lambda: _committed(consumer, partitions), group)
         finally:
             consumer.close()
-        for one in found:
-            if one.error is not None:
-                raise user_error(one.error, f"Group {group}, topic {one.topic}")
-        commits = {
-            one.partition: Commit(one.offset, decode_commit_metadata(one.metadata)) for one in found if one.offset >= 0
-        }
-        return {number: one for number, one in commits.items() if one.metadata.belongs_to(topic_id)}
+        commits = {}
+        for partition in committed:
+            if partition.error is not None:
+                raise user_error(partition.error, f"Group {group}, topic {topic}")
+            commit = Commit(partition.offset, decode_commit_metadata(partition.metadata))
+            if commit.offset >= 0 and commit.metadata.belongs_to(topic_id):
+                commits[partition.partition] = commit
+        return commits
 
     def describe(self, group: str) -> GroupDescription:
-        """The group as it stands now."""
+        """Return the group's current state."""
         describe = partial(self._admin.describe_consumer_groups, [group], request_timeout=self._timeout)
-        found = self._cluster.wait_for_group(lambda: describe()[group], group)
-        return GroupDescription(found.state.name.lower(), len(found.members))
+        description = self._cluster.wait_for_group(lambda: describe()[group], group)
+        return GroupDescription(description.state.name.lower(), len(description.members))
 
 
-def _committed(consumer: Consumer, asked: list[TopicPartition]) -> list[TopicPartition]:
+def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
     try:
-        return consumer.committed(asked, timeout=MAX_CALL_SECONDS)
+        return consumer.committed(partitions, timeout=MAX_CALL_SECONDS)
     except KafkaException as error:
-        told = consumer.poll(0)  # the only way in which it says that this user may not know of the group
-        raise KafkaException((told and told.error()) or error.args[0]) from error
+        message = consumer.poll(0)  # the client reports a missing right for the group only here
+        raise KafkaException((message and message.error()) or error.args[0]) from error

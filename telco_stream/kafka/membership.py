@@ -1,4 +1,4 @@
-"""What a group has given to one of its members, as the client's callbacks tell."""
+"""Partitions that the group has assigned to a member, from the client's rebalance callbacks."""
 
 import logging
 import math
@@ -10,16 +10,16 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 log = logging.getLogger("telco_stream.consume.loop")
 
-#: Seconds without a rebalance after which a member that shares the topic may trust in what it owns: in between,
-#: partitions are on their way from one member to another, and belong to nobody.
+#: Seconds without a rebalance after which the assignment counts as stable: during a rebalance, a partition can be
+#: without an owner.
 _SETTLED = 5.0
 
 
 class Membership:
-    """The partitions of one topic that this member owns, from when it is made; `forget` is told of each that goes.
+    """Partitions of one topic that this member owns; the constructor subscribes to the topic.
 
-    The callbacks are total: an exception in one would lose a record and hang the close. They tell the client to fetch
-    nothing: what to fetch, and from where, it is told by `fetch`.
+    `forget` is called for each revoked partition, `on_joined` after each assignment. The callbacks raise nothing: an
+    exception in one would lose a record and block the close. The client fetches a partition only after `fetch`.
     """
 
     def __init__(
@@ -38,55 +38,55 @@ class Membership:
         self._is_incremental = is_incremental
         self._fetched: set[int] = set()
         self.assigned: set[int] = set()
-        #: Those that went since somebody cleared it.
+        #: Partitions revoked since the set was last cleared.
         self.revoked: set[int] = set()
-        #: Whether the group has given this member its partitions, if only none.
+        #: True after an assignment, which may be empty.
         self.joined = False
-        #: Times that partitions came or went.
+        #: Number of assignments and revocations.
         self.rebalances = 0
         self._last_rebalance = -math.inf
-        #: What has to be waited for before a partition is given up; it raises nothing.
+        #: Waits for the pending commit before partitions are revoked; raises nothing.
         self.on_revoke: Callable[[], object] = lambda: None
-        consumer.subscribe([topic], on_assign=self._assigned, on_revoke=self._gone, on_lost=self._lost)
+        consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
 
-    def has_settled(self, wanted: Collection[int]) -> bool:
-        """Whether it owns all that is wanted, or what it owns is likely to stay."""
-        return self.assigned.issuperset(wanted) or time.monotonic() - self._last_rebalance > _SETTLED
+    def has_settled(self, partitions: Collection[int]) -> bool:
+        """Return whether this member owns all `partitions`, or its assignment is stable."""
+        return self.assigned.issuperset(partitions) or time.monotonic() - self._last_rebalance > _SETTLED
 
-    def fetch(self, offsets: Mapping[int, int], others: Mapping[int, int]) -> bool:
-        """Have the client fetch these partitions from these offsets; false where it refuses for now.
+    def fetch(self, offsets: Mapping[int, int], positions: Mapping[int, int]) -> bool:
+        """Start to fetch partitions at these offsets; return False if the client cannot do it now.
 
-        `others` is where the partitions stand that are being fetched: an eager protocol names all of them again.
+        `positions` are the offsets of the partitions that are being fetched: an eager protocol assigns them again.
         """
         try:
             if self._is_incremental:
                 self._unassign(self._fetched & offsets.keys())
-                self._consumer.incremental_assign(self._places(offsets.items()))
+                self._consumer.incremental_assign(self._topic_partitions(offsets))
             else:
-                self._consumer.assign(self._places((dict(others) | dict(offsets)).items()))
+                self._consumer.assign(self._topic_partitions({**positions, **offsets}))
         except KafkaException as error:
-            log.debug("the client fetches partitions %s later: %s", sorted(offsets), error.args[0].str())
+            log.debug("partitions %s cannot be fetched yet: %s", sorted(offsets), error.args[0].str())
             return False
         self._fetched |= offsets.keys()
         return True
 
-    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.joined = True
         self._on_joined()
-        numbers = {one.partition for one in partitions}
+        numbers = {partition.partition for partition in partitions}
         self.assigned |= numbers
         with suppress(KafkaException):
-            # Without such a call the client would fetch what has come, from where it thinks best.
+            # Without this call, the client would fetch the partitions at offsets of its own choice.
             (consumer.incremental_assign if self._is_incremental else consumer.assign)([])
-        self._tell("assigned", "assigned partitions %s of %s", numbers)
+        self._log("assigned", "assigned partitions %s of %s", numbers)
 
-    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._gone(consumer, partitions)
+    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._on_revoke(consumer, partitions)
         self.joined = False
 
-    def _gone(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.on_revoke()
-        numbers = {one.partition for one in partitions}
+        numbers = {partition.partition for partition in partitions}
         with suppress(KafkaException):
             if self._is_incremental:
                 self._unassign(self._fetched & numbers)
@@ -97,16 +97,16 @@ class Membership:
         self.revoked |= numbers
         for number in numbers:
             self._forget(number)
-        self._tell("revoked", "gave up partitions %s of %s", numbers)
+        self._log("revoked", "gave up partitions %s of %s", numbers)
 
     def _unassign(self, partitions: Iterable[int]) -> None:
-        self._consumer.incremental_unassign([TopicPartition(self._topic, one) for one in partitions])
+        self._consumer.incremental_unassign([TopicPartition(self._topic, partition) for partition in partitions])
         self._fetched.difference_update(partitions)
 
-    def _places(self, offsets: Iterable[tuple[int, int]]) -> list[TopicPartition]:
-        return [TopicPartition(self._topic, partition, offset) for partition, offset in offsets]
+    def _topic_partitions(self, offsets: Mapping[int, int]) -> list[TopicPartition]:
+        return [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
 
-    def _tell(self, event: str, message: str, numbers: set[int]) -> None:
+    def _log(self, event: str, message: str, numbers: set[int]) -> None:
         self.rebalances += 1
         self._last_rebalance = time.monotonic()
         listed = ", ".join(map(str, sorted(numbers))) or "none"

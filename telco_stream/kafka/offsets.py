@@ -1,4 +1,4 @@
-"""A group's committed offsets and the metadata beside them: read, and set, waiting for the broker."""
+"""A group's committed offsets and their metadata: read and commit them, waiting for the broker."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -11,23 +11,23 @@ from telco_stream.kafka.background import SHUTDOWN_GRACE_SECONDS, run_interrupti
 from telco_stream.kafka.error_policy import is_fatal, is_permanent, is_stale_generation, member_failure, user_error
 from telco_stream.runtime.signals import Stop, Stopped
 
-#: Seconds that one question may take.
+#: Timeout of one request in seconds.
 _TIMEOUT = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class CommitMetadata:
-    """What `consume` keeps beside each committed offset of the raw topic, as JSON."""
+    """Metadata that `consume` commits with each offset of the raw topic, as JSON."""
 
-    #: Dead letters that ended the batch without a prediction between them.
+    #: Consecutive dead letters at the end of the batch.
     dead_letters_in_a_row: int = 0
     #: Time of the commit, in milliseconds since 1970.
     at: int = 0
-    #: ID of the topic to which the offset belongs; None where it is unknown.
+    #: ID of the topic to which the offset belongs; None if it is unknown.
     topic_id: str | None = None
     #: Offsets that retention deleted before the group answered them; transaction markers may be among them.
     expired_unanswered: int = 0
-    #: Partitions that the topic had when the group began with `latest`; 0 if it began with `earliest`, or is unknown.
+    #: Partitions of the topic when the group started with `latest`; 0 if it started with `earliest` or is unknown.
     initial_partitions: int = 0
 
     def belongs_to(self, topic_id: str | None) -> bool:
@@ -43,17 +43,17 @@ class Commit:
     metadata: CommitMetadata
 
     def expired_unanswered(self, oldest: int) -> int:
-        """Return how many offsets retention has deleted unanswered: those already counted, and those below `oldest`."""
+        """Return how many offsets retention has deleted unanswered: those counted earlier and those below `oldest`."""
         return self.metadata.expired_unanswered + max(0, oldest - self.offset)
 
 
 def encode_commit_metadata(metadata: CommitMetadata) -> str:
-    """Return the text that is committed beside an offset; fields without a value are left out."""
+    """Return the metadata as compact JSON, without fields that have no value."""
     return json.dumps({name: value for name, value in asdict(metadata).items() if value}, separators=(",", ":"))
 
 
 def decode_commit_metadata(text: str | None) -> CommitMetadata:
-    """Read the text beside an offset; what another program wrote there counts as empty."""
+    """Parse the metadata of a commit; text from another program counts as empty."""
     try:
         fields = json.loads(text or "{}")
         numbers = {name: int(fields.get(name, 0)) for name in _NUMBERS}
@@ -64,16 +64,16 @@ def decode_commit_metadata(text: str | None) -> CommitMetadata:
 
 
 def newest_dead_letters_in_a_row(commits: Iterable[CommitMetadata]) -> int:
-    """Return the number of dead letters in a row that the newest of the commits names; 0 without any."""
-    return max(((one.at, one.dead_letters_in_a_row) for one in commits), default=(0, 0))[1]
+    """Return the number of consecutive dead letters in the newest of the commits; 0 without commits."""
+    return max(((commit.at, commit.dead_letters_in_a_row) for commit in commits), default=(0, 0))[1]
 
 
 def ask_committed(consumer: Consumer, topic: str, partitions: Iterable[int], stop: Stop) -> list[TopicPartition]:
-    """What the consumer's group has committed, negative where nothing; waits for the broker until stopped."""
-    asked = [TopicPartition(topic, partition) for partition in partitions]
-    while asked:
+    """Return the group's committed offsets, negative without a commit; wait for the broker until a stop request."""
+    request = [TopicPartition(topic, partition) for partition in partitions]
+    while request:
         try:
-            return consumer.committed(asked, timeout=_TIMEOUT)
+            return consumer.committed(request, timeout=_TIMEOUT)
         except KafkaException as error:
             if is_permanent(error.args[0]):
                 raise user_error(error.args[0], "Committed offsets") from error
@@ -84,9 +84,9 @@ def ask_committed(consumer: Consumer, topic: str, partitions: Iterable[int], sto
 
 
 def commit(consumer: Consumer, offsets: list[TopicPartition], stop: Stop, meanwhile: Callable[[], None]) -> bool:
-    """Commit, waiting for the broker if need be; false where the group has given the partitions to another.
+    """Commit, waiting for the broker until a stop request; return False if the group has reassigned the partitions.
 
-    While it waits it calls `meanwhile`. After `Stopped`, the call may still be on its way.
+    Calls `meanwhile` while it waits. After `Stopped`, the commit may still be running in its thread.
     """
     while True:
         try:
@@ -104,7 +104,7 @@ def commit(consumer: Consumer, offsets: list[TopicPartition], stop: Stop, meanwh
 
 
 def _raise_fatal(error: KafkaException) -> None:
-    """Raise the reason if the client has failed for good: it would give the same answer for ever."""
+    """Raise the cause of a fatal error of the client: each retry would return the same error."""
     failure = member_failure(error.args[0]) if is_fatal(error.args[0]) else None
     if failure is not None:
         raise failure from error

@@ -1,4 +1,4 @@
-"""A broker that goes away or refuses this process while a command runs."""
+"""Detection of outages and refused connections while a command runs."""
 
 import logging
 import threading
@@ -13,39 +13,38 @@ from telco_stream.kafka.error_policy import cannot_connect
 
 log = logging.getLogger("telco_stream.kafka")
 
-#: Seconds between two probes of a broker that is away.
+#: Seconds between two probes of an unavailable broker.
 _PAUSE = 0.5
-#: Seconds in which a broker that comes and goes is logged once.
-_QUIET = 60.0
+#: Seconds in which repeated outages are logged once.
+_LOG_INTERVAL = 60.0
 
-#: Returns why the broker at an address does not answer, or None if it does; without an address any broker will do.
+#: Returns the error of the broker at an address, or None if it answers; without an address, probes any broker.
 Probe = Callable[[str | None], KafkaError | None]
 
 
 class Outage:
-    """Watches over a broker that seems to be away, and calls `on_refused` if it refuses this process for `timeout`.
+    """Probes a broker that seems unavailable, and calls `on_refused` if it refuses this process for `timeout` seconds.
 
-    A refusal is a failed login or an untrusted certificate. `probe` takes a second at most. A broker that is only away
-    is waited for as long as it takes.
+    A refusal is a failed login or an untrusted certificate. Waits without a limit for a broker that is only down.
     """
 
-    def __init__(self, where: str, probe: Probe, timeout: float, on_refused: Callable[[KafkaError], None]) -> None:
-        self._where = where
+    def __init__(self, brokers: str, probe: Probe, timeout: float, on_refused: Callable[[KafkaError], None]) -> None:
+        self._brokers = brokers
         self._probe = probe
         self._timeout = timeout
         self._on_refused = on_refused
         self._watching = threading.Lock()
-        self._logged_at = -_QUIET
-        #: Since when it is away, by the monotonic clock; None while it is there, as far as anybody noticed.
+        self._logged_at = -_LOG_INTERVAL
+        #: Start of the outage, by the monotonic clock; None while no outage is known.
         self.since: float | None = None
 
     def suspect(self, address: str | None = None) -> None:
-        """Probe the broker, because connections are gone: perhaps only idle ones, so that nothing is logged before.
+        """Start to probe the broker after connection errors; only a failed probe is logged, as idle connections close.
 
-        Returns at once; it is called from inside the client, where nothing may be waited for or raised.
+        Returns at once and raises nothing: the client calls it from its error callback.
         """
         if self._watching.acquire(blocking=False):
-            with suppress(RuntimeError):  # the interpreter is about to end, and starts no more threads
+            with suppress(RuntimeError):  # the interpreter is shutting down and cannot start threads
                 threading.Thread(target=self._watch, args=(address,), daemon=True).start()
 
     def _watch(self, address: str | None) -> None:
@@ -57,10 +56,10 @@ class Outage:
             self._watching.release()
 
     def _wait(self, address: str | None, error: KafkaError | None) -> None:
-        """Probe until there is an answer, or until the refusals have lasted for the timeout."""
+        """Probe until the broker answers, or until it has refused for the timeout."""
         self.since = since = time.monotonic()
         refused_at: float | None = None
-        is_logged, logged = since - self._logged_at >= _QUIET, set[bool]()
+        is_logged, logged = since - self._logged_at >= _LOG_INTERVAL, set[bool]()
         while error is not None:
             if cannot_connect(error):
                 refused_at = refused_at or time.monotonic()
@@ -69,23 +68,22 @@ class Outage:
                     return
             if is_logged and cannot_connect(error) not in logged:
                 logged.add(cannot_connect(error))
-                self._log_loss(address or self._where, error)
+                self._log_loss(address or self._brokers, error)
             time.sleep(_PAUSE)
             error = self._probe(address)
         self.since = None
         if is_logged:
             seconds = time.monotonic() - since
-            facts = {"event": "kafka_available", "facts": {"brokers": self._where, "seconds": round(seconds, 1)}}
-            log.warning("Kafka at %s is back, after %.0f s", self._where, seconds, extra=facts)
+            extra = {"event": "kafka_available", "facts": {"brokers": self._brokers, "seconds": round(seconds, 1)}}
+            log.warning("Kafka at %s is back, after %.0f s", self._brokers, seconds, extra=extra)
 
     def _log_loss(self, where: str, error: KafkaError) -> None:
         self._logged_at = time.monotonic()
         facts = {"brokers": where}
         if cannot_connect(error):
-            words = "Kafka at %s refuses this process: %s; ending in %g s unless that changes"
-            log.warning(
-                words, where, without_echo(error.str()), self._timeout, extra={"event": "refused", "facts": facts}
-            )
+            text = "Kafka at %s refuses this process: %s; ending in %g s unless that changes"
+            extra = {"event": "refused", "facts": facts}
+            log.warning(text, where, without_echo(error.str()), self._timeout, extra=extra)
         else:
             extra = {"event": "kafka_unavailable", "facts": facts}
             log.warning("Kafka at %s is away; waiting until it is back", where, extra=extra)

@@ -1,6 +1,6 @@
-"""What this user may do, asked before the first record.
+"""Check of this user's rights before the first record.
 
-A missing right would else be noticed when it is first needed: that to write dead letters perhaps after days.
+Without it, a missing right would show at its first use: for dead letters, this can be days later.
 """
 
 from functools import partial
@@ -14,20 +14,20 @@ from telco_stream.kafka.cluster import Cluster
 
 
 class Permissions:
-    """Raises `errors.KafkaError` for a right that is missing, as far as the broker tells."""
+    """Checks of rights; raise `errors.KafkaError` for a missing right, if the broker reports rights at all."""
 
     def __init__(self, clients: Clients, cluster: Cluster) -> None:
         self._admin: AdminClient = clients.admin()
         self._cluster = cluster
         self._timeout = clients.timeout
-        self._is_silent = cluster.is_embedded()
+        self._is_unknown = cluster.is_embedded()
 
     def require_read(self, *topics: str) -> None:
-        """The user may read these topics, and commit offsets of them."""
-        self._need(AclOperation.READ, topics)
+        """Require the right to read these topics and to commit their offsets."""
+        self._require(AclOperation.READ, topics)
 
     def may_read(self, *topics: str) -> bool:
-        """Return whether the user may read these topics; true where the broker doesn't tell."""
+        """Return whether the user may read these topics; True if the broker doesn't report rights."""
         try:
             self.require_read(*topics)
         except errors.KafkaError:
@@ -35,12 +35,12 @@ class Permissions:
         return True
 
     def require_write(self, *topics: str) -> None:
-        """The user may write to these topics."""
-        self._need(AclOperation.WRITE, topics)
+        """Require the right to write to these topics."""
+        self._require(AclOperation.WRITE, topics)
 
     def require_group(self, group: str) -> None:
-        """The user may be a member of this group, and commit for it."""
-        if self._is_silent:
+        """Require the right to join this group and to commit its offsets."""
+        if self._is_unknown:
             return
         describe = partial(
             self._admin.describe_consumer_groups,
@@ -48,24 +48,24 @@ class Permissions:
             include_authorized_operations=True,
             request_timeout=self._timeout,
         )
-        found = self._cluster.wait_for_group(lambda: describe()[group], group)
-        _check(f"Group {group}", AclOperation.READ, found.authorized_operations)
+        description = self._cluster.wait_for_group(lambda: describe()[group], group)
+        _check(f"Group {group}", AclOperation.READ, description.authorized_operations)
 
-    def _need(self, operation: AclOperation, topics: tuple[str, ...]) -> None:
-        if self._is_silent:
+    def _require(self, operation: AclOperation, topics: tuple[str, ...]) -> None:
+        if self._is_unknown:
             return
         futures = self._admin.describe_topics(
             TopicCollection(list(topics)), include_authorized_operations=True, request_timeout=self._timeout
         )
         for topic, future in futures.items():
-            found = self._cluster.wait(future, f"Topic {topic}")
-            _check(f"Topic {topic}", operation, found.authorized_operations)
+            description = self._cluster.wait(future, f"Topic {topic}")
+            _check(f"Topic {topic}", operation, description.authorized_operations)
 
 
-def _check(what: str, operation: AclOperation, allowed: list[AclOperation] | None) -> None:
-    """A broker that doesn't tell names no operation at all."""
+def _check(resource: str, operation: AclOperation, allowed: list[AclOperation] | None) -> None:
+    """Raise if the operation is not allowed; a broker that does not report rights returns no operations at all."""
     if allowed and operation not in allowed:
         raise errors.KafkaError(
-            f"{what}: this user lacks the right to {operation.name.lower()};"
+            f"{resource}: this user lacks the right to {operation.name.lower()};"
             " docs/security.md lists the rights each command needs"
         )

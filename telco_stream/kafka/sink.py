@@ -1,4 +1,4 @@
-"""Messages into a producer's queue, and out of it."""
+"""Send messages through a producer and track their failures."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,17 +13,17 @@ from telco_stream.kafka.error_policy import failed_disk, is_permanent, user_erro
 from telco_stream.messages.record import Outgoing
 from telco_stream.runtime.signals import Stop, Stopped
 
-#: Seconds between two looks at a full queue; only failures wake a wait, so it must be short.
+#: Seconds between two checks of a full queue; short, because a successful delivery does not end a poll.
 _PAUSE = 0.01
-#: Seconds of waiting for the broker after which it is asked whether that has any sense.
-_LOOKING = 10.0
-#: The client's words for "as the key says", and for a time stamp of its own.
+#: Seconds of waiting for the broker between two checks for a permanent error of a topic.
+_CHECK_INTERVAL = 10.0
+#: Values by which the client chooses the partition from the key, and takes the current time.
 _ANY_PARTITION, _NOW = -1, 0
 
 
 @contextmanager
 def delivery_errors() -> Iterator[None]:
-    """Puts into words what the client itself refuses, inside; outside of a transaction no abort would mend it."""
+    """Convert the client's errors into the user's error; for sends outside a transaction."""
     try:
         yield
     except KafkaException as error:
@@ -31,7 +31,7 @@ def delivery_errors() -> Iterator[None]:
 
 
 class Sink:
-    """A producer that knows what has failed. A full queue waits; nothing is dropped."""
+    """Producer that records delivery failures. Waits while its queue is full, and drops nothing."""
 
     def __init__(self, producer: Producer, stop: Stop) -> None:
         self.producer = producer
@@ -39,83 +39,83 @@ class Sink:
         self._failed: list[KafkaError] = []
         self._failed_topic = ""
         self._topics: set[str] = set()
-        self._look_at = 0.0
-        #: Messages that were refused, or ran out of time.
+        self._check_at = 0.0
+        #: Number of messages that the broker rejected or that timed out.
         self.failed = 0
 
     def send(self, topic: str, messages: Iterable[Outgoing], partition: int | None = None) -> None:
-        """Queue all messages; their delivery is confirmed by `flush` or by the transaction's commit.
+        """Queue all messages; `flush` or the transaction's commit confirms their delivery.
 
-        Without a partition, each goes where its key says.
+        Without `partition`, the key of each message decides.
         """
         target = _ANY_PARTITION if partition is None else partition
         produce: Callable[..., None] = self.producer.produce
-        failed = self._note_failure
+        on_delivery = self._on_delivery
         self._topics.add(topic)
         for key, value, headers in messages:
             try:
-                # By position: by name, the call takes nearly twice as long.
-                produce(topic, value, key, target, failed, None, _NOW, headers)
+                # Positional arguments: with keywords, the call takes nearly twice as long.
+                produce(topic, value, key, target, on_delivery, None, _NOW, headers)
             except BufferError:
-                self._wait_for_room()
-                produce(topic, value, key, target, failed, None, _NOW, headers)
+                self._wait_for_space()
+                produce(topic, value, key, target, on_delivery, None, _NOW, headers)
 
     def flush(self) -> None:
-        """Wait until the broker has confirmed all; raises where one failed, `Stopped` where there was no time."""
-        self._look_at = time.monotonic() + _LOOKING
+        """Wait until the broker has confirmed all messages; raise if one failed, `Stopped` after a stop request."""
+        self._check_at = time.monotonic() + _CHECK_INTERVAL
         while self.producer.flush(MAX_CALL_SECONDS):
-            self._go_on_waiting()
-        if failure := self.why():
+            self._check_waiting()
+        if failure := self.failure_cause():
             raise user_error(failure, "A record was not delivered")
 
     def unconfirmed(self) -> int:
-        """Messages sent but not confirmed, or failed."""
+        """Return the number of messages that are unconfirmed or failed."""
         return len(self.producer) + self.failed
 
-    def why(self) -> KafkaError | None:
-        """What is wrong with the topic of the first failure, if its broker says so; else that failure."""
+    def failure_cause(self) -> KafkaError | None:
+        """Return the topic error behind the first failure, or the failure itself if its topic is well; clear both."""
         self.serve()
         failure, topic = self.take_failure(), self._failed_topic
-        # A record for a topic that has been deleted runs out of time in a transaction, and no more is said of it.
-        return failure and (self._trouble_with(topic) or failure)
+        # In a transaction, a record for a deleted topic is only reported as timed out.
+        return failure and (self._topic_error(topic) or failure)
 
     def take_failure(self) -> KafkaError | None:
-        """The first failure since it was last asked for."""
+        """Return and clear the first failure since the last call."""
         first = next(iter(self._failed), None)
         self._failed.clear()
         return first
 
     def serve(self) -> None:
-        """Let the client say what it has to say; what is fatal it will say again, to whoever goes on to use it."""
+        """Serve the client's callbacks; the next call repeats a fatal error, so it is ignored here."""
         with suppress(KafkaException):
             self.producer.poll(0)
 
-    def _wait_for_room(self) -> None:
+    def _wait_for_space(self) -> None:
         full = len(self.producer)
-        self._look_at = time.monotonic() + _LOOKING
+        self._check_at = time.monotonic() + _CHECK_INTERVAL
         while self.producer.poll(_PAUSE) == 0 and len(self.producer) >= full:
-            self._go_on_waiting()
+            self._check_waiting()
 
-    def _go_on_waiting(self) -> None:
-        """Raises `Stopped` where there is no time for it, `KafkaException` where no waiting helps."""
+    def _check_waiting(self) -> None:
+        """Raise `Stopped` after a stop request, and `KafkaException` if a topic has a permanent error."""
         if self._stop.overdue(SHUTDOWN_GRACE_SECONDS):
             raise Stopped
-        if time.monotonic() < self._look_at:
+        if time.monotonic() < self._check_at:
             return
-        self._look_at = time.monotonic() + _LOOKING
-        for trouble in filter(None, map(self._trouble_with, sorted(self._topics))):
-            if is_permanent(trouble):
-                raise KafkaException(trouble)
+        self._check_at = time.monotonic() + _CHECK_INTERVAL
+        for error in filter(None, map(self._topic_error, sorted(self._topics))):
+            if is_permanent(error):
+                raise KafkaException(error)
 
-    def _trouble_with(self, topic: str) -> KafkaError | None:
-        """What its brokers say is wrong with the topic; nothing where they don't answer."""
+    def _topic_error(self, topic: str) -> KafkaError | None:
+        """Return the topic's error in the cluster metadata; None without an answer."""
         try:
-            found = self.producer.list_topics(topic, timeout=MAX_CALL_SECONDS)
+            metadata = self.producer.list_topics(topic, timeout=MAX_CALL_SECONDS)
         except KafkaException:
             return None
-        return found.topics[topic].error or failed_disk(found, topic)
+        return metadata.topics[topic].error or failed_disk(metadata, topic)
 
-    def _note_failure(self, error: KafkaError | None, report: Report) -> None:
+    def _on_delivery(self, error: KafkaError | None, report: Report) -> None:
         if error is not None:
             if not self._failed:
                 self._failed_topic = report.topic() or ""

@@ -1,12 +1,11 @@
 """Batches of records from the raw topic, for a member of a consumer group.
 
-Where a partition starts is decided here (`kafka/starts.py`): the client is told to fetch it once that is known.
+`kafka/starts.py` finds the start offset of each assigned partition; the client fetches the partition after that.
 
-A rebalance happens inside `take` and nowhere else, and the loop that takes has no record in hand then: at the most a
-batch is on its way to the broker, and that is waited for before a partition is given up.
+Rebalances happen only inside `Source.poll_batch`. The loop holds no records then: at most one batch is being committed,
+and its commit is awaited before partitions are revoked.
 """
 
-import itertools
 import logging
 import math
 import time
@@ -37,43 +36,43 @@ from telco_stream.runtime.signals import Stop, Stopped
 
 log = logging.getLogger("telco_stream.consume.loop")
 
-#: Seconds that the broker has to take note of a member's leaving; one that stands still would be waited for longer.
-_LEAVING = 1.0
-#: Seconds between an error and the next try.
+#: Seconds to wait for the broker when the member leaves the group; an unavailable broker would take longer.
+_LEAVE_TIMEOUT = 1.0
+#: Seconds before a partition is fetched again after an error.
 _PAUSE = 0.1
-#: Seconds until the start of a partition is asked for again: each question takes up to a second from the others.
-_BEGIN_PAUSE = 0.5
-#: Seconds without a record after which positions behind the last commit are committed too.
+#: Seconds between two requests for unknown start offsets: each can delay the other partitions by a second.
+_START_INTERVAL = 0.5
+#: Seconds without a record after which positions beyond the last commit are committed.
 _IDLE = 5.0
-#: Bytes that a batch has room for: so many in any case, so many for each of its records.
+#: Byte limits of a batch: a minimum, and an amount for each record of the batch size.
 _BATCH_BYTES = 4_194_304
 _RECORD_BYTES = 2_048
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Records, and the group's view at the moment they were taken: a commit under any later view could be another's."""
+    """Records with the group metadata of their poll: with later metadata, a commit could overrule a new owner."""
 
     records: list[Record]
     group_metadata: object
-    #: Where each partition goes on behind it.
+    #: Offset of the next record after the batch, by partition.
     next_positions: Mapping[int, int]
-    #: After how many rewinds it was taken.
+    #: Number of rewinds before the batch.
     rewinds: int
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What a member has to know of the topic that it reads."""
+    """Topic of a group member, with the checks of its identity."""
 
     topic: TopicToRead
     identity: TopicIdentity | None = None
-    #: Whether partitions come and go one by one: `cooperative-sticky` and KIP-848, not `range` and `roundrobin`.
+    #: True for incremental rebalances (`cooperative-sticky`, KIP-848), False for eager ones (`range`, `roundrobin`).
     is_incremental: bool = True
 
 
 class Source:
-    """A consumer's records, its partitions, and the way back to what is committed."""
+    """Group member that reads records in batches, commits offsets and rewinds to committed offsets."""
 
     def __init__(
         self,
@@ -90,24 +89,24 @@ class Source:
         self._stop = stop
         self._until = until or {}
         self._starts = StartFinder(consumer, subscription.topic)
-        #: Offset of the next record, by partition; one that the group has assigned is absent until its start is known.
+        #: Offset of the next record, by partition; an assigned partition is missing until its start is known.
         self._position: dict[int, int] = {}
-        #: Offset of the newest commit that was tried, and its metadata.
+        #: Offset and metadata of each partition's latest attempted commit.
         self._commit_offset: dict[int, int] = {}
         self._metadata: dict[int, CommitMetadata] = {}
-        #: Up to where each partition is answered, records and whatever else Kafka keeps between them: the loop says so.
+        #: Offset up to which each partition is answered, including transaction markers; set by the loop.
         self.answered: Mapping[int, int] = {}
-        #: Records that retention deleted before they were answered, as far as this run has found.
+        #: Records that retention deleted before they were answered, as found in this run.
         self.expired_unanswered = 0
         self._rewinds = 0
-        self._in_a_row: int | None = None
-        self._left_behind = False
-        self._stuck: set[int] = set()
+        self._dead_letters_in_a_row: int | None = None
+        self._is_commit_abandoned = False
+        self._failed_partitions: set[int] = set()
         self._out_of_range: set[int] = set()
-        self._begin_at = self._newest_record_at = -math.inf
+        self._next_start_request = self._newest_record_at = -math.inf
         self._ends = CachedWatermarks(consumer, self._topic)
         self._errors = errors or ConsumerErrors()
-        #: What the group has given to this consumer.
+        #: The group's assignment to this consumer.
         self.membership = Membership(
             consumer,
             self._topic,
@@ -118,65 +117,68 @@ class Source:
 
     @property
     def assigned(self) -> frozenset[int]:
-        """Partitions that this member owns now."""
+        """Partitions that the group has assigned to this member."""
         return frozenset(self.membership.assigned)
 
     @property
     def joined(self) -> bool:
-        """Whether the group has given this member its partitions, if only none."""
+        """True after an assignment, which may be empty."""
         return self.membership.joined
 
     @property
     def refusal(self) -> str | None:
-        """Why the group refuses this member, while it does."""
+        """The group's reason to refuse this member, or None."""
         refusal = self._errors.refusal
         return None if refusal is None else refusal.str()
 
     @property
     def is_reading(self) -> bool:
-        """Whether each partition of this member has been fetched from since it was assigned."""
-        return self.joined and self.membership.assigned <= self._position.keys() & self._ends.known.keys()
+        """True if every assigned partition has had a completed fetch."""
+        return self.joined and self.membership.assigned <= self._position.keys() & self._ends.offsets.keys()
 
     @property
     def rebalances(self) -> int:
-        """Times that partitions came or went."""
+        """Number of assignments and revocations."""
         return self.membership.rebalances
 
     @property
     def cached_end_offsets(self) -> Mapping[int, int]:
-        """Where they end, as far as the client knew a moment ago."""
-        return self._ends.known
+        """End offset by partition, as cached from the latest fetches."""
+        return self._ends.offsets
 
     @property
     def ended(self) -> bool:
-        """Whether every partition that this member owns has been read up to where it ended at the start."""
+        """True if every assigned partition has been read up to its end offset of the start of the run."""
         return (
             self.joined
             and self.membership.has_settled(self._until.keys())
-            and all(self._position.get(one, -1) >= self._until.get(one, 0) for one in self.membership.assigned)
+            and all(
+                self._position.get(partition, -1) >= self._until.get(partition, 0)
+                for partition in self.membership.assigned
+            )
         )
 
-    def poll_batch(self, most: int, timeout: float, *, idle: float = 0) -> Batch:
-        """What has arrived, up to `most` records; waits up to `patience` seconds (0.5 at the most) for the first.
+    def poll_batch(self, max_records: int, timeout: float, *, idle: float = 0) -> Batch:
+        """Return up to `max_records` records that have arrived; wait `timeout` seconds (at most 0.5) for the first.
 
-        With a `lull`, the batch is filled until it has `most` records, the partitions have ended, or so many seconds
-        have passed without any. Large records fill it sooner: it has room for 2 KiB a record, and for 4 MiB at least.
+        With `idle`, fill the batch until it has `max_records` records, the partitions have ended, or no record has
+        arrived for `idle` seconds. Large records end it sooner: its limit is 2 KiB per record, and at least 4 MiB.
         """
         self._errors.raise_failure()
         self._identity.check()
-        self._begin_pending()
-        self._restart_stuck()
-        self._ends.look(self._position.keys())
+        self._start_assigned()
+        self._restart_failed()
+        self._ends.refresh(self._position.keys())
         if error := self._errors.too_large():
             raise unreadable(error, f"Topic {self._topic}, at one of these offsets: {self._unread()}")
-        polling = BoundedPoll(self._consumer, max(_BATCH_BYTES, _RECORD_BYTES * most))
+        polling = BoundedPoll(self._consumer, max(_BATCH_BYTES, _RECORD_BYTES * max_records))
         first = polling.poll(min(timeout, MAX_CALL_SECONDS))
-        self.membership.revoked.clear()  # what poll returns came after the rebalances that it served
+        self.membership.revoked.clear()  # `poll` serves rebalances before it returns a record
         if first is None:
             return self._batch([])
-        records = self._received([first, *polling.consume_arrived(most - 1)])
+        records = self._receive([first, *polling.consume_arrived(max_records - 1)])
         if idle and records:
-            self._fill(records, most, polling, idle)
+            self._fill_batch(records, max_records, polling, idle)
         if not records:
             self._errors.raise_failure()
         if self.membership.revoked:
@@ -184,209 +186,235 @@ class Source:
         return self._batch(records)
 
     def is_current(self, batch: Batch) -> bool:
-        """Whether its records are still those behind what came before; after a rewind they come again."""
+        """Return whether there was no rewind since the batch; after a rewind its records are read again."""
         return batch.rewinds == self._rewinds
 
     def confirm_topic(self) -> None:
-        """Return once it is certain that the newest batch belongs to the topic that the run began with.
+        """Wait until the newest batch is known to belong to the topic of the run's start.
 
-        Raises `errors.KafkaError` where the topic was deleted or created again; waits for the broker until stopped.
+        Raises `errors.KafkaError` if the topic was deleted or created again, and `Stopped` after a stop request.
         """
         while not self._identity.confirm(MAX_CALL_SECONDS):
             if self._stop.overdue(SHUTDOWN_GRACE_SECONDS):
                 raise Stopped
 
     def rewind(self, partitions: Iterable[int] | None = None) -> dict[int, int]:
-        """Go back to what is committed, and say where that is, by partition; waits for the broker until stopped."""
+        """Seek to the committed offsets and return them by partition; wait for the broker until a stop request.
+
+        A partition without a commit has a negative offset in the result, and is read from its latest attempted commit.
+        """
         self._rewinds += 1
-        begun = self._position.keys()
-        wanted = set(begun if partitions is None else partitions) & begun
-        committed = self.committed(wanted)
-        starts = {one: offset if offset >= 0 else self._commit_offset[one] for one, offset in committed.items()}
-        self._go_to(starts)
-        self._commit_offset |= starts
+        started = self._position.keys()
+        committed = self.committed(set(started if partitions is None else partitions) & started)
+        offsets = {
+            partition: offset if offset >= 0 else self._commit_offset[partition]
+            for partition, offset in committed.items()
+        }
+        self._seek(offsets)
+        self._commit_offset |= offsets
         return committed
 
     def offsets_to_commit(self, next_offsets: Mapping[int, int], dead_letters_in_a_row: int) -> list[TopicPartition]:
-        """Return the offsets with their metadata, ready to be committed."""
-        at = time.time_ns() // 1_000_000
-        nothing = CommitMetadata(topic_id=self._identity.topic_id)
-        for one in next_offsets:
-            before = self._metadata.get(one, nothing)
-            self._metadata[one] = replace(before, dead_letters_in_a_row=dead_letters_in_a_row, at=at)
+        """Return the offsets with their metadata for a commit."""
+        now = time.time_ns() // 1_000_000
+        initial = CommitMetadata(topic_id=self._identity.topic_id)
+        for partition in next_offsets:
+            metadata = self._metadata.get(partition, initial)
+            self._metadata[partition] = replace(metadata, dead_letters_in_a_row=dead_letters_in_a_row, at=now)
         self._commit_offset |= next_offsets
         return self._with_metadata(next_offsets)
 
     def commit_answered(self, *, at_once: bool = False) -> None:
-        """Commit up to where partitions are answered, transaction markers behind the last record included.
+        """Commit the offsets up to which partitions are answered, including transaction markers after the last record.
 
-        Otherwise the markers would look like unanswered records once retention has deleted them. It happens after some
-        seconds without a record, or at once at the end of a run; no batch may be on its way.
+        Otherwise the markers would look like unanswered records once retention has deleted them. Commits after five
+        seconds without a record, or `at_once` at the end of a run; no other commit may be pending.
         """
         if not at_once and time.monotonic() - self._newest_record_at < _IDLE:
             return
-        begun = self._position.keys() & self.answered.keys()
-        ahead = {one: self.answered[one] for one in begun if self.answered[one] > self._commit_offset[one]}
+        ahead = {
+            partition: self.answered[partition]
+            for partition in self._position.keys() & self.answered.keys()
+            if self.answered[partition] > self._commit_offset[partition]
+        }
         if ahead:
             self._commit_offset |= ahead
             self.commit(self._with_metadata(ahead), lambda: None)
 
     def commit(self, offsets: list[TopicPartition], meanwhile: Callable[[], None]) -> bool:
-        """Commit, waiting for the broker if need be; false where the group has given the partitions to another.
+        """Commit, waiting for the broker until a stop request; return False if the group has reassigned the partitions.
 
-        While it waits it calls `meanwhile`.
+        Calls `meanwhile` while it waits.
         """
         try:
             return commit(self._consumer, offsets, self._stop, meanwhile)
         except Stopped:
-            self._left_behind = True
+            self._is_commit_abandoned = True
             raise
 
     def committed(self, partitions: Iterable[int]) -> dict[int, int]:
-        """The group's committed offsets, negative where there is none; waits for the broker until stopped."""
-        found = ask_committed(self._consumer, self._topic, partitions, self._stop)
-        return {one.partition: one.offset for one in found}
+        """Return the group's committed offsets, negative without a commit; wait for the broker until a stop request."""
+        committed = ask_committed(self._consumer, self._topic, partitions, self._stop)
+        return {partition.partition: partition.offset for partition in committed}
 
     def dead_letters_in_a_row(self) -> int | None:
-        """How many in a row ended the newest batch of the partitions that came last; None if none came, or none says.
+        """Return and clear the number of consecutive dead letters before the newly assigned partitions.
 
-        It is kept beside the offsets, so that a restart goes on counting where the one before stopped.
+        It comes from the metadata of their newest commit, so that the count continues after a restart. Returns None
+        without new partitions or without such a number.
         """
-        found, self._in_a_row = self._in_a_row, None
-        return found
+        number, self._dead_letters_in_a_row = self._dead_letters_in_a_row, None
+        return number
 
     def close(self) -> None:
-        """Leave the group; with a commit left behind, the group has to find out by itself."""
-        if not self._left_behind:
-            run_with_timeout(self._consumer.close, _LEAVING)
+        """Leave the group, unless an abandoned commit still runs; then the group notices by the session timeout."""
+        if not self._is_commit_abandoned:
+            run_with_timeout(self._consumer.close, _LEAVE_TIMEOUT)
 
     def _unread(self) -> str:
-        """Return where the partitions that have not ended stand, as PARTITION:OFFSET."""
-        unread = {one: at for one, at in sorted(self._position.items()) if at != self._ends.known.get(one)}
-        return ", ".join(f"{one}:{at}" for one, at in unread.items())
+        """Return the positions of the partitions that have not ended, as PARTITION:OFFSET."""
+        return ", ".join(
+            f"{partition}:{offset}"
+            for partition, offset in sorted(self._position.items())
+            if offset != self._ends.offsets.get(partition)
+        )
 
     def _batch(self, records: list[Message]) -> Batch:
         if records:
             self._identity.ask()
-        view = self._consumer.consumer_group_metadata() if records else None
-        return Batch(cast("list[Record]", records), view, dict(self._position), self._rewinds)
+        metadata = self._consumer.consumer_group_metadata() if records else None
+        return Batch(cast("list[Record]", records), metadata, dict(self._position), self._rewinds)
 
-    def _begin_pending(self) -> None:
-        """Find out where partitions start that the group has just assigned, and begin to fetch them.
+    def _start_assigned(self) -> None:
+        """Find the start offsets of newly assigned partitions, and start to fetch them.
 
-        A start that the group's commits don't say yet is committed at once: records that arrive before the first batch
-        is committed are not skipped later. What isn't known or can't be committed yet is tried again by the next call.
+        A start that differs from the group's commit is committed first, so that a later restart does not skip records
+        that arrived before the first batch was committed. The next call retries starts that are unknown or uncommitted.
         """
-        pending = self._pending()
-        if not pending or time.monotonic() < self._begin_at:
+        pending = self._unstarted()
+        if not pending or time.monotonic() < self._next_start_request:
             return
-        self._begin_at = time.monotonic() + _BEGIN_PAUSE
+        self._next_start_request = time.monotonic() + _START_INTERVAL
         if self._out_of_range & pending:
-            self.membership.on_revoke()  # the commit on its way may be of the same partition
+            self.membership.on_revoke()  # the pending commit may be for the same partition
         self._identity.ask()
         if not self._identity.confirm(MAX_CALL_SECONDS):
             return
         starts = self._starts.find(pending, self._out_of_range)
-        unsaid = {one: start for one, start in starts.items() if not start.is_committed}
         offsets = [
-            TopicPartition(self._topic, one, start.offset, encode_commit_metadata(start.metadata))
-            for one, start in unsaid.items()
+            TopicPartition(self._topic, partition, start.offset, encode_commit_metadata(start.metadata))
+            for partition, start in starts.items()
+            if not start.is_committed
         ]
         if not offsets or self.commit(offsets, lambda: None):
-            self._begin(starts)
+            self._start_at(starts)
 
-    def _begin(self, starts: Mapping[int, Start]) -> None:
-        places = {one: start.offset for one, start in starts.items()}
-        if not self.membership.fetch(places, self._position):
+    def _start_at(self, starts: Mapping[int, Start]) -> None:
+        offsets = {partition: start.offset for partition, start in starts.items()}
+        if not self.membership.fetch(offsets, self._position):
             return
-        self._position |= places
-        self._commit_offset |= places
-        self._metadata |= {one: start.metadata for one, start in starts.items()}
+        metadata = {partition: start.metadata for partition, start in starts.items()}
+        self._position |= offsets
+        self._commit_offset |= offsets
+        self._metadata |= metadata
         self._out_of_range -= starts.keys()
-        self._in_a_row = newest_dead_letters_in_a_row(one.metadata for one in starts.values()) or self._in_a_row
-        for one, start in starts.items():
+        self._dead_letters_in_a_row = newest_dead_letters_in_a_row(metadata.values()) or self._dead_letters_in_a_row
+        for partition, start in starts.items():
             self.expired_unanswered += start.expired
-            log_start(self._topic, one, start)
-        self._begin_at = -math.inf
+            log_start(self._topic, partition, start)
+        self._next_start_request = -math.inf
 
-    def _pending(self) -> set[int]:
-        """Return the partitions whose start is not known yet, or has to be found again."""
+    def _unstarted(self) -> set[int]:
+        """Return the assigned partitions whose start is unknown, or has to be found again."""
         return self.membership.assigned - (self._position.keys() - self._out_of_range)
 
     def _with_metadata(self, offsets: Mapping[int, int]) -> list[TopicPartition]:
         return [
-            TopicPartition(self._topic, one, offset, encode_commit_metadata(self._metadata[one]))
-            for one, offset in offsets.items()
+            TopicPartition(self._topic, partition, offset, encode_commit_metadata(self._metadata[partition]))
+            for partition, offset in offsets.items()
         ]
 
-    def _go_to(self, places: Mapping[int, int]) -> None:
-        for partition, offset in places.items():
+    def _seek(self, offsets: Mapping[int, int]) -> None:
+        for partition, offset in offsets.items():
             self._position[partition] = offset
             try:
                 self._consumer.seek(TopicPartition(self._topic, partition, offset))
             except KafkaException:
-                # Its fetching has failed, or it has just gone: whoever owns it begins at the same committed offset.
-                log.debug("partition %d takes no seek", partition)
-                self._stuck.add(partition)
+                # Its fetch has failed, or it was just revoked: its new owner starts at the same committed offset.
+                log.debug("partition %d rejects the seek", partition)
+                self._failed_partitions.add(partition)
 
     def _without_revoked(self, messages: list[Message]) -> list[Message]:
-        """A partition that went while the batch was filled has a new owner; if that is us again, we read it again."""
-        gone = frozenset(self.membership.revoked)
-        return [message for message in messages if message.partition() not in gone]
+        """Drop records of partitions that were revoked during the poll: their next owner reads them again."""
+        revoked = frozenset(self.membership.revoked)
+        return [message for message in messages if message.partition() not in revoked]
 
-    def _restart_stuck(self) -> None:
-        """Fetch partitions again after an error, from where they stand: the client goes on with some by itself only."""
-        stuck, self._stuck = self._stuck & self._position.keys(), set()
-        if stuck:
+    def _restart_failed(self) -> None:
+        """Fetch partitions again after an error, at their positions: the client does not recover from every error."""
+        failed, self._failed_partitions = self._failed_partitions & self._position.keys(), set()
+        if failed:
             self._stop.wait(_PAUSE)
-            if not self.membership.fetch({one: self._position[one] for one in stuck}, self._position):
-                self._stuck = stuck
+            offsets = {partition: self._position[partition] for partition in failed}
+            if not self.membership.fetch(offsets, self._position):
+                self._failed_partitions = failed
 
-    def _fill(self, records: list[Message], most: int, polling: BoundedPoll, idle: float) -> None:
-        newest = time.monotonic()
-        while len(records) < most and not (polling.is_full or self.ended or self._is_interrupted()):
-            more = self._received(polling.consume(most - len(records), MAX_CALL_SECONDS))
-            records += more
+    def _fill_batch(self, records: list[Message], max_records: int, polling: BoundedPoll, idle: float) -> None:
+        newest_at = time.monotonic()
+        while len(records) < max_records and not (polling.is_full or self.ended or self._is_interrupted()):
+            received = self._receive(polling.consume(max_records - len(records), MAX_CALL_SECONDS))
+            records += received
             self._identity.check()
-            if more:
-                newest = time.monotonic()
-            elif time.monotonic() - newest >= idle:
+            if received:
+                newest_at = time.monotonic()
+            elif time.monotonic() - newest_at >= idle:
                 break
 
     def _is_interrupted(self) -> bool:
-        return bool(self._stuck or self._pending() or self._errors.pending or self._stop.requested)
+        return bool(self._failed_partitions or self._unstarted() or self._errors.pending or self._stop.requested)
 
-    def _received(self, messages: list[Message]) -> list[Message]:
-        """The records among the messages; errors come as messages too, and there is no record in them."""
-        records = [message for message in messages if message.error() is None or self._note(message)]
-        if self._errors.failure is not None:
-            before_it = itertools.takewhile(lambda message: message is not self._errors.last_message, messages)
-            records = [message for message in before_it if message.error() is None]
-        newest = {one.partition(): one for one in records}
-        for last in newest.values():
-            number, offset = cast("int", last.partition()), cast("int", last.offset())
-            # The end may have been told in the same breath, and lies beyond the last record where a marker follows it.
-            self._advance(number, offset + 1)
+    def _receive(self, messages: list[Message]) -> list[Message]:
+        """Handle errors and ends of partitions; return the records, and advance the positions beyond them."""
+        records = [message for message in messages if message.error() is None]
+        if len(records) < len(messages):
+            records = self._handle_events(messages)
+        newest = {record.partition(): record for record in records}
+        for record in newest.values():
+            # An end-of-partition event in the same batch can be beyond the last record, if a marker follows it.
+            self._advance(cast("int", record.partition()), cast("int", record.offset()) + 1)
         if records:
             self._newest_record_at = time.monotonic()
         return records
 
-    def _note(self, message: Message) -> bool:
-        error, partition = message.error(), cast("int", message.partition())
-        if self._errors.failure is not None:  # what stands behind an unreadable batch must not be skipped
-            return False
-        if error is not None and error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name
+    def _handle_events(self, messages: list[Message]) -> list[Message]:
+        """Handle the messages that are not records; return the records before the first permanent error.
+
+        Messages after a permanent error are ignored: after an unreadable record batch, they would skip its records.
+        """
+        records = []
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(message)
+                continue
+            self._handle_event(message, error)
+            if self._errors.failure is not None:
+                break
+        return records
+
+    def _handle_event(self, message: Message, error: KafkaError) -> None:
+        """Handle an end of partition or an error."""
+        partition = cast("int", message.partition())
+        if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name
             self._advance(partition, cast("int", message.offset()))
-        elif error is not None and error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
+        elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             self._out_of_range.add(partition)
-        elif error is not None and is_missing_topic(error) and self._identity.topic_id is not None:
+        elif is_missing_topic(error) and self._identity.topic_id is not None:
             self._identity.suspect(error)
         elif self._errors.add(message):
-            self._stuck.add(partition)
-        return False
+            self._failed_partitions.add(partition)
 
     def _advance(self, partition: int, offset: int) -> None:
-        """Take in how far a partition has been read, unless it has been given up meanwhile."""
+        """Advance a partition's position, unless it has been revoked."""
         if partition in self._position:
             self._position[partition] = max(self._position[partition], offset)
 

@@ -1,10 +1,9 @@
-"""Where a partition starts that the group has just assigned: decided here, never by the client's reset policy."""
+"""Start offsets of newly assigned partitions, in place of the client's reset policy."""
 
 import logging
 import time
 from collections.abc import Collection, Iterable, Mapping
-from concurrent.futures import Future
-from concurrent.futures import wait as wait_for
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, Protocol, TypeAlias
@@ -17,30 +16,30 @@ from telco_stream.kafka.offsets import CommitMetadata, decode_commit_metadata
 
 log = logging.getLogger("telco_stream.consume.loop")
 
-#: Where a partition starts that the group has never committed.
+#: Reset policy for a partition without a committed offset.
 Reset: TypeAlias = Literal["earliest", "latest"]
 
 
 class Reason(Enum):
-    """Why a partition starts where it does."""
+    """Reason for a partition's start offset."""
 
     COMMITTED = "committed"
     FIRST = "first"  # the group has no committed offset
-    RECREATED = "recreated"  # the committed offset belongs to an earlier topic of that name
-    EXPIRED = "expired"  # retention has deleted records behind the committed offset
-    OUT_OF_RANGE = "out of range"  # the partition has no such offset
+    RECREATED = "recreated"  # the committed offset belongs to a deleted topic of the same name
+    EXPIRED = "expired"  # retention has deleted records after the committed offset
+    OUT_OF_RANGE = "out of range"  # the partition does not have the committed offset
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The offset at which a partition starts, and the metadata of its next commit."""
+    """Start offset of a partition, and the metadata of its next commit."""
 
     offset: int
     metadata: CommitMetadata
     reason: Reason
-    #: Records that were deleted before they were answered, newly found; may include transaction markers.
+    #: Records, possibly with transaction markers, that were deleted unanswered and not counted before.
     expired: int = 0
-    #: Whether the group's commit already says all of this.
+    #: True if the group's commit already has this offset and metadata.
     is_committed: bool = False
 
 
@@ -49,45 +48,45 @@ def choose_start(  # noqa: PLR0913 - a pure function takes all that its result d
 ) -> Start:
     """Decide where a partition starts.
 
-    `committed` is negative where nothing is committed; `oldest` is the offset of the oldest record kept; `first` is the
-    start without a commit; `is_out_of_range` says that the broker has refused the committed offset.
+    `committed` is negative without a commit; `oldest` is the offset of the oldest retained record; `first` is the start
+    without a commit; `is_out_of_range` is true if the broker has rejected the committed offset.
     """
     if committed < 0:
         return replace(first, offset=oldest) if is_out_of_range else first
     if not metadata.belongs_to(topic_id):
-        begun = CommitMetadata(topic_id=topic_id, expired_unanswered=oldest)
-        return Start(oldest, begun, Reason.RECREATED, expired=oldest)
-    kept = replace(metadata, topic_id=topic_id or metadata.topic_id)
+        metadata = CommitMetadata(topic_id=topic_id, expired_unanswered=oldest)
+        return Start(oldest, metadata, Reason.RECREATED, expired=oldest)
+    updated = replace(metadata, topic_id=topic_id or metadata.topic_id)
     if (expired := oldest - committed) > 0:
-        kept = replace(kept, expired_unanswered=kept.expired_unanswered + expired)
-        return Start(oldest, kept, Reason.EXPIRED, expired)
+        updated = replace(updated, expired_unanswered=updated.expired_unanswered + expired)
+        return Start(oldest, updated, Reason.EXPIRED, expired)
     if is_out_of_range:
-        return Start(oldest, kept, Reason.OUT_OF_RANGE)
-    return Start(committed, kept, Reason.COMMITTED, is_committed=kept == metadata)
+        return Start(oldest, updated, Reason.OUT_OF_RANGE)
+    return Start(committed, updated, Reason.COMMITTED, is_committed=updated == metadata)
 
 
 class AskOffsets(Protocol):
-    """Begins to ask a broker where partitions of a topic begin or end."""
+    """Asynchronous request for the oldest or the end offsets of a topic's partitions."""
 
     def __call__(self, topic: str, /, partitions: Iterable[int], *, oldest: bool) -> Mapping[int, "Future[int]"]:
-        """Return a future for the oldest offset kept of each partition, or for its end."""
+        """Return a future of the oldest or the end offset of each partition."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopicToRead:
-    """What has to be known of a topic to find out where its partitions start."""
+    """Properties of a topic from which `StartFinder` finds the start offsets."""
 
     name: str
     ask_offsets: AskOffsets
     topic_id: str | None = None
-    #: How many partitions it has when the run begins.
+    #: Number of partitions at the start of the run.
     partitions: int = 0
-    #: Where a partition starts that the group has never committed.
+    #: Reset policy for a partition without a committed offset.
     reset: Reset = "earliest"
 
 
 class StartFinder:
-    """Asks the broker for what `choose_start` needs."""
+    """Requests the committed, oldest and end offsets for `choose_start`."""
 
     def __init__(self, consumer: Consumer, topic: TopicToRead) -> None:
         self._consumer = consumer
@@ -97,59 +96,60 @@ class StartFinder:
         self._partitions = topic.partitions
         self._reset = topic.reset
         self._has_failed = False
-        self._asked: dict[int, float] = {}
+        self._requested_at: dict[int, float] = {}
 
     def find(self, partitions: Collection[int], out_of_range: Collection[int]) -> dict[int, Start]:
-        """Return the starts of these partitions, as far as they are known; for the others ask again.
+        """Return the starts that are known; call again for the other partitions.
 
-        A call takes a second at the most. One partition can fail the question for all, without a leader or with an open
-        transaction that holds its committed offset back: after a failure, each call asks for one partition. Raises
-        `errors.KafkaError` where no repetition would help.
+        A call takes at most a second. One partition without a leader, or with an open transaction that blocks its
+        committed offset, fails the request for all: after a failure, each call requests a single partition. Raises
+        `errors.KafkaError` for a permanent error.
         """
-        asked = sorted(partitions)
+        requested = sorted(partitions)
         if self._has_failed:
-            asked = [min(asked, key=lambda one: self._asked.get(one, 0.0))]
-        self._asked |= dict.fromkeys(asked, time.monotonic())
+            requested = [min(requested, key=lambda partition: self._requested_at.get(partition, 0.0))]
+        self._requested_at |= dict.fromkeys(requested, time.monotonic())
         starts: dict[int, Start] = {}
         try:
-            starts = self._find(asked, out_of_range)
+            starts = self._find(requested, out_of_range)
         except KafkaException as error:
-            self._refuse_permanent(error)
-        is_last = len(asked) == len(partitions)
-        self._has_failed = len(starts) < len(asked) or (self._has_failed and not is_last)
+            self._raise_permanent(error)
+        is_last = len(requested) == len(partitions)
+        self._has_failed = len(starts) < len(requested) or (self._has_failed and not is_last)
         return starts
 
     def _find(self, partitions: list[int], out_of_range: Collection[int]) -> dict[int, Start]:
         committed = self._committed(partitions)
         oldest = self._offsets(partitions, oldest=True)
-        uncommitted = [one for one in oldest if committed[one][0] < 0]
+        uncommitted = [partition for partition in oldest if committed[partition][0] < 0]
         first = self._first_starts(uncommitted, oldest) if uncommitted else {}
         return {
-            one: choose_start(
-                *committed[one],
-                oldest=oldest[one],
-                first=first.get(one) or self._first(oldest[one], 0),
+            partition: choose_start(
+                *committed[partition],
+                oldest=oldest[partition],
+                first=first.get(partition) or self._first(oldest[partition], 0),
                 topic_id=self._topic_id,
-                is_out_of_range=one in out_of_range,
+                is_out_of_range=partition in out_of_range,
             )
-            for one in oldest
-            if committed[one][0] >= 0 or one in first
+            for partition in oldest
+            if committed[partition][0] >= 0 or partition in first
         }
 
     def _first_starts(self, partitions: list[int], oldest: Mapping[int, int]) -> dict[int, Start]:
         """Return the starts of partitions without a commit.
 
-        With `latest`, only partitions that the topic had when the group began start at their end. The commits of other
-        partitions say how many those were; other members of a new group may have committed theirs a moment ago.
+        With `latest`, only partitions that existed when the group started begin at their end; partitions that were
+        added later begin at their oldest record. The metadata of other partitions' commits has the initial number of
+        partitions; it may come from another member of the new group.
         """
         if self._reset == "earliest":
-            return {one: self._first(oldest[one], 0) for one in partitions}
-        self._partitions = max(self._partitions, *(one + 1 for one in partitions))
+            return {partition: self._first(oldest[partition], 0) for partition in partitions}
+        self._partitions = max(self._partitions, *(partition + 1 for partition in partitions))
         commits = [metadata for offset, metadata in self._committed(range(self._partitions)).values() if offset >= 0]
-        initial = min((self._initial_partitions(one) for one in commits), default=self._partitions)
-        ends = self._offsets([one for one in partitions if one < initial], oldest=False)
-        added = {one: oldest[one] for one in partitions if one >= initial}
-        return {one: self._first(offset, initial) for one, offset in (ends | added).items()}
+        initial = min(map(self._initial_partitions, commits), default=self._partitions)
+        ends = self._offsets([partition for partition in partitions if partition < initial], oldest=False)
+        added = {partition: oldest[partition] for partition in partitions if partition >= initial}
+        return {partition: self._first(offset, initial) for partition, offset in (ends | added).items()}
 
     def _initial_partitions(self, metadata: CommitMetadata) -> int:
         return metadata.initial_partitions if metadata.belongs_to(self._topic_id) else 0
@@ -159,38 +159,42 @@ class StartFinder:
         return Start(offset, metadata, Reason.FIRST)
 
     def _committed(self, partitions: Collection[int]) -> dict[int, tuple[int, CommitMetadata]]:
-        asked = [TopicPartition(self._topic, one) for one in partitions]
-        found = self._consumer.committed(asked, timeout=MAX_CALL_SECONDS)
-        return {one.partition: (one.offset, decode_commit_metadata(one.metadata)) for one in _checked(found)}
+        request = [TopicPartition(self._topic, partition) for partition in partitions]
+        committed = {}
+        for partition in self._consumer.committed(request, timeout=MAX_CALL_SECONDS):
+            if partition.error is not None:
+                raise KafkaException(partition.error)
+            committed[partition.partition] = partition.offset, decode_commit_metadata(partition.metadata)
+        return committed
 
     def _offsets(self, partitions: list[int], *, oldest: bool) -> dict[int, int]:
-        """Return the oldest offsets or the ends, of those partitions whose leader answers at once."""
-        asked = self._ask_offsets(self._topic, partitions, oldest=oldest) if partitions else {}
-        wait_for(asked.values(), MAX_CALL_SECONDS)
-        known = {}
-        for partition, future in asked.items():
+        """Return the oldest or the end offsets; partitions whose leader does not answer in time are missing."""
+        futures = self._ask_offsets(self._topic, partitions, oldest=oldest) if partitions else {}
+        wait(futures.values(), MAX_CALL_SECONDS)
+        offsets = {}
+        for partition, future in futures.items():
             try:
-                known[partition] = future.result(0)
+                offsets[partition] = future.result(0)
             except TimeoutError:
                 log.debug("the leader of partition %d does not answer yet", partition)
             except KafkaException as error:
-                self._refuse_permanent(error)
-        return known
+                self._raise_permanent(error)
+        return offsets
 
-    def _refuse_permanent(self, error: KafkaException) -> None:
-        """Raise where no repetition would help; a topic that is missing is told by its ID."""
+    def _raise_permanent(self, error: KafkaException) -> None:
+        """Raise for a permanent error, except for a missing topic, which `TopicIdentity` reports."""
         reason = error.args[0]
         if is_permanent(reason) and not is_missing_topic(reason):
             raise user_error(reason, f"The start of topic {self._topic}") from error
-        log.debug("where a partition starts is not known yet: %s", reason.str())
+        log.debug("start offsets are not known yet: %s", reason.str())
 
 
 def log_start(topic: str, partition: int, start: Start) -> None:
-    """Warn where a partition doesn't start at the group's committed offset although there is one."""
+    """Log a warning if a partition does not start at the group's committed offset."""
     facts = {"topic": topic, "partition": partition, "offset": start.offset}
     if start.reason in _WARNINGS:
-        event, words = _WARNINGS[start.reason]
-        text = f"partition %d of %s: {words}; starting at the oldest record, offset %d"
+        event, problem = _WARNINGS[start.reason]
+        text = f"partition %d of %s: {problem}; starting at the oldest record, offset %d"
         log.warning(text, partition, topic, start.offset, extra={"event": event, "facts": facts})
     if start.expired:
         log.warning(
@@ -205,14 +209,6 @@ def log_start(topic: str, partition: int, start: Start) -> None:
 
 
 _WARNINGS = {
-    Reason.RECREATED: ("topic_recreated", "the committed offset belongs to an earlier topic of that name"),
+    Reason.RECREATED: ("topic_recreated", "the committed offset belongs to a deleted topic of the same name"),
     Reason.OUT_OF_RANGE: ("offset_out_of_range", "it doesn't have the committed offset"),
 }
-
-
-def _checked(found: list[TopicPartition]) -> list[TopicPartition]:
-    """Raise the error of a partition as the client raises those of a whole call."""
-    for one in found:
-        if one.error is not None:
-            raise KafkaException(one.error)
-    return found

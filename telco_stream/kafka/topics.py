@@ -1,4 +1,4 @@
-"""The three topics, created once."""
+"""Creation of the three topics, and a check for compacted ones."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from telco_stream.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """A topic as it stands now; `created` says whether it is new (in a dry run: whether it would be)."""
+    """A topic after `topics init`; `created` is True if it is new (in a dry run: would be new)."""
 
     name: str
     partitions: int
@@ -21,35 +21,34 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class TopicsResult:
-    """The topics in the order of the data's way."""
+    """The raw, predictions and dead-letter topics, in this order."""
 
     topics: list[Topic]
 
 
 def init_topics(cluster: Cluster, settings: Settings, *, dry_run: bool = False) -> TopicsResult:
-    """Create what is missing, leave the rest alone; an existing topic with too few partitions is a `UsageError`."""
+    """Create missing topics; raise `UsageError` if an existing topic has fewer partitions than the settings."""
     existing = cluster.topics()
-    wanted = [_new_topic(name, partitions, settings) for name, partitions in _wanted(settings)]
-    _refuse_too_few([(new, existing[new.topic][0]) for new in wanted if new.topic in existing])
-    missing = [new for new in wanted if new.topic not in existing]
-    cluster.create(missing, dry_run=dry_run)
-    return TopicsResult([_report(new, existing.get(new.topic)) for new in wanted])
+    topics = [_new_topic(name, partitions, settings) for name, partitions in _configured_partitions(settings)]
+    _check_partitions([(topic, existing[topic.topic][0]) for topic in topics if topic.topic in existing])
+    cluster.create([topic for topic in topics if topic.topic not in existing], dry_run=dry_run)
+    return TopicsResult([_result(topic, existing.get(topic.topic)) for topic in topics])
 
 
 def compacted_topics(cluster: Cluster, *topics: str) -> list[str]:
-    """Return those of the topics whose `cleanup.policy` has Kafka compact them, as far as it may be read."""
+    """Return the compacted topics; a topic whose configuration this user may not read counts as not compacted."""
     return [topic for topic in topics if "compact" in cluster.topic_config(topic).get("cleanup.policy", "")]
 
 
 def compaction_warning(topic: str) -> str:
-    """Return a line that says what a compacted topic leads to, and how to change it."""
+    """Return a warning about a compacted topic: the consequences and the fix."""
     return (
         f"Topic {topic} is compacted: Kafka deletes every record of a key but the newest, so that inputs or answers"
         " disappear and `verify` finds them missing or unexplained; set cleanup.policy=delete with kafka-configs.sh"
     )
 
 
-def _wanted(settings: Settings) -> list[tuple[str, int]]:
+def _configured_partitions(settings: Settings) -> list[tuple[str, int]]:
     topics = settings.topics
     return [
         (topics.raw, topics.raw_partitions),
@@ -65,18 +64,19 @@ def _new_topic(name: str, partitions: int, settings: Settings) -> NewTopic:
     return NewTopic(name, partitions, settings.topics.replication_factor, config=config)
 
 
-def _refuse_too_few(pairs: list[tuple[NewTopic, int]]) -> None:
-    few = [
-        f"{new.topic} has {found} of {new.num_partitions} partitions"
-        for new, found in pairs
-        if found < new.num_partitions
+def _check_partitions(topics: list[tuple[NewTopic, int]]) -> None:
+    problems = [
+        f"{topic.topic} has {partitions} of {topic.num_partitions} partitions"
+        for topic, partitions in topics
+        if partitions < topic.num_partitions
     ]
-    if few:
+    if problems:
         raise UsageError(
-            f"{'; '.join(few)}: add them with kafka-topics.sh --alter (keys move to other partitions), or ask for fewer"
+            f"{'; '.join(problems)}: add them with kafka-topics.sh --alter (keys move to other partitions), or"
+            " set fewer"
         )
 
 
-def _report(new: NewTopic, existing: tuple[int, int] | None) -> Topic:
-    partitions, copies = existing or (new.num_partitions, new.replication_factor)
-    return Topic(new.topic, partitions, copies, created=existing is None)
+def _result(topic: NewTopic, existing: tuple[int, int] | None) -> Topic:
+    partitions, replicas = existing or (topic.num_partitions, topic.replication_factor)
+    return Topic(topic.topic, partitions, replicas, created=existing is None)

@@ -1,4 +1,4 @@
-"""One transaction after another, each ended for certain: committed, aborted, or fenced by the next producer."""
+"""Transactional producer with recovery: each transaction is committed, aborted, or fenced by the next producer."""
 
 import logging
 import math
@@ -19,15 +19,15 @@ from telco_stream.runtime.signals import Stop, Stopped
 
 log = logging.getLogger("telco_stream.kafka")
 
-#: Seconds that one step of a transaction may take. The coordinator ends a transaction by itself sooner; and a request
-#: that the client has given up on inside is never answered, however often the call is taken up.
-_PATIENCE = 60.0
-#: Seconds after which a call that doesn't come back is given up. In a client whose group coordinator was away for a
-#: while it never does (librdkafka issues 5456 and 5511); to make a new producer, which ends the transaction, is safe.
-_LONGEST_CALL = 10.0
-#: Seconds for an abort; the next producer would end the transaction too, and in a client that has failed for good an
-#: abort may wait for messages that nobody sends any more.
-_ABORTING = 5.0
+#: Seconds for one step of a transaction. The coordinator aborts a transaction sooner; resuming a call does not help if
+#: the client has lost its request internally.
+_STEP_TIMEOUT = 60.0
+#: Seconds after which `send_offsets_to_transaction` is abandoned. After an outage of the group coordinator it may never
+#: return (librdkafka issues 5456 and 5511). A new producer ends the transaction safely.
+_OFFSETS_TIMEOUT = 10.0
+#: Seconds for an abort. The next producer would end the transaction too, and after a fatal error an abort can wait for
+#: messages that the client never sends.
+_ABORT_TIMEOUT = 5.0
 
 
 class End(Enum):
@@ -35,11 +35,11 @@ class End(Enum):
 
     COMMITTED = "committed"
     ABORTED = "aborted"
-    UNCLEAR = "unclear"  # the commit may have been applied although its answer never came: ask for the offsets
+    UNCLEAR = "unclear"  # the commit may have been applied although its response was lost: read the offsets
 
 
 def transactions_under(name: str, clients: Clients, stop: Stop, *, has_unique_id: bool) -> "Transactions":
-    """The transactions under this id; what a process before has left open under it is ended."""
+    """Create a transactional producer with this id; the broker aborts an open transaction of an earlier process."""
     return Transactions(
         lambda: clients.producer(name),
         stop,
@@ -51,14 +51,14 @@ def transactions_under(name: str, clients: Clients, stop: Stop, *, has_unique_id
 
 
 class Transactions:
-    """A transactional producer, and the next one where an error asks for it.
+    """Transactional producer that is replaced by a new one when an error requires it.
 
-    `timeout` is how many seconds the first may take to start; `own_id` is as in `answer_to`; `lifetime` is how many
-    seconds the broker leaves a transaction open: being fenced after that is its word for the end of it. `starting` is
-    what a user reads it was doing where it can't start.
+    `timeout` is the time in seconds for the first producer to start. `has_unique_id` is as in `recovery_for`.
+    `lifetime` is the transaction timeout in seconds: a fencing error after it means that the broker has aborted the
+    transaction. `starting` begins the error message if the first producer cannot start.
     """
 
-    def __init__(  # noqa: PLR0913 - in these one run's transactions differ from another's
+    def __init__(  # noqa: PLR0913 - runs differ in each of these
         self,
         make_producer: Callable[[], Producer],
         stop: Stop,
@@ -71,53 +71,53 @@ class Transactions:
         self._make_producer = make_producer
         self._starting = starting
         self._stop = stop
-        self._own_id = has_unique_id
+        self._has_unique_id = has_unique_id
         self._lifetime = lifetime
-        self._begun = math.inf
+        self._begun_at = math.inf
         self._failure: KafkaException | None = None
-        #: Transactions by how they ended.
+        #: Number of transactions by how they ended.
         self.ended = dict.fromkeys(End, 0)
         self._failed_before = 0
-        self._sink = self._started(timeout)
+        self._sink = self._start(timeout)
 
     def outcomes(self) -> dict[str, int]:
-        """Transactions so far, by how they ended."""
-        return {end.value: number for end, number in self.ended.items()}
+        """Return the number of transactions by how they ended."""
+        return {end.value: count for end, count in self.ended.items()}
 
     def failed(self) -> int:
-        """Messages that were refused, or ran out of time; each took its transaction with it."""
+        """Return the number of messages that failed; each of them failed its transaction."""
         return self._failed_before + self._sink.failed
 
     def begin(self) -> None:
-        """Open a transaction."""
+        """Begin a transaction."""
         self._sink.take_failure()
-        self._begun = time.monotonic()
+        self._begun_at = time.monotonic()
         self._try(self._sink.producer.begin_transaction)
 
     def send(self, topic: str, messages: Iterable[Outgoing], partition: int | None = None) -> None:
-        """Queue messages in the open transaction; what fails, fails the commit."""
+        """Queue messages in the open transaction; a failure fails the commit."""
         self._try(lambda: self._sink.send(topic, messages, partition))
 
     def commit(self, offsets: Sequence[TopicPartition] = (), group_metadata: object = None) -> End:
-        """Commit messages and offsets together; raises where no repetition would help, or another took over."""
+        """Commit messages and offsets together; raise after a permanent error, or if another process has taken over."""
         producer = self._sink.producer
         if offsets:
             send = partial(producer.send_offsets_to_transaction, list(offsets), group_metadata, MAX_CALL_SECONDS)
-            # A coordinator that was killed in the middle of it may leave the client waiting for ever.
-            self._try(lambda: run_interruptible(send, self._stop, self._sink.serve, _LONGEST_CALL))
+            # If the coordinator is killed during this call, the client may wait forever.
+            self._try(lambda: run_interruptible(send, self._stop, self._sink.serve, _OFFSETS_TIMEOUT))
         self._try(lambda: producer.commit_transaction(MAX_CALL_SECONDS))
         failure, self._failure = self._failure, None
         end = End.COMMITTED if failure is None else self._recover(failure)
         self.ended[end] += 1
         return end
 
-    def _try(self, call: Callable[[], None], patience: float | None = None) -> None:
-        """Call, unless something failed before.
+    def _try(self, call: Callable[[], None], timeout: float | None = None) -> None:
+        """Run the call unless an earlier one has failed; keep its error in `_failure`.
 
-        A call that only ran out of its time goes on in the client, and calling again takes it up where it is: that is
-        the client's own word for it, "retry call to resume", and no second commit.
+        A call that times out continues in the client, and the next call resumes it ("retry call to resume"): a repeated
+        commit does not commit twice.
         """
-        deadline = time.monotonic() + (patience or _PATIENCE)
+        deadline = time.monotonic() + (timeout or _STEP_TIMEOUT)
         while self._failure is None:
             try:
                 return call()
@@ -130,37 +130,40 @@ class Transactions:
 
     def _recover(self, failure: KafkaException) -> End:
         error = self._cause(failure.args[0])
-        answer = self._recovery_for(error)
-        refusal = self._abort() if answer in {Recovery.ABORT, Recovery.GIVE_UP} else error
-        if answer is Recovery.ABORT:
-            error = refusal or self._cause(error)  # why a delivery failed may be known only now
-            answer = self._recovery_for(error)
-        if answer is Recovery.FENCED:
+        recovery = self._recovery_for(error)
+        unresolved = self._abort() if recovery in {Recovery.ABORT, Recovery.GIVE_UP} else error
+        if recovery is Recovery.ABORT:
+            error = unresolved or self._cause(error)  # the cause of a failed delivery may be known only now
+            recovery = self._recovery_for(error)
+        if recovery is Recovery.FENCED:
             raise errors.FencedError(
                 "Another instance has taken over this transactional id; stop one of them, or give each its own"
             ) from failure
-        if answer is Recovery.GIVE_UP:
+        if recovery is Recovery.GIVE_UP:
             raise user_error(error, "The batch was not committed") from failure
-        _tell(error, answer)
-        if refusal is None:
+        _log_lost(error, recovery)
+        if unresolved is None:
             return End.ABORTED
         self._failed_before += self._sink.failed
-        self._sink = self._started()
+        self._sink = self._start()
         return End.UNCLEAR
 
     def _recovery_for(self, error: KafkaError) -> Recovery:
-        """If another has taken over all the same, it will say so of the next transaction, which is young."""
-        outlived = time.monotonic() - self._begun > self._lifetime
-        return recovery_for(error, has_unique_id=self._own_id or outlived)
+        """Return the recovery; a fencing error after the transaction's lifetime counts as its timeout.
+
+        If another process has in fact taken over, the next transaction fails with the same error before its lifetime.
+        """
+        has_expired = time.monotonic() - self._begun_at > self._lifetime
+        return recovery_for(error, has_unique_id=self._has_unique_id or has_expired)
 
     def _cause(self, error: KafkaError) -> KafkaError:
-        """A delivery that failed for good tells more than the client's "messages failed delivery"."""
-        delivery = self._sink.why()
-        return delivery if delivery is not None and is_permanent(delivery) else error
+        """Return a permanent delivery error if there is one: it is more specific than "messages failed delivery"."""
+        cause = self._sink.failure_cause()
+        return cause if cause is not None and is_permanent(cause) else error
 
     def _abort(self) -> KafkaError | None:
-        """Abort; if that fails, why."""
-        self._try(lambda: self._sink.producer.abort_transaction(MAX_CALL_SECONDS), _ABORTING)
+        """Abort the transaction; return the error if this fails."""
+        self._try(lambda: self._sink.producer.abort_transaction(MAX_CALL_SECONDS), _ABORT_TIMEOUT)
         failure, self._failure = self._failure, None
         if failure is None:
             return None
@@ -168,11 +171,11 @@ class Transactions:
         error: KafkaError = failure.args[0]
         return error
 
-    def _started(self, timeout: float | None = None) -> Sink:
-        """A new producer, which ends whatever its id has left open; without a timeout it is waited for."""
+    def _start(self, timeout: float | None = None) -> Sink:
+        """Start a new producer, which ends an open transaction of its id; without a timeout, retry until it starts."""
         while True:
             producer = self._make_producer()
-            self._try(lambda made=producer: made.init_transactions(MAX_CALL_SECONDS), timeout)  # type: ignore[misc]
+            self._try(partial(producer.init_transactions, MAX_CALL_SECONDS), timeout)
             failure, self._failure = self._failure, None
             if failure is None:
                 return Sink(producer, self._stop)
@@ -182,8 +185,9 @@ class Transactions:
                 raise Stopped
 
 
-def _tell(error: KafkaError, answer: Recovery) -> None:
-    asked = answer.name.lower()
-    facts = {"answer": asked, "error": error.name()}
-    words = "a transaction was not committed, its batch is done again (%s): %s"
-    log.warning(words, asked, error.str(), extra={"event": "transaction_lost", "facts": facts})
+def _log_lost(error: KafkaError, recovery: Recovery) -> None:
+    name = recovery.name.lower()
+    extra = {"event": "transaction_lost", "facts": {"answer": name, "error": error.name()}}
+    log.warning(
+        "a transaction was not committed, its batch is processed again (%s): %s", name, error.str(), extra=extra
+    )

@@ -1,6 +1,7 @@
-"""Where partitions end, as a consumer has seen it by the way: no broker is asked.
+"""High watermarks that a consumer has cached from its fetches, without requests to the broker.
 
-Only the thread that polls may look: the client lets one call in at a time, and a poll is one that waits.
+Only the polling thread may refresh them: the client serves one call at a time, so another thread would wait for a poll
+to return.
 """
 
 import math
@@ -9,30 +10,30 @@ from collections.abc import Collection, Mapping
 
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 
-#: Seconds between two looks.
-_LOOK_EVERY = 0.25
+#: Seconds between two refreshes.
+_INTERVAL = 0.25
 
 
 class CachedWatermarks:
-    """The ends that came with what was fetched."""
+    """End offsets of the partitions that the consumer has fetched."""
 
     def __init__(self, consumer: Consumer, topic: str) -> None:
         self._consumer = consumer
         self._topic = topic
-        self._looked = -math.inf
-        #: By partition, those of which something has been fetched; any thread may read it.
-        self.known: Mapping[int, int] = {}
+        self._refreshed_at = -math.inf
+        #: End offset by partition, for partitions with a completed fetch; any thread may read it.
+        self.offsets: Mapping[int, int] = {}
 
-    def look(self, partitions: Collection[int]) -> None:
-        """See where these end, if the last look is a moment ago."""
+    def refresh(self, partitions: Collection[int]) -> None:
+        """Update the end offsets of these partitions, at most four times a second."""
         now = time.monotonic()
-        if now - self._looked >= _LOOK_EVERY:
-            self._looked = now
-            ends = {one: self._end(one) for one in partitions}
-            self.known = {one: end for one, end in ends.items() if end >= 0}
+        if now - self._refreshed_at >= _INTERVAL:
+            self._refreshed_at = now
+            ends = {partition: self._end(partition) for partition in partitions}
+            self.offsets = {partition: end for partition, end in ends.items() if end >= 0}
 
     def _end(self, partition: int) -> int:
         try:
             return self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)[1]
-        except KafkaException:  # it has just gone
+        except KafkaException:  # the partition has just been revoked
             return OFFSET_INVALID
