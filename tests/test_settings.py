@@ -1,4 +1,4 @@
-"""Where a value comes from, which source wins, and what `config show` can tell of it."""
+"""Loading of settings: sources, their order, and the origins that `config show` shows."""
 
 import pickle
 from collections.abc import Callable, Mapping
@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.settings import ConsumerSettings, Loaded, Settings, load, load_traced
+from telco_stream.settings import ConsumerSettings, LoadedSettings, Settings, load, load_traced
 from telco_stream.settings.environment import read_environment, variable_of
 from telco_stream.settings.tree import FIELDS
 
-Trace = Callable[..., Loaded]
+Trace = Callable[..., LoadedSettings]
 
 
 @pytest.fixture
 def trace(tmp_path: Path) -> Trace:
-    """Settings of a directory of their own, with nothing in the environment but what the test hands in."""
+    """Return a function that loads settings in an empty directory with the given environment and files."""
 
     def run(
         flags: Mapping[str, object] | None = None, environ: Mapping[str, str] | None = None, **files: str
-    ) -> Loaded:
+    ) -> LoadedSettings:
         for name, text in files.items():
             (tmp_path / {"dotenv": ".env", "toml": "telco-stream.toml"}[name]).write_text(text)
         return load_traced(flags, environ=environ or {}, cwd=tmp_path)
@@ -29,27 +29,27 @@ def trace(tmp_path: Path) -> Trace:
     return run
 
 
-def origin_of(loaded: Loaded, name: str) -> str:
-    return next(leaf.origin for leaf in loaded.resolved if leaf.name == name)
+def origin_of(loaded: LoadedSettings, name: str) -> str:
+    return next(setting.origin for setting in loaded.resolved if setting.name == name)
 
 
-def value_of(loaded: Loaded, name: str) -> object:
-    return next(leaf.value for leaf in loaded.resolved if leaf.name == name)
+def value_of(loaded: LoadedSettings, name: str) -> object:
+    return next(setting.value for setting in loaded.resolved if setting.name == name)
 
 
-def test_nothing_given_is_the_defaults(trace: Trace) -> None:
+def test_load_returns_defaults_when_nothing_is_set(trace: Trace) -> None:
     loaded = trace()
     assert loaded.settings == Settings()
-    assert {leaf.origin for leaf in loaded.resolved} == {"default"}
+    assert {setting.origin for setting in loaded.resolved} == {"default"}
 
 
-def test_a_tree_made_by_hand_ignores_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_ignore_the_environment_when_constructed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TELCO_STREAM_BOOTSTRAP_SERVERS", "elsewhere:9092")
     monkeypatch.setenv("BOOTSTRAP_SERVERS", "elsewhere:9092")
     assert Settings(consumer=ConsumerSettings(group_id="g")).bootstrap_servers == "localhost:9092"
 
 
-def test_the_process_environment_is_read_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_load_reads_the_process_environment_by_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TELCO_STREAM_BOOTSTRAP_SERVERS", "elsewhere:9092")
     assert load().bootstrap_servers == "elsewhere:9092"
@@ -65,7 +65,9 @@ def test_the_process_environment_is_read_by_default(monkeypatch: pytest.MonkeyPa
         ((), "churn-prediction-group", "default"),
     ],
 )
-def test_the_highest_source_wins_and_is_named(trace: Trace, sources: tuple[str, ...], value: str, origin: str) -> None:
+def test_load_uses_and_names_the_highest_source(
+    trace: Trace, sources: tuple[str, ...], value: str, origin: str
+) -> None:
     name = "TELCO_STREAM_CONSUMER__GROUP_ID"
     loaded = trace(
         {"consumer.group_id": "flag" if "flag" in sources else None},
@@ -81,12 +83,12 @@ def test_the_highest_source_wins_and_is_named(trace: Trace, sources: tuple[str, 
     "text",
     ["a", "a:1", "a.b-c_d.example:65535", "10.0.0.1:9", "[::1]:9092", "a:1,b:2", "a:1, b:2", "a:1,", "SASL_SSL://a:1"],
 )
-def test_brokers_are_written_as_the_client_takes_them(tmp_path: Path, text: str) -> None:
+def test_load_accepts_brokers_when_the_client_does(tmp_path: Path, text: str) -> None:
     assert load({"bootstrap_servers": text}, environ={}, cwd=tmp_path).bootstrap_servers == text
 
 
-def test_each_value_of_a_group_has_a_source_of_its_own(trace: Trace) -> None:
-    """A table in one source doesn't replace the whole group of another."""
+def test_load_merges_a_group_when_sources_set_parts_of_it(trace: Trace) -> None:
+    """A table in one source does not replace the whole group of another."""
     loaded = trace(
         {"topics.raw": "a"}, {"TELCO_STREAM_TOPICS__PREDICTIONS": "b"}, toml='[topics]\nraw = "x"\ndeadletter = "c"'
     )
@@ -95,11 +97,11 @@ def test_each_value_of_a_group_has_a_source_of_its_own(trace: Trace) -> None:
     assert topics.raw_partitions == 3
 
 
-def test_case_of_a_variable_does_not_count(trace: Trace) -> None:
+def test_load_ignores_the_case_of_variables(trace: Trace) -> None:
     assert trace(environ={"telco_stream_model__Path": "m"}).settings.model.path == "m"
 
 
-def test_every_setting_can_be_set_by_its_variable(trace: Trace) -> None:
+def test_every_setting_is_set_by_its_variable(trace: Trace) -> None:
     for name in FIELDS:
         default = value_of(trace(), name)
         text = {"consumer.auto_offset_reset": "latest", "topics.deadletter_max_message_bytes": "20000"}.get(name, "77")
@@ -108,28 +110,28 @@ def test_every_setting_can_be_set_by_its_variable(trace: Trace) -> None:
         assert changed != default
 
 
-def test_every_setting_has_a_meaning(trace: Trace) -> None:
-    assert all(leaf.meaning.endswith(".") and "\n" not in leaf.meaning for leaf in trace().resolved)
+def test_every_setting_has_a_description(trace: Trace) -> None:
+    assert all(setting.meaning.endswith(".") and "\n" not in setting.meaning for setting in trace().resolved)
 
 
-def test_an_empty_variable_is_no_path(trace: Trace) -> None:
-    """Compose passes an empty one for `${NAME:-}`."""
+def test_path_is_none_when_its_variable_is_empty(trace: Trace) -> None:
+    """Compose passes an empty variable for `${NAME:-}`."""
     assert trace(environ={"TELCO_STREAM_MODEL__PATH": ""}).settings.model.path is None
 
 
 @pytest.mark.parametrize("text", ["1e5", "true", "null", "0123", "1.10"])
-def test_text_stays_text(trace: Trace, text: str) -> None:
+def test_load_decodes_no_text(trace: Trace, text: str) -> None:
     assert trace(environ={"TELCO_STREAM_TOPICS__RAW": text}).settings.topics.raw == text
     assert trace(dotenv=f"TELCO_STREAM_TOPICS__RAW={text}").settings.topics.raw == text
     assert trace(toml=f'[topics]\nraw = "{text}"', dotenv="").settings.topics.raw == text
 
 
-def test_dotenv_expands_nothing_and_ignores_names_of_others(trace: Trace) -> None:
+def test_dotenv_expands_nothing_and_ignores_other_names(trace: Trace) -> None:
     dotenv = "HOME=/x\nPOSTGRES_PASSWORD=y\nTELCO_STREAM_KAFKA__SASL__PASSWORD=a${HOME}b\n"
     assert trace(dotenv=dotenv).settings.kafka == {"sasl.password": "a${HOME}b"}
 
 
-def test_kubernetes_and_the_test_suite_may_use_the_prefix(trace: Trace) -> None:
+def test_load_ignores_variables_of_kubernetes_and_tests(trace: Trace) -> None:
     names = ["PORT", "PORT_9092_TCP_ADDR", "SERVICE_HOST", "SERVICE_PORT_HTTP", "TEST_DATA"]
     assert trace(environ={f"TELCO_STREAM_{name}": "tcp://10.0.0.1" for name in names}).settings == Settings()
 
@@ -137,14 +139,14 @@ def test_kubernetes_and_the_test_suite_may_use_the_prefix(trace: Trace) -> None:
 @pytest.mark.parametrize(
     ("content", "value"), [("g\n", "g"), ("g\n\n", "g\n"), ("g\r\n", "g"), (" g ", " g "), ("a\r\nb\n", "a\r\nb")]
 )
-def test_a_file_gives_its_text_without_one_newline(trace: Trace, tmp_path: Path, content: str, value: str) -> None:
+def test_file_value_lacks_the_last_newline(trace: Trace, tmp_path: Path, content: str, value: str) -> None:
     (tmp_path / "secret").write_bytes(content.encode())
     loaded = trace(environ={"TELCO_STREAM_MODEL__PATH_FILE": "secret"})
     assert loaded.settings.model.path == value
     assert origin_of(loaded, "model.path") == f"file {tmp_path / 'secret'} (TELCO_STREAM_MODEL__PATH_FILE)"
 
 
-def test_names_that_end_in_file_themselves_are_no_trap(trace: Trace, tmp_path: Path) -> None:
+def test_file_suffix_works_when_the_name_ends_in_file(trace: Trace, tmp_path: Path) -> None:
     (tmp_path / "f").write_text("from-file")
     plain = trace(environ={"TELCO_STREAM_PRODUCER__CHECKPOINT_FILE": "f"}).settings
     read = trace(environ={"TELCO_STREAM_PRODUCER__CHECKPOINT_FILE_FILE": "f"}).settings
@@ -163,24 +165,24 @@ def test_names_that_end_in_file_themselves_are_no_trap(trace: Trace, tmp_path: P
         ("fetch__min__bytes", "fetch.min.bytes"),
     ],
 )
-def test_a_property_is_named_by_the_rest_of_the_variable(trace: Trace, variable: str, name: str) -> None:
+def test_property_name_follows_the_prefix_of_the_variable(trace: Trace, variable: str, name: str) -> None:
     assert trace(environ={f"TELCO_STREAM_KAFKA__{variable}": "1e5"}).settings.kafka == {name: "1e5"}
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
-def test_a_property_is_verbatim(text: str) -> None:
+def test_property_is_verbatim(text: str) -> None:
     layer = read_environment({"TELCO_STREAM_KAFKA__SASL__PASSWORD": text}, Path())
-    assert [(name, reading.value) for name, reading in layer.items()] == [("kafka.sasl.password", text)]
+    assert [(name, value.value) for name, value in layer.items()] == [("kafka.sasl.password", text)]
 
 
-def test_a_property_read_from_a_file_is_verbatim(trace: Trace, tmp_path: Path) -> None:
+def test_property_is_verbatim_when_read_from_a_file(trace: Trace, tmp_path: Path) -> None:
     (tmp_path / "password").write_text("1e5\n")
     assert trace(environ={"TELCO_STREAM_KAFKA__SASL__PASSWORD_FILE": "password"}).settings.kafka == {
         "sasl.password": "1e5"
     }
 
 
-def test_toml_takes_properties_quoted_nested_and_as_values(trace: Trace) -> None:
+def test_toml_accepts_quoted_nested_and_typed_properties(trace: Trace) -> None:
     toml = '[kafka]\n"sasl.password" = "1e5"\nsocket.keepalive.enable = true\n[kafka.linger]\nms = 5\n'
     assert trace(toml=toml).settings.kafka == {
         "sasl.password": "1e5",
@@ -190,8 +192,8 @@ def test_toml_takes_properties_quoted_nested_and_as_values(trace: Trace) -> None
 
 
 @pytest.mark.parametrize(("higher", "lower"), [("MECHANISM", "MECHANISMS"), ("MECHANISMS", "MECHANISM")])
-def test_an_alias_in_a_higher_source_replaces_the_property(trace: Trace, higher: str, lower: str) -> None:
-    """Both handed to librdkafka, the one that happens to come last would win."""
+def test_property_is_replaced_when_a_higher_alias_is_set(trace: Trace, higher: str, lower: str) -> None:
+    """If librdkafka got both, the last one would win."""
     loaded = trace(
         environ={f"TELCO_STREAM_KAFKA__SASL__{higher}": "PLAIN"},
         dotenv=f"TELCO_STREAM_KAFKA__SASL__{lower}=GSSAPI\nTELCO_STREAM_KAFKA__SASL__USERNAME=u",
@@ -199,12 +201,12 @@ def test_an_alias_in_a_higher_source_replaces_the_property(trace: Trace, higher:
     assert loaded.settings.kafka == {f"sasl.{higher.lower()}": "PLAIN", "sasl.username": "u"}
 
 
-def test_one_load_leaves_nothing_for_the_next(trace: Trace) -> None:
+def test_load_has_no_effect_on_later_settings(trace: Trace) -> None:
     assert trace({"bootstrap_servers": "elsewhere:9092"}).settings != Settings()
     assert Settings().bootstrap_servers == "localhost:9092"
 
 
-def test_secrets_are_masked_in_leaves_and_left_out_of_the_repr(trace: Trace) -> None:
+def test_secrets_are_masked_and_not_in_the_repr(trace: Trace) -> None:
     loaded = trace(environ={"TELCO_STREAM_KAFKA__SASL__PASSWORD": "hunter2", "TELCO_STREAM_KAFKA__LINGER__MS": "7"})
     assert value_of(loaded, "kafka.sasl.password") == "********"
     assert value_of(loaded, "kafka.linger.ms") == "7"
@@ -212,18 +214,18 @@ def test_secrets_are_masked_in_leaves_and_left_out_of_the_repr(trace: Trace) -> 
     assert loaded.settings.kafka["sasl.password"] == "hunter2"
 
 
-def test_settings_travel_to_worker_processes(trace: Trace) -> None:
+def test_settings_can_be_pickled(trace: Trace) -> None:
     settings = trace({"consumer.group_id": "g"}).settings
     assert pickle.loads(pickle.dumps(settings)) == settings
 
 
-def test_an_unknown_flag_is_a_bug(trace: Trace) -> None:
+def test_load_raises_key_error_when_a_flag_is_unknown(trace: Trace) -> None:
     with pytest.raises(KeyError):
         trace({"consumer.gruop_id": "g"})
 
 
-def test_settings_cannot_change(trace: Trace) -> None:
+def test_settings_are_frozen(trace: Trace) -> None:
     settings = trace().settings
-    for place, name in ((settings, "bootstrap_servers"), (settings.consumer, "group_id")):
+    for group, name in ((settings, "bootstrap_servers"), (settings.consumer, "group_id")):
         with pytest.raises(ValueError, match="frozen"):
-            setattr(place, name, "other")
+            setattr(group, name, "other")

@@ -1,4 +1,4 @@
-"""Each client gets the properties of its kind: checked against the librdkafka that is linked."""
+"""librdkafka properties: the lists match the linked library, and each client gets the properties of its kind."""
 
 import ctypes
 import logging
@@ -11,20 +11,20 @@ from confluent_kafka import Consumer, Producer, cimpl
 from confluent_kafka.admin import AdminClient
 
 from telco_stream.settings import for_client, is_secret
-from telco_stream.settings.properties import ALIASES, CONSUMER_ONLY, PRODUCER_ONLY, why_refused
+from telco_stream.settings.properties import ALIASES, CONSUMER_ONLY, PRODUCER_ONLY, refusal_reason
 from telco_stream.settings.validators import check_property_text
 
 _ROW = re.compile(r"^(?P<name>[\w.]+)\s*\|\s*(?P<kind>[CP*])\s*\|.*\|(?P<text>.*)$")
 _ALIAS = re.compile(r"Alias for `([\w.]+)`")
-#: The librdkafka that the lists were made from.
-_LISTED = 0x02_10_00_FF
+#: The version of librdkafka from which the lists were made.
+_LISTED_VERSION = 0x02_10_00_FF
 BOTH = {"client.id": "t", "metadata.broker.list": "localhost:1"}
 MIXED = BOTH | {"linger.ms": "7", "message.timeout.ms": "9000", "fetch.min.bytes": "1", "check.crcs": "true"}
 
 
 @pytest.fixture(scope="module")
 def documented(tmp_path_factory: pytest.TempPathFactory) -> list[re.Match[str]]:
-    """The rows of librdkafka's own table of properties: name, kind and description."""
+    """Return the rows of librdkafka's table of properties: name, kind and description."""
     path = tmp_path_factory.mktemp("librdkafka") / "properties.md"
     libc, librdkafka = ctypes.CDLL(None), ctypes.CDLL(cimpl.__file__)
     libc.fopen.restype = ctypes.c_void_p
@@ -34,27 +34,27 @@ def documented(tmp_path_factory: pytest.TempPathFactory) -> list[re.Match[str]]:
     return [row for line in path.read_text().splitlines() if (row := _ROW.match(line))]
 
 
-def test_the_lists_are_those_of_the_linked_library(documented: list[re.Match[str]]) -> None:
-    """An older library lacks some of the names; of those that it has, none is of another kind here."""
+def test_lists_match_the_linked_library(documented: list[re.Match[str]]) -> None:
+    """An older library lacks some of the names."""
     kinds = {(row["name"], row["kind"]) for row in documented}
     assert len(kinds) > 150
     known = {name for name, _ in kinds}
     assert {name for name, kind in kinds if kind == "P"} == PRODUCER_ONLY & known
     assert {name for name, kind in kinds if kind == "C"} == CONSUMER_ONLY & known
-    assert known >= PRODUCER_ONLY | CONSUMER_ONLY or ctypes.CDLL(cimpl.__file__).rd_kafka_version() < _LISTED
+    assert known >= PRODUCER_ONLY | CONSUMER_ONLY or ctypes.CDLL(cimpl.__file__).rd_kafka_version() < _LISTED_VERSION
 
 
-def test_the_aliases_are_those_of_the_linked_library(documented: list[re.Match[str]]) -> None:
-    pairs = {frozenset((row["name"], found[1])) for row in documented if (found := _ALIAS.search(row["text"]))}
+def test_aliases_match_the_linked_library(documented: list[re.Match[str]]) -> None:
+    pairs = {frozenset((row["name"], alias[1])) for row in documented if (alias := _ALIAS.search(row["text"]))}
     assert {frozenset(pair) for pair in ALIASES.items()} == pairs
 
 
-def test_properties_that_run_code_are_refused(documented: list[re.Match[str]]) -> None:
-    """Found by what the library says of them, so that a newer one is looked at too."""
+def test_properties_are_refused_when_they_run_code(documented: list[re.Match[str]]) -> None:
+    """The library's descriptions are searched, so that new properties are found."""
     runs_code = re.compile(r"\b(shell|command|plugins?|engine|dynamic library|providers)\b", re.IGNORECASE)
     names = {row["name"] for row in documented if runs_code.search(row["text"])}
     assert names >= {"plugin.library.paths", "ssl.engine.location", "sasl.kerberos.kinit.cmd", "ssl.providers"}
-    assert [name for name in names if why_refused(name) is None] == []
+    assert [name for name in names if refusal_reason(name) is None] == []
 
 
 @pytest.mark.parametrize("name", ["sasl.kerberos.principal", "sasl.kerberos.keytab", "sasl.kerberos.service.name"])
@@ -65,14 +65,14 @@ def test_check_property_text_refuses_when_a_shell_would_run_it(name: str, text: 
         check_property_text(name, text)
 
 
-def test_a_client_gets_the_properties_of_its_kind() -> None:
+def test_for_client_selects_the_properties_of_its_kind() -> None:
     assert for_client("producer", MIXED).keys() - BOTH == {"linger.ms", "message.timeout.ms"}
     assert for_client("consumer", MIXED).keys() - BOTH == {"fetch.min.bytes", "check.crcs"}
     assert for_client("admin", MIXED) == BOTH
 
 
-def test_a_property_unknown_here_reaches_every_client() -> None:
-    """A newer librdkafka may know it; a wrong one is its to refuse."""
+def test_for_client_keeps_unknown_properties() -> None:
+    """A newer librdkafka may know them; it rejects wrong ones."""
     for kind in ("producer", "consumer", "admin"):
         assert for_client(kind, {"new.one": "1"}) == {"new.one": "1"}
 
@@ -88,7 +88,7 @@ class _Warnings(logging.Handler):
 
 @pytest.fixture
 def logger() -> Iterator[logging.Logger]:
-    logger = logging.getLogger("librdkafka of one test")
+    logger = logging.getLogger("test.librdkafka")
     logger.propagate = False
     logger.addHandler(_Warnings())
     yield logger
@@ -101,21 +101,21 @@ def warnings_of(logger: logging.Logger) -> list[str]:
     return handler.lines
 
 
-def test_a_producer_warns_of_nothing(logger: logging.Logger) -> None:
+def test_producer_does_not_warn_about_its_properties(logger: logging.Logger) -> None:
     Producer(for_client("producer", MIXED), logger=logger).poll(0)
     assert warnings_of(logger) == []
     Producer(MIXED, logger=logger).poll(0)
     assert len(warnings_of(logger)) == 2
 
 
-def test_a_consumer_warns_of_nothing(logger: logging.Logger) -> None:
+def test_consumer_does_not_warn_about_its_properties(logger: logging.Logger) -> None:
     consumer = Consumer({"group.id": "g"} | for_client("consumer", MIXED), logger=logger)
     consumer.poll(0)
     consumer.close()
     assert warnings_of(logger) == []
 
 
-def test_an_admin_client_warns_of_nothing(logger: logging.Logger) -> None:
+def test_admin_client_does_not_warn_about_its_properties(logger: logging.Logger) -> None:
     AdminClient({**for_client("admin", MIXED)}, logger=logger).poll(0)
     assert warnings_of(logger) == []
 
@@ -144,7 +144,7 @@ def test_an_admin_client_warns_of_nothing(logger: logging.Logger) -> None:
         "sasl.kerberos.kinit.cmd",
     ],
 )
-def test_a_secret_is_known_by_its_name(name: str) -> None:
+def test_is_secret_when_the_name_suggests_it(name: str) -> None:
     assert is_secret(name)
 
 
@@ -163,5 +163,5 @@ def test_a_secret_is_known_by_its_name(name: str) -> None:
         "linger.ms",
     ],
 )
-def test_what_is_no_secret_is_shown(name: str) -> None:
+def test_is_secret_is_false_for_known_public_properties(name: str) -> None:
     assert not is_secret(name)

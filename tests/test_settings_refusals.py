@@ -1,4 +1,4 @@
-"""What is refused: in one line, under the name that the user wrote, and never with the value."""
+"""Errors in settings: one line, with the name that the user wrote, and never the value."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from telco_stream.settings import load
 SECRET = "hunter2"
 
 
-def refusal(environ: dict[str, str], cwd: Path, dotenv: str = "", toml: str = "") -> str:
-    """The complaint, which must be one line and hold no secret."""
+def load_error(environ: dict[str, str], cwd: Path, dotenv: str = "", toml: str = "") -> str:
+    """Return the error of `load`, and check that it is one line without the secret."""
     (cwd / ".env").write_text(dotenv)
     (cwd / "telco-stream.toml").write_text(toml)
     with pytest.raises(UsageError) as caught:
@@ -26,7 +26,7 @@ def refusal(environ: dict[str, str], cwd: Path, dotenv: str = "", toml: str = ""
 
 
 @pytest.mark.parametrize(
-    ("variable", "meant"),
+    ("variable", "suggestion"),
     [
         ("TELCO_STREAM_BOOTSTRAP_SERVER", "TELCO_STREAM_BOOTSTRAP_SERVERS"),
         ("TELCO_STREAM_BATCH_SIZE", "TELCO_STREAM_PRODUCER__BATCH_SIZE"),
@@ -35,36 +35,36 @@ def refusal(environ: dict[str, str], cwd: Path, dotenv: str = "", toml: str = ""
         ("TELCO_STREAM_MODEL__PATH_FILES", "TELCO_STREAM_MODEL__PATH"),
     ],
 )
-def test_a_misspelt_variable_is_refused_with_what_was_meant(tmp_path: Path, variable: str, meant: str) -> None:
-    expected = f"{variable}: there is no such setting; did you mean {meant}?"
-    assert refusal({variable: SECRET}, tmp_path) == expected
-    assert refusal({}, tmp_path, dotenv=f"{variable}={SECRET}") == expected.replace(":", " in .env:", 1)
+def test_load_suggests_a_name_when_a_variable_is_misspelt(tmp_path: Path, variable: str, suggestion: str) -> None:
+    expected = f"{variable}: unknown setting; did you mean {suggestion}?"
+    assert load_error({variable: SECRET}, tmp_path) == expected
+    assert load_error({}, tmp_path, dotenv=f"{variable}={SECRET}") == expected.replace(":", " in .env:", 1)
 
 
 @pytest.mark.parametrize(
     "variable", ["TELCO_STREAM_", "TELCO_STREAM_X", "TELCO_STREAM_KAFKA", "TELCO_STREAM_KAFKA__", "TELCO_STREAM__FILE"]
 )
-def test_a_variable_that_is_nothing_is_refused(tmp_path: Path, variable: str) -> None:
-    assert refusal({variable: SECRET}, tmp_path).startswith(f"{variable}: ")
+def test_load_fails_when_a_variable_is_incomplete(tmp_path: Path, variable: str) -> None:
+    assert load_error({variable: SECRET}, tmp_path).startswith(f"{variable}: ")
 
 
 @pytest.mark.parametrize(
     ("toml", "start"),
     [
-        ("bootstrap_server = 'hunter2'", "bootstrap_server in telco-stream.toml: there is no such setting; did you"),
-        ("[consumer]\ngroup = 'hunter2'", "consumer.group in telco-stream.toml: there is no such setting; did you"),
-        ("topics = 'hunter2'", "topics in telco-stream.toml: there is no such setting"),
-        ("[kafka]\n'sasl.password' = ['hunter2']", "kafka.sasl.password in telco-stream.toml: write text"),
-        ("[kafka]\n'a.b' = 'hunter2'\na.b = 'hunter2'", "kafka.a.b in telco-stream.toml: kafka.a.b in"),
+        ("bootstrap_server = 'hunter2'", "bootstrap_server in telco-stream.toml: unknown setting; did you"),
+        ("[consumer]\ngroup = 'hunter2'", "consumer.group in telco-stream.toml: unknown setting; did you"),
+        ("topics = 'hunter2'", "topics in telco-stream.toml: unknown setting"),
+        ("[kafka]\n'sasl.password' = ['hunter2']", "kafka.sasl.password in telco-stream.toml: use text"),
+        ("[kafka]\n'a.b' = 'hunter2'\na.b = 'hunter2'", "kafka.a.b in telco-stream.toml: also set by kafka.a.b in"),
         ("[kafka]\nacks = 1", "kafka.acks in telco-stream.toml: acks can't be set here"),
-        ("[kafka]\n'a\nb' = 'hunter2'", "telco-stream.toml: this is not TOML"),
-        ('"a\\nb" = 1', "a b in telco-stream.toml: there is no such setting"),
+        ("[kafka]\n'a\nb' = 'hunter2'", "telco-stream.toml: not valid TOML"),
+        ('"a\\nb" = 1', "a b in telco-stream.toml: unknown setting"),
         ("[producer]\nbatch_size = true", "producer.batch_size in telco-stream.toml: Input should be a valid integer"),
-        ("x = hunter2", "telco-stream.toml: this is not TOML: Invalid value (at line 1"),
+        ("x = hunter2", "telco-stream.toml: not valid TOML: Invalid value (at line 1"),
     ],
 )
-def test_a_wrong_key_is_refused(tmp_path: Path, toml: str, start: str) -> None:
-    assert refusal({}, tmp_path, toml=toml).startswith(start)
+def test_load_fails_when_a_toml_key_is_wrong(tmp_path: Path, toml: str, start: str) -> None:
+    assert load_error({}, tmp_path, toml=toml).startswith(start)
 
 
 @pytest.mark.parametrize(
@@ -78,14 +78,14 @@ def test_a_wrong_key_is_refused(tmp_path: Path, toml: str, start: str) -> None:
         ("TOPICS__RETENTION_MS", "-2", "greater than or equal to -1"),
         ("TOPICS__RAW", SECRET + " x", "match pattern"),
         ("TOPICS__RAW", "", "match pattern"),
-        ("CONSUMER__GROUP_ID", "", "letters of ASCII"),
-        ("CONSUMER__GROUP_ID", "a\nb", "letters of ASCII"),
-        ("CONSUMER__GROUP_ID", f"{SECRET}ü", "letters of ASCII"),
+        ("CONSUMER__GROUP_ID", "", "printable ASCII"),
+        ("CONSUMER__GROUP_ID", "a\nb", "printable ASCII"),
+        ("CONSUMER__GROUP_ID", f"{SECRET}ü", "printable ASCII"),
         ("MODEL__PATH", f"{SECRET}\udcff", "not UTF-8"),
         ("KAFKA__SASL__PASSWORD", f"{SECRET}\udcff", "not UTF-8"),
         ("KAFKA__SASL__PASSWORD", f"{SECRET}\0", "NUL"),
-        ("KAFKA__CLIENT__ID", f"{SECRET}ü", "letters of ASCII"),
-        ("KAFKA__GROUP__INSTANCE__ID", f"{SECRET}\n", "letters of ASCII"),
+        ("KAFKA__CLIENT__ID", f"{SECRET}ü", "printable ASCII"),
+        ("KAFKA__GROUP__INSTANCE__ID", f"{SECRET}\n", "printable ASCII"),
         ("CONSUMER__AUTO_OFFSET_RESET", SECRET, "'earliest' or 'latest'"),
         ("CONSUMER__MAX_POLL_RECORDS", "1000001", "less than or equal to 1000000"),
         ("BOOTSTRAP_SERVERS", "", "HOST:PORT"),
@@ -100,35 +100,35 @@ def test_a_wrong_key_is_refused(tmp_path: Path, toml: str, start: str) -> None:
         ("BOOTSTRAP_SERVERS", "a:65536", "HOST:PORT"),
     ],
 )
-def test_a_wrong_value_is_refused_under_its_variable(tmp_path: Path, name: str, text: str, reason: str) -> None:
+def test_load_names_the_variable_when_its_value_is_wrong(tmp_path: Path, name: str, text: str, reason: str) -> None:
     variable = f"TELCO_STREAM_{name}"
-    message = refusal({variable: text}, tmp_path)
+    message = load_error({variable: text}, tmp_path)
     assert message.startswith(f"{variable}: ")
     assert reason in message
 
 
-def test_a_wrong_value_is_refused_under_its_flag(tmp_path: Path) -> None:
+def test_load_names_the_flag_when_its_value_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"^--batch-size: .*greater than 0"):
         load({"producer.batch_size": 0}, environ={}, cwd=tmp_path)
     with pytest.raises(UsageError, match=r"^--broker: "):
         load({"bootstrap_servers": ""}, environ={}, cwd=tmp_path)
 
 
-def test_a_wrong_value_is_refused_under_the_file_that_it_stands_in(tmp_path: Path) -> None:
+def test_load_names_the_file_variable_when_its_value_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text(SECRET)
-    message = refusal({"TELCO_STREAM_PRODUCER__BATCH_SIZE_FILE": "secret"}, tmp_path)
+    message = load_error({"TELCO_STREAM_PRODUCER__BATCH_SIZE_FILE": "secret"}, tmp_path)
     assert message.startswith("TELCO_STREAM_PRODUCER__BATCH_SIZE_FILE: ")
 
 
-def test_all_wrong_values_are_named_at_once(tmp_path: Path) -> None:
-    message = refusal({"TELCO_STREAM_PRODUCER__BATCH_SIZE": "x"}, tmp_path, dotenv="TELCO_STREAM_TOPICS__RAW=a b")
+def test_load_names_all_wrong_values(tmp_path: Path) -> None:
+    message = load_error({"TELCO_STREAM_PRODUCER__BATCH_SIZE": "x"}, tmp_path, dotenv="TELCO_STREAM_TOPICS__RAW=a b")
     assert "TELCO_STREAM_PRODUCER__BATCH_SIZE: " in message
     assert "TELCO_STREAM_TOPICS__RAW in .env: " in message
 
 
-def test_one_topic_for_two_jobs_is_refused(tmp_path: Path) -> None:
-    """Predictions in the raw topic would be scored for ever."""
-    assert "three different topics" in refusal({"TELCO_STREAM_TOPICS__RAW": "telco.deadletter"}, tmp_path)
+def test_load_fails_when_two_topics_have_one_name(tmp_path: Path) -> None:
+    """Predictions in the raw topic would be scored again and again."""
+    assert "three different topics" in load_error({"TELCO_STREAM_TOPICS__RAW": "telco.deadletter"}, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -140,13 +140,13 @@ def test_one_topic_for_two_jobs_is_refused(tmp_path: Path) -> None:
         ("KAFKA__SASL__MECHANISM", "KAFKA__SASL__MECHANISMS"),
     ],
 )
-def test_a_setting_given_twice_is_refused(tmp_path: Path, variables: tuple[str, str]) -> None:
+def test_load_fails_when_a_setting_is_given_twice(tmp_path: Path, variables: tuple[str, str]) -> None:
     (tmp_path / "f").write_text(SECRET)
     first, second = (f"TELCO_STREAM_{name}" for name in variables)
-    assert refusal({first: "f", second: "f"}, tmp_path) == f"{second}: {first} sets the same; keep one of them"
+    assert load_error({first: "f", second: "f"}, tmp_path) == f"{second}: also set by {first}; remove one of them"
 
 
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+def test_load_fails_when_a_value_file_is_unreadable(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff" + SECRET.encode())
     for path, reason in {
         "none": "No such file",
@@ -154,22 +154,22 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
         "": "Is a directory",
         "binary": "UTF-8",
     }.items():
-        assert reason in refusal({"TELCO_STREAM_KAFKA__SASL__PASSWORD_FILE": path}, tmp_path)
+        assert reason in load_error({"TELCO_STREAM_KAFKA__SASL__PASSWORD_FILE": path}, tmp_path)
 
 
 @pytest.mark.parametrize("name", [".env", "telco-stream.toml"])
-def test_a_settings_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
+def test_load_fails_when_a_settings_file_is_unreadable(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"\xff" + SECRET.encode())
-    with pytest.raises(UsageError, match="can't be read: it is not UTF-8 text"):
+    with pytest.raises(UsageError, match="can't be read: not UTF-8 text"):
         load(environ={}, cwd=tmp_path)
 
 
 @pytest.mark.parametrize(
     "line", ["TELCO_STREAM_MODEL__PATH", "TELCO_STREAM_KAFKA__SASL__PASSWORD='hunter2", "= hunter2"]
 )
-def test_a_line_of_dotenv_that_says_nothing_is_refused(tmp_path: Path, line: str) -> None:
-    """python-dotenv passes over it with a warning; a password would be missing without a word."""
-    assert refusal({}, tmp_path, dotenv=f"A=b\n{line}\n").startswith(".env, line 2: write NAME=value")
+def test_load_fails_when_a_dotenv_line_has_no_value(tmp_path: Path, line: str) -> None:
+    """python-dotenv only warns, so that a password would be missing."""
+    assert load_error({}, tmp_path, dotenv=f"A=b\n{line}\n").startswith(".env, line 2: use NAME=value")
 
 
 @pytest.mark.parametrize(
@@ -194,9 +194,9 @@ def test_a_line_of_dotenv_that_says_nothing_is_refused(tmp_path: Path, line: str
         ("DEFAULT__TOPIC__CONFIG", "code, not text"),
     ],
 )
-def test_a_property_that_carries_a_promise_is_refused(tmp_path: Path, name: str, instead: str) -> None:
-    message = refusal({f"TELCO_STREAM_KAFKA__{name}": SECRET}, tmp_path)
+def test_load_fails_when_a_property_affects_delivery(tmp_path: Path, name: str, instead: str) -> None:
+    message = load_error({f"TELCO_STREAM_KAFKA__{name}": SECRET}, tmp_path)
     assert message.startswith(f"TELCO_STREAM_KAFKA__{name}: ")
     assert instead in message
     (tmp_path / "f").write_text(SECRET)
-    assert instead in refusal({f"TELCO_STREAM_KAFKA__{name}_FILE": "f"}, tmp_path)
+    assert instead in load_error({f"TELCO_STREAM_KAFKA__{name}_FILE": "f"}, tmp_path)

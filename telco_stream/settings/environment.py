@@ -1,4 +1,4 @@
-"""The environment and `.env`: the variables under the prefix, and those that name a file to read the value from."""
+"""The environment and `.env`: variables with the prefix, and `…_FILE` variables with the path of a file to read."""
 
 import io
 import re
@@ -11,12 +11,12 @@ from dotenv.parser import Binding, parse_stream
 from telco_stream.settings.sources import (
     Layer,
     SettingValue,
-    add,
+    add_value,
     check_property,
+    describe_read_error,
     read_text,
     setting_error,
-    unknown,
-    why_unreadable,
+    unknown_setting,
 )
 from telco_stream.settings.tree import FIELDS
 
@@ -24,12 +24,12 @@ DOTENV = ".env"
 PREFIX = "TELCO_STREAM_"
 _KAFKA = PREFIX + "KAFKA__"
 _FILE = "_FILE"
-#: Not settings: what Kubernetes injects for a service named telco-stream, and what the test suite reads.
-_OTHERS = tuple(PREFIX + name for name in ("PORT", "SERVICE_", "TEST_"))
+#: Not settings: variables that Kubernetes sets for a service named telco-stream, and those of the test suite.
+_IGNORED = tuple(PREFIX + name for name in ("PORT", "SERVICE_", "TEST_"))
 
 
 def variable_of(name: str) -> str:
-    """The environment variable of a setting, by the setting's dotted name."""
+    """Return the environment variable of a setting, given its dotted name."""
     return PREFIX + name.upper().replace(".", "__")
 
 
@@ -38,36 +38,39 @@ _NAMES = {variable_of(name): name for name in FIELDS}
 
 @dataclass(frozen=True, slots=True)
 class _Variable:
+    """A variable and the source that sets it: `environment` or `.env`."""
+
     name: str
     text: str
-    where: str
+    source: str
 
     @property
     def upper(self) -> str:
-        """The name as it is compared: case doesn't count, as users of pydantic-settings expect."""
+        """Return the name for comparisons, which ignore case as in pydantic-settings."""
         return self.name.upper()
 
     @property
     def label(self) -> str:
-        return self.name if self.where == "environment" else f"{self.name} in {self.where}"
+        """Return the name for error messages."""
+        return self.name if self.source == "environment" else f"{self.name} in {self.source}"
 
 
-def read_environment(environ: Mapping[str, str], cwd: Path, where: str = "environment") -> Layer:
-    """The variables under the prefix; raises `UsageError` for one that is no setting, or sets what another sets."""
+def read_environment(environ: Mapping[str, str], cwd: Path, source: str = "environment") -> Layer:
+    """Read the variables with the prefix; raises `UsageError` for unknown settings and for one that is set twice."""
     layer: Layer = {}
-    for variable in (_Variable(name, text, where) for name, text in environ.items()):
-        if variable.upper.startswith(PREFIX) and not variable.upper.startswith(_OTHERS):
+    for variable in (_Variable(name, text, source) for name, text in environ.items()):
+        if variable.upper.startswith(PREFIX) and not variable.upper.startswith(_IGNORED):
             name, is_file = _setting_of(variable)
-            add(layer, name, _read_file(variable, cwd) if is_file else _plain(variable))
+            add_value(layer, name, _read_file(variable, cwd) if is_file else _read_value(variable))
     return layer
 
 
 def read_dotenv(cwd: Path) -> Layer:
-    """The variables of `.env` in the working directory, verbatim: nothing in them is expanded, the last one counts."""
+    """Read `.env` in the working directory. Values are not expanded; the last line of a variable counts."""
     variables: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(read_text(cwd / DOTENV))):
         if binding.error or _lacks_value(binding):
-            raise setting_error(f"{DOTENV}, line {binding.original.line}", "write NAME=value, and close every quote")
+            raise setting_error(f"{DOTENV}, line {binding.original.line}", "use NAME=value, and close all quotes")
         if binding.key and binding.value is not None:
             variables[binding.key] = binding.value
     return read_environment(variables, cwd, DOTENV)
@@ -78,7 +81,7 @@ def _lacks_value(binding: Binding) -> bool:
 
 
 def _setting_of(variable: _Variable) -> tuple[str, bool]:
-    """The setting's dotted name, and whether the variable names a file to read it from."""
+    """Return the dotted name of the setting, and whether the value is the path of a file to read."""
     upper = variable.upper
     if upper in _NAMES:
         return _NAMES[upper], False
@@ -86,19 +89,19 @@ def _setting_of(variable: _Variable) -> tuple[str, bool]:
         return _NAMES[upper.removesuffix(_FILE)], True
     if upper.startswith(_KAFKA):
         return _property_of(upper.removeprefix(_KAFKA), variable.label)
-    raise unknown(variable.label, upper, _NAMES)
+    raise unknown_setting(variable.label, upper, _NAMES)
 
 
 def _property_of(rest: str, label: str) -> tuple[str, bool]:
-    # `__FILE` is the last part of a property's own name, such as sasl.oauthbearer.assertion.file
+    # A property's name can itself end in `__FILE`, as in sasl.oauthbearer.assertion.file.
     is_file = rest.endswith(_FILE) and not rest.endswith("_" + _FILE)
     name = (rest.removesuffix(_FILE) if is_file else rest).lower().replace("__", ".")
     check_property(name, label)
     return f"kafka.{name}", is_file
 
 
-def _plain(variable: _Variable) -> SettingValue:
-    return SettingValue(variable.text, f"{variable.where} {variable.name}", variable.label)
+def _read_value(variable: _Variable) -> SettingValue:
+    return SettingValue(variable.text, f"{variable.source} {variable.name}", variable.label)
 
 
 def _read_file(variable: _Variable, cwd: Path) -> SettingValue:
@@ -106,5 +109,5 @@ def _read_file(variable: _Variable, cwd: Path) -> SettingValue:
     try:
         text = path.read_bytes().decode()
     except (OSError, ValueError) as error:
-        raise setting_error(variable.label, f"{path} {why_unreadable(error)}") from None
+        raise setting_error(variable.label, f"{path} {describe_read_error(error)}") from None
     return SettingValue(re.sub(r"\r?\n\Z", "", text), f"file {path} ({variable.name})", variable.label)

@@ -1,17 +1,17 @@
-"""librdkafka's properties: which client each is for, which are not the user's to set, and which are secrets."""
+"""librdkafka properties: the clients that each is for, those that users cannot set, and those that are secrets."""
 
 import re
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-Kind: TypeAlias = Literal["producer", "consumer", "admin"]
+ClientKind: TypeAlias = Literal["producer", "consumer", "admin"]
 
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-#: What librdkafka 2.16 marks `P`, aliases and topic properties included; a consumer warns about each.
+#: Properties that librdkafka 2.16 marks `P`, with aliases and topic properties; a consumer would warn about them.
 PRODUCER_ONLY = _names(
     "transactional.id transaction.timeout.ms enable.idempotence enable.gapless.guarantee "
     "queue.buffering.max.messages queue.buffering.max.kbytes queue.buffering.max.ms linger.ms "
@@ -21,7 +21,7 @@ PRODUCER_ONLY = _names(
     "delivery.timeout.ms queuing.strategy produce.offset.report partitioner partitioner_cb msg_order_cmp"
 )
 
-#: What it marks `C`; a producer warns about each.
+#: Properties that it marks `C`; a producer would warn about them.
 CONSUMER_ONLY = _names(
     "group.id group.instance.id partition.assignment.strategy session.timeout.ms heartbeat.interval.ms "
     "group.protocol.type group.protocol group.remote.assignor coordinator.query.interval.ms max.poll.interval.ms "
@@ -33,7 +33,7 @@ CONSUMER_ONLY = _names(
     "consume.callback.max.messages"
 )
 
-#: Two names for one property, the alias first.
+#: The property of each alias.
 ALIASES = {
     "bootstrap.servers": "metadata.broker.list",
     "max.in.flight": "max.in.flight.requests.per.connection",
@@ -49,12 +49,12 @@ ALIASES = {
     "sasl.oauthbearer.client.credentials.client.secret": "sasl.oauthbearer.client.secret",
 }
 
-_DELIVERY = "choose with --delivery exactly-once or at-least-once"
-_COMMITS = f"offsets are committed once a batch is delivered; {_DELIVERY}"
+_DELIVERY = "use --delivery exactly-once or at-least-once"
+_COMMITS = f"offsets are committed when a batch is delivered; {_DELIVERY}"
 _BROKERS = "use --broker or TELCO_STREAM_BOOTSTRAP_SERVERS"
-_RUNS_CODE = "it makes the client run code of another file"
-_CONFIRMED = "every record is confirmed by all in-sync replicas"
-#: Properties that carry a promise or have a setting of their own, and what to use instead.
+_RUNS_CODE = "it makes the client load code from another file"
+_CONFIRMED = "all in-sync replicas confirm every record"
+#: Properties that users cannot set because delivery relies on them or a setting replaces them, and what to use instead.
 REFUSED = {
     "enable.auto.commit": _COMMITS,
     "auto.commit.enable": _COMMITS,
@@ -65,7 +65,7 @@ REFUSED = {
     "acks": _CONFIRMED,
     "request.required.acks": _CONFIRMED,
     "delivery.report.only.error": "every record's delivery is confirmed",
-    "partitioner": "keys are placed as Java producers place them (murmur2_random)",
+    "partitioner": "keys are partitioned as by Java producers (murmur2_random)",
     "bootstrap.servers": _BROKERS,
     "metadata.broker.list": _BROKERS,
     "group.id": "use --group or TELCO_STREAM_CONSUMER__GROUP_ID",
@@ -74,23 +74,23 @@ REFUSED = {
     "plugin.library.paths": _RUNS_CODE,
     "ssl.engine.location": _RUNS_CODE,
     "ssl.engine.id": _RUNS_CODE,
-    "ssl.providers": f"{_RUNS_CODE}; openssl.cnf names the providers of this machine",
-    "sasl.kerberos.kinit.cmd": "it is a command that the client runs in a shell",
+    "ssl.providers": f"{_RUNS_CODE}; set the providers of this machine in openssl.cnf",
+    "sasl.kerberos.kinit.cmd": "the client runs it as a shell command",
 }
-#: These take a function or an object of the program, never text.
-_CODE = re.compile(
+#: Properties whose value is a function or an object.
+_OBJECTS = re.compile(
     r".*_cb|on_commit|on_delivery|logger|opaque|interceptors|default[._]topic[._]conf(ig)?|.*_data|msg_order_cmp"
 )
 
-#: What a property's name looks like; whether there is one of that name, librdkafka judges.
+#: The form of a property name; librdkafka checks whether the property exists.
 PROPERTY = re.compile(r"\w+(\.\w+)*", re.ASCII)
 
-#: Names that speak of a secret, and those that only say where one is.
+#: Names of secrets, and of paths to secrets.
 _SECRET = re.compile(r"pas+w|pwd|passphrase|secret|token|credential|jaas|pem|key(?!tab)|kinit", re.IGNORECASE)
-_PLACE = re.compile(r"\.(location|file)$", re.IGNORECASE)
-#: Of the authentication's own names only these are shown: a misspelt password is a password too.
+_PATH = re.compile(r"\.(location|file)$", re.IGNORECASE)
+#: Authentication properties, and those of them that are not secret. A misspelt name may hold a password.
 _AUTHENTICATION = re.compile(r"sasl|ssl|https|oauth", re.IGNORECASE)
-_OPEN = re.compile(
+_NOT_SECRET = re.compile(
     r"sasl\.mechanisms?|sasl\.username|sasl\.kerberos\.(service\.name|principal|keytab|min\..*)"
     r"|sasl\.oauthbearer\.(method|scope|grant\.type|assertion\.algorithm)|enable\.sasl\.oauthbearer\.unsecure\.jwt"
     r"|enable\.ssl\.certificate\.verification|ssl\.(endpoint\.identification\.algorithm|ca\.certificate\.stores)"
@@ -98,35 +98,37 @@ _OPEN = re.compile(
 )
 
 
-def for_client(kind: Kind, properties: Mapping[str, str]) -> dict[str, str]:
-    """The properties that a client of this kind understands; names unknown here go to every kind, librdkafka judges."""
-    foreign = {
+def for_client(kind: ClientKind, properties: Mapping[str, str]) -> dict[str, str]:
+    """Return the properties for a kind of client. Unknown names are for all kinds; librdkafka rejects wrong ones."""
+    excluded = {
         "producer": CONSUMER_ONLY,
         "consumer": PRODUCER_ONLY,
         "admin": CONSUMER_ONLY | PRODUCER_ONLY,
     }[kind]
-    return {name: value for name, value in properties.items() if name not in foreign}
+    return {name: value for name, value in properties.items() if name not in excluded}
 
 
-def canonical(name: str) -> str:
-    """One name for a property and its alias."""
+def canonical_name(name: str) -> str:
+    """Return the property that an alias stands for, or the name itself."""
     return ALIASES.get(name, name)
 
 
-def why_refused(name: str) -> str | None:
-    """Why a property can't be passed through and what to use instead; None where it can."""
-    if _CODE.fullmatch(name):
+def refusal_reason(name: str) -> str | None:
+    """Return why users cannot set a property and what to use instead, or None if they can."""
+    if _OBJECTS.fullmatch(name):
         return "it takes code, not text"
     return REFUSED.get(name)
 
 
 def is_secret(name: str) -> bool:
-    """Whether a property's value is never shown; in doubt it isn't."""
+    """Return whether a property's value must be masked; unknown authentication properties are."""
     if _SECRET.search(name):
-        return not _PLACE.search(name)
-    return bool(_AUTHENTICATION.search(name)) and not _OPEN.fullmatch(name)
+        return not _PATH.search(name)
+    return bool(_AUTHENTICATION.search(name)) and not _NOT_SECRET.fullmatch(name)
 
 
 def secrets_of(properties: Mapping[str, str]) -> dict[str, str]:
-    """Return the secret properties under every name that the client may use for them."""
-    return {alias: value for name, value in properties.items() if is_secret(name) for alias in (name, canonical(name))}
+    """Return the secret properties under each name that the client may log."""
+    return {
+        alias: value for name, value in properties.items() if is_secret(name) for alias in (name, canonical_name(name))
+    }

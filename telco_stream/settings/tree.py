@@ -1,4 +1,4 @@
-"""The settings, as one typed tree; each field's description is what people read in `.env.example` and `config show`."""
+"""The settings as a typed tree. `.env.example`, `config show` and the docs show the description of each field."""
 
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -11,19 +11,19 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from telco_stream.settings.validators import check_brokers, check_member
 
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
-#: Text that may be absent; an empty variable, as Compose passes for one that isn't set, is absent too.
+#: Text that is None if empty, because Compose passes an empty variable for one that is not set.
 OptionalText: TypeAlias = Annotated[str | None, BeforeValidator(lambda value: None if value == "" else value)]
 Positive: TypeAlias = Annotated[int, Field(gt=0)]
 Brokers: TypeAlias = Annotated[str, AfterValidator(check_brokers)]
 Member: TypeAlias = Annotated[str, AfterValidator(check_member)]
-#: What Kafka accepts as the name of a topic.
+#: A name that Kafka accepts for a topic.
 TopicName: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
-#: pydantic-settings asks the class for its sources, never the caller: `load` leaves them here while it builds one tree.
+#: The sources of the settings that `load` is building, because pydantic-settings asks the class for its sources.
 SOURCES: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("SOURCES", default=())
 
 
 class SettingsGroup(BaseModel):
-    """Settings that belong together; pydantic's errors never show what was given, because it may be a secret."""
+    """Base of the groups; its errors hide the input, which may be a secret."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
@@ -36,49 +36,49 @@ class TopicSettings(SettingsGroup):
     deadletter: TopicName = Field(
         default="telco.deadletter", description="Topic of the records that could not be scored."
     )
-    raw_partitions: Positive = Field(default=3, description="Partitions of the raw topic, when it is created.")
+    raw_partitions: Positive = Field(
+        default=3, description="Number of partitions with which topics init creates the raw topic."
+    )
     predictions_partitions: Positive = Field(
-        default=3, description="Partitions of the predictions topic, when it is created."
+        default=3, description="Number of partitions with which topics init creates the predictions topic."
     )
     deadletter_partitions: Positive = Field(
-        default=1, description="Partitions of the dead-letter topic, when it is created."
+        default=1, description="Number of partitions with which topics init creates the dead-letter topic."
     )
-    replication_factor: int = Field(
-        default=1, ge=1, le=32_767, description="Copies that Kafka keeps of each partition."
-    )
+    replication_factor: int = Field(default=1, ge=1, le=32_767, description="Number of replicas of each partition.")
     retention_ms: int = Field(
-        default=604_800_000, ge=-1, description="Milliseconds that records are kept; -1 is for ever."
+        default=604_800_000, ge=-1, description="Milliseconds for which Kafka keeps records; -1 is forever."
     )
     deadletter_max_message_bytes: int = Field(
         default=2_097_152,
         ge=16_384,
         le=1_000_000_000,
-        description="Largest dead letter, in bytes; longer originals are cut.",
+        description="Maximum size of a dead letter in bytes; longer originals are truncated.",
     )
 
     @model_validator(mode="after")
-    def _are_three(self) -> Self:
+    def _check_different(self) -> Self:
         names = [self.raw, self.predictions, self.deadletter]
         if len(set(names)) < len(names):
-            raise ValueError("raw, predictions and deadletter should be three different topics")
+            raise ValueError("raw, predictions and deadletter must be three different topics")
         return self
 
 
 class ProducerSettings(SettingsGroup):
     """What `produce` reads and how fast it sends."""
 
-    batch_size: Positive = Field(default=1_000, description="Rows read, checked and confirmed at a time.")
-    events_per_sec: float = Field(default=10.0, ge=0, description="Rate in streaming mode; 0 is as fast as possible.")
-    data_path: OptionalText = Field(
-        default=None, description="CSV to send; empty is the sample that comes with the package."
+    batch_size: Positive = Field(default=1_000, description="Rows that are read, validated and confirmed at a time.")
+    events_per_sec: float = Field(
+        default=10.0, ge=0, description="Rows per second in streaming mode; 0 is as fast as possible."
     )
+    data_path: OptionalText = Field(default=None, description="CSV file to send; empty selects the bundled sample.")
     checkpoint_file: Text = Field(
-        default="checkpoints/producer.json", description="File that keeps the progress of a pass."
+        default="checkpoints/producer.json", description="File in which batch mode saves its progress."
     )
 
 
 class ConsumerSettings(SettingsGroup):
-    """How `consume` takes records, and when it gives up."""
+    """How `consume` reads records, and when it stops."""
 
     group_id: Member = Field(
         default="churn-prediction-group", description="Consumer group; its members share the partitions."
@@ -88,38 +88,40 @@ class ConsumerSettings(SettingsGroup):
         description="Where a group without committed offsets starts: earliest or latest.",
     )
     max_poll_records: int = Field(
-        default=5_000, ge=1, le=1_000_000, description="The most records one micro-batch takes."
+        default=5_000, ge=1, le=1_000_000, description="Maximum number of records in a micro-batch."
     )
     transactional_id: OptionalText = Field(
         default=None,
-        description="Fixed id for exactly-once, one per process; empty is an id of its own for each start.",
+        description="Fixed transactional ID, unique per process; empty generates a new one at each start.",
     )
     stall_seconds: float = Field(
-        default=60.0, gt=0, description="Seconds without progress after which the consumer is stalled."
+        default=60.0, gt=0, description="Seconds without progress after which a partition counts as stalled."
     )
-    window_size: Positive = Field(default=1_000, description="Records in one window of batch mode.")
-    scoring_threads: Positive = Field(default=1, description="Threads that score one micro-batch.")
+    window_size: Positive = Field(default=1_000, description="Number of records in a window of batch mode.")
+    scoring_threads: Positive = Field(default=1, description="Number of threads that score a micro-batch.")
     max_consecutive_dead_letters: int = Field(
-        default=1_000, ge=0, description="Dead letters in a row after which consume stops; 0 is never."
+        default=1_000,
+        ge=0,
+        description="Number of consecutive dead letters after which consume stops; 0 disables the limit.",
     )
 
 
 class ModelSettings(SettingsGroup):
-    """Which model answers."""
+    """The model that scores."""
 
-    path: OptionalText = Field(default=None, description="Folder of the model; empty is the bundled model.")
+    path: OptionalText = Field(default=None, description="Model folder; empty selects the bundled model.")
 
 
 class MetricsSettings(SettingsGroup):
-    """Where metrics are served."""
+    """The address of the metrics."""
 
     host: Text = Field(
-        default="localhost", description="Address at which --metrics-port listens; * is every address, IPv4 and IPv6."
+        default="localhost", description="Address on which --metrics-port listens; * is all addresses, IPv4 and IPv6."
     )
 
 
 class Settings(BaseSettings):
-    """All settings. Made by hand it holds just what it is given and the defaults; `load` reads the world."""
+    """All settings. The constructor takes given values and defaults only; `load` also reads environment and files."""
 
     model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
@@ -133,19 +135,19 @@ class Settings(BaseSettings):
     consumer: ConsumerSettings = ConsumerSettings()
     model: ModelSettings = ModelSettings()
     metrics: MetricsSettings = MetricsSettings()
-    #: librdkafka properties by their own names, verbatim; left out of the repr because there are passwords among them.
+    #: librdkafka properties by name, passed on verbatim; not in the repr, because some are passwords.
     kafka: dict[str, str] = Field(default={}, repr=False)
 
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic-settings'
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings passes it
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What the caller gave, then the project's own sources: pydantic's decode text and pass over misspelt names."""
+        """Return the sources: constructor arguments, then the project's own."""
         return init_settings, *SOURCES.get()
 
 
@@ -158,5 +160,5 @@ def _fields(group: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Fie
             yield prefix + name, field
 
 
-#: Every setting by its dotted name, in the tree's order; the pass-through properties have no fixed names.
+#: All settings by dotted name, in the order of the tree, without the librdkafka properties.
 FIELDS: dict[str, FieldInfo] = dict(_fields(Settings))
