@@ -41,7 +41,7 @@ def taken(queue: Queue, most: int = 1_000) -> list[Message]:
 def test_bounded_poll_takes_all_when_records_are_small() -> None:
     queue = Queue(*(record(b"x" * 50) for _ in range(1_000)))
     assert len(taken(queue)) == 1_000
-    assert queue.asked == [16] * 62 + [7]
+    assert queue.asked == [128] * 7 + [103]
 
 
 @pytest.mark.parametrize(
