@@ -18,26 +18,28 @@ from telco_stream.contract.error_type import ErrorType
 from tests.support.records import GOOD, POISON, STRANGE, good, raw
 
 
-@pytest.mark.parametrize(("value", "reason"), [(one[1], one[2:]) for one in POISON], ids=[one[0] for one in POISON])
+@pytest.mark.parametrize(
+    ("value", "reason"), [(case[1], case[2:]) for case in POISON], ids=[case[0] for case in POISON]
+)
 def test_explain_names_error_and_field_when_customer_is_invalid(
     value: bytes | None, reason: tuple[str, str, str]
 ) -> None:
-    error_type, code, words = reason
-    told = rejection_reason(value)
-    assert told is not None
-    assert told[:2] == (error_type, code)
-    assert words in told[2]
+    error_type, code, text = reason
+    actual = rejection_reason(value)
+    assert actual is not None
+    assert actual[:2] == (error_type, code)
+    assert text in actual[2]
 
 
-@pytest.mark.parametrize("value", [one[1] for one in STRANGE], ids=[one[0] for one in STRANGE])
+@pytest.mark.parametrize("value", [value for _, value in STRANGE], ids=[name for name, _ in STRANGE])
 def test_decode_customer_accepts_unusual_but_valid_input(value: bytes) -> None:
     assert rejection_reason(value) is None
 
 
 def test_decode_customer_keeps_every_field() -> None:
     customer = decode_customer(good())
-    read = (*FEATURES, "customerID", "event_ts")
-    assert {name: getattr(customer, name) for name in read} == {name: GOOD[name] for name in read}
+    names = (*FEATURES, "customerID", "event_ts")
+    assert {name: getattr(customer, name) for name in names} == {name: GOOD[name] for name in names}
 
 
 def test_decode_customer_takes_the_last_value_when_repeated() -> None:
@@ -60,13 +62,13 @@ def test_decode_customer_reads_numbers_when_given_as_text(name: str, text: str) 
 
 @given(st.sampled_from(sorted(CATEGORIES)), st.text(min_size=6))
 def test_explain_never_quotes_the_value(name: str, text: str) -> None:
-    """Nor does it grow with the value: the reason is all that a log would show."""
+    """The text ends up in logs, so it must not grow with the value either."""
     secret = f"«{text}»"
     for field in (name, "event_ts", "tenure", "MonthlyCharges", "TotalCharges"):
-        told = rejection_reason(good(**{field: secret}))
-        assert told is not None
-        assert "«" not in told[2]
-        assert len(told[2]) < 120
+        reason = rejection_reason(good(**{field: secret}))
+        assert reason is not None
+        assert "«" not in reason[2]
+        assert len(reason[2]) < 120
 
 
 def test_explain_ignores_message_like_text_in_a_value() -> None:
@@ -78,11 +80,11 @@ def test_explain_ignores_message_like_text_in_a_value() -> None:
 
 
 def test_explain_succeeds_at_any_nesting_depth() -> None:
-    """At the parser's limit, what it could still read may be too deep for whoever prints it."""
+    """Near the limit of the parser, JSON that can be decoded may be too deep to process."""
     for depth in range(800, 1_010):
-        told = rejection_reason(raw("Churn", "[" * depth + "]" * depth)[:-1] + b',"Partner":"\xff"}')
-        assert told is not None
-        assert told[0] in {"encoding", "json"}
+        reason = rejection_reason(raw("Churn", "[" * depth + "]" * depth)[:-1] + b',"Partner":"\xff"}')
+        assert reason is not None
+        assert reason[0] in {"encoding", "json"}
 
 
 def test_field_lists_are_consistent() -> None:
@@ -98,12 +100,12 @@ def test_decode_customer_accepts_every_category(name: str, values: tuple[str, ..
 
 @given(st.binary(max_size=400) | st.text(max_size=200).map(str.encode))
 def test_any_bytes_yield_a_customer_or_a_reason(value: bytes) -> None:
-    told = rejection_reason(value)
-    assert told is None or (told[0] in ErrorType and told[1] and told[2])
+    reason = rejection_reason(value)
+    assert reason is None or (reason[0] in ErrorType and reason[1] and reason[2])
 
 
 def rejection_reason(value: bytes | None) -> tuple[ErrorType, str, str] | None:
-    """The reason why this is no customer, if there is one."""
+    """Return type, code and text of the error, or None if the value is a valid customer."""
     try:
         decode_customer(value)
     except BAD_DATA as error:

@@ -13,7 +13,7 @@ from telco_stream.messages.source import SourceHeaders
 from tests.support.records import FakeRecord
 
 LIMIT = 2_097_152
-#: The smallest that a topic may be set to.
+#: Smallest limit that is tested, in bytes.
 SMALLEST = 16_384
 NOW = "2026-01-02T03:04:05.678Z"
 
@@ -79,14 +79,14 @@ def test_original_is_null_when_record_has_no_value() -> None:
 @pytest.mark.parametrize("value", [b"x" * 3_000_000, b"\xff" * 1_600_000, b"\x01" * 1_600_000])
 def test_original_is_truncated_when_it_exceeds_the_limit(value: bytes) -> None:
     message = letter(FakeRecord(value))
-    cut = decode_dead_letter(message[1])
-    assert (cut.truncated, cut.original_bytes, cut.original_sha256) == (
+    content = decode_dead_letter(message[1])
+    assert (content.truncated, content.original_bytes, content.original_sha256) == (
         True,
         len(value),
         hashlib.sha256(value).hexdigest(),
     )
-    assert cut.original
-    assert value.startswith(cut.original)
+    assert content.original
+    assert value.startswith(content.original)
     assert LIMIT - 100 < size(message) <= LIMIT
 
 
@@ -112,7 +112,7 @@ def test_dead_letter_never_exceeds_the_limit(length: int, unit: bytes, key: int,
 
 
 def test_key_is_omitted_and_letter_truncated_when_too_large() -> None:
-    """Else a replay would send the record back without its key."""
+    """Only a letter that is marked as truncated is never replayed, which would send the record without its key."""
     key, body, headers = letter(FakeRecord(b"hello", key_=b"k" * LIMIT, headers_=[("traceparent", b"00-1")]))
     assert (key, decode_dead_letter(body).truncated, decode_dead_letter(body).original) == (None, True, b"hello")
     assert ("source", b"raw/0/0") in headers
@@ -155,17 +155,22 @@ def test_retry_count_ignores_invalid_headers(headers: Any, count: int) -> None:
 
 
 def test_forwarded_headers_omit_those_of_earlier_letters() -> None:
-    own: Headers = [("traceparent", b"1"), ("traceparent", b"2"), ("source_system", b"crm"), ("source.topic", b"")]
+    forwarded: Headers = [
+        ("traceparent", b"1"),
+        ("traceparent", b"2"),
+        ("source_system", b"crm"),
+        ("source.topic", b""),
+    ]
     stale: Headers = [
         ("source", b"old/0/0"),
         ("source.topic.id", b"id-0"),
         ("telco.dlq.retry_count", b"1"),
         ("telco.dlq.anything", b""),
     ]
-    record = FakeRecord(b"x", headers_=[stale[0], *own, *stale[1:]])
+    record = FakeRecord(b"x", headers_=[stale[0], *forwarded, *stale[1:]])
     headers = letter(record)[2]
-    assert forwarded_headers(record) == own
-    assert headers[:4] == own
+    assert forwarded_headers(record) == forwarded
+    assert headers[:4] == forwarded
     assert [value for name, value in headers if name == "source"] == [b"raw/0/0"]
     assert [value for name, value in headers if name == "source.topic.id"] == [b"id-1"]
     assert not {"telco.dlq.retry_count", "telco.dlq.anything"} & dict(headers).keys()
@@ -190,5 +195,5 @@ def letter(record: FakeRecord, *, error_type: Any = "validation", limit: int = L
 
 
 def size(message: Message) -> int:
-    """Bytes of the letter as Kafka counts them, at the most."""
+    """Return the largest number of bytes that the message takes in Kafka."""
     return ENVELOPE + size_of(*message)

@@ -1,4 +1,4 @@
-"""The demo where a machine gives it less than usual."""
+"""The demo on a machine with a missing resource."""
 
 import tempfile
 from pathlib import Path
@@ -14,9 +14,9 @@ from tests.support.records import RuleScorer
 
 
 def test_demo_fails_when_no_temporary_folder_is_writable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As in a container whose root is read-only."""
+    """For example in a container with a read-only root."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
-    said: list[str | Window] = []
+    lines: list[str | Window] = []
     with pytest.raises(UsageError, match="TMPDIR"):
-        run_demo(RuleScorer(), stop=Stop(), observer=WindowReporter(said.append), say=said.append)
-    assert said == []
+        run_demo(RuleScorer(), stop=Stop(), observer=WindowReporter(lines.append), say=lines.append)
+    assert lines == []

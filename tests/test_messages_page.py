@@ -1,4 +1,4 @@
-"""What the page on messages shows and lists is what the contracts read and write."""
+"""`docs/messages.md` matches the messages that are read and written."""
 
 import re
 
@@ -40,12 +40,12 @@ def test_prediction_example_is_valid_and_has_every_field() -> None:
 
 
 def test_letter_example_is_what_its_original_produces() -> None:
-    """Kind and words of the error are those that this very original leads to."""
+    """Error type and message are those of the original in the example."""
     letter = decode_dead_letter(LETTER)
     with pytest.raises(ValueError, match="tenure") as refused:
         decode_customer(letter.original)
-    kind, _, message = explain(letter.original, refused.value)
-    assert (letter.error_type, letter.error_message) == (kind, message)
+    error_type, _, message = explain(letter.original, refused.value)
+    assert (letter.error_type, letter.error_message) == (error_type, message)
 
 
 def test_page_describes_every_error_type_and_letter_field() -> None:

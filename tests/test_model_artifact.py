@@ -24,7 +24,7 @@ def model(tmp_path: Path) -> Path:
 
 
 class Trap:
-    """Leaves a trace when it is unpickled."""
+    """Object that creates a folder when it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -76,7 +76,7 @@ def test_load_scorer_unpickles_nothing_when_engine_is_onnx(model: Path, tmp_path
     replace_artifact(model, "pipeline.joblib", pickle.dumps(Trap(trace)))
     load_scorer(model, "onnx")
     assert not trace.exists()
-    with pytest.raises(ModelError):  # the trap does work, and is no model
+    with pytest.raises(ModelError):  # the trap works, and is not a model
         load_scorer(model, "sklearn")
     assert trace.exists()
 
@@ -114,7 +114,7 @@ def test_load_scorer_fails_when_manifest_is_invalid(model: Path, edit: Callable[
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize(
-    ("edit", "named"),
+    ("edit", "names"),
     [
         (lambda manifest: manifest["features"].pop(), "TotalCharges"),
         (lambda manifest: manifest["features"][0]["categories"].append("Other"), "gender"),
@@ -126,10 +126,10 @@ def test_load_scorer_fails_when_manifest_is_invalid(model: Path, edit: Callable[
     ids=["one less", "new category", "other order of categories", "renamed", "other order", "other range"],
 )
 def test_load_scorer_names_features_when_they_differ(
-    model: Path, engine: Engine, edit: Callable[[dict[str, Any]], object], named: str
+    model: Path, engine: Engine, edit: Callable[[dict[str, Any]], object], names: str
 ) -> None:
     edit_manifest(model, edit)
-    with pytest.raises(ModelError, match=rf"other features \({named}\)"):
+    with pytest.raises(ModelError, match=rf"other features \({names}\)"):
         load_scorer(model, engine)
 
 
@@ -175,7 +175,7 @@ def test_load_scorer_fails_when_libraries_lack_a_class(model: Path) -> None:
 
 
 def test_load_scorer_imports_only_onnxruntime_when_onnx() -> None:
-    """Loading and scoring, in an interpreter of its own."""
+    """Loading and scoring in a new interpreter."""
     program = """
 import sys
 from pathlib import Path
@@ -185,16 +185,16 @@ assert len(load_scorer(Path(sys.argv[1])).score(customers_of(labelled_rows(3))))
 print(*sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv[2:])))
 """
     heavy = ["pandas", "sklearn", "joblib", "scipy", "skl2onnx", "onnx", "onnxruntime"]
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program, COMMITTED, *heavy], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert (done.stdout.split(), done.stderr) == (["onnxruntime"], "")
+    assert (result.stdout.split(), result.stderr) == (["onnxruntime"], "")
 
 
 def test_read_manifest_imports_no_engine() -> None:
     program = "import sys; from pathlib import Path; from telco_stream.model.artifact import read_manifest; "
     program += "read_manifest(Path(sys.argv[1])); print(*{'numpy', 'onnxruntime', 'sklearn'} & set(sys.modules))"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program, COMMITTED], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    assert done.stdout.split() == []
+    assert result.stdout.split() == []

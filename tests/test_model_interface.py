@@ -1,4 +1,4 @@
-"""A model that doesn't fit is refused when it is loaded, and not by a dead letter for each good customer."""
+"""A model with another interface is refused when it is loaded, before it can reject every valid customer."""
 
 import pickle
 import re
@@ -31,7 +31,7 @@ ROWS = labelled_rows(60)
 CUSTOMERS = customers_of(ROWS)
 CHURNED = [row["Churn"] == "Yes" for row in ROWS]
 NUMBERS, CODES = ("numbers", FLOAT, [None, 4]), ("codes", INT64, [None, 15])
-#: From the codes to one probability, 0.5, and from that to the two of an answer.
+#: Nodes from the codes to one probability, 0.5; `PAIR` makes two of it.
 TO_ONE = [
     ("Cast", ["codes"], ["x"], {"to": FLOAT}),
     ("MatMul", ["x", "zeros"], ["y"], {}),
@@ -45,7 +45,7 @@ def graph(
     inputs: tuple[Any, ...] = (NUMBERS, CODES),
     output: tuple[str, int, list[int | None] | None] = ("probabilities", FLOAT, [None, 2]),
 ) -> bytes:
-    """An ONNX file of these nodes."""
+    """Return an ONNX file of these nodes."""
     values = {
         "zeros": np.zeros((15, 1), np.float32),
         "shape": np.array([7, 2]),
@@ -53,14 +53,14 @@ def graph(
         "axis": np.array([1]),
         "halves": np.full(2, 0.5, np.float32),
     }
-    made = helper.make_graph(
-        [helper.make_node(kind, takes, gives, **more) for kind, takes, gives, more in nodes],
+    onnx_graph = helper.make_graph(
+        [helper.make_node(kind, inputs_, outputs, **attributes) for kind, inputs_, outputs, attributes in nodes],
         "test",
-        [helper.make_tensor_value_info(*one) for one in inputs],
+        [helper.make_tensor_value_info(*tensor) for tensor in inputs],
         [helper.make_tensor_value_info(*output)],
         [onnx.numpy_helper.from_array(value, name) for name, value in values.items()],
     )
-    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    model = helper.make_model(onnx_graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
     content: bytes = model.SerializeToString()
     return content
 
@@ -132,8 +132,8 @@ def test_load_onnx_refuses_when_the_graph_does_not_fit(
     content: bytes, reason: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     replace_artifact(folder := copy_model(tmp_path), ONNX, content)
-    done = run_in_process("consume", "--model", str(folder), "--broker", "127.0.0.1:1", "--timeout", "0.1", env={})
-    assert done.code == ModelError.exit_code
+    result = run_in_process("consume", "--model", str(folder), "--broker", "127.0.0.1:1", "--timeout", "0.1", env={})
+    assert result.code == ModelError.exit_code
     with pytest.raises(ModelError, match=rf"compiled model can't be used: .*({reason})"):
         load_scorer(folder)
     assert capfd.readouterr().err == ""
@@ -182,13 +182,13 @@ def test_load_sklearn_refuses_when_bytes_are_not_a_pickle(content: bytes, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "labels", [CHURNED, [int(one) for one in CHURNED], ["Yes" if one else "No" for one in CHURNED]]
+    "labels", [CHURNED, [int(churned) for churned in CHURNED], ["Yes" if churned else "No" for churned in CHURNED]]
 )
 def test_check_pipeline_accepts_each_spelling_of_the_classes(labels: list[Any]) -> None:
     check_pipeline(build_pipeline().fit(frame(CUSTOMERS), labels))
 
 
-#: Fits the few customers of the check, and fails beyond a tenure of 1.
+#: Graph that passes the check with its few customers, and fails if the tenure exceeds 1.
 SHORT_TABLE = graph(
     ("Gather", ["numbers", "axis"], ["tenure"], {"axis": 1}),
     ("Cast", ["tenure"], ["row"], {"to": INT64}),
@@ -206,7 +206,7 @@ def test_compile_if_equal_refuses_when_the_graph_fails(content: bytes) -> None:
 
 
 def test_compile_if_equal_refuses_when_graph_cannot_be_run() -> None:
-    """An imputer's indicator becomes a graph that loads and can't be run."""
+    """The converter turns an imputer with an indicator into a graph that loads but cannot be run."""
     pipeline = build_pipeline()
     pipeline.named_steps["columns"].transformers[0][1].steps[0] = ("fill", SimpleImputer(add_indicator=True))
     pipeline.set_params(classifier=RandomForestClassifier(3)).fit(frame(CUSTOMERS), CHURNED)
@@ -220,15 +220,15 @@ def test_consume_refuses_when_there_is_only_a_pickle(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
     replace_artifact(folder, PIPELINE, pickle.dumps(Trap(trace)))
     for command in ("consume", "dlq replay --only-fixed", "demo"):
-        talk = nowhere if command != "demo" else ()
-        done = run_in_process(*command.split(), *talk, env={"TELCO_STREAM_MODEL__PATH": str(folder)})
-        assert done.code == ModelError.exit_code
-        assert "--engine sklearn loads pipeline.joblib" in done.err
+        options = nowhere if command != "demo" else ()
+        result = run_in_process(*command.split(), *options, env={"TELCO_STREAM_MODEL__PATH": str(folder)})
+        assert result.code == ModelError.exit_code
+        assert "--engine sklearn loads pipeline.joblib" in result.err
     assert not trace.exists()
 
 
 class Trap:
-    """Leaves a trace when it is unpickled."""
+    """Object that creates a folder when it is unpickled."""
 
     def __init__(self, trace: Path) -> None:
         self.trace = trace
@@ -238,7 +238,7 @@ class Trap:
 
 
 def test_consume_ignores_a_model_when_it_is_not_configured(tmp_path: Path) -> None:
-    """A folder `models/churn` in the working directory."""
+    """The working directory has a folder `models/churn`."""
     copy_model(tmp_path / "models").rename(tmp_path / "models/churn")
     edit_manifest(tmp_path / "models/churn", lambda manifest: manifest.update(model_version="planted"))
     assert "planted" not in run_in_process("model", "show", env={}).out

@@ -13,27 +13,27 @@ from telco_stream.model.optional_deps import requiring_libraries
 from telco_stream.runtime.bundled import bundled
 from tests.support.cli import ROOT
 
-LEFT_OUT = ["joblib", "pandas", "sklearn", "skl2onnx"]
-#: As if they weren't installed.
-_WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({LEFT_OUT})); from telco_stream.cli import main; main()"
+OPTIONAL = ["joblib", "pandas", "sklearn", "skl2onnx"]
+#: Program that runs the command as if the libraries weren't installed.
+_WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL})); from telco_stream.cli import main; main()"
 
 
 def test_consume_loads_onnx_when_libraries_are_missing() -> None:
-    done = run_without("consume", "--broker", "127.0.0.1:1", "--timeout", "0.2")
-    assert done.returncode == 3
-    assert "127.0.0.1:1" in done.stderr
+    result = run_without("consume", "--broker", "127.0.0.1:1", "--timeout", "0.2")
+    assert result.returncode == 3
+    assert "127.0.0.1:1" in result.stderr
 
 
 def test_train_exits_with_2_when_libraries_are_missing() -> None:
-    done = run_without("train", "--data-path", "no.csv")
-    assert done.returncode == 2
-    assert one_line(done).startswith("Error: To train a model needs ")
+    result = run_without("train", "--data-path", "no.csv")
+    assert result.returncode == 2
+    assert one_line(result).startswith("Error: To train a model needs ")
 
 
 def test_consume_exits_with_4_when_sklearn_is_missing() -> None:
-    done = run_without("consume", "--engine", "sklearn")
-    assert done.returncode == 4
-    assert "--engine onnx" in one_line(done)
+    result = run_without("consume", "--engine", "sklearn")
+    assert result.returncode == 4
+    assert "--engine onnx" in one_line(result)
 
 
 def test_consume_exits_with_4_when_there_is_no_compiled_form(tmp_path: Path) -> None:
@@ -42,31 +42,31 @@ def test_consume_exits_with_4_when_there_is_no_compiled_form(tmp_path: Path) -> 
     manifest = json.loads((folder / "manifest.json").read_text())
     del manifest["artifacts"]["pipeline.onnx"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    done = run_without("consume", "--model", str(folder))
-    assert done.returncode == 4
-    assert "has no compiled form" in done.stderr
+    result = run_without("consume", "--model", str(folder))
+    assert result.returncode == 4
+    assert "has no compiled form" in result.stderr
     assert "isn't installed here" in one_line(run_without("consume", "--model", str(folder), "--engine", "sklearn"))
 
 
 def test_requiring_libraries_passes_on_other_missing_modules() -> None:
-    """A traceback says more than a guess."""
+    """A missing module of the package is a bug and ends with a traceback."""
     with pytest.raises(ModuleNotFoundError, match="columns"), requiring_libraries("It", UsageError, "do without"):
         raise ModuleNotFoundError("no columns", name="telco_stream.model.encoding")
 
 
-def run_without(*words: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-c", _WITHOUT, *words]
+def run_without(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-c", _WITHOUT, *arguments]
     return subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
 
 
-def one_line(done: "subprocess.CompletedProcess[str]") -> str:
-    (line,) = done.stderr.splitlines()
+def one_line(result: "subprocess.CompletedProcess[str]") -> str:
+    (line,) = result.stderr.splitlines()
     assert "telco-stream:consume" in line
     return line
 
 
-@pytest.mark.parametrize("name", LEFT_OUT)
+@pytest.mark.parametrize("name", OPTIONAL)
 def test_dockerfile_omits_each_optional_library(name: str) -> None:
-    """By the Dockerfile's own pattern."""
+    """Read the names in the Dockerfile."""
     package = {"sklearn": "scikit-learn"}.get(name, name)
     assert package in (ROOT / "Dockerfile").read_text()

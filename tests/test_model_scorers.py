@@ -14,7 +14,7 @@ from telco_stream.model.scorer import Scorer, ScoringError
 from tests.support.model_folder import COMMITTED
 from tests.support.training_data import Row, customers_of, labelled_rows
 
-#: The engines' promises: the original to the last digits, the compiled one in single precision.
+#: Largest difference per engine: rounding for the original, single precision for the compiled pipeline.
 TOLERANCES = {"sklearn": 1e-9, "onnx": 1e-6}
 
 
@@ -24,27 +24,29 @@ def scorer(request: pytest.FixtureRequest) -> Scorer:
 
 
 @pytest.fixture
-def close(scorer: Scorer) -> float:
+def tolerance(scorer: Scorer) -> float:
     return TOLERANCES[scorer.engine]
 
 
 def expected(rows: list[Row]) -> list[float]:
-    """The pickled pipeline's answers to a frame made without the package."""
+    """Return the probabilities of the pickled pipeline for a data frame built without the package."""
     frame = pd.DataFrame(rows)[list(FEATURES)].replace({"TotalCharges": " "}, math.nan)
-    answers = joblib.load(COMMITTED / "pipeline.joblib").predict_proba(frame.astype(dict.fromkeys(NUMBERS, float)))
-    return [float(yes) for _, yes in answers]
+    probabilities = joblib.load(COMMITTED / "pipeline.joblib").predict_proba(
+        frame.astype(dict.fromkeys(NUMBERS, float))
+    )
+    return [float(yes) for _, yes in probabilities]
 
 
-def test_score_equals_predict_proba(scorer: Scorer, close: float) -> None:
+def test_score_equals_predict_proba(scorer: Scorer, tolerance: float) -> None:
     rows = labelled_rows(2_000)
     assert any(row["TotalCharges"] == " " for row in rows)
-    assert scorer.score(customers_of(rows)) == pytest.approx(expected(rows), rel=0, abs=close)
+    assert scorer.score(customers_of(rows)) == pytest.approx(expected(rows), rel=0, abs=tolerance)
 
 
-def test_score_is_independent_of_the_batch(scorer: Scorer, close: float) -> None:
+def test_score_is_independent_of_the_batch(scorer: Scorer, tolerance: float) -> None:
     customers = customers_of(labelled_rows(50, seed=1))
     alone = [probability for customer in customers for probability in scorer.score([customer])]
-    assert alone == pytest.approx(scorer.score(customers), rel=0, abs=close)
+    assert alone == pytest.approx(scorer.score(customers), rel=0, abs=tolerance)
 
 
 def test_score_returns_plain_floats(scorer: Scorer) -> None:
@@ -65,20 +67,20 @@ def test_score_counts_a_blank_total_as_0(scorer: Scorer) -> None:
 @pytest.mark.parametrize(
     ("column", "value"), [(name, value) for name, values in CATEGORIES.items() for value in values]
 )
-def test_score_depends_on_every_category(scorer: Scorer, close: float, column: str, value: str) -> None:
+def test_score_depends_on_every_category(scorer: Scorer, tolerance: float, column: str, value: str) -> None:
     rows = [row | {column: value} for row in labelled_rows(20, seed=2)]
-    assert scorer.score(customers_of(rows)) == pytest.approx(expected(rows), rel=0, abs=close)
+    assert scorer.score(customers_of(rows)) == pytest.approx(expected(rows), rel=0, abs=tolerance)
 
 
 def test_score_is_constant_beyond_the_training_range(scorer: Scorer) -> None:
-    """The cubic would run away; what is beyond counts as the end of what was seen."""
+    """Numbers are clipped to the range of the training data, because a cubic grows without bound."""
     (row,) = labelled_rows(1)
     ends = [
         row | {"tenure": tenure, "MonthlyCharges": charges, "TotalCharges": total}
         for tenure, charges, total in [("72", "118.75", "8684.8"), ("1000", "10000", "10000000")]
     ]
-    seen, beyond = scorer.score(customers_of(ends))
-    assert beyond == pytest.approx(seen, abs=1e-6)
+    at_limit, beyond = scorer.score(customers_of(ends))
+    assert beyond == pytest.approx(at_limit, abs=1e-6)
 
 
 @pytest.mark.parametrize(("column", "value"), [("Contract", "Ten years"), ("gender", None), ("tenure", "many")])
@@ -96,7 +98,7 @@ def test_score_is_independent_of_threads() -> None:
 
 
 def test_columns_hold_numbers_and_category_positions() -> None:
-    """Looked up one by one here, in groups there."""
+    """Look up each value separately here; the package looks them up in groups."""
     customers: list[Customer] = customers_of(labelled_rows(200, seed=3))
     arrays = zip(number_columns(customers).tolist(), code_columns(customers).tolist(), strict=True)
     for customer, (numbers, codes) in zip(customers, arrays, strict=True):
@@ -106,10 +108,10 @@ def test_columns_hold_numbers_and_category_positions() -> None:
 
 
 def test_pipeline_includes_all_preprocessing(tmp_path: Path) -> None:
-    """A frame as pandas reads it from the file is enough, with texts as they are and a gap for a blank."""
+    """The pipeline takes a data frame as pandas reads it, with strings and with missing values for blanks."""
     rows = labelled_rows(100)
     path = tmp_path / "rows.csv"
     pd.DataFrame(rows).to_csv(path, index=False)
     pipeline = joblib.load(COMMITTED / "pipeline.joblib")
-    answers = pipeline.predict_proba(pd.read_csv(path, na_values=" "))[:, 1]
-    assert answers == pytest.approx(expected(rows), abs=1e-12)
+    probabilities = pipeline.predict_proba(pd.read_csv(path, na_values=" "))[:, 1]
+    assert probabilities == pytest.approx(expected(rows), abs=1e-12)

@@ -83,7 +83,7 @@ def test_calibration_covers_all_predictions_in_order(trained: TrainingResult) ->
 
 
 def test_metrics_are_computed_on_held_out_rows(tmp_path: Path) -> None:
-    """Labels drawn by lot can't be foreseen, though they can be fitted."""
+    """Random labels can be fitted, but not predicted."""
     random = Random(0)
     rows = [row | {"Churn": random.choice(["Yes", "No"])} for row in labelled_rows(150)]
     result = train(small(tmp_path, rows), tmp_path / "model", now=NOW)
@@ -122,16 +122,16 @@ def test_train_splits_differently_when_the_seed_differs(trained: TrainingResult,
 
 
 def test_train_reports_each_stage_and_fold(source: Path, tmp_path: Path) -> None:
-    told: list[tuple[str, int, int]] = []
-    train(source, tmp_path / "model", now=NOW, progress=lambda *step: told.append(step))
-    assert list(dict.fromkeys(name for name, _, _ in told)) == STEPS
-    assert [step for step in told if step[0] == "cross-validating"] == [
+    reports: list[tuple[str, int, int]] = []
+    train(source, tmp_path / "model", now=NOW, progress=lambda *step: reports.append(step))
+    assert list(dict.fromkeys(name for name, _, _ in reports)) == STEPS
+    assert [step for step in reports if step[0] == "cross-validating"] == [
         ("cross-validating", done, 25) for done in range(26)
     ]
 
 
-def _tree(name: str, known: list[list[str]] | None = None) -> Pipeline:
-    encoder = OneHotEncoder(categories=known or [list(values) for values in CATEGORIES.values()])
+def _tree(name: str, categories: list[list[str]] | None = None) -> Pipeline:
+    encoder = OneHotEncoder(categories=categories or [list(values) for values in CATEGORIES.values()])
     columns = ColumnTransformer(
         [("numbers", SimpleImputer(), list(NUMBERS)), ("categories", encoder, list(CATEGORIES))]
     )
@@ -147,20 +147,20 @@ def test_train_accepts_another_pipeline(trained: TrainingResult, source: Path, t
 
 
 def test_train_skips_onnx_when_steps_have_other_names(source: Path, tmp_path: Path) -> None:
-    other = train(source, tmp_path / "model", now=NOW, build=lambda: _tree("else"))
+    other = train(source, tmp_path / "model", now=NOW, build=lambda: _tree("other"))
     assert other.onnx.refused == 'it can\'t be compiled: it has no step "columns" with an encoder named "categories"'
     assert load_scorer(other.path, "sklearn").engine == "sklearn"
 
 
 def test_train_refuses_onnx_when_category_order_differs(source: Path, tmp_path: Path) -> None:
     """An encoder that sorts the categories has other codes than the contract."""
-    known = [sorted(values) for values in CATEGORIES.values()]
-    other = train(source, tmp_path / "model", now=NOW, build=lambda: _tree("columns", known))
+    categories = [sorted(values) for values in CATEGORIES.values()]
+    other = train(source, tmp_path / "model", now=NOW, build=lambda: _tree("columns", categories))
     assert "differs from the original" in (other.onnx.refused or "")
 
 
 def test_pipeline_imputes_blank_totals(trained: TrainingResult) -> None:
-    """The imputer stands inside the pipeline, and there was something for it to do."""
+    """The imputer is part of the pipeline, and the data has blanks."""
     assert any(row["TotalCharges"] == " " for row in ROWS)
     columns = joblib.load(trained.path / "pipeline.joblib").named_steps["columns"]
     assert "simpleimputer" in columns.named_transformers_["curves"].named_steps
@@ -208,8 +208,8 @@ def test_train_replaces_an_older_model(trained: TrainingResult, source: Path, tm
 
 
 def fail_when_called(*_: object) -> None:
-    """Refusals come before the work."""
-    pytest.fail("training has begun")
+    """Report progress; the checks must come before the first stage."""
+    pytest.fail("training has started")
 
 
 def test_train_keeps_a_folder_when_it_holds_other_files(source: Path, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_train_keeps_the_target_when_it_is_a_file(source: Path, tmp_path: Path) 
 
 
 def test_write_folder_keeps_the_old_model_when_it_fails(tmp_path: Path) -> None:
-    """A name with a folder in it stands for a full disk."""
+    """A file name in a missing folder simulates a full disk."""
     out = tmp_path / "model"
     folders.write_folder(out, {"manifest.json": b"old"})
     with pytest.raises(UsageError, match="Cannot write the model"):

@@ -76,7 +76,7 @@ def test_apply_change_fails_when_the_text_is_missing(tmp_path: Path) -> None:
 
 
 def _apply(file: Path, change: str) -> None:
-    """The lines before are found in the file once, and are those after."""
+    """Apply one hunk of a diff, whose old lines must occur exactly once."""
     lines = [line for line in change.splitlines(keepends=True) if line.strip()]
     before = "".join(line[1:] for line in lines if line[0] != "+")
     after = "".join(line[1:] for line in lines if line[0] != "-")

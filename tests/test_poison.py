@@ -25,10 +25,10 @@ MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(Healt
 def test_process_returns_a_letter_with_the_bytes_of_poison(kind: str, data: st.DataObject) -> None:
     """Its neighbours are scored all the same."""
     poison = data.draw(POISONS[kind])
-    done = answered([good(customerID="before"), poison, good(customerID="after")])
-    assert [key for key, _, _ in done.prediction_messages] == ["before", "after"]
-    (_, body, _), letter = done.dead_letter_messages[0], decode_dead_letter(done.dead_letter_messages[0][1])
-    assert len(done.dead_letter_messages) == 1
+    outcome = process_values([good(customerID="before"), poison, good(customerID="after")])
+    assert [key for key, _, _ in outcome.prediction_messages] == ["before", "after"]
+    (_, body, _), letter = outcome.dead_letter_messages[0], decode_dead_letter(outcome.dead_letter_messages[0][1])
+    assert len(outcome.dead_letter_messages) == 1
     assert holds_original(letter, poison), "the letter holds other bytes"
     assert len(body) < LIMITS.letter
     assert 0 < len(letter.error_message) < 600
@@ -38,25 +38,25 @@ def test_process_returns_a_letter_with_the_bytes_of_poison(kind: str, data: st.D
 @given(st.lists(bit_flips(), min_size=1, max_size=20))
 def test_process_answers_once_when_bits_are_flipped(values: list[bytes]) -> None:
     """Some leave a good record, which must then be scored; a letter has the bytes as they came."""
-    done = answered(list(values))
-    assert done.consumed == len(values)
-    assert done.next_offsets == {0: len(values)}
-    bad = [values[one.offset] for one in done.rejected]
-    assert [decode_dead_letter(body).original for _, body, _ in done.dead_letter_messages] == bad
+    outcome = process_values(list(values))
+    assert outcome.consumed == len(values)
+    assert outcome.next_offsets == {0: len(values)}
+    bad = [values[record.offset] for record in outcome.rejected]
+    assert [decode_dead_letter(body).original for _, body, _ in outcome.dead_letter_messages] == bad
 
 
 @MANY
 @given(st.lists(st.one_of(*POISONS.values(), st.just(good())), max_size=30))
 def test_process_answers_mixed_records_in_order(values: list[bytes | None]) -> None:
-    done = answered(values)
-    rejected = [one.offset for one in done.rejected]
-    assert done.consumed == len(values)
+    outcome = process_values(values)
+    rejected = [record.offset for record in outcome.rejected]
+    assert outcome.consumed == len(values)
     assert rejected == sorted(set(rejected))
-    assert len(done.dead_letter_messages) == len(rejected)
-    assert all(ENVELOPE + size_of(*letter) <= LIMITS.letter for letter in done.dead_letter_messages)
+    assert len(outcome.dead_letter_messages) == len(rejected)
+    assert all(ENVELOPE + size_of(*letter) <= LIMITS.letter for letter in outcome.dead_letter_messages)
 
 
-def answered(values: list[bytes | None]) -> Outcome:
+def process_values(values: list[bytes | None]) -> Outcome:
     records = [FakeRecord(value, offset_=offset) for offset, value in enumerate(values)]
     return process(records, RuleScorer(), now=NOW, limits=LIMITS)
 

@@ -17,12 +17,12 @@ NOW = "2026-01-02T03:04:05.678Z"
 
 
 def test_process_answers_each_record_once_in_order() -> None:
-    done = run([good(customerID="a"), b"bad 1", good(customerID="b"), b"bad 2", good(customerID="c")])
-    assert [key for key, _, _ in done.prediction_messages] == ["a", "b", "c"]
-    assert originals(done) == [b"bad 1", b"bad 2"]
-    assert [one.customerID for one in done.predictions] == ["a", "b", "c"]
-    assert [one.offset for one in done.rejected] == [1, 3]
-    assert done.consumed == 5
+    outcome = run([good(customerID="a"), b"bad 1", good(customerID="b"), b"bad 2", good(customerID="c")])
+    assert [key for key, _, _ in outcome.prediction_messages] == ["a", "b", "c"]
+    assert originals(outcome) == [b"bad 1", b"bad 2"]
+    assert [prediction.customerID for prediction in outcome.predictions] == ["a", "b", "c"]
+    assert [record.offset for record in outcome.rejected] == [1, 3]
+    assert outcome.consumed == 5
 
 
 def test_process_writes_the_documented_prediction() -> None:
@@ -48,8 +48,8 @@ def test_process_adds_the_topic_id_to_every_answer_when_known(value: bytes) -> N
         FakeRecord(value, 4, 1, headers_=None),
         FakeRecord(value, 9, 0, headers_=[("source.topic.id", b"older"), ("a", b"b")]),
     ]
-    done = process(records, RuleScorer(), now=NOW, limits=Limits(), topic_id="id-1")
-    answers = [headers for _, _, headers in done.prediction_messages + done.dead_letter_messages]
+    outcome = process(records, RuleScorer(), now=NOW, limits=Limits(), topic_id="id-1")
+    answers = [headers for _, _, headers in outcome.prediction_messages + outcome.dead_letter_messages]
     own = [[header for header in headers if not header[0].startswith("telco.dlq.")] for headers in answers]
     assert own == [
         [("source", b"raw/1/4"), ("source.topic.id", b"id-1")],
@@ -59,8 +59,8 @@ def test_process_adds_the_topic_id_to_every_answer_when_known(value: bytes) -> N
 
 def test_process_drops_replay_headers_from_the_answer() -> None:
     replayed: Headers = [("a", b"b"), ("telco.dlq.retry_count", b"1"), ("telco.dlq.replay_of", b"0/5")]
-    done = process([FakeRecord(good(), headers_=replayed)], RuleScorer(), now=NOW, limits=Limits())
-    assert done.prediction_messages[0][2] == [("a", b"b"), ("source", b"raw/0/0")]
+    outcome = process([FakeRecord(good(), headers_=replayed)], RuleScorer(), now=NOW, limits=Limits())
+    assert outcome.prediction_messages[0][2] == [("a", b"b"), ("source", b"raw/0/0")]
 
 
 @pytest.mark.parametrize(("probability", "prediction"), [(0.0, "No"), (0.4999, "No"), (0.5, "Yes"), (1.0, "Yes")])
@@ -68,28 +68,28 @@ def test_process_predicts_churn_when_at_the_threshold(probability: float, predic
     assert run([good()], RuleScorer(lambda _: probability)).predictions[0].prediction == prediction
 
 
-@pytest.mark.parametrize(("value", "error_type"), [one[1:3] for one in POISON], ids=[one[0] for one in POISON])
+@pytest.mark.parametrize(("value", "error_type"), [case[1:3] for case in POISON], ids=[case[0] for case in POISON])
 def test_process_rejects_only_the_invalid_record(value: bytes | None, error_type: str) -> None:
-    done = run([good(), value, good()])
-    assert (len(done.prediction_messages), done.next_offsets) == (2, {0: 3})
-    assert [decode_dead_letter(body).error_type for _, body, _ in done.dead_letter_messages] == [error_type]
-    assert originals(done) == [value]
+    outcome = run([good(), value, good()])
+    assert (len(outcome.prediction_messages), outcome.next_offsets) == (2, {0: 3})
+    assert [decode_dead_letter(body).error_type for _, body, _ in outcome.dead_letter_messages] == [error_type]
+    assert originals(outcome) == [value]
 
 
-@pytest.mark.parametrize("value", [one[1] for one in STRANGE], ids=[one[0] for one in STRANGE])
+@pytest.mark.parametrize("value", [value for _, value in STRANGE], ids=[name for name, _ in STRANGE])
 def test_process_scores_unusual_but_valid_input(value: bytes) -> None:
-    done = run([value])
-    assert (len(done.prediction_messages), done.dead_letter_messages) == (1, [])
+    outcome = run([value])
+    assert (len(outcome.prediction_messages), outcome.dead_letter_messages) == (1, [])
 
 
 def test_process_uses_the_customer_id_when_key_is_missing() -> None:
-    done = process(
+    outcome = process(
         [FakeRecord(good(), key_=None), FakeRecord(b"bad", key_=None, offset_=1)],
         RuleScorer(),
         now=NOW,
         limits=Limits(),
     )
-    assert [done.prediction_messages[0][0], done.dead_letter_messages[0][0]] == ["7590-VHVEG", None]
+    assert [outcome.prediction_messages[0][0], outcome.dead_letter_messages[0][0]] == ["7590-VHVEG", None]
 
 
 def test_process_scores_a_batch_in_one_call() -> None:
@@ -105,77 +105,79 @@ def test_process_skips_the_scorer_when_no_record_is_valid() -> None:
     assert scorer.calls == []
 
 
-@pytest.mark.parametrize("guilty", [{0}, {7}, {3}, {0, 7}, {2, 3, 4}, set(range(8))])
-def test_process_isolates_records_when_scoring_fails(guilty: set[int]) -> None:
-    done = run([good(customerID=str(one)) for one in range(8)], RuleScorer(refuse(*map(str, guilty))))
-    assert [one.offset for one in done.rejected] == sorted(guilty)
-    assert {one.error_type for one in done.rejected} == {"scoring"}
-    assert [key for key, _, _ in done.prediction_messages] == [str(one) for one in range(8) if one not in guilty]
+@pytest.mark.parametrize("failing", [{0}, {7}, {3}, {0, 7}, {2, 3, 4}, set(range(8))])
+def test_process_isolates_records_when_scoring_fails(failing: set[int]) -> None:
+    outcome = run([good(customerID=str(number)) for number in range(8)], RuleScorer(refuse(*map(str, failing))))
+    assert [record.offset for record in outcome.rejected] == sorted(failing)
+    assert {record.error_type for record in outcome.rejected} == {"scoring"}
+    assert [key for key, _, _ in outcome.prediction_messages] == [
+        str(number) for number in range(8) if number not in failing
+    ]
 
 
 def test_process_needs_few_calls_when_one_record_fails() -> None:
     scorer = RuleScorer(refuse("700"))
-    run([good(customerID=str(one)) for one in range(1024)], scorer)
+    run([good(customerID=str(number)) for number in range(1024)], scorer)
     assert len(scorer.calls) == 21
 
 
 @pytest.mark.parametrize("probability", [math.nan, math.inf, -math.inf, -0.01, 1.01])
 def test_process_rejects_when_score_is_not_a_probability(probability: float) -> None:
-    done = run([good()], RuleScorer(lambda _: probability))
-    assert [(one.error_type, one.code) for one in done.rejected] == [("scoring", "no_probability")]
+    outcome = run([good()], RuleScorer(lambda _: probability))
+    assert [(record.error_type, record.code) for record in outcome.rejected] == [("scoring", "no_probability")]
 
 
 def test_process_rejects_when_prediction_exceeds_the_limit() -> None:
-    done = run([good(), good(customerID="x" * 600_000), good(customerID="x" * 400_000)])
-    assert [(one.offset, one.error_type) for one in done.rejected] == [(1, "output_too_large")]
-    assert originals(done) == [good(customerID="x" * 600_000)]
+    outcome = run([good(), good(customerID="x" * 600_000), good(customerID="x" * 400_000)])
+    assert [(record.offset, record.error_type) for record in outcome.rejected] == [(1, "output_too_large")]
+    assert originals(outcome) == [good(customerID="x" * 600_000)]
 
 
 def test_process_counts_headers_in_the_size_of_a_prediction() -> None:
     record = FakeRecord(good(), headers_=[("baggage", b"x" * 1_050_000)])
-    done = process([record], RuleScorer(), now=NOW, limits=Limits())
-    assert [one.error_type for one in done.rejected] == ["output_too_large"]
+    outcome = process([record], RuleScorer(), now=NOW, limits=Limits())
+    assert [record.error_type for record in outcome.rejected] == ["output_too_large"]
 
 
 @given(st.integers(0, 12_000), st.none() | st.integers(0, 8_000), st.integers(4_000, 16_000))
 def test_process_never_exceeds_the_prediction_limit(length: int, header: int | None, limit: int) -> None:
     headers = None if header is None else [("h", b"x" * header)]
     record = FakeRecord(good(customerID="x" * (length + 1)), headers_=headers)
-    done = process([record], RuleScorer(), now=NOW, limits=Limits(limit, 2_097_152))
-    assert all(ENVELOPE + size_of(*one) <= limit for one in done.prediction_messages)
-    assert len(done.prediction_messages) + len(done.dead_letter_messages) == 1
+    outcome = process([record], RuleScorer(), now=NOW, limits=Limits(limit, 2_097_152))
+    assert all(ENVELOPE + size_of(*message) <= limit for message in outcome.prediction_messages)
+    assert len(outcome.prediction_messages) + len(outcome.dead_letter_messages) == 1
 
 
 def test_next_offsets_follow_the_last_record_per_partition() -> None:
-    places = [(0, 5), (1, 9), (0, 7), (1, 10), (2, 0)]  # 6 was a marker
-    records = [FakeRecord(good(), partition_=partition, offset_=offset) for partition, offset in places]
+    positions = [(0, 5), (1, 9), (0, 7), (1, 10), (2, 0)]  # offset 6 is a transaction marker
+    records = [FakeRecord(good(), partition_=partition, offset_=offset) for partition, offset in positions]
     assert process(records, RuleScorer(), now=NOW, limits=Limits()).next_offsets == {0: 8, 1: 11, 2: 1}
 
 
 def test_process_raises_when_the_scorer_omits_a_customer() -> None:
-    class Forgetful(RuleScorer):
+    class IncompleteScorer(RuleScorer):
         def score(self, customers: Sequence[Customer]) -> list[float]:
             return super().score(customers)[1:]
 
     with pytest.raises(ValueError, match="shorter"):
-        run([good()] * 3, Forgetful())
+        run([good()] * 3, IncompleteScorer())
 
 
 @given(st.lists(st.booleans(), max_size=12), st.integers(0, 5))
 def test_dead_letter_runs_continue_across_batches(bad: list[bool], before: int) -> None:
-    positions = [position for position, one in enumerate(bad) if one]
-    longest, run_ = 0, before
-    for one in bad:
-        run_ = run_ + 1 if one else 0
-        longest = max(longest, run_)
-    assert longest_dead_letter_run(positions, before) == longest
-    assert trailing_dead_letter_run(positions, len(bad), before) == run_
+    indices = [index for index, is_bad in enumerate(bad) if is_bad]
+    longest, trailing = 0, before
+    for is_bad in bad:
+        trailing = trailing + 1 if is_bad else 0
+        longest = max(longest, trailing)
+    assert longest_dead_letter_run(indices, before) == longest
+    assert trailing_dead_letter_run(indices, len(bad), before) == trailing
 
 
 @given(st.lists(st.booleans(), max_size=30), st.data())
 def test_dead_letter_runs_are_independent_of_batch_bounds(bad: list[bool], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(bad)))
-    values = [b"bad" if one else good() for one in bad]
+    values = [b"bad" if is_bad else good() for is_bad in bad]
     whole, first = run(values), run(values[:cut])
     second = run(values[cut:], consecutive_before=first.trailing_dead_letter_run)
     assert second.trailing_dead_letter_run == whole.trailing_dead_letter_run
@@ -183,21 +185,16 @@ def test_dead_letter_runs_are_independent_of_batch_bounds(bad: list[bool], data:
 
 
 def test_longest_run_is_0_when_batch_has_no_dead_letter() -> None:
-    """They were let pass by the limit of their time; only one more would count against today's."""
-    assert (
-        run([good()], consecutive_before=900).longest_dead_letter_run,
-        run([good()], consecutive_before=900).trailing_dead_letter_run,
-    ) == (
-        0,
-        0,
-    )
+    """An earlier batch with a higher limit must not fail this one; another dead letter does."""
+    outcome = run([good()], consecutive_before=900)
+    assert (outcome.longest_dead_letter_run, outcome.trailing_dead_letter_run) == (0, 0)
     assert run([b"bad"], consecutive_before=900).longest_dead_letter_run == 901
 
 
-def run(values: Sequence[bytes | None], scorer: RuleScorer | None = None, **more: Any) -> Outcome:
+def run(values: Sequence[bytes | None], scorer: RuleScorer | None = None, **options: Any) -> Outcome:
     records = [FakeRecord(value, offset_=offset) for offset, value in enumerate(values)]
-    return process(records, scorer or RuleScorer(), now=NOW, limits=Limits(), **more)
+    return process(records, scorer or RuleScorer(), now=NOW, limits=Limits(), **options)
 
 
-def originals(done: Outcome) -> list[bytes | None]:
-    return [decode_dead_letter(body).original for _, body, _ in done.dead_letter_messages]
+def originals(outcome: Outcome) -> list[bytes | None]:
+    return [decode_dead_letter(body).original for _, body, _ in outcome.dead_letter_messages]
