@@ -43,7 +43,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_wheel_contains_only_package_sample_and_model(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    bundled = {name.removeprefix("telco_stream/_shipped/") for name in names if "_shipped" in name}
+    bundled = {name.removeprefix("telco_stream/_bundled/") for name in names if "_bundled" in name}
     assert bundled == {
         "data/sample_customers.csv",
         *(f"models/churn/{name}" for name in ("manifest.json", "pipeline.joblib", "pipeline.onnx")),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parent.parent
 #: Their folder in a wheel, set in `pyproject.toml`.
-_INSTALLED = _PACKAGE / "_shipped"
+_INSTALLED = _PACKAGE / "_bundled"
 
 
 def bundled(name: str) -> Path:

@@ -1,6 +1,6 @@
-"""The judge: each input answered exactly once, with the model's own probability.
+"""Checks that each input is answered exactly once, with the probability of the model.
 
-It shares nothing with `telco-stream verify` but the topics: a reader of its own, keys and sources compared one by one.
+Independent of `telco-stream verify`: it reads the topics with its own reader and compares keys and sources.
 """
 
 import math
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 from tests.support.topics import StoredRecord, Topics, read_topic
 
-#: Two engines may differ by that much; a compiled model that differs by more is never written.
+#: Largest difference between two engines; a model that differs by more is never exported.
 _TOLERANCE = 1e-6
-#: Offenders that a complaint names.
+#: Inputs that an error message names.
 _NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """A record of the raw topic, and its answer: a probability, or None for a dead letter."""
+    """A record of the raw topic with the expected probability, or None for a dead letter."""
 
     key: str
     expected: float | None
@@ -26,7 +26,7 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A record of the predictions topic, or with None a dead letter; `source` is topic/partition/offset."""
+    """A prediction, or a dead letter if `probability` is None; `source` is TOPIC/PARTITION/OFFSET."""
 
     source: str
     key: str
@@ -35,7 +35,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The offenders, by what is wrong with them."""
+    """Wrong answers, by kind of error."""
 
     inputs: int
     missing: list[str]
@@ -43,70 +43,72 @@ class Verdict:
     unexplained: list[str]
     wrong: list[str]
 
-    def complaint(self) -> str:
-        """What is wrong, with the first few offenders; empty if nothing is."""
-        faults = {"missing": self.missing, "duplicated": self.duplicated, "unexplained": self.unexplained}
-        faults["wrong probability"] = self.wrong
-        return "; ".join(f"{len(keys)} {what}: {keys[:_NAMED]}" for what, keys in faults.items() if keys)
+    def describe_errors(self) -> str:
+        """Describe the errors with the first few inputs of each kind; empty if there are none."""
+        errors = {"missing": self.missing, "duplicated": self.duplicated, "unexplained": self.unexplained}
+        errors["wrong probability"] = self.wrong
+        return "; ".join(f"{len(keys)} {kind}: {keys[:_NAMED]}" for kind, keys in errors.items() if keys)
 
 
 def check_answers(inputs: Mapping[str, Input], answers: Iterable[Answer]) -> Verdict:
-    """Who was answered how often, and how well; `inputs` are named by their source."""
+    """Compare answers with the inputs, which are keyed by their source."""
     unexplained, wrong = [], []
     times: Counter[str] = Counter()
     for answer in answers:
-        found = inputs.get(answer.source)
-        if found is None or found.key != answer.key:
+        record = inputs.get(answer.source)
+        if record is None or record.key != answer.key:
             unexplained.append(f"{answer.key} of {answer.source}")
             continue
         times[answer.source] += 1
-        if not _agree(answer.probability, found.expected):
-            wrong.append(f"{answer.key} of {answer.source}: {answer.probability}, not {found.expected}")
+        if not _agree(answer.probability, record.expected):
+            wrong.append(f"{answer.key} of {answer.source}: {answer.probability}, not {record.expected}")
     return Verdict(
         inputs=len(inputs),
-        missing=[f"{found.key} of {source}" for source, found in inputs.items() if not times[source]],
-        duplicated=[f"{inputs[source].key} of {source}" for source, number in times.items() if number > 1],
+        missing=[f"{record.key} of {source}" for source, record in inputs.items() if not times[source]],
+        duplicated=[f"{inputs[source].key} of {source}" for source, count in times.items() if count > 1],
         unexplained=unexplained,
         wrong=wrong,
     )
 
 
 def not_sent_once(sent: Mapping[str, int], keys: Iterable[str]) -> list[str]:
-    """The customers that the raw topic doesn't hold as often as they were to be sent, and strangers."""
-    found = Counter(keys)
-    return [f"{key}: {found[key]} times" for key in sent.keys() | found.keys() if found[key] != sent.get(key, 0)]
+    """Return the customers whose count in the raw topic differs from how often they were sent."""
+    counts = Counter(keys)
+    return [f"{key}: {counts[key]} times" for key in sent.keys() | counts.keys() if counts[key] != sent.get(key, 0)]
 
 
 def read_inputs(bootstrap: str, topic: str, expected: Mapping[str, float | None]) -> dict[str, Input]:
-    """The committed records of the raw topic."""
-    return {source_of(kept): Input(key_of(kept), expected.get(key_of(kept))) for kept in read_topic(bootstrap, topic)}
+    """Return the committed records of the raw topic by source."""
+    records = read_topic(bootstrap, topic)
+    return {source_of(record): Input(key_of(record), expected.get(key_of(record))) for record in records}
 
 
 def read_answers(bootstrap: str, topics: Topics) -> list[Answer]:
-    """The committed predictions and dead letters."""
+    """Return the committed predictions and dead letters."""
     letters = [
-        Answer(kept.header("source") or "", key_of(kept), None) for kept in read_topic(bootstrap, topics.deadletter)
+        Answer(record.header("source") or "", key_of(record), None)
+        for record in read_topic(bootstrap, topics.deadletter)
     ]
-    return letters + [_prediction(kept) for kept in read_topic(bootstrap, topics.predictions)]
+    return letters + [_prediction(record) for record in read_topic(bootstrap, topics.predictions)]
 
 
-def source_of(kept: StoredRecord) -> str:
-    """Where a record stands, as answers write it."""
-    return f"{kept.topic}/{kept.partition}/{kept.offset}"
+def source_of(record: StoredRecord) -> str:
+    """Return the record's coordinates as the `source` header holds them."""
+    return f"{record.topic}/{record.partition}/{record.offset}"
 
 
-def key_of(kept: StoredRecord) -> str:
-    """The record's key, as text."""
-    return (kept.key or b"").decode()
+def key_of(record: StoredRecord) -> str:
+    """Return the record's key as text."""
+    return (record.key or b"").decode()
 
 
-def _prediction(kept: StoredRecord) -> Answer:
-    value = kept.json()
-    assert value["customerID"] == key_of(kept), f"the value of {source_of(kept)} is another customer's than its key"
-    return Answer(kept.header("source") or "", key_of(kept), value["churn_probability"])
+def _prediction(record: StoredRecord) -> Answer:
+    value = record.json()
+    assert value["customerID"] == key_of(record), f"key and value of {source_of(record)} name different customers"
+    return Answer(record.header("source") or "", key_of(record), value["churn_probability"])
 
 
-def _agree(found: float | None, expected: float | None) -> bool:
-    if found is None or expected is None:
-        return found is expected
-    return math.isclose(found, expected, rel_tol=0, abs_tol=_TOLERANCE)
+def _agree(actual: float | None, expected: float | None) -> bool:
+    if actual is None or expected is None:
+        return actual is expected
+    return math.isclose(actual, expected, rel_tol=0, abs_tol=_TOLERANCE)

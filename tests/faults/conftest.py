@@ -1,4 +1,4 @@
-"""One broker for all cases, to kill and to pause; the cases' form, seeds and figures."""
+"""Fixtures of the fault suite: one broker for all cases, and scenarios with seeds and figures."""
 
 import os
 import random
@@ -16,9 +16,9 @@ from tests.support.kafka_container import SMALL, KafkaContainer
 from tests.support.run_summary import FAULT_FIGURES, FULL
 from tests.support.topics import create_topics, delete_topics, fresh_topics
 
-# Read before `clean_environment` removes them.
+# Read at import: `clean_environment` removes the variable.
 SEED = os.environ.get("TELCO_STREAM_TEST_SEED")
-#: Transactions of killed workers are looked for every second, not every ten.
+#: Makes the broker abort the transactions of killed workers within a second instead of ten.
 _QUICK_ABORT = {
     "group_min_session_timeout_ms": "1000",
     "transaction_abort_timed_out_transaction_cleanup_interval_ms": "1000",
@@ -27,7 +27,7 @@ _QUICK_ABORT = {
 
 @pytest.fixture(scope="session")
 def fault_kafka(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
-    """A real Kafka that every case finds running, and may kill and pause."""
+    """Yield a real Kafka for all cases, which may kill and pause it."""
     require_containers(pytestconfig)
     with CrashingKafka(**_QUICK_ABORT, **({} if FULL else SMALL)) as container:
         yield container
@@ -35,17 +35,17 @@ def fault_kafka(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
 
 @pytest.fixture
 def scenario(fault_kafka: KafkaContainer, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario]:
-    """A case with topics of its own; its seed is printed, and `TELCO_STREAM_TEST_SEED` gives it again."""
+    """Yield a scenario with new topics; it prints its seed, which `TELCO_STREAM_TEST_SEED` repeats."""
     yield from new_scenario(fault_kafka.bootstrap, request, tmp_path)
 
 
 def new_scenario(bootstrap: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario]:
-    """A case on this broker."""
+    """Yield a scenario on this broker, and delete its topics afterwards."""
     seed = int(SEED) if SEED else random.randrange(1_000_000)
     sys.stdout.write(f"seed {seed}\n")
-    name = re.sub(r"^test_|\]$", "", request.node.name).replace("_", " ").replace("[", ": ")
+    name = re.sub(r"^test_|\]$|each_\w+_once_when_", "", request.node.name).replace("_", " ").replace("[", ": ")
     topics = fresh_topics()
     create_topics(bootstrap, topics)
-    noted = request.config.stash.setdefault(FAULT_FIGURES, [])
-    yield Scenario(name, bootstrap, topics, tmp_path, seed, FULL, noted.append)
+    figures = request.config.stash.setdefault(FAULT_FIGURES, [])
+    yield Scenario(name, bootstrap, topics, tmp_path, seed, FULL, figures.append)
     delete_topics(bootstrap, topics)

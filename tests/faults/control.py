@@ -1,6 +1,6 @@
-"""A plain worker as most are written: offsets commit themselves on a timer, predictions leave when they leave.
+"""A worker that commits offsets on a timer and flushes predictions late, as many do.
 
-The checker must find it out, or the checker is worth nothing.
+It loses or duplicates answers when it is killed; the checker must report that.
 """
 
 import json
@@ -34,10 +34,10 @@ def main() -> None:
     )
     producer = Producer({"bootstrap.servers": settings.bootstrap_servers, "linger.ms": 100, "log_level": 0})
     send: Callable[..., None] = producer.produce
-    consumer.subscribe([settings.topics.raw], on_assign=_tell)
+    consumer.subscribe([settings.topics.raw], on_assign=_log_assignment)
     sys.stderr.write("started\n")
     while not stop.requested:
-        records: list[Any] = [one for one in consumer.consume(500, 0.1) if one.error() is None]
+        records: list[Any] = [message for message in consumer.consume(500, 0.1) if message.error() is None]
         outcome = process(records, scorer, now=now(), limits=Limits())
         for key, value, headers in outcome.prediction_messages:
             send(settings.topics.predictions, value, key, headers=headers)
@@ -47,8 +47,8 @@ def main() -> None:
     sys.stdout.write(json.dumps({"stopped_by": "signal"}))
 
 
-def _tell(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
-    sys.stderr.write("".join(f"assigned partitions {one.partition}\n" for one in partitions))
+def _log_assignment(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    sys.stderr.write("".join(f"assigned partitions {partition.partition}\n" for partition in partitions))
     sys.stderr.flush()
 
 

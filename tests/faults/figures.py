@@ -1,4 +1,4 @@
-"""What the cases have measured, as a table and as JSON."""
+"""Figures of the fault cases, as a table and as JSON."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One case; the wait is the longest of any input for an answer that could be read."""
+    """Figures of one case; `longest_wait_seconds` runs from an input's confirmation to its visible answer."""
 
     case: str
     inputs: int
@@ -29,7 +29,7 @@ class Figures:
 
     @classmethod
     def of(cls, scenario: "Scenario", verdict: Verdict, longest_wait: float | None, seconds: float) -> Self:
-        """The figures of a case that has been judged."""
+        """Return the figures of a scenario and its verdict."""
         return cls(
             case=scenario.name,
             inputs=verdict.inputs,
@@ -45,14 +45,14 @@ class Figures:
 
 
 def as_table(rows: Sequence[Figures]) -> list[str]:
-    """Lines of a Markdown table."""
-    names = [one.name for one in fields(Figures)]
+    """Return the lines of a Markdown table."""
+    names = [field.name for field in fields(Figures)]
     lines = [names, ["---"] * len(names)]
     lines += [["" if value is None else str(value) for value in asdict(row).values()] for row in rows]
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
 def write_json(rows: Sequence[Figures], path: Path) -> None:
-    """The same for programs."""
+    """Write the figures as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n")

@@ -1,7 +1,7 @@
-"""Uniquely numbered customers, and what the model says of each.
+"""Numbered customers with the probability that the model predicts.
 
-Nothing of the package's way from record to prediction is used: the JSON is written here, and the probabilities come
-from the trained pipeline itself, whichever engine the workers use.
+Independent of the package's scoring: the JSON is written here, and the probabilities come from the scikit-learn
+pipeline, whichever engine the workers use.
 """
 
 import json
@@ -19,14 +19,14 @@ from telco_stream.contract.customer import COLUMNS, NUMBERS
 from telco_stream.sample.synthetic import synthesize
 from tests.support.cli import ROOT
 
-#: Different customers; a prime, so that the same ones don't meet at the same places of batches.
+#: Number of different customers; a prime, so that they change their positions in batches.
 _KINDS = 1_999
-_WHOLE = ("SeniorCitizen", "tenure")
+_INTEGERS = ("SeniorCitizen", "tenure")
 
 
 @dataclass(frozen=True, slots=True)
 class NumberedCustomer:
-    """A record to send, and its answer: a probability, or None for a dead letter."""
+    """A record to send with the expected probability, or None for a dead letter."""
 
     key: str
     value: bytes
@@ -34,7 +34,7 @@ class NumberedCustomer:
 
 
 def numbered(random: Random, poison: float = 0.0) -> Iterator[NumberedCustomer]:
-    """Customers without end, no id twice; of each 1, `poison` are records that can't be scored."""
+    """Yield customers with unique IDs without end; `poison` is the share of records that cannot be scored."""
     kinds = _kinds()
     for number in count():
         key = f"{number:07d}"
@@ -46,7 +46,7 @@ def numbered(random: Random, poison: float = 0.0) -> Iterator[NumberedCustomer]:
 
 
 def numbered_csv(rows: int) -> tuple[str, dict[str, float | None]]:
-    """A CSV of so many numbered customers, and what the model says of each."""
+    """Return a CSV with `rows` numbered customers, and the expected probability of each."""
     lines = [",".join([f"{number:07d}", *_rows()[number % _KINDS][1:]]) for number in range(rows)]
     expected = {f"{number:07d}": _kinds()[number % _KINDS][1] for number in range(rows)}
     return "\n".join([",".join(COLUMNS), *lines, ""]), dict(expected)
@@ -59,7 +59,7 @@ def _rows() -> list[list[str]]:
 
 @cache
 def _kinds() -> list[tuple[dict[str, object], float]]:
-    """The fields of each different customer, and the model's probability."""
+    """Return the fields of each different customer with the model's probability."""
     customers = [_fields(row) for row in _rows()]
     frame = pd.DataFrame(customers).astype(dict.fromkeys(NUMBERS, float))
     pipeline = joblib.load(ROOT / "models/churn/pipeline.joblib")
@@ -70,7 +70,7 @@ def _fields(row: list[str]) -> dict[str, object]:
     fields: dict[str, object] = dict(zip(COLUMNS, row, strict=True))
     for name in NUMBERS:
         text = str(fields[name]).strip()
-        fields[name] = int(text) if name in _WHOLE else float(text) if text else math.nan
+        fields[name] = int(text) if name in _INTEGERS else float(text) if text else math.nan
     return fields
 
 

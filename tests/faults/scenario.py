@@ -1,4 +1,4 @@
-"""A case from beginning to end: a load, workers, faults; then the drain, and the judges' word."""
+"""A fault scenario: load, workers and faults, then the drain and the check of all answers."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ from tests.faults.worker_pool import WorkerPool
 from tests.support.cli import run_cli
 from tests.support.topics import Topics
 
-#: Time-outs that make the broker's judgement quick; the defaults are measured by `test_stall`.
+#: Short timeouts, so that the broker detects lost workers quickly; test_stall.py measures the defaults.
 QUICK = {
     "TELCO_STREAM_KAFKA__SESSION__TIMEOUT__MS": "4000",
     "TELCO_STREAM_KAFKA__HEARTBEAT__INTERVAL__MS": "1000",
@@ -30,7 +30,7 @@ QUICK = {
 
 @dataclass
 class Scenario:
-    """What a case works with; `full` is the form of `make faults`, the other one fits into `make test`."""
+    """The state of a fault case; `full` is the long form of `make faults`, the short one is part of `make test`."""
 
     name: str
     bootstrap: str
@@ -38,7 +38,7 @@ class Scenario:
     folder: Path
     seed: int
     full: bool
-    note: Callable[[Figures], None]
+    on_figures: Callable[[Figures], None]
     random: Random = field(init=False)
     pool: WorkerPool = field(init=False)
     load: Load = field(init=False)
@@ -50,16 +50,16 @@ class Scenario:
         self._started = time.monotonic()
 
     def form(self, short: int, full: int) -> int:
-        """A number of the form in hand."""
+        """Return the number for the form of this run."""
         return full if self.full else short
 
     def env(self, settings: Mapping[str, str] | None = None) -> dict[str, str]:
-        """What makes a `telco-stream` process part of this case."""
+        """Return the environment for a `telco-stream` process of this scenario."""
         return self.topics.env(self.bootstrap) | dict(QUICK if settings is None else settings)
 
     @contextmanager
     def streaming(self, **options: Any) -> Iterator[None]:
-        """As `stream`; afterwards each input has been answered exactly once, or the test fails."""
+        """Run `stream`, and then check that each input is answered exactly once."""
         with self.stream(**options):
             yield
         self.check(self.load.sent, longest_wait=self.progress.longest_wait())
@@ -76,7 +76,7 @@ class Scenario:
         settings: Mapping[str, str] | None = None,
         module: str = "telco_stream",
     ) -> Iterator[None]:
-        """Faults are injected inside; afterwards the stream has been drained, and the workers have ended."""
+        """Run load and workers while the block injects faults; then drain the stream and stop the workers."""
         customers = numbered(self.random, poison)
         self.load = Load(self.bootstrap, self.topics.raw, customers, rate=rate, least=self.form(*least))
         self.progress = Progress(self.bootstrap, self.topics, self.load)
@@ -92,7 +92,7 @@ class Scenario:
             self.progress.drain()
             self.pool.stop_all()
         except AssertionError:
-            sys.stdout.write(self.pool.told())
+            sys.stdout.write(self.pool.logs())
             raise
         finally:
             self.pool.end()
@@ -100,7 +100,7 @@ class Scenario:
             self.progress.end()
 
     def moment(self, longest: float = 1.5) -> None:
-        """A random moment later, in a stream that flows: what was injected before has been survived."""
+        """Wait for an answer and then for a random time: the stream has survived the previous fault."""
         self.progress.wait_for_more()
         time.sleep(self.random.uniform(0, longest))
         self.faults += 1
@@ -112,28 +112,30 @@ class Scenario:
         times: Mapping[str, int] | None = None,
         longest_wait: float | None = None,
     ) -> None:
-        """Both judges find every input answered exactly once; `times` says how often each stands in the raw topic."""
+        """Check with two readers that each input is answered exactly once; `times` is its count in the raw topic."""
         verdict = self.judge(expected, times)
-        self.figures(verdict, longest_wait)
-        assert not verdict.complaint(), f"seed {self.seed}: {verdict.complaint()}"
+        self.record_figures(verdict, longest_wait)
+        assert not verdict.describe_errors(), f"seed {self.seed}: {verdict.describe_errors()}"
         ledger = self.verify()
         assert ledger["inputs"] == verdict.inputs
         assert ledger["dead_lettered"] == verdict.inputs - ledger["predicted"]
 
-    def figures(self, verdict: Verdict, longest_wait: float | None) -> None:
-        """Note what this case has come to."""
-        self.note(Figures.of(self, verdict, longest_wait, time.monotonic() - self._started))
+    def record_figures(self, verdict: Verdict, longest_wait: float | None) -> None:
+        """Record the figures of this case for the run's summary."""
+        self.on_figures(Figures.of(self, verdict, longest_wait, time.monotonic() - self._started))
 
     def judge(self, expected: Mapping[str, float | None], times: Mapping[str, int] | None = None) -> Verdict:
-        """What the independent reader finds; before that, the raw topic must hold what was sent."""
+        """Check the raw topic against what was sent, and return the verdict on all answers."""
         inputs = read_inputs(self.bootstrap, self.topics.raw, expected)
-        strays = not_sent_once(times or dict.fromkeys(expected, 1), (one.key for one in inputs.values()))
-        assert not strays, f"seed {self.seed}: {len(strays)} customers not in the raw topic as sent: {strays[:5]}"
+        unexpected = not_sent_once(times or dict.fromkeys(expected, 1), (record.key for record in inputs.values()))
+        assert not unexpected, (
+            f"seed {self.seed}: {len(unexpected)} customers not in the raw topic as sent: {unexpected[:5]}"
+        )
         return check_answers(inputs, read_answers(self.bootstrap, self.topics))
 
     def verify(self) -> dict[str, int]:
-        """The ledger of `telco-stream verify`, which finds nothing to complain about."""
-        done = run_cli("verify", "--output", "json", env=self.env(), cwd=self.folder)
-        assert done.returncode == 0, f"seed {self.seed}: verify: {done.stdout}{done.stderr}"
-        ledger: dict[str, int] = json.loads(done.stdout)
+        """Return the ledger of `telco-stream verify`, which must succeed."""
+        run = run_cli("verify", "--output", "json", env=self.env(), cwd=self.folder)
+        assert run.returncode == 0, f"seed {self.seed}: verify: {run.stdout}{run.stderr}"
+        ledger: dict[str, int] = json.loads(run.stdout)
         return ledger

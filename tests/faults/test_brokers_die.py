@@ -1,4 +1,4 @@
-"""Cases 4, 5 and 9: what may happen to the broker, and to workers and data at the same time."""
+"""Cases 4, 5 and 9: faults of the broker, also together with faults of workers and data."""
 
 import time
 
@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
 def test_4_each_input_is_answered_once_when_the_broker_is_killed(
     scenario: Scenario, fault_kafka: KafkaContainer
 ) -> None:
-    """SIGKILL at random moments, and started again."""
+    """SIGKILL at random moments, each followed by a restart."""
     with scenario.streaming():
         for _ in range(scenario.form(1, 3)):
             scenario.moment()
@@ -24,7 +24,7 @@ def test_4_each_input_is_answered_once_when_the_broker_is_killed(
 def test_5_each_input_is_answered_once_when_the_broker_is_paused(
     scenario: Scenario, fault_kafka: KafkaContainer
 ) -> None:
-    """For longer than the session's and the transaction's time-out; connections stay open."""
+    """For longer than the session and transaction timeouts; connections stay open."""
     with scenario.streaming():
         for _ in range(scenario.form(1, 3)):
             scenario.moment()
@@ -34,7 +34,7 @@ def test_5_each_input_is_answered_once_when_the_broker_is_paused(
 
 
 def test_9_each_input_is_answered_once_when_all_are_killed(scenario: Scenario, fault_kafka: KafkaContainer) -> None:
-    """Of 100 records five can't be scored; a worker dies while the broker is away, another while it is there."""
+    """5 % of the records are poison; one worker is killed while the broker is down, another while it is up."""
     with scenario.streaming(poison=0.05):
         for _ in range(scenario.form(1, 3)):
             scenario.moment()

@@ -1,4 +1,4 @@
-"""The checker is tested on itself: what is planted must be found, and told apart."""
+"""The checker itself: it finds planted errors and tells them apart."""
 
 from collections.abc import Callable
 
@@ -12,15 +12,15 @@ INPUTS = {f"raw/0/{number}": Input(f"{number:07d}", 0.5 if number % 10 else None
 
 
 def answers() -> list[Answer]:
-    return [Answer(source, one.key, one.expected) for source, one in INPUTS.items()]
+    return [Answer(source, record.key, record.expected) for source, record in INPUTS.items()]
 
 
 def test_check_answers_is_empty_when_each_input_is_answered_once() -> None:
-    assert check_answers(INPUTS, answers()).complaint() == ""
+    assert check_answers(INPUTS, answers()).describe_errors() == ""
 
 
 @pytest.mark.parametrize(
-    ("plant", "found"),
+    ("plant", "error"),
     [
         (lambda all_: all_[:17] + all_[18:], "1 missing: ['0000017 of raw/0/17']"),
         (lambda all_: [*all_, all_[17]], "1 duplicated: ['0000017 of raw/0/17']"),
@@ -35,21 +35,21 @@ def test_check_answers_is_empty_when_each_input_is_answered_once() -> None:
         (lambda _: [], "100 missing"),
     ],
     ids=[
-        "a loss",
-        "a prediction twice",
-        "a letter three times",
-        "a letter and a prediction",
-        "an answer to nothing",
-        "an answer without source",
-        "a prediction of poison",
-        "a letter of a good one",
-        "another probability",
-        "an answer under another's name",
+        "lost input",
+        "duplicate prediction",
+        "letter three times",
+        "letter and prediction",
+        "unknown source",
+        "no source",
+        "prediction of poison",
+        "letter of a valid input",
+        "wrong probability",
+        "wrong key",
         "no answers",
     ],
 )
-def test_check_answers_reports_a_planted_error(plant: Callable[[list[Answer]], list[Answer]], found: str) -> None:
-    assert found in check_answers(INPUTS, plant(answers())).complaint()
+def test_check_answers_reports_a_planted_error(plant: Callable[[list[Answer]], list[Answer]], error: str) -> None:
+    assert error in check_answers(INPUTS, plant(answers())).describe_errors()
 
 
 def test_check_answers_accepts_probabilities_within_tolerance() -> None:
@@ -80,10 +80,10 @@ def test_numbered_is_deterministic_with_unique_ids() -> None:
     from random import Random  # noqa: PLC0415
 
     first, again = numbered(Random(7), 0.3), numbered(Random(7), 0.3)
-    some = [next(first) for _ in range(3_000)]
-    assert some == [next(again) for _ in range(3_000)]
-    assert len({one.key for one in some}) == 3_000
-    assert 0.2 < sum(one.expected is None for one in some) / 3_000 < 0.4
+    customers = [next(first) for _ in range(3_000)]
+    assert customers == [next(again) for _ in range(3_000)]
+    assert len({customer.key for customer in customers}) == 3_000
+    assert 0.2 < sum(customer.expected is None for customer in customers) / 3_000 < 0.4
     text, expected = numbered_csv(3_000)
     assert text.count("\n") == 3_001
     assert len(expected) == 3_000

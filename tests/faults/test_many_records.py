@@ -1,4 +1,4 @@
-"""How much memory `verify` takes: measured with a million records, for docs/delivery.md."""
+"""Memory of `verify` with a million records, for docs/delivery.md."""
 
 import json
 import os
@@ -17,30 +17,30 @@ from tests.support.run_summary import FULL
 
 pytestmark = [
     pytest.mark.timeout(1200),
-    pytest.mark.skipif(not FULL, reason="minutes of reading; a byte an offset is another test's, make faults takes it"),
+    pytest.mark.skipif(not FULL, reason="takes minutes; runs in the full form (make faults)"),
 ]
 
 RECORDS = 1_000_000
-#: What is promised is for so many. What one more takes is a byte, which `tests/test_ledger.py` holds.
-PROMISED = 10_000_000
+#: The documented limit is for this many records. Each more takes a byte, which tests/test_ledger.py checks.
+DOCUMENTED_RECORDS = 10_000_000
 PARTITIONS = 3
-#: Bytes.
-MOST = 300_000_000
+#: The documented limit in bytes.
+MAX_BYTES = 300_000_000
 
 
 @pytest.fixture
 def default_scenario(kafka: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Scenario]:
-    """Topics on a broker that nobody kills."""
+    """Yield a scenario on the shared broker."""
     yield from new_scenario(kafka, request, tmp_path)
 
 
 def test_verify_uses_little_memory_when_records_are_many(default_scenario: Scenario) -> None:
-    """Each input has its answer, so that all of them are read, and entered twice."""
+    """Each input has an answer, so that the ledger holds two entries per input."""
     _fill(default_scenario)
     peak, ledger = _verify(default_scenario)
     sys.stdout.write(f"{RECORDS:,} inputs and answers: {peak / 1e6:.0f} MB at the most\n")
     assert (ledger["inputs"], ledger["predicted"], ledger["missing"]) == (RECORDS, RECORDS, 0)
-    assert peak + PROMISED - RECORDS < MOST
+    assert peak + DOCUMENTED_RECORDS - RECORDS < MAX_BYTES
 
 
 def _fill(scenario: Scenario) -> None:
@@ -53,7 +53,9 @@ def _fill(scenario: Scenario) -> None:
     assert producer.flush(120) == 0
     group = Consumer({"bootstrap.servers": scenario.bootstrap, "group.id": scenario.topics.group})
     ends = [len(range(partition, RECORDS, PARTITIONS)) for partition in range(PARTITIONS)]
-    group.commit(offsets=[TopicPartition(raw, one, end) for one, end in enumerate(ends)], asynchronous=False)
+    group.commit(
+        offsets=[TopicPartition(raw, partition, end) for partition, end in enumerate(ends)], asynchronous=False
+    )
     group.close()
 
 
@@ -66,7 +68,7 @@ def _send(producer: Producer, topic: str, partition: int, headers: list[tuple[st
 
 
 def _verify(scenario: Scenario) -> tuple[int, dict[str, int]]:
-    """The most memory that the process held, in bytes, and what it found."""
+    """Return the peak memory of `verify` in bytes, and its ledger."""
     out = scenario.folder / "ledger.json"
     with out.open("wb") as file:
         command = [sys.executable, "-m", "telco_stream", "verify", "--output", "json", "--quiet"]

@@ -1,4 +1,4 @@
-"""A broker that deletes the offsets of a group without members after a minute, not after seven days."""
+"""A broker that deletes the offsets of empty groups after a minute instead of seven days."""
 
 import json
 from collections.abc import Iterator
@@ -24,54 +24,59 @@ pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
-def forgetful_kafka(pytestconfig: pytest.Config) -> Iterator[str]:
-    """A real Kafka that has forgotten a pass after a minute."""
+def short_retention_kafka(pytestconfig: pytest.Config) -> Iterator[str]:
+    """Yield a real Kafka that deletes offsets after a minute."""
     require_containers(pytestconfig)
     settings = {"offsets_retention_minutes": "1", "offsets_retention_check_interval_ms": "5000"}
     with KafkaContainer(**SMALL, **settings) as container:
         yield container.bootstrap
 
 
-def test_produce_resumes_a_pass_when_its_offsets_expired(forgetful_kafka: str, tmp_path: Path) -> None:
-    """Without a checkpoint file: each row of a named run, and of an unfinished pass, is there once."""
+def test_produce_resumes_a_pass_when_its_offsets_expired(short_retention_kafka: str, tmp_path: Path) -> None:
+    """Without a checkpoint file, each row of a named run and of an unfinished pass is sent once."""
     topics = fresh_topics()
-    create_topics(forgetful_kafka, topics)
+    create_topics(short_retention_kafka, topics)
     paths = {name: write_customers(_folder(tmp_path, name), 100) for name in ("done", "half", "unnamed", "twice")}
     named: dict[str, tuple[str, ...]] = {name: ("--run-id", name) if name in {"done", "half"} else () for name in paths}
     limits = {"half": ("--limit", "40"), "unnamed": ("--limit", "70")}
     for name, path in paths.items():
-        _produce(forgetful_kafka, topics, path, *named[name], *limits.get(name, ()))
+        _produce(short_retention_kafka, topics, path, *named[name], *limits.get(name, ()))
     groups = [
         group_of(PassKey(str(path), fingerprint(path), topics.raw, named[name][1] if named[name] else None))
         for name, path in paths.items()
     ]
-    assert all(_has_offset(forgetful_kafka, topics.raw, group) for group in groups)
-    for group in groups:
-        wait_until(lambda asked=group: not _has_offset(forgetful_kafka, topics.raw, asked), 180, "the offset's end")  # type: ignore[misc]
-    sent = {name: _produce(forgetful_kafka, topics, path, *named[name]) for name, path in paths.items()}
-    assert {name: (one["sent"], one["resumed_from"]) for name, one in sent.items()} == {
+    assert all(_has_offset(short_retention_kafka, topics.raw, group) for group in groups)
+    wait_until(
+        lambda: not any(_has_offset(short_retention_kafka, topics.raw, group) for group in groups),
+        180,
+        "the expiry of the offsets",
+    )
+    sent = {name: _produce(short_retention_kafka, topics, path, *named[name]) for name, path in paths.items()}
+    assert {name: (result["sent"], result["resumed_from"]) for name, result in sent.items()} == {
         "done": (0, None),
         "half": (60, 40),
         "unnamed": (30, 70),
-        "twice": (100, None),  # a pass without a name that is finished begins again
+        "twice": (100, None),  # a finished unnamed pass starts again
     }
-    assert len(read_topic(forgetful_kafka, topics.raw)) == 500
+    assert len(read_topic(short_retention_kafka, topics.raw)) == 500
 
 
-def test_consume_refuses_or_resumes_when_group_offsets_expired(forgetful_kafka: str) -> None:
-    """The next run answers nothing again: it refuses, and continues where it is asked to."""
+def test_consume_refuses_or_resumes_when_group_offsets_expired(short_retention_kafka: str) -> None:
+    """The next run refuses to answer inputs again, and continues with `if_answered="resume"`."""
     topics = fresh_topics()
-    create_topics(forgetful_kafka, topics)
-    send(forgetful_kafka, topics.raw, customers(range(50)))
-    settings = settings_of(forgetful_kafka, topics)
+    create_topics(short_retention_kafka, topics)
+    send(short_retention_kafka, topics.raw, customers(range(50)))
+    settings = settings_of(short_retention_kafka, topics)
     RunningConsumer(settings, ConsumeOptions("batch", "exactly-once")).result()
-    wait_until(lambda: not _has_offset(forgetful_kafka, topics.raw, topics.group), 180, "the offset's end")
-    refused = run_cli("consume", "--mode", "batch", env=topics.env(forgetful_kafka))
+    wait_until(
+        lambda: not _has_offset(short_retention_kafka, topics.raw, topics.group), 180, "the expiry of the offset"
+    )
+    refused = run_cli("consume", "--mode", "batch", env=topics.env(short_retention_kafka))
     assert refused.returncode == 5, refused.stderr
-    send(forgetful_kafka, topics.raw, customers(range(50, 60)))
+    send(short_retention_kafka, topics.raw, customers(range(50, 60)))
     resumed = RunningConsumer(settings, ConsumeOptions("batch", "exactly-once", if_answered="resume")).result()
     assert resumed.consumed == 10
-    inputs, answered = read_topic(forgetful_kafka, topics.raw), answers(forgetful_kafka, topics)
+    inputs, answered = read_topic(short_retention_kafka, topics.raw), answers(short_retention_kafka, topics)
     assert sources(answered) == coordinates(inputs)
 
 
@@ -81,11 +86,11 @@ def _folder(parent: Path, name: str) -> Path:
 
 
 def _produce(kafka: str, topics: Topics, path: Path, *options: str) -> dict[str, Any]:
-    """With a checkpoint file that the next run doesn't see."""
+    """Run `produce` without the checkpoint file of the previous run."""
     file = path.parent / "checkpoint.json"
     file.unlink(missing_ok=True)
-    places = ("--data-path", str(path), "--checkpoint-file", str(file))
-    done = run_cli("produce", "--mode", "batch", "--output", "json", *places, *options, env=topics.env(kafka))
+    files = ("--data-path", str(path), "--checkpoint-file", str(file))
+    done = run_cli("produce", "--mode", "batch", "--output", "json", *files, *options, env=topics.env(kafka))
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout)
     return result

@@ -18,12 +18,12 @@ from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
 
-#: To the end, once; poison comes in rows where it was replayed.
+#: Without the limit on consecutive dead letters, which a replay of poison exceeds.
 _CONSUME_ALL = ("consume", "--mode", "batch", "--quiet", "--output", "json", "--max-consecutive-dead-letters", "0")
 
 
 def test_8_each_row_is_sent_once_when_the_producer_is_killed(scenario: Scenario) -> None:
-    """SIGKILL at random places of the pass, which is then run to its end."""
+    """SIGKILL at random positions of the pass, which then runs to its end."""
     rows = scenario.form(80_000, 300_000)
     text, expected = numbered_csv(rows)
     (scenario.folder / "customers.csv").write_text(text)
@@ -36,7 +36,7 @@ def test_8_each_row_is_sent_once_when_the_producer_is_killed(scenario: Scenario)
 
 
 def test_10_each_letter_is_replayed_once_when_replay_is_killed(scenario: Scenario) -> None:
-    """SIGKILL when some letters have gone back; each has gone back once in the end, and is answered once more."""
+    """SIGKILL after some letters were replayed; in the end each was replayed once and answered once more."""
     load = Load(
         scenario.bootstrap,
         scenario.topics.raw,
@@ -50,42 +50,44 @@ def test_10_each_letter_is_replayed_once_when_replay_is_killed(scenario: Scenari
     letters = sum(expected is None for expected in load.sent.values())
     command = ("dlq", "replay", "--execute", "--output", "json")
     kills = scenario.form(1, 5)
-    for _ in range(kills):  # early enough that letters are left for the last, though it goes on until the kill arrives
+    for _ in range(kills):  # early enough to leave letters for the last run: each goes on until the kill arrives
         _run_and_kill(scenario, command, after=scenario.random.randrange(1, letters // (3 * kills)))
     _run(scenario, command)
     _run(scenario, _CONSUME_ALL)
     scenario.check(load.sent, times={key: 1 if expected else 2 for key, expected in load.sent.items()})
-    retries = Counter(kept.json()["retry_count"] for kept in read_topic(scenario.bootstrap, scenario.topics.deadletter))
+    retries = Counter(
+        record.json()["retry_count"] for record in read_topic(scenario.bootstrap, scenario.topics.deadletter)
+    )
     assert retries == {0: letters, 1: letters}
 
 
 def _run(scenario: Scenario, command: tuple[str, ...]) -> None:
-    done = run_cli(*command, env=scenario.env(), cwd=scenario.folder, timeout=300)
-    assert done.returncode == 0, f"seed {scenario.seed}: {command[0]}: exit {done.returncode}: {done.stderr}"
+    run = run_cli(*command, env=scenario.env(), cwd=scenario.folder, timeout=300)
+    assert run.returncode == 0, f"seed {scenario.seed}: {command[0]}: exit {run.returncode}: {run.stderr}"
 
 
 def _run_and_kill(scenario: Scenario, command: tuple[str, ...], *, after: int) -> None:
-    """It is killed once it has written so many records to the raw topic, committed or not."""
+    """Kill the command once it has written `after` records to the raw topic, committed or not."""
     folder = Path(tempfile.mkdtemp(dir=scenario.folder))
-    with _Written(scenario) as written:
-        before = written()
+    with _RecordCounter(scenario) as count_records:
+        before = count_records()
         run = RunningCli(command, folder, scenario.env(), scenario.folder)
         try:
-            while run.process.poll() is None and written() - before <= after:
+            while run.process.poll() is None and count_records() - before <= after:
                 time.sleep(0.001)
         finally:
             run.end()
-    # On a busy machine the last run may have come to its end before the kill arrives.
+    # On a busy machine the last run may end before the kill arrives.
     assert run.process.returncode == -9 or (run.process.returncode == 0 and scenario.faults), run.stderr()
     scenario.faults += run.process.returncode == -9
 
 
-class _Written:
-    """How many records, committed or not, the raw topic holds; markers count too."""
+class _RecordCounter:
+    """Counts the records of the raw topic, committed or not, including transaction markers."""
 
     def __init__(self, scenario: Scenario) -> None:
         self._topic = scenario.topics.raw
-        self._reader = Consumer({"bootstrap.servers": scenario.bootstrap, "group.id": "written"})
+        self._reader = Consumer({"bootstrap.servers": scenario.bootstrap, "group.id": "record-counter"})
 
     def __enter__(self) -> Callable[[], int]:
         return lambda: sum(self._end(number) for number in range(3))
@@ -98,7 +100,7 @@ class _Written:
         return ends[1] if ends else 0
 
     def _ends(self, number: int) -> tuple[int, int] | None:
-        """None while a busy broker has lost its own session."""
+        """Return None while the broker has lost its own session."""
         try:
             ends: tuple[int, int] = self._reader.get_watermark_offsets(TopicPartition(self._topic, number), timeout=15)
         except KafkaException as error:

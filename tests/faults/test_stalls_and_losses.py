@@ -1,4 +1,4 @@
-"""On real topics, the checker tells a stall from a loss; and a worker that commits on a timer is found out."""
+"""The checker on real topics: it tells stalls from losses, and detects a worker that commits on a timer."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
 
 @pytest.fixture
 def unanswered(scenario: Scenario) -> Iterator[Progress]:
-    """Some inputs, and nobody to answer them."""
+    """Yield the progress of inputs that no worker answers."""
     load = Load(scenario.bootstrap, scenario.topics.raw, numbered(scenario.random), rate=1_000, least=50)
     scenario.load, progress = load, Progress(scenario.bootstrap, scenario.topics, load)
     progress.start()
@@ -26,12 +26,12 @@ def unanswered(scenario: Scenario) -> Iterator[Progress]:
 
 
 def test_drain_raises_stalled_error_when_no_worker_runs(unanswered: Progress) -> None:
-    with pytest.raises(StalledError, match="inputs wait, and nothing came for 2 s"):
+    with pytest.raises(StalledError, match="inputs wait; no answer for 2 s"):
         unanswered.drain(limit=2)
 
 
 def test_checker_reports_missing_inputs_when_group_skipped_them(scenario: Scenario, unanswered: Progress) -> None:
-    """The group has committed all of them, so nothing is left to wait for."""
+    """The group has committed all inputs, so the drain ends."""
     reader = Consumer({"bootstrap.servers": scenario.bootstrap, "group.id": scenario.topics.group})
     ends = [
         TopicPartition(
@@ -46,11 +46,11 @@ def test_checker_reports_missing_inputs_when_group_skipped_them(scenario: Scenar
 
 
 def test_checker_finds_errors_when_a_timer_commits_offsets(scenario: Scenario) -> None:
-    """Case 1 with workers that commit on a timer: answers are lost, or given twice."""
+    """Case 1 with workers that commit on a timer loses or duplicates answers."""
     with scenario.stream(module="tests.faults.control"):
         for _ in range(scenario.form(3, 10)):
             scenario.moment()
             scenario.pool.replace_killed()
     verdict = scenario.judge(scenario.load.sent)
-    scenario.figures(verdict, scenario.progress.longest_wait())
+    scenario.record_figures(verdict, scenario.progress.longest_wait())
     assert verdict.missing or verdict.duplicated

@@ -1,4 +1,4 @@
-"""Cases 1, 2, 3, 6, 7: what may happen to workers, and nothing is lost or answered twice."""
+"""Cases 1, 2, 3, 6 and 7: faults of workers."""
 
 import signal
 import time
@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
 PROTOCOLS = {
     "range": QUICK | {"TELCO_STREAM_KAFKA__PARTITION__ASSIGNMENT__STRATEGY": "range"},
     "cooperative-sticky": QUICK | {"TELCO_STREAM_KAFKA__PARTITION__ASSIGNMENT__STRATEGY": "cooperative-sticky"},
-    # The broker keeps the time-outs of this one, and refuses them from a client.
+    # With this protocol the broker sets the timeouts, and rejects clients that set them.
     "consumer": {
         **{name: value for name, value in QUICK.items() if "SESSION" not in name and "HEARTBEAT" not in name},
         "TELCO_STREAM_KAFKA__GROUP__PROTOCOL": "consumer",
@@ -22,7 +22,7 @@ PROTOCOLS = {
 
 @pytest.mark.parametrize("fixed", [False, True], ids=["own id", "fixed id"])
 def test_1_each_input_is_answered_once_when_workers_are_killed(scenario: Scenario, fixed: bool) -> None:
-    """SIGKILL at random moments, three workers in one group; each is replaced at once."""
+    """SIGKILL at random moments to one of three workers; each is replaced at once."""
     with scenario.streaming(fixed=fixed):
         for _ in range(scenario.form(2, 10)):
             scenario.moment()
@@ -39,7 +39,7 @@ def test_2_each_input_is_answered_once_when_workers_stop(scenario: Scenario) -> 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_3_each_input_is_answered_once_when_workers_join(scenario: Scenario, protocol: str) -> None:
-    """Between one and four workers, all the time another number, under each way to share the partitions."""
+    """A changing number of one to four workers, with each assignment protocol."""
     with scenario.streaming(workers=2, settings=PROTOCOLS[protocol]):
         for _ in range(scenario.form(3, 20)):
             scenario.moment(0.5)
@@ -47,23 +47,23 @@ def test_3_each_input_is_answered_once_when_workers_join(scenario: Scenario, pro
             if running == 1 or (running < 4 and scenario.random.random() < 0.5):
                 scenario.pool.start()
             else:
-                scenario.pool.stop(scenario.pool.any())
+                scenario.pool.stop(scenario.pool.choose())
 
 
 def test_6_each_input_is_answered_once_when_a_worker_is_paused(scenario: Scenario) -> None:
-    """Longer than the group and its transaction wait for it; woken, it finds its records answered by others."""
+    """For longer than the group and transaction timeouts; others have answered its records when it resumes."""
     settings = QUICK | {"TELCO_STREAM_KAFKA__MAX__POLL__INTERVAL__MS": "4000"}
     with scenario.streaming(workers=2, settings=settings):
         for _ in range(scenario.form(1, 5)):
             scenario.moment()
-            sleeper = scenario.pool.running[scenario.pool.any()]
-            sleeper.signal(signal.SIGSTOP)
+            paused = scenario.pool.running[scenario.pool.choose()]
+            paused.signal(signal.SIGSTOP)
             time.sleep(8)
-            sleeper.signal(signal.SIGCONT)
+            paused.signal(signal.SIGCONT)
 
 
 def test_7_consume_is_fenced_when_two_workers_share_an_id(scenario: Scenario) -> None:
-    """The first is fenced by the second, and says so with exit 6."""
+    """The second worker fences the first, which exits with 6."""
     settings = QUICK | {"TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID": scenario.topics.transactional_id}
     with scenario.streaming(workers=1, settings=settings):
         for _ in range(scenario.form(1, 5)):

@@ -1,4 +1,4 @@
-"""The workers of a case: processes that are started, killed, paused and asked to stop."""
+"""Worker processes of a scenario, which tests start, kill, pause and stop."""
 
 import json
 import re
@@ -10,17 +10,17 @@ from random import Random
 from tests.support.cli import RunningCli
 from tests.support.waiting import wait_until
 
-#: Poison comes in rows where it is replayed, and the limit is another test's; the broker may be away at the start.
+#: Without the limit on consecutive dead letters, which a replay of poison exceeds; the broker may be down at the start.
 _CONSUME = ("consume", "--output", "json", "--max-consecutive-dead-letters", "0", "--timeout", "60")
 
-#: The most records of a batch, for one worker or the other: behind a full one the next is made before it is committed.
+#: Maximum records of a batch, chosen at random: small batches fill up, so that the next is scored before the commit.
 _BATCHES = ("100", "5000")
 
 _ASSIGNED = re.compile(r"assigned partitions \d")
 
 
 class WorkerPool:
-    """Workers of one group; `fixed` gives each slot a transactional id that its next worker takes over."""
+    """Workers of one group; with `fixed` a slot's next worker takes over its transactional ID."""
 
     def __init__(
         self, folder: Path, env: Mapping[str, str], random: Random, *, fixed: bool = False, module: str = "telco_stream"
@@ -35,59 +35,59 @@ class WorkerPool:
         self._all: list[RunningCli] = []
 
     def start(self, slot: int | None = None, **env: str) -> RunningCli:
-        """A worker more, in a slot that is free."""
+        """Start a worker in a free slot."""
         free = next(number for number in range(len(self.running) + 1) if number not in self.running)
         slot = free if slot is None else slot
-        own = {"TELCO_STREAM_CONSUMER__MAX_POLL_RECORDS": self._random.choice(_BATCHES)}
+        settings = {"TELCO_STREAM_CONSUMER__MAX_POLL_RECORDS": self._random.choice(_BATCHES)}
         if self._fixed:
-            own["TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID"] = f"{self._folder.name}-{slot}"
+            settings["TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID"] = f"{self._folder.name}-{slot}"
         folder = self._folder / f"worker-{self._started}"
         folder.mkdir()
         self._started += 1
-        self.running[slot] = RunningCli(_CONSUME, folder, self._env | own | env, folder, self._module)
+        self.running[slot] = RunningCli(_CONSUME, folder, self._env | settings | env, folder, self._module)
         self._all.append(self.running[slot])
         return self.running[slot]
 
-    def any(self) -> int:
-        """The slot of one of them that has partitions, at random."""
-        return self._random.choice(wait_until(self._busy, 60, "a worker with partitions"))
+    def choose(self) -> int:
+        """Return the slot of a random worker that has partitions."""
+        return self._random.choice(wait_until(self._assigned, 60, "a worker with partitions"))
 
     def replace_killed(self) -> None:
-        """One was killed by SIGKILL, and a new one starts in its place."""
-        slot = self.any()
+        """Kill a random worker with SIGKILL and start another in its slot."""
+        slot = self.choose()
         worker = self.running.pop(slot)
-        assert worker.process.poll() is None, f"a worker had ended by itself: {worker.stderr()}"
+        assert worker.process.poll() is None, f"a worker ended before it was killed: {worker.stderr()}"
         worker.end()
         self.start(slot)
 
     def replace_stopped(self) -> None:
-        """One was asked to stop, and a new one starts in its place."""
-        slot = self.any()
+        """Stop a random worker and start another in its slot."""
+        slot = self.choose()
         self.stop(slot)
         self.start(slot)
 
     def stop(self, slot: int) -> None:
-        """Asked by SIGTERM, it has ended as it should: exit code 0 and a summary."""
+        """Stop a worker with SIGTERM; it must exit with 0 and print a summary."""
         worker = self.running.pop(slot)
-        worker.wait_for_stderr("started", 60)  # before it is there, the interpreter itself would answer
+        worker.wait_for_stderr("started", 60)  # before that, the signal would hit the starting interpreter
         worker.signal(signal.SIGTERM)
         code = worker.wait()
         assert code == 0, f"exit {code} after SIGTERM: {worker.stderr()}"
         assert json.loads(worker.stdout())["stopped_by"] == "signal"
 
     def stop_all(self) -> None:
-        """None runs any more, and each has ended as it should."""
+        """Stop all workers."""
         for slot in sorted(self.running):
             self.stop(slot)
 
-    def told(self) -> str:
-        """What each has written to stderr."""
+    def logs(self) -> str:
+        """Return the stderr of all workers."""
         return "\n".join(f"worker {number}:\n{worker.stderr()}" for number, worker in enumerate(self._all))
 
     def end(self) -> None:
-        """None runs any more, by SIGKILL if need be."""
+        """Kill all workers that still run."""
         for worker in self._all:
             worker.end()
 
-    def _busy(self) -> list[int]:
+    def _assigned(self) -> list[int]:
         return [slot for slot, worker in sorted(self.running.items()) if _ASSIGNED.search(worker.stderr())]

@@ -25,8 +25,8 @@ LONGEST = (
     "tests/test_request_errors.py",
     "tests/test_end_to_end.py",
 )
-#: Tests that share a broker by path prefix: two groups of about the same duration.
-FAULTS = ("tests/faults/test_workers_die.py", "tests/faults/")
+#: Groups of fault tests by path prefix; those of a group share a broker.
+FAULTS = ("tests/faults/test_workers_die.py", "tests/faults/test_access_lost.py", "tests/faults/")
 _KAFKA, _ALONE = "kafka", "alone"
 
 
