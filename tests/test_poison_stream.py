@@ -15,15 +15,15 @@ from tests.support.poison import POISONS, bit_flips
 from tests.support.topics import Outgoing, Topics, create_topics, delete_topics, fresh_topics, read_topic, send
 
 GOOD = 60_000
-#: Of each kind; eleven kinds of them are more than the 200 that there must be.
-EACH = 25
-#: Runs over each stream, in turn, and of each the best is compared: what else the machine does slows single ones.
+#: Records per kind of poison; there are eleven kinds.
+POISON_PER_KIND = 25
+#: Alternating runs over both streams. The fastest of each are compared, because other load slows single runs.
 RUNS = 2
 
 
 @pytest.fixture
 def others(kafka: str) -> Iterator[Topics]:
-    """Topics for the stream without poison."""
+    """Create the topics for the stream without poison, and delete them afterwards."""
     names = fresh_topics()
     create_topics(kafka, names)
     yield names
@@ -32,49 +32,54 @@ def others(kafka: str) -> Iterator[Topics]:
 
 @pytest.mark.alone
 def test_consume_keeps_its_rate_when_the_stream_has_poison(kafka: str, topics: Topics, others: Topics) -> None:
-    """Every good record is scored, every other one answered too, and all of it takes less than twice the time."""
-    good, poison = customers(range(GOOD)), drawn()
+    """Every record is answered, every good one scored, in less than twice the time of the good records alone."""
+    good, poison = customers(range(GOOD)), draw_poison()
     assert len(poison) >= 200
     send(kafka, others.raw, good)
-    send(kafka, topics.raw, mixed(good, poison))
+    send(kafka, topics.raw, shuffled([*good, *poison]))
     pairs = [(seconds(kafka, others, GOOD), seconds(kafka, topics, GOOD + len(poison))) for _ in range(RUNS)]
-    alone, among = map(min, zip(*pairs, strict=True))
-    assert among < 2 * alone, f"{among} s with poison, {alone} s without"
+    without_poison, with_poison = map(min, zip(*pairs, strict=True))
+    assert with_poison < 2 * without_poison, f"{with_poison} s with poison, {without_poison} s without"
     assert sources(answers(kafka, topics)) == sorted(RUNS * coordinates(read_topic(kafka, topics.raw)))
-    scored = {(kept.key or b"").decode() for kept in read_topic(kafka, topics.predictions)}
+    scored = {(prediction.key or b"").decode() for prediction in read_topic(kafka, topics.predictions)}
     assert scored >= {key for key, _, _ in good}
 
 
-def drawn() -> list[Outgoing]:
-    """Poison of every kind, and records with turned bits, of which some may still be good."""
-    found: list[Outgoing] = []
+def draw_poison() -> list[Outgoing]:
+    """Draw poison of every kind, and records with flipped bits, of which some may still be valid."""
+    records: list[Outgoing] = []
     for kind in (*POISONS.values(), bit_flips()):
 
-        @settings(max_examples=EACH, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck))
-        @given(kind.filter(fits))
+        @settings(
+            max_examples=POISON_PER_KIND,
+            phases=[Phase.generate],
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(kind.filter(fits_topic))
         def keep(value: bytes | None) -> None:
-            found.append((f"p{len(found)}", value, []))
+            records.append((f"p{len(records)}", value, []))
 
         keep()
-    return found
+    return records
 
 
-def fits(value: bytes | None) -> bool:
-    """Whether a topic takes it that nobody has set otherwise, with some room for its neighbours in a batch."""
+def fits_topic(value: bytes | None) -> bool:
+    """Return whether a topic with default settings accepts the value."""
     return value is None or len(value) < 1_000_000
 
 
-def mixed(good: list[Outgoing], poison: list[Outgoing]) -> list[Outgoing]:
-    """Poison at random places among the good ones."""
-    together = [*good, *poison]
-    Random(len(poison)).shuffle(together)
-    return together
+def shuffled(records: list[Outgoing]) -> list[Outgoing]:
+    """Return the records in a random order."""
+    order = list(records)
+    Random(len(order)).shuffle(order)
+    return order
 
 
 def seconds(kafka: str, topics: Topics, records: int) -> float:
-    """How long a new group takes for the stream, from the first record taken to the last one committed."""
+    """Return the time that a new group takes from its first record to its last commit."""
     names = replace(topics, group=fresh_topics().group)
-    order = ConsumeOptions("streaming", "exactly-once", max_messages=records, if_answered="restart")
-    result = RunningConsumer(settings_of(kafka, names), order, load_scorer(bundled("models/churn"))).result(60)
+    options = ConsumeOptions("streaming", "exactly-once", max_messages=records, if_answered="restart")
+    result = RunningConsumer(settings_of(kafka, names), options, load_scorer(bundled("models/churn"))).result(60)
     assert result.consumed == records
     return result.seconds
