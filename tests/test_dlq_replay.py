@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from telco_stream.dlq.letters import LetterFilter
 from telco_stream.dlq.replay import RawTopic, ReplayDeps, ReplayOptions, ReplayResult, replay
-from telco_stream.messages.dead_letter import ReplayMarker, decode_dead_letter, fingerprint, replay_marker
+from telco_stream.messages.dead_letter import ReplayMarker, decode_dead_letter, letter_fingerprint, replay_marker
 from telco_stream.messages.record import Outgoing, Record
 from telco_stream.messages.source import Position
 from telco_stream.runtime.signals import Stop, Stopped
@@ -37,7 +37,7 @@ class FakeRawTopic:
         self.searched_from.append(starts)
         markers = [(record, marker.letter) for record in self.records if (marker := replay_marker(record))]
         replayed = {
-            fingerprint(position.partition, position.offset, record.key(), record.value())
+            letter_fingerprint(position.partition, position.offset, record.key(), record.value())
             for record, position in markers
         }
         return replayed & fingerprints
@@ -297,7 +297,10 @@ def test_replay_marker_names_the_topic_that_it_contains(position: bytes, topic_i
     headers += [] if topic_id is None else [("telco.dlq.replay_of.topic.id", topic_id)]
     marker = replay_marker(FakeRecord(b"", headers_=headers))
     assert marker is not None
-    assert (marker.names("dead", "now"), marker.names("dead", None)) == (named, position != b"other/0/12")
+    assert (marker.matches_topic("dead", "now"), marker.matches_topic("dead", None)) == (
+        named,
+        position != b"other/0/12",
+    )
 
 
 def letter_about(partition: int, offset: int, n: int = 0, **more: Any) -> FakeRecord:

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from telco_stream.contract.customer import BAD_DATA
 from telco_stream.contract.timestamps import parse_timestamp
 from telco_stream.errors import UsageError
-from telco_stream.messages.dead_letter import DeadLetter, decode_dead_letter, fingerprint
+from telco_stream.messages.dead_letter import DeadLetter, decode_dead_letter, letter_fingerprint
 from telco_stream.messages.original import customer_id
 from telco_stream.messages.record import Record
 from telco_stream.messages.source import source_of
@@ -37,7 +37,7 @@ class Letter:
     @property
     def fingerprint(self) -> bytes:
         """Return the fingerprint that distinguishes replays of this letter from records with a forged marker."""
-        return fingerprint(*self.position, self.record.key(), self.original)
+        return letter_fingerprint(*self.position, self.record.key(), self.original)
 
     @property
     def time(self) -> datetime:

@@ -8,7 +8,7 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.kafka.transactions import End, transactions_under
-from telco_stream.messages.dead_letter import fingerprint, replay_marker
+from telco_stream.messages.dead_letter import letter_fingerprint, replay_marker
 from telco_stream.messages.record import Outgoing, Record
 from telco_stream.runtime.signals import Stop
 
@@ -77,8 +77,8 @@ class ReplayedLetters:
         """Yield the fingerprints of the letters that the records' markers name."""
         for record in records:
             marker = replay_marker(record)
-            if marker is not None and marker.names(self._letters, self._letters_id):
-                yield fingerprint(marker.letter.partition, marker.letter.offset, record.key(), record.value())
+            if marker is not None and marker.matches_topic(self._letters, self._letters_id):
+                yield letter_fingerprint(marker.letter.partition, marker.letter.offset, record.key(), record.value())
 
 
 class ReplayWriter:

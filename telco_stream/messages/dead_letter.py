@@ -104,7 +104,7 @@ class ReplayMarker(NamedTuple):
     letter: Position
     topic_id: str
 
-    def names(self, topic: str, topic_id: str | None) -> bool:
+    def matches_topic(self, topic: str, topic_id: str | None) -> bool:
         """Return whether the letter may be from this topic; a name or ID that is unknown counts as equal."""
         return self.letter.topic in {None, topic} and (not self.topic_id or topic_id in {None, self.topic_id})
 
@@ -120,7 +120,7 @@ def replay_marker(record: Record) -> ReplayMarker | None:
     return letter and ReplayMarker(letter, topic_id.decode(errors="replace"))
 
 
-def fingerprint(partition: int, offset: int, key: bytes | None, value: bytes | None) -> bytes:
+def letter_fingerprint(partition: int, offset: int, key: bytes | None, value: bytes | None) -> bytes:
     """Return a digest of a letter's position and of its original's key and value: 16 bytes for each letter."""
     sizes = [-1 if part is None else len(part) for part in (key, value)]
     digest = hashlib.blake2b(f"{partition}/{offset}/{sizes}".encode(), digest_size=16)

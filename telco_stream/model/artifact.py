@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 
 from telco_stream.errors import ModelError
-from telco_stream.model.manifest import SCHEMA, Manifest, decode_manifest
+from telco_stream.model.manifest import RETRAIN, SCHEMA, Manifest, decode_manifest
 from telco_stream.model.optional_deps import requiring_libraries
 from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.choices import Engine
@@ -22,10 +22,10 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         manifest = decode_manifest(_read(folder, MANIFEST))
     except (ValueError, RecursionError) as error:  # msgspec and Unicode errors, and deeply nested JSON
-        raise ModelError(f"{folder / MANIFEST} is not a model's manifest ({error}): {_RETRAIN}") from error
+        raise ModelError(f"{folder / MANIFEST} is not a model's manifest ({error}): {RETRAIN}") from error
     for name, entries in ((PIPELINE, manifest.artifacts), (_SKLEARN, manifest.libraries)):
         if name not in entries:
-            raise ModelError(f"{folder / MANIFEST} has no entry for {name}: {_RETRAIN}")
+            raise ModelError(f"{folder / MANIFEST} has no entry for {name}: {RETRAIN}")
     return manifest
 
 
@@ -50,14 +50,13 @@ def load_scorer(folder: Path, engine: Engine = "auto", threads: int = 1) -> Scor
 
 _SKLEARN = "scikit-learn"
 _ALTERNATIVE = "use a model with a compiled form (--engine onnx), or install telco-stream with all dependencies"
-_RETRAIN = "create a model with telco-stream train"
 
 
 def _read(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except OSError as error:
-        raise ModelError(f"No model at {folder}: {name}: {error.strerror or error}; {_RETRAIN}") from error
+        raise ModelError(f"No model at {folder}: {name}: {error.strerror or error}; {RETRAIN}") from error
 
 
 def _read_checked(folder: Path, name: str, sha256: str) -> bytes:

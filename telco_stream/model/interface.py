@@ -1,6 +1,6 @@
 """Check that a loaded model returns two probabilities, of No and Yes, for each customer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import nan
 from typing import Any
 
@@ -14,12 +14,17 @@ from telco_stream.model.manifest import SCHEMA
 _TOLERANCE = 1e-3
 
 
+def make_customer(features: Mapping[str, Any]) -> Customer:
+    """Build a customer from its features; models ignore the other fields."""
+    return Customer(customerID="example", event_ts="1970-01-01T00:00:00Z", **features)
+
+
 def _example(choice: int, total: float) -> Customer:
-    features: dict[str, Any] = {
+    features = {
         feature.name: feature.categories[choice] if feature.categories else (feature.minimum or 0.0) - choice
         for feature in SCHEMA
     }
-    return Customer(customerID="example", event_ts="1970-01-01T00:00:00Z", **(features | {"TotalCharges": total}))
+    return make_customer(features | {"TotalCharges": total})
 
 
 #: Three valid customers with the first and last category of each column; the third has not been billed yet.
@@ -27,7 +32,7 @@ _EXAMPLES = [_example(0, 0.0), _example(-1, 1.0), _example(0, nan)]
 
 
 def check_probabilities(predict: Callable[[Sequence[Customer]], Any]) -> None:
-    """Call the model with several customers and with a single one; raise ModelError if it returns anything else."""
+    """Call the model with three customers and with one; raise ModelError if it fails or returns anything else."""
     for customers in (_EXAMPLES, _EXAMPLES[:1]):
         try:
             probabilities = np.asarray(predict(customers))

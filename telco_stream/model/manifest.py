@@ -8,6 +8,9 @@ from msgspec import Meta, inspect
 
 from telco_stream.contract.customer import CATEGORIES, FEATURES, Customer
 
+#: Advice at the end of errors about a model that cannot be used.
+RETRAIN = "create a model with telco-stream train"
+
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 FileName = Annotated[str, Meta(pattern=r"^\w[\w.-]*\Z")]
 Share = Annotated[float, Meta(ge=0, le=1)]

@@ -18,6 +18,7 @@ from telco_stream.contract.customer import CATEGORIES, NUMBERS, Customer
 from telco_stream.errors import ModelError
 from telco_stream.model.encoding import code_columns, number_columns
 from telco_stream.model.interface import check_probabilities
+from telco_stream.model.manifest import RETRAIN
 from telco_stream.model.scorer import ScoringError
 
 #: Exceptions of the encoding and of the session for values outside the contract.
@@ -62,9 +63,7 @@ def load_onnx(model: bytes, *, version: str, threshold: float, threads: int = 1)
         _check_interface(session)
         check_probabilities(lambda customers: _run(session, customers))
     except ModelError as error:
-        raise ModelError(
-            f"The compiled model can't be used: {error}; create a model with telco-stream train"
-        ) from error
+        raise ModelError(f"The compiled model can't be used: {error}; {RETRAIN}") from error
     return OnnxScorer(version, threshold, session)
 
 
@@ -74,7 +73,7 @@ def _run(session: onnxruntime.InferenceSession, customers: Sequence[Customer]) -
 
 
 def _check_interface(session: onnxruntime.InferenceSession) -> None:
-    """Raise ModelError if inputs or outputs differ in name, type or shape from those that `convert` writes."""
+    """Raise ModelError if inputs or outputs differ in name, type or shape from the graphs of `convert`."""
     inputs = {node.name: node for node in session.get_inputs()}
     if inputs.keys() != _INPUTS.keys():
         raise ModelError(f"its inputs are {_listed(inputs)}, not {_listed(_INPUTS)}")

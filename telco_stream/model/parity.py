@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from telco_stream.contract.customer import Customer
+from telco_stream.model.interface import make_customer
 from telco_stream.model.manifest import SCHEMA, Feature, Parity
 from telco_stream.model.scorer import Scorer
 
@@ -36,7 +37,9 @@ def edge_customers(trained_on: Sequence[Customer], *, seed: int) -> list[Custome
     """Draw 10,000 customers with numbers at and just beyond the limits of the contract and of the training data."""
     random = Random(seed)  # noqa: S311 - not used for cryptography
     choices = {feature.name: _choices(feature, trained_on) for feature in SCHEMA}
-    return [_customer({name: random.choice(values) for name, values in choices.items()}) for _ in range(EDGE_CUSTOMERS)]
+    return [
+        make_customer({name: random.choice(values) for name, values in choices.items()}) for _ in range(EDGE_CUSTOMERS)
+    ]
 
 
 _MAY_BE_BLANK = "TotalCharges"
@@ -51,7 +54,3 @@ def _choices(feature: Feature, trained_on: Sequence[Customer]) -> list[Any]:
     edges = [edge for edge in (feature.minimum, feature.maximum, min(trained), max(trained)) if edge is not None]
     blank = [nan] * len(_STEPS) if feature.name == _MAY_BE_BLANK else []
     return [edge + step for edge in edges for step in _STEPS] + blank
-
-
-def _customer(features: dict[str, Any]) -> Customer:
-    return Customer(customerID="edge", event_ts="1970-01-01T00:00:00Z", **features)

@@ -1,8 +1,8 @@
 """The model: one scikit-learn pipeline that includes all preprocessing.
 
-It scored best among pipelines that skl2onnx can convert (`models/README.md`). Numbers are clipped to the range of the
-training data, because a cubic grows without bound outside it. They are scaled to -1..1 rather than 0..1, so that the
-terms are nearly uncorrelated, the coefficients small, and single precision suffices.
+It was chosen by measurement among pipelines that skl2onnx can convert (`models/README.md`). Numbers are clipped to the
+range of the training data, because a cubic grows without bound outside it. They are scaled to -1..1 rather than 0..1,
+so that the terms are nearly uncorrelated, the coefficients small, and single precision suffices.
 """
 
 from sklearn.compose import ColumnTransformer
@@ -13,7 +13,7 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, PolynomialFeature
 
 from telco_stream.contract.customer import CATEGORIES, NUMBERS
 
-#: Number that is only 0 or 1, so that there is no curve to fit.
+#: Number that is only 0 or 1, so it has only one coefficient.
 _FLAG = "SeniorCitizen"
 _DEGREE = 3
 

@@ -17,11 +17,11 @@ from sklearn.pipeline import Pipeline
 from telco_stream.contract.customer import FEATURES, Customer
 from telco_stream.errors import ModelError
 from telco_stream.model.interface import check_probabilities
+from telco_stream.model.manifest import RETRAIN
 from telco_stream.model.scorer import ScoringError
 
 #: Exceptions of `pickle` for invalid bytes; missing libraries raise others.
 _BROKEN_PICKLE = (UnpicklingError, EOFError, KeyError, IndexError, TypeError, ValueError)
-_RETRAIN = "create a model with telco-stream train"
 SKLEARN_VERSION: str = sklearn.__version__
 
 _features_of = attrgetter(*FEATURES)
@@ -59,7 +59,7 @@ def load_sklearn(pickled: bytes, *, version: str, threshold: float) -> SklearnSc
         try:
             pipeline = joblib.load(BytesIO(pickled))
         except _BROKEN_PICKLE as error:
-            raise ModelError(f"The model can't be unpickled ({type(error).__name__}): {_RETRAIN}") from error
+            raise ModelError(f"The model can't be unpickled ({type(error).__name__}): {RETRAIN}") from error
         except (AttributeError, ImportError) as error:
             raise ModelError(
                 f"The model needs other versions of its libraries ({error}): install those in its manifest"
@@ -74,7 +74,7 @@ def check_pipeline(pipeline: Any) -> None:  # noqa: ANN401 - an unpickled object
         _check_classes(pipeline)
         check_probabilities(lambda customers: pipeline.predict_proba(frame(customers)))
     except ModelError as error:
-        raise ModelError(f"The pipeline can't be used: {error}; {_RETRAIN}") from error
+        raise ModelError(f"The pipeline can't be used: {error}; {RETRAIN}") from error
 
 
 def _check_classes(pipeline: Any) -> None:  # noqa: ANN401 - as above
