@@ -1,4 +1,4 @@
-"""Fetching the public data set from a local server that behaves, or fails in one of many ways."""
+"""Downloads of the public data set from a local server that works or fails."""
 
 import hashlib
 import threading
@@ -18,7 +18,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Serves one behaviour for each path."""
+    """Handler with a method for each path."""
 
     def do_GET(self) -> None:
         getattr(self, f"_{self.path[1:]}")()
@@ -102,7 +102,7 @@ def test_fetch_writes_the_data_and_creates_the_folder(server_url: str, tmp_path:
 
 
 def test_fetch_downloads_nothing_when_the_file_is_right(tmp_path: Path) -> None:
-    """Nothing listens at that address."""
+    """No server listens at the address, so a download would fail."""
     out = tmp_path / "churn.csv"
     out.write_bytes(CONTENT)
     result = fetch(out, url="http://127.0.0.1:1/good", sha256=SHA256)

@@ -1,4 +1,4 @@
-"""An installation without the libraries of training, as the small image is: what needs them says so in one line."""
+"""Commands without the optional libraries, as in the image `telco-stream:consume`."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The committed model: good enough, and what `train` makes of the public data set."""
+"""Quality of the committed model, and that `train` reproduces it."""
 
 from pathlib import Path
 

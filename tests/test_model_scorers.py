@@ -1,4 +1,4 @@
-"""Both engines behind one protocol: the same tests for either."""
+"""Tests of the `Scorer` protocol, for both engines."""
 
 import math
 from pathlib import Path

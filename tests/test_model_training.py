@@ -126,7 +126,7 @@ def test_train_reports_each_stage_and_fold(source: Path, tmp_path: Path) -> None
     train(source, tmp_path / "model", now=NOW, progress=lambda *step: reports.append(step))
     assert list(dict.fromkeys(name for name, _, _ in reports)) == STEPS
     assert [step for step in reports if step[0] == "cross-validating"] == [
-        ("cross-validating", done, 25) for done in range(26)
+        ("cross-validating", number, 25) for number in range(26)
     ]
 
 

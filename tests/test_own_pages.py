@@ -1,4 +1,4 @@
-"""The pages on a model and a schema of one's own: what they have people write is written, and what they type works."""
+"""`docs/own-model.md` and `docs/own-schema.md`: their scripts, diffs and commands work."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_own_model_page_commands_run(commands: Path, tmp_path: Path) -> None:
-    """At its end there are two models: one with another threshold, and a forest that was compiled."""
+    """The commands create two models: one with another threshold, and a compiled forest."""
     for name, content in _SCRIPT.findall(MODEL_PAGE.read_text()):
         (tmp_path / name).write_text(content)
     written = run_script(command_lines(MODEL_PAGE), tmp_path, env_with_path(commands))
@@ -38,7 +38,7 @@ def test_own_model_page_commands_run(commands: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_own_schema_page_commands_run(commands: Path, tmp_path: Path) -> None:
-    """At its end a copy of the code sends, learns from and scores customers with one more column."""
+    """The changed copy of the code produces, trains on and scores customers with an additional column."""
     checkout = copy_checkout(tmp_path)
     changes = _DIFF.findall(SCHEMA_PAGE.read_text())
     assert len(changes) > 3

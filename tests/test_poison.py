@@ -1,4 +1,4 @@
-"""Hundreds of generated poison records through the core: none may raise, and each gets exactly one letter."""
+"""`process` never raises on generated poison and answers each record with exactly one dead letter."""
 
 import base64
 import hashlib
@@ -15,7 +15,7 @@ from tests.support.records import FakeRecord, RuleScorer, good
 
 NOW = "2026-01-02T03:04:05.678Z"
 LIMITS = Limits()
-#: Each kind, many times; the large ones take their time to draw.
+#: Examples per kind; drawing large ones is slow.
 MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -23,7 +23,7 @@ MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(Healt
 @MANY
 @given(st.data())
 def test_process_returns_a_letter_with_the_bytes_of_poison(kind: str, data: st.DataObject) -> None:
-    """Its neighbours are scored all the same."""
+    """The valid records before and after it are scored."""
     poison = data.draw(POISONS[kind])
     outcome = process_values([good(customerID="before"), poison, good(customerID="after")])
     assert [key for key, _, _ in outcome.prediction_messages] == ["before", "after"]
@@ -37,7 +37,7 @@ def test_process_returns_a_letter_with_the_bytes_of_poison(kind: str, data: st.D
 @MANY
 @given(st.lists(bit_flips(), min_size=1, max_size=20))
 def test_process_answers_once_when_bits_are_flipped(values: list[bytes]) -> None:
-    """Some leave a good record, which must then be scored; a letter has the bytes as they came."""
+    """Records that stay valid are scored; letters hold the changed bytes."""
     outcome = process_values(list(values))
     assert outcome.consumed == len(values)
     assert outcome.next_offsets == {0: len(values)}
@@ -62,7 +62,7 @@ def process_values(values: list[bytes | None]) -> Outcome:
 
 
 def holds_original(letter: DeadLetter, value: bytes | None) -> bool:
-    """Whether the letter holds the value, or as much of it as it says. A bool, so that no failure prints a megabyte."""
+    """Return whether the letter holds the value or its checksum. A bool keeps large values out of failure messages."""
     if letter.truncated:
         return letter.original_sha256 == hashlib.sha256(value or b"").hexdigest()
     if value is not None and letter.original_encoding:

@@ -1,4 +1,4 @@
-"""Synthetic customers: repeatable with a seed, all different, distributed like the public data set."""
+"""Synthetic customers are reproducible, unique and distributed like the public data set."""
 
 import hashlib
 import os

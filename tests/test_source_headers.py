@@ -1,4 +1,4 @@
-"""The headers that name an answer's input: written and read back."""
+"""Source headers are read back as they were written."""
 
 from typing import Any
 
