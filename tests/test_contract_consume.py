@@ -1,4 +1,4 @@
-"""One contract of the consuming side: the same in memory, on the embedded broker and on a real Kafka."""
+"""Contract of consuming: the same in memory, on the embedded broker and on a real Kafka."""
 
 import time
 from collections.abc import Iterator
@@ -28,33 +28,33 @@ from tests.support.memory_kafka import MemoryConsumer, MemoryKafka, MemoryProduc
 from tests.support.records import RuleScorer
 from tests.support.topics import Outgoing, StoredRecord, fresh_topics, read_topic, send
 
-#: The embedded broker has the next member of a group that has just become empty wait for a session's length.
+#: On the embedded broker, the next member of a group that has just become empty waits for a session timeout.
 QUICK_SESSION = {"session.timeout.ms": "1200", "heartbeat.interval.ms": "300"}
 BAD: Outgoing = ("bad", b"not JSON", [("traceparent", b"00-1")])
 
 
-class World(Protocol):
-    """A Kafka, and the doors to it."""
+class Environment(Protocol):
+    """A Kafka and its clients."""
 
     settings: Settings
     ask_offsets: AskOffsets
 
     def put(self, records: list[Outgoing]) -> None:
-        """They stand in the raw topic."""
+        """Write records into the raw topic."""
 
     def consumer(self) -> Any: ...
 
     def producer(self, transactional_id: str | None = None) -> Any: ...
 
     def answers(self) -> list[StoredRecord]:
-        """What a reader of committed records sees."""
+        """Return the committed predictions and dead letters."""
 
     def inputs(self) -> list[str]:
-        """Where the raw topic's records stand."""
+        """Return the sorted coordinates of the raw topic's records."""
 
 
-class Memory:
-    """The fakes."""
+class MemoryEnvironment:
+    """Fakes in memory."""
 
     def __init__(self) -> None:
         self.settings = settings_of("nowhere", fresh_topics())
@@ -72,17 +72,17 @@ class Memory:
     def consumer(self) -> Any:
         return MemoryConsumer(self._kafka, self.settings.topics.raw)
 
-    def producer(self, transactional_id: str | None = None) -> Any:  # noqa: ARG002 - nobody else is there
+    def producer(self, transactional_id: str | None = None) -> Any:  # noqa: ARG002 - there is only one producer
         return MemoryProducer(self._kafka)
 
     def answers(self) -> list[StoredRecord]:
         return self._kafka.kept
 
     def inputs(self) -> list[str]:
-        return sorted(f"{one.topic()}/{one.partition()}/{one.offset()}" for one in self._kafka.raw)
+        return sorted(f"{record.topic()}/{record.partition()}/{record.offset()}" for record in self._kafka.raw)
 
 
-class Brokers:
+class BrokerEnvironment:
     """A broker, embedded or real."""
 
     def __init__(self, broker: Broker) -> None:
@@ -104,8 +104,8 @@ class Brokers:
         return answers(self._broker.bootstrap, self._broker.topics)
 
     def inputs(self) -> list[str]:
-        found = read_topic(self._broker.bootstrap, self._broker.topics.raw)
-        return sorted(f"{one.topic}/{one.partition}/{one.offset}" for one in found)
+        records = read_topic(self._broker.bootstrap, self._broker.topics.raw)
+        return sorted(f"{record.topic}/{record.partition}/{record.offset}" for record in records)
 
 
 @pytest.fixture(
@@ -118,100 +118,102 @@ class Brokers:
     ],
     ids="-".join,
 )
-def bench(request: pytest.FixtureRequest) -> Iterator["Bench"]:
-    where, delivery = request.param
-    if where == "memory":
-        yield Bench(Memory(), delivery)
-    elif where == "embedded":
+def harness(request: pytest.FixtureRequest) -> Iterator["ContractHarness"]:
+    kind, delivery = request.param
+    if kind == "memory":
+        yield ContractHarness(MemoryEnvironment(), delivery)
+    elif kind == "embedded":
         cluster, names = request.getfixturevalue("embedded"), request.getfixturevalue("embedded_topics")
-        yield Bench(Brokers(Broker(cluster.bootstrap, names, real=False)), delivery)
+        yield ContractHarness(BrokerEnvironment(Broker(cluster.bootstrap, names, real=False)), delivery)
     else:
         address, names = request.getfixturevalue("kafka"), request.getfixturevalue("topics")
-        yield Bench(Brokers(Broker(address, names, real=True)), delivery)
+        yield ContractHarness(BrokerEnvironment(Broker(address, names, real=True)), delivery)
 
 
-class Bench:
-    """Runs of the loop over one world."""
+class ContractHarness:
+    """Runs of the loop in one environment."""
 
-    def __init__(self, world: World, delivery: str) -> None:
-        self.world = world
+    def __init__(self, environment: Environment, delivery: str) -> None:
+        self.environment = environment
         self._delivery = delivery
         self.stop = Stop()
 
     def run(self, most: int, **more: Any) -> ConsumeResult:
-        """Consume exactly so many records, as a new member of the group."""
+        """Consume exactly `most` records as a new member of the group."""
         plan = ConsumePlan("streaming", batch_size=4, limits=Limits(), max_messages=most, idle_timeout=10, **more)
         with closing(self.source()) as source:
             return consume(source, self.delivery(source), RuleScorer(), plan, now=now, stop=self.stop, observers=())
 
     def source(self) -> Source:
         return Source(
-            self.world.consumer(),
-            Subscription(TopicToRead(self.world.settings.topics.raw, self.world.ask_offsets)),
+            self.environment.consumer(),
+            Subscription(TopicToRead(self.environment.settings.topics.raw, self.environment.ask_offsets)),
             self.stop,
         )
 
     def delivery(self, source: Source) -> Delivery:
-        topics = self.world.settings.topics
+        topics = self.environment.settings.topics
         if self._delivery == "at-least-once":
-            return AtLeastOnce(Sink(self.world.producer(), self.stop), source, topics)
-        name = f"{self.world.settings.consumer.group_id}-{time.monotonic_ns()}"
+            return AtLeastOnce(Sink(self.environment.producer(), self.stop), source, topics)
+        name = f"{self.environment.settings.consumer.group_id}-{time.monotonic_ns()}"
         return ExactlyOnce(
-            Transactions(lambda: self.world.producer(name), self.stop, has_unique_id=True), source, topics
+            Transactions(lambda: self.environment.producer(name), self.stop, has_unique_id=True), source, topics
         )
 
 
-def test_each_input_is_answered_once_under_its_source(bench: Bench) -> None:
-    bench.world.put([*customers(range(5)), BAD, *customers(range(5, 9))])
-    result = bench.run(10)
+def test_loop_answers_each_input_once(harness: ContractHarness) -> None:
+    harness.environment.put([*customers(range(5)), BAD, *customers(range(5, 9))])
+    result = harness.run(10)
     assert (result.predicted, result.dead_lettered) == (9, 1)
-    assert sources(bench.world.answers()) == bench.world.inputs()
+    assert sources(harness.environment.answers()) == harness.environment.inputs()
 
 
-def test_bounds_add_up(bench: Bench) -> None:
-    """Ten, then ten more, are twenty answers to twenty inputs."""
-    bench.world.put(customers(range(23)))
-    assert [bench.run(10).consumed, bench.run(10).consumed] == [10, 10]
-    found = sources(bench.world.answers())
-    assert len(found) == len(set(found)) == 20
+def test_max_messages_adds_up_over_two_runs(harness: ContractHarness) -> None:
+    """Ten and ten more are twenty answers to twenty inputs."""
+    harness.environment.put(customers(range(23)))
+    assert [harness.run(10).consumed, harness.run(10).consumed] == [10, 10]
+    answered = sources(harness.environment.answers())
+    assert len(answered) == len(set(answered)) == 20
 
 
-def test_answers_carry_the_key_and_the_inputs_headers(bench: Bench) -> None:
+def test_answers_have_the_key_and_headers_of_the_input(harness: ContractHarness) -> None:
     (customer,) = customers([7])
-    bench.world.put([(None, customer[1], [("traceparent", b"00-2"), ("source", b"a lie")]), BAD])
-    bench.run(2)
-    letter, prediction = _two(bench)
+    harness.environment.put([(None, customer[1], [("traceparent", b"00-2"), ("source", b"forged")]), BAD])
+    harness.run(2)
+    letter, prediction = _two(harness)
     assert (prediction.key, letter.key) == (b"c7", b"bad")
     assert (prediction.header("traceparent"), letter.header("traceparent")) == ("00-2", "00-1")
-    assert [value for name, value in prediction.headers if name == "source"] == [bench.world.inputs()[0].encode()]
+    assert [value for name, value in prediction.headers if name == "source"] == [
+        harness.environment.inputs()[0].encode()
+    ]
 
 
-def test_what_was_taken_but_not_committed_is_taken_again(bench: Bench) -> None:
-    bench.world.put(customers(range(6)))
-    with closing(bench.source()) as source:
-        first = _take(source)
+def test_source_returns_records_again_when_not_committed(harness: ContractHarness) -> None:
+    harness.environment.put(customers(range(6)))
+    with closing(harness.source()) as source:
+        first = _poll(source)
         source.rewind()
-        assert _take(source) == first
-    assert bench.run(6).consumed == 6
-    assert sources(bench.world.answers()) == bench.world.inputs()
+        assert _poll(source) == first
+    assert harness.run(6).consumed == 6
+    assert sources(harness.environment.answers()) == harness.environment.inputs()
 
 
-def test_the_count_of_dead_letters_in_a_row_outlives_the_member(bench: Bench) -> None:
-    bench.world.put([BAD] * 3)
-    bench.run(3)
-    with closing(bench.source()) as source:
-        bench.world.put([BAD])
-        _take(source)
+def test_consecutive_dead_letters_survive_a_restart(harness: ContractHarness) -> None:
+    harness.environment.put([BAD] * 3)
+    harness.run(3)
+    with closing(harness.source()) as source:
+        harness.environment.put([BAD])
+        _poll(source)
         assert source.dead_letters_in_a_row() == 3
 
 
-def _two(bench: Bench) -> tuple[StoredRecord, StoredRecord]:
-    found = {kept.topic: kept for kept in bench.world.answers()}
-    topics = bench.world.settings.topics
+def _two(harness: ContractHarness) -> tuple[StoredRecord, StoredRecord]:
+    found = {kept.topic: kept for kept in harness.environment.answers()}
+    topics = harness.environment.settings.topics
     return found[topics.deadletter], found[topics.predictions]
 
 
-def _take(source: Source) -> list[int]:
+def _poll(source: Source) -> list[int]:
     deadline = time.monotonic() + 20
     while not (records := source.poll_batch(1, 0.5).records):
         assert time.monotonic() < deadline

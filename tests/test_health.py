@@ -1,4 +1,4 @@
-"""Alive, ready, stalled: what a supervisor asks, and what it gets."""
+"""Health checks: heartbeat, stall detection, /healthz and /readyz."""
 
 import logging
 import signal
@@ -25,8 +25,8 @@ from tests.support.waiting import wait_until
 
 
 @dataclass
-class Member:
-    """A consumer as the watchman sees it, and the topic's ends as the broker tells them."""
+class FakePartitions:
+    """Partitions of a consumer, and their end offsets."""
 
     assigned: frozenset[int] = frozenset({0, 1})
     joined: bool = True
@@ -35,84 +35,84 @@ class Member:
     cached_end_offsets: Mapping[int, int] = field(default_factory=dict)
     rebalances: int = 1
     expired_unanswered: int = 0
-    all_ends: dict[int, int] = field(default_factory=dict)
-    readable: dict[int, int] = field(default_factory=dict)
+    high_watermarks: dict[int, int] = field(default_factory=dict)
+    last_stable_offsets: dict[int, int] = field(default_factory=dict)
 
     def ends(self, partitions: Collection[int], committed_only: bool) -> Mapping[int, int]:
-        ends = self.readable if committed_only else self.all_ends
-        return {one: ends[one] for one in partitions if one in ends}
+        ends = self.last_stable_offsets if committed_only else self.high_watermarks
+        return {partition: ends[partition] for partition in partitions if partition in ends}
 
 
-def test_a_loop_that_comes_round_in_time_is_alive() -> None:
+def test_heartbeat_reports_a_problem_when_the_limit_is_over() -> None:
     clock = iter([0.0, 3.0, 4.0, 9.0]).__next__
-    pulse = Heartbeat(5.0, clock)
-    pulse.tick()
-    assert pulse.problems() == []
-    assert pulse.problems() == ["The loop has not completed an iteration for 6 s"]
+    heartbeat = Heartbeat(5.0, clock)
+    heartbeat.tick()
+    assert heartbeat.problems() == []
+    assert heartbeat.problems() == ["The loop has not completed an iteration for 6 s"]
 
 
-def test_a_member_without_partitions_is_not_ready() -> None:
-    stall_detector = watching(Member(frozenset()))
-    stall_detector.update()
-    assert stall_detector.problems() == ["No partition of raw is assigned to this member"]
+def test_stall_detector_reports_a_member_without_partitions() -> None:
+    detector = impatient_detector(FakePartitions(frozenset()))
+    detector.update()
+    assert detector.problems() == ["No partition of raw is assigned to this member"]
 
 
-def test_watchman_reports_a_stall_when_the_group_refuses_the_member() -> None:
+def test_stall_detector_reports_once_when_the_group_refuses() -> None:
     stalls = list[str]()
-    stall_detector = watching(Member(frozenset(), joined=False, refusal="too many members"), stalls.append)
-    stall_detector.update()
-    stall_detector.update()
+    detector = impatient_detector(FakePartitions(frozenset(), joined=False, refusal="too many members"), stalls.append)
+    detector.update()
+    detector.update()
     expected = "No partition of raw is assigned to this member: too many members"
-    assert stall_detector.problems() == [expected]
+    assert detector.problems() == [expected]
     assert [stall.startswith(expected) for stall in stalls] == [True], "it is reported once"
 
 
 @pytest.mark.parametrize(("joined", "expects"), [(True, True), (False, False)])
-def test_watchman_reports_no_stall_when_a_member_is_spare(joined: bool, expects: bool) -> None:
+def test_stall_detector_reports_nothing_when_a_member_is_spare(joined: bool, expects: bool) -> None:
     """With `group.protocol=consumer` the client reports no assignment to a member that gets no partition."""
-    member, stalls = Member(frozenset(), joined=joined), list[str]()
-    stall_detector = StallDetector("raw", member, member.ends, 0.0, stalls.append, expects_assignment=expects)
-    stall_detector.update()
-    stall_detector.update()
+    partitions, stalls = FakePartitions(frozenset(), joined=joined), list[str]()
+    detector = StallDetector("raw", partitions, partitions.ends, 0.0, stalls.append, expects_assignment=expects)
+    detector.update()
+    detector.update()
     assert stalls == []
 
 
-def test_a_partition_that_stands_still_is_named_and_only_that_one(caplog: pytest.LogCaptureFixture) -> None:
-    member, stalls = Member(answered={0: 10, 1: 4}, all_ends={0: 10, 1: 10}), list[str]()
-    stall_detector = watching(member, stalls.append)
-    stall_detector.update()
-    assert stall_detector.problems() == []
-    stall_detector.update()
-    stall_detector.update()
-    assert stall_detector.problems() == ["Partition 1 of raw has not moved for 0 s: 6 offsets behind"]
-    assert stalls == stall_detector.problems()[:1], "it is told once"
-    assert stall_detector.stalled_for()[0] == 0.0
-    assert stall_detector.stalled_for()[1] > 0.0
-    assert [one.event for one in caplog.records if one.levelno == logging.WARNING] == ["stalled"]  # type: ignore[attr-defined]
+def test_stall_detector_names_only_the_stalled_partition(caplog: pytest.LogCaptureFixture) -> None:
+    partitions, stalls = FakePartitions(answered={0: 10, 1: 4}, high_watermarks={0: 10, 1: 10}), list[str]()
+    detector = impatient_detector(partitions, stalls.append)
+    detector.update()
+    assert detector.problems() == []
+    detector.update()
+    detector.update()
+    assert detector.problems() == ["Partition 1 of raw has not moved for 0 s: 6 offsets behind"]
+    assert stalls == detector.problems()[:1], "it is reported once"
+    assert detector.stalled_for()[0] == 0.0
+    assert detector.stalled_for()[1] > 0.0
+    assert [record.event for record in caplog.records if record.levelno == logging.WARNING] == ["stalled"]  # type: ignore[attr-defined]
 
 
-def test_a_partition_that_moves_again_is_ready_again(caplog: pytest.LogCaptureFixture) -> None:
+def test_stall_detector_is_ready_when_a_partition_moves_again(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "telco_stream")
-    member = Member(frozenset({1}), answered={1: 4}, all_ends={1: 10})
-    stall_detector = watching(member)
-    stall_detector.update()
-    stall_detector.update()
-    member.answered = {1: 10}
-    stall_detector.update()
-    assert stall_detector.problems() == []
+    partitions = FakePartitions(frozenset({1}), answered={1: 4}, high_watermarks={1: 10})
+    detector = impatient_detector(partitions)
+    detector.update()
+    detector.update()
+    partitions.answered = {1: 10}
+    detector.update()
+    assert detector.problems() == []
     assert caplog.messages[-1] == "partition 1 of raw moves again"
 
 
-def test_a_watchman_whose_question_is_cut_off_by_the_end_of_the_run_says_nothing() -> None:
+def test_stall_detector_ends_when_the_run_is_stopped() -> None:
     def ends(_partitions: Collection[int], _committed_only: bool) -> Mapping[int, int]:
         raise Stopped
 
-    with StallDetector("raw", Member(), ends, 0.0, no_stall):
+    with StallDetector("raw", FakePartitions(), ends, 0.0, no_stall):
         pass
 
 
 @pytest.mark.parametrize(
-    ("standing", "readable", "words"),
+    ("progress", "last_stable_offset", "expected"),
     [
         (PartitionProgress(4, None, 0), None, "its leader doesn't answer"),
         (PartitionProgress(None, 10, 0), 10, "no record has been fetched since it was assigned"),
@@ -120,11 +120,13 @@ def test_a_watchman_whose_question_is_cut_off_by_the_end_of_the_run_says_nothing
         (PartitionProgress(4, 10, 0), 4, "6 offsets behind, all of them held back by a transaction that is still open"),
     ],
 )
-def test_a_stall_is_told_with_its_reason(standing: PartitionProgress, readable: int | None, words: str) -> None:
-    assert stall_reason(standing, readable) == words
+def test_stall_reason_describes_the_cause(
+    progress: PartitionProgress, last_stable_offset: int | None, expected: str
+) -> None:
+    assert stall_reason(progress, last_stable_offset) == expected
 
 
-def test_each_worker_has_a_port_of_its_own_and_none_where_there_is_to_be_none() -> None:
+def test_in_slot_adds_the_slot_to_the_port_unless_0() -> None:
     assert [MonitoringOptions(9_100).in_slot(slot).port for slot in range(3)] == [9_100, 9_101, 9_102]
     assert MonitoringOptions().in_slot(2).port == 0
 
@@ -135,7 +137,7 @@ def port() -> Port:
 
 
 @pytest.mark.parametrize(("problems", "status"), [([], 200), (["Nothing moves"], 503)])
-def test_pages_answer_with_what_is_wrong(port: Port, problems: list[str], status: int) -> None:
+def test_serving_answers_503_when_there_are_problems(port: Port, problems: list[str], status: int) -> None:
     with serving(port.number, Pages(CollectorRegistry(), lambda: problems, list)):
         assert port.page("/healthz") == (status, "Nothing moves\n" if problems else "ok\n")
         assert port.page("/readyz?verbose=1") == (200, "ok\n")
@@ -143,14 +145,14 @@ def test_pages_answer_with_what_is_wrong(port: Port, problems: list[str], status
         assert port.page("/") == (404, "Pages: /metrics, /healthz, /readyz\n")
 
 
-def test_the_port_is_free_again_after_the_run(port: Port) -> None:
+def test_serving_frees_the_port_when_it_ends(port: Port) -> None:
     for _ in range(2):
         with serving(port.number, pages()):
             assert port.page("/healthz")[0] == 200
     assert port.page("/healthz")[0] == 0
 
 
-def test_a_reader_who_never_asks_does_not_hold_up_the_end(port: Port) -> None:
+def test_serving_ends_when_a_client_is_silent(port: Port) -> None:
     with serving(port.number, pages()):
         silent = socket.create_connection(("127.0.0.1", port.number))
         assert port.page("/healthz")[0] == 200
@@ -159,13 +161,13 @@ def test_a_reader_who_never_asks_does_not_hold_up_the_end(port: Port) -> None:
     silent.close()
 
 
-def test_a_port_that_is_taken_is_refused_in_one_line(port: Port) -> None:
+def test_serving_raises_when_the_port_is_taken(port: Port) -> None:
     with serving(port.number, pages()), pytest.raises(UsageError, match=f"port {port.number}: Address already in use"):
         serving(port.number, pages()).__enter__()
 
 
 def healthz(host: str, port: Port) -> int | None:
-    """Status that the address answers; None if nobody listens there."""
+    """Return the status of /healthz at the address, or None if nothing listens there."""
     connection = HTTPConnection(host, port.number, timeout=5)
     with closing(connection):
         try:
@@ -226,7 +228,7 @@ def test_serving_refuses_when_one_family_is_taken(port: Port) -> None:
 
 
 @pytest.mark.parametrize("command", [("consume",), ("produce", "--mode", "streaming")])
-def test_a_command_whose_port_is_taken_exits_2(port: Port, command: tuple[str, ...]) -> None:
+def test_command_exits_2_when_its_port_is_taken(port: Port, command: tuple[str, ...]) -> None:
     with serving(port.number, pages()):
         done = run_cli(*command, "--metrics-port", str(port.number))
     assert done.returncode == 2
@@ -235,7 +237,7 @@ def test_a_command_whose_port_is_taken_exits_2(port: Port, command: tuple[str, .
     ]
 
 
-# The real thing, on an embedded broker of two nodes, of which one leads a partition and dies.
+# Runs of the command on an embedded broker of two nodes, of which one leads a partition and fails.
 
 
 @pytest.fixture
@@ -274,7 +276,7 @@ def consumer(
 
 
 @pytest.mark.slow
-def test_a_partition_whose_leader_has_gone_makes_the_consumer_unready_until_it_is_back(
+def test_consumer_is_not_ready_when_a_leader_is_gone(
     pair: MockCluster, names: Topics, port: Port, consumer: Callable[..., RunningCli]
 ) -> None:
     running = consumer()
@@ -291,7 +293,7 @@ def test_a_partition_whose_leader_has_gone_makes_the_consumer_unready_until_it_i
 
 
 @pytest.mark.slow
-def test_a_stall_ends_the_consumer_where_that_was_asked_for(
+def test_consumer_exits_3_when_a_partition_stalls(
     pair: MockCluster, names: Topics, consumer: Callable[..., RunningCli]
 ) -> None:
     running = consumer("--exit-on-stall")
@@ -304,7 +306,7 @@ def test_a_stall_ends_the_consumer_where_that_was_asked_for(
 
 
 @pytest.mark.slow
-def test_idle_partitions_are_no_stall(port: Port, consumer: Callable[..., RunningCli]) -> None:
+def test_consumer_is_ready_when_partitions_are_idle(port: Port, consumer: Callable[..., RunningCli]) -> None:
     running = consumer("--exit-on-stall")
     before = port.metrics()["telco_stream_loop_last_turn_timestamp_seconds"]
     wait_until(lambda: port.metrics()["telco_stream_loop_last_turn_timestamp_seconds"] > before + 4, 30, "four seconds")
@@ -312,13 +314,13 @@ def test_idle_partitions_are_no_stall(port: Port, consumer: Callable[..., Runnin
     assert running.process.poll() is None
 
 
-def watching(member: Member, on_stall: Callable[[str], None] | None = None) -> StallDetector:
-    """A watchman without patience, who looks when the test says so."""
-    return StallDetector("raw", member, member.ends, 0.0, on_stall or no_stall)
+def impatient_detector(partitions: FakePartitions, on_stall: Callable[[str], None] | None = None) -> StallDetector:
+    """Return a stall detector with a limit of 0 s that checks when the test calls it."""
+    return StallDetector("raw", partitions, partitions.ends, 0.0, on_stall or no_stall)
 
 
-def no_stall(which: str) -> None:
-    """Nobody listens."""
+def no_stall(description: str) -> None:
+    """Ignore a stall."""
 
 
 def pages() -> Pages:

@@ -1,4 +1,4 @@
-"""What the metrics count, and that the docs list each of them."""
+"""Metrics: what they count, and that the docs list each of them."""
 
 import json
 import math
@@ -31,8 +31,8 @@ from tests.support.scraping import Section, documented, families, series
 LINUX = sys.platform == "linux"
 
 
-class Half:
-    """A model for which everybody is as likely as not to go."""
+class HalfScorer:
+    """Scorer that gives every customer a probability of 0.5."""
 
     version, threshold, engine = "7", 0.5, "onnx"
 
@@ -40,92 +40,92 @@ class Half:
         return [0.5 for _ in customers]
 
 
-@pytest.mark.skipif(not LINUX, reason="process metrics are Linux's")
+@pytest.mark.skipif(not LINUX, reason="process metrics exist on Linux only")
 @pytest.mark.parametrize("section", ["consume", "produce"])
-def test_the_docs_list_every_metric_with_its_type_and_no_other(section: Section) -> None:
-    shown = families(generate_latest(whole(section)).decode())
+def test_docs_list_every_metric_with_its_type(section: Section) -> None:
+    exported = families(generate_latest(full_registry(section)).decode())
     listed = documented(section) | documented("both")
-    assert listed.keys() == shown.keys()
+    assert listed.keys() == exported.keys()
     typed = {name: kind for name, kind in listed.items() if kind}
-    assert typed == {name: shown[name] for name in typed}
+    assert typed == {name: exported[name] for name in typed}
 
 
 @pytest.mark.parametrize("section", ["consume", "produce"])
-def test_names_end_in_base_units(section: Section) -> None:
+def test_metric_names_end_in_base_units(section: Section) -> None:
     units = ("_total", "_seconds", "_records", "_info", "_per_second", "_assigned", "_probability")
-    shown = families(generate_latest(whole(section)).decode())
-    own = [name for name in shown if name.startswith("telco_stream_")]
+    exported = families(generate_latest(full_registry(section)).decode())
+    own = [name for name in exported if name.startswith("telco_stream_")]
     assert [name for name in own if not name.endswith(units)] == []
 
 
-def test_a_committed_batch_is_counted() -> None:
+def test_consume_metrics_count_a_committed_batch() -> None:
     registry = CollectorRegistry()
     ConsumeMetrics(registry).on_committed(outcome(), BatchTimings(0.2, 0.03, [0.5, 2.0]))
-    shown = series(generate_latest(registry).decode())
-    assert shown["telco_stream_records_consumed_total"] == 5
-    assert shown['telco_stream_predictions_total{prediction="Yes"}'] == 1
-    assert shown['telco_stream_predictions_total{prediction="No"}'] == 2
-    assert shown['telco_stream_dead_letters_total{error_type="json"}'] == 2
-    assert shown['telco_stream_dead_letters_total{error_type="scoring"}'] == 0
-    assert shown["telco_stream_batch_size_records_sum"] == 5
-    assert shown["telco_stream_processing_seconds_sum"] == 0.2
-    assert shown["telco_stream_commit_seconds_sum"] == 0.03
-    assert shown["telco_stream_end_to_end_seconds_count"] == 5
-    assert shown["telco_stream_end_to_end_seconds_sum"] == pytest.approx(3 * 0.5 + 2 * 2.0)
-    assert shown["telco_stream_churn_probability_count"] == 3
-    assert shown["telco_stream_churn_probability_sum"] == pytest.approx(0.9 + 0.1 + 0.2)
-    assert shown["telco_stream_last_commit_timestamp_seconds"] == pytest.approx(time.time(), abs=60)
+    exported = series(generate_latest(registry).decode())
+    assert exported["telco_stream_records_consumed_total"] == 5
+    assert exported['telco_stream_predictions_total{prediction="Yes"}'] == 1
+    assert exported['telco_stream_predictions_total{prediction="No"}'] == 2
+    assert exported['telco_stream_dead_letters_total{error_type="json"}'] == 2
+    assert exported['telco_stream_dead_letters_total{error_type="scoring"}'] == 0
+    assert exported["telco_stream_batch_size_records_sum"] == 5
+    assert exported["telco_stream_processing_seconds_sum"] == 0.2
+    assert exported["telco_stream_commit_seconds_sum"] == 0.03
+    assert exported["telco_stream_end_to_end_seconds_count"] == 5
+    assert exported["telco_stream_end_to_end_seconds_sum"] == pytest.approx(3 * 0.5 + 2 * 2.0)
+    assert exported["telco_stream_churn_probability_count"] == 3
+    assert exported["telco_stream_churn_probability_sum"] == pytest.approx(0.9 + 0.1 + 0.2)
+    assert exported["telco_stream_last_commit_timestamp_seconds"] == pytest.approx(time.time(), abs=60)
 
 
-def test_each_call_of_the_model_is_measured_and_its_answer_handed_on() -> None:
+def test_timed_scorer_measures_each_call() -> None:
     registry = CollectorRegistry()
-    scorer = ConsumeMetrics(registry).timed(Half())
+    scorer = ConsumeMetrics(registry).timed(HalfScorer())
     assert (scorer.version, scorer.threshold, scorer.engine) == ("7", 0.5, "onnx")
     assert scorer.score([]) == []
     assert series(generate_latest(registry).decode())["telco_stream_scoring_seconds_count"] == 1
 
 
-def test_the_model_is_shown_by_version_and_engine() -> None:
+def test_show_model_exports_version_and_engine() -> None:
     registry = CollectorRegistry()
-    ConsumeMetrics(registry).show_model(registry, Half(), 1_700_000_000.0)
-    shown = series(generate_latest(registry).decode())
-    assert shown['telco_stream_model_info{engine="onnx",version="7"}'] == 1
-    assert shown["telco_stream_model_created_timestamp_seconds"] == 1_700_000_000
+    ConsumeMetrics(registry).show_model(registry, HalfScorer(), 1_700_000_000.0)
+    exported = series(generate_latest(registry).decode())
+    assert exported['telco_stream_model_info{engine="onnx",version="7"}'] == 1
+    assert exported["telco_stream_model_created_timestamp_seconds"] == 1_700_000_000
 
 
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=70), st.integers(0, 10_000))
-def test_samples_stand_for_the_whole_batch(samples: list[float], more: int) -> None:
+def test_sampled_histogram_counts_the_whole_batch(samples: list[float], more: int) -> None:
     registry, population = CollectorRegistry(), len(samples) + more
     SampledHistogram("h", "x", (1, 10), registry).add(samples, population)
-    shown = series(generate_latest(registry).decode())
-    assert shown["h_count"] == shown['h_bucket{le="+Inf"}'] == population
-    assert min(samples) * population <= shown["h_sum"] * (1 + 1e-9) + 1e-9
-    assert shown["h_sum"] <= max(samples) * population * (1 + 1e-9) + 1e-9
-    assert (shown['h_bucket{le="1.0"}'] > 0) == (min(samples) <= 1)
+    exported = series(generate_latest(registry).decode())
+    assert exported["h_count"] == exported['h_bucket{le="+Inf"}'] == population
+    assert min(samples) * population <= exported["h_sum"] * (1 + 1e-9) + 1e-9
+    assert exported["h_sum"] <= max(samples) * population * (1 + 1e-9) + 1e-9
+    assert (exported['h_bucket{le="1.0"}'] > 0) == (min(samples) <= 1)
 
 
-def test_a_value_on_a_bound_belongs_below_it_as_prometheus_has_it() -> None:
+def test_sampled_histogram_includes_its_upper_bounds() -> None:
     registry = CollectorRegistry()
     SampledHistogram("h", "x", (1, 10), registry).add([1.0, 10.0], 2)
-    shown = series(generate_latest(registry).decode())
-    assert [shown[f'h_bucket{{le="{bound}"}}'] for bound in ("1.0", "10.0", "+Inf")] == [1, 2, 2]
+    exported = series(generate_latest(registry).decode())
+    assert [exported[f'h_bucket{{le="{bound}"}}'] for bound in ("1.0", "10.0", "+Inf")] == [1, 2, 2]
 
 
-def test_no_samples_are_no_change() -> None:
+def test_sampled_histogram_is_unchanged_when_no_samples() -> None:
     registry = CollectorRegistry()
     SampledHistogram("h", "x", (1,), registry).add([], 5)
     assert series(generate_latest(registry).decode())["h_count"] == 0
 
 
-def test_the_clients_statistics_are_condensed() -> None:
+def test_statistics_condense_what_the_client_reports() -> None:
     statistics = Statistics()
     statistics.update(client("a", txerrs=2, req_timeouts=1, rtt=2_000, fetched=7))
     assert statistics.request_errors == {"transmit": 2, "receive": 0, "timeout": 1}
     assert (statistics.newest.round_trip_seconds, statistics.newest.queued) == (0.002, 7)
 
 
-def test_a_client_that_is_replaced_stays_counted() -> None:
-    """A producer that was fenced off makes room for another, whose counters start at 0: ours must never fall."""
+def test_statistics_keep_counts_when_a_client_is_replaced() -> None:
+    """A fenced producer is replaced by one whose counters start at 0; the exported counters must never fall."""
     statistics = Statistics()
     statistics.update(client("a", txerrs=2))
     statistics.update(client("a", txerrs=3))
@@ -137,7 +137,7 @@ def test_a_client_that_is_replaced_stays_counted() -> None:
 @pytest.mark.parametrize(
     "text", ["", "no JSON", "[]", "{}", '{"name":"a","brokers":{"b":{}}}', '{"name":1,"brokers":[]}']
 )
-def test_statistics_that_make_no_sense_raise_nothing_in_the_callback(text: str) -> None:
+def test_statistics_ignore_unreadable_text(text: str) -> None:
     statistics = Statistics()
     statistics.update(text)
     assert statistics.request_errors == {"transmit": 0, "receive": 0, "timeout": 0}
@@ -145,7 +145,7 @@ def test_statistics_that_make_no_sense_raise_nothing_in_the_callback(text: str) 
 
 @dataclass
 class Clock:
-    """Time as the test sets it."""
+    """Clock that the test sets."""
 
     now: float = 0.0
 
@@ -153,7 +153,7 @@ class Clock:
         return self.now
 
 
-def test_the_producers_rate_is_that_of_the_last_ten_seconds() -> None:
+def test_produce_rate_covers_the_last_ten_seconds() -> None:
     clock = Clock()
     metrics = ProduceMetrics(100.0, clock)
     assert metrics.rate() == 0
@@ -167,7 +167,7 @@ def test_the_producers_rate_is_that_of_the_last_ten_seconds() -> None:
     assert rates[-1] == pytest.approx(10)
 
 
-def test_a_producer_that_is_stuck_has_no_rate() -> None:
+def test_produce_rate_is_0_when_nothing_is_confirmed() -> None:
     clock = Clock()
     metrics = ProduceMetrics(100.0, clock)
     clock.now = 1.0
@@ -176,23 +176,23 @@ def test_a_producer_that_is_stuck_has_no_rate() -> None:
     assert metrics.rate() == 0
 
 
-def test_what_failed_and_how_transactions_ended_is_asked_for_at_each_scrape() -> None:
-    shell = RunState(Heartbeat(1.0), client_errors=Counter({"_TRANSPORT": 3}), transactions=lambda: {"aborted": 2})
-    registry = new_registry(shell)
+def test_registry_reads_the_run_state_at_each_scrape() -> None:
+    state = RunState(Heartbeat(1.0), client_errors=Counter({"_TRANSPORT": 3}), transactions=lambda: {"aborted": 2})
+    registry = new_registry(state)
     metrics = ProduceMetrics(5.0)
     metrics.failed = lambda: 4
     registry.register(metrics)
-    shown = series(generate_latest(registry).decode())
-    assert shown["telco_stream_producer_records_failed_total"] == 4
-    assert shown["telco_stream_producer_target_records_per_second"] == 5
-    assert shown['telco_stream_transactions_total{outcome="aborted"}'] == 2
-    assert shown['telco_stream_transactions_total{outcome="committed"}'] == 0
-    assert shown['telco_stream_client_errors_total{error="_TRANSPORT"}'] == 3
-    assert shown['telco_stream_client_errors_total{error="_ALL_BROKERS_DOWN"}'] == 0
+    exported = series(generate_latest(registry).decode())
+    assert exported["telco_stream_producer_records_failed_total"] == 4
+    assert exported["telco_stream_producer_target_records_per_second"] == 5
+    assert exported['telco_stream_transactions_total{outcome="aborted"}'] == 2
+    assert exported['telco_stream_transactions_total{outcome="committed"}'] == 0
+    assert exported['telco_stream_client_errors_total{error="_TRANSPORT"}'] == 3
+    assert exported['telco_stream_client_errors_total{error="_ALL_BROKERS_DOWN"}'] == 0
 
 
-def test_looking_on_costs_less_than_a_hundredth_of_what_a_batch_takes() -> None:
-    """5,000 records take 60 ms and more in the loop; the bound is wide, for machines that are busy."""
+def test_consume_metrics_cost_under_a_hundredth_of_a_batch() -> None:
+    """5,000 records take at least 60 ms in the loop; the limit leaves room for busy machines."""
     many = Outcome([MESSAGE] * 5_000, [], [answer("No", 0.2)] * 5_000, [], {0: 5_000}, 0, 0)
     metrics = ConsumeMetrics(CollectorRegistry())
     assert fastest(lambda: metrics.on_committed(many, BatchTimings(0.05, 0.01, [0.5] * 64))) < 0.0012
@@ -206,24 +206,24 @@ def answer(prediction: Any, probability: float) -> Prediction:
 
 
 def outcome() -> Outcome:
-    """A batch of five records: one churner, two who stay, two that are no JSON."""
+    """Return a batch of one churner, two customers who stay and two records that are not JSON."""
     rejected = [Rejection("raw", 0, 0, ErrorType.JSON, "malformed")] * 2
     answers = [answer("Yes", 0.9), answer("No", 0.1), answer("No", 0.2)]
     return Outcome([MESSAGE] * 3, [MESSAGE] * 2, answers, rejected, {0: 5}, 2, 2)
 
 
-def whole(section: Section) -> CollectorRegistry:
-    """All that a command shows."""
+def full_registry(section: Section) -> CollectorRegistry:
+    """Return a registry with all metrics of a command."""
     registry = new_registry(RunState(Heartbeat(1.0)))
     if section == "produce":
         registry.register(ProduceMetrics(1.0))
     else:
-        ConsumeMetrics(registry).show_model(registry, Half(), 0.0)
+        ConsumeMetrics(registry).show_model(registry, HalfScorer(), 0.0)
     return registry
 
 
 def client(name: str, *, txerrs: int = 0, req_timeouts: int = 0, rtt: int = 0, fetched: int = 0) -> str:
-    """Statistics as librdkafka writes them, as far as they are read: partitions of a group share one queue."""
+    """Return librdkafka's statistics, limited to the fields that are read; partitions of a group share one queue."""
     broker = {"txerrs": txerrs, "rxerrs": 0, "req_timeouts": req_timeouts, "rtt": {"avg": rtt}}
     parts = {str(number): {"fetchq_cnt": fetched} for number in range(3)}
     topics = {"raw": {"partitions": parts}}
@@ -231,7 +231,7 @@ def client(name: str, *, txerrs: int = 0, req_timeouts: int = 0, rtt: int = 0, f
 
 
 def fastest(call: Callable[[], object]) -> float:
-    """Seconds of the fastest of some calls."""
+    """Return the seconds of the fastest of 20 calls."""
     best = math.inf
     for _ in range(20):
         started = time.perf_counter()

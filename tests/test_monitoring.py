@@ -1,4 +1,4 @@
-"""Dashboards and rules ask only for what is there, and each alert was seen to fire and not to fire."""
+"""Dashboards and alert rules: they query documented metrics, and each alert is tested firing and not firing."""
 
 import itertools
 import json
@@ -30,23 +30,23 @@ GRAFANA = MONITORING / "grafana/provisioning"
 
 
 @pytest.mark.parametrize("query", [*panel_queries(), *rule_queries()], ids=lambda query: query.origin)
-def test_every_query_asks_for_documented_metrics_only(query: Query) -> None:
+def test_queries_use_documented_metrics_only(query: Query) -> None:
     assert metric_names(query.expr)
     assert metric_names(query.expr) <= known_metrics()
 
 
-def test_a_renamed_metric_is_found() -> None:
+def test_metric_names_find_an_unknown_metric() -> None:
     expr = 'sum by (job) (rate(telco_stream_records_eaten_total{job="a"}[5m])) > 0 and on (job) up == 1'
     assert metric_names(expr) - known_metrics() == {"telco_stream_records_eaten_total"}
 
 
-def test_the_series_that_a_query_reads_are_found_with_their_labels() -> None:
+def test_selectors_returns_series_with_their_labels() -> None:
     expr = 'sum by (le, job) (rate(a_bucket{x="1", y=~"a|b"}[5m])) / scalar(sum(b:c:d)) or on (job) time() - e > 1e9'
     assert selectors(expr) == ['a_bucket{x="1", y=~"a|b"}', "b:c:d", "e"]
 
 
 @pytest.mark.parametrize(
-    ("expr", "asked"),
+    ("expr", "expected"),
     [
         ('a{x="1"} > 0 and on (job) b >= 60', 'a{x="1"} > bool 0 and on (job) b >= bool 60'),
         ("a < 0.8 * b", "a < bool 0.8 * b"),
@@ -54,13 +54,13 @@ def test_the_series_that_a_query_reads_are_found_with_their_labels() -> None:
         ("rate(a[5m]) / b", "rate(a[5m]) / b"),
     ],
 )
-def test_a_rule_without_its_limits_has_data_whether_or_not_it_fires(expr: str, asked: str) -> None:
-    assert without_limits(expr) == asked
+def test_without_limits_makes_comparisons_boolean(expr: str, expected: str) -> None:
+    assert without_limits(expr) == expected
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
-def test_a_dashboard_is_whole(path: Path) -> None:
-    """Ids are unique, nothing overlaps, each panel says what it shows, in which unit, from the provisioned source."""
+def test_dashboard_panels_are_complete(path: Path) -> None:
+    """IDs are unique, panels don't overlap, and each has a title, a description, a unit and the provisioned source."""
     dashboard = json.loads(path.read_text())
     source = yaml.safe_load((GRAFANA / "datasources/prometheus.yml").read_text())["datasources"][0]["uid"]
     ids = [panel["id"] for panel in dashboard["panels"]]
@@ -74,7 +74,7 @@ def test_a_dashboard_is_whole(path: Path) -> None:
         assert len({target["refId"] for target in panel["targets"]}) == len(panel["targets"])
 
 
-def test_there_are_two_dashboards_where_grafana_looks_for_them() -> None:
+def test_grafana_provisions_both_dashboards() -> None:
     provider = yaml.safe_load((GRAFANA / "dashboards/telco-stream.yml").read_text())["providers"][0]
     mounts = yaml.safe_load((ROOT / "compose/compose.yaml").read_text())["services"]["grafana"]["volumes"]
     assert [path.stem for path in DASHBOARDS] == ["model", "pipeline"]
@@ -82,7 +82,7 @@ def test_there_are_two_dashboards_where_grafana_looks_for_them() -> None:
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
-def test_every_alert_has_a_runbook(alert: dict[str, Any]) -> None:
+def test_alert_has_a_runbook(alert: dict[str, Any]) -> None:
     page, _, anchor = alert["annotations"]["runbook"].partition("#")
     headings = re.findall(r"^## (\w+)$", (ROOT / page).read_text(), re.MULTILINE)
     assert alert["alert"] in headings
@@ -92,15 +92,15 @@ def test_every_alert_has_a_runbook(alert: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
-def test_every_alert_is_tested_firing_and_not_firing(alert: dict[str, Any]) -> None:
-    worlds = yaml.safe_load((MONITORING / "rules_test.yml").read_text())["tests"]
-    cases = [case for world in worlds for case in world["promql_expr_test"] if "ALERTS" in case["expr"]]
-    asked = [case for case in cases if alert["alert"] in re.split(r'[|"]', case["expr"])]
-    assert {bool(case["exp_samples"]) for case in asked} == {True, False}
+def test_alert_is_tested_firing_and_not_firing(alert: dict[str, Any]) -> None:
+    scenarios = yaml.safe_load((MONITORING / "rules_test.yml").read_text())["tests"]
+    cases = [case for scenario in scenarios for case in scenario["promql_expr_test"] if "ALERTS" in case["expr"]]
+    alert_cases = [case for case in cases if alert["alert"] in re.split(r'[|"]', case["expr"])]
+    assert {bool(case["exp_samples"]) for case in alert_cases} == {True, False}
 
 
 @pytest.mark.parametrize("args", ["test rules rules_test.yml", "check rules rules.yml", "check config prometheus.yml"])
-def test_promtool_has_nothing_to_complain_of(args: str) -> None:
+def test_promtool_finds_no_fault(args: str) -> None:
     if shutil.which("promtool") is None:
         pytest.skip("promtool is not installed (Debian: apt install prometheus)")
     done = subprocess.run(
@@ -110,13 +110,13 @@ def test_promtool_has_nothing_to_complain_of(args: str) -> None:
     assert "FAILED" not in done.stdout
 
 
-def _overlaps(placed: list[dict[str, Any]]) -> list[tuple[str, str]]:
+def _overlaps(entries: list[dict[str, Any]]) -> list[tuple[str, str]]:
     return [
-        (one["title"], other["title"])
-        for one, other in itertools.combinations(placed, 2)
+        (panel["title"], other["title"])
+        for panel, other in itertools.combinations(entries, 2)
         if all(
-            one["gridPos"][at] < other["gridPos"][at] + other["gridPos"][size]
-            and other["gridPos"][at] < one["gridPos"][at] + one["gridPos"][size]
+            panel["gridPos"][at] < other["gridPos"][at] + other["gridPos"][size]
+            and other["gridPos"][at] < panel["gridPos"][at] + panel["gridPos"][size]
             for at, size in ("xw", "yh")
         )
     ]

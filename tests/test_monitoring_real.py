@@ -1,4 +1,4 @@
-"""A real run, scraped by a real Prometheus: every query of every panel and rule has data, and no alert fires."""
+"""A run on a real Kafka, scraped by a real Prometheus: every query has data, and no alert fires."""
 
 import os
 import shutil
@@ -21,34 +21,34 @@ NO_PROMETHEUS = "prometheus is not installed (Debian: apt install prometheus)"
 def prometheus(
     kafka: str, topics: Topics, tmp_path: Path, start_cli: Callable[..., RunningCli]
 ) -> Iterator[Prometheus]:
-    """It scrapes a consumer and a streaming producer; there are bad records among the good ones."""
+    """Start a Prometheus that scrapes a consumer and a streaming producer, whose records include bad ones."""
     if shutil.which("prometheus") is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(NO_PROMETHEUS)
     consumer, producer, env = free_port(), free_port(), topics.env(kafka)
-    one = start_cli("consume", "--metrics-port", str(consumer.number), env=env)
+    consume = start_cli("consume", "--metrics-port", str(consumer.number), env=env)
     stream = ["--mode", "streaming", "--events-per-sec", "50", "--metrics-port", str(producer.number)]
     start_cli("produce", *stream, env=env, cwd=tmp_path)
     with Prometheus(tmp_path, {"consumer": consumer.number, "producer": producer.number}) as running:
-        one.wait_for_stderr("assigned", 60)
+        consume.wait_for_stderr("assigned", 60)
         wait_until(lambda: running.query('up{job="consumer"} == 1'), 60, "a first scrape of the consumer")
-        # Now, so that the counters are seen to rise.
+        # After the first scrape, so that the counters increase.
         send(kafka, topics.raw, [(b"a", b"no JSON", []), (b"b", b"{}", [])])
         yield running
 
 
-def test_every_query_has_data_in_a_real_run_and_no_alert_fires(prometheus: Prometheus) -> None:
-    """Panels as they stand; rules without limits, for an alert that doesn't fire has no data; and what these read."""
-    asked = {query.expr.replace("$__rate_interval", "1m"): query.origin for query in panel_queries()}
-    asked |= {without_limits(query.expr): query.origin for query in rule_queries()}
-    asked |= {selector: query.origin for query in rule_queries() for selector in selectors(query.expr)}
+def test_queries_have_data_and_no_alert_fires(prometheus: Prometheus) -> None:
+    """Query panels as they are, rules without limits (a rule has data only while it fires), and their series."""
+    pending = {query.expr.replace("$__rate_interval", "1m"): query.origin for query in panel_queries()}
+    pending |= {without_limits(query.expr): query.origin for query in rule_queries()}
+    pending |= {selector: query.origin for query in rule_queries() for selector in selectors(query.expr)}
 
-    def all_answer() -> bool:
-        for expr in [expr for expr in asked if prometheus.query(expr)]:
-            del asked[expr]
-        return not asked
+    def all_have_data() -> bool:
+        for expr in [expr for expr in pending if prometheus.query(expr)]:
+            del pending[expr]
+        return not pending
 
     try:
-        wait_until(all_answer, 60, "data for each query")
+        wait_until(all_have_data, 60, "data for each query")
     except AssertionError:
-        assert asked == {}
+        assert pending == {}
     assert prometheus.query('ALERTS{alertstate="firing"}') == []

@@ -1,4 +1,4 @@
-"""A real run on a real Kafka, looked at from outside: every metric of the docs is there, and a stall is found."""
+"""Metrics and health of runs on a real Kafka: every documented metric is exported, and stalls are detected."""
 
 import json
 import signal
@@ -25,53 +25,53 @@ def env(kafka: str, topics: Topics) -> dict[str, str]:
     return topics.env(kafka) | {"TELCO_STREAM_CONSUMER__STALL_SECONDS": "2"}
 
 
-def test_every_metric_of_the_docs_shows_data_in_a_real_run(
+def test_consume_exports_every_documented_metric(
     kafka: str, topics: Topics, port: Port, env: dict[str, str], start_cli: Start
 ) -> None:
-    """Produced and consumed exactly once: with transactions, whose markers end each partition."""
+    """Exactly once, so that each partition ends with a transaction marker."""
     assert run_cli("produce", "--mode", "batch", "--limit", "200", env=env).returncode == 0
     send(kafka, topics.raw, [(b"a", b"no JSON", [])])
     running = start_cli("consume", "--metrics-port", str(port.number), "--exit-on-stall", env=env)
     wait_until(lambda: port.page("/readyz")[0] == 200, 30, "readiness")
     wait_until(lambda: port.metrics()["telco_stream_records_consumed_total"] == 201, 30, "all records")
     wait_until(lambda: port.metrics()["telco_stream_client_round_trip_seconds"] > 0, 30, "the client's statistics")
-    shows_what_the_docs_list(port.page("/metrics")[1], "consume")
-    found = port.metrics()
+    check_documented_metrics(port.page("/metrics")[1], "consume")
+    metrics = port.metrics()
     letters = 'telco_stream_dead_letters_total{error_type="json"}'
-    yes, no = (found[f'telco_stream_predictions_total{{prediction="{one}"}}'] for one in ("Yes", "No"))
-    assert (yes + no, found[letters]) == (200, 1)
-    assert found['telco_stream_transactions_total{outcome="committed"}'] >= 1
-    assert found["telco_stream_end_to_end_seconds_count"] == 201
-    assert found["telco_stream_partitions_assigned"] == 3
-    assert found["telco_stream_last_commit_timestamp_seconds"] > found["process_start_time_seconds"]
-    before = found["telco_stream_loop_last_turn_timestamp_seconds"]
+    yes, no = (metrics[f'telco_stream_predictions_total{{prediction="{answer}"}}'] for answer in ("Yes", "No"))
+    assert (yes + no, metrics[letters]) == (200, 1)
+    assert metrics['telco_stream_transactions_total{outcome="committed"}'] >= 1
+    assert metrics["telco_stream_end_to_end_seconds_count"] == 201
+    assert metrics["telco_stream_partitions_assigned"] == 3
+    assert metrics["telco_stream_last_commit_timestamp_seconds"] > metrics["process_start_time_seconds"]
+    before = metrics["telco_stream_loop_last_turn_timestamp_seconds"]
     wait_until(lambda: port.metrics()["telco_stream_loop_last_turn_timestamp_seconds"] > before + 4, 30, "four seconds")
-    assert port.page("/readyz") == (200, "ok\n"), "markers at the end are no lag"
-    assert {port.metrics()[f'telco_stream_lag_records{{partition="{one}"}}'] for one in range(3)} == {0}
+    assert port.page("/readyz") == (200, "ok\n"), "transaction markers do not count as lag"
+    assert {port.metrics()[f'telco_stream_lag_records{{partition="{partition}"}}'] for partition in range(3)} == {0}
     running.signal(signal.SIGTERM)
     assert running.wait(5) == 0
 
 
-def test_the_producer_shows_its_rate(
+def test_produce_exports_its_rate(
     kafka: str, topics: Topics, port: Port, env: dict[str, str], start_cli: Start
 ) -> None:
     options = ("--mode", "streaming", "--events-per-sec", "50", "--metrics-port", str(port.number))
     running = start_cli("produce", *options, env=env)
     wait_until(lambda: port.page("/readyz")[0] == 200, 30, "readiness")
     wait_until(lambda: port.metrics()["telco_stream_client_round_trip_seconds"] > 0, 30, "the client's statistics")
-    shows_what_the_docs_list(port.page("/metrics")[1], "produce")
-    found = port.metrics()
-    assert found["telco_stream_producer_target_records_per_second"] == 50
-    assert 25 < found["telco_stream_producer_records_per_second"] < 75
+    check_documented_metrics(port.page("/metrics")[1], "produce")
+    metrics = port.metrics()
+    assert metrics["telco_stream_producer_target_records_per_second"] == 50
+    assert 25 < metrics["telco_stream_producer_records_per_second"] < 75
     running.signal(signal.SIGTERM)
     assert running.wait(5) == 0
     sent = len(read_topic(kafka, topics.raw))
-    assert 0 < found["telco_stream_producer_records_sent_total"] <= sent
+    assert 0 < metrics["telco_stream_producer_records_sent_total"] <= sent
 
 
 @pytest.fixture
 def open_transaction(kafka: str, topics: Topics) -> Iterator[Producer]:
-    """A producer that has written into partition 2 and doesn't end its transaction."""
+    """Open a transaction that has written to partition 2."""
     producer = Producer({"bootstrap.servers": kafka, "transactional.id": topics.transactional_id})
     producer.init_transactions(30)
     producer.begin_transaction()
@@ -82,10 +82,10 @@ def open_transaction(kafka: str, topics: Topics) -> Iterator[Producer]:
 
 
 @pytest.mark.usefixtures("open_transaction")
-def test_an_open_transaction_stalls_its_partition_and_is_named(
+def test_readyz_names_a_partition_with_an_open_transaction(
     topics: Topics, port: Port, env: dict[str, str], start_cli: Start
 ) -> None:
-    """Whoever reads only what is committed can't pass it; lag counts to the end of the log, so it is seen."""
+    """Consumers of committed records can't pass it; lag is counted to the high watermark and includes it."""
     running = start_cli("consume", "--metrics-port", str(port.number), "--log-format", "json", env=env)
     wait_until(lambda: "held back" in port.page("/readyz")[1], 30, "the stall")
     status, text = port.page("/readyz")
@@ -95,21 +95,19 @@ def test_an_open_transaction_stalls_its_partition_and_is_named(
     running.signal(signal.SIGTERM)
     assert running.wait(5) == 0
     events = [json.loads(line) for line in running.stderr().splitlines()]
-    assert [one["event"] for one in events] == ["started", "assigned", "stalled", "revoked", "stopped"]
+    assert [event["event"] for event in events] == ["started", "assigned", "stalled", "revoked", "stopped"]
     assert (events[2]["topic"], events[2]["partition"]) == (topics.raw, 2)
 
 
 @pytest.mark.usefixtures("open_transaction")
-def test_an_open_transaction_ends_a_consumer_that_is_to_end_on_a_stall(
-    topics: Topics, env: dict[str, str], start_cli: Start
-) -> None:
+def test_consume_exits_3_when_a_transaction_stays_open(topics: Topics, env: dict[str, str], start_cli: Start) -> None:
     running = start_cli("consume", "--exit-on-stall", env=env)
     assert running.wait(40) == 3
     assert f"Partition 2 of {topics.raw} has not moved" in running.stderr().splitlines()[-1]
 
 
-def shows_what_the_docs_list(page: str, section: Section) -> None:
-    """The metrics, and their labels: what may stand in one is known beforehand, so that no id makes a new series."""
+def check_documented_metrics(page: str, section: Section) -> None:
+    """Compare metrics and labels with the docs; the labels are a fixed set, so that no ID creates a new series."""
     assert (documented(section) | documented("both")).keys() == families(page).keys()
     assert documented_labels(section) | documented_labels("both") == labels(page)
     known = {"prediction", "error_type", "partition", "outcome", "error", "kind", "version", "engine"}

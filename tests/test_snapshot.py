@@ -1,4 +1,4 @@
-"""What one who looks on sees of a consumer, and of several together, from what they say of themselves."""
+"""Snapshots of a consumer, and their aggregation over workers."""
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -19,8 +19,8 @@ MESSAGE: Message = ("a", b"", [])
 
 
 @dataclass
-class Partitions:
-    """What is seen of whoever reads the topic."""
+class FakePartitions:
+    """Partitions of a consumer."""
 
     answered: dict[int, int] = field(default_factory=dict)
     cached_end_offsets: dict[int, int] = field(default_factory=dict)
@@ -31,107 +31,107 @@ class Partitions:
     expired_unanswered: int = 0
 
 
-def answer(name: str, prediction: Literal["Yes", "No"] = "Yes") -> Prediction:
-    return Prediction(name, 0.75, prediction, TIME, TIME, "v1", "One year", "DSL")
+def prediction_of(name: str, answer: Literal["Yes", "No"] = "Yes") -> Prediction:
+    return Prediction(name, 0.75, answer, TIME, TIME, "v1", "One year", "DSL")
 
 
 def risky(name: str) -> AtRisk:
     return AtRisk(name, 0.75, "One year", "DSL")
 
 
-def on_committed(sight: ConsumerStats, *answers: Prediction, letters: int = 0) -> None:
-    outcome = Outcome([MESSAGE] * len(answers), [MESSAGE] * letters, list(answers), [], {}, 0, 0)
-    sight.on_committed(outcome, BatchTimings(0.0, 0.0))
+def commit(stats: ConsumerStats, *predictions: Prediction, letters: int = 0) -> None:
+    outcome = Outcome([MESSAGE] * len(predictions), [MESSAGE] * letters, list(predictions), [], {}, 0, 0)
+    stats.on_committed(outcome, BatchTimings(0.0, 0.0))
 
 
-def nobody() -> None:
+def always_available() -> None:
     return None
 
 
-def test_before_anything_is_read_there_is_nothing_to_see() -> None:
-    assert ConsumerStats(nobody).snapshot() == ConsumerSnapshot()
+def test_snapshot_is_empty_when_nothing_is_attached() -> None:
+    assert ConsumerStats(always_available).snapshot() == ConsumerSnapshot()
 
 
-def test_what_is_committed_is_counted_and_those_at_risk_are_named_newest_first() -> None:
-    sight = ConsumerStats(lambda: 2.5)
-    on_committed(sight, answer("a"), answer("b", "No"), letters=1)
-    on_committed(sight, answer("c"))
-    assert sight.snapshot() == ConsumerSnapshot(
+def test_snapshot_counts_batches_and_lists_newest_at_risk() -> None:
+    stats = ConsumerStats(lambda: 2.5)
+    commit(stats, prediction_of("a"), prediction_of("b", "No"), letters=1)
+    commit(stats, prediction_of("c"))
+    assert stats.snapshot() == ConsumerSnapshot(
         consumed=4, dead_lettered=1, unavailable_for=2.5, sampled=3, sampled_yes=2, at_risk=(risky("c"), risky("a"))
     )
 
 
-def test_nobody_is_named_twice() -> None:
-    sight = ConsumerStats(nobody)
-    on_committed(sight, answer("a"))
-    sight.snapshot()
-    assert sight.snapshot() == ConsumerSnapshot(consumed=1)
+def test_snapshot_lists_each_customer_once() -> None:
+    stats = ConsumerStats(always_available)
+    commit(stats, prediction_of("a"))
+    stats.snapshot()
+    assert stats.snapshot() == ConsumerSnapshot(consumed=1)
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 128, 5_000])
-def test_of_a_large_batch_64_are_looked_at_and_the_newest_is_among_them(size: int) -> None:
-    sight = ConsumerStats(nobody)
-    on_committed(sight, *(answer(str(number)) for number in range(size)))
-    seen = sight.snapshot()
-    assert min(size, 33) <= seen.sampled <= 64
-    assert seen.at_risk[0] == risky(str(size - 1))
-    assert len(seen.at_risk) <= 10
+def test_snapshot_samples_64_including_the_newest(size: int) -> None:
+    stats = ConsumerStats(always_available)
+    commit(stats, *(prediction_of(str(number)) for number in range(size)))
+    snapshot = stats.snapshot()
+    assert min(size, 33) <= snapshot.sampled <= 64
+    assert snapshot.at_risk[0] == risky(str(size - 1))
+    assert len(snapshot.at_risk) <= 10
 
 
-def test_a_flood_that_nobody_looks_at_takes_no_memory() -> None:
-    sight = ConsumerStats(nobody)
+def test_stats_keep_1024_samples_when_no_snapshot_is_taken() -> None:
+    stats = ConsumerStats(always_available)
     for number in range(3_000):
-        on_committed(sight, answer(str(number)))
-    assert sight.snapshot().sampled == 1_024
+        commit(stats, prediction_of(str(number)))
+    assert stats.snapshot().sampled == 1_024
 
 
-def test_lag_is_what_lies_between_the_answers_and_the_end_where_both_are_known() -> None:
-    sight = ConsumerStats(nobody)
+def test_snapshot_has_lag_when_both_offsets_are_known() -> None:
+    stats = ConsumerStats(always_available)
     assigned = frozenset({0, 1, 2, 3})
-    sight.attach(Partitions({0: 5, 1: 7, 3: 9}, {0: 8, 2: 4, 3: 9}, assigned))
-    seen = sight.snapshot()
-    assert seen.lag == {0: 3, 1: None, 2: None, 3: 0}
-    assert (seen.reading, seen.joined) == (True, True)
+    stats.attach(FakePartitions({0: 5, 1: 7, 3: 9}, {0: 8, 2: 4, 3: 9}, assigned))
+    snapshot = stats.snapshot()
+    assert snapshot.lag == {0: 3, 1: None, 2: None, 3: 0}
+    assert (snapshot.reading, snapshot.joined) == (True, True)
 
 
-def test_an_end_seen_before_the_newest_answers_makes_no_lag_below_zero() -> None:
-    sight = ConsumerStats(nobody)
-    sight.attach(Partitions({0: 9}, {0: 8}, frozenset({0})))
-    assert sight.snapshot().lag == {0: 0}
+def test_snapshot_lag_is_0_when_the_end_is_outdated() -> None:
+    stats = ConsumerStats(always_available)
+    stats.attach(FakePartitions({0: 9}, {0: 8}, frozenset({0})))
+    assert stats.snapshot().lag == {0: 0}
 
 
-def test_several_are_seen_as_one() -> None:
-    crowd = WorkerAggregator(lambda _: None)
-    one = ConsumerSnapshot(reading=True, lag={0: 3}, sampled=2, sampled_yes=1, at_risk=(risky("a"),))
-    crowd.handle(0, one)
-    crowd.handle(0, replace(one, joined=True, lag={0: 2}, at_risk=(risky("b"),)))
-    crowd.handle(1, replace(one, lag={1: None}, unavailable_for=4.0, at_risk=(risky("c"),)))
-    crowd.handle(0, BatchCommitted(10, 8, 2))
-    crowd.handle(1, BatchCommitted(5, 5, 0))
-    seen = crowd.snapshot()
-    assert (seen.consumed, seen.dead_lettered, seen.reading, seen.joined, seen.unavailable_for) == (
+def test_aggregator_combines_the_snapshots_of_workers() -> None:
+    aggregator = WorkerAggregator(lambda _: None)
+    snapshot = ConsumerSnapshot(reading=True, lag={0: 3}, sampled=2, sampled_yes=1, at_risk=(risky("a"),))
+    aggregator.handle(0, snapshot)
+    aggregator.handle(0, replace(snapshot, joined=True, lag={0: 2}, at_risk=(risky("b"),)))
+    aggregator.handle(1, replace(snapshot, lag={1: None}, unavailable_for=4.0, at_risk=(risky("c"),)))
+    aggregator.handle(0, BatchCommitted(10, 8, 2))
+    aggregator.handle(1, BatchCommitted(5, 5, 0))
+    snapshot = aggregator.snapshot()
+    assert (snapshot.consumed, snapshot.dead_lettered, snapshot.reading, snapshot.joined, snapshot.unavailable_for) == (
         15,
         2,
         True,
         True,
         4.0,
     )
-    assert seen.lag == {0: 2, 1: None}
-    assert (seen.sampled, seen.sampled_yes) == (6, 3)
-    assert seen.at_risk == (risky("b"), risky("a"), risky("c"))
-    again = crowd.snapshot()
+    assert snapshot.lag == {0: 2, 1: None}
+    assert (snapshot.sampled, snapshot.sampled_yes) == (6, 3)
+    assert snapshot.at_risk == (risky("b"), risky("a"), risky("c"))
+    again = aggregator.snapshot()
     assert (again.sampled, again.sampled_yes, again.at_risk, again.lag) == (0, 0, (), {0: 2, 1: None})
 
 
-def test_one_that_has_ended_is_seen_no_more_but_what_it_did_still_counts() -> None:
-    crowd = WorkerAggregator(lambda _: None)
-    crowd.handle(0, ConsumerSnapshot(consumed=3, lag={0: 3}))
-    crowd.handle(0, BatchCommitted(3, 3, 0))
-    crowd.remove(0)
-    assert crowd.snapshot() == ConsumerSnapshot(consumed=3)
+def test_aggregator_keeps_counts_when_a_worker_is_removed() -> None:
+    aggregator = WorkerAggregator(lambda _: None)
+    aggregator.handle(0, ConsumerSnapshot(consumed=3, lag={0: 3}))
+    aggregator.handle(0, BatchCommitted(3, 3, 0))
+    aggregator.remove(0)
+    assert aggregator.snapshot() == ConsumerSnapshot(consumed=3)
 
 
-def test_what_one_of_several_logs_is_passed_on() -> None:
-    said: list[str] = []
-    WorkerAggregator(said.append).handle(0, LogLine("a line"))
-    assert said == ["a line"]
+def test_aggregator_passes_on_log_lines() -> None:
+    lines: list[str] = []
+    WorkerAggregator(lines.append).handle(0, LogLine("a line"))
+    assert lines == ["a line"]

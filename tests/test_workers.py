@@ -1,4 +1,4 @@
-"""Several consumers on one machine: one summary, one exit code, and what becomes of workers that crash."""
+"""Supervisor of workers: one summary, one exit code, and restarts after crashes."""
 
 import logging
 import os
@@ -25,56 +25,56 @@ from tests.support.cli import run_cli
 from tests.support.waiting import wait_until
 
 LETTER: Message = (b"", b"", [])
-#: Three records, one of them bad.
+#: A batch of three records, one of them bad.
 BATCH = Outcome([LETTER, LETTER], [LETTER], [], [], {}, 0, 0)
 TIMINGS = BatchTimings(0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A folder in which processes leave a file for each thing that happened."""
+class EventFolder:
+    """Folder in which processes leave a file for each event."""
 
     folder: Path
 
-    def note(self, what: str) -> None:
-        (self.folder / f"{what}-{os.getpid()}").touch()
+    def record(self, event: str) -> None:
+        (self.folder / f"{event}-{os.getpid()}").touch()
 
-    def times(self, what: str) -> int:
-        return len(list(self.folder.glob(f"{what}-*")))
+    def count(self, event: str) -> int:
+        return len(list(self.folder.glob(f"{event}-*")))
 
 
 @dataclass(frozen=True)
-class Steady:
-    """Delivers a batch, then waits to be stopped and delivers another."""
+class SteadyTask:
+    """Task that commits a batch, waits for a stop request and commits another."""
 
-    sheet: Sheet
+    events: EventFolder
 
-    def __call__(self, slot: int, stop: Stop, reporter: WorkerReporter) -> None:  # noqa: ARG002 - as every work is called
+    def __call__(self, slot: int, stop: Stop, reporter: WorkerReporter) -> None:  # noqa: ARG002 - the parameters of a task
         reporter.on_committed(BATCH, TIMINGS)
-        self.sheet.note("delivered")
+        self.events.record("delivered")
         stop.wait(60)
         reporter.on_committed(BATCH, TIMINGS)
-        self.sheet.note("stopped")
+        self.events.record("stopped")
 
 
 @dataclass(frozen=True)
-class CrashingOnce(Steady):
-    """Slot 0 dies of a signal, the first time."""
+class CrashingTask(SteadyTask):
+    """Task that is killed by a signal in slot 0, the first time."""
 
     def __call__(self, slot: int, stop: Stop, reporter: WorkerReporter) -> None:
-        if slot == 0 and not self.sheet.times("crashed"):
-            self.sheet.note("crashed")
+        if slot == 0 and not self.events.count("crashed"):
+            self.events.record("crashed")
             os.kill(os.getpid(), 9)
         super().__call__(slot, stop, reporter)
 
 
 @dataclass(frozen=True)
-class Fenced(Steady):
-    """Slot 1 ends for a reason that a restart would not mend."""
+class FencedTask(SteadyTask):
+    """Task that fails in slot 1 with an error that a restart would not fix."""
 
     def __call__(self, slot: int, stop: Stop, reporter: WorkerReporter) -> None:
         if slot == 1:
-            wait_until(lambda: self.sheet.times("delivered"), 60)
+            wait_until(lambda: self.events.count("delivered"), 60)
             raise FencedError("Another instance has taken over")
         super().__call__(slot, stop, reporter)
 
@@ -103,19 +103,19 @@ class RecordingAggregator(WorkerAggregator):
 
 
 @dataclass(frozen=True)
-class Shown(Steady):
-    """Says what it looks like, and what it logs, to the parent."""
+class ReportingTask(SteadyTask):
+    """Task that sends snapshots and log lines to the parent."""
 
     def __call__(self, slot: int, stop: Stop, reporter: WorkerReporter) -> None:
         logs.configure()
         with reporter.reporting_snapshots(lambda: 1.5):
-            logging.getLogger("telco_stream.test").warning("slot %d is at it", slot)
+            logging.getLogger("telco_stream.test").warning("slot %d has started", slot)
             super().__call__(slot, stop, reporter)
 
 
 @pytest.fixture
-def sheet(tmp_path: Path) -> Sheet:
-    return Sheet(tmp_path)
+def events(tmp_path: Path) -> EventFolder:
+    return EventFolder(tmp_path)
 
 
 def run_until(
@@ -140,57 +140,60 @@ def run_until(
     return result, aggregator
 
 
-def test_one_summary_counts_what_all_workers_delivered_to_their_last_words(sheet: Sheet) -> None:
-    """Two workers, a batch each before the stop and one after it."""
-    result, aggregator = run_until(Steady(sheet), 2, lambda: sheet.times("delivered") == 2)
-    assert sheet.times("stopped") == 2
+def test_run_workers_counts_all_batches_until_the_end(events: EventFolder) -> None:
+    """Each of two workers commits a batch before the stop and one after it."""
+    result, aggregator = run_until(SteadyTask(events), 2, lambda: events.count("delivered") == 2)
+    assert events.count("stopped") == 2
     committed = [message for _, message in aggregator.messages]
     assert committed == [BatchCommitted(3, 2, 1)] * 4
     assert (result.consumed, result.predicted, result.dead_lettered, result.batches) == (12, 8, 4, 4)
     assert (result.mode, result.stopped_by) == ("streaming", "signal")
 
 
-def test_what_workers_look_like_and_what_they_log_is_told_where_it_is_asked_for(sheet: Sheet) -> None:
-    """One alone can draw on a terminal; what the others would write would tear it."""
+def test_run_workers_receives_snapshots_and_log_lines(events: EventFolder) -> None:
+    """Only the parent draws; lines written by others would tear the view."""
     _, aggregator = run_until(
-        Shown(sheet), 2, lambda: sheet.times("delivered") == 2, lambda one: len(one.first_snapshots()) == 2
+        ReportingTask(events),
+        2,
+        lambda: events.count("delivered") == 2,
+        lambda aggregator: len(aggregator.first_snapshots()) == 2,
     )
     assert {
-        slot: (one.consumed, one.dead_lettered, one.unavailable_for)
-        for slot, one in aggregator.first_snapshots().items()
+        slot: (snapshot.consumed, snapshot.dead_lettered, snapshot.unavailable_for)
+        for slot, snapshot in aggregator.first_snapshots().items()
     } == {
         0: (3, 1, 1.5),
         1: (3, 1, 1.5),
     }
-    assert sorted(line.split(" ", 2)[2] for line in aggregator.lines) == ["slot 0 is at it", "slot 1 is at it"]
+    assert sorted(line.split(" ", 2)[2] for line in aggregator.lines) == ["slot 0 has started", "slot 1 has started"]
 
 
-def test_a_crashed_worker_is_reported_and_replaced(sheet: Sheet, caplog: pytest.LogCaptureFixture) -> None:
-    result, aggregator = run_until(CrashingOnce(sheet), 2, lambda: sheet.times("delivered") == 2)
+def test_run_workers_restarts_a_worker_when_it_crashes(events: EventFolder, caplog: pytest.LogCaptureFixture) -> None:
+    result, aggregator = run_until(CrashingTask(events), 2, lambda: events.count("delivered") == 2)
     assert "worker 0 has crashed (exit -9); a new one starts in 1 s" in caplog.text
-    assert sheet.times("crashed") == 1
+    assert events.count("crashed") == 1
     assert result.batches == 4
     assert aggregator.removed == [0]
 
 
-def test_a_worker_that_a_restart_would_not_mend_ends_all_with_its_error(sheet: Sheet) -> None:
-    """The other is asked to stop, as by a signal."""
+def test_run_workers_raises_when_a_worker_fails_for_good(events: EventFolder) -> None:
+    """The other worker is stopped as by a signal."""
     with pytest.raises(FencedError, match="Another instance has taken over"):
-        run_workers(Fenced(sheet), 2, stop=Stop(), aggregator=RecordingAggregator())
-    assert sheet.times("stopped") == 1
+        run_workers(FencedTask(events), 2, stop=Stop(), aggregator=RecordingAggregator())
+    assert events.count("stopped") == 1
 
 
-def test_workers_that_are_stopped_while_they_start_do_no_harm(sheet: Sheet) -> None:
+def test_run_workers_ends_when_stopped_during_start(events: EventFolder) -> None:
     stop = Stop()
     stop.request()
     started = time.monotonic()
-    result = run_workers(Steady(sheet), 2, stop=stop, aggregator=RecordingAggregator())
+    result = run_workers(SteadyTask(events), 2, stop=stop, aggregator=RecordingAggregator())
     assert (result.consumed, result.rate) == (0, 0.0)
     assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("bound", [["--max-messages", "5"], ["--idle-timeout", "1"], ["--mode", "batch"]])
-def test_bounds_are_refused_where_several_workers_would_have_to_share_them(bound: list[str]) -> None:
+def test_workers_refuse_stop_conditions(bound: list[str]) -> None:
     done = run_cli("consume", "--workers", "2", *bound)
     assert done.returncode == 2
     assert "--workers runs until it is stopped: leave out" in done.stderr

@@ -20,21 +20,21 @@ StartCli = Callable[..., RunningCli]
 
 
 def send_customers(kafka: str, topics: Topics, first: int, count: int) -> None:
-    """Customers of these numbers, in the raw topic."""
+    """Send customers with `count` numbers from `first` on to the raw topic."""
     keys = [f"{number:05d}" for number in range(first, first + count)]
     send(kafka, topics.raw, [(key, good(customerID=key), []) for key in keys])
 
 
 def answered(kafka: str, topics: Topics) -> list[str]:
-    """The customers that have a prediction, in order."""
+    """Return the sorted IDs of the customers that have a prediction."""
     return sorted((kept.key or b"").decode() for kept in read_topic(kafka, topics.predictions))
 
 
-def sharing(kafka: str, topics: Topics) -> int:
-    """Members of the group that have partitions."""
+def members_with_partitions(kafka: str, topics: Topics) -> int:
+    """Return the number of members that have partitions."""
     admin = AdminClient({"bootstrap.servers": kafka})
     group = admin.describe_consumer_groups([topics.group])[topics.group].result(10)
-    return sum(bool(one.assignment.topic_partitions) for one in group.members)
+    return sum(bool(member.assignment.topic_partitions) for member in group.members)
 
 
 def numbers(count: int) -> list[str]:
@@ -43,17 +43,17 @@ def numbers(count: int) -> list[str]:
 
 @pytest.fixture
 def workers(start_cli: StartCli, kafka: str, topics: Topics) -> RunningCli:
-    """Two workers that have answered 100 customers."""
+    """Start two workers, and wait until they have answered 100 customers."""
     send_customers(kafka, topics, 0, 100)
     running = start_cli("consume", "--workers", "2", "--output", "json", env=topics.env(kafka))
     wait_until(lambda: running.process.poll() is not None or len(answered(kafka, topics)) == 100, 60, "100 answers")
     return running
 
 
-def children(of: RunningCli) -> list[int]:
-    """The processes that it has started to consume; not Python's own that tidies up after them."""
+def children(cli: RunningCli) -> list[int]:
+    """Return the process IDs of the workers, without the resource tracker of multiprocessing."""
     listed = subprocess.run(
-        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(of.process.pid)], capture_output=True, text=True, check=False
+        ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(cli.process.pid)], capture_output=True, text=True, check=False
     )
     return [int(line.split()[0]) for line in listed.stdout.splitlines() if "spawn_main" in line]
 
@@ -67,8 +67,8 @@ def is_alive(pid: int) -> bool:
 
 
 @contextmanager
-def none_left(pids: list[int]) -> Iterator[None]:
-    """Whatever happens inside, these are gone afterwards."""
+def killed_at_the_end(pids: list[int]) -> Iterator[None]:
+    """Kill these processes after the block if they are still alive."""
     try:
         yield
     finally:
@@ -77,7 +77,7 @@ def none_left(pids: list[int]) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_all_workers_with_one_summary(
+def test_workers_end_with_one_summary_when_signalled(
     workers: RunningCli, kafka: str, topics: Topics, number: signal.Signals
 ) -> None:
     pids = children(workers)
@@ -90,10 +90,8 @@ def test_a_signal_ends_all_workers_with_one_summary(
     assert answered(kafka, topics) == numbers(100)
 
 
-def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(
-    workers: RunningCli, kafka: str, topics: Topics
-) -> None:
-    """Its replacement takes over its transactional id, so that readers wait for no time-out."""
+def test_workers_lose_nothing_when_one_is_killed(workers: RunningCli, kafka: str, topics: Topics) -> None:
+    """The new worker takes over the transactional ID, so that readers don't wait for a timeout."""
     victim, _ = children(workers)
     os.kill(victim, signal.SIGKILL)
     workers.wait_for_stderr("has crashed (exit -9); a new one starts in 1 s")
@@ -104,15 +102,15 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(
     assert answered(kafka, topics) == numbers(200)
 
 
-def test_workers_end_with_a_parent_that_is_killed(workers: RunningCli) -> None:
+def test_workers_end_when_their_parent_is_killed(workers: RunningCli) -> None:
     pids = children(workers)
-    with none_left(pids):
+    with killed_at_the_end(pids):
         workers.signal(signal.SIGKILL)
         wait_until(lambda: not any(map(is_alive, pids)), 30, "the end of the workers")
     assert "Traceback" not in workers.stderr()
 
 
-def test_a_missing_topic_ends_all_with_its_exit_code(start_cli: StartCli, kafka: str, topics: Topics) -> None:
+def test_workers_exit_3_when_a_topic_is_missing(start_cli: StartCli, kafka: str, topics: Topics) -> None:
     env = topics.env(kafka) | {"TELCO_STREAM_TOPICS__DEADLETTER": f"{topics.deadletter}.gone"}
     running = start_cli("consume", "--workers", "2", env=env)
     assert running.wait(60) == 3
@@ -121,24 +119,22 @@ def test_a_missing_topic_ends_all_with_its_exit_code(start_cli: StartCli, kafka:
 
 
 @pytest.mark.parametrize("slot", [0, 1])
-def test_a_fixed_transactional_id_is_one_for_each_worker(
-    start_cli: StartCli, kafka: str, topics: Topics, slot: int
-) -> None:
-    """The id with -0, -1 and so on behind it; whoever takes over one of them fences its worker."""
+def test_workers_append_their_slot_to_a_fixed_id(start_cli: StartCli, kafka: str, topics: Topics, slot: int) -> None:
+    """A producer that takes over one of the IDs fences its worker."""
     env = topics.env(kafka) | {"TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID": topics.transactional_id}
     running = start_cli("consume", "--workers", "2", env=env)
-    for first in (0, 100):  # a worker that has answered has its id
+    for first in (0, 100):  # a worker that has answered has initialized its ID
         send_customers(kafka, topics, first, 100)
         wait_until(lambda count=first + 100: len(answered(kafka, topics)) == count, 60, "all answers")  # type: ignore[misc]
-        wait_until(lambda: sharing(kafka, topics) == 2, 60, "partitions for both workers")
-    stranger = Producer({"bootstrap.servers": kafka, "transactional.id": f"{topics.transactional_id}-{slot}"})
-    stranger.init_transactions(15)
+        wait_until(lambda: members_with_partitions(kafka, topics) == 2, 60, "partitions for both workers")
+    other = Producer({"bootstrap.servers": kafka, "transactional.id": f"{topics.transactional_id}-{slot}"})
+    other.init_transactions(15)
     send_customers(kafka, topics, 200, 100)
     assert running.wait(60) == 6, running.stderr()
 
 
-def test_two_consumers_of_one_group_on_one_host_simply_work(start_cli: StartCli, kafka: str, topics: Topics) -> None:
-    """Neither fences the other: each has a transactional id of its own."""
+def test_two_consumers_of_a_group_share_the_partitions(start_cli: StartCli, kafka: str, topics: Topics) -> None:
+    """Neither fences the other, because each has its own transactional ID."""
     pair = [start_cli("consume", "--output", "json", env=topics.env(kafka)) for _ in range(2)]
     for running in pair:
         running.wait_for_stderr("assigned partitions", 60)
