@@ -1,37 +1,37 @@
-"""Every failure that a user can act on. Each is one line on stderr and carries its own exit code."""
+"""Errors that a user can act on. The command line shows each as one line on stderr and exits with its code."""
 
 
 class TelcoStreamError(Exception):
-    """What happened and what to do, in one line, without a customer's data."""
+    """Base of the errors; the message is one line without customer data that says what failed and what to do."""
 
     exit_code = 1
 
 
 class UsageError(TelcoStreamError):
-    """An option or a setting is wrong."""
+    """An option or setting is wrong."""
 
     exit_code = 2
 
 
 class KafkaError(TelcoStreamError):
-    """Kafka is unreachable, refuses, lacks a topic, or the client has failed for good."""
+    """Kafka is unreachable, refuses a request or lacks a topic, or the client has failed fatally."""
 
     exit_code = 3
 
 
 class ModelError(TelcoStreamError):
-    """The model was refused; nothing of it has been loaded."""
+    """The model is invalid and was not loaded."""
 
     exit_code = 4
 
 
 class DataError(TelcoStreamError):
-    """The data was refused: a file, a checkpoint, too many dead letters, a gap, a limit."""
+    """The data failed a check: a file, a checkpoint, the number of dead letters, the ledger or a limit."""
 
     exit_code = 5
 
 
 class FencedError(TelcoStreamError):
-    """Another instance has taken over this one's transactional id or group instance id."""
+    """Another instance has taken over the transactional ID or group instance ID."""
 
     exit_code = 6

@@ -48,20 +48,20 @@ def test_version() -> None:
         "config show --broker=",
     ],
 )
-def test_wrong_usage_is_exit_2_and_says_so_on_stderr(
+def test_main_exits_2_when_usage_is_wrong(
     words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before anybody looks for Kafka or a model."""
+    """Usage is checked before Kafka and the model."""
     monkeypatch.setattr(sys, "argv", ["telco-stream", *words.split()])
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_info:
         main()
     out, err = capsys.readouterr()
-    assert (ended.value.code, out) == (2, "")
+    assert (exit_info.value.code, out) == (2, "")
     assert "Error: " in err
 
 
 @pytest.mark.parametrize("option", ["--delivery=exactly-once", "--run-id=x"])
-def test_a_stream_takes_no_promise_that_only_a_pass_can_keep(option: str) -> None:
+def test_produce_exits_2_when_option_needs_batch_mode(option: str) -> None:
     done = run_cli("produce", "--mode", "streaming", option, "--broker", NOWHERE)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "goes with --mode batch" in done.stderr
@@ -76,14 +76,14 @@ def test_a_stream_takes_no_promise_that_only_a_pass_can_keep(option: str) -> Non
         (["produce", "--mode", "batch", "--data-path", "nowhere.csv", "--broker", NOWHERE], {}, 5),
     ],
 )
-def test_an_error_a_user_can_act_on_is_one_line_on_stderr(words: list[str], env: dict[str, str], code: int) -> None:
+def test_error_is_one_line_on_stderr_with_its_exit_code(words: list[str], env: dict[str, str], code: int) -> None:
     done = run_cli(*words, "--output", "json", env=env)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done
     assert done.stderr.startswith("Error: ")
 
 
-def test_usage_and_settings_are_checked_before_the_model_and_the_model_before_kafka() -> None:
-    """All three are wrong; each mended in turn brings the next one up."""
+def test_consume_checks_settings_then_model_then_kafka() -> None:
+    """All three are wrong; fixing one shows the next error."""
     bad_kafka = ("consume", "--timeout", "0.5", "--broker", NOWHERE)
     bad_model = (*bad_kafka, "--model", "nowhere")
     assert run_cli(*bad_model, env={"TELCO_STREAM_TYPO": "1"}).returncode == 2
@@ -91,7 +91,7 @@ def test_usage_and_settings_are_checked_before_the_model_and_the_model_before_ka
     assert run_cli(*bad_kafka).returncode == 3
 
 
-def test_a_bug_is_a_traceback_and_exit_1() -> None:
+def test_main_shows_a_traceback_when_there_is_a_bug() -> None:
     code = (
         "import sys; from telco_stream import cli; cli.app.command('boom')(lambda: 1 / 0);"
         "sys.argv = ['telco-stream', 'boom']; cli.main()"
@@ -102,7 +102,7 @@ def test_a_bug_is_a_traceback_and_exit_1() -> None:
     assert done.stderr.endswith("ZeroDivisionError: division by zero\n")
 
 
-def test_an_error_never_shows_a_customer_s_data(tmp_path: Path) -> None:
+def test_error_has_no_customer_data(tmp_path: Path) -> None:
     path = write_table(tmp_path, customer(customerID="SECRET-ID", tenure="SECRET-TENURE"))
     done = run_cli("train", "--data-path", str(path), "--out", "model")
     assert done.returncode == 5
@@ -110,17 +110,17 @@ def test_an_error_never_shows_a_customer_s_data(tmp_path: Path) -> None:
     assert "SECRET" not in done.stderr
 
 
-def test_json_is_one_object_on_stdout_and_quiet_is_quiet() -> None:
+def test_sample_writes_only_json_when_quiet() -> None:
     done = run_cli("sample", "--rows", "3", "--out", "a.csv", "--output", "json", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["rows"] == 3
 
 
 @pytest.mark.slow
-def test_the_demo_ends_with_its_result_on_stdout_and_its_talk_on_stderr() -> None:
+def test_demo_writes_json_to_stdout_and_messages_to_stderr() -> None:
     started = time.monotonic()
     done = run_cli("demo", "--output", "json")
-    assert time.monotonic() - started < 30  # 10 s is for a machine that is at leisure
+    assert time.monotonic() - started < 30  # 10 s on an idle machine
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["produce"]["sent"] == result["consume"]["predicted"] == result["report"]["total"] == 1000
@@ -130,7 +130,7 @@ def test_the_demo_ends_with_its_result_on_stdout_and_its_talk_on_stderr() -> Non
 
 
 @pytest.mark.slow
-def test_the_demo_leaves_nothing_behind_and_can_be_quiet(tmp_path: Path) -> None:
+def test_demo_leaves_no_files_when_quiet(tmp_path: Path) -> None:
     done = run_cli("demo", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 80
@@ -140,14 +140,14 @@ def test_the_demo_leaves_nothing_behind_and_can_be_quiet(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("env", "coloured"), [({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False)]
 )
-def test_no_color_is_honoured(env: dict[str, str], coloured: bool) -> None:
+def test_no_color_overrides_forced_colours(env: dict[str, str], coloured: bool) -> None:
     done = run_cli("model", "show", env={**env, "TERM": "xterm-256color"})
     assert ("\x1b[" in done.stdout) == coloured
 
 
 @pytest.mark.parametrize("words", [["model", "show", "--output", "json"], ["model", "show"]])
-def test_a_reader_that_has_gone_is_no_traceback(words: list[str]) -> None:
-    """As with `| head -1`: silent, and the exit code is that of SIGPIPE."""
+def test_command_exits_141_when_its_reader_has_gone(words: list[str]) -> None:
+    """As with `| head -1`; 141 is the exit code of SIGPIPE."""
     read, write = os.pipe()
     os.close(read)
     command = [sys.executable, "-m", "telco_stream", *words]
@@ -157,20 +157,20 @@ def test_a_reader_that_has_gone_is_no_traceback(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("command", ["report", "verify"])
-def test_ctrl_c_during_a_question_to_kafka_is_130_at_once(
+def test_ctrl_c_exits_130_when_kafka_is_slow(
     embedded: MockCluster, embedded_topics: Topics, start_cli: Start, command: str
 ) -> None:
     embedded.set_round_trip(30_000)
     running = start_cli(command, "--timeout", "60", env=embedded_topics.env(embedded.bootstrap))
     _wait_for_handler(running)
     running.signal(signal.SIGINT)
-    asked = time.monotonic()
+    signalled = time.monotonic()
     assert running.wait() == 130
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - signalled < 2
     assert (running.stdout(), "Traceback" in running.stderr()) == ("", False)
 
 
-def test_a_stop_before_kafka_has_answered_ends_produce_with_its_summary(
+def test_produce_ends_with_summary_when_stopped_early(
     embedded: MockCluster, embedded_topics: Topics, start_cli: Start
 ) -> None:
     embedded.set_round_trip(30_000)
@@ -178,13 +178,13 @@ def test_a_stop_before_kafka_has_answered_ends_produce_with_its_summary(
     running = start_cli("produce", *options, env=embedded_topics.env(embedded.bootstrap))
     _wait_for_handler(running)
     running.signal(signal.SIGTERM)
-    asked = time.monotonic()
+    signalled = time.monotonic()
     assert running.wait() == 0, running.stderr()
-    assert time.monotonic() - asked < 5
+    assert time.monotonic() - signalled < 5
     assert json.loads(running.stdout())["sent"] == 0
 
 
-def test_ctrl_c_while_a_sample_is_written_leaves_no_file(start_cli: Start, tmp_path: Path) -> None:
+def test_sample_leaves_no_file_when_interrupted(start_cli: Start, tmp_path: Path) -> None:
     running = start_cli("sample", "--rows", "100000000", "--out", "big.csv", cwd=tmp_path)
     while not list(tmp_path.iterdir()):
         assert running.process.poll() is None, running.stderr()
@@ -195,7 +195,7 @@ def test_ctrl_c_while_a_sample_is_written_leaves_no_file(start_cli: Start, tmp_p
 
 
 def _wait_for_handler(running: RunningCli) -> None:
-    """Until the process catches SIGTERM itself."""
+    """Wait until the process has a handler for SIGTERM."""
     mask = 1 << (signal.SIGTERM - 1)
     status = Path(f"/proc/{running.process.pid}/status")
     deadline = time.monotonic() + 30

@@ -1,4 +1,4 @@
-"""Ctrl-C before a command is at work, while modules are being imported: no traceback, and no half-made module."""
+"""Ctrl-C while modules are imported: no traceback, and no half-imported module."""
 
 import signal
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.cli import ROOT
 
-#: Stands in for a module, is interrupted as an extension module is, and makes way for the real one.
+#: A module that replaces another, is interrupted like an extension module, and then imports the real one.
 _INTERRUPTED = """
 import importlib, os, signal, sys
 try:
@@ -33,10 +33,12 @@ _NOWHERE = "--broker 127.0.0.1:1 --timeout 60"
         ("confluent_kafka", f"verify {_NOWHERE}", -signal.SIGINT),
     ],
 )
-def test_ctrl_c_while_modules_are_imported_is_no_traceback(module: str, words: str, code: int, tmp_path: Path) -> None:
-    """A shell says 130 in either case."""
+def test_ctrl_c_shows_no_traceback_when_modules_are_imported(
+    module: str, words: str, code: int, tmp_path: Path
+) -> None:
+    """A shell reports 130 in both cases."""
     (tmp_path / f"{module}.py").write_text(_INTERRUPTED)
-    surroundings = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; sys.argv[1:] = {words.split()!r}"
-    command = [sys.executable, "-c", f"{surroundings}; from telco_stream.__main__ import main; main()"]
+    setup = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; sys.argv[1:] = {words.split()!r}"
+    command = [sys.executable, "-c", f"{setup}; from telco_stream.__main__ import main; main()"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")

@@ -1,4 +1,4 @@
-"""What `--help` says of every command, read from the commands themselves."""
+"""The `--help` of every command."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -21,10 +21,10 @@ def walk(command: Any = ROOT, *names: str) -> Iterator[tuple[str, Any]]:
 
 
 EVERY = dict(walk())
-#: Those that do something.
+#: Commands, without the groups.
 COMMANDS = {name: command for name, command in EVERY.items() if not hasattr(command, "commands")}
-#: The commands of the interface, with the options that are their own; `--broker` and the like are below.
-PROMISED = {
+#: The documented commands and their own options; shared options are below.
+DOCUMENTED = {
     "demo": "",
     "produce": "--mode --topic --data-path --events-per-sec --batch-size --checkpoint-file --delivery --run-id --limit"
     " --seed --restart --no-live --metrics-port --log-format",
@@ -43,7 +43,7 @@ PROMISED = {
     "config show": "--broker --group --model",
     "model show": "--model",
 }
-TALK_TO_KAFKA = [
+KAFKA_COMMANDS = [
     "produce",
     "consume",
     "topics init",
@@ -54,12 +54,12 @@ TALK_TO_KAFKA = [
     "verify",
     "status",
 ]
-#: Options that mean the same wherever they are.
+#: Options that are the same in all commands.
 SHARED = [
     *("--broker", "--group", "--output", "--quiet", "--verbose", "--model", "--engine", "--top-k", "--log-format"),
     *("--metrics-port", "--no-live", "--since", "--until"),
 ]
-#: Options whose default is a setting's, shown in their help.
+#: Options whose help shows the default of a setting.
 DEFAULTS = {
     ("produce", "--broker"): "bootstrap_servers",
     ("produce", "--topic"): "topics.raw",
@@ -73,8 +73,8 @@ DEFAULTS = {
 
 
 def options(name: str) -> dict[str, Any]:
-    """The command's options by their long names."""
-    return {word: one for one in EVERY[name].params for word in one.opts if word.startswith("--")}
+    """Return the command's options by long name."""
+    return {flag: option for option in EVERY[name].params for flag in option.opts if flag.startswith("--")}
 
 
 def help_of(name: str) -> str:
@@ -84,7 +84,7 @@ def help_of(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_help_fits_80_columns_whole(name: str) -> None:
+def test_help_fits_80_columns_without_cuts(name: str) -> None:
     text = help_of(name)
     assert max(map(len, text.splitlines())) <= 80
     assert "..." not in text.replace("[,...]", "").replace("[ARGS]...", "")
@@ -92,44 +92,44 @@ def test_help_fits_80_columns_whole(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_every_command_and_option_says_what_it_is_for(name: str) -> None:
+def test_every_command_and_option_has_help(name: str) -> None:
     assert EVERY[name].help
-    assert [one.name for one in EVERY[name].params if not one.help] == []
+    assert [option.name for option in EVERY[name].params if not option.help] == []
 
 
-def test_the_commands_are_those_of_the_interface() -> None:
-    assert sorted(COMMANDS) == sorted(PROMISED)
+def test_commands_are_those_documented() -> None:
+    assert sorted(COMMANDS) == sorted(DOCUMENTED)
 
 
-@pytest.mark.parametrize("name", PROMISED)
-def test_a_command_has_the_options_of_the_interface(name: str) -> None:
-    kafka = ["--broker", "--timeout"] if name in TALK_TO_KAFKA else []
-    promised = {*PROMISED[name].split(), *kafka, "--output", "--quiet", "--verbose"}
-    assert promised - set(options(name)) == set()
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_command_has_the_documented_options(name: str) -> None:
+    kafka = ["--broker", "--timeout"] if name in KAFKA_COMMANDS else []
+    expected = {*DOCUMENTED[name].split(), *kafka, "--output", "--quiet", "--verbose"}
+    assert expected - set(options(name)) == set()
 
 
 @pytest.mark.parametrize("word", SHARED)
-def test_an_option_that_commands_share_is_the_same_everywhere(word: str) -> None:
-    said = {_looks(options(name)[word]) for name in COMMANDS if word in options(name)}
-    assert len(said) == 1
+def test_shared_option_is_the_same_in_all_commands(word: str) -> None:
+    variants = {_describe(options(name)[word]) for name in COMMANDS if word in options(name)}
+    assert len(variants) == 1
 
 
-def test_the_wait_for_kafka_is_the_same_everywhere() -> None:
-    assert len({_looks(options(name)["--timeout"]) for name in TALK_TO_KAFKA}) == 1
+def test_timeout_is_the_same_in_all_kafka_commands() -> None:
+    assert len({_describe(options(name)["--timeout"]) for name in KAFKA_COMMANDS}) == 1
     assert options("produce")["--timeout"].default == 10
 
 
-@pytest.mark.parametrize(("place", "leaf"), DEFAULTS.items())
-def test_the_default_shown_is_the_setting_s(place: tuple[str, str], leaf: str) -> None:
-    name, word = place
-    default = FIELDS[leaf].default
-    shown = f"{default:g}" if isinstance(default, float) else str(default)
-    assert f"[default: {shown}]" in options(name)[word].help
+@pytest.mark.parametrize(("option", "setting"), DEFAULTS.items())
+def test_help_shows_the_default_of_the_setting(option: tuple[str, str], setting: str) -> None:
+    name, flag = option
+    default = FIELDS[setting].default
+    text = f"{default:g}" if isinstance(default, float) else str(default)
+    assert f"[default: {text}]" in options(name)[flag].help
 
 
-def test_settings_made_by_hand_have_the_same_defaults() -> None:
+def test_settings_have_the_defaults_of_their_fields() -> None:
     assert Settings().consumer.window_size == FIELDS["consumer.window_size"].default
 
 
-def _looks(option: Any) -> tuple[str, ...]:
+def _describe(option: Any) -> tuple[str, ...]:
     return tuple(map(str, (option.opts, option.help, option.metavar, option.default, option.required)))

@@ -1,4 +1,4 @@
-"""What each command may import, and how long `--help` takes."""
+"""The libraries that each command may import, and the time of `--help`."""
 
 import os
 import statistics
@@ -22,7 +22,7 @@ METRICS = {"prometheus_client"}
 PAGE = {"jinja2", "markupsafe"}
 SKLEARN = {"sklearn", "pandas", "joblib", "numpy", "scipy"}
 TRAINING = SKLEARN | {"skl2onnx", "onnx", "onnxruntime"}
-#: Whatever is dear enough to be watched; the standard library, msgspec and typer with what it needs cost little.
+#: Libraries that are slow to import; the standard library, msgspec and typer are not.
 WATCHED = CLIENT | SETTINGS | SCREEN | METRICS | PAGE | TRAINING | {"torch", "requests"}
 NOWHERE = ("--broker", "127.0.0.1:1", "--timeout", "0.2")
 
@@ -38,7 +38,8 @@ MAY_IMPORT = {
     "produce --mode batch --data-path customers.csv": CLIENT | SETTINGS | SCREEN,
     "topics init": CLIENT | SETTINGS | SCREEN,
     "report": CLIENT | SETTINGS | SCREEN,
-    "report --csv a.csv --html a.html": CLIENT | SETTINGS | SCREEN,  # the libraries of the page wait for the topics
+    # The HTML libraries are imported after the topics were read.
+    "report --csv a.csv --html a.html": CLIENT | SETTINGS | SCREEN,
     "verify": CLIENT | SETTINGS | SCREEN,
     "status": CLIENT | SETTINGS | SCREEN,
     "dlq list": CLIENT | SETTINGS | SCREEN,
@@ -60,26 +61,26 @@ _ONE_COMMAND = (
 
 @pytest.mark.parametrize("words", MAY_IMPORT)
 def test_command_imports_only_allowed_libraries(words: str, tmp_path: Path) -> None:
-    """A module at the top of another that only one command needs makes all of them slow."""
+    """A top-level import that one command needs would make all commands slow."""
     write_customers(tmp_path, 3)
     kafka = NOWHERE if "confluent_kafka" in MAY_IMPORT[words] else ()
-    found = _imported(*words.split(), *kafka) & WATCHED
-    assert found - MAY_IMPORT[words] == set()
+    imported = _imported(*words.split(), *kafka) & WATCHED
+    assert imported - MAY_IMPORT[words] == set()
 
 
 def test_allowed_libraries_are_all_imported() -> None:
-    """That the watch works at all: these do import it."""
+    """Guards the test above: this command imports the libraries."""
     assert _imported("consume", "--engine", "sklearn", *NOWHERE) >= {"sklearn", "confluent_kafka"}
 
 
 @pytest.mark.alone
 def test_help_is_at_most_a_third_slower_than_a_one_command_app(tmp_path: Path) -> None:
-    """In turn, so that both meet the same machine; the medians decide."""
+    """Runs alternate, so that both are measured under the same load; the medians are compared."""
     (tmp_path / "one.py").write_text(_ONE_COMMAND)
-    one, many = [sys.executable, "one.py", "--help"], [sys.executable, "-m", "telco_stream", "--help"]
-    took = [(_seconds(one), _seconds(many)) for _ in range(7)]
-    ours, theirs = statistics.median(pair[1] for pair in took), statistics.median(pair[0] for pair in took)
-    assert ours <= 1.3 * theirs
+    small, ours = [sys.executable, "one.py", "--help"], [sys.executable, "-m", "telco_stream", "--help"]
+    seconds = [(_seconds(small), _seconds(ours)) for _ in range(7)]
+    small_median, our_median = (statistics.median(column) for column in zip(*seconds, strict=True))
+    assert our_median <= 1.3 * small_median
 
 
 def _imported(*words: str) -> set[str]:

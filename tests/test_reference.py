@@ -1,4 +1,4 @@
-"""The generated parts of the pages are those of today, and what they claim is so."""
+"""The generated parts of the docs are up to date and true."""
 
 import json
 from collections.abc import Callable
@@ -28,21 +28,21 @@ from tests.support.training_data import labelled_rows, write_csv
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 COMMANDS_PAGE = (ROOT / "docs/commands.md").read_text()
 SETTINGS_PAGE = (ROOT / "docs/configuration.md").read_text()
-#: Without these a command doesn't run at all.
+#: Arguments without which a command does not run.
 REQUIRED = {
     "produce": ["--mode", "batch"],
     "dlq show": ["0:0"],
     "train": ["--data-path", "x"],
     "sample": ["--out", "x"],
 }
-#: It shows the settings itself, so it can be asked.
+#: The command that shows the settings.
 SHOWS = "config show"
 CLAIMS = [(name, setting) for setting, flag in FLAGS.items() for name in commands_with(flag) if name != SHOWS]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_generated_parts_are_current(page: Path) -> None:
-    """Else: make docs."""
+    """If this fails, run `make docs`."""
     assert renewed(page.read_text()) == page.read_text()
 
 
@@ -82,38 +82,38 @@ def test_part_fails_when_the_command_is_unknown() -> None:
         renewed("<!-- begin command fly -->\n<!-- end -->\n")
 
 
-class _Asked(Exception):  # noqa: N818 - it ends the command where it has said what it was given
+class _Captured(Exception):  # noqa: N818 - ends the command when its settings are captured
     pass
 
 
 @pytest.fixture
 def given(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
-    """What a command line hands to the settings: `given(*words)`; nothing is run."""
-    asked: dict[str, Any] = {}
+    """Return a function that captures the settings of a command line without running it."""
+    captured: dict[str, Any] = {}
 
     def note(_self: Session, *_: object, flags: dict[str, Any] | None = None, **__: object) -> None:
-        asked.update({name: value for name, value in (flags or {}).items() if value is not None})
-        raise _Asked
+        captured.update({name: value for name, value in (flags or {}).items() if value is not None})
+        raise _Captured
 
     monkeypatch.setattr(Session, "__init__", note)
 
     def give(*words: str) -> dict[str, Any]:
-        asked.clear()
+        captured.clear()
         result = CliRunner().invoke(app, list(words))
-        assert isinstance(result.exception, _Asked), result.output
-        return dict(asked)
+        assert isinstance(result.exception, _Captured), result.output
+        return dict(captured)
 
     return give
 
 
 @pytest.mark.parametrize(("name", "setting"), CLAIMS)
 def test_flag_sets_the_documented_setting(name: str, setting: str, given: Callable[..., dict[str, Any]]) -> None:
-    asked = given(*name.split(), *REQUIRED.get(name, []), FLAGS[setting], "7")
-    assert [(one, float(value)) for one, value in asked.items()] == [(setting, 7.0)]
+    settings = given(*name.split(), *REQUIRED.get(name, []), FLAGS[setting], "7")
+    assert [(key, float(value)) for key, value in settings.items()] == [(setting, 7.0)]
 
 
 def test_page_lists_every_flag_that_sets_a_setting(given: Callable[..., dict[str, Any]]) -> None:
-    """Each option that takes a value is given one; what of it reaches the settings must have been claimed."""
+    """Each option with a value is set; every setting that changes must be listed for its flag."""
     reached = {(name, setting) for name in COMMANDS if name != SHOWS for setting in _reached(name, given)}
     assert reached == set(CLAIMS)
 
@@ -123,7 +123,7 @@ def test_config_show_flags_set_the_documented_settings() -> None:
     words = [word for flag in claimed.values() for word in (flag, "7")]
     done = run_in_process("config", "show", *words, "--output", "json", env={})
     resolved = map(json.loads, done.out.splitlines())
-    assert {leaf["name"] for leaf in resolved if leaf["origin"] == "flag"} == set(claimed)
+    assert {setting["name"] for setting in resolved if setting["origin"] == "flag"} == set(claimed)
 
 
 def test_documented_refused_property_is_refused() -> None:
@@ -165,7 +165,7 @@ def test_documented_json_keys_match_real_results_on_kafka(kafka: str, topics: To
         _same_keys(words, topics.env(kafka))
 
 
-#: A value for options that don't take a 7; the settings' do.
+#: Values of options that do not accept 7.
 _VALUES = {"--error-type": "json", "--delivery": "exactly-once", "--since": "7h", "--until": "7h"}
 
 
@@ -181,10 +181,10 @@ def _reached(name: str, given: Callable[..., dict[str, Any]]) -> set[str]:
 def _same_keys(words: str, env: dict[str, str]) -> None:
     done = run_in_process(*words.split(), "--output", "json", env=env)
     assert done.code == 0, done.err
-    name = max((one for one in RESULTS if f"{words} ".startswith(f"{one} ")), key=len)
-    answered, told = set(json.loads(done.out.splitlines()[0])), {field.name for field in fields(RESULTS[name])}
-    assert answered | {"analytics"} == told | {"analytics"}
-    assert answered <= told
+    name = max((command for command in RESULTS if f"{words} ".startswith(f"{command} ")), key=len)
+    actual, documented = set(json.loads(done.out.splitlines()[0])), {field.name for field in fields(RESULTS[name])}
+    assert actual | {"analytics"} == documented | {"analytics"}
+    assert actual <= documented
 
 
 def test_page_describes_the_summary_keys() -> None:

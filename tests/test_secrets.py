@@ -1,4 +1,4 @@
-"""A secret goes to the client as it stands, and nowhere else: not to stdout, stderr or the log, whatever goes wrong."""
+"""Secrets reach the client verbatim, and never stdout, stderr or the log."""
 
 import json
 import traceback
@@ -11,9 +11,9 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.settings import load
 from tests.support.in_process import CompletedRun, run_in_process
 
-#: What shells, property files, `.env` files and JSON would each make something of.
+#: Characters with a special meaning in shells, property files, `.env` files or JSON.
 SECRET = 'it\'s=a #secret "$HOME" ${x} \\n `id` %s {0} ü '
-#: Words of it that would betray it under whatever quoting.
+#: Parts of it that no quoting changes.
 TRACES = ("#secret", "${x}")
 PASSWORD = "TELCO_STREAM_KAFKA__SASL__PASSWORD"
 NOWHERE = ("--broker", "127.0.0.1:1", "--timeout", "0.1")
@@ -25,7 +25,7 @@ LOGIN = {
     PASSWORD: SECRET,
     "TELCO_STREAM_KAFKA__DEBUG": "all",
 }
-TALKERS = [
+KAFKA_COMMANDS = [
     "topics init",
     "produce --mode batch",
     "produce --mode streaming --limit 1",
@@ -56,9 +56,9 @@ def test_secret_is_verbatim_from_every_source(tmp_path: Path, source: str) -> No
     assert load(environ=environ, cwd=tmp_path).kafka == {"sasl.password": SECRET}
 
 
-@pytest.mark.parametrize("command", TALKERS)
+@pytest.mark.parametrize("command", KAFKA_COMMANDS)
 def test_command_prints_no_secret_when_verbose(command: str) -> None:
-    """Nobody listens at the address, so that every command complains; with the client's own debug lines."""
+    """No broker listens at the address, so that every command fails; librdkafka logs debug lines."""
     logs = ("--log-format", "json") if command.startswith(("produce", "consume")) else ()
     done = run_in_process(*command.split(), *NOWHERE, *logs, "--verbose", env=LOGIN)
     assert done.code == 3
@@ -66,9 +66,9 @@ def test_command_prints_no_secret_when_verbose(command: str) -> None:
     assert is_silent(done)
 
 
-@pytest.mark.parametrize("words", ["table", "json"])
-def test_config_show_hides_secrets(words: str) -> None:
-    done = run_in_process("config", "show", "--output", words, "--verbose", env=LOGIN)
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_config_show_hides_secrets(output: str) -> None:
+    done = run_in_process("config", "show", "--output", output, "--verbose", env=LOGIN)
     assert done.code == 0
     assert is_silent(done)
     assert "somebody" in done.out
@@ -111,8 +111,8 @@ def test_error_omits_the_token_when_it_is_invalid() -> None:
     assert "sasl.oauthbearer.config" in done.err
 
 
-def test_a_token_address_is_masked_when_nobody_answers() -> None:
-    """The client names the whole address in its complaint, and writes every property with `debug=conf`."""
+def test_token_url_is_masked_when_no_server_answers() -> None:
+    """librdkafka logs the whole URL in its error, and every property with `debug=conf`."""
     start = "TELCO_STREAM_KAFKA__SASL__OAUTHBEARER__"
     oidc = {
         "TELCO_STREAM_KAFKA__SECURITY__PROTOCOL": "SASL_SSL",
@@ -133,12 +133,12 @@ def test_a_token_address_is_masked_when_nobody_answers() -> None:
 
 
 def test_traceback_contains_no_secret() -> None:
-    """Nor do the errors behind the one that a user sees, nor the objects that a developer would print."""
+    """Neither do chained errors and the `repr` of the settings."""
     settings = load(environ=LOGIN | {"TELCO_STREAM_KAFKA__SSL__KEY__PEM": SECRET})
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as error:
         Clients(settings).admin()
-    told = "".join(traceback.format_exception(refused.value))
-    assert all(trace not in told + repr(settings) + str(settings) for trace in TRACES)
+    text = "".join(traceback.format_exception(error.value))
+    assert all(trace not in text + repr(settings) + str(settings) for trace in TRACES)
 
 
 def is_silent(done: CompletedRun) -> bool:

@@ -196,4 +196,4 @@ def test_run_workers_ends_when_stopped_during_start(events: EventFolder) -> None
 def test_workers_refuse_stop_conditions(bound: list[str]) -> None:
     done = run_cli("consume", "--workers", "2", *bound)
     assert done.returncode == 2
-    assert "--workers runs until it is stopped: leave out" in done.stderr
+    assert "--workers runs until stopped: remove" in done.stderr

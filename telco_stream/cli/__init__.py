@@ -1,4 +1,4 @@
-"""The command line: options become parts, a run's result is shown, and trouble becomes an exit code."""
+"""The command line: parses options, runs a command, shows its result and sets the exit code."""
 
 import sys
 from typing import Annotated, Any
@@ -9,43 +9,41 @@ from typer.core import TyperGroup
 from telco_stream import __version__
 from telco_stream.cli import config, consume, data, demo, dlq, model, produce, report, status, streams, topics, verify
 from telco_stream.errors import TelcoStreamError
-from telco_stream.runtime.signals import Stopped
+from telco_stream.runtime.signals import EXIT_INTERRUPTED, Stopped
 
-#: Ended by a signal before there was a result.
-_INTERRUPTED = 130
-#: Whoever read the result has gone: what a shell says of a program that SIGPIPE has ended.
-_PIPE_BROKEN = 141
+#: Exit code if the reader of stdout has gone, as shells report it for SIGPIPE.
+_EXIT_BROKEN_PIPE = 141
 
 
 class _Commands(TyperGroup):
-    """Ends quietly where the reader of its output has gone, as in `telco-stream dlq list | head -1`."""
+    """Commands that end quietly if the reader of stdout has gone, as in `telco-stream dlq list | head -1`."""
 
-    def invoke(self, ctx: Any) -> object:  # noqa: ANN401 - typer keeps the type private
-        """Run the command, its output written to the end."""
+    def invoke(self, ctx: Any) -> object:  # noqa: ANN401 - the type is private to typer
+        """Run the command and flush its output."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
         except BrokenPipeError:
-            streams.give_up_stdout()
-            raise typer.Exit(_PIPE_BROKEN) from None
+            streams.discard_stdout()
+            raise typer.Exit(_EXIT_BROKEN_PIPE) from None
         return result
 
 
 app = typer.Typer(
     name="telco-stream",
     cls=_Commands,
-    help="Scores customer events in Kafka with a scikit-learn model: exactly once, every bad record accounted for.",
+    help="Score customer events from Kafka with a scikit-learn model, exactly once. Bad records become dead letters.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help fits 80 columns whole, where rich's cuts names and defaults; and costs half
+    rich_markup_mode=None,  # plain help fits 80 columns without cut names, and is faster
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for room in (demo, produce, consume, topics, report, verify, status, dlq, model, data, config):
-    room.register(app)
+for command in (demo, produce, consume, topics, report, verify, status, dlq, model, data, config):
+    command.register(app)
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(f"telco-stream {__version__}")
         raise typer.Exit
 
@@ -59,12 +57,12 @@ def _options(
 
 
 def main() -> None:
-    """Run a command; an error that a user can act on is one line and its exit code, a bug is a traceback."""
+    """Run a command; show a `TelcoStreamError` as one line with its exit code, and a bug as a traceback."""
     streams.prepare()
     try:
         app()
     except TelcoStreamError as error:
-        streams.give_up_stdout()
+        streams.discard_stdout()
         from telco_stream.runtime import logs
 
         if not logs.log_failure(error):
@@ -73,4 +71,4 @@ def main() -> None:
             Screen().error(error)
         sys.exit(error.exit_code)
     except Stopped:
-        sys.exit(_INTERRUPTED)
+        sys.exit(EXIT_INTERRUPTED)

@@ -4,11 +4,11 @@ import typer
 
 from telco_stream.cli import options
 
-group = typer.Typer(no_args_is_help=True, help="The settings.")
+group = typer.Typer(no_args_is_help=True, help="Show the settings.")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Register the commands."""
     app.add_typer(group, name="config")
 
 
@@ -25,7 +25,7 @@ def show(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show the settings in force, and where each came from. Secrets are masked."""
+    """Show the settings and the origin of each. Secrets are masked."""
     from telco_stream.cli.session import Session
     from telco_stream.settings import load_traced
 

@@ -23,31 +23,34 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Register the command."""
     app.command()(consume)
 
 
 def consume(
-    mode: Annotated[Mode, typer.Option(help="Up to the end in windows, or until stopped.")] = "streaming",
+    mode: Annotated[
+        Mode, typer.Option(help="batch reads to the end in windows; streaming runs until stopped.")
+    ] = "streaming",
     broker: options.Broker = None,
     group: options.Group = None,
     model: options.Model = None,
     engine: options.Engine = "auto",
-    delivery: Annotated[DeliveryGuarantee, typer.Option(help="What is promised.")] = "exactly-once",
-    max_messages: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Stop after exactly that many records.")
-    ] = None,
+    delivery: Annotated[DeliveryGuarantee, typer.Option(help="Delivery guarantee.")] = "exactly-once",
+    max_messages: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after exactly N records.")] = None,
     idle_timeout: Annotated[
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Stop after SECONDS without a record.")
     ] = None,
     window_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Records in a window of batch mode.  [default: 1000]")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Number of records in a window of batch mode.  [default: 1000]"),
     ] = None,
     max_consecutive_dead_letters: Annotated[
         int | None,
-        typer.Option(min=0, metavar="N", help="Stop at so many bad records in a row; 0 is never.  [default: 1000]"),
+        typer.Option(min=0, metavar="N", help="Stop after N consecutive dead letters; 0 disables it.  [default: 1000]"),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that share the partitions.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Number of processes that share the partitions.")
+    ] = 1,
     top_k: options.TopK = 10,
     no_live: options.NoLive = False,
     metrics_port: options.MetricsPort = 0,
@@ -56,16 +59,16 @@ def consume(
         bool,
         typer.Option(
             "--exit-on-stall",
-            help="Exit 3 when a partition with lag has stood still for TELCO_STREAM_CONSUMER__STALL_SECONDS (60).",
+            help="Exit 3 if a partition with lag makes no progress for TELCO_STREAM_CONSUMER__STALL_SECONDS (60).",
         ),
     ] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Start over although the group has no offsets and its topic has answers.")
+        bool, typer.Option("--restart", help="If the group's offsets are lost, score all records again.")
     ] = False,
     resume_from_answers: Annotated[
         bool,
         typer.Option(
-            "--resume-from-answers", help="Continue behind the newest answers if Kafka has deleted the group's offsets."
+            "--resume-from-answers", help="If the group's offsets are lost, continue after the newest answers."
         ),
     ] = False,
     timeout: options.Timeout = 10.0,
@@ -74,12 +77,12 @@ def consume(
     verbose: options.Verbose = False,
     log_format: options.LogFormat = "text",
 ) -> None:
-    """Score the raw topic. Predictions go to their topic, bad records to the dead letters."""
+    """Score the records of the raw topic. Writes predictions and dead letters to their topics."""
     from telco_stream.cli.session import Session
     from telco_stream.errors import UsageError
 
     if restart and resume_from_answers:
-        raise UsageError("--restart answers everything again, --resume-from-answers doesn't: choose one")
+        raise UsageError("--restart and --resume-from-answers cannot be combined; use one of them")
 
     flags = {
         "bootstrap_servers": broker,
@@ -89,65 +92,69 @@ def consume(
         "consumer.window_size": window_size,
         "consumer.max_consecutive_dead_letters": max_consecutive_dead_letters,
     }
-    talk = {"quiet": quiet, "verbose": verbose, "live": not no_live}
-    session = Session(output, **talk, log_format=log_format, flags=flags, timeout=timeout)
-    stop = session.stop  # from here on a signal is heard: to load the model takes a while
+    stderr = {"quiet": quiet, "verbose": verbose, "live": not no_live}
+    session = Session(output, **stderr, log_format=log_format, flags=flags, timeout=timeout)
+    stop = session.stop  # handle signals while the model is loaded
     scorer = session.scorer(engine)
 
     from telco_stream.consume.run import ConsumeOptions
     from telco_stream.model.artifact import read_manifest
     from telco_stream.monitoring import MonitoringOptions
 
-    watching = MonitoringOptions(metrics_port, exit_on_stall, read_manifest(session.model_folder()).created_at)
+    monitoring = MonitoringOptions(metrics_port, exit_on_stall, read_manifest(session.model_folder()).created_at)
     if_answered: IfAnswered = "restart" if restart else "resume" if resume_from_answers else "refuse"
-    order = ConsumeOptions(mode, delivery, max_messages, idle_timeout, top_k, watching, if_answered)
-    result = _run_workers(session, order, engine, workers) if workers > 1 else _run_one(session, order, scorer, stop)
+    run_options = ConsumeOptions(mode, delivery, max_messages, idle_timeout, top_k, monitoring, if_answered)
+    result = (
+        _run_workers(session, run_options, engine, workers)
+        if workers > 1
+        else _run_one(session, run_options, scorer, stop)
+    )
     session.screen.show(result)
 
 
-def _run_one(session: "Session", order: "ConsumeOptions", scorer: "Scorer", stop: "Stop") -> "ConsumeResult":
-    """In this process."""
+def _run_one(session: "Session", run_options: "ConsumeOptions", scorer: "Scorer", stop: "Stop") -> "ConsumeResult":
+    """Consume in this process."""
     from telco_stream.consume.run import run_consume
     from telco_stream.display.windows import WindowReporter
     from telco_stream.monitoring.snapshot import ConsumerStats
 
     stats = ConsumerStats(session.clients.unavailable_for)
     observers: list[RunObserver] = [stats]
-    if order.mode == "batch":
+    if run_options.mode == "batch":
         observers.insert(0, WindowReporter(session.screen.window))
-    with session.live(_view(session, order, stats.snapshot)):
-        return run_consume(session.clients, scorer, order, stop=stop, observers=observers)
+    with session.live(_view(session, run_options, stats.snapshot)):
+        return run_consume(session.clients, scorer, run_options, stop=stop, observers=observers)
 
 
-def _run_workers(session: "Session", order: "ConsumeOptions", engine: Engine, count: int) -> "ConsumeResult":
-    """The same in several processes; the model has been checked here, and is loaded by each."""
+def _run_workers(session: "Session", run_options: "ConsumeOptions", engine: Engine, count: int) -> "ConsumeResult":
+    """Consume in several processes, each of which loads the model that this process has checked."""
     from telco_stream.consume.run import WorkerTask, decide_first_start, new_transactional_id
     from telco_stream.consume.workers.aggregate import WorkerAggregator
     from telco_stream.consume.workers.supervisor import run_workers
     from telco_stream.errors import UsageError
     from telco_stream.runtime.signals import Stopped
 
-    if order.mode == "batch" or order.max_messages or order.idle_timeout:
-        raise UsageError("--workers runs until it is stopped: leave out --mode batch, --max-messages, --idle-timeout")
+    if run_options.mode == "batch" or run_options.max_messages or run_options.idle_timeout:
+        raise UsageError("--workers runs until stopped: remove --mode batch, --max-messages and --idle-timeout")
     name = new_transactional_id(session.settings)
     folder, drawn = session.model_folder(), session.has_live_view
     settings = session.settings
-    with suppress(Stopped):  # a run that is to stop already ends by itself
-        settings, order = decide_first_start(session.clients, order, session.stop)
-    task = WorkerTask(settings, folder, engine, order, session.timeout, session.talk, name, drawn)
+    with suppress(Stopped):  # `run_workers` ends at once if a stop is requested
+        settings, run_options = decide_first_start(session.clients, run_options, session.stop)
+    task = WorkerTask(settings, folder, engine, run_options, session.timeout, session.log_options, name, drawn)
     aggregator = WorkerAggregator(session.screen.log)
-    with session.live(_view(session, order, aggregator.snapshot, f"{count} workers")):
+    with session.live(_view(session, run_options, aggregator.snapshot, f"{count} workers")):
         return run_workers(task, count, stop=session.stop, aggregator=aggregator)
 
 
 def _view(
-    session: "Session", order: "ConsumeOptions", snapshot: "Callable[[], ConsumerSnapshot]", *details: str
+    session: "Session", run_options: "ConsumeOptions", snapshot: "Callable[[], ConsumerSnapshot]", *details: str
 ) -> "ConsumeView":
     """Return the live view of the run."""
     from time import monotonic
 
     from telco_stream.display.consume_view import ConsumeRun, ConsumeView
 
-    title = " · ".join((f"consume {order.mode}", order.delivery.replace("-", " "), *details))
-    run = ConsumeRun(title, lambda: session.stop.requested, order.mode == "batch", order.max_messages)
+    title = " · ".join((f"consume {run_options.mode}", run_options.delivery.replace("-", " "), *details))
+    run = ConsumeRun(title, lambda: session.stop.requested, run_options.mode == "batch", run_options.max_messages)
     return ConsumeView(run, snapshot, monotonic)

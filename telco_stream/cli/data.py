@@ -7,24 +7,24 @@ import typer
 
 from telco_stream.cli import options
 
-group = typer.Typer(no_args_is_help=True, help="The public data set.")
+group = typer.Typer(no_args_is_help=True, help="Download the public data set.")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Register the commands."""
     app.command()(sample)
     app.add_typer(group, name="data")
 
 
 def sample(
-    out: Annotated[Path, typer.Option(metavar="FILE", help="CSV to write.")],
-    rows: Annotated[int, typer.Option(min=0, metavar="N", help="Customers.")] = 1000,
-    seed: Annotated[int, typer.Option(metavar="N", help="The same seed makes the same customers.")] = 7,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="CSV file to write.")],
+    rows: Annotated[int, typer.Option(min=0, metavar="N", help="Number of customers.")] = 1000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed; the same seed generates the same customers.")] = 7,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Make synthetic customers like those of the public data set."""
+    """Generate synthetic customers. They are similar to those of the public data set."""
     from telco_stream.cli.session import Session
     from telco_stream.sample import write_sample
 
@@ -40,13 +40,17 @@ def _data() -> None: ...
 
 @group.command()
 def fetch(
-    out: Annotated[Path, typer.Option(metavar="FILE", help="Where it goes.")] = Path("data/telco_customer_churn.csv"),
-    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="For each answer of the server.")] = 30.0,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="CSV file to write.")] = Path(
+        "data/telco_customer_churn.csv"
+    ),
+    timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Timeout of each response of the server.")
+    ] = 30.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Download the public data set from its home, and check its sha256."""
+    """Download the public data set, and check its SHA-256."""
     from telco_stream.cli.session import Session
     from telco_stream.sample import dataset
 

@@ -5,15 +5,15 @@ import typer
 from telco_stream.cli import options
 
 _NEXT = (
-    "What to try next, against a Kafka of yours (--broker HOST:PORT):",
-    "  telco-stream topics init                   the three topics",
-    "  telco-stream produce --mode streaming      customers, ten a second",
-    "  telco-stream consume                       their scores, exactly once, until Ctrl-C",
+    "What to try next, on your own Kafka (--broker HOST:PORT):",
+    "  telco-stream topics init                   create the three topics",
+    "  telco-stream produce --mode streaming      send ten customers per second",
+    "  telco-stream consume                       score them exactly once, until Ctrl-C",
 )
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Register the command."""
     app.command()(demo)
 
 
@@ -23,11 +23,11 @@ def demo(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Run the whole pipeline on a broker inside this process. No Docker, no network, no configuration."""
+    """Run the whole pipeline on a broker inside this process. Needs no Docker, network or configuration."""
     from telco_stream.cli.session import Session
 
-    session = Session(output, quiet=quiet, verbose=verbose, calm=True)
-    stop = session.stop  # from here on a signal is heard: to load the model takes a while
+    session = Session(output, quiet=quiet, verbose=verbose, errors_only=True)
+    stop = session.stop  # handle signals while the model is loaded
     screen, scorer = session.screen, session.scorer(engine)
 
     from telco_stream.demo import run_demo

@@ -15,18 +15,20 @@ group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
 
 ErrorTypes: TypeAlias = Annotated[
     list[ErrorType] | None,
-    typer.Option("--error-type", metavar="TYPE", help=f"Only letters of {', '.join(ErrorType)}; may be given again."),
+    typer.Option(
+        "--error-type", metavar="TYPE", help=f"Only dead letters of TYPE ({', '.join(ErrorType)}); repeatable."
+    ),
 ]
-Customer: TypeAlias = Annotated[str | None, typer.Option(metavar="ID", help="Only letters of this customer.")]
+Customer: TypeAlias = Annotated[str | None, typer.Option(metavar="ID", help="Only dead letters of this customer.")]
 Partition: TypeAlias = Annotated[
-    int | None, typer.Option(min=0, metavar="N", help="Only this partition of the dead letters.")
+    int | None, typer.Option(min=0, metavar="N", help="Only this partition of the dead-letter topic.")
 ]
-Limit: TypeAlias = Annotated[int | None, typer.Option(min=1, metavar="N", help="Only so many letters.")]
+Limit: TypeAlias = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N dead letters.")]
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.add_typer(group, name="dlq", help="The dead letters, and the way back.")
+    """Register the commands."""
+    app.add_typer(group, name="dlq", help="List, show and replay dead letters.")
 
 
 @group.command("list")
@@ -38,41 +40,41 @@ def list_(
     customer: Customer = None,
     partition: Partition = None,
     limit: Limit = None,
-    summary: Annotated[bool, typer.Option("--summary", help="Only how many there are of each type.")] = False,
+    summary: Annotated[bool, typer.Option("--summary", help="Only count the dead letters of each type.")] = False,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """List the dead letters, oldest first."""
+    """List dead letters, oldest first."""
     from telco_stream.cli.session import Session
     from telco_stream.dlq.listing import list_letters, summarize
     from telco_stream.dlq.run import run_list
 
-    wanted = _wanted(error_type, since, until, customer, partition, limit)
+    letter_filter = _letter_filter(error_type, since, until, customer, partition, limit)
     session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
-    letters = run_list(session.clients, wanted, stop=session.stop)
+    letters = run_list(session.clients, letter_filter, stop=session.stop)
     session.screen.show(summarize(letters) if summary else list_letters(letters))
     if letters.unreadable and not summary:
-        session.screen.warn(f"{letters.unreadable:,} records of the topic are no dead letters and were not listed")
+        session.screen.warn(f"{letters.unreadable:,} records of the topic are not dead letters and were not listed")
 
 
 @group.command()
 def show(
-    place: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="Where the letter stands.")],
+    position: Annotated[str, typer.Argument(metavar="PARTITION:OFFSET", help="Position of the dead letter.")],
     broker: options.Broker = None,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show one dead letter: its headers, the reason, the original."""
+    """Show a dead letter with its headers, its error and the original."""
     from telco_stream.cli.session import Session
     from telco_stream.dlq.letters import parse_letter_position
     from telco_stream.dlq.run import run_show
 
     session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
-    session.screen.show(run_show(session.clients, parse_letter_position(place), stop=session.stop))
+    session.screen.show(run_show(session.clients, parse_letter_position(position), stop=session.stop))
 
 
 @group.command()
@@ -84,12 +86,12 @@ def replay(
     customer: Customer = None,
     partition: Partition = None,
     limit: Limit = None,
-    execute: Annotated[
-        bool, typer.Option("--execute", help="Really send; without it, only say what would go.")
+    execute: Annotated[bool, typer.Option("--execute", help="Send; without it, only show what would be sent.")] = False,
+    only_fixed: Annotated[
+        bool, typer.Option("--only-fixed", help="Score first, and send only what now succeeds.")
     ] = False,
-    only_fixed: Annotated[bool, typer.Option("--only-fixed", help="Score first; send only what now passes.")] = False,
     max_retries: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Leave letters that have come back so often.")
+        int, typer.Option(min=0, metavar="N", help="Skip dead letters already replayed N times.")
     ] = 3,
     model: options.Model = None,
     engine: options.Engine = "auto",
@@ -98,22 +100,24 @@ def replay(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Send dead letters back to the raw topic, each at most once ever."""
+    """Send dead letters back to the raw topic, each at most once."""
     from telco_stream.cli.session import Session
     from telco_stream.dlq.run import run_replay
 
-    wanted = _wanted(error_type, since, until, customer, partition, limit)
+    letter_filter = _letter_filter(error_type, since, until, customer, partition, limit)
     flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     scorer = session.scorer(engine) if only_fixed else None
     session.screen.show(
-        run_replay(session.clients, wanted, max_retries=max_retries, execute=execute, scorer=scorer, stop=session.stop)
+        run_replay(
+            session.clients, letter_filter, max_retries=max_retries, execute=execute, scorer=scorer, stop=session.stop
+        )
     )
     if not execute:
-        session.screen.say("Nothing was sent; --execute sends.")
+        session.screen.say("Nothing was sent. To send, add --execute.")
 
 
-def _wanted(
+def _letter_filter(
     error_types: list[ErrorType] | None,
     since: str | None,
     until: str | None,

@@ -7,37 +7,39 @@ import typer
 
 from telco_stream.cli import options
 
-group = typer.Typer(no_args_is_help=True, help="The model that answers.")
+group = typer.Typer(no_args_is_help=True, help="Inspect the model.")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Register the commands."""
     app.command()(train)
     app.add_typer(group, name="model")
 
 
 def train(
-    data_path: Annotated[Path, typer.Option(metavar="CSV", help="Labelled customers.")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder that becomes the model.")] = Path("models/churn"),
-    seed: Annotated[int, typer.Option(metavar="N", help="Of the folds.")] = 0,
+    data_path: Annotated[Path, typer.Option(metavar="CSV", help="CSV file with labelled customers.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Model folder to write.")] = Path("models/churn"),
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the cross-validation folds.")] = 0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Fit the model to a labelled CSV. It is measured by cross-validation and written with its manifest."""
+    """Train the model on a labelled CSV file. Cross-validates it and writes it with its manifest."""
     from telco_stream.cli.session import Session
     from telco_stream.errors import UsageError
     from telco_stream.model.optional_deps import requiring_libraries
     from telco_stream.runtime.clock import now
 
-    with requiring_libraries("To train a model", UsageError, "install telco-stream whole, or use its larger image"):
+    with requiring_libraries(
+        "To train a model", UsageError, "install telco-stream with all dependencies, or use its larger image"
+    ):
         from telco_stream.model.training import train as fit
 
     session = Session(output, quiet=quiet, verbose=verbose)
     with session.screen.stages() as stages:
         result = fit(data_path, out, now=now(), seed=seed, progress=stages)
     session.screen.show(result)
-    session.screen.say(f"Score with it: --model {out}, or TELCO_STREAM_MODEL__PATH={out}")
+    session.screen.say(f"To score with it, use --model {out} or TELCO_STREAM_MODEL__PATH={out}")
 
 
 @group.callback()

@@ -1,4 +1,4 @@
-"""Options that several commands share, so that they mean the same everywhere."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -8,17 +8,19 @@ import typer
 from telco_stream.runtime import choices
 
 Output: TypeAlias = Annotated[
-    Literal["table", "json"], typer.Option("--output", "-o", help="How the result is written to stdout.")
+    Literal["table", "json"], typer.Option("--output", "-o", help="Format of the result on stdout.")
 ]
-Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Only complaints on stderr.")]
-Verbose: TypeAlias = Annotated[bool, typer.Option("--verbose", "-v", help="More talk on stderr.")]
+Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Write only warnings and errors to stderr.")]
+Verbose: TypeAlias = Annotated[bool, typer.Option("--verbose", "-v", help="Log more to stderr.")]
 Broker: TypeAlias = Annotated[
     str | None,
-    typer.Option("--broker", metavar="HOST:PORT[,...]", help="Kafka's address.  [default: localhost:9092]"),
+    typer.Option("--broker", metavar="HOST:PORT[,...]", help="Kafka brokers.  [default: localhost:9092]"),
 ]
 Timeout: TypeAlias = Annotated[
     float,
-    typer.Option("--timeout", min=0.1, max=86_400, metavar="SECONDS", help="Time for Kafka to answer, then exit 3."),
+    typer.Option(
+        "--timeout", min=0.1, max=86_400, metavar="SECONDS", help="Exit 3 if Kafka does not answer in SECONDS."
+    ),
 ]
 Group: TypeAlias = Annotated[
     str | None,
@@ -26,28 +28,26 @@ Group: TypeAlias = Annotated[
 ]
 Model: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--model", metavar="FOLDER", help="The model's folder.  [default: the bundled model]"),
+    typer.Option("--model", metavar="FOLDER", help="Model folder.  [default: the bundled model]"),
 ]
 Engine: TypeAlias = Annotated[
     choices.Engine,
-    typer.Option("--engine", help="Scoring engine; auto is onnx. sklearn runs any code in the model."),
+    typer.Option("--engine", help="Scoring engine; auto is onnx. sklearn unpickles the model, which can run any code."),
 ]
 Topic: TypeAlias = Annotated[
     str | None, typer.Option("--topic", metavar="NAME", help="Raw topic.  [default: telco.raw.customers]")
 ]
-TopK: TypeAlias = Annotated[int, typer.Option("--top-k", min=0, metavar="K", help="Customers at risk to list.")]
-#: By the time of the answer, which predictions and dead letters share; that of the event may be anything in a letter.
+TopK: TypeAlias = Annotated[
+    int, typer.Option("--top-k", min=0, metavar="K", help="Number of customers at risk to list.")
+]
+#: These filter by the time of the answer, because the event time of a dead letter can be invalid.
 Since: TypeAlias = Annotated[
     str | None,
-    typer.Option(
-        "--since", metavar="TIME", help="Only what was answered from then on: 2026-01-31T12:00:00Z, or an age as 2h."
-    ),
+    typer.Option("--since", metavar="TIME", help="Only answers from TIME on: 2026-11-01T08:00Z, or an age such as 2h."),
 ]
-Until: TypeAlias = Annotated[
-    str | None, typer.Option("--until", metavar="TIME", help="Only what was answered before then.")
-]
+Until: TypeAlias = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only answers before TIME.")]
 LogFormat: TypeAlias = Annotated[
-    Literal["text", "json"], typer.Option("--log-format", help="How the log is written to stderr.")
+    Literal["text", "json"], typer.Option("--log-format", help="Format of the log on stderr.")
 ]
 NoLive: TypeAlias = Annotated[bool, typer.Option("--no-live", help="Do not draw a live view on the terminal.")]
 MetricsPort: TypeAlias = Annotated[
@@ -57,10 +57,12 @@ MetricsPort: TypeAlias = Annotated[
         min=0,
         max=65_535,
         metavar="PORT",
-        help="Serve /metrics, /healthz and /readyz there; 0 is not at all.",
+        help="Serve /metrics, /healthz and /readyz on PORT; 0 disables it.",
     ),
 ]
 MetricsHost: TypeAlias = Annotated[
     str | None,
-    typer.Option("--metrics-host", metavar="HOST", help="Address of that port; * is every one.  [default: localhost]"),
+    typer.Option(
+        "--metrics-host", metavar="HOST", help="Address for --metrics-port; * is all addresses.  [default: localhost]"
+    ),
 ]

@@ -15,40 +15,47 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Register the command."""
     app.command()(produce)
 
 
 def produce(
-    mode: Annotated[Mode, typer.Option(help="The file once, or random rows of it without end.")],
+    mode: Annotated[
+        Mode, typer.Option(help="batch sends the file once; streaming sends random rows of it until stopped.")
+    ],
     broker: options.Broker = None,
     topic: options.Topic = None,
     data_path: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Customers to send.  [default: the shipped sample]")
+        Path | None, typer.Option(metavar="CSV", help="CSV file to send.  [default: the bundled sample]")
     ] = None,
     events_per_sec: Annotated[
         float | None,
-        typer.Option(min=0, metavar="RATE", help="Pace of streaming; 0 is as fast as possible.  [default: 10]"),
+        typer.Option(
+            min=0, metavar="RATE", help="Rows per second in streaming mode; 0 is as fast as possible.  [default: 10]"
+        ),
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Rows read and checked at a time.  [default: 1000]")
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Rows that are read, validated and confirmed at a time.  [default: 1000]"
+        ),
     ] = None,
     checkpoint_file: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Where the progress is kept.  [default: checkpoints/producer.json]"),
+        typer.Option(
+            metavar="FILE", help="File in which batch mode saves its progress.  [default: checkpoints/producer.json]"
+        ),
     ] = None,
     delivery: Annotated[
         DeliveryGuarantee | None,
-        typer.Option(help="What is promised.  [default: exactly-once in batch mode]"),
+        typer.Option(help="Delivery guarantee.  [default: exactly-once in batch mode]"),
     ] = None,
     run_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="Name of this pass: once finished, it sends nothing again.")
+        str | None, typer.Option(metavar="ID", help="ID of the run; a run that has finished sends nothing again.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after so many rows.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Streaming: the same seed draws the same customers.")
-    ] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Start over, whatever the checkpoint says.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N rows.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the random rows in streaming mode.")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Ignore saved progress and start over.")] = False,
     no_live: options.NoLive = False,
     metrics_port: options.MetricsPort = 0,
     metrics_host: options.MetricsHost = None,
@@ -58,7 +65,7 @@ def produce(
     verbose: options.Verbose = False,
     log_format: options.LogFormat = "text",
 ) -> None:
-    """Send customers from a CSV to the raw topic. An interrupted pass goes on where Kafka confirmed it last."""
+    """Send customers from a CSV file to the raw topic. An interrupted batch resumes after the last confirmed row."""
     from telco_stream.cli.session import Session
 
     flags = {
@@ -70,21 +77,21 @@ def produce(
         "producer.checkpoint_file": checkpoint_file and str(checkpoint_file),
         "metrics.host": metrics_host,
     }
-    talk = {"quiet": quiet, "verbose": verbose, "live": not no_live}
-    session = Session(output, **talk, log_format=log_format, flags=flags, timeout=timeout)
-    stop = session.stop  # from here on a signal is heard
+    stderr = {"quiet": quiet, "verbose": verbose, "live": not no_live}
+    session = Session(output, **stderr, log_format=log_format, flags=flags, timeout=timeout)
+    stop = session.stop  # handle signals from here on
 
     from telco_stream.monitoring import MonitoringOptions
     from telco_stream.produce.run import ProduceOptions, run_produce
 
-    order = ProduceOptions(mode, delivery, run_id, limit, seed, restart, MonitoringOptions(metrics_port))
-    progress = _progress(session, order)
+    run_options = ProduceOptions(mode, delivery, run_id, limit, seed, restart, MonitoringOptions(metrics_port))
+    progress = _progress(session, run_options)
     with session.live(progress):
-        result = run_produce(session.clients, order, stop=stop, watch=progress)
+        result = run_produce(session.clients, run_options, stop=stop, watch=progress)
     session.screen.show(result)
 
 
-def _progress(session: "Session", order: "ProduceOptions") -> "ProduceProgress":
+def _progress(session: "Session", run_options: "ProduceOptions") -> "ProduceProgress":
     """Return the progress line of the run."""
     from functools import partial
     from time import monotonic
@@ -93,8 +100,10 @@ def _progress(session: "Session", order: "ProduceOptions") -> "ProduceProgress":
     from telco_stream.display.produce_progress import ProduceProgress, ProduceRun
     from telco_stream.produce.run import data_path
 
-    settings, batch = session.settings, order.mode == "batch"
-    size = partial(count_lines_after_header, data_path(settings)) if batch else None
-    target = 0.0 if batch else settings.producer.events_per_sec
-    run = ProduceRun(lambda: session.stop.requested, session.clients.unavailable_for, target, order.limit, size)
+    settings, is_batch = session.settings, run_options.mode == "batch"
+    count_rows = partial(count_lines_after_header, data_path(settings)) if is_batch else None
+    target = 0.0 if is_batch else settings.producer.events_per_sec
+    run = ProduceRun(
+        lambda: session.stop.requested, session.clients.unavailable_for, target, run_options.limit, count_rows
+    )
     return ProduceProgress(run, monotonic)

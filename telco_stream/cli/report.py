@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Register the command."""
     app.command()(report)
 
 
@@ -26,17 +26,15 @@ def report(
     model_version: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Only predictions of this model version.")
     ] = None,
-    html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a page to show, print or send there.")
-    ] = None,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the predictions there, a line each.")] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report to FILE as HTML.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the predictions to FILE as CSV.")] = None,
     model: options.Model = None,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Say what the predictions say. Totals, churn rate, segments and the customers most at risk."""
+    """Summarize the predictions. Shows totals, churn rate, segments and the customers most at risk."""
     from datetime import UTC, datetime
 
     from telco_stream.cli.session import Session
@@ -52,11 +50,13 @@ def report(
     with open_outputs(html, csv) as (page, table):
         manifest = read_manifest(session.model_folder()) if page else None
         with session.screen.progress("report") as bar:
-            order = ReportOptions(top_k, criteria, [PredictionTable(table).add] if table else [], bar.advance)
+            report_options = ReportOptions(top_k, criteria, [PredictionTable(table).add] if table else [], bar.advance)
             if page and manifest:
-                result = _write_page(page, manifest, run_report_data(session.clients, order, stop=session.stop))
+                result = _write_page(
+                    page, manifest, run_report_data(session.clients, report_options, stop=session.stop)
+                )
             else:
-                result = run_report(session.clients, order, stop=session.stop)
+                result = run_report(session.clients, report_options, stop=session.stop)
     session.screen.show(result)
     for path in filter(None, (html, csv)):
         session.screen.say(f"Wrote {path}.")

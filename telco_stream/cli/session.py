@@ -1,4 +1,4 @@
-"""What every command sets up: the screen, the settings, the wish to stop, the log."""
+"""The context of a command: screen, settings, stop request, log and clients."""
 
 import logging
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """One command's surroundings, each part made when it is first asked for, so that none costs a command without it.
+    """The context of a command, whose parts are created on first use because their imports are slow.
 
-    `calm` keeps the log to errors where a command's own words say enough.
+    `errors_only` limits the log to errors unless it is verbose.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class Session:
         *,
         quiet: bool = False,
         verbose: bool = False,
-        calm: bool = False,
+        errors_only: bool = False,
         live: bool = True,
         log_format: "LogFormat" = "text",
         flags: Mapping[str, object] | None = None,
@@ -42,66 +42,66 @@ class Session:
         raise_on_ctrl_c()
         self._output = output
         as_json = log_format == "json"
-        self._quiet = quiet or as_json  # where only JSON is expected, bars and headings have no place
+        self._quiet = quiet or as_json  # only JSON is expected on stderr
         self._live = live
         self._flags = dict(flags or {})
         self.timeout = timeout
-        #: How the log is set up, here and in processes that work for this one.
-        self.talk = {"quiet": quiet, "verbose": verbose, "as_json": as_json}
-        logs.configure(**self.talk)
-        if calm and not verbose:
+        #: Options of the log, for this process and its workers.
+        self.log_options = {"quiet": quiet, "verbose": verbose, "as_json": as_json}
+        logs.configure(**self.log_options)
+        if errors_only and not verbose:
             logs.log.setLevel(logging.ERROR)
         logs.divert(self._log)
 
     @cached_property
     def screen(self) -> "Screen":
-        """Where results and talk go."""
+        """Return the screen for results and messages."""
         from telco_stream.display.console import Screen
 
         return Screen(self._output, quiet=self._quiet)
 
     @cached_property
     def settings(self) -> "Settings":
-        """The settings in force."""
+        """Load the settings."""
         from telco_stream.settings import load
 
         return load(self._flags)
 
     @cached_property
     def stop(self) -> "Stop":
-        """The wish to stop, from here on set by SIGINT and SIGTERM."""
+        """Install signal handlers, and return the stop request that they set."""
         from telco_stream.runtime.signals import stop_on_signals
 
         return stop_on_signals()
 
     @cached_property
     def clients(self) -> "Clients":
-        """The factory of the clients."""
+        """Return the factory of Kafka clients."""
         from telco_stream.kafka.clients import Clients
 
         return Clients(self.settings, self.timeout)
 
     @cached_property
     def cluster(self) -> "Cluster":
-        """The cluster, to ask before the first record."""
+        """Return the cluster for checks before the first record."""
         from telco_stream.kafka.cluster import Cluster
 
         return Cluster(self.clients, self.stop)
 
     @property
     def has_live_view(self) -> bool:
-        """Whether a live view of the run would be seen."""
+        """Return whether the command draws a live view."""
         return self._live and self.screen.has_live_view
 
     def live(self, view: "LiveView") -> AbstractContextManager[object]:
-        """Draw the view on a terminal while the block runs."""
+        """Draw the view while the block runs, if stderr is a terminal."""
         return self.screen.live(view) if self._live else nullcontext()
 
     def _log(self, line: str) -> None:
         self.screen.log(line)
 
     def model_folder(self) -> Path:
-        """Return the folder of the model that is set, else of the bundled one."""
+        """Return the folder of the configured model, or of the bundled one."""
         from telco_stream.runtime.bundled import bundled
 
         if self.settings.model.path is not None:
@@ -109,7 +109,7 @@ class Session:
         return bundled("models/churn")
 
     def scorer(self, engine: "Engine") -> "Scorer":
-        """The model, checked and loaded."""
+        """Check and load the model."""
         from telco_stream.model.artifact import load_scorer
 
         return load_scorer(self.model_folder(), engine, self.settings.consumer.scoring_threads)

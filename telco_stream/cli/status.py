@@ -9,23 +9,26 @@ from telco_stream.errors import DataError
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Register the command."""
     app.command()(status)
 
 
 def status(
     broker: options.Broker = None,
     group: options.Group = None,
-    max_lag: Annotated[int | None, typer.Option(min=0, metavar="N", help="Exit 5 if the group's lag is above.")] = None,
+    max_lag: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Exit 5 if the group's lag exceeds N.")
+    ] = None,
     max_age: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="Exit 5 if the newest prediction is older.")
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Exit 5 if the newest prediction is older than SECONDS."),
     ] = None,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show offsets, lag, the newest prediction's age, the dead letters. The limits turn it into a check."""
+    """Show offsets, lag, dead letters and the newest prediction. With a limit it is a health check."""
     import time
 
     from telco_stream import status as standing

@@ -1,4 +1,4 @@
-"""The standard streams as a command needs them: results that can't be written are an error, lost talk is none."""
+"""Standard streams of a command: failed writes to stdout are errors, and those to stderr are ignored."""
 
 import io
 import os
@@ -10,27 +10,27 @@ from telco_stream.errors import UsageError
 
 
 def prepare() -> None:
-    """Ready the process's own streams; those that somebody else has put in their place are left alone."""
-    _open_what_is_closed()
+    """Wrap stdout and stderr, unless a test or caller has replaced them, and open closed streams."""
+    _open_closed_streams()
     if sys.__stdout__ and sys.stdout is sys.__stdout__:
-        sys.stdout = _with(_Results(sys.__stdout__.fileno(), "wb", closefd=False), sys.stdout)
+        sys.stdout = _replace_raw(_ResultFile(sys.__stdout__.fileno(), "wb", closefd=False), sys.stdout)
     if sys.__stderr__ and sys.stderr is sys.__stderr__:
-        sys.stderr = _with(_Talk(sys.__stderr__.fileno(), "wb", closefd=False), sys.stderr)
+        sys.stderr = _replace_raw(_MessageFile(sys.__stderr__.fileno(), "wb", closefd=False), sys.stderr)
 
 
-def give_up_stdout() -> None:
-    """Forget what could not be written: Python flushes once more at its end, and would complain."""
+def discard_stdout() -> None:
+    """Flush stdout, or discard what cannot be written, so that the flush when Python exits cannot fail."""
     try:
         sys.stdout.flush()
     except (OSError, UsageError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class _Results(io.FileIO):
-    """What the system refuses is a UsageError; a reader that has gone is left to the command line."""
+class _ResultFile(io.FileIO):
+    """A file that raises `UsageError` if it cannot be written, and BrokenPipeError if its reader has gone."""
 
     def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer
-        """Write some of it."""
+        """Write part of the buffer; return its length."""
         try:
             return super().write(data)
         except BrokenPipeError:
@@ -39,27 +39,27 @@ class _Results(io.FileIO):
             raise UsageError(f"Cannot write the result: {error.strerror or error}") from error
 
 
-class _Talk(io.FileIO):
-    """A line that is lost, on a full disk or for want of a reader, ends no command and changes no exit code."""
+class _MessageFile(io.FileIO):
+    """A file that ignores failed writes, so that a full disk or a missing reader does not end a command."""
 
     def write(self, data: Any, /) -> int:  # noqa: ANN401 - any buffer
-        """Write some of it, or lose it."""
+        """Write part of the buffer, or drop it; return its length."""
         try:
             return super().write(data)
         except OSError:
             return len(memoryview(data))
 
 
-def _with(raw: io.FileIO, stream: TextIO) -> TextIO:
-    """The stream's like, with another way out."""
+def _replace_raw(raw: io.FileIO, stream: TextIO) -> TextIO:
+    """Return a stream like the given one that writes to `raw`."""
     buffered = getattr(stream, "line_buffering", False)
     return io.TextIOWrapper(
         io.BufferedWriter(raw), encoding=stream.encoding, errors=stream.errors, line_buffering=buffered
     )
 
 
-def _open_what_is_closed() -> None:
-    """What is written to a closed stream goes nowhere; else the next file would take its number, and be written to."""
+def _open_closed_streams() -> None:
+    """Open closed streams on the null device; otherwise the next opened file would get their number and output."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - it stays open
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115 - stays open

@@ -6,11 +6,11 @@ import typer
 
 from telco_stream.cli import options
 
-group = typer.Typer(no_args_is_help=True, help="The three topics.")
+group = typer.Typer(no_args_is_help=True, help="Create the topics.")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Register the commands."""
     app.add_typer(group, name="topics")
 
 
@@ -21,13 +21,13 @@ def _topics() -> None: ...
 @group.command()
 def init(
     broker: options.Broker = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be created.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be created.")] = False,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Create the three topics; what exists is left alone and reported."""
+    """Create the three topics. Reports existing topics and leaves them unchanged."""
     from telco_stream.cli.session import Session
     from telco_stream.kafka.topics import compacted_topics, compaction_warning, init_topics
 

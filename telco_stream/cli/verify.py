@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Register the command."""
     app.command()(verify)
 
 
@@ -24,7 +24,7 @@ def verify(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Account for every input: answered exactly once, or exit 5. Up to the offsets that the group has committed."""
+    """Check that every input was answered exactly once. Covers all committed offsets; exits 5 on any error."""
     import time
 
     from telco_stream.cli.session import Session
@@ -48,14 +48,14 @@ def verify(
         raise DataError(
             f"The ledger has gaps: {result.missing} missing, {result.duplicated} duplicated, {result.unexplained}"
             f" unexplained, {result.expired_unanswered} expired unanswered{_explanation(result)};"
-            " docs/delivery.md says what each can mean"
+            " docs/delivery.md explains the causes"
         )
 
 
 def _explanation(result: "VerifyResult") -> str:
-    """What is known of the causes."""
-    known = []
+    """Return the known causes in parentheses, or nothing."""
+    causes = []
     if result.answers_to_earlier_topic:
-        known.append(f"{result.answers_to_earlier_topic} answers belong to an earlier raw topic of the same name")
-    known += [f"topic {topic} is compacted, which deletes records" for topic in result.compacted_topics]
-    return f" ({'; '.join(known)})" if known else ""
+        causes.append(f"{result.answers_to_earlier_topic} answers belong to an earlier raw topic of the same name")
+    causes += [f"topic {topic} is compacted, which deletes records" for topic in result.compacted_topics]
+    return f" ({'; '.join(causes)})" if causes else ""
