@@ -1,4 +1,4 @@
-"""CPU time that the live view costs, without a broker: `python -m benchmarks.drawing`.
+"""CPU time of the live view, without a broker: `python -m benchmarks.drawing`.
 
 Measures a frame of a busy view on a terminal that discards it, a frame above which hundreds of lines are printed, and
 what a batch costs the loop.

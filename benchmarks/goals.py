@@ -1,16 +1,16 @@
-"""The figures to reach, as ratios within one run: what is compared, and what is at least and at best expected of it."""
+"""Goals as ratios of figures of one session, with the least accepted value and the aim."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.measured import Figures
+from benchmarks.figures import Figures
 
 Value = Callable[[Figures], float]
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """One ratio; `at_most` where less is better."""
+    """A ratio with its goal; with `at_most` smaller is better."""
 
     name: str
     value: Value
@@ -19,7 +19,7 @@ class Goal:
     at_most: bool = False
 
     def judge(self, figures: Figures) -> tuple[float, str] | None:
-        """The ratio and a word on it; None where something of it was not measured."""
+        """Return the ratio and the verdict, or None if a figure was not measured."""
         try:
             value = self.value(figures)
         except (KeyError, ValueError, ZeroDivisionError):
@@ -72,7 +72,7 @@ GOALS: Sequence[Goal] = (
     Goal("its growth from 100,000 records", _growth, 0.03, at_most=True),
     Goal("seconds to the first prediction", _of("start", "seconds"), 0.6, at_most=True),
     Goal("--help ÷ one Typer command's", _ratio("help", "help of one Typer command", "seconds"), 1.3, at_most=True),
-    # No figure is asked of these; they are worth knowing.
+    # For information only.
     Goal("2 workers ÷ 1", _ratio("2 workers", "1 worker"), 1.0),
     Goal("with metrics ÷ without", _ratio("telco-stream onnx metrics", OWN), 0.95),
     Goal("drawn ÷ not drawn", _ratio("telco-stream onnx drawn", "telco-stream onnx --no-live"), 0.98),

@@ -1,7 +1,7 @@
-"""Nanoseconds that each stage costs a record, on a real Kafka: `python -m benchmarks.profile`.
+"""Nanoseconds per record of each stage, on a real Kafka: `python -m benchmarks.profile`.
 
-CPU time of the one thread that does the work, so that the client's own threads don't count and a busy machine matters
-less; the best of several rounds of one batch of 5,000. The collector is kept out, as the product does.
+CPU time of the working thread, without the client's threads, so that a busy machine matters less; the best of several
+rounds of one batch of 5,000 records. Garbage collection is reduced, as in `consume`.
 """
 
 import csv
@@ -12,11 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench import MODEL, Bench, Counts
-from benchmarks.broker import Topics, a_broker
+from benchmarks.broker import Topics, running_broker
 from benchmarks.processes import cli, run
+from benchmarks.session import MODEL, BenchSession, Counts
 from telco_stream import scoring as core
-from telco_stream.consume.loop import delivery
 from telco_stream.contract.customer import decode_customer
 from telco_stream.contract.raw_row import encode_row
 from telco_stream.csv.reader import read_chunks
@@ -40,7 +39,7 @@ from telco_stream.runtime.signals import Stop
 SIZE = 5_000
 ROUNDS = 30
 BATCHES = 24
-#: Any topic's: answers carry one.
+#: A topic ID for the `source.topic.id` header.
 TOPIC_ID = "J8qXRwI-Q3SPDXpBcbgeBg"
 
 Stages = Iterator[tuple[str, float]]
@@ -48,14 +47,14 @@ Stages = Iterator[tuple[str, float]]
 
 def main() -> None:
     """Print the table."""
-    with a_broker() as bootstrap, tempfile.TemporaryDirectory() as folder, reduced_gc():
-        bench = Bench(bootstrap, Topics(bootstrap), Path(folder), Counts.quick(1))
-        command = cli("sample", "--rows", str(SIZE * BATCHES), "--seed", "7", "--out", str(bench.csv), "--quiet")
-        run(command, {}, bench.folder)
-        with bench.topics.standing("raw", "out", "letters") as (raw, out, letters):
-            _show("produce, ns a row", _reading(bench.csv))
-            _show("", _sending(bench, raw))
-            _show("consume, ns a record", _consuming(bench, raw, out, letters))
+    with running_broker() as bootstrap, tempfile.TemporaryDirectory() as folder, reduced_gc():
+        session = BenchSession(bootstrap, Topics(bootstrap), Path(folder), Counts.quick(1))
+        command = cli("sample", "--rows", str(SIZE * BATCHES), "--seed", "7", "--out", str(session.csv), "--quiet")
+        run(command, {}, session.folder)
+        with session.topics.temporary_topics("raw", "out", "letters") as (raw, out, letters):
+            _show("produce, ns a row", _reading(session.csv))
+            _show("", _sending(session, raw))
+            _show("consume, ns a record", _consuming(session, raw, out, letters))
 
 
 def _show(title: str, stages: Stages) -> None:
@@ -76,47 +75,47 @@ def _reading(path: Path) -> Stages:
     yield "lines and their decoding", _best(lambda: [*map(bytes.decode, b"".join(lines).splitlines(keepends=True))])
     yield "csv.reader", _best(lambda: list(csv.reader(texts)))
     yield "check and typed rows", _best(lambda: [validate_rows(layout, chunk) for chunk in chunks])
-    yield "the three in all", _best(lambda: next(read_chunks(path, SIZE)))
+    yield "all three", _best(lambda: next(read_chunks(path, SIZE)))
     yield "encode", _best(lambda: [encode_row(row, "2026-01-01T00:00:00.000Z") for row in rows])
 
 
-def _sending(bench: Bench, raw: str) -> Stages:
-    """Fills the topic, too."""
-    sink, spent = Sink(Clients(bench.settings()).producer(), Stop()), []
-    for rows in islice(read_chunks(bench.csv, SIZE), BATCHES):
+def _sending(session: BenchSession, raw: str) -> Stages:
+    """Measure sending, which also fills the topic."""
+    sink, spent = Sink(Clients(session.settings()).producer(), Stop()), []
+    for rows in islice(read_chunks(session.csv, SIZE), BATCHES):
         messages: list[Message] = [(row.key, encode_row(row, now()), []) for row in rows]
         spent.append(_spent(lambda messages=messages: sink.send(raw, messages)))  # type: ignore[misc]
         sink.flush()
     yield "produce calls", min(spent)
 
 
-def _consuming(bench: Bench, raw: str, out: str, letters: str) -> Stages:
-    settings = bench.settings()
+def _consuming(session: BenchSession, raw: str, out: str, letters: str) -> Stages:
+    settings = session.settings()
     topics = settings.topics.model_copy(update={"raw": raw, "predictions": out, "deadletter": letters})
     clients, stop, scorer = Clients(settings.model_copy(update={"topics": topics})), Stop(), load_scorer(MODEL, "onnx")
     assert isinstance(scorer, OnnxScorer)
-    consumer = clients.consumer(bench.topics.fresh("group"), enable_partition_eof="true")
+    consumer = clients.consumer(session.topics.unique_name("group"), enable_partition_eof="true")
     source = Source(consumer, Subscription(TopicToRead(raw, Cluster(clients).ask_offsets)), stop)
-    name = bench.topics.fresh("id")
+    name = session.topics.unique_name("id")
     transactions = Transactions(lambda: clients.producer(name), stop, has_unique_id=True)
-    took, sent, committed = list[float](), list[float](), list[float]()
+    polled, sent, committed = list[float](), list[float](), list[float]()
     records: list[Any] = []
-    while len(took) < BATCHES - 3:
-        time.sleep(0.2)  # the client's queue fills up, and batches are whole
+    while len(polled) < BATCHES - 3:
+        time.sleep(0.2)  # fills the client's queue, so that batches are full
         started = time.thread_time_ns()
-        batch = source.take(SIZE, 0.5)
+        batch = source.poll_batch(SIZE, 0.5)
         spent = time.thread_time_ns() - started
         if len(batch.records) < SIZE:
             continue
         records = batch.records
         outcome = core.process(records, scorer, now=now(), limits=core.Limits(), topic_id=TOPIC_ID)
         transactions.begin()
-        took.append(spent / SIZE)
+        polled.append(spent / SIZE)
         sent.append(_spent(lambda outcome=outcome: transactions.send(out, outcome.prediction_messages)))  # type: ignore[misc]
-        offsets, group = delivery._offsets(outcome, raw), batch.group_metadata
-        committed.append(_spent(lambda some=offsets, group=group: transactions.commit(some, group)))  # type: ignore[misc]
-    yield "take: the client's calls, and the source's book-keeping", min(took)
-    yield "  the book-keeping of it", _best(lambda: source._receive(records))
+        offsets, group = source.offsets_to_commit(outcome.next_offsets, 0), batch.group_metadata
+        committed.append(_spent(lambda offsets=offsets, group=group: transactions.commit(offsets, group)))  # type: ignore[misc]
+    yield "poll_batch: client calls and the source's book-keeping", min(polled)
+    yield "  book-keeping", _best(lambda: source._receive(records))
     yield from _processing(records, scorer)
     yield "produce calls, with two headers", min(sent)
     yield "offsets and commit", min(committed)
@@ -124,26 +123,26 @@ def _consuming(bench: Bench, raw: str, out: str, letters: str) -> Stages:
 
 
 def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
-    good, _ = core._decode(records)
-    values, customers = [one.value() for one in records], [customer for _, customer in good]
+    decoded, _ = core._decode(records)
+    values, customers = [record.value() for record in records], [customer for _, customer in decoded]
     columns = {"numbers": number_columns(customers), "codes": code_columns(customers)}
     (raw,) = scorer.session.run(["probabilities"], columns)
     probabilities, limits = scorer.score(customers), core.Limits()
     sources = SourceHeaders(TOPIC_ID)
-    stamp = core._BatchMetadata(scorer.version, scorer.threshold, now(), limits.prediction, sources)
-    answers, _, _ = core._answer(records, good, probabilities, stamp)
-    yield "decode and check, the contract's part", _best(lambda: [*map(decode_customer, values)])
-    yield "decode in all", _best(lambda: core._decode(records))
+    metadata = core._BatchMetadata(scorer.version, scorer.threshold, now(), limits.prediction, sources)
+    predictions, _, _ = core._build_predictions(records, decoded, probabilities, metadata)
+    yield "decode and check by the contract", _best(lambda: [*map(decode_customer, values)])
+    yield "decode, total", _best(lambda: core._decode(records))
     yield "number columns", _best(lambda: number_columns(customers))
     yield "code columns", _best(lambda: code_columns(customers))
     yield "ONNX session", _best(lambda: scorer.session.run(["probabilities"], columns))
     yield "probabilities as numbers", _best(raw[:, 1].tolist)
-    yield "score in all", _best(lambda: scorer.score(customers))
-    yield "their encoding", _best(lambda: [*map(encode_prediction, answers)])
+    yield "score, total", _best(lambda: scorer.score(customers))
+    yield "encoding of predictions", _best(lambda: [*map(encode_prediction, predictions)])
     yield "headers", _best(lambda: [*map(sources.of, records)])
-    yield "answer in all", _best(lambda: core._answer(records, good, probabilities, stamp))
+    yield "answer, total", _best(lambda: core._build_predictions(records, decoded, probabilities, metadata))
     yield (
-        "batch.process in all",
+        "scoring.process, total",
         _best(lambda: core.process(records, scorer, now=now(), limits=limits, topic_id=TOPIC_ID)),
     )
 
@@ -153,7 +152,7 @@ def _best(call: Callable[[], object]) -> float:
 
 
 def _spent(call: Callable[[], object]) -> float:
-    """Nanoseconds a record of this thread's CPU time."""
+    """Return this thread's CPU time in nanoseconds per record."""
     started = time.thread_time_ns()
     call()
     return (time.thread_time_ns() - started) / SIZE

@@ -1,4 +1,4 @@
-"""How long it takes to begin: a `--help`, and the first prediction after a process's start."""
+"""Start-up times: of `--help`, and from process start to the first prediction."""
 
 import statistics
 import subprocess
@@ -9,60 +9,62 @@ from collections.abc import Callable
 
 from confluent_kafka import Consumer
 
-from benchmarks.bench import Bench
-from benchmarks.measured import Figures, figure
-from benchmarks.processes import cli, surroundings
+from benchmarks.figures import Figures, figure
+from benchmarks.processes import clean_environment, cli
+from benchmarks.session import BenchSession
 
-#: A command of one option: what Typer itself costs.
+#: A command with one option, to measure Typer itself.
 ONE_COMMAND = "import typer\ndef main(name: str = 'x') -> None:\n    '''Say it.'''\n    print(name)\ntyper.run(main)\n"
 REPEATED = 7
 
 
-def measure(bench: Bench, wanted: Callable[[str], bool]) -> Figures:
-    """Seconds, each several times over."""
-    found: Figures = {}
-    if wanted("help"):
-        found |= _help(bench)
-    if wanted("start"):
-        found |= _start(bench)
-    return found
+def measure(session: BenchSession, is_selected: Callable[[str], bool]) -> Figures:
+    """Measure each start-up time several times."""
+    figures: Figures = {}
+    if is_selected("help"):
+        figures |= _help(session)
+    if is_selected("start"):
+        figures |= _start(session)
+    return figures
 
 
-def _help(bench: Bench) -> Figures:
-    script = bench.folder / "one_command.py"
+def _help(session: BenchSession) -> Figures:
+    script = session.folder / "one_command.py"
     script.write_text(ONE_COMMAND)
     commands = {"help": cli("--help"), "help of one Typer command": [sys.executable, str(script), "--help"]}
     seconds: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(REPEATED * bench.counts.runs):
+    for _ in range(REPEATED * session.counts.runs):
         for name, command in commands.items():
             started = time.perf_counter()
-            subprocess.run(command, check=True, capture_output=True, env=surroundings({}), cwd=bench.folder)
+            subprocess.run(command, check=True, capture_output=True, env=clean_environment({}), cwd=session.folder)
             seconds[name].append(time.perf_counter() - started)
-    return {name: {"seconds": figure(some, 3)} for name, some in seconds.items()}
+    return {name: {"seconds": figure(values, 3)} for name, values in seconds.items()}
 
 
-def _start(bench: Bench) -> Figures:
-    """From start to the end of a run of one record, less what a bare client of the same properties takes for its part.
+def _start(session: BenchSession) -> Figures:
+    """Measure a run of one record, minus the time of a bare client with the same properties.
 
-    That part is to join the group, to get the record, and to leave the group.
+    The bare client joins the group, gets the record and leaves the group.
     """
-    whole, client, own = [], [], []
-    for _ in range(max(3, bench.counts.runs)):
-        wall, joining = bench.consume(1).wall, _bare_client(bench)
-        whole.append(wall)
-        client.append(joining)
-        own.append(wall - joining)
+    totals, clients, differences = [], [], []
+    for _ in range(max(3, session.counts.runs)):
+        wall, joining = session.consume(1).wall, _bare_client(session)
+        totals.append(wall)
+        clients.append(joining)
+        differences.append(wall - joining)
     names = ("start to the end of one record", "a bare client's part of it", "start")
-    print(f"  start: {statistics.median(own):.2f} s of its own", file=sys.stderr)
-    return {name: {"seconds": figure(some, 3)} for name, some in zip(names, (whole, client, own), strict=True)}
+    print(f"  start: {statistics.median(differences):.2f} s without the client", file=sys.stderr)
+    return {
+        name: {"seconds": figure(values, 3)} for name, values in zip(names, (totals, clients, differences), strict=True)
+    }
 
 
-def _bare_client(bench: Bench) -> float:
-    """Seconds from subscribing to the first record, and for leaving."""
-    given = threading.Event()
-    consumer = Consumer(bench.properties(bench.topics.fresh("group"))["consumer"])
+def _bare_client(session: BenchSession) -> float:
+    """Return the seconds from subscribing to the first record plus those for leaving the group."""
+    assigned = threading.Event()
+    consumer = Consumer(session.properties(session.topics.unique_name("group"))["consumer"])
     started = time.perf_counter()
-    consumer.subscribe([bench.raw], on_assign=lambda *_: given.set())
+    consumer.subscribe([session.raw], on_assign=lambda *_: assigned.set())
     while consumer.poll(0.5) is None:
         pass
     consumer.close()

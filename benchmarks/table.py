@@ -1,4 +1,4 @@
-"""What was measured, as text of at most 110 columns, and as JSON."""
+"""Figures as text of at most 110 columns, and as JSON."""
 
 import json
 import os
@@ -10,16 +10,16 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench import Counts
+from benchmarks.figures import Figure, Figures
 from benchmarks.goals import GOALS
-from benchmarks.measured import Figure, Figures
+from benchmarks.session import Counts
 from benchmarks.throughput import SUBJECTS
 
 LIBRARIES = ("confluent-kafka", "msgspec", "numpy", "onnxruntime", "pandas", "scikit-learn")
 
 
-def facts(counts: Counts, broker: str) -> dict[str, Any]:
-    """Where and with what this was measured; no name of the machine."""
+def describe_session(counts: Counts, broker: str) -> dict[str, Any]:
+    """Return machine, versions and counts of a session, without the machine's name."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
@@ -30,71 +30,72 @@ def facts(counts: Counts, broker: str) -> dict[str, Any]:
     }
 
 
-def lines(facts: Mapping[str, Any], figures: Figures) -> Iterator[str]:
-    """The whole report."""
-    machine = facts["machine"]
-    yield f"{facts['at']}, Python {facts['python']}, {machine['cores']} cores of {machine['processor']},"
-    yield f"{machine['memory_gb']} GB, {facts['broker']}; {', '.join(map(' '.join, facts['versions'].items()))}"
-    yield "each figure is the median of its runs, ± half of what lies between the lowest and the highest"
+def lines(description: Mapping[str, Any], figures: Figures) -> Iterator[str]:
+    """Yield the lines of the report."""
+    machine = description["machine"]
+    yield f"{description['at']}, Python {description['python']}, {machine['cores']} cores of {machine['processor']},"
+    versions = ", ".join(map(" ".join, description["versions"].items()))
+    yield f"{machine['memory_gb']} GB, {description['broker']}; {versions}"
+    yield "each figure is the median of its runs ± half of their range"
     yield from _throughput(figures)
     yield from _latency(figures)
     yield from _seconds(figures)
     yield from _goals(figures)
 
 
-def save(folder: Path, facts: Mapping[str, Any], figures: Figures) -> Path:
-    """Write everything beside the table; the path of the file."""
+def save(folder: Path, description: Mapping[str, Any], figures: Figures) -> Path:
+    """Write description and figures as JSON and return the path of the file."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{facts['at'][:16].replace(':', '')}.json"
-    told = {
-        name: {one: {"median": it.median, "runs": it.runs} for one, it in some.items()}
-        for name, some in figures.items()
+    path = folder / f"{description['at'][:16].replace(':', '')}.json"
+    as_json = {
+        subject: {measure: {"median": figure.median, "runs": figure.runs} for measure, figure in measures.items()}
+        for subject, measures in figures.items()
     }
-    path.write_text(json.dumps({**facts, "figures": told}, indent=1) + "\n")
+    path.write_text(json.dumps({**description, "figures": as_json}, indent=1) + "\n")
     return path
 
 
 def _throughput(figures: Figures) -> Iterator[str]:
-    shown = [one for one in SUBJECTS if one.name in figures]
-    if not shown:
+    subjects = [subject for subject in SUBJECTS if subject.name in figures]
+    if not subjects:
         return
     yield ""
     yield f"{'':27} {'offsets':13} {'checks':6} {'letters':7} {'records/s':>18} {'CPU µs/record':>16} {'MB':>5}"
-    for one in shown:
-        found = figures[one.name]
+    for subject in subjects:
+        row = figures[subject.name]
         yield (
-            f"{one.name:27} {one.promise:13} {one.checks:6} {one.letters:7} {_text(found['rate'], 0):>18}"
-            f" {_text(found['cpu_us'], 1):>16} {found['rss_mb'].median:5.0f}"
+            f"{subject.name:27} {subject.delivery:13} {subject.checks:6} {subject.letters:7}"
+            f" {_text(row['rate'], 0):>18} {_text(row['cpu_us'], 1):>16} {row['rss_mb'].median:5.0f}"
         )
 
 
 def _latency(figures: Figures) -> Iterator[str]:
-    shown = {name: found for name, found in figures.items() if "p50_ms" in found}
+    shown = {name: row for name, row in figures.items() if "p50_ms" in row}
     if not shown:
         return
     yield ""
     yield f"{'end to end, milliseconds':45} {'p50':>18} {'p95':>18} {'p99':>18}"
-    for name, found in shown.items():
-        yield f"{name.removeprefix('latency '):45}" + "".join(f" {_text(one, 1):>18}" for one in found.values())
+    for name, row in shown.items():
+        yield f"{name.removeprefix('latency '):45}" + "".join(f" {_text(figure, 1):>18}" for figure in row.values())
 
 
 def _seconds(figures: Figures) -> Iterator[str]:
-    shown = {name: found["seconds"] for name, found in figures.items() if "seconds" in found}
+    shown = {name: row["seconds"] for name, row in figures.items() if "seconds" in row}
     if shown:
         yield ""
         yield f"{'start-up':45} {'seconds':>18}"
-    for name, one in shown.items():
-        yield f"{name:45} {_text(one, 2):>18}"
+    for name, figure in shown.items():
+        yield f"{name:45} {_text(figure, 2):>18}"
 
 
 def _goals(figures: Figures) -> Iterator[str]:
     yield ""
-    yield f"{'figures to reach':45} {'measured':>10} {'at least':>10} {'aim':>7}"
+    yield f"{'goals':45} {'measured':>10} {'at least':>10} {'aim':>7}"
     for goal in GOALS:
         if judged := goal.judge(figures):
-            value, word = judged
+            value, verdict = judged
             sign, aim = "≤ " if goal.at_most else "", "" if goal.aim is None else f"{goal.aim:g}"
-            yield f"{goal.name:45} {value:10.2f} {sign + format(goal.least, 'g'):>10} {aim:>7}  {word}"
+            yield f"{goal.name:45} {value:10.2f} {sign + format(goal.least, 'g'):>10} {aim:>7}  {verdict}"
 
 
 def _text(figure: Figure, digits: int) -> str:

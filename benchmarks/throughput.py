@@ -1,13 +1,13 @@
-"""Records a second, CPU a record and memory, of everything that moves records."""
+"""Records per second, CPU time per record and memory of each subject."""
 
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from benchmarks.bench import PEERS, Bench, home
-from benchmarks.measured import Figure, Figures, figure
+from benchmarks.figures import Figure, Figures, figure
 from benchmarks.processes import FailedError, Run
+from benchmarks.session import PEERS, BenchSession, peer_python
 
 AT_LEAST_ONCE = ("--delivery", "at-least-once")
 METRICS_PORT = "19187"
@@ -15,36 +15,36 @@ METRICS_PORT = "19187"
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Something that moves records, and what it promises meanwhile."""
+    """A program that moves records, with its delivery guarantee."""
 
     name: str
-    promise: str
+    delivery: str
     checks: str
     letters: str
-    run: Callable[[Bench, int], Run]
-    count: Callable[[Bench], int] = lambda bench: bench.counts.records
-    #: Whether a run of one record tells what its start costs, which is then no part of the CPU a record.
-    starts_alone: bool = True
+    run: Callable[[BenchSession, int], Run]
+    count: Callable[[BenchSession], int] = lambda session: session.counts.records
+    #: Whether to measure a run of one record and subtract its CPU time as the cost of starting.
+    subtract_start: bool = True
 
 
-def _peer(name: str) -> Callable[[Bench, int], Run]:
-    return lambda bench, count: bench.copy(f"peers.{PEERS[name]}", count, python=home(name))
+def _peer(name: str) -> Callable[[BenchSession, int], Run]:
+    return lambda session, count: session.copy(f"peers.{PEERS[name]}", count, python=peer_python(name))
 
 
-def _copy(name: str, *, transactional: bool = False) -> Callable[[Bench, int], Run]:
-    return lambda bench, count: bench.copy(f"loops.{name}", count, transactional=transactional)
+def _copy(name: str, *, transactional: bool = False) -> Callable[[BenchSession, int], Run]:
+    return lambda session, count: session.copy(f"loops.{name}", count, transactional=transactional)
 
 
-def _consume(*options: str) -> Callable[[Bench, int], Run]:
-    return lambda bench, count: bench.consume(count, *options)
+def _consume(*options: str) -> Callable[[BenchSession, int], Run]:
+    return lambda session, count: session.consume(count, *options)
 
 
-def _watched(*options: str) -> Callable[[Bench, int], Run]:
-    return lambda bench, count: bench.consume_watched(count, *options)
+def _consume_on_terminal(*options: str) -> Callable[[BenchSession, int], Run]:
+    return lambda session, count: session.consume_on_terminal(count, *options)
 
 
-def _produce(*options: str) -> Callable[[Bench, int], Run]:
-    return lambda bench, count: bench.produce(count, *options)
+def _produce(*options: str) -> Callable[[BenchSession, int], Run]:
+    return lambda session, count: session.produce(count, *options)
 
 
 EO, ALO, TIMER = "exactly once", "at least once", "on a timer"
@@ -54,64 +54,73 @@ SUBJECTS: Sequence[Subject] = (
     Subject("telco-stream onnx", EO, "yes", "yes", _consume()),
     Subject("telco-stream onnx alo", ALO, "yes", "yes", _consume(*AT_LEAST_ONCE)),
     Subject("telco-stream onnx metrics", EO, "yes", "yes", _consume("--metrics-port", METRICS_PORT)),
-    Subject("telco-stream onnx drawn", EO, "yes", "yes", _watched()),
-    Subject("telco-stream onnx --no-live", EO, "yes", "yes", _watched("--no-live")),
+    Subject("telco-stream onnx drawn", EO, "yes", "yes", _consume_on_terminal()),
+    Subject("telco-stream onnx --no-live", EO, "yes", "yes", _consume_on_terminal("--no-live")),
     Subject("telco-stream sklearn", EO, "yes", "yes", _consume("--engine", "sklearn")),
     Subject("telco-stream sklearn alo", ALO, "yes", "yes", _consume("--engine", "sklearn", *AT_LEAST_ONCE)),
     Subject("naive micro-batch pandas", ALO, "-", "-", _copy("naive")),
-    Subject("row by row", TIMER, "-", "-", _copy("rowwise"), lambda bench: bench.counts.rows),
-    Subject("faststream", ALO, "yes", "-", _peer("faststream"), lambda bench: bench.counts.slow),
-    Subject("quix streams", ALO, "yes", "-", _peer("quixstreams"), lambda bench: bench.counts.slow),
+    Subject("row by row", TIMER, "-", "-", _copy("rowwise"), lambda session: session.counts.rows),
+    Subject("faststream", ALO, "yes", "-", _peer("faststream"), lambda session: session.counts.slow),
+    Subject("quix streams", ALO, "yes", "-", _peer("quixstreams"), lambda session: session.counts.slow),
     Subject("prepared payloads", ALO, "-", "-", _copy("prepared")),
     Subject("prepared in transactions", EO, "-", "-", _copy("prepared", transactional=True)),
     Subject("produce batch", EO, "yes", "-", _produce()),
     Subject("produce batch alo", ALO, "yes", "-", _produce(*AT_LEAST_ONCE)),
-    Subject("consume 100,000", EO, "yes", "yes", _consume(), lambda bench: bench.counts.many // 20),
-    Subject("consume 2,000,000", EO, "yes", "yes", _consume(), lambda bench: bench.counts.many),
+    Subject("consume 100,000", EO, "yes", "yes", _consume(), lambda session: session.counts.many // 20),
+    Subject("consume 2,000,000", EO, "yes", "yes", _consume(), lambda session: session.counts.many),
     Subject(
-        "1 worker", EO, "yes", "yes", lambda bench, _: bench.consume_with_workers(1), lambda bench: bench.counts.many
+        "1 worker",
+        EO,
+        "yes",
+        "yes",
+        lambda session, _: session.consume_with_workers(1),
+        lambda session: session.counts.many,
     ),
     Subject(
         "2 workers",
         EO,
         "yes",
         "yes",
-        lambda bench, _: bench.consume_with_workers(2),
-        lambda bench: bench.counts.many,
-        starts_alone=False,
+        lambda session, _: session.consume_with_workers(2),
+        lambda session: session.counts.many,
+        subtract_start=False,
     ),
 )
 
 
-def measure(bench: Bench, wanted: Callable[[str], bool]) -> Figures:
-    """All subjects one after the other, and again, so that noise hits them alike."""
-    subjects, runs = [one for one in SUBJECTS if wanted(one.name)], dict[str, list[Run]]()
-    alone = {one.name: _try(partial(one.run, bench, 1), f"{one.name}, start") for one in subjects if _starts(one)}
-    for number in range(bench.counts.runs):
-        for one in subjects:
-            done = _try(partial(one.run, bench, one.count(bench)), f"{one.name}, run {number + 1}")
-            runs.setdefault(one.name, []).extend([done] if done else [])
-    return {name: _figures(some, alone.get(name)) for name, some in runs.items() if some}
+def measure(session: BenchSession, is_selected: Callable[[str], bool]) -> Figures:
+    """Measure all subjects in turn, several times, so that noise affects all of them."""
+    subjects, runs = [subject for subject in SUBJECTS if is_selected(subject.name)], dict[str, list[Run]]()
+    starts = {
+        subject.name: _try(partial(subject.run, session, 1), f"{subject.name}, start")
+        for subject in subjects
+        if _subtracts_start(subject)
+    }
+    for number in range(session.counts.runs):
+        for subject in subjects:
+            run = _try(partial(subject.run, session, subject.count(session)), f"{subject.name}, run {number + 1}")
+            runs.setdefault(subject.name, []).extend([run] if run else [])
+    return {name: _figures(of_subject, starts.get(name)) for name, of_subject in runs.items() if of_subject}
 
 
-def _starts(subject: Subject) -> bool:
-    return subject.starts_alone and "worker" not in subject.name
+def _subtracts_start(subject: Subject) -> bool:
+    return subject.subtract_start and "worker" not in subject.name
 
 
-def _try(run: Callable[[], Run], what: str) -> Run | None:
+def _try(run: Callable[[], Run], name: str) -> Run | None:
     try:
-        done = run()
+        result = run()
     except FailedError as error:
-        print(f"  {what}: {error}", file=sys.stderr)
+        print(f"  {name}: {error}", file=sys.stderr)
         return None
-    print(f"  {what}: {done.rate:,.0f}/s, {done.cpu:.1f} s CPU, {done.rss:.0f} MB", file=sys.stderr)
-    return done
+    print(f"  {name}: {result.rate:,.0f}/s, {result.cpu:.1f} s CPU, {result.rss:.0f} MB", file=sys.stderr)
+    return result
 
 
-def _figures(runs: list[Run], alone: Run | None) -> dict[str, Figure]:
-    start = alone.cpu if alone else 0.0
+def _figures(runs: list[Run], start: Run | None) -> dict[str, Figure]:
+    start_cpu = start.cpu if start else 0.0
     return {
-        "rate": figure([one.rate for one in runs], 0),
-        "cpu_us": figure([max(0.0, one.cpu - start) / one.records * 1e6 for one in runs if one.records], 2),
-        "rss_mb": figure([one.rss for one in runs]),
+        "rate": figure([run.rate for run in runs], 0),
+        "cpu_us": figure([max(0.0, run.cpu - start_cpu) / run.records * 1e6 for run in runs if run.records], 2),
+        "rss_mb": figure([run.rss for run in runs]),
     }

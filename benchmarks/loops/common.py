@@ -1,4 +1,4 @@
-"""What all loops share: their arguments, the product's own client properties, and how they tell what they did."""
+"""Shared parts of the loops: arguments, clients with the package's properties, and the result."""
 
 import argparse
 import json
@@ -11,13 +11,10 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-#: Seconds of silence after which a loop that should have more to read gives up.
-PATIENCE = 60.0
-
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of one loop."""
+    """Arguments of one run of a loop."""
 
     properties: dict[str, dict[str, Any]]
     raw: str
@@ -30,39 +27,39 @@ class Job:
     trickle: bool
 
     def consumer(self) -> Consumer:
-        """A consumer with the product's own properties, subscribed to the raw topic."""
+        """Return a consumer with the package's properties, subscribed to the raw topic."""
         consumer = Consumer(self.properties["consumer"])
         consumer.subscribe([self.raw])
         return consumer
 
     def producer(self) -> Producer:
-        """A producer with the product's own properties, transactional where that is asked for."""
+        """Return a producer with the package's properties, transactional if the job is."""
         if not self.transactional:
             return Producer(self.properties["producer"])
         producer = Producer(self.properties["transactional"])
         producer.init_transactions(30)
         return producer
 
-    def take(self, consumer: Consumer, left: int) -> list[Any]:
-        """Records: a full batch if they pour, or with `trickle` what has arrived."""
-        size = min(self.size, left)
+    def take(self, consumer: Consumer, remaining: int) -> list[Any]:
+        """Return a batch: full if possible, or with `trickle` the records that have arrived."""
+        size = min(self.size, remaining)
         if not self.trickle:
-            return [one for one in consumer.consume(size, 0.5) if one.error() is None]
+            return [message for message in consumer.consume(size, 0.5) if message.error() is None]
         first = consumer.poll(0.5)
         more = consumer.consume(size - 1, 0) if first is not None and size > 1 else ()
-        return [one for one in (first, *more) if one is not None and one.error() is None]
+        return [message for message in (first, *more) if message is not None and message.error() is None]
 
 
 def read_job() -> Job:
-    """The job on the command line, as one JSON object."""
+    """Read the job from the command line, a JSON object."""
     parser = argparse.ArgumentParser()
     parser.add_argument("job", type=json.loads)
-    given = parser.parse_args().job
-    return Job(**{**given, "model": Path(given["model"]), "csv": Path(given["csv"])})
+    job = parser.parse_args().job
+    return Job(**{**job, "model": Path(job["model"]), "csv": Path(job["csv"])})
 
 
 class Clock:
-    """From the first record to the last one that is certain."""
+    """Measures the time from the first record read to the last one confirmed."""
 
     def __init__(self) -> None:
         self._started = 0.0
@@ -70,25 +67,25 @@ class Clock:
         self.records = 0
 
     def took(self) -> None:
-        """Records are in hand."""
+        """Start the clock at the first records."""
         self._started = self._started or time.perf_counter()
 
     def done(self, records: int) -> None:
-        """So many more are answered."""
+        """Count answered records."""
         self.records += records
         self._ended = time.perf_counter()
 
     def end(self) -> None:
-        """What was answered is certain only now."""
+        """Stop the clock after the last confirmation."""
         self._ended = time.perf_counter()
 
-    def tell(self) -> None:
-        """The result, as the product tells its own."""
+    def print_result(self) -> None:
+        """Print the result as JSON, like the package's commands."""
         print(json.dumps({"records": self.records, "seconds": self._ended - self._started}))
 
 
 def stop_on_signals() -> threading.Event:
-    """Set by SIGTERM: a loop without a count ends so."""
+    """Return an event that SIGTERM and SIGINT set; it ends a loop without a count."""
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -96,6 +93,6 @@ def stop_on_signals() -> threading.Event:
 
 
 def next_offsets(messages: list[Any]) -> list[TopicPartition]:
-    """Where each partition goes on after these."""
-    newest = {(one.topic(), one.partition()): one.offset() + 1 for one in messages}
+    """Return the offset after the last message of each partition."""
+    newest = {(message.topic(), message.partition()): message.offset() + 1 for message in messages}
     return [TopicPartition(topic, partition, offset) for (topic, partition), offset in newest.items()]

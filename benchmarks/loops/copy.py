@@ -1,6 +1,6 @@
-"""The limit: every record is copied as it is, by the fastest calls that the client has.
+"""The upper limit: copies records unchanged with the client's fastest calls.
 
-Plain, offsets are committed asynchronously. In transactions, as the product does exactly once: a transaction a batch.
+It commits offsets asynchronously, or in one transaction per batch, as `--delivery exactly-once` does.
 """
 
 import threading
@@ -12,7 +12,7 @@ from benchmarks.loops.common import Clock, Job, next_offsets, read_job, stop_on_
 
 
 def copy(job: Job, stop: threading.Event) -> Clock:
-    """Copy `count` records, or with 0 until stopped."""
+    """Copy `count` records, or until stopped if it is 0."""
     consumer, producer, clock = job.consumer(), job.producer(), Clock()
     while not stop.is_set() and (not job.count or clock.records < job.count):
         messages = job.take(consumer, job.count - clock.records if job.count else job.size)
@@ -43,10 +43,10 @@ def _deliver_in_transaction(job: Job, consumer: Consumer, producer: Producer, me
 
 
 def _send(job: Job, producer: Producer, messages: list[Any]) -> None:
-    batch = [{"value": one.value(), "key": one.key()} for one in messages]
+    batch = [{"value": message.value(), "key": message.key()} for message in messages]
     if producer.produce_batch(job.out, batch) != len(batch):
         raise SystemExit("the producer's queue is full")
 
 
 if __name__ == "__main__":
-    copy(read_job(), stop_on_signals()).tell()
+    copy(read_job(), stop_on_signals()).print_result()

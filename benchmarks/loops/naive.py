@@ -1,6 +1,6 @@
-"""What one writes on an afternoon: micro-batches with json, pandas and `predict_proba`; at least once.
+"""A simple script: micro-batches with json, pandas and `predict_proba`, at least once.
 
-Nothing is validated: a bad record ends the script.
+It validates nothing: a bad record ends the script.
 """
 
 import json
@@ -34,8 +34,8 @@ def score(job: Job) -> Clock:
 
 
 def answers(model: Any, messages: list[Any]) -> list[tuple[str, str]]:
-    """Key and value of each prediction."""
-    customers = pd.DataFrame([json.loads(one.value()) for one in messages])
+    """Return key and value of each prediction."""
+    customers = pd.DataFrame([json.loads(message.value()) for message in messages])
     customers["TotalCharges"] = pd.to_numeric(customers["TotalCharges"], errors="coerce").astype(float)
     probabilities = model.predict_proba(customers)[:, 1]
     now = datetime.now(UTC).isoformat()
@@ -59,4 +59,4 @@ def _answer(row: Any, probability: float, now: str) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    score(read_job()).tell()
+    score(read_job()).print_result()

@@ -1,6 +1,6 @@
-"""Customers at a steady rate, each stamped with the moment at which it leaves: what latency is measured from.
+"""Sends customers at a steady rate, each stamped with its send time, for the latency benchmark.
 
-The job's `size` is the rate, `count` how many to send.
+`size` of the job is the rate per second, `count` the number of customers.
 """
 
 import time
@@ -11,12 +11,12 @@ from benchmarks.loops.common import Clock, Job, read_job
 from telco_stream.contract.raw_row import encode_row
 from telco_stream.csv.reader import read_chunks
 
-#: Seconds between two looks at the schedule.
+#: Seconds between two checks of the schedule.
 TICK = 0.001
 
 
 def send(job: Job) -> Clock:
-    """Row n leaves at start + n / rate."""
+    """Send row n at start + n / rate."""
     rows, clock = cycle(next(read_chunks(job.csv, 1_000))), Clock()
     producer = job.producer()
     producer.list_topics(job.raw, 10)
@@ -35,4 +35,4 @@ def send(job: Job) -> Clock:
 
 
 if __name__ == "__main__":
-    send(read_job()).tell()
+    send(read_job()).print_result()

@@ -1,4 +1,4 @@
-"""The producer's limit: payloads that are ready in memory, sent by `produce_batch`, plain or in transactions."""
+"""The producer's upper limit: sends prepared payloads with `produce_batch`, plain or in transactions."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -10,14 +10,14 @@ from benchmarks.loops.common import Clock, Job, read_job
 from telco_stream.contract.raw_row import encode_row
 from telco_stream.csv.reader import read_chunks
 
-#: Payloads prepared; they are sent again and again.
+#: Number of prepared payloads, which are sent repeatedly.
 PREPARED = 50_000
-#: Rows of one transaction, and of one call: as many as the product's.
+#: Rows of a transaction, as in `produce`.
 TRANSACTION = 20_000
 
 
 def send(job: Job) -> Clock:
-    """Send `count` payloads; the last flush or commit belongs to it."""
+    """Send `count` payloads, including the last flush or commit."""
     rows = [row for chunk in islice(read_chunks(job.csv, 1_000), PREPARED // 1_000) for row in chunk]
     payloads = [{"key": row.key, "value": encode_row(row, "2026-01-01T00:00:00.000Z")} for row in rows]
     producer, clock = job.producer(), Clock()
@@ -44,4 +44,4 @@ def _send(job: Job, producer: Producer, batch: Sequence[dict[str, Any]]) -> None
 
 
 if __name__ == "__main__":
-    send(read_job()).tell()
+    send(read_job()).print_result()

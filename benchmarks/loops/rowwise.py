@@ -1,4 +1,4 @@
-"""The usual template: poll one, a data frame of one row, predict, produce, commit without waiting."""
+"""The usual template: poll one record, predict a data frame of one row, produce, commit asynchronously."""
 
 import joblib
 
@@ -27,4 +27,4 @@ def score(job: Job) -> Clock:
 
 
 if __name__ == "__main__":
-    score(read_job()).tell()
+    score(read_job()).print_result()

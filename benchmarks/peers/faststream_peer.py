@@ -1,6 +1,6 @@
-"""FastStream on confluent-kafka: batch subscriber, typed decoder, one model call a batch, confirmed `publish_batch`.
+"""FastStream on confluent-kafka: batch subscriber, typed decoder, one model call per batch, confirmed `publish_batch`.
 
-Offsets are committed after the batch was handled (`NACK_ON_ERROR`): at least once.
+It commits offsets after handling the batch (`NACK_ON_ERROR`): at least once.
 """
 
 import asyncio
@@ -12,24 +12,32 @@ from faststream.confluent import KafkaBroker, KafkaMessage
 from faststream.confluent.response import KafkaResponse
 
 from benchmarks.loops.common import Clock, Job, read_job
-from benchmarks.peers.shared import BAD_DATA, Customer, complain, decode_customer, encode_answers, load, own
+from benchmarks.peers.shared import (
+    BAD_DATA,
+    Customer,
+    decode_customer,
+    encode_answers,
+    framework_config,
+    load,
+    report_bad_record,
+)
 
 
 async def decode(message: KafkaMessage) -> list[Customer]:
-    """The batch's good customers: a decoder of one's own is the documented way to spare a message object a record."""
+    """Decode the valid customers of a batch; a custom decoder is the documented way to avoid an object per record."""
     customers = []
     for record in message.raw_message:
         try:
             customers.append(decode_customer(record.value()))
         except BAD_DATA as error:
-            complain(error)
+            report_bad_record(error)
     return customers
 
 
 def main(job: Job) -> Clock:
     """Score `count` records."""
     scorer, clock, consumer = load(job.model), Clock(), job.properties["consumer"]
-    config = own(consumer) | own(job.properties["producer"])
+    config = framework_config(consumer) | framework_config(job.properties["producer"])
     broker = KafkaBroker(job.properties["producer"]["bootstrap.servers"], config=config, logger=None)
     app = FastStream(broker, logger=None)
 
@@ -57,4 +65,4 @@ def main(job: Job) -> Clock:
 
 
 if __name__ == "__main__":
-    main(read_job()).tell()
+    main(read_job()).print_result()

@@ -1,7 +1,7 @@
 """Quix Streams: one function on a StreamingDataFrame, at least once (its faster guarantee).
 
-It hands over one row at a time: its windows collect by key, and here each customer is a key of its own. So the model is
-called for each row, in its compiled form, which is the fastest for one row by far.
+It processes one row at a time, because its windows collect by key and each customer has another key. The compiled model
+is called per row, which is by far the fastest way for one row.
 """
 
 import tempfile
@@ -9,18 +9,18 @@ import tempfile
 from quixstreams import Application
 
 from benchmarks.loops.common import Clock, Job, read_job
-from benchmarks.peers.shared import BAD_DATA, complain, decode_customer, encode_answers, load, own
+from benchmarks.peers.shared import BAD_DATA, decode_customer, encode_answers, framework_config, load, report_bad_record
 
 
 def main(job: Job) -> Clock:
-    """Score `count` records; the clock ends with the last one handled, before the commit that follows."""
+    """Score `count` records; the clock stops at the last one handled, before its commit."""
     scorer, clock, consumer = load(job.model), Clock(), job.properties["consumer"]
     app = Application(
         broker_address=consumer["bootstrap.servers"],
         consumer_group=consumer["group.id"],
         auto_offset_reset="earliest",
-        consumer_extra_config=own(consumer),
-        producer_extra_config=own(job.properties["producer"]),
+        consumer_extra_config=framework_config(consumer),
+        producer_extra_config=framework_config(job.properties["producer"]),
         commit_every=job.size,
         auto_create_topics=False,
         loglevel="ERROR",
@@ -32,17 +32,17 @@ def main(job: Job) -> Clock:
         try:
             return [answer for _, answer in encode_answers(scorer, [decode_customer(value)])]
         except BAD_DATA as error:
-            complain(error)
+            report_bad_record(error)
             return []
         finally:
             clock.done(1)
 
     raw = app.topic(job.raw, value_deserializer="bytes", key_deserializer="bytes")
     out = app.topic(job.out, value_serializer="bytes", key_serializer="bytes")
-    app.dataframe(raw).apply(score, expand=True).to_topic(out)  # under the input's key
+    app.dataframe(raw).apply(score, expand=True).to_topic(out)  # keeps the input's key
     app.run(count=job.count, collect=False)
     return clock
 
 
 if __name__ == "__main__":
-    main(read_job()).tell()
+    main(read_job()).print_result()

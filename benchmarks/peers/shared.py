@@ -1,4 +1,4 @@
-"""The peers' half of the work that isn't the framework's: the product's own decode, model and encode."""
+"""The work of the peers besides the framework: the package's decoding, scoring and encoding."""
 
 import sys
 from datetime import UTC, datetime
@@ -11,35 +11,35 @@ from telco_stream.model.scorer import Scorer
 
 __all__ = ["BAD_DATA", "Customer", "decode_customer", "encode_answers", "load"]
 
-#: Properties that the frameworks set themselves, or that change what their own calls mean.
-THEIRS = {
+#: Properties that the frameworks set, or that would change how they work.
+FRAMEWORK_PROPERTIES = {
     "bootstrap.servers",
     "group.id",
     "client.id",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "auto.offset.reset",
-    "delivery.report.only.error",  # they count on a report of each delivery
+    "delivery.report.only.error",  # they need a report of each delivery
     "partition.assignment.strategy",
 }
 
 
 def load(folder: Path) -> Scorer:
-    """The compiled model."""
+    """Load the compiled model."""
     return load_scorer(folder, "onnx")
 
 
-def own(properties: dict[str, object]) -> dict[str, object]:
-    """The product's properties, but for those that are the framework's to set."""
-    return {name: value for name, value in properties.items() if name not in THEIRS}
+def framework_config(properties: dict[str, object]) -> dict[str, object]:
+    """Return the package's properties without those of the framework."""
+    return {name: value for name, value in properties.items() if name not in FRAMEWORK_PROPERTIES}
 
 
 def encode_answers(scorer: Scorer, customers: list[Customer]) -> list[tuple[str, bytes]]:
-    """Key and value of each prediction, from one call of the model."""
+    """Score with one call of the model and return key and value of each prediction."""
     now = datetime.now(UTC).isoformat()
     return [
-        (one.customerID, encode_prediction(_answer(one, probability, scorer, now)))
-        for one, probability in zip(customers, scorer.score(customers), strict=True)
+        (customer.customerID, encode_prediction(_answer(customer, probability, scorer, now)))
+        for customer, probability in zip(customers, scorer.score(customers), strict=True)
     ]
 
 
@@ -56,6 +56,6 @@ def _answer(customer: Customer, probability: float, scorer: Scorer, now: str) ->
     )
 
 
-def complain(error: Exception) -> None:
-    """A bad record; there is no place for it."""
+def report_bad_record(error: Exception) -> None:
+    """Print the error of a record that is skipped."""
     print(type(error).__name__, file=sys.stderr)

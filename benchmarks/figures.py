@@ -1,4 +1,4 @@
-"""Several runs of one thing, as one figure."""
+"""Figures of several runs."""
 
 from dataclasses import dataclass
 from statistics import median
@@ -6,25 +6,25 @@ from statistics import median
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """The median of several runs, and what they were."""
+    """The values of several runs."""
 
     runs: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The one in the middle."""
+        """Return the median."""
         return median(self.runs)
 
     @property
     def spread(self) -> float:
-        """Half the distance between the lowest and the highest, as a part of the median."""
+        """Return half the range as a share of the median."""
         return (max(self.runs) - min(self.runs)) / 2 / self.median if self.median else 0.0
 
 
 def figure(runs: list[float], digits: int = 1) -> Figure:
-    """One figure of these runs, rounded."""
-    return Figure(tuple(round(one, digits) for one in runs))
+    """Return a figure of these values, rounded."""
+    return Figure(tuple(round(value, digits) for value in runs))
 
 
-#: All that a session has measured, by the subject's name and the measure's.
+#: Figures of a session by subject and measure.
 Figures = dict[str, dict[str, Figure]]

@@ -1,4 +1,4 @@
-"""The workbench: broker, data, topics, and how each subject is started on them."""
+"""A benchmark session: broker, data and topics, and how each subject runs on them."""
 
 import json
 import math
@@ -18,14 +18,14 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.settings import Settings
 
 MODEL = ROOT / "models" / "churn"
-#: Virtual environments of the peers, kept from run to run.
-HOMES = ROOT / ".bench"
+#: Virtual environments of the peers, kept between sessions.
+PEER_ENVIRONMENTS = ROOT / ".bench"
 PEERS = {"faststream": "faststream_peer", "quixstreams": "quix_peer"}
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How much of everything."""
+    """Counts of runs and records, and seconds of a latency run."""
 
     runs: int
     records: int
@@ -36,25 +36,25 @@ class Counts:
 
     @classmethod
     def full(cls, runs: int) -> "Counts":
-        """As in the table."""
+        """Return the counts of a full session."""
         return cls(runs, records=600_000, many=2_000_000, slow=100_000, rows=1_000, seconds=10)
 
     @classmethod
     def quick(cls, runs: int) -> "Counts":
-        """To see that everything works."""
+        """Return small counts, to check that everything works."""
         return cls(runs, records=20_000, many=40_000, slow=5_000, rows=50, seconds=2)
 
 
 class _Properties(Clients):
-    """The product's own client properties, in place of clients."""
+    """Returns the package's client properties instead of clients."""
 
     def _make(self, kind: Callable[[dict[str, Any]], Any], properties: dict[str, Any]) -> Any:  # noqa: ARG002
         return {name: value for name, value in properties.items() if name not in {"error_cb", "logger"}}
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """One session's broker, folder, data and counts; `raw` holds `counts.many` customers."""
+class BenchSession:
+    """Broker, folder, data and counts of a session; the topic `raw` holds `counts.many` customers."""
 
     bootstrap: str
     topics: Topics
@@ -64,24 +64,24 @@ class Bench:
 
     @property
     def csv(self) -> Path:
-        """`counts.records` customers."""
+        """Return the path of a CSV file with `counts.records` customers."""
         return self.folder / "customers.csv"
 
     def properties(self, group: str, **more: str) -> dict[str, dict[str, Any]]:
-        """What the product gives its own clients; `more` with `_` for `.` go to the producers."""
+        """Return the package's client properties by kind; `more` extends those of the producers, with `_` for `.`."""
         clients, extra = _Properties(self.settings()), {name.replace("_", "."): text for name, text in more.items()}
-        made: dict[str, Any] = {"consumer": clients.consumer(group), "producer": clients.producer()}
-        made["transactional"] = clients.producer(f"{group}-id")
-        return {kind: own | (extra if kind != "consumer" else {}) for kind, own in made.items()}
+        by_kind: dict[str, Any] = {"consumer": clients.consumer(group), "producer": clients.producer()}
+        by_kind["transactional"] = clients.producer(f"{group}-id")
+        return {kind: base | (extra if kind != "consumer" else {}) for kind, base in by_kind.items()}
 
     def settings(self) -> Settings:
-        """The product's defaults on this broker."""
+        """Return the default settings with this broker."""
         return Settings(bootstrap_servers=self.bootstrap)
 
     def loop(self, name: str, out: str, count: int, *, python: str = sys.executable, **more: Any) -> list[str]:
-        """The command of a loop or a peer."""
+        """Return the command that runs a loop or a peer."""
         job = {
-            "properties": self.properties(self.topics.fresh("group")),
+            "properties": self.properties(self.topics.unique_name("group")),
             "raw": self.raw,
             "out": out,
             "count": count,
@@ -94,7 +94,7 @@ class Bench:
         return [python, "-m", f"benchmarks.{name}", json.dumps(job | more)]
 
     def env(self, raw: str, out: str, letters: str, group: str) -> dict[str, str]:
-        """The product's settings."""
+        """Return the environment of a `telco-stream` command."""
         return {
             "TELCO_STREAM_BOOTSTRAP_SERVERS": self.bootstrap,
             "TELCO_STREAM_TOPICS__RAW": raw,
@@ -105,23 +105,23 @@ class Bench:
         }
 
     def consume(self, count: int, *options: str) -> Run:
-        """The product itself, up to `count` records of the raw topic."""
-        with self.topics.standing("out", "letters") as (out, letters):
-            env = self.env(self.raw, out, letters, self.topics.fresh("group"))
+        """Run `telco-stream consume` for `count` records of the raw topic."""
+        with self.topics.temporary_topics("out", "letters") as (out, letters):
+            env = self.env(self.raw, out, letters, self.topics.unique_name("group"))
             command = cli("consume", "--max-messages", str(count), "--quiet", "--output", "json", *options)
             return run(command, env, self.folder)
 
-    def consume_watched(self, count: int, *options: str) -> Run:
-        """The same on a terminal, with all that it says and draws there."""
-        with self.topics.standing("out", "letters") as (out, letters):
-            env = self.env(self.raw, out, letters, self.topics.fresh("group")) | {"TERM": "xterm-256color"}
+    def consume_on_terminal(self, count: int, *options: str) -> Run:
+        """Run `telco-stream consume` on a terminal, with its logs and live view."""
+        with self.topics.temporary_topics("out", "letters") as (out, letters):
+            env = self.env(self.raw, out, letters, self.topics.unique_name("group")) | {"TERM": "xterm-256color"}
             command = cli("consume", "--max-messages", str(count), "--output", "json", *options)
-            return run(command, env, self.folder, watched=True)
+            return run(command, env, self.folder, on_terminal=True)
 
     def consume_with_workers(self, workers: int) -> Run:
-        """The product until the group has answered all of the raw topic: with workers there is no bound."""
-        with self.topics.standing("out", "letters") as (out, letters):
-            group = self.topics.fresh("group")
+        """Run workers until the group has committed all of the raw topic; workers have no record limit."""
+        with self.topics.temporary_topics("out", "letters") as (out, letters):
+            group = self.topics.unique_name("group")
             command = cli("consume", "--workers", str(workers), "--quiet", "--output", "json")
             return run(
                 command,
@@ -131,43 +131,43 @@ class Bench:
             )
 
     def copy(self, name: str, count: int, **more: Any) -> Run:
-        """A loop or a peer, up to `count` records of the raw topic."""
-        with self.topics.standing("out") as (out,):
+        """Run a loop or a peer for `count` records of the raw topic."""
+        with self.topics.temporary_topics("out") as (out,):
             return run(self.loop(name, out, count, **more), {}, self.folder)
 
     def produce(self, count: int, *options: str) -> Run:
-        """The product's producer in batch mode."""
-        with self.topics.standing("raw") as (raw,):
+        """Run `telco-stream produce` in batch mode."""
+        with self.topics.temporary_topics("raw") as (raw,):
             command = cli("produce", "--mode", "batch", "--limit", str(count), "--restart", "--quiet", *options)
             command += ["--output", "json", "--data-path", str(self.csv), "--topic", raw]
             return run(command, self.env(raw, "out", "letters", "group"), self.folder)
 
 
 @contextmanager
-def filled(bench: Bench) -> Iterator[Bench]:
-    """The same with customers: a CSV of `records`, and a raw topic of `many`."""
-    sample = cli("sample", "--rows", str(bench.counts.records), "--seed", "7", "--out", str(bench.csv), "--quiet")
-    run(sample, {}, bench.folder)
-    with bench.topics.standing("raw") as (raw,):
-        left = bench.counts.many
-        while left:
+def with_data(session: BenchSession) -> Iterator[BenchSession]:
+    """Add data to a session: a CSV file with `counts.records` customers and a raw topic with `counts.many`."""
+    sample = cli("sample", "--rows", str(session.counts.records), "--seed", "7", "--out", str(session.csv), "--quiet")
+    run(sample, {}, session.folder)
+    with session.topics.temporary_topics("raw") as (raw,):
+        remaining = session.counts.many
+        while remaining:
             command = cli("produce", "--mode", "batch", "--delivery", "at-least-once", "--restart", "--quiet")
-            command += ["--data-path", str(bench.csv), "--limit", str(left), "--output", "json"]
-            left -= run(command, bench.env(raw, "out", "letters", "group"), bench.folder).records
-        yield Bench(bench.bootstrap, bench.topics, bench.folder, bench.counts, raw)
+            command += ["--data-path", str(session.csv), "--limit", str(remaining), "--output", "json"]
+            remaining -= run(command, session.env(raw, "out", "letters", "group"), session.folder).records
+        yield BenchSession(session.bootstrap, session.topics, session.folder, session.counts, raw)
 
 
 @cache
-def home(peer: str) -> str:
-    """The interpreter of a peer's own virtual environment, made on first use; `FailedError` where it can't be."""
-    folder, wanted = HOMES / peer, Path(__file__).parent / "peers" / f"{peer}.txt"
+def peer_python(peer: str) -> str:
+    """Return the Python of a peer's virtual environment, created on first use; raise `FailedError` if that fails."""
+    folder, requirements = PEER_ENVIRONMENTS / peer, Path(__file__).parent / "peers" / f"{peer}.txt"
     python, stamp = folder / "bin" / "python", folder / "installed"
-    if stamp.is_file() and stamp.read_text() == wanted.read_text():
+    if stamp.is_file() and stamp.read_text() == requirements.read_text():
         return str(python)
-    print(f"making {folder.relative_to(ROOT)} …", file=sys.stderr)
+    print(f"creating {folder.relative_to(ROOT)} …", file=sys.stderr)
     venv.create(folder, with_pip=True, clear=True)
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(wanted)]
-    if done := subprocess.run(pip, check=False).returncode:
-        raise FailedError(f"{peer} can't be installed: pip ended with {done}")
-    stamp.write_text(wanted.read_text())
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(requirements)]
+    if code := subprocess.run(pip, check=False).returncode:
+        raise FailedError(f"{peer} cannot be installed: pip exited with {code}")
+    stamp.write_text(requirements.read_text())
     return str(python)
