@@ -53,7 +53,7 @@ def run_demo(
         clients = Clients(Settings(bootstrap_servers=address, producer=producer))
         say(f"1. Start a broker inside this process, at {address}.")
         say("2. Produce: the sample customers and five broken records.")
-        produced = run_produce(clients, ProduceOptions("batch", "at-least-once"), stop=stop, watch=_NoObserver())
+        produced = run_produce(clients, ProduceOptions("batch", "at-least-once"), stop=stop, observer=_NoObserver())
         _send_broken_records(clients, topics.raw, stop)
         say(
             "3. Consume: each record becomes a prediction or a dead letter (at least once: this broker has no fencing)."

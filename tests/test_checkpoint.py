@@ -9,52 +9,53 @@ from typing import Any
 import pytest
 
 from telco_stream.errors import DataError, UsageError
-from telco_stream.produce.checkpoint import CheckpointFile, start_of
+from telco_stream.produce.checkpoint import CheckpointFile
 from telco_stream.produce.progress import (
     PassKey,
     PassProgress,
     decode_progress,
-    encode_note,
+    encode_metadata,
     encode_progress,
     latest_progress,
 )
+from telco_stream.produce.start import start_of
 from tests.support.waiting import wait_until
 
-OF = PassKey("/data/a.csv", "sha", "raw")
-HALF_WAY = PassProgress(OF).advanced(500, "2026-01-01T00:00:00.000Z")
+KEY = PassKey("/data/a.csv", "sha", "raw")
+HALF_WAY = PassProgress(KEY).advanced(500, "2026-01-01T00:00:00.000Z")
 
 
-def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+def test_checkpoint_reads_what_it_wrote(tmp_path: Path) -> None:
     file = CheckpointFile(tmp_path / "new" / "folder" / "c.json")
-    written = replace(HALF_WAY, of=replace(OF, run_id="ä")).completed()
+    written = replace(HALF_WAY, of=replace(KEY, run_id="ä")).completed()
     file.write(written)
     assert file.read() == written
 
 
-def test_the_file_names_the_last_row_the_last_time_and_the_total(tmp_path: Path) -> None:
+def test_checkpoint_has_last_row_last_time_and_total(tmp_path: Path) -> None:
     file = CheckpointFile(tmp_path / "c.json")
     file.write(HALF_WAY)
-    kept = json.loads(file.path.read_text())
-    assert (kept["last_processed_index"], kept["last_event_ts"], kept["total_sent"]) == (
+    stored = json.loads(file.path.read_text())
+    assert (stored["last_processed_index"], stored["last_event_ts"], stored["total_sent"]) == (
         499,
         "2026-01-01T00:00:00.000Z",
         500,
     )
 
 
-def test_no_file_is_no_progress(tmp_path: Path) -> None:
+def test_checkpoint_is_none_without_a_file(tmp_path: Path) -> None:
     assert CheckpointFile(tmp_path / "c.json").read() is None
 
 
-def test_nothing_but_the_file_is_left_in_its_folder(tmp_path: Path) -> None:
+def test_checkpoint_leaves_no_other_file(tmp_path: Path) -> None:
     file = CheckpointFile(tmp_path / "c.json")
     for _ in range(3):
         file.write(HALF_WAY)
     assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
 
 
-def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path: Path) -> None:
-    """SIGKILL at any moment of a hundred writes: the file is whole, old or new."""
+def test_checkpoint_is_whole_when_the_writer_is_killed(tmp_path: Path) -> None:
+    """The file is whole, old or new, whenever the writer is killed."""
     file = CheckpointFile(tmp_path / "c.json")
     file.write(HALF_WAY)
     if (child := os.fork()) == 0:
@@ -66,9 +67,9 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path: Path) ->
     wait_until(lambda: file.path.stat().st_ino != first, what="a write of the other process")
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
-    kept = file.read()
-    assert kept
-    assert kept.total_sent >= 500
+    stored = file.read()
+    assert stored
+    assert stored.total_sent >= 500
 
 
 @pytest.mark.parametrize(
@@ -92,108 +93,106 @@ def test_a_process_killed_while_it_writes_leaves_the_old_file(tmp_path: Path) ->
         "\udcff",
     ],
 )
-def test_a_damaged_checkpoint_is_refused_with_a_way_out(tmp_path: Path, text: str) -> None:
-    """It may be another file given by mistake, so it is neither guessed at nor overwritten."""
+def test_checkpoint_is_refused_when_damaged(tmp_path: Path, text: str) -> None:
+    """It may be another file, given by mistake, so it is not overwritten."""
     path = tmp_path / "c.json"
     path.write_bytes(text.encode(errors="surrogateescape"))
-    with pytest.raises(DataError, match=r"is no checkpoint \(.*remove it.*--restart"):
+    with pytest.raises(DataError, match=r"is not a checkpoint \(.*remove it.*--restart"):
         CheckpointFile(path).read()
 
 
-def test_a_folder_in_the_file_s_place_is_a_data_error_to_read_and_a_usage_error_to_write(tmp_path: Path) -> None:
+def test_checkpoint_is_refused_when_it_is_a_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="can't be read: Is a directory"):
         CheckpointFile(tmp_path).read()
     with pytest.raises(UsageError, match="Cannot write"):
         CheckpointFile(tmp_path).write(HALF_WAY)
 
 
-def test_a_place_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
+def test_checkpoint_raises_usage_error_when_not_writable(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"Cannot write .*c\.json"):
         CheckpointFile(tmp_path / "file" / "c.json").write(HALF_WAY)
 
 
-def test_an_unfinished_pass_goes_on() -> None:
-    assert start_of(OF, HALF_WAY) == HALF_WAY
+def test_start_resumes_an_unfinished_pass() -> None:
+    assert start_of(KEY, HALF_WAY) == HALF_WAY
 
 
 @pytest.mark.parametrize(
-    "found",
+    "stored",
     [
         None,
         HALF_WAY.completed(),
-        PassProgress(OF),
-        PassProgress(replace(OF, file="/data/b.csv")),
-        PassProgress(replace(OF, fingerprint="other")),
+        PassProgress(KEY),
+        PassProgress(replace(KEY, file="/data/b.csv")),
+        PassProgress(replace(KEY, fingerprint="other")),
         replace(HALF_WAY, mode="streaming"),
-        replace(HALF_WAY.completed(), of=replace(OF, file="/data/b.csv")),
+        replace(HALF_WAY.completed(), of=replace(KEY, file="/data/b.csv")),
     ],
 )
-def test_nothing_an_ended_pass_a_stream_and_a_pass_that_sent_nothing_let_a_new_one_begin(
-    found: PassProgress | None,
+def test_start_is_row_0_when_nothing_is_unfinished(
+    stored: PassProgress | None,
 ) -> None:
-    """Somebody who mends the first line of a bad file must not meet a checkpoint of it."""
-    start = start_of(OF, found)
-    assert (start.of, start.last_processed_index, start.total_sent, start.complete) == (OF, -1, 0, False)
-    assert found is None or start.pass_id != found.pass_id
+    """A file whose first line was corrected starts again."""
+    start = start_of(KEY, stored)
+    assert (start.of, start.last_processed_index, start.total_sent, start.complete) == (KEY, -1, 0, False)
+    assert stored is None or start.pass_id != stored.pass_id
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "text"),
     [
-        ({"file": "/data/b.csv"}, "unfinished pass of /data/a.csv to raw; finish that one"),
-        ({"topic": "other"}, "unfinished pass of /data/a.csv to raw; finish that one"),
+        ({"file": "/data/b.csv"}, "unfinished pass of /data/a.csv to raw; finish it"),
+        ({"topic": "other"}, "unfinished pass of /data/a.csv to raw; finish it"),
         ({"fingerprint": "other"}, "/data/a.csv has changed since row 500"),
-        ({"run_id": "monday"}, "the unfinished run without an id"),
+        ({"run_id": "monday"}, "the unfinished pass without --run-id"),
     ],
 )
-def test_an_unfinished_pass_of_something_else_is_an_error_unless_it_starts_over(
-    change: dict[str, str], words: str
-) -> None:
-    wanted = replace(OF, **change)
-    with pytest.raises(DataError, match=words) as caught:
-        start_of(wanted, HALF_WAY)
+def test_start_is_refused_when_another_pass_is_unfinished(change: dict[str, str], text: str) -> None:
+    pass_key = replace(KEY, **change)
+    with pytest.raises(DataError, match=text) as caught:
+        start_of(pass_key, HALF_WAY)
     assert "--restart" in str(caught.value)
-    assert start_of(wanted, HALF_WAY, restart=True).last_processed_index == -1
+    assert start_of(pass_key, HALF_WAY, restart=True).last_processed_index == -1
 
 
-def test_the_error_names_the_run_that_is_unfinished() -> None:
+def test_start_names_the_run_when_it_is_unfinished() -> None:
     with pytest.raises(DataError, match="the unfinished run monday"):
-        start_of(OF, replace(HALF_WAY, of=replace(OF, run_id="monday")))
+        start_of(KEY, replace(HALF_WAY, of=replace(KEY, run_id="monday")))
 
 
-MONDAY = replace(OF, run_id="monday")
+MONDAY = replace(KEY, run_id="monday")
 FIRST_MONDAY = replace(MONDAY, topic_id="1")
 LATER: list[Callable[[PassProgress], PassProgress]] = [
     lambda done: done,
-    lambda done: start_of(replace(OF, run_id="tuesday"), done).advanced(3, None),
-    lambda done: start_of(replace(OF, run_id="tuesday"), done).advanced(3, None).completed(),
-    lambda done: start_of(OF, done).advanced(3, None),
+    lambda done: start_of(replace(KEY, run_id="tuesday"), done).advanced(3, None),
+    lambda done: start_of(replace(KEY, run_id="tuesday"), done).advanced(3, None).completed(),
+    lambda done: start_of(KEY, done).advanced(3, None),
     lambda done: start_of(replace(MONDAY, fingerprint="other"), done).advanced(3, None),
     lambda done: start_of(replace(MONDAY, fingerprint="other"), done).advanced(3, None).completed(),
     lambda done: start_of(PassKey("/data/b.csv", "sha", "other"), done),
-    lambda done: start_of(replace(OF, run_id="wednesday"), done, restart=True),
+    lambda done: start_of(replace(KEY, run_id="wednesday"), done, restart=True),
 ]
 
 
 @pytest.mark.parametrize("later", LATER)
-def test_a_finished_run_stays_finished_whatever_ran_after_it(later: Callable[[PassProgress], PassProgress]) -> None:
-    """With another file or topic in between, too: one checkpoint file may serve many."""
-    found = decode_progress(encode_progress(later(PassProgress(MONDAY).advanced(9, None).completed())))
-    assert start_of(MONDAY, found).complete
+def test_start_is_complete_when_other_passes_followed(later: Callable[[PassProgress], PassProgress]) -> None:
+    """Passes of other files or to other topics can share the checkpoint file."""
+    stored = decode_progress(encode_progress(later(PassProgress(MONDAY).advanced(9, None).completed())))
+    assert start_of(MONDAY, stored).complete
 
 
-def test_a_note_keeps_the_finished_contents_of_its_run() -> None:
-    """In Kafka each run has a note to itself."""
+def test_metadata_has_the_finished_contents_of_its_run() -> None:
+    """Kafka stores the progress of each run separately."""
     tuesday = PassProgress(replace(MONDAY, run_id="tuesday")).completed()
     first = start_of(MONDAY, tuesday).advanced(9, None).completed()
     second = start_of(replace(MONDAY, fingerprint="other"), first).advanced(9, None)
-    kept = decode_progress(encode_note(second))
-    assert start_of(MONDAY, kept).complete
-    assert not kept.has_finished(tuesday.of)
+    stored = decode_progress(encode_metadata(second))
+    assert start_of(MONDAY, stored).complete
+    assert not stored.has_finished(tuesday.of)
 
 
-def test_a_finished_run_is_known_wherever_its_file_is() -> None:
+def test_start_is_complete_when_the_file_has_moved() -> None:
     done = PassProgress(MONDAY).advanced(9, None).completed()
     assert start_of(replace(MONDAY, file="/mnt/b.csv"), done).complete
 
@@ -201,56 +200,56 @@ def test_a_finished_run_is_known_wherever_its_file_is() -> None:
 @pytest.mark.parametrize(
     "change", [{"topic": "other"}, {"run_id": "x"}, {"run_id": None}, {"fingerprint": "other"}, {"topic_id": "2"}]
 )
-def test_a_finished_run_says_nothing_about_another(change: dict[str, Any]) -> None:
+def test_start_is_row_0_when_another_run_has_finished(change: dict[str, Any]) -> None:
     done = PassProgress(FIRST_MONDAY).advanced(9, None).completed()
     start = start_of(replace(FIRST_MONDAY, **change), done)
     assert (start.complete, start.last_processed_index) == (False, -1)
 
 
-def test_a_finished_run_that_starts_over_is_finished_only_when_it_ends_again() -> None:
+def test_start_resumes_when_a_restarted_run_is_unfinished() -> None:
     again = start_of(MONDAY, PassProgress(MONDAY).completed(), restart=True).advanced(3, None)
     assert start_of(MONDAY, again) == again
     assert start_of(MONDAY, again.completed()).complete
 
 
-def test_an_unfinished_run_goes_on_wherever_its_file_is() -> None:
+def test_start_resumes_a_run_when_the_file_has_moved() -> None:
     elsewhere = replace(MONDAY, file="/mnt/b.csv")
     start = start_of(elsewhere, replace(HALF_WAY, of=MONDAY))
     assert (start.of, start.last_processed_index) == (elsewhere, 499)
 
 
-def test_an_unfinished_run_is_refused_when_the_content_differs() -> None:
+def test_start_is_refused_when_the_content_of_a_run_differs() -> None:
     with pytest.raises(DataError, match=r"run monday has sent 500 rows .* other content.*--run-id.*--restart"):
         start_of(replace(MONDAY, fingerprint="other"), replace(HALF_WAY, of=MONDAY))
 
 
-@pytest.mark.parametrize("of", [OF, MONDAY], ids=["unnamed", "named"])
-def test_an_unfinished_pass_is_refused_when_its_topic_is_new(of: PassKey) -> None:
+@pytest.mark.parametrize("of", [KEY, MONDAY], ids=["unnamed", "named"])
+def test_start_is_refused_when_the_topic_was_recreated(of: PassKey) -> None:
     with pytest.raises(DataError, match=r"deleted and created again since row 500.*--restart"):
         start_of(replace(of, topic_id="2"), replace(HALF_WAY, of=replace(of, topic_id="1")))
 
 
 @pytest.mark.parametrize(("before", "now"), [(None, "1"), ("1", None), ("1", "1")])
-def test_a_pass_goes_on_when_its_topic_may_be_the_same(before: str | None, now: str | None) -> None:
-    found = replace(HALF_WAY, of=replace(OF, topic_id=before))
-    assert start_of(replace(OF, topic_id=now), found).last_processed_index == 499
+def test_start_resumes_when_the_topic_may_be_the_same(before: str | None, now: str | None) -> None:
+    stored = replace(HALF_WAY, of=replace(KEY, topic_id=before))
+    assert start_of(replace(KEY, topic_id=now), stored).last_processed_index == 499
 
 
-def test_a_checkpoint_of_an_earlier_version_is_read() -> None:
-    """It named its finished runs in another way, which is passed over."""
+def test_decode_progress_reads_an_earlier_version() -> None:
+    """Its list of finished runs had another form, which is ignored."""
     old = json.loads(encode_progress(HALF_WAY)) | {"finished_runs": [["/data/a.csv", "raw", "monday"]]}
     del old["finished"], old["of"]["topic_id"]
     assert decode_progress(json.dumps(old)) == HALF_WAY
 
 
-def test_a_note_fits_into_what_kafka_takes() -> None:
-    """However much has finished, under the longest run ID and topic, in the client's longest letters."""
+def test_metadata_has_at_most_4_kib() -> None:
+    """With many finished contents and the longest file, topic and run ID."""
     of = PassKey("/" + "f" * 254, "0" * 64, "t" * 249, "\N{GRINNING FACE}" * 255, "1" * 22)
     done = PassProgress(of, pass_id="0" * 32)
     for number in range(200):
         done = replace(done, of=replace(of, fingerprint=f"{number:064x}"[::-1])).advanced(10**9, "t" * 24).completed()
-    assert len(encode_note(done).encode()) <= 4_096
-    assert start_of(replace(of, fingerprint=f"{199:064x}"[::-1]), decode_progress(encode_note(done))).complete
+    assert len(encode_metadata(done).encode()) <= 4_096
+    assert start_of(replace(of, fingerprint=f"{199:064x}"[::-1]), decode_progress(encode_metadata(done))).complete
 
 
 def _mark(pass_id: str, time: str, rows: int, **of: str) -> PassProgress:

@@ -1,4 +1,4 @@
-"""What `produce` promises, the same on the embedded broker and on a real one."""
+"""Guarantees of `produce`, on the embedded broker and on a real one."""
 
 import json
 import time
@@ -25,20 +25,20 @@ from tests.support.waiting import wait_until
 
 @dataclass
 class Run:
-    """`produce` beside the test, in a thread."""
+    """Run of `produce` in a thread."""
 
-    order: ProduceOptions
+    options: ProduceOptions
     clients: Clients
     stop: Stop = field(default_factory=Stop)
-    watch: CountingObserver = field(default_factory=CountingObserver)
+    observer: CountingObserver = field(default_factory=CountingObserver)
 
     def __post_init__(self) -> None:
         pool = ThreadPoolExecutor(1)
-        self._ended = pool.submit(run_produce, self.clients, self.order, stop=self.stop, watch=self.watch)
+        self._ended = pool.submit(run_produce, self.clients, self.options, stop=self.stop, observer=self.observer)
         pool.shutdown(wait=False)
 
     def result(self, deadline: float = 60) -> ProduceResult:
-        """Once it has ended; what it raised is raised here."""
+        """Wait for the end; return the result or raise its exception."""
         return self._ended.result(deadline)
 
 
@@ -63,11 +63,11 @@ def total_sent() -> int:
     return int(json.loads(Path(CHECKPOINT).read_text())["total_sent"])
 
 
-def run(clients: Clients, order: ProduceOptions) -> ProduceResult:
-    return run_produce(clients, order, stop=Stop(), watch=CountingObserver())
+def run(clients: Clients, options: ProduceOptions) -> ProduceResult:
+    return run_produce(clients, options, stop=Stop(), observer=CountingObserver())
 
 
-def test_a_pass_at_least_once(broker: Broker, tmp_path: Path) -> None:
+def test_pass_sends_each_row_at_least_once(broker: Broker, tmp_path: Path) -> None:
     clients = clients_of(broker.bootstrap, broker.topics, write_customers(tmp_path, 2_500))
     result = run(clients, ProduceOptions("batch", "at-least-once"))
     assert keys(broker.bootstrap, broker.topics) == Counter(customer_ids((0, 2_500)))
@@ -75,7 +75,7 @@ def test_a_pass_at_least_once(broker: Broker, tmp_path: Path) -> None:
     assert total_sent() == 2_500
 
 
-def test_records_are_keyed_json_with_the_time_of_sending(broker: Broker, tmp_path: Path) -> None:
+def test_pass_sends_keyed_json_with_the_time_of_sending(broker: Broker, tmp_path: Path) -> None:
     before = time.time()
     run(
         clients_of(broker.bootstrap, broker.topics, write_customers(tmp_path, 1)),
@@ -90,13 +90,13 @@ def test_records_are_keyed_json_with_the_time_of_sending(broker: Broker, tmp_pat
     assert abs(record.timestamp / 1_000 - before) < 60
 
 
-def test_a_stream_of_so_many(broker: Broker, tmp_path: Path) -> None:
+def test_stream_sends_exactly_the_limit(broker: Broker, tmp_path: Path) -> None:
     clients = clients_of(broker.bootstrap, broker.topics, write_customers(tmp_path, 20), events_per_sec=0)
     result = run(clients, ProduceOptions("streaming", limit=777, seed=1))
     assert sum(keys(broker.bootstrap, broker.topics).values()) == result.sent == total_sent() == 777
 
 
-def test_the_same_seed_sends_the_same_customers(broker: Broker, tmp_path: Path) -> None:
+def test_stream_sends_the_same_customers_when_seeds_are_equal(broker: Broker, tmp_path: Path) -> None:
     clients = clients_of(broker.bootstrap, broker.topics, write_customers(tmp_path, 50), events_per_sec=0)
     run(clients, ProduceOptions("streaming", limit=100, seed=1))
     once = keys(broker.bootstrap, broker.topics)
@@ -104,94 +104,92 @@ def test_the_same_seed_sends_the_same_customers(broker: Broker, tmp_path: Path) 
     assert keys(broker.bootstrap, broker.topics) == once + once
 
 
-def test_a_stop_shows_what_was_confirmed(broker: Broker, tmp_path: Path) -> None:
+def test_stream_returns_confirmed_rows_when_stopped(broker: Broker, tmp_path: Path) -> None:
     clients = clients_of(broker.bootstrap, broker.topics, write_customers(tmp_path, 20), events_per_sec=100)
     running = Run(ProduceOptions("streaming"), clients)
-    wait_until(lambda: running.watch.rows > 20)
-    asked = time.monotonic()
+    wait_until(lambda: running.observer.rows > 20)
+    requested_at = time.monotonic()
     running.stop.request()
     result = running.result()
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - requested_at < 2
     assert sum(keys(broker.bootstrap, broker.topics).values()) == result.sent == total_sent()
     assert result.failed == 0
 
 
-def test_a_missing_topic_is_an_error_before_the_first_row(kafka: str, tmp_path: Path) -> None:
-    """On a real broker: the embedded one makes every topic that is asked for."""
+def test_produce_sends_nothing_when_the_topic_is_missing(kafka: str, tmp_path: Path) -> None:
+    """On a real broker: the embedded one makes every topic that is requested_at for."""
     with pytest.raises(KafkaError, match="topics init"):
         run(clients_of(kafka, fresh_topics(), write_customers(tmp_path, 2)), ProduceOptions("batch"))
     assert not Path(CHECKPOINT).exists()
 
 
 @pytest.mark.parametrize(
-    ("order", "words"),
+    ("options", "text"),
     [
-        (ProduceOptions("streaming", "exactly-once"), "--delivery exactly-once goes with --mode batch"),
-        (ProduceOptions("streaming", run_id="x"), "--run-id goes with --mode batch"),
+        (ProduceOptions("streaming", "exactly-once"), "--delivery exactly-once requires --mode batch"),
+        (ProduceOptions("streaming", run_id="x"), "--run-id requires --mode batch"),
         (ProduceOptions("batch", run_id=""), "--run-id is empty"),
         (ProduceOptions("batch", run_id="x" * 256), "--run-id is longer than 255 characters"),
         (ProduceOptions("batch", run_id="\udcff"), "--run-id is not UTF-8 text"),
     ],
 )
-def test_what_cannot_be_promised_is_refused_before_kafka_is_asked(order: ProduceOptions, words: str) -> None:
-    with pytest.raises(UsageError, match=words):
-        run(clients_of("127.0.0.1:1", fresh_topics(), Path("nowhere.csv")), order)
+def test_produce_refuses_options_before_it_connects(options: ProduceOptions, text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        run(clients_of("127.0.0.1:1", fresh_topics(), Path("nowhere.csv")), options)
 
 
-def test_a_broker_away_for_a_while_is_waited_for_and_nothing_is_dropped(
+def test_stream_drops_nothing_when_the_broker_was_away(
     embedded: MockCluster, embedded_topics: Topics, tmp_path: Path
 ) -> None:
-    """The stream catches up: the rate is met over the whole."""
+    """The stream catches up and meets its rate in total."""
     clients = clients_of(embedded.bootstrap, embedded_topics, write_customers(tmp_path, 20), events_per_sec=200)
     running = Run(ProduceOptions("streaming", limit=600), clients)
-    wait_until(lambda: running.watch.rows > 20)
+    wait_until(lambda: running.observer.rows > 20)
     embedded.take_down()
-    said = running.watch.rows
-    _still_for(1.5)
+    before = running.observer.rows
+    _sleep(1.5)
     embedded.bring_up()
     result = running.result()
-    assert said <= result.sent == total_sent() == 600
+    assert before <= result.sent == total_sent() == 600
     assert sum(keys(embedded.bootstrap, embedded_topics).values()) == 600
 
 
 @pytest.mark.parametrize(
-    "order", [ProduceOptions("streaming"), ProduceOptions("batch", "at-least-once")], ids=["s", "b"]
+    "options", [ProduceOptions("streaming"), ProduceOptions("batch", "at-least-once")], ids=["s", "b"]
 )
-def test_a_stop_while_the_broker_is_away_ends_in_time_and_claims_nothing_unconfirmed(
-    embedded: MockCluster, embedded_topics: Topics, tmp_path: Path, order: ProduceOptions
+def test_produce_counts_confirmed_rows_when_stopped_in_an_outage(
+    embedded: MockCluster, embedded_topics: Topics, tmp_path: Path, options: ProduceOptions
 ) -> None:
     clients = clients_of(embedded.bootstrap, embedded_topics, write_customers(tmp_path, 60_000), events_per_sec=50)
-    running = Run(order, clients)
-    wait_until(lambda: running.watch.rows > 0)
+    running = Run(options, clients)
+    wait_until(lambda: running.observer.rows > 0)
     embedded.take_down()
-    asked = time.monotonic()
+    requested_at = time.monotonic()
     running.stop.request()
     result = running.result()
-    assert time.monotonic() - asked < 5
-    assert result.sent == total_sent() == running.watch.rows
+    assert time.monotonic() - requested_at < 5
+    assert result.sent == total_sent() == running.observer.rows
     assert result.end_offsets == {}
     embedded.bring_up()
     assert sum(keys(embedded.bootstrap, embedded_topics).values()) >= result.sent
 
 
-def test_a_broker_still_for_longer_than_a_transaction_may_take_costs_nothing(
-    own_kafka: KafkaContainer, tmp_path: Path
-) -> None:
-    """It ends the transaction by itself; the pass takes that for what it is, not for another instance."""
+def test_pass_sends_each_row_once_when_a_transaction_times_out(own_kafka: KafkaContainer, tmp_path: Path) -> None:
+    """The broker aborts the transaction; the pass doesn't mistake that for another instance."""
     topics = fresh_topics()
     create_topics(own_kafka.bootstrap, topics)
     path = write_customers(tmp_path, 100_000)
     running = Run(
         ProduceOptions("batch"), clients_of(own_kafka.bootstrap, topics, path, kafka={"transaction.timeout.ms": "3000"})
     )
-    wait_until(lambda: running.watch.rows > 0)
+    wait_until(lambda: running.observer.rows > 0)
     own_kafka.pause()
-    _still_for(8)
+    _sleep(8)
     own_kafka.unpause()
     assert running.result(120).sent == 100_000
     assert keys(own_kafka.bootstrap, topics) == Counter(customer_ids((0, 100_000)))
 
 
-def _still_for(seconds: float) -> None:
+def _sleep(seconds: float) -> None:
     until = time.monotonic() + seconds
     wait_until(lambda: time.monotonic() > until, seconds + 5, "the end of a pause")

@@ -61,7 +61,7 @@ CLOCKS = {"now", "utcnow", "today"}
 
 #: Each third-party library has one owner; msgspec and numpy are data types, used wherever data is handled.
 OWNERS: dict[str, tuple[str, ...]] = {
-    "confluent_kafka": ("kafka", "produce"),
+    "confluent_kafka": ("kafka",),
     "msgspec": ("contract", "messages", "model", "produce"),
     **dict.fromkeys(["pydantic", "pydantic_settings", "dotenv"], ("settings",)),
     **dict.fromkeys(["sklearn", "pandas", "numpy", "joblib", "skl2onnx", "onnx", "onnxruntime"], ("model",)),

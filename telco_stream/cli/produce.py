@@ -87,7 +87,7 @@ def produce(
     run_options = ProduceOptions(mode, delivery, run_id, limit, seed, restart, MonitoringOptions(metrics_port))
     progress = _progress(session, run_options)
     with session.live(progress):
-        result = run_produce(session.clients, run_options, stop=stop, watch=progress)
+        result = run_produce(session.clients, run_options, stop=stop, observer=progress)
     session.screen.show(result)
 
 

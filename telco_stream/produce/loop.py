@@ -1,4 +1,4 @@
-"""Customers from a CSV to the raw topic: the whole file once, or an endless stream of random rows."""
+"""Sends customers from a CSV to the raw topic: the whole file once, or an endless stream of random rows."""
 
 import logging
 import math
@@ -15,30 +15,25 @@ from telco_stream.csv.sampler import RowSampler, open_sampler
 from telco_stream.errors import DataError, UsageError
 from telco_stream.messages.record import Message
 from telco_stream.monitoring.protocols import ProduceObserver
-from telco_stream.produce.checkpoint import (
-    CheckpointFile,
-    refuse_another_place,
-    refuse_earlier_topic,
-    refuse_lost_progress,
-    start_of,
-)
-from telco_stream.produce.progress import PassKey, PassProgress, of_other_runs
+from telco_stream.produce.checkpoint import CheckpointFile
+from telco_stream.produce.progress import PassKey, PassProgress
+from telco_stream.produce.start import find_start, start_of_stream
 from telco_stream.produce.writer import RowWriter
 from telco_stream.runtime.choices import Mode
 from telco_stream.runtime.signals import Stop, Stopped
 
 log = logging.getLogger("telco_stream.produce.loop")
 
-#: Rows, and seconds, after which what was sent is confirmed: enough to cost little, few enough to lose little.
-_ROWS_A_CONFIRMATION = 20_000
-_SECONDS_A_CONFIRMATION = 0.5
-#: Seconds between two looks at the schedule, at the most.
-_TICK = 0.05
+#: Rows and seconds between two confirmations: large enough to cost little, small enough to lose little.
+_ROWS_PER_CONFIRMATION = 20_000
+_SECONDS_PER_CONFIRMATION = 0.5
+#: Maximum number of seconds to wait for the next row of a stream.
+_MAX_WAIT = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class ProduceResult:
-    """What one run of `produce` did; `end_offsets` is where the topic's partitions end after it."""
+    """Result of one run of `produce`; `end_offsets` are the topic's end offsets after it."""
 
     mode: Mode
     topic: str
@@ -52,10 +47,10 @@ class ProduceResult:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What to send, and how much of it."""
+class ProducePlan:
+    """File to send and limits of one run; `batch_size` is in rows."""
 
-    of: PassKey
+    key: PassKey
     path: Path
     batch_size: int
     limit: int | None = None
@@ -64,7 +59,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Row n leaves at start + n / rate; a rate of 0 is as fast as possible."""
+    """Schedule of a stream: row n is sent `n / rate` seconds after the start, or at once if the rate is 0."""
 
     rate: float
     seed: int | None = None
@@ -72,141 +67,68 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class ProduceDeps:
-    """What a run works with: the way out, the file of its progress, and the world around it."""
+    """Dependencies of a run; `now` returns the time as text."""
 
     writer: RowWriter
     checkpoint: CheckpointFile
     now: Callable[[], str]
     stop: Stop
-    watch: ProduceObserver
+    observer: ProduceObserver
 
 
 @dataclass(frozen=True, slots=True)
-class SendTotals:
-    """What a run has sent, for its result."""
+class SendResult:
+    """Confirmed rows of one run."""
 
     rows: int
     resumed_from: int | None
     seconds: float
 
 
-def produce_pass(job: Job, deps: ProduceDeps) -> SendTotals:
-    """Send the file's rows once, from where the last run of the same pass stopped; raises `DataError` on a bad one."""
+def produce_pass(plan: ProducePlan, deps: ProduceDeps) -> SendResult:
+    """Send the file's rows once, after the rows that earlier runs sent; raise `DataError` for an invalid row."""
     started = time.perf_counter()
-    start = progress = find_start(job, deps)
-    deps.watch.resumed(start.last_processed_index + 1)
-    last = math.inf if job.limit is None else start.last_processed_index + job.limit
+    start = progress = find_start(plan.key, deps.checkpoint, deps.writer, restart=plan.restart)
+    deps.observer.resumed(start.last_processed_index + 1)
+    last = math.inf if plan.limit is None else start.last_processed_index + plan.limit
     if not start.complete:
-        deps.checkpoint.write(start)  # a place that can't be written is better known before the first row
+        deps.checkpoint.write(start)  # fail before the first row if the file can't be written
     try:
         while _should_continue(progress, last, deps.stop):
-            for reached in _steps(job, progress, last, deps):
-                _write_checkpoint(start, progress, reached, deps)
-                progress = reached
-            if _should_continue(progress, last, deps.stop):  # a transaction was lost
+            for confirmed in _send_until_uncertain(plan, progress, last, deps):
+                _write_checkpoint(start, progress, confirmed, deps)
+                progress = confirmed
+            if _should_continue(progress, last, deps.stop):  # it is not certain that a transaction was committed
                 deps.checkpoint.write(progress := _stored_progress(start, progress, deps))
     except Stopped:
-        log.warning("stopped before Kafka had confirmed everything: what it has not is not in the checkpoint")
+        log.warning("stopped before Kafka confirmed all rows; the checkpoint covers only the confirmed rows")
     resumed_from = start.last_processed_index + 1 if start.is_unfinished else None
-    return SendTotals(progress.total_sent - start.total_sent, resumed_from, time.perf_counter() - started)
+    return SendResult(progress.total_sent - start.total_sent, resumed_from, time.perf_counter() - started)
 
 
-def produce_stream(job: Job, schedule: Schedule, deps: ProduceDeps) -> SendTotals:
-    """Send random rows on a schedule, until stopped or until the job's limit."""
+def produce_stream(plan: ProducePlan, schedule: Schedule, deps: ProduceDeps) -> SendResult:
+    """Send random rows on a schedule, until stopped or up to the limit."""
     started = time.perf_counter()
-    progress = _start_of_stream(job, deps)
+    progress = start_of_stream(plan.key, deps.checkpoint, restart=plan.restart)
     deps.checkpoint.write(progress)
     with ExitStack() as open_file:
-        with deps.stop.interrupting():  # the file is checked whole, and may be long
-            population = open_file.enter_context(open_sampler(job.path))
-        for reached in _confirmed(progress, _paced_sends(job, schedule, population, deps), deps):
-            deps.watch.advance(reached.total_sent - progress.total_sent)
-            deps.checkpoint.write(progress := reached)
-    return SendTotals(progress.total_sent, None, time.perf_counter() - started)
+        with deps.stop.interrupting():  # the whole file is checked, which can take long
+            sampler = open_file.enter_context(open_sampler(plan.path))
+        for confirmed in _confirm(progress, _send_paced(plan, schedule, sampler, deps), deps):
+            deps.observer.advance(confirmed.total_sent - progress.total_sent)
+            deps.checkpoint.write(progress := confirmed)
+    return SendResult(progress.total_sent, None, time.perf_counter() - started)
 
 
-def find_start(job: Job, deps: ProduceDeps) -> PassProgress:
-    """Where the pass begins. Where Kafka keeps the progress too, Kafka is believed, and the file is its mirror."""
-    in_file = _unless_restart(deps.checkpoint.read, job)
-    if in_file and not job.restart:
-        _check_file(job.of, in_file, is_shared=deps.writer.stores_progress)
-    if not deps.writer.stores_progress:
-        return start_of(job.of, in_file, restart=job.restart)
-    in_kafka = _unless_restart(deps.writer.found, job)
-    if in_kafka is None and not job.restart:
-        in_kafka = _recover_progress(job.of, in_file, deps.writer)
-    elif in_file and in_file.of.key == job.of.key and not job.restart:
-        _warn_if_different(job.of, in_file, start_of(job.of, in_kafka))
-    start = start_of(job.of, in_kafka, restart=job.restart)
-    # Only the file knows of the other runs: in Kafka each has its own place.
-    others = of_other_runs(in_file.finished, job.of) if in_file else ()
-    return replace(start, finished=(*others, *start.finished))
-
-
-def _unless_restart(read: Callable[[], PassProgress | None], job: Job) -> PassProgress | None:
-    """What can be read; with --restart, None where it can't be understood."""
+def _write_checkpoint(start: PassProgress, previous: PassProgress, confirmed: PassProgress, deps: ProduceDeps) -> None:
     try:
-        return read()
-    except DataError:
-        if job.restart:
-            return None
-        raise
-
-
-def _check_file(wanted: PassKey, in_file: PassProgress, *, is_shared: bool) -> None:
-    """Refuse a file that is in the way; named runs may share it where each finds its own progress in Kafka."""
-    refuse_earlier_topic(wanted, in_file)
-    if is_shared and wanted.run_id is None:
-        refuse_another_place(wanted, in_file)
-    if wanted.run_id is not None and in_file.of.key == wanted.key and in_file.of.is_to_earlier_topic(wanted):
-        log.warning("topic %s has been deleted and created again: what this run has sent to it is gone", wanted.topic)
-
-
-def _recover_progress(wanted: PassKey, in_file: PassProgress | None, writer: RowWriter) -> PassProgress | None:
-    """The progress that Kafka has deleted for its age, or never had; raises `DataError` where it is lost."""
-    if in_file and in_file.has_finished(wanted):  # it is written after the commit, and so never ahead
-        return in_file
-    of_this = in_file if in_file and in_file.is_unfinished and in_file.of.key == wanted.key else None
-    marked = writer.search_marks(whole=of_this is not None)
-    if marked and marked.progress.is_unfinished and not marked.is_certain:
-        refuse_lost_progress(of_this)
-    if marked is None and of_this:
-        refuse_lost_progress(start_of(wanted, of_this))
-    if marked is None:
-        return None
-    row = marked.progress.last_processed_index + 1
-    log.warning("Kafka no longer has the progress of this pass; its records say that row %d was the last", row)
-    return marked.progress
-
-
-def _start_of_stream(job: Job, deps: ProduceDeps) -> PassProgress:
-    found = _unless_restart(deps.checkpoint.read, job)
-    if found and found.is_unfinished and not job.restart:
-        raise DataError(
-            f"{deps.checkpoint.path} holds the unfinished pass of {found.of.file}: finish it with --mode batch, give"
-            " another --checkpoint-file, or start over with --restart"
-        )
-    return PassProgress(job.of, mode="streaming", finished=found.finished if found else ())
-
-
-def _write_checkpoint(start: PassProgress, before: PassProgress, reached: PassProgress, deps: ProduceDeps) -> None:
-    try:
-        deps.checkpoint.write(reached)
+        deps.checkpoint.write(confirmed)
     except UsageError as error:
-        sent, lost = reached.total_sent - start.total_sent, reached.total_sent - before.total_sent
+        sent, lost = confirmed.total_sent - start.total_sent, confirmed.total_sent - previous.total_sent
         raise UsageError(
             f"{error}; {sent} rows were sent, and the checkpoint lacks the last {lost} of them, which the next run"
             " would send again"
         ) from error
-
-
-def _warn_if_different(wanted: PassKey, in_file: PassProgress, in_kafka: PassProgress) -> None:
-    rows = [
-        progress.last_processed_index + 1 if progress.is_unfinished or progress.has_finished(wanted) else 0
-        for progress in (in_file, in_kafka)
-    ]
-    if rows[0] != rows[1]:
-        log.warning("the checkpoint file says row %d, Kafka says row %d: Kafka is right", *rows)
 
 
 def _should_continue(progress: PassProgress, last: float, stop: Stop) -> bool:
@@ -214,71 +136,78 @@ def _should_continue(progress: PassProgress, last: float, stop: Stop) -> bool:
 
 
 def _stored_progress(start: PassProgress, confirmed: PassProgress, deps: ProduceDeps) -> PassProgress:
-    """The progress that Kafka has committed: where a pass goes on after a lost transaction."""
-    found = deps.writer.found()
-    if found is None and confirmed is not start:  # deleted in the middle of the pass
+    """Return the progress that Kafka has committed, to continue from after an uncertain transaction."""
+    stored = deps.writer.read_progress()
+    if stored is None and confirmed is not start:  # Kafka deleted the offset during the pass
         marked = deps.writer.search_marks(whole=True)
-        found = marked.progress if marked else confirmed
-    kept = found if found and found.pass_id == start.pass_id else confirmed
-    return replace(kept, of=start.of, finished=start.finished)
+        stored = marked.progress if marked else confirmed
+    progress = stored if stored and stored.pass_id == start.pass_id else confirmed
+    return replace(progress, of=start.of, finished=start.finished)
 
 
-def _steps(job: Job, start: PassProgress, last: float, deps: ProduceDeps) -> Iterator[PassProgress]:
-    """The progress after each confirmation; ends with the pass, with a stop, or where a transaction was lost."""
-    chunks, progress = _Chunks(job, start, last, deps.stop), start
+def _send_until_uncertain(
+    plan: ProducePlan, start: PassProgress, last: float, deps: ProduceDeps
+) -> Iterator[PassProgress]:
+    """Yield the progress after each confirmation; end with the pass, at a stop or after an uncertain transaction."""
+    chunks, progress = _Chunks(plan, start, last, deps.stop), start
     while not (progress.complete or chunks.is_over or deps.stop.requested):
-        ahead = _send_some(chunks, progress, deps)
-        if ahead is progress:  # the chunk that came next is bad
+        sent = _send_chunks(chunks, progress, deps)
+        if sent is progress:  # the next chunk is invalid
             break
-        if not deps.writer.confirm(ahead):
+        if not deps.writer.confirm(sent):
             return
-        deps.watch.advance(ahead.last_processed_index - progress.last_processed_index)
-        yield (progress := ahead)
-    if chunks.fault:
-        raise chunks.fault
+        deps.observer.advance(sent.last_processed_index - progress.last_processed_index)
+        yield (progress := sent)
+    if chunks.error:
+        raise chunks.error
 
 
-def _send_some(chunks: "_Chunks", progress: PassProgress, deps: ProduceDeps) -> PassProgress:
-    """Send until a confirmation is due; the progress that it will confirm."""
-    due = time.monotonic() + _SECONDS_A_CONFIRMATION
-    most = progress.last_processed_index + _ROWS_A_CONFIRMATION
+def _send_chunks(chunks: "_Chunks", progress: PassProgress, deps: ProduceDeps) -> PassProgress:
+    """Send chunks until a confirmation is due; return the progress to confirm."""
+    deadline = time.monotonic() + _SECONDS_PER_CONFIRMATION
+    max_index = progress.last_processed_index + _ROWS_PER_CONFIRMATION
     for rows in chunks:
         event_ts = deps.now()
         deps.writer.send(progress.of.topic, _messages(rows, event_ts))
         progress = progress.advanced(len(rows), event_ts)
         if chunks.at_end:
             return progress.completed()
-        if progress.last_processed_index + chunks.size > most or time.monotonic() > due or deps.stop.requested:
+        is_full = progress.last_processed_index + chunks.size > max_index
+        if is_full or time.monotonic() > deadline or deps.stop.requested:
             return progress
     return progress.completed() if chunks.at_end else progress
 
 
 class _Chunks:
-    """The file's checked rows up to a limit. A bad chunk ends them; its fault waits until the good are confirmed."""
+    """Iterator over the file's checked rows up to a limit, in chunks.
 
-    def __init__(self, job: Job, start: PassProgress, last: float, stop: Stop) -> None:
-        self.size = min(job.batch_size, _ROWS_A_CONFIRMATION)
+    It ends at an invalid chunk, whose `error` is raised once the rows before it are confirmed.
+    """
+
+    def __init__(self, plan: ProducePlan, start: PassProgress, last: float, stop: Stop) -> None:
+        self.size = min(plan.batch_size, _ROWS_PER_CONFIRMATION)
+        #: Whether the chunk returned last contains the file's last row.
         self.at_end = False
         self.is_over = False
-        self.fault: DataError | None = None
+        self.error: DataError | None = None
         skip = start.last_processed_index + 1
-        self._rows = self._read(job.path, skip, last + 1 - skip, stop)
+        self._rows = self._read(plan.path, skip, last + 1 - skip, stop)
 
     def __iter__(self) -> Iterator[list[Row]]:
         return self._rows
 
-    def _read(self, path: Path, skip: int, room: float, stop: Stop) -> Iterator[list[Row]]:
+    def _read(self, path: Path, skip: int, remaining: float, stop: Stop) -> Iterator[list[Row]]:
         chunks = read_chunks(path, self.size, skip=skip)
-        with stop.interrupting():  # the rows to pass over may be many
+        with stop.interrupting():  # skipping many rows can take long
             rows = self._next(chunks)
-        self.at_end = not (rows or self.fault)
-        while rows and room > 0:
-            # Read ahead: the record that is the pass's last one says so.
-            following, room = self._next(chunks), room - len(rows)
-            self.at_end = not (following or self.fault) and room >= 0
-            if room <= 0:
-                self.fault = None  # it is not for this run
-            yield rows if room >= 0 else rows[: int(room)]
+        self.at_end = not (rows or self.error)
+        while rows and remaining > 0:
+            # Read one chunk ahead, because the confirmation of the last row also marks the pass as finished.
+            following, remaining = self._next(chunks), remaining - len(rows)
+            self.at_end = not (following or self.error) and remaining >= 0
+            if remaining <= 0:
+                self.error = None  # the invalid chunk is beyond the limit
+            yield rows if remaining >= 0 else rows[: int(remaining)]
             rows = following
         self.is_over = True
 
@@ -286,41 +215,41 @@ class _Chunks:
         try:
             return next(chunks, None)
         except DataError as error:
-            self.fault = error
+            self.error = error
             return None
 
 
-def _paced_sends(job: Job, schedule: Schedule, population: RowSampler, deps: ProduceDeps) -> Iterator[tuple[int, str]]:
-    """Sends on the schedule; how many rows have left and when the last did, as often as a confirmation is due."""
-    draws, clock = random.Random(schedule.seed), time.monotonic  # noqa: S311 - customers, no secrets
-    started, sent, event_ts, due = clock(), 0, deps.now(), clock() + _SECONDS_A_CONFIRMATION
-    most = math.inf if job.limit is None else job.limit
-    with suppress(Stopped):  # a queue that stays full is left behind; what has arrived is still counted
-        while sent < most and not deps.stop.requested:
-            if rows := _rows_due(schedule, clock() - started, sent, most, job.batch_size):
+def _send_paced(
+    plan: ProducePlan, schedule: Schedule, sampler: RowSampler, deps: ProduceDeps
+) -> Iterator[tuple[int, str]]:
+    """Send rows on the schedule; yield their number and the last event time whenever a confirmation is due."""
+    rng, clock = random.Random(schedule.seed), time.monotonic  # noqa: S311 - draws customers, not secrets
+    started, sent, event_ts, due = clock(), 0, deps.now(), clock() + _SECONDS_PER_CONFIRMATION
+    limit = math.inf if plan.limit is None else plan.limit
+    with suppress(Stopped):  # stopped while the client's queue was full: count what has arrived
+        while sent < limit and not deps.stop.requested:
+            if rows := _rows_due(schedule, clock() - started, sent, limit, plan.batch_size):
                 event_ts = deps.now()
-                deps.writer.send(job.of.topic, _messages(population.draw(draws, rows), event_ts))
+                deps.writer.send(plan.key.topic, _messages(sampler.draw(rng, rows), event_ts))
                 sent += rows
             else:
-                deps.stop.wait(min(_TICK, max(0.0, started + sent / schedule.rate - clock())))
+                deps.stop.wait(min(_MAX_WAIT, max(0.0, started + sent / schedule.rate - clock())))
             if clock() > due:
                 yield sent, event_ts
-                due = clock() + _SECONDS_A_CONFIRMATION
+                due = clock() + _SECONDS_PER_CONFIRMATION
     yield sent, event_ts
 
 
-def _rows_due(schedule: Schedule, elapsed: float, sent: int, most: float, batch_size: int) -> int:
+def _rows_due(schedule: Schedule, elapsed: float, sent: int, limit: float, batch_size: int) -> int:
     due = int(elapsed * schedule.rate) + 1 if schedule.rate else math.inf
-    return int(min(due - sent, most - sent, batch_size))
+    return int(min(due - sent, limit - sent, batch_size))
 
 
-def _confirmed(
-    progress: PassProgress, departures: Iterator[tuple[int, str]], deps: ProduceDeps
-) -> Iterator[PassProgress]:
-    """The progress after each confirmation of new rows; at a stop that leaves no time, what has arrived by then."""
+def _confirm(progress: PassProgress, sends: Iterator[tuple[int, str]], deps: ProduceDeps) -> Iterator[PassProgress]:
+    """Yield the progress after each confirmation; if a stop interrupts one, the rows that have arrived until then."""
     sent, event_ts = 0, None
     try:
-        for sent, event_ts in departures:
+        for sent, event_ts in sends:
             if sent > progress.total_sent:
                 deps.writer.confirm(progress)
                 yield (progress := replace(progress, total_sent=sent, last_event_ts=event_ts))

@@ -1,7 +1,7 @@
-"""The marks of a pass: progress that is in the topic itself, and lasts as long as the records.
+"""Marks: progress of a pass in record headers, which Kafka keeps as long as the records.
 
 Kafka deletes the offsets of a group without members after `offsets.retention.minutes` (7 days), and with them the
-progress of a pass. So the last record of each transaction carries it too, in a header.
+progress of a pass. So the last record of each transaction has the progress in a header too.
 """
 
 import sys
@@ -17,13 +17,13 @@ from telco_stream.messages.record import Record
 from telco_stream.produce.progress import PassKey, PassProgress, decode_progress, latest_progress
 from telco_stream.runtime.signals import Stop
 
-#: Milliseconds by which clocks, and the times of records, may differ.
+#: Maximum difference between clocks and record times, in milliseconds.
 _CLOCK_MARGIN = 2 * 60 * 60 * 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class MarkedProgress:
-    """What the marks say; `is_certain` is false where retention may have deleted a newer one."""
+    """Progress of the newest mark; `is_certain` is false if retention may have deleted a newer one."""
 
     progress: PassProgress
     is_certain: bool
@@ -36,59 +36,66 @@ class _Mark:
     milliseconds: int
 
 
-def find_marked_progress(clients: Clients, wanted: PassKey, stop: Stop, *, whole: bool) -> MarkedProgress | None:
+def find_marked_progress(clients: Clients, pass_key: PassKey, stop: Stop, *, whole: bool) -> MarkedProgress | None:
     """Search the topic for marks of the pass.
 
-    Unless `whole`, only where a mark can be whose offset Kafka has deleted for its age: in the usual case there are no
-    records as old as that.
+    Unless `whole`, search only records whose offset Kafka can have deleted because of its age; usually no record is
+    that old.
     """
     cluster = Cluster(clients, stop)
-    if cluster.is_embedded():  # it keeps the offsets
+    if cluster.is_embedded():  # it keeps offsets
         return None
-    count = cluster.partitions(wanted.topic)[wanted.topic]
-    ends = settled_ends(cluster, wanted.topic, count, stop) if whole else _old_ends(cluster, wanted.topic, count)
+    count = cluster.partitions(pass_key.topic)[pass_key.topic]
+    ends = settled_ends(cluster, pass_key.topic, count, stop) if whole else _old_ends(cluster, pass_key.topic, count)
     newest: dict[str, _Mark] = {}
-    for batch in read(clients, wanted.topic, stop=stop, ends=ends):
+    for batch in read(clients, pass_key.topic, stop=stop, ends=ends):
         for record in batch:
             progress = _progress_in(record)
-            if progress is None or progress.of.key != wanted.key:
+            if progress is None or progress.of.identity != pass_key.identity:
                 continue
-            known = newest.get(progress.pass_id)
-            if known is None or known.progress.last_processed_index < progress.last_processed_index:
+            mark = newest.get(progress.pass_id)
+            if mark is None or mark.progress.last_processed_index < progress.last_processed_index:
                 newest[progress.pass_id] = _Mark(progress, record.partition(), record.timestamp()[1])
     latest = latest_progress(mark.progress for mark in newest.values())
     if latest is None:
         return None
-    return MarkedProgress(latest, _is_certain(cluster, wanted.topic, count, newest[latest.pass_id]))
+    return MarkedProgress(latest, _is_certain(cluster, pass_key.topic, count, newest[latest.pass_id]))
 
 
 def _old_ends(cluster: Cluster, topic: str, partitions: int) -> Mapping[int, int]:
-    """The ends of what is older than the offsets that Kafka still keeps; of everything, where it doesn't tell."""
+    """Return the end of the records that are older than Kafka keeps offsets, by partition.
+
+    If the broker doesn't tell its retention, no record is left out.
+    """
     retention = cluster.offsets_retention()
     if retention is None:
         return dict.fromkeys(range(partitions), sys.maxsize)
     since = time.time_ns() // 1_000_000 - retention + _CLOCK_MARGIN
-    found = cluster.offsets_at(topic, range(partitions), since)
-    return {partition: sys.maxsize if offset < 0 else offset for partition, offset in found.items()}
+    offsets = cluster.offsets_at(topic, range(partitions), since)
+    return {partition: sys.maxsize if offset < 0 else offset for partition, offset in offsets.items()}
 
 
 def _progress_in(record: Record) -> PassProgress | None:
-    """The progress in the record's mark; None where it has none that can be read."""
+    """Return the progress in the record's mark, or None without a valid mark."""
     try:
         for name, value in record.headers() or ():
             if name == PROGRESS_MARK and value is not None:
                 return decode_progress(value)
-    except ValueError:  # another's header, even a name that is not UTF-8
+    except ValueError:  # another program's header, or a name that is not UTF-8
         pass
     return None
 
 
 def _is_certain(cluster: Cluster, topic: str, partitions: int, mark: _Mark) -> bool:
-    """Whether each partition is either whole or still has a record older than the mark.
+    """Return whether each other partition is complete or still has a record older than the mark.
 
-    Retention deletes the oldest records of a partition first, so a newer mark would be there too.
+    Retention deletes the oldest records of a partition first, so a newer mark would still be there.
     """
     others = [partition for partition in range(partitions) if partition != mark.partition]
     starts, ends = cluster.starts(topic, others), cluster.ends(topic, others)
     younger = cluster.offsets_at(topic, others, mark.milliseconds)
-    return all(starts[one] == 0 or starts[one] < (ends[one] if younger[one] < 0 else younger[one]) for one in others)
+    return all(
+        starts[partition] == 0
+        or starts[partition] < (ends[partition] if younger[partition] < 0 else younger[partition])
+        for partition in others
+    )

@@ -1,8 +1,9 @@
-"""Rows on their way into the raw topic, and the progress that is confirmed with them.
+"""Writers of rows to the raw topic, which also confirm the progress of a pass.
 
-At least once, a flush confirms the rows and the checkpoint file follows. Exactly once, rows and progress are one
-transaction: the progress is the committed offset of a group without members, named for file and topic or for the run,
-and a mark on the transaction's last record, since Kafka deletes offsets in time.
+At least once, a flush confirms the rows, and the checkpoint file is written afterwards. Exactly once, rows and progress
+are one transaction: the progress is the metadata of a committed offset, in a group without members that is named after
+file and topic, or after the run. Kafka deletes such offsets after a time, so the transaction's last record carries the
+progress too, in a header.
 """
 
 import hashlib
@@ -11,119 +12,122 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from confluent_kafka import Consumer, TopicPartition
-
 from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
-from telco_stream.kafka.offsets import ask_committed
 from telco_stream.kafka.sink import Sink, delivery_errors
+from telco_stream.kafka.stored_offset import StoredOffset
 from telco_stream.kafka.transactions import End, transactions_under
 from telco_stream.messages.headers import PROGRESS_MARK
 from telco_stream.messages.record import Message
 from telco_stream.produce.marks import MarkedProgress, find_marked_progress
-from telco_stream.produce.progress import PassKey, PassProgress, decode_progress, encode_note
+from telco_stream.produce.progress import PassKey, PassProgress, decode_progress, encode_metadata
 from telco_stream.runtime.signals import Stop
 
 
 class RowWriter(Protocol):
-    """The way out for the rows of one pass."""
+    """Writer of the rows of one pass."""
 
-    #: Whether Kafka itself keeps the pass's progress.
+    #: Whether Kafka stores the progress of the pass.
     stores_progress: bool
 
-    def found(self) -> PassProgress | None:
-        """The progress that Kafka keeps; None where it keeps none."""
+    def read_progress(self) -> PassProgress | None:
+        """Return the progress that Kafka stores, or None if it stores none."""
 
     def search_marks(self, *, whole: bool) -> MarkedProgress | None:
-        """Search the topic's records for progress that Kafka no longer keeps: all of them, or only those old enough."""
+        """Search the topic for progress in record headers: in all records, or in those older than Kafka keeps offsets.
+
+        The result is None if there is none.
+        """
 
     def send(self, topic: str, messages: Sequence[Message]) -> None:
-        """Send; nothing is certain before `confirm`."""
+        """Queue messages; `confirm` waits until they have arrived."""
 
     def confirm(self, progress: PassProgress) -> bool:
-        """Whether all that was sent, and this progress with it, has arrived; else start again from `found`."""
+        """Wait until all messages have arrived, and store `progress` with them.
+
+        Return False if that is not certain: then continue from `read_progress`.
+        """
 
     def unconfirmed(self) -> int:
-        """How many of the messages sent are not confirmed."""
+        """Return the number of messages that were sent but not confirmed."""
 
 
 class AtLeastOnceWriter:
-    """Confirmed by a flush; the checkpoint file alone keeps the progress."""
+    """Writer that confirms by a flush; only the checkpoint file stores the progress."""
 
     stores_progress = False
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
 
-    def found(self) -> PassProgress | None:
-        """Kafka keeps nothing here."""
+    def read_progress(self) -> PassProgress | None:
+        """Return None: Kafka stores no progress."""
         return None
 
     def search_marks(self, *, whole: bool) -> None:
-        """Nothing is marked here."""
+        """Return None: records carry no progress."""
 
     def send(self, topic: str, messages: Sequence[Message]) -> None:
-        """Queue them."""
+        """Queue messages."""
         with delivery_errors():
             self._sink.send(topic, messages)
 
-    def confirm(self, progress: PassProgress) -> bool:  # noqa: ARG002 - it goes to the checkpoint file, after this
-        """Wait until the broker has confirmed each of them."""
+    def confirm(self, progress: PassProgress) -> bool:  # noqa: ARG002 - the caller writes it to the checkpoint file
+        """Wait until the broker has acknowledged all messages."""
         with delivery_errors():
             self._sink.flush()
         return True
 
     def unconfirmed(self) -> int:
-        """How many are still in the queue, or failed."""
+        """Return the number of messages that are still queued, or failed."""
         return self._sink.unconfirmed()
 
     def failed(self) -> int:
-        """How many Kafka has refused."""
+        """Return the number of messages that Kafka refused."""
         return self._sink.failed
 
     def outcomes(self) -> dict[str, int]:
-        """There are no transactions here."""
+        """Return an empty dict: there are no transactions."""
         return {}
 
 
 class ExactlyOnceWriter:
-    """Confirmed by a transaction that carries the progress."""
+    """Writer that confirms by a transaction of rows and progress."""
 
     stores_progress = True
 
-    def __init__(self, clients: Clients, wanted: PassKey, stop: Stop) -> None:
-        name = self._name = group_of(wanted)
+    def __init__(self, clients: Clients, pass_key: PassKey, stop: Stop) -> None:
+        self._group = group_of(pass_key)
         self._clients = clients
-        self._wanted = wanted
-        self._topic = wanted.topic
+        self._pass_key = pass_key
         self._stop = stop
-        # The id is the pass's own: whoever starts it anew ends what a killed process has left open.
-        self._transactions = transactions_under(name, clients, stop, has_unique_id=False)
-        self._group: Consumer = clients.consumer(name)  # polled by nobody: it only answers questions
+        # The pass has one transactional ID, so that a restart aborts the open transaction of a killed process.
+        self._transactions = transactions_under(self._group, clients, stop, has_unique_id=False)
+        self._stored = StoredOffset(clients, self._group, pass_key.topic, stop)
         self._open = False
         self._unconfirmed = 0
-        #: The message sent last, which may become the transaction's last.
+        #: The last message, held back because it gets the header with the progress if it is the transaction's last.
         self._last: Sequence[Message] = ()
 
-    def found(self) -> PassProgress | None:
-        """The progress that was committed last; raises `DataError` where somebody else has committed something."""
-        committed = ask_committed(self._group, self._topic, [0], self._stop)[0]
-        if committed.offset < 0:
+    def read_progress(self) -> PassProgress | None:
+        """Return the committed progress; raise `DataError` if the offset's metadata is something else."""
+        metadata = self._stored.read_metadata()
+        if metadata is None:
             return None
         try:
-            return decode_progress(committed.metadata or "")
+            return decode_progress(metadata)
         except ValueError as error:
             raise DataError(
-                f"The offset of group {self._name} holds no progress of a pass: was it set by hand? Start over with"
-                " --restart"
+                f"The committed offset of group {self._group} has no progress of a pass; it may have been set by hand."
+                " Start over with --restart"
             ) from error
 
     def search_marks(self, *, whole: bool) -> MarkedProgress | None:
-        """Search the topic's records for the pass's marks."""
-        return find_marked_progress(self._clients, self._wanted, self._stop, whole=whole)
+        """Search the topic for progress of this pass in record headers."""
+        return find_marked_progress(self._clients, self._pass_key, self._stop, whole=whole)
 
     def send(self, topic: str, messages: Sequence[Message]) -> None:
-        """Queue them in the transaction, the last of them when it is known whether it gets the mark."""
+        """Queue messages in the transaction, except the last one, which may get the header with the progress."""
         if not self._open:
             self._transactions.begin()
             self._open = True
@@ -133,32 +137,33 @@ class ExactlyOnceWriter:
             self._unconfirmed += len(messages)
 
     def confirm(self, progress: PassProgress) -> bool:
-        """Commit rows, mark and progress."""
-        self.send(progress.of.topic, ())  # the end of a pass is worth a transaction without rows
-        mark = PROGRESS_MARK, encode_note(replace(progress, finished=())).encode()
-        self._transactions.send(self._topic, [(key, value, [*headers, mark]) for key, value, headers in self._last])
+        """Commit rows and progress in one transaction."""
+        topic = self._pass_key.topic
+        self.send(topic, ())  # the end of a pass is committed even without rows
+        mark = PROGRESS_MARK, encode_metadata(replace(progress, finished=())).encode()
+        self._transactions.send(topic, [(key, value, [*headers, mark]) for key, value, headers in self._last])
         self._open, self._unconfirmed, self._last = False, 0, ()
-        offset = TopicPartition(self._topic, 0, progress.last_processed_index + 1, encode_note(progress))
-        return self._transactions.commit([offset], self._group.consumer_group_metadata()) is End.COMMITTED
+        next_row = progress.last_processed_index + 1
+        return self._stored.commit(self._transactions, next_row, encode_metadata(progress)) is End.COMMITTED
 
     def unconfirmed(self) -> int:
-        """How many are in the open transaction."""
+        """Return the number of messages in the open transaction."""
         return self._unconfirmed
 
     def failed(self) -> int:
-        """How many Kafka has refused; each took its transaction with it."""
+        """Return the number of messages that Kafka refused; each of them aborted its transaction."""
         return self._transactions.failed()
 
     def outcomes(self) -> dict[str, int]:
-        """Transactions so far, by how they ended."""
+        """Return the number of transactions so far by how they ended."""
         return self._transactions.outcomes()
 
 
-def group_of(wanted: PassKey) -> str:
-    """The group that keeps a pass's progress, and its producer's transactional id: readable, and one for each key.
+def group_of(pass_key: PassKey) -> str:
+    """Return the consumer group and transactional ID of a pass: readable, and unique for its identity.
 
-    In ASCII: the client commits no offsets for a group of any other name.
+    The name is ASCII because the client commits no offsets for groups with other names.
     """
-    digest = hashlib.sha256("\0".join(wanted.key).encode()).hexdigest()
-    name = re.sub(r"[^\w.-]", "_", (wanted.run_id or wanted.file.rsplit("/", 1)[-1])[:60], flags=re.ASCII)
+    digest = hashlib.sha256("\0".join(pass_key.identity).encode()).hexdigest()
+    name = re.sub(r"[^\w.-]", "_", (pass_key.run_id or pass_key.file.rsplit("/", 1)[-1])[:60], flags=re.ASCII)
     return f"telco-stream-produce-{name}-{digest[:16]}"

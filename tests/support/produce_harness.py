@@ -10,7 +10,7 @@ import msgspec
 from telco_stream.csv.reader import fingerprint
 from telco_stream.messages.record import Message
 from telco_stream.produce.checkpoint import CheckpointFile
-from telco_stream.produce.loop import Job, ProduceDeps
+from telco_stream.produce.loop import ProduceDeps, ProducePlan
 from telco_stream.produce.marks import MarkedProgress
 from telco_stream.produce.progress import PassKey, PassProgress
 from telco_stream.runtime.signals import Stop, Stopped
@@ -22,10 +22,10 @@ CHECKPOINT = "checkpoints/producer.json"
 
 @dataclass
 class FakeRowWriter:
-    """A topic in memory; `kept` is the progress stored in Kafka, `loses` the confirmations that fail, by number."""
+    """A topic in memory; `stored` is the progress stored in Kafka, `loses` the confirmations that fail, by number."""
 
     stores_progress: bool = True
-    kept: PassProgress | None = None
+    stored: PassProgress | None = None
     marked: MarkedProgress | None = None
     searches: list[bool] = field(default_factory=list)
     topic: list[Message] = field(default_factory=list)
@@ -35,8 +35,8 @@ class FakeRowWriter:
     loses: dict[int, str] = field(default_factory=dict)
     after: Callable[["FakeRowWriter"], object] = lambda _: None
 
-    def found(self) -> PassProgress | None:
-        return self.kept
+    def read_progress(self) -> PassProgress | None:
+        return self.stored
 
     def search_marks(self, *, whole: bool) -> MarkedProgress | None:
         self.searches.append(whole)
@@ -55,7 +55,7 @@ class FakeRowWriter:
             raise Stopped
         if fate in {"committed", "unclear"}:
             self.topic += self.open
-            self.kept = progress
+            self.stored = progress
         self.open = []
         self.after(self)
         return fate == "committed"
@@ -98,7 +98,7 @@ def customer_ids(*ranges: tuple[int, int]) -> list[str]:
     return [str(number) for start, end in ranges for number in range(start, end)]
 
 
-def make_job(
+def make_plan(
     path: Path,
     *,
     size: int = 10,
@@ -106,9 +106,9 @@ def make_job(
     run: str | None = None,
     restart: bool = False,
     topic_id: str | None = None,
-) -> Job:
+) -> ProducePlan:
     key = PassKey(str(path), fingerprint(path), TOPIC, run, topic_id)
-    return Job(key, path, size, limit, restart)
+    return ProducePlan(key, path, size, limit, restart)
 
 
 def make_deps(writer: FakeRowWriter, stop: Stop | None = None, folder: Path = Path()) -> ProduceDeps:
