@@ -6,7 +6,7 @@ from typing import cast
 
 from confluent_kafka import Consumer, Message
 
-from telco_stream.messages.headers import MAX_HEADER_BYTES, MAX_HEADERS, UNREADABLE, bytes_of, limit_headers
+from telco_stream.messages.headers import MAX_HEADER_BYTES, MAX_HEADERS, UNREADABLE, headers_size, limit_headers
 from telco_stream.messages.record import Headers
 
 #: Messages of one call: the client holds each of them twice until it returns, and the headers of a record of 1 MB can
@@ -101,7 +101,7 @@ def _limit_all_headers(messages: Sequence[Message]) -> int:
 
 def _limit_headers(message: Message, headers: Headers) -> int:
     """Drop headers that exceed the limits; return the bytes of memory that all headers took."""
-    size = bytes_of(headers)
+    size = headers_size(headers)
     if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
         message.set_headers(list[tuple[str, str | bytes | None]](limit_headers(headers)))
     return size + _HEADER_OVERHEAD * len(headers)

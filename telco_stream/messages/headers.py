@@ -16,7 +16,7 @@ _FIRST, _FIRST_BYTES = 64, 32_768
 _LAST, _LAST_BYTES = 32, 16_384
 
 
-def bytes_of(headers: Headers) -> int:
+def headers_size(headers: Headers) -> int:
     """Return the bytes of all names and values; each character of a name counts as one byte."""
     size = 0
     for name, value in headers:
@@ -35,7 +35,7 @@ def limit_headers(headers: Headers) -> Headers:
 def _fitting(headers: Headers, limit: int) -> int:
     """Return how many headers from the first on take at most `limit` bytes."""
     for number, header in enumerate(headers):
-        limit -= bytes_of([header])
+        limit -= headers_size([header])
         if limit < 0:
             return number
     return len(headers)

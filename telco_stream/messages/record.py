@@ -69,7 +69,7 @@ ENVELOPE = 1_024
 
 
 def size_of(key: bytes | str | None, value: bytes | None, headers: Headers) -> int:
-    """Return the bytes of a record without its envelope."""
+    """Return the bytes of key, value and headers in a record."""
     size = _bytes_of(key or b"") + len(value or b"")
     return size + sum(_bytes_of(name) + len(value or b"") + 16 for name, value in headers)
 

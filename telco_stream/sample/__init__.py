@@ -10,9 +10,6 @@ from telco_stream.contract.customer import COLUMNS
 from telco_stream.runtime.atomic import atomic_write
 from telco_stream.sample.synthetic import synthesize
 
-#: `data/sample_customers.csv` was written with these.
-DEFAULT_ROWS = 1_000
-DEFAULT_SEED = 7
 #: Rows written at a time.
 _CHUNK = 1_000
 
