@@ -1,4 +1,4 @@
-"""A broker that advertises an address which cannot be reached from here."""
+"""Errors for a broker that advertises an unreachable address."""
 
 import socket
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ def test_ends_is_an_error_when_leader_does_not_answer(unreachable_kafka: str) ->
 
 @pytest.fixture
 def listening() -> Iterator[int]:
-    """A port that accepts connections on 127.0.0.1."""
+    """Yield a port that accepts connections on 127.0.0.1."""
     with closing(socket.create_server(("127.0.0.1", 0))) as server:
         yield int(server.getsockname()[1])
 
@@ -67,7 +67,7 @@ def test_unreachable_broker_asks_if_up_when_another_is_reachable(listening: int)
 
 
 def test_unreachable_broker_is_none_when_bootstrap_is_away(listening: int) -> None:
-    """Then the broker itself is away, whatever it advertised before."""
+    """Then the broker itself is down, and its advertised address does not matter."""
     closed = free_port()
     assert unreachable_broker(f"127.0.0.1:{closed}", [("no-such-host.invalid", 9092)]) is None
     assert unreachable_broker(f"127.0.0.1:{closed}", [("127.0.0.1", closed)]) is None

@@ -1,4 +1,4 @@
-"""A broker that is there, and refuses: which one, whom, why, and what to do."""
+"""Errors for failed logins and rejected certificates: broker, reason and advice."""
 
 import socket
 import ssl
@@ -29,7 +29,7 @@ SCRAM = PASSWORD_LOGIN | {"security.protocol": "SASL_SSL", "sasl.mechanism": "SC
 needs_openssl = pytest.mark.skipif(NO_OPENSSL is not None, reason=str(NO_OPENSSL))
 
 
-def test_a_user_who_is_not_let_in_is_told_why_and_where_to_look() -> None:
+def test_refusal_names_reason_and_settings_when_login_fails() -> None:
     error = KafkaError(KafkaError._AUTHENTICATION, WRONG_PASSWORD)
     assert str(refusal(error, "a:1,b:2", {})) == (
         "Kafka at kafka:9093 doesn't let this user in: SASL authentication error: Authentication failed due to invalid"
@@ -37,16 +37,16 @@ def test_a_user_who_is_not_let_in_is_told_why_and_where_to_look() -> None:
     )
 
 
-def test_a_token_s_bearer_is_told_of_tokens_and_nothing_of_what_was_given() -> None:
-    """The client repeats the rest of a property that it doesn't understand."""
-    words = "Failed to acquire SASL OAUTHBEARER token: Unrecognized sasl.oauthbearer.config beginning at: hunter2"
-    told = str(refusal(KafkaError(KafkaError._AUTHENTICATION, words), "a:1", {"sasl.mechanism": "OAUTHBEARER"}))
-    assert "hunter2" not in told
-    assert told.endswith("sasl.oauthbearer.config; check TELCO_STREAM_KAFKA__SASL__OAUTHBEARER__*")
+def test_refusal_hides_the_property_when_a_token_is_invalid() -> None:
+    """The client repeats the part of a property that it cannot parse."""
+    text = "Failed to acquire SASL OAUTHBEARER token: Unrecognized sasl.oauthbearer.config beginning at: hunter2"
+    message = str(refusal(KafkaError(KafkaError._AUTHENTICATION, text), "a:1", {"sasl.mechanism": "OAUTHBEARER"}))
+    assert "hunter2" not in message
+    assert message.endswith("sasl.oauthbearer.config; check TELCO_STREAM_KAFKA__SASL__OAUTHBEARER__*")
 
 
 @pytest.mark.parametrize("mechanism", ["sasl.mechanism", "sasl.mechanisms"])
-def test_tokens_without_a_source_are_refused_before_they_are_waited_for(mechanism: str) -> None:
+def test_check_login_refuses_when_tokens_have_no_source(mechanism: str) -> None:
     login = {"security.protocol": "SASL_SSL", mechanism: "OAUTHBEARER"}
     with pytest.raises(UsageError, match="__METHOD=oidc"):
         check_login(login | {"sasl.oauthbearer.method": "default"})
@@ -96,7 +96,7 @@ def test_check_login_accepts_complete_configurations(properties: dict[str, str])
 
 @pytest.mark.parametrize("brokers", ["SSL://a:1", "a:1,SASL_SSL://b:2", "PLAINTEXT://a:1,ssl://b:2"])
 def test_check_login_refuses_when_a_broker_names_another_protocol(brokers: str) -> None:
-    """The client would warn, and leave that broker out."""
+    """The client would log a warning and ignore that broker."""
     with pytest.raises(UsageError, match=r"SECURITY__PROTOCOL to (SASL_)?SSL$"):
         check_login({}, brokers)
     check_login({}, "PLAINTEXT://a:1,b:2")
@@ -104,30 +104,30 @@ def test_check_login_refuses_when_a_broker_names_another_protocol(brokers: str) 
 
 
 def test_status_refuses_when_password_would_not_be_used(kafka: str) -> None:
-    """The broker asks nobody to log in, so that the command would work, in plain text."""
+    """The broker requires no login, so that the command would work in plain text."""
     done = run_in_process("status", "--broker", kafka, env={"TELCO_STREAM_KAFKA__SASL__PASSWORD": "hunter2"})
     assert done.code == UsageError.exit_code
     assert "TELCO_STREAM_KAFKA__SECURITY__PROTOCOL" in done.err
 
 
-def test_words_of_another_form_are_passed_on() -> None:
-    told = str(refusal(KafkaError(KafkaError._SSL, "no cipher\nmatch"), "a:1", {}))
-    assert told == "TLS with Kafka at a:1 failed: no cipher\nmatch; check TELCO_STREAM_KAFKA__SSL__*"
+def test_refusal_keeps_the_message_when_its_form_is_unknown() -> None:
+    message = str(refusal(KafkaError(KafkaError._SSL, "no cipher\nmatch"), "a:1", {}))
+    assert message == "TLS with Kafka at a:1 failed: no cipher\nmatch; check TELCO_STREAM_KAFKA__SSL__*"
 
 
-def test_a_certificate_that_can_not_be_looked_at_is_untrusted_all_the_same() -> None:
-    """The broker may be gone by now, and an address that is none is no reason to fail."""
+def test_refusal_says_untrusted_when_the_server_is_away() -> None:
+    """The broker may be down by now, and an invalid address must not raise another error."""
     for address in ("127.0.0.1:1", "[::1", "kafka"):
         assert certificate_problem(address, {}) == ""
-    told = str(refusal(KafkaError(KafkaError._SSL, NOT_VERIFIED.format("127.0.0.1:1")), "a:1", {}))
-    assert told.startswith("The certificate of Kafka at 127.0.0.1:1 isn't trusted: certificate verify failed; ")
+    message = str(refusal(KafkaError(KafkaError._SSL, NOT_VERIFIED.format("127.0.0.1:1")), "a:1", {}))
+    assert message.startswith("The certificate of Kafka at 127.0.0.1:1 isn't trusted: certificate verify failed; ")
 
 
 @needs_openssl
-def test_what_is_wrong_with_a_certificate_is_told(tmp_path: Path) -> None:
+def test_certificate_problem_returns_the_reason(tmp_path: Path) -> None:
     ours, theirs = make_authority(tmp_path, "ours"), make_authority(tmp_path, "theirs")
     trust = {"ssl.ca.location": str(ours.certificate)}
-    with showing(sign(ours, tmp_path, "good", 2)) as port:
+    with tls_server(sign(ours, tmp_path, "good", 2)) as port:
         assert certificate_problem(f"localhost:{port}", trust) == ""
         assert certificate_problem(f"localhost:{port}", {"ssl.ca.pem": ours.certificate.read_text()}) == ""
         empty_folder = {"ssl.ca.location": str(tmp_path)}
@@ -141,19 +141,19 @@ def test_what_is_wrong_with_a_certificate_is_told(tmp_path: Path) -> None:
 
 
 @needs_openssl
-def test_what_to_do_depends_on_what_is_wrong(tmp_path: Path) -> None:
+def test_refusal_gives_advice_for_the_certificate_problem(tmp_path: Path) -> None:
     ours, theirs = make_authority(tmp_path, "ours"), make_authority(tmp_path, "theirs")
-    with showing(sign(ours, tmp_path, "old", -1)) as port:
+    with tls_server(sign(ours, tmp_path, "old", -1)) as port:
         error = KafkaError(KafkaError._TRANSPORT, NOT_VERIFIED.format(f"localhost:{port}"))
-        told = str(refusal(error, "a:1", {"ssl.ca.location": str(ours.certificate)}))
-        assert told.endswith("isn't trusted: certificate has expired; it has to be renewed on the broker")
-        told = str(refusal(error, "a:1", {"ssl.ca.location": str(theirs.certificate)}))
-        assert told.endswith("; TELCO_STREAM_KAFKA__SSL__CA__LOCATION should name the authority that signed it")
+        message = str(refusal(error, "a:1", {"ssl.ca.location": str(ours.certificate)}))
+        assert message.endswith("isn't trusted: certificate has expired; it has to be renewed on the broker")
+        message = str(refusal(error, "a:1", {"ssl.ca.location": str(theirs.certificate)}))
+        assert message.endswith("; TELCO_STREAM_KAFKA__SSL__CA__LOCATION should name the authority that signed it")
 
 
 @contextmanager
-def showing(pair: Pair) -> Iterator[int]:
-    """The port of a server that shows this certificate to whoever comes."""
+def tls_server(pair: Pair) -> Iterator[int]:
+    """Yield the port of a TLS server with this certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.certificate, pair.key)
     with socket.create_server(("", 0)) as door:

@@ -1,4 +1,4 @@
-"""The factory of all clients: each gets the properties of its kind, and the promises always."""
+"""Factory of all clients: each gets the properties of its kind and of the delivery guarantee."""
 
 import logging
 import threading
@@ -18,7 +18,7 @@ from tests.support.waiting import wait_until
 
 
 class Recording(Clients):
-    """Keeps the properties instead of making a client of them."""
+    """Clients that return the properties instead of a client."""
 
     def _make(self, kind, properties):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202, ARG002
         return properties
@@ -28,29 +28,29 @@ def recording(kafka: dict[str, str] | None = None, **more: Any) -> Any:
     return Recording(Settings(bootstrap_servers="broker:1", kafka=kafka or {}, **more))
 
 
-def test_producers_are_idempotent_and_place_keys_as_java_does() -> None:
+def test_producer_is_idempotent_and_partitions_like_java() -> None:
     for made in (recording().producer(), recording().producer("an-id")):
         assert made["enable.idempotence"] == "true"
         assert made["acks"] == "all"
         assert made["partitioner"] == "murmur2_random"
 
 
-def test_a_transactions_messages_run_out_of_time_before_it_does() -> None:
+def test_producer_times_out_messages_before_the_transaction() -> None:
     made = recording().producer("an-id")
     assert int(made["message.timeout.ms"]) < int(made["transaction.timeout.ms"]) == 30_000
     made = recording({"transaction.timeout.ms": "6000"}).producer("an-id")
     assert int(made["message.timeout.ms"]) < int(made["transaction.timeout.ms"]) == 6_000
-    assert recording().producer()["message.timeout.ms"] == "0", "without one, a broker is waited for"
+    assert recording().producer()["message.timeout.ms"] == "0", "without a transaction, there is no limit"
 
 
-def test_what_was_readable_is_writable() -> None:
-    """The client's usual limit is below the broker's."""
+def test_producer_accepts_messages_as_large_as_the_broker_sends() -> None:
+    """The client's default limit is below the broker's."""
     assert int(recording().producer()["message.max.bytes"]) > 2_097_152
     wide = recording(topics=TopicSettings(deadletter_max_message_bytes=8_000_000)).producer()
     assert int(wide["message.max.bytes"]) > 8_000_000
 
 
-def test_consumers_commit_only_when_told_and_read_only_what_is_committed() -> None:
+def test_consumer_never_auto_commits_and_reads_committed() -> None:
     made = recording().consumer("a-group")
     assert made["enable.auto.commit"] == made["enable.auto.offset.store"] == "false"
     assert made["isolation.level"] == "read_committed"
@@ -58,18 +58,18 @@ def test_consumers_commit_only_when_told_and_read_only_what_is_committed() -> No
     assert made["allow.auto.create.topics"] == "false"
 
 
-def test_the_new_group_protocol_gets_no_property_that_it_refuses() -> None:
+def test_consumer_omits_classic_properties_with_kip_848() -> None:
     kept_by_the_broker = {"partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"}
     assert kept_by_the_broker <= recording().consumer("g").keys()
     assert not kept_by_the_broker & recording({"group.protocol": "consumer"}).consumer("g").keys()
 
 
-def test_a_reader_asks_for_its_start_and_is_told_the_end() -> None:
+def test_reader_gets_end_of_partition_events() -> None:
     made = recording().reader()
     assert (made["enable.partition.eof"], made["auto.offset.reset"]) == ("true", "error")
 
 
-def test_passed_properties_win_over_ours_and_reach_their_kind_only() -> None:
+def test_clients_pass_properties_to_their_kind_only() -> None:
     kafka = {"linger.ms": "50", "fetch.min.bytes": "9", "security.protocol": "plaintext"}
     clients = recording(kafka)
     assert clients.producer()["linger.ms"] == "50"
@@ -82,49 +82,49 @@ def test_passed_properties_win_over_ours_and_reach_their_kind_only() -> None:
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
-def test_the_client_warns_of_no_property(
+def test_clients_log_no_warning_about_properties(
     embedded: MockCluster, caplog: pytest.LogCaptureFixture, protocol: str
 ) -> None:
-    """A property of another kind is a CONFWARN in the log of each start."""
+    """A property of another kind of client would log a CONFWARN at each start."""
     kafka = {"group.protocol": protocol, "linger.ms": "7", "fetch.min.bytes": "1"}
     clients = Clients(Settings(bootstrap_servers=embedded.bootstrap, kafka=kafka))
     with caplog.at_level(logging.DEBUG):
         made: list[Any] = [clients.admin(), clients.producer(), clients.producer("an-id")]
         readers = [clients.consumer("g"), clients.reader()]
-        for one in (*made, *readers):
-            one.poll(0.1)
-    for one in readers:
-        one.close()
+        for client in (*made, *readers):
+            client.poll(0.1)
+    for reader in readers:
+        reader.close()
     assert "CONFWARN" not in caplog.text
 
 
 @pytest.mark.parametrize("kafka", [{"no.such.property": "1"}, {"transaction.timeout.ms": "soon"}, {"linger.ms": "-9"}])
-def test_a_property_that_the_client_refuses_is_a_usage_error(kafka: dict[str, str]) -> None:
+def test_clients_raise_usage_error_when_a_property_is_refused(kafka: dict[str, str]) -> None:
     with pytest.raises(errors.UsageError, match="TELCO_STREAM_KAFKA__") as caught:
         Clients(Settings(kafka=kafka)).producer("an-id")
     assert caught.value.exit_code == 2
 
 
-def test_complaints_are_remembered_and_counted() -> None:
+def test_clients_keep_and_count_errors() -> None:
     clients = Clients(Settings(bootstrap_servers="localhost:1"))
     admin = clients.admin()
 
-    def has_complained() -> bool:
-        admin.poll(0.1)  # what is served first may be a line of the log
+    def has_error() -> bool:
+        admin.poll(0.1)  # the first event may be a log line
         return clients.last_error is not None
 
-    wait_until(has_complained, 10, "a complaint")
+    wait_until(has_error, 10, "a complaint")
     assert sum(clients.errors.values()) > 0
 
 
-def test_only_clients_at_work_speak_of_an_outage() -> None:
-    """Questions have a limit of their own, and complain for themselves."""
+def test_clients_suspect_no_outage_when_an_admin_fails() -> None:
+    """Admin requests have their own timeouts and errors."""
     clients = recording()
     assert clients.admin()["error_cb"] != clients.consumer("g")["error_cb"] == clients.producer()["error_cb"]
 
 
 def outage_of(answers: Callable[[], bool]) -> Outage:
-    """An outage of a broker that refuses nobody."""
+    """Return the outage of a broker that is down, but refuses no connection."""
 
     def probe(_address: str | None) -> KafkaError | None:
         return None if answers() else KafkaError(KafkaError._TRANSPORT)
@@ -137,7 +137,7 @@ REFUSED, AWAY = KafkaError(KafkaError._AUTHENTICATION, "wrong password"), KafkaE
 
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[KafkaError]]:
-    """The refusals that end a run whose probes have these results, one every 10 ms."""
+    """Return a function that probes with these results, one every 10 ms, and returns the final refusals."""
     monkeypatch.setattr(room, "_PAUSE", 0.01)
 
     def watch(*results: KafkaError | None, timeout: float = 0.05) -> list[KafkaError]:
@@ -162,19 +162,19 @@ def test_outage_ends_the_run_when_refusals_last(
     assert [record.event for record in caplog.records] == ["kafka_unavailable", "refused"]  # type: ignore[attr-defined]
 
 
-def test_outage_is_waited_for_when_the_broker_is_only_away(refused: Callable[..., list[KafkaError]]) -> None:
+def test_outage_waits_when_the_broker_is_only_away(refused: Callable[..., list[KafkaError]]) -> None:
     assert refused(*[AWAY] * 30) == []
 
 
-def test_outage_goes_on_when_access_comes_back(refused: Callable[..., list[KafkaError]]) -> None:
+def test_outage_ends_nothing_when_access_comes_back(refused: Callable[..., list[KafkaError]]) -> None:
     assert refused(REFUSED, REFUSED, None, timeout=60) == []
 
 
-def test_an_outage_is_said_once_going_and_once_coming(caplog: pytest.LogCaptureFixture) -> None:
-    asked, back = threading.Event(), threading.Event()
+def test_outage_is_logged_once_at_its_start_and_end(caplog: pytest.LogCaptureFixture) -> None:
+    probed, back = threading.Event(), threading.Event()
 
     def answers() -> bool:
-        asked.set()
+        probed.set()
         return back.is_set()
 
     outage = outage_of(answers)
@@ -183,41 +183,41 @@ def test_an_outage_is_said_once_going_and_once_coming(caplog: pytest.LogCaptureF
             outage.suspect()
         wait_until(lambda: "is away" in caplog.text, 5, "the word")
         back.set()
-        wait_until(lambda: "is back, after" in caplog.text, 5, "the other word")
+        wait_until(lambda: "is back, after" in caplog.text, 5, "the second log line")
     assert [record.name for record in caplog.records].count("telco_stream.kafka") == 2
 
 
-def test_a_broker_that_answers_is_not_spoken_of(caplog: pytest.LogCaptureFixture) -> None:
-    """It has closed idle connections, as it does every ten minutes."""
-    told = [True]
-    outage_of(told.pop).suspect()
-    wait_until(lambda: not told, 5, "the question")
+def test_outage_is_not_logged_when_the_broker_answers(caplog: pytest.LogCaptureFixture) -> None:
+    """A broker closes idle connections every ten minutes."""
+    results = [True]
+    outage_of(results.pop).suspect()
+    wait_until(lambda: not results, 5, "the probe")
     assert caplog.records == []
 
 
-def test_a_broker_that_comes_and_goes_is_spoken_of_once_a_minute(
+def test_outage_is_logged_once_a_minute_when_it_repeats(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(room, "_PAUSE", 0.0)
-    told = [False, True, False, True]
-    outage = outage_of(lambda: told.pop(0) if told else True)
+    results = [False, True, False, True]
+    outage = outage_of(lambda: results.pop(0) if results else True)
 
     def over() -> bool:
         outage.suspect()
-        return not told
+        return not results
 
     wait_until(over, 5, "two outages")
     assert len([record for record in caplog.records if "is away" in record.message]) == 1
 
 
-def test_outage_is_suspected_when_brokers_are_gone_or_refuse() -> None:
+def test_outage_is_suspected_when_brokers_fail_or_refuse() -> None:
     clients = Clients(Settings(bootstrap_servers="localhost:1"))
     seen: list[str | None] = []
     clients._outage = type("Seen", (), {"suspect": lambda _, address=None: seen.append(address)})()
     clients._on_connection_error(KafkaError(KafkaError._TRANSPORT))
     assert seen == []
     clients._on_connection_error(KafkaError(KafkaError._ALL_BROKERS_DOWN))
-    words = "GroupCoordinator: sasl_ssl://kafka-2:9093/2: SASL authentication error: no (after 1ms in state UP)"
-    clients._on_connection_error(KafkaError(KafkaError._AUTHENTICATION, words))
+    text = "GroupCoordinator: sasl_ssl://kafka-2:9093/2: SASL authentication error: no (after 1ms in state UP)"
+    clients._on_connection_error(KafkaError(KafkaError._AUTHENTICATION, text))
     clients._on_connection_error(KafkaError(KafkaError._AUTHENTICATION, "no token"))
     assert seen == [None, "kafka-2:9093", None]

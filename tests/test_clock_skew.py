@@ -1,4 +1,4 @@
-"""Clocks that are too far apart for the broker: one line that names the clocks, exit 3, and nothing is lost."""
+"""Clocks too far apart for the broker: exit 3 with a one-line error about the clocks, and no lost records."""
 
 import pytest
 from confluent_kafka import KafkaError
@@ -15,8 +15,8 @@ from tests.support.in_process import CompletedRun, run_in_process
 from tests.support.mock_cluster import Api, MockCluster
 from tests.support.topics import Topics, read_topic, send
 
-#: Seven days in Kafka by itself; at 0 any record is too old. A transaction's own marker would be so too.
-PATIENCE = "message.timestamp.before.max.ms"
+#: With 0, every record is too old, and so would be the marker of a transaction.
+MAX_AGE = "message.timestamp.before.max.ms"
 CONSUME = ("consume", "--quiet", "--top-k", "0")
 AT_LEAST_ONCE = (*CONSUME, "--mode", "batch", "--delivery", "at-least-once")
 
@@ -24,18 +24,18 @@ AT_LEAST_ONCE = (*CONSUME, "--mode", "batch", "--delivery", "at-least-once")
 @pytest.mark.parametrize("count", [1, 20], ids=["one record", "a batch of several"])
 def test_consume_exits_3_when_timestamps_are_rejected(kafka: str, topics: Topics, count: int) -> None:
     send(kafka, topics.raw, customers(range(count)), partition=0)
-    set_patience(kafka, topics.predictions, "0")
-    complains_of_clocks(run_in_process(*AT_LEAST_ONCE, env=topics.env(kafka)))
+    set_max_age(kafka, topics.predictions, "0")
+    assert_blames_the_clocks(run_in_process(*AT_LEAST_ONCE, env=topics.env(kafka)))
     assert read_topic(kafka, topics.predictions) == []
-    set_patience(kafka, topics.predictions, None)
+    set_max_age(kafka, topics.predictions, None)
     assert run_in_process(*AT_LEAST_ONCE, env=topics.env(kafka)).code == 0
     assert sources(read_topic(kafka, topics.predictions)) == coordinates(read_topic(kafka, topics.raw))
 
 
 def test_produce_exits_3_when_timestamps_are_rejected(kafka: str, topics: Topics) -> None:
-    set_patience(kafka, topics.raw, "0")
+    set_max_age(kafka, topics.raw, "0")
     produce = ("produce", "--mode", "streaming", "--limit", "20", "--events-per-sec", "0", "--quiet")
-    complains_of_clocks(run_in_process(*produce, env=topics.env(kafka)))
+    assert_blames_the_clocks(run_in_process(*produce, env=topics.env(kafka)))
     assert read_topic(kafka, topics.raw) == []
 
 
@@ -45,19 +45,19 @@ def test_transaction_exits_3_when_timestamps_are_rejected(
 ) -> None:
     send(embedded.bootstrap, embedded_topics.raw, customers(range(20)))
     embedded.push_errors(Api.PRODUCE, *[error] * 5)
-    complains_of_clocks(run_in_process(*CONSUME, env=embedded_topics.env(embedded.bootstrap)))
+    assert_blames_the_clocks(run_in_process(*CONSUME, env=embedded_topics.env(embedded.bootstrap)))
 
 
-def complains_of_clocks(done: CompletedRun) -> None:
+def assert_blames_the_clocks(done: CompletedRun) -> None:
     assert done.code == 3, done.err
     assert len(done.err.splitlines()) == 1, done.err
     assert "clock" in done.err
 
 
-def set_patience(kafka: str, topic: str, milliseconds: str | None) -> None:
-    """How much older than the broker's clock a record may be; None is as usual."""
+def set_max_age(kafka: str, topic: str, milliseconds: str | None) -> None:
+    """Set the largest age of a record, compared to the broker's clock; None restores the default."""
     how = AlterConfigOpType.DELETE if milliseconds is None else AlterConfigOpType.SET
-    entry = ConfigEntry(PATIENCE, milliseconds, incremental_operation=how)
+    entry = ConfigEntry(MAX_AGE, milliseconds, incremental_operation=how)
     changed = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": kafka})
     for done in admin.incremental_alter_configs([changed]).values():

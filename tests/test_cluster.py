@@ -1,4 +1,4 @@
-"""A group on a broker that has just started: asked again, and not for ever."""
+"""Requests about a group on a broker that has just started: retried until the timeout."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -28,14 +28,14 @@ def answer(what: str | int) -> "Future[str]":
     return future
 
 
-def test_a_group_is_asked_for_again_while_its_coordinator_is_on_its_way() -> None:
-    """A new broker says so for some two seconds, and `consume` ended with 3 there."""
+def test_wait_for_group_retries_when_no_coordinator_is_ready() -> None:
+    """A new broker has no coordinator for about two seconds."""
     coming = [KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS]
     answers: Iterator[str | int] = iter([*coming, "there"])
     assert cluster(30).wait_for_group(lambda: answer(next(answers)), "g") == "there"
 
 
 @pytest.mark.parametrize("code", [KafkaError.NOT_COORDINATOR, KafkaError.GROUP_AUTHORIZATION_FAILED])
-def test_a_group_without_an_answer_is_named(code: int) -> None:
+def test_wait_for_group_names_the_group_when_it_times_out(code: int) -> None:
     with pytest.raises(errors.KafkaError, match="Group g"):
         cluster(0.05).wait_for_group(lambda: answer(code), "g")

@@ -1,4 +1,4 @@
-"""Error messages of a consumer: what is logged, what ends the run, and with which exit code."""
+"""Error messages of a consumer: the log, the end of the run and its exit code."""
 
 import logging
 from collections import Counter
@@ -12,14 +12,14 @@ from telco_stream.kafka.consumer_errors import ConsumerErrors
 from tests.support.fake_messages import ScriptedMessage
 
 
-def message(name: str, topic: str | None = None, partition: int = 0, words: str | None = None) -> Any:
-    return ScriptedMessage(7, partition, getattr(KafkaError, name), topic=topic, description=words)
+def message(name: str, topic: str | None = None, partition: int = 0, text: str | None = None) -> Any:
+    return ScriptedMessage(7, partition, getattr(KafkaError, name), topic=topic, description=text)
 
 
 def fatal(name: str) -> Any:
-    """As the client reports it: the code is always the same, and the cause is in the words."""
+    """Return a fatal error as the client reports it: always the same code, with the cause in the text."""
     cause = KafkaError(getattr(KafkaError, name)).str()
-    return message("_FATAL", words=f"Fatal error: {cause}: ConsumerGroupHeartbeat fatal error: {cause}")
+    return message("_FATAL", text=f"Fatal error: {cause}: ConsumerGroupHeartbeat fatal error: {cause}")
 
 
 def failure_of(consumer_errors: ConsumerErrors) -> TelcoStreamError:

@@ -1,11 +1,11 @@
-"""The table of errors: what each asks for, and what a user reads of it."""
+"""Error policy: the recovery for each error, and the user's message."""
 
 from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
 
-from telco_stream.errors import KafkaError as Complaint
+from telco_stream.errors import KafkaError as UserError
 from telco_stream.kafka.error_policy import (
     Recovery,
     cannot_connect,
@@ -16,7 +16,7 @@ from telco_stream.kafka.error_policy import (
 )
 
 TABLE: list[tuple[str, dict[str, bool], Recovery, Recovery]] = [
-    # An error, what the client says of it, the answer with a fixed id and with one of our own.
+    # Error, its flags, recovery with a fixed id, recovery with a unique id.
     ("ILLEGAL_GENERATION", {"txn_requires_abort": True}, Recovery.ABORT, Recovery.ABORT),
     ("UNKNOWN_MEMBER_ID", {"txn_requires_abort": True}, Recovery.ABORT, Recovery.ABORT),
     ("FENCED_INSTANCE_ID", {"txn_requires_abort": True}, Recovery.ABORT, Recovery.ABORT),
@@ -46,38 +46,38 @@ TABLE: list[tuple[str, dict[str, bool], Recovery, Recovery]] = [
 ]
 
 
-def error(name: str, **said: Any) -> KafkaError:
-    return KafkaError(getattr(KafkaError, name), "the broker's words", **said)
+def error(name: str, **flags: Any) -> KafkaError:
+    return KafkaError(getattr(KafkaError, name), "the broker's words", **flags)
 
 
-@pytest.mark.parametrize(("name", "said", "fixed", "own"), TABLE)
-def test_each_error_of_the_table_has_its_answer(
-    name: str, said: dict[str, bool], fixed: Recovery, own: Recovery
+@pytest.mark.parametrize(("name", "flags", "fixed", "own"), TABLE)
+def test_recovery_for_returns_the_recovery_of_each_error(
+    name: str, flags: dict[str, bool], fixed: Recovery, own: Recovery
 ) -> None:
-    """A process with an id of its own is never fenced by another, so it goes on."""
-    assert recovery_for(error(name, **said), has_unique_id=False) is fixed
-    assert recovery_for(error(name, **said), has_unique_id=True) is own
+    """A process with a unique id is never fenced by another process, so it continues."""
+    assert recovery_for(error(name, **flags), has_unique_id=False) is fixed
+    assert recovery_for(error(name, **flags), has_unique_id=True) is own
 
 
 @pytest.mark.parametrize(
     "name", ["ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS", "_ASSIGNMENT_LOST"]
 )
-def test_a_commit_after_a_rebalance_is_nobodys_fault(name: str) -> None:
+def test_is_stale_generation_is_true_after_a_rebalance(name: str) -> None:
     assert is_stale_generation(error(name))
     assert not is_permanent(error(name))
 
 
 @pytest.mark.parametrize("name", ["_WAIT_COORD", "_TRANSPORT", "_TIMED_OUT", "NOT_COORDINATOR", "LEADER_NOT_AVAILABLE"])
-def test_what_passes_is_waited_for(name: str) -> None:
+def test_is_permanent_is_false_when_the_error_passes(name: str) -> None:
     assert not is_permanent(error(name))
     assert not is_stale_generation(error(name))
     assert not cannot_connect(error(name))
 
 
-def test_a_connection_that_is_refused_for_good_is_not_waited_for() -> None:
+def test_cannot_connect_is_true_when_the_broker_refuses() -> None:
     assert cannot_connect(error("_AUTHENTICATION"))
     assert cannot_connect(error("_SSL"))
-    assert not is_permanent(error("_AUTHENTICATION")), "a run waits for the timeout: a new password may be on its way"
+    assert not is_permanent(error("_AUTHENTICATION")), "a run retries until the timeout"
     assert not cannot_connect(None)
 
 
@@ -91,10 +91,10 @@ def test_a_connection_that_is_refused_for_good_is_not_waited_for() -> None:
         ("KAFKA_STORAGE_ERROR", ""),
     ],
 )
-def test_a_complaint_is_one_line_with_the_brokers_words_and_what_to_do(name: str, hint: str) -> None:
-    words = user_error(error(name), "The batch was not committed")
-    assert isinstance(words, Complaint)
-    assert words.exit_code == 3
-    assert str(words).startswith("The batch was not committed: the broker's words")
-    assert hint in str(words)
-    assert "\n" not in str(words)
+def test_user_error_is_one_line_with_reason_and_hint(name: str, hint: str) -> None:
+    failure = user_error(error(name), "The batch was not committed")
+    assert isinstance(failure, UserError)
+    assert failure.exit_code == 3
+    assert str(failure).startswith("The batch was not committed: the broker's words")
+    assert hint in str(failure)
+    assert "\n" not in str(failure)

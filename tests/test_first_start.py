@@ -1,4 +1,4 @@
-"""A group without committed offsets over a topic that has answers: Kafka has forgotten it, or it is new."""
+"""A group without committed offsets whose topic has answers: Kafka has deleted its offsets, or it is new."""
 
 import pytest
 from confluent_kafka.admin import AdminClient
@@ -28,7 +28,7 @@ def forget(kafka: str, topics: Topics) -> None:
 
 
 def test_consume_refuses_when_the_group_has_no_offsets(kafka: str, forgotten: Topics) -> None:
-    """And answers nothing again: the message names both ways to continue."""
+    """Nothing is answered again; the message names both ways to continue."""
     done = run_cli("consume", "--mode", "batch", env=forgotten.env(kafka))
     assert done.returncode == 5
     (line,) = [line for line in done.stderr.splitlines() if forgotten.group in line]
@@ -39,7 +39,7 @@ def test_consume_refuses_when_the_group_has_no_offsets(kafka: str, forgotten: To
 
 
 @pytest.mark.parametrize("reset", ["earliest", "latest"])
-def test_consume_resumes_behind_the_newest_answers(kafka: str, forgotten: Topics, reset: str) -> None:
+def test_consume_resumes_after_the_newest_answers(kafka: str, forgotten: Topics, reset: str) -> None:
     send(kafka, forgotten.raw, customers(range(20, 30)))
     settings = settings_of(kafka, forgotten, auto_offset_reset=reset)
     result = RunningConsumer(settings, ConsumeOptions("batch", "exactly-once", if_answered="resume")).result()
@@ -47,8 +47,8 @@ def test_consume_resumes_behind_the_newest_answers(kafka: str, forgotten: Topics
     assert sources(answers(kafka, forgotten)) == coordinates(read_topic(kafka, forgotten.raw))
 
 
-def test_consume_starts_over_when_asked_to(kafka: str, forgotten: Topics) -> None:
-    """Once: with commits, the option changes nothing, so that it can stay in a supervisor's command."""
+def test_consume_starts_over_when_restart_is_given(kafka: str, forgotten: Topics) -> None:
+    """Only once: with commits, the option has no effect, so that it can stay in a supervisor's command."""
     order = ConsumeOptions("batch", "exactly-once", if_answered="restart")
     consumed = [RunningConsumer(settings_of(kafka, forgotten), order).result().consumed for _ in range(2)]
     assert consumed == [20, 0]
@@ -77,7 +77,7 @@ def test_consume_starts_when_the_answers_are_of_another_topic(kafka: str, topics
 
 
 def test_latest_skips_nothing_of_a_recreated_topic(kafka: str, topics: Topics) -> None:
-    """Kafka forgets the offsets with the topic; the answers tell that the group has been here before."""
+    """Kafka deletes the offsets with the topic; the answers show that the group is not new."""
     settings = settings_of(kafka, topics, auto_offset_reset="latest")
     first = RunningConsumer(settings, ConsumeOptions("streaming", "exactly-once"))
     first.wait_for_start(0, 1, 2)
@@ -90,7 +90,7 @@ def test_latest_skips_nothing_of_a_recreated_topic(kafka: str, topics: Topics) -
 
 
 def test_two_members_start_a_new_group_at_the_same_time(kafka: str, topics: Topics) -> None:
-    """The second may see the answers of the first before the group's commits."""
+    """The second member may see the answers of the first before the group's commits."""
     settings, order = settings_of(kafka, topics), ConsumeOptions("streaming", "exactly-once")
     send(kafka, topics.raw, customers(range(200)))
     members = [RunningConsumer(settings, order) for _ in range(2)]
@@ -103,9 +103,9 @@ def test_two_members_start_a_new_group_at_the_same_time(kafka: str, topics: Topi
 
 
 def wait_for_all(members: list[RunningConsumer], count: int) -> None:
-    wait_until(lambda: sum(one.consumed for one in members) >= count, 30, f"{count} answers")
+    wait_until(lambda: sum(member.consumed for member in members) >= count, 30, f"{count} answers")
 
 
-def test_both_options_at_once_are_refused() -> None:
+def test_consume_refuses_both_options_at_once() -> None:
     done = run_cli("consume", "--restart", "--resume-from-answers")
     assert done.returncode == 2

@@ -1,4 +1,4 @@
-"""Something listens where Kafka should be, and isn't Kafka: one line that says so, within the time-out."""
+"""A server that is not Kafka at the broker's address: a one-line error within the timeout."""
 
 import socketserver
 import threading
@@ -12,7 +12,7 @@ from tests.support.cli import run_cli
 
 @contextmanager
 def stranger(reply: bytes) -> Iterator[str]:
-    """Takes what comes, answers with `reply` and closes; yields its address."""
+    """Run a server that answers each connection with `reply` and closes it; yield its address."""
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -27,7 +27,7 @@ def stranger(reply: bytes) -> Iterator[str]:
 
 @pytest.fixture
 def status() -> Callable[[str], str]:
-    """What `status` says of a broker, once it has ended with 3."""
+    """Return a function that runs `status`, asserts exit code 3 and returns the error."""
 
     def ask(broker: str) -> str:
         done = run_cli("status", "--broker", broker, "--timeout", "1")
@@ -40,7 +40,7 @@ def status() -> Callable[[str], str]:
 
 @pytest.mark.parametrize("reply", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
 def test_error_names_the_protocol_when_the_port_is_not_kafka(reply: bytes, status: Callable[[str], str]) -> None:
-    """The client itself would speak of a message size to be increased."""
+    """The client's own message would suggest to raise a message size limit."""
     with stranger(reply) as address:
         said = status(address)
     assert f"Kafka at {address} doesn't answer within 1 s: something else answers there" in said
@@ -48,7 +48,7 @@ def test_error_names_the_protocol_when_the_port_is_not_kafka(reply: bytes, statu
 
 
 def test_error_has_no_numbers_when_the_connection_is_closed(status: Callable[[str], str]) -> None:
-    """The client's own `0/2 brokers are down` helps nobody who has named one."""
+    """The client's own message, `0/2 brokers are down`, is confusing."""
     with stranger(b"") as address:
         said = status(address)
     assert f"Kafka at {address} doesn't answer within 1 s" in said

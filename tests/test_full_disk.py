@@ -1,4 +1,4 @@
-"""A broker whose disk is full: it goes on without it, and the partitions that stood there have no leader any more."""
+"""A broker with a full disk: it continues without the disk, whose partitions lose their leader."""
 
 from collections.abc import Callable, Iterator
 
@@ -31,7 +31,7 @@ DELIVERIES: list[DeliveryGuarantee] = ["exactly-once", "at-least-once"]
 
 @pytest.fixture
 def small_disk(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
-    """A real Kafka with two disks, one of them small; what groups and transactions need stands on the other one."""
+    """A real Kafka with a small and a large disk; the internal topics are on the large one."""
     require_containers(pytestconfig)
     disks = {"log_dirs": f"/tmp/kraft-combined-logs,{DISK}", "metadata_log_dir": "/tmp/kraft-combined-logs"}
     inner = SMALL | {"offsets_topic_num_partitions": "1", "transaction_state_log_num_partitions": "1"}
@@ -44,7 +44,7 @@ def small_disk(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
 def test_command_exits_3_when_the_disk_is_full(
     small_disk: KafkaContainer, start_cli: Callable[..., RunningCli]
 ) -> None:
-    """Under either delivery; the records for the partitions on that disk would be tried for ever."""
+    """With both delivery guarantees; otherwise the records for these partitions would be retried forever."""
     kafka, topics = small_disk.bootstrap, fresh_topics()
     _lay_out(kafka, topics)
     assert _on_small_disk(small_disk, topics.predictions)
@@ -52,11 +52,11 @@ def test_command_exits_3_when_the_disk_is_full(
     send(kafka, topics.raw, customers(range(100)), readable)
     env = topics.env(kafka) | {"TELCO_STREAM_KAFKA__TRANSACTION__TIMEOUT__MS": "6000"}
     groups = {delivery: f"{topics.group}-{delivery}" for delivery in DELIVERIES}
-    command = ("consume", "--restart")  # the second group may see the answers of the first
-    runs = [start_cli(*command, "--delivery", one, "--group", group, env=env) for one, group in groups.items()]
+    command = ("consume", "--restart")  # the second group can see answers of the first
+    runs = [start_cli(*command, "--delivery", delivery, "--group", name, env=env) for delivery, name in groups.items()]
     wait_until(lambda: len(read_topic(kafka, topics.predictions)) == 200, 60, "both groups' answers")
     assert small_disk.exec(["dd", "if=/dev/zero", f"of={DISK}/filler", "bs=1k"]).exit_code != 0
-    # More than fits into what a file that the broker replaces may leave free.
+    # More than the space that a file replaced by the broker can free.
     send(kafka, topics.raw, customers(range(100, 3_000)), readable)
     for run in runs:
         assert run.wait(60) == 3, run.stderr()
@@ -94,17 +94,17 @@ def test_lost_partitions_excludes_led_and_unreachable_ones(
 
 
 def _metadata(*, leader: int, replicas: list[int], brokers: list[int]) -> ClusterMetadata:
-    """What a client is told of a topic with one partition."""
-    found, topic, partition = ClusterMetadata(), TopicMetadata(), PartitionMetadata()
+    """Return the metadata of a topic with one partition."""
+    metadata, topic, partition = ClusterMetadata(), TopicMetadata(), PartitionMetadata()
     partition.leader, partition.replicas = leader, replicas
     topic.partitions = {0: partition}
-    found.brokers = {number: BrokerMetadata() for number in brokers}
-    found.topics = {"predictions": topic}
-    return found
+    metadata.brokers = {number: BrokerMetadata() for number in brokers}
+    metadata.topics = {"predictions": topic}
+    return metadata
 
 
 def _lay_out(kafka: str, topics: Topics) -> None:
-    """The topics stand, in an order that leaves the inner ones on the first disk: each goes where the fewest are."""
+    """Create the topics so that the internal ones are on the first disk: a broker picks the disk with the fewest."""
     group = Consumer({"bootstrap.servers": kafka, "group.id": "first"})
     wait_until(lambda: _has_coordinator(group), 30, "the topic of the groups' offsets")
     group.close()
@@ -115,7 +115,7 @@ def _lay_out(kafka: str, topics: Topics) -> None:
 
 
 def _has_coordinator(group: Consumer) -> bool:
-    """Asked for the first time, the broker makes the topic, and for a moment nobody answers for it."""
+    """Return whether the group has a coordinator: the first request creates the topic, which has no leader at first."""
     try:
         return bool(group.committed([TopicPartition("nothing", 0)], timeout=15))
     except KafkaException:
@@ -124,5 +124,5 @@ def _has_coordinator(group: Consumer) -> bool:
 
 def _on_small_disk(container: KafkaContainer, topic: str) -> set[int]:
     listed = container.exec(["ls", DISK]).output.decode().split()
-    assert not [one for one in listed if one.startswith("__")], listed
-    return {int(one.rpartition("-")[2]) for one in listed if one.startswith(topic)}
+    assert not [folder for folder in listed if folder.startswith("__")], listed
+    return {int(folder.rpartition("-")[2]) for folder in listed if folder.startswith(topic)}

@@ -1,4 +1,4 @@
-"""A group seen from outside."""
+"""Committed offsets of a group, read without joining it."""
 
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
@@ -17,26 +17,26 @@ def groups_at(bootstrap: str, timeout: float = 10.0) -> Groups:
     return Groups(clients, Cluster(clients))
 
 
-def test_what_a_group_has_committed_is_told_by_partition(broker: Broker) -> None:
-    """Only of the topic that is asked for, and nothing where nothing is committed."""
+def test_committed_returns_offsets_by_partition(broker: Broker) -> None:
+    """Without other topics, and without partitions that have no commit."""
     raw = broker.topics.raw
     member = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": broker.topics.group})
     others = [TopicPartition(broker.topics.deadletter, 0, 9)]
     member.commit(offsets=[TopicPartition(raw, 0, 7), TopicPartition(raw, 2, 0), *others], asynchronous=False)
     member.close()
-    found = groups_at(broker.bootstrap).committed(broker.topics.group, raw)
-    assert {partition: commit.offset for partition, commit in found.items()} == {0: 7, 2: 0}
+    commits = groups_at(broker.bootstrap).committed(broker.topics.group, raw)
+    assert {partition: commit.offset for partition, commit in commits.items()} == {0: 7, 2: 0}
     assert groups_at(broker.bootstrap).committed(f"{broker.topics.group}-not", raw) == {}
 
 
-def test_a_coordinator_on_its_way_is_asked_again(embedded: MockCluster) -> None:
-    """As on a broker that no group has used yet; the admin client's own question ends the process there."""
+def test_committed_retries_when_the_coordinator_is_not_ready(embedded: MockCluster) -> None:
+    """The state of a new broker; there, the admin client's own request crashes the process."""
     embedded.create_topic("raw", 1)
     embedded.push_errors(Api.OFFSET_FETCH, *[KafkaError.NOT_COORDINATOR] * 3)
     assert groups_at(embedded.bootstrap).committed("g", "raw") == {}
 
 
-def test_a_coordinator_that_does_not_come_is_not_waited_for_longer_than_asked(embedded: MockCluster) -> None:
+def test_committed_raises_when_the_coordinator_never_comes(embedded: MockCluster) -> None:
     embedded.create_topic("raw", 1)
     embedded.push_errors(Api.FIND_COORDINATOR, *[KafkaError.COORDINATOR_NOT_AVAILABLE] * 100)
     with pytest.raises(errors.KafkaError):

@@ -1,4 +1,4 @@
-"""What anybody who may write to a topic can send, on a real Kafka: it ends no command and takes no more memory."""
+"""Hostile records on a real Kafka: they must not end a command or use too much memory."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from tests.support.raw_headers import send_with_header
 from tests.support.records import good
 from tests.support.topics import Topics, read_topic, send
 
-#: What Compose gives a consumer, in kB.
+#: Memory limit of a consumer in Compose, in kB.
 MEMORY_LIMIT = 384 * 1024
 #: Values and headers.
 Records: TypeAlias = Iterable[tuple[bytes, list[tuple[str, bytes]]]]
@@ -37,7 +37,7 @@ def test_consume_scores_a_record_when_a_header_name_is_not_utf_8(kafka: str, top
 
 
 def test_commands_read_topics_when_a_header_name_is_not_utf_8(kafka: str, topics: Topics) -> None:
-    """Behind many others: once Python has specialized a call, it no longer sees that the client failed."""
+    """After many other records: once Python has specialized a call, it ignores the client's exception."""
     send(kafka, topics.raw, [*[("a", good(), [("trace", b"1")])] * 100, ("b", b"no customer", [])])
     env = topics.env(kafka)
     assert run_cli("consume", "--mode", "batch", "-q", env=env).returncode == 0
@@ -104,7 +104,7 @@ def test_dlq_list_stays_within_memory_when_keys_are_long(kafka: str, topics: Top
 
 
 def send_compressed(bootstrap: str, topic: str, records: Records) -> int:
-    """Send them to one partition, small on the wire and large in memory; return how many."""
+    """Send compressed records to one partition, and return their number."""
     own = {"compression.type": "zstd", "message.max.bytes": 100_000_000, "queue.buffering.max.kbytes": 1_000_000}
     producer = Producer({"bootstrap.servers": bootstrap, **own})
     count = 0
@@ -116,7 +116,7 @@ def send_compressed(bootstrap: str, topic: str, records: Records) -> int:
 
 
 def peak_of(folder: Path, *args: str, env: dict[str, str]) -> tuple[int, int]:
-    """Run a command; return its exit code and the most memory it had, in kB.
+    """Run a command; return its exit code and its peak memory in kB.
 
     It writes that down itself: what `wait4` reports is at least the memory of this process, which it was forked from.
     """

@@ -1,4 +1,4 @@
-"""A topic's identity, asked of a broker that a test plays: same ID, another one, none, no answer."""
+"""Check of a topic's ID with a fake broker: the same ID, a new one, a missing topic, no answer."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,13 +19,13 @@ ID, ANOTHER = "ABCDEFGHIJKLMNOPQRSTUV", "abcdefghijklmnopqrstuv"
 
 @dataclass
 class FakeBroker:
-    """Answers each question with the next ID or error; without one, not at all."""
+    """Broker that answers each request with the next ID or error of its script, and then not at all."""
 
     answers: list[str | Exception] = field(default_factory=list)
-    asked: int = 0
+    requests: int = 0
 
     def describe(self) -> "Future[Any]":
-        self.asked += 1
+        self.requests += 1
         future: Future[Any] = Future()
         match self.answers.pop(0) if self.answers else None:
             case str() as topic_id:
@@ -46,80 +46,80 @@ def identity(*answers: str | Exception) -> tuple[TopicIdentity, FakeBroker]:
 
 
 def test_identity_confirms_the_same_id() -> None:
-    asking, _ = identity(ID)
-    asking.ask()
-    assert asking.confirm(1)
+    topic_identity, _ = identity(ID)
+    topic_identity.ask()
+    assert topic_identity.confirm(1)
 
 
-def test_identity_confirms_nothing_that_was_asked_before() -> None:
-    """What was read after a question may belong to another topic already."""
-    asking, _ = identity(ID)
-    asking.ask()
-    assert asking.confirm(1)
-    asking.ask()
-    assert not asking.confirm(0.01)
+def test_identity_confirms_nothing_from_an_earlier_request() -> None:
+    """Records that arrive after a request may belong to another topic."""
+    topic_identity, _ = identity(ID)
+    topic_identity.ask()
+    assert topic_identity.confirm(1)
+    topic_identity.ask()
+    assert not topic_identity.confirm(0.01)
 
 
-@pytest.mark.parametrize("take_in", [lambda asking: asking.confirm(1), TopicIdentity.check])
+@pytest.mark.parametrize("take_in", [lambda topic_identity: topic_identity.confirm(1), TopicIdentity.check])
 def test_identity_raises_when_the_id_changes(take_in: Callable[[TopicIdentity], object]) -> None:
-    asking, _ = identity(ANOTHER)
-    asking.ask()
+    topic_identity, _ = identity(ANOTHER)
+    topic_identity.ask()
     with pytest.raises(errors.KafkaError, match="created again") as raised:
-        take_in(asking)
+        take_in(topic_identity)
     assert raised.value.exit_code == 3
 
 
-def test_identity_is_asked_again_when_nothing_else_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identity_is_requested_again_at_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_INTERVAL", 0.0)
-    asking, broker = identity(ID, ANOTHER)
-    asking.check()
+    topic_identity, broker = identity(ID, ANOTHER)
+    topic_identity.check()
     with pytest.raises(errors.KafkaError, match="created again"):
-        asking.check()
-    assert broker.asked == 2
+        topic_identity.check()
+    assert broker.requests == 2
 
 
-def test_identity_waits_for_a_broker_that_is_away() -> None:
-    asking, _ = identity(kafka_exception("_TIMED_OUT"), kafka_exception("_TRANSPORT"), ID)
-    asking.ask()
-    assert asking.confirm(1)
+def test_identity_waits_when_the_broker_is_away() -> None:
+    topic_identity, _ = identity(kafka_exception("_TIMED_OUT"), kafka_exception("_TRANSPORT"), ID)
+    topic_identity.ask()
+    assert topic_identity.confirm(1)
 
 
-def test_identity_waits_for_a_topic_that_is_created_again() -> None:
-    """Between its deletion and its creation it is missing."""
-    asking, _ = identity(kafka_exception("UNKNOWN_TOPIC_OR_PART"), ANOTHER)
-    asking.ask()
+def test_identity_waits_when_a_topic_is_created_again() -> None:
+    """Between its deletion and its creation, the topic is missing."""
+    topic_identity, _ = identity(kafka_exception("UNKNOWN_TOPIC_OR_PART"), ANOTHER)
+    topic_identity.ask()
     with pytest.raises(errors.KafkaError, match="created again"):
-        asking.confirm(1)
+        topic_identity.confirm(1)
 
 
 def test_identity_raises_when_the_topic_stays_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MISSING_SECONDS", 0.0)
-    asking, _ = identity(*[kafka_exception("UNKNOWN_TOPIC_OR_PART")] * 3)
-    asking.ask()
+    topic_identity, _ = identity(*[kafka_exception("UNKNOWN_TOPIC_OR_PART")] * 3)
+    topic_identity.ask()
     with pytest.raises(errors.KafkaError, match="was deleted"):
-        asking.confirm(1)
+        topic_identity.confirm(1)
 
 
 def test_identity_raises_the_clients_error_when_the_id_is_the_same() -> None:
-    asking, _ = identity(ID)
-    asking.suspect(KafkaError(KafkaError._UNKNOWN_PARTITION))
+    topic_identity, _ = identity(ID)
+    topic_identity.suspect(KafkaError(KafkaError._UNKNOWN_PARTITION))
     with pytest.raises(errors.KafkaError) as raised:
-        asking.confirm(1)
+        topic_identity.confirm(1)
     assert "created again" not in str(raised.value)
 
 
-def test_identity_raises_when_it_may_not_ask() -> None:
-    asking, _ = identity(kafka_exception("TOPIC_AUTHORIZATION_FAILED"))
-    asking.ask()
+def test_identity_raises_when_the_request_is_forbidden() -> None:
+    topic_identity, _ = identity(kafka_exception("TOPIC_AUTHORIZATION_FAILED"))
+    topic_identity.ask()
     with pytest.raises(errors.KafkaError):
-        asking.confirm(1)
+        topic_identity.confirm(1)
 
 
-def test_identity_asks_nothing_without_an_id() -> None:
-    """As on the embedded broker."""
+def test_identity_sends_no_request_without_an_id() -> None:
+    """The embedded broker has no topic IDs."""
     broker = FakeBroker()
-    asking = TopicIdentity("raw", None, broker.describe)
-    asking.ask()
-    asking.check()
-    assert asking.confirm(0)
-    assert broker.asked == 0
+    topic_identity = TopicIdentity("raw", None, broker.describe)
+    topic_identity.ask()
+    topic_identity.check()
+    assert topic_identity.confirm(0)
+    assert broker.requests == 0

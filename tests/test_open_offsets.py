@@ -1,4 +1,4 @@
-"""Committed offsets that an open transaction holds back, as one that a killed worker has left."""
+"""Committed offsets blocked by an open transaction, for example of a killed worker."""
 
 import logging
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from tests.support.consumer_harness import RunningConsumer, coordinates, custome
 from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until
 
-#: Records, how many of them are committed, and up to where the open transaction commits.
+#: Records, the committed offset, and the offset in the open transaction.
 RECORDS, COMMITTED, OPEN = 30, 10, 20
 
 
 @pytest.fixture
 def narrow(kafka: str, topics: Topics) -> Iterator[Topics]:
-    """A raw topic of one partition: of two members one gets nothing, and keeps the group busy all the same."""
+    """A raw topic with one partition: the second member gets none, but its joining causes a rebalance."""
     names, admin = replace(topics, raw=f"{topics.raw}.narrow"), AdminClient({"bootstrap.servers": kafka})
     admin.create_topics([NewTopic(names.raw, 1, 1)], operation_timeout=15)[names.raw].result(20)
     yield names
@@ -29,7 +29,7 @@ def narrow(kafka: str, topics: Topics) -> Iterator[Topics]:
 
 @pytest.fixture
 def open_transaction(kafka: str, narrow: Topics) -> Producer:
-    """A transaction that has yet to commit an offset of the group."""
+    """An open transaction with an offset of the group."""
     group = Consumer({"bootstrap.servers": kafka, "group.id": narrow.group, "enable.auto.commit": False})
     group.commit(offsets=[TopicPartition(narrow.raw, 0, COMMITTED)], asynchronous=False)
     producer = Producer({"bootstrap.servers": kafka, "transactional.id": narrow.transactional_id})
@@ -43,17 +43,17 @@ def open_transaction(kafka: str, narrow: Topics) -> Producer:
 def test_consume_answers_once_when_offset_is_open_at_a_rebalance(
     kafka: str, narrow: Topics, open_transaction: Producer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By its own reset policy, the client would begin as if nothing had been committed: at the very first record."""
+    """With its reset policy, the client would start at the first record, as if nothing had been committed."""
     caplog.set_level(logging.DEBUG, "telco_stream")
     send(kafka, narrow.raw, customers(range(RECORDS)))
     settings, order = settings_of(kafka, narrow), ConsumeOptions("streaming", "exactly-once")
     owner = RunningConsumer(settings, order)
-    wait_until(lambda: "start offsets are not known yet" in caplog.text, 20, "the owner's question for the offset")
+    wait_until(lambda: "start offsets are not known yet" in caplog.text, 20, "the owner's request for the offset")
     other = RunningConsumer(settings, order)
     wait_until(lambda: caplog.text.count("assigned partitions") > 1, 20, "the rebalance")
     open_transaction.commit_transaction(15)
     wait_until(lambda: owner.consumed + other.consumed >= RECORDS - OPEN, 60, "all answers")
     for member in (owner, other):
         member.end()
-    inputs = [one for one in read_topic(kafka, narrow.raw) if one.offset >= OPEN]
+    inputs = [record for record in read_topic(kafka, narrow.raw) if record.offset >= OPEN]
     assert sources(read_topic(kafka, narrow.predictions)) == coordinates(inputs)

@@ -1,4 +1,4 @@
-"""A topic read from end to end: what stands behind its last record must neither stop the reader nor be waited for."""
+"""Bounded reads of a topic: markers and aborted records after the last record must not block the reader."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,7 +24,7 @@ def _clients(bootstrap: str, timeout: float = 10) -> Clients:
 
 
 def _values(bootstrap: str, topic: str, **bounds: dict[int, int]) -> list[bytes | None]:
-    """Sorted, because partitions are read side by side."""
+    """Return the values in order, because partitions are read concurrently."""
     batches = read(_clients(bootstrap), topic, stop=Stop(), **bounds)
     return sorted((record.value() for batch in batches for record in batch), key=lambda value: value or b"")
 
@@ -35,7 +35,7 @@ def _fill(bootstrap: str, topic: str, partition: int, *values: bytes) -> None:
 
 @contextmanager
 def _transactions(bootstrap: str, topics: Topics) -> Iterator[Callable[..., None]]:
-    """Writes values to a partition of the raw topic and ends the transaction as told."""
+    """Yield a function that writes values in a transaction, and commits, aborts or leaves it open."""
     producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": topics.transactional_id})
     producer.init_transactions(15)
 
@@ -50,17 +50,17 @@ def _transactions(bootstrap: str, topics: Topics) -> Iterator[Callable[..., None
     yield write
 
 
-def test_all_partitions_are_read_to_their_ends_and_empty_ones_are_not_waited_for(broker: Broker) -> None:
+def test_read_returns_all_when_some_partitions_are_empty(broker: Broker) -> None:
     _fill(broker.bootstrap, broker.topics.raw, 0, b"a", b"b")
     _fill(broker.bootstrap, broker.topics.raw, 2, b"c")
     assert _values(broker.bootstrap, broker.topics.raw) == [b"a", b"b", b"c"]
 
 
-def test_an_empty_topic_has_no_batches(broker: Broker) -> None:
+def test_read_yields_nothing_when_the_topic_is_empty(broker: Broker) -> None:
     assert _values(broker.bootstrap, broker.topics.raw) == []
 
 
-def test_only_the_partitions_named_are_read_and_only_between_their_bounds(broker: Broker) -> None:
+def test_read_stays_within_starts_and_ends(broker: Broker) -> None:
     _fill(broker.bootstrap, broker.topics.raw, 0, b"a", b"b", b"c", b"d")
     _fill(broker.bootstrap, broker.topics.raw, 1, b"e")
     raw = broker.topics.raw
@@ -71,8 +71,8 @@ def test_only_the_partitions_named_are_read_and_only_between_their_bounds(broker
     assert _values(broker.bootstrap, raw, starts={0: 4}) == []
 
 
-def test_what_arrives_while_it_reads_is_left_for_another_time(broker: Broker) -> None:
-    """The end is the one at the start, or a busy topic would never end."""
+def test_read_leaves_out_records_when_they_arrive_later(broker: Broker) -> None:
+    """The ends are fixed at the start, or the read of a busy topic would never end."""
     _fill(broker.bootstrap, broker.topics.raw, 0, b"a")
     ends = {0: 1, 1: 0, 2: 0}
     _fill(broker.bootstrap, broker.topics.raw, 0, b"late")
@@ -80,7 +80,7 @@ def test_what_arrives_while_it_reads_is_left_for_another_time(broker: Broker) ->
     assert _values(broker.bootstrap, broker.topics.raw, ends=ends) == [b"a"]
 
 
-def test_markers_and_an_aborted_tail_are_no_records_and_no_reason_to_wait(kafka: str, topics: Topics) -> None:
+def test_read_ends_when_markers_or_aborted_records_follow(kafka: str, topics: Topics) -> None:
     with _transactions(kafka, topics) as write:
         write(b"a", b"b")
         write(b"gone", end="abort")
@@ -93,8 +93,8 @@ def test_markers_and_an_aborted_tail_are_no_records_and_no_reason_to_wait(kafka:
     assert _values(kafka, topics.raw, starts={0: 3}, ends={0: 6}) == [b"c"]
 
 
-def test_an_open_transaction_bounds_the_reading(kafka: str, topics: Topics) -> None:
-    """What stands behind it isn't to be seen yet, so the end is before it."""
+def test_read_ends_before_an_open_transaction(kafka: str, topics: Topics) -> None:
+    """Records after it are not visible yet, so the end is before it."""
     with _transactions(kafka, topics) as write:
         write(b"a")
         write(b"open", end="leave open")
@@ -102,7 +102,7 @@ def test_an_open_transaction_bounds_the_reading(kafka: str, topics: Topics) -> N
         assert _values(kafka, topics.raw) == [b"a"]
 
 
-def test_ends_are_settled_when_the_transactions_before_them_have_ended(kafka: str, topics: Topics) -> None:
+def test_settled_ends_waits_when_a_transaction_is_open(kafka: str, topics: Topics) -> None:
     cluster = Cluster(_clients(kafka))
     with _transactions(kafka, topics) as write:
         write(b"a")
@@ -115,15 +115,15 @@ def test_ends_are_settled_when_the_transactions_before_them_have_ended(kafka: st
             settled_ends(cluster, topics.raw, 3, stop)
 
 
-def test_reading_begins_at_the_oldest_record_kept(kafka: str, topics: Topics) -> None:
+def test_read_starts_at_the_oldest_retained_record(kafka: str, topics: Topics) -> None:
     _fill(kafka, topics.raw, 0, b"a", b"b", b"c")
     _delete(kafka, topics.raw, 0, 2)
     assert _values(kafka, topics.raw) == [b"c"]
     assert _values(kafka, topics.raw, starts={0: 0}) == [b"c"]
 
 
-def test_records_deleted_under_the_reader_are_passed_over(kafka: str, topics: Topics) -> None:
-    """Retention may overtake a reader that takes its time."""
+def test_read_skips_records_when_retention_overtakes_it(kafka: str, topics: Topics) -> None:
+    """Retention can overtake a slow reader."""
     _fill(kafka, topics.raw, 0, *[b"x" * 1000 + b"%06d" % number for number in range(60_000)])
     batches = read(_clients(kafka), topics.raw, stop=Stop())
     first = next(batches)
@@ -134,7 +134,7 @@ def test_records_deleted_under_the_reader_are_passed_over(kafka: str, topics: To
     assert len(first) + len(rest) < 60_000
 
 
-def test_a_reader_that_is_told_to_stop_stops(broker: Broker) -> None:
+def test_read_raises_stopped_when_stopped(broker: Broker) -> None:
     _fill(broker.bootstrap, broker.topics.raw, 0, b"a")
     stop = Stop()
     batches = read(_clients(broker.bootstrap), broker.topics.raw, stop=stop, ends={0: 1, 1: 1})
@@ -147,9 +147,7 @@ def test_a_reader_that_is_told_to_stop_stops(broker: Broker) -> None:
         list(read(_clients(broker.bootstrap), broker.topics.raw, stop=stop))
 
 
-def test_a_broker_that_goes_away_ends_the_reading_after_the_timeout(
-    embedded: MockCluster, embedded_topics: Topics
-) -> None:
+def test_read_raises_when_the_broker_goes_away(embedded: MockCluster, embedded_topics: Topics) -> None:
     _fill(embedded.bootstrap, embedded_topics.raw, 0, *[b"x" * 10_000] * 500)
     batches = read(_clients(embedded.bootstrap, timeout=1), embedded_topics.raw, stop=Stop())
     next(batches)
@@ -158,35 +156,35 @@ def test_a_broker_that_goes_away_ends_the_reading_after_the_timeout(
         list(batches)
 
 
-def test_a_partition_whose_leader_is_just_moving_is_asked_again(embedded: MockCluster, embedded_topics: Topics) -> None:
-    """As each one is for a moment after its topic was created."""
+def test_read_retries_when_a_leader_is_moving(embedded: MockCluster, embedded_topics: Topics) -> None:
+    """A new partition has no leader for a moment."""
     _fill(embedded.bootstrap, embedded_topics.raw, 0, b"a")
     embedded.push_errors(Api.LIST_OFFSETS, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
     assert _values(embedded.bootstrap, embedded_topics.raw) == [b"a"]
 
 
-def test_no_right_to_a_group_is_needed(embedded: MockCluster, embedded_topics: Topics) -> None:
-    """The client asks for its group's coordinator by itself, and may be told that it may not."""
+def test_read_works_when_the_group_is_forbidden(embedded: MockCluster, embedded_topics: Topics) -> None:
+    """The client looks up its group's coordinator, and may lack the right to do so."""
     _fill(embedded.bootstrap, embedded_topics.raw, 0, b"a")
     embedded.push_errors(Api.FIND_COORDINATOR, *[KafkaError.GROUP_AUTHORIZATION_FAILED] * 20)
     assert _values(embedded.bootstrap, embedded_topics.raw, ends={0: 1}) == [b"a"]
 
 
-def test_a_refusal_while_reading_is_told_in_the_brokers_words(embedded: MockCluster, embedded_topics: Topics) -> None:
+def test_read_raises_when_the_topic_is_forbidden(embedded: MockCluster, embedded_topics: Topics) -> None:
     _fill(embedded.bootstrap, embedded_topics.raw, 0, b"a")
     embedded.push_errors(Api.FETCH, *[KafkaError.TOPIC_AUTHORIZATION_FAILED] * 20)
     with pytest.raises(errors.KafkaError, match=r"authorization failed; docs/security\.md"):
         _values(embedded.bootstrap, embedded_topics.raw)
 
 
-def test_a_topic_that_is_missing_is_named(kafka: str, topics: Topics) -> None:
+def test_read_names_the_topic_when_it_is_missing(kafka: str, topics: Topics) -> None:
     with pytest.raises(errors.KafkaError, match=r"Topic no\.such\.topic.*topics init"):
         list(read(_clients(kafka), "no.such.topic", stop=Stop()))
     assert topics
 
 
 def _delete(bootstrap: str, topic: str, partition: int, before: int) -> None:
-    """Records before that offset are gone, as by retention."""
+    """Delete the records before an offset, as retention does."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for done in admin.delete_records([TopicPartition(topic, partition, before)]).values():
         done.result(20)

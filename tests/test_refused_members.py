@@ -1,4 +1,4 @@
-"""Members that their consumer group refuses or replaces: no process may go on as if all were well."""
+"""Members that their consumer group refuses or replaces must end, or report it."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -18,13 +18,13 @@ from tests.support.scraping import Port, free_port
 from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until
 
-#: Seconds that a refused member waits.
+#: Seconds for which a refused member waits.
 TIMEOUT = 2.0
 
 
 @contextmanager
 def other_member(kafka: str, topics: Topics, assignor: str) -> Iterator[None]:
-    """Another member of the group, with this assignor."""
+    """Run another member of the group, with this assignor."""
     member = Consumer({"bootstrap.servers": kafka, "group.id": topics.group, "partition.assignment.strategy": assignor})
     member.subscribe([topics.raw])
     wait_until(lambda: member.poll(0.1) or member.assignment(), 30, "the other member's partitions")
@@ -47,7 +47,7 @@ def test_bounded_run_exits_3_when_the_assignor_is_refused(
     assert [record.event for record in caplog.records if record.levelname == "WARNING"] == ["group_error"]  # type: ignore[attr-defined]
 
 
-def test_stream_goes_on_when_the_refusing_member_leaves(kafka: str, topics: Topics) -> None:
+def test_stream_continues_when_the_refusing_member_leaves(kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, customers(range(5)))
     with other_member(kafka, topics, "range"):
         run = RunningConsumer(settings_of(kafka, topics), ConsumeOptions(), timeout=TIMEOUT)
@@ -99,7 +99,7 @@ def test_older_process_exits_6_when_its_instance_id_is_taken(
 
 
 def test_newer_process_exits_3_when_its_instance_id_is_in_use(kafka: str, topics: Topics) -> None:
-    """With `group.protocol=consumer` the older one stays, and a restart may help once that one has ended."""
+    """With `group.protocol=consumer` the older member stays; a restart helps once it has ended."""
     settings = settings_of(kafka, topics, {"group.protocol": "consumer", "group.instance.id": "one"})
     send(kafka, topics.raw, customers(range(5)))
     older = RunningConsumer(settings, ConsumeOptions())
@@ -111,9 +111,9 @@ def test_newer_process_exits_3_when_its_instance_id_is_in_use(kafka: str, topics
 
 def test_each_worker_has_a_unique_instance_id(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     seen: list[Settings] = []
-    place = "telco_stream.consume.run"
-    monkeypatch.setattr(f"{place}.load_scorer", lambda *_: None)
-    monkeypatch.setattr(f"{place}.run_consume", lambda clients, *_, **__: seen.append(clients.settings))
+    module = "telco_stream.consume.run"
+    monkeypatch.setattr(f"{module}.load_scorer", lambda *_: None)
+    monkeypatch.setattr(f"{module}.run_consume", lambda clients, *_, **__: seen.append(clients.settings))
     for kafka in ({"group.instance.id": "one"}, {}):
         work = WorkerTask(Settings(kafka=kafka), tmp_path, "auto", ConsumeOptions(), 1.0, {}, "name")  # type: ignore[arg-type]
         for slot in (0, 1):

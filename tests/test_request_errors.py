@@ -1,8 +1,8 @@
 """A coordinator that is slow or fails: every class in the table of errors, injected into the embedded broker's answers.
 
-The embedded broker keeps no transactional offsets and fences nobody, so what is told here is how the worker goes on;
-that nothing is lost or doubled by it is told on a real broker. A worker waits more than it works, so all cases run side
-by side, each on a broker of its own, and a test asks for its case.
+The embedded broker keeps no transactional offsets and has no fencing, so these tests check only how the worker
+continues; tests on a real broker check that nothing is lost or duplicated. A worker mostly waits, so all cases run at
+the same time, each on a separate broker, and a test waits for its case.
 """
 
 import gc
@@ -24,7 +24,7 @@ from tests.support.topics import fresh_topics, read_topic, send
 
 pytestmark = pytest.mark.slow
 
-#: What the client waits for by itself.
+#: Errors that the client retries.
 PASSING = [
     (Api.ADD_OFFSETS_TO_TXN, "COORDINATOR_LOAD_IN_PROGRESS"),
     (Api.ADD_OFFSETS_TO_TXN, "NOT_COORDINATOR"),
@@ -39,7 +39,7 @@ PASSING = [
     (Api.PRODUCE, "NOT_ENOUGH_REPLICAS"),
     (Api.PRODUCE, "NOT_LEADER_FOR_PARTITION"),
 ]
-#: Abort, and once more.
+#: Errors that abort the transaction; the batch is processed again.
 ABORTING = [
     (Api.TXN_OFFSET_COMMIT, "ILLEGAL_GENERATION"),
     (Api.TXN_OFFSET_COMMIT, "UNKNOWN_MEMBER_ID"),
@@ -47,7 +47,7 @@ ABORTING = [
     (Api.END_TXN, "UNKNOWN_PRODUCER_ID"),
     (Api.END_TXN, "INVALID_PRODUCER_ID_MAPPING"),
 ]
-#: A new producer, and once more.
+#: Errors that need a new producer; the batch is processed again.
 RENEWING = [
     (Api.END_TXN, "INVALID_TXN_STATE"),
     (Api.ADD_OFFSETS_TO_TXN, "INVALID_TXN_STATE"),
@@ -59,7 +59,7 @@ FENCING = [
     (Api.ADD_OFFSETS_TO_TXN, "INVALID_PRODUCER_EPOCH"),
     (Api.PRODUCE, "INVALID_PRODUCER_EPOCH"),
 ]
-HOPELESS = [
+PERMANENT = [
     (Api.ADD_PARTITIONS_TO_TXN, "TOPIC_AUTHORIZATION_FAILED"),
     (Api.ADD_PARTITIONS_TO_TXN, "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"),
     (Api.ADD_OFFSETS_TO_TXN, "GROUP_AUTHORIZATION_FAILED"),
@@ -76,12 +76,12 @@ REJOINING = [
     (Api.SYNC_GROUP, "REBALANCE_IN_PROGRESS"),
     (Api.OFFSET_FETCH, "NOT_COORDINATOR"),
 ]
-#: Where at-least-once has other answers than transactions, or other requests.
+#: At-least-once: other requests than transactions, or another recovery.
 PASSING_COMMITS = [
     (Api.OFFSET_COMMIT, "COORDINATOR_LOAD_IN_PROGRESS"),
     (Api.OFFSET_COMMIT, "REBALANCE_IN_PROGRESS"),
 ]
-HOPELESS_AT_LEAST_ONCE = [
+PERMANENT_AT_LEAST_ONCE = [
     (Api.OFFSET_COMMIT, "GROUP_AUTHORIZATION_FAILED"),
     (Api.PRODUCE, "TOPIC_AUTHORIZATION_FAILED"),
     (Api.PRODUCE, "MSG_SIZE_TOO_LARGE"),
@@ -94,7 +94,7 @@ STRATEGIES = ["cooperative-sticky", "range"]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A worker whose broker answers requests of a kind with this error, so many times; 0 is a late answer."""
+    """A worker whose broker answers one kind of request with this error; without an error, it answers late."""
 
     api: Api
     error: str = ""
@@ -105,25 +105,25 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerMessage:
-    """How the run ended, which inputs there were and which are answered, aborted answers included."""
+class CaseResult:
+    """End of the run, its inputs and the answered inputs, including those of aborted transactions."""
 
     end: ConsumeResult | Exception
     inputs: list[str]
     answered: list[str]
 
-    def went_on(self) -> None:
-        """Every input was taken, and has an answer."""
+    def assert_all_answered(self) -> None:
+        """Assert that every input was consumed and has an answer."""
         assert isinstance(self.end, ConsumeResult), self.end
         assert self.end.consumed == 30
         assert set(self.answered) == set(self.inputs)
 
 
-Tell = Callable[[Case], WorkerMessage]
+ResultOf = Callable[[Case], CaseResult]
 
 
-def run(case: Case) -> WorkerMessage:
-    """What becomes of 30 customers."""
+def run(case: Case) -> CaseResult:
+    """Run a worker over 30 customers."""
     names = fresh_topics()
     with closing(MockCluster()) as broker:
         for topic, partitions in names.partitions().items():
@@ -132,7 +132,7 @@ def run(case: Case) -> WorkerMessage:
         if case.error:
             broker.push_errors(case.api, *[getattr(KafkaError, case.error)] * case.times)
         else:
-            broker.push_slow_errors(case.api, (0, 1_200))  # longer than any one call
+            broker.push_slow_errors(case.api, (0, 1_200))  # longer than one call
         fixed = {"transactional_id": names.transactional_id} if case.fixed_id else {}
         kafka = {"partition.assignment.strategy": case.strategy}
         order = ConsumeOptions("streaming", case.delivery, max_messages=30, idle_timeout=20)
@@ -143,14 +143,14 @@ def run(case: Case) -> WorkerMessage:
             end = error
         broker.clear_errors(case.api)
         inputs, answers = (read_topic(broker.bootstrap, topic) for topic in (names.raw, names.predictions))
-        return WorkerMessage(end, coordinates(inputs), sources(answers))
+        return CaseResult(end, coordinates(inputs), sources(answers))
 
 
 def fenced(api: Api, name: str) -> Case:
     return Case(api, name, times=5, fixed_id=True)
 
 
-def hopeless(api: Api, name: str, delivery: str = "exactly-once") -> Case:
+def permanent(api: Api, name: str, delivery: str = "exactly-once") -> Case:
     return Case(api, name, times=5, delivery=delivery)
 
 
@@ -159,72 +159,72 @@ def forgotten(strategy: str) -> Case:
 
 
 CASES = [
-    *(Case(*one) for one in PASSING + ABORTING + RENEWING + FENCING + REJOINING),
-    *(Case(*one, delivery="at-least-once") for one in PASSING_COMMITS),
+    *(Case(*case) for case in PASSING + ABORTING + RENEWING + FENCING + REJOINING),
+    *(Case(*case, delivery="at-least-once") for case in PASSING_COMMITS),
     *(Case(api) for api in SLOW),
-    *(fenced(*one) for one in FENCING),
-    *(hopeless(*one) for one in HOPELESS),
-    *(hopeless(*one, "at-least-once") for one in HOPELESS_AT_LEAST_ONCE),
+    *(fenced(*case) for case in FENCING),
+    *(permanent(*case) for case in PERMANENT),
+    *(permanent(*case, "at-least-once") for case in PERMANENT_AT_LEAST_ONCE),
     *(forgotten(strategy) for strategy in STRATEGIES),
 ]
 
 
 @pytest.fixture(scope="module")
-def told() -> Iterator[Tell]:
-    """What became of a case."""
+def result_of() -> Iterator[ResultOf]:
+    """Return a function that waits for a case and returns its result."""
     with ThreadPoolExecutor(12) as pool:
         runs = {case: pool.submit(run, case) for case in CASES}
         yield lambda case: runs[case].result(120)
         pool.shutdown(cancel_futures=True)
-    # What a case ended with holds its clients, whose threads would stay for the rest of the run.
+    # A case's error references its clients, whose threads would stay until the end of the test run.
     runs.clear()
     gc.unfreeze()
     gc.collect()
 
 
 @pytest.mark.parametrize(("api", "name"), ABORTING + RENEWING + FENCING + REJOINING)
-def test_a_worker_with_an_id_of_its_own_goes_on(told: Tell, api: Api, name: str) -> None:
-    """By an abort or a new producer, and once more."""
-    told(Case(api, name)).went_on()
+def test_consume_continues_when_a_unique_id_gets_an_error(result_of: ResultOf, api: Api, name: str) -> None:
+    """After an abort or with a new producer, the batch is processed again."""
+    result_of(Case(api, name)).assert_all_answered()
 
 
 @pytest.mark.parametrize(("api", "name"), PASSING)
-def test_what_passes_costs_no_transaction(told: Tell, api: Api, name: str) -> None:
-    """The client asks again by itself: no answer was sent twice."""
-    told(Case(api, name)).went_on()
-    assert len(told(Case(api, name)).answered) == 30
+def test_consume_keeps_the_transaction_when_the_error_passes(result_of: ResultOf, api: Api, name: str) -> None:
+    """The client retries the request: no answer is sent twice."""
+    result_of(Case(api, name)).assert_all_answered()
+    assert len(result_of(Case(api, name)).answered) == 30
 
 
 @pytest.mark.parametrize("api", SLOW)
-def test_a_slow_coordinator_is_waited_for(told: Tell, api: Api) -> None:
-    """The call that has run out of its time is taken up again, and answered once."""
-    told(Case(api)).went_on()
-    assert len(told(Case(api)).answered) == 30
+def test_consume_waits_when_the_coordinator_is_slow(result_of: ResultOf, api: Api) -> None:
+    """The call that timed out is resumed, and each input is answered once."""
+    result_of(Case(api)).assert_all_answered()
+    assert len(result_of(Case(api)).answered) == 30
 
 
 @pytest.mark.parametrize(("api", "name"), FENCING)
-def test_a_worker_with_a_fixed_id_that_is_fenced_ends_with_6(told: Tell, api: Api, name: str) -> None:
-    assert isinstance(told(fenced(api, name)).end, errors.FencedError)
+def test_consume_exits_6_when_a_fixed_id_is_fenced(result_of: ResultOf, api: Api, name: str) -> None:
+    assert isinstance(result_of(fenced(api, name)).end, errors.FencedError)
 
 
-@pytest.mark.parametrize(("api", "name"), HOPELESS)
-def test_what_no_repetition_mends_ends_with_3(told: Tell, api: Api, name: str) -> None:
-    end = told(hopeless(api, name)).end
+@pytest.mark.parametrize(("api", "name"), PERMANENT)
+def test_consume_exits_3_when_the_error_is_permanent(result_of: ResultOf, api: Api, name: str) -> None:
+    end = result_of(permanent(api, name)).end
     assert isinstance(end, errors.KafkaError)
     assert "\n" not in str(end)
 
 
 @pytest.mark.parametrize(("api", "name"), PASSING_COMMITS)
-def test_at_least_once_goes_on_when_a_commit_is_refused(told: Tell, api: Api, name: str) -> None:
-    told(Case(api, name, delivery="at-least-once")).went_on()
+def test_at_least_once_continues_when_a_commit_is_refused(result_of: ResultOf, api: Api, name: str) -> None:
+    result_of(Case(api, name, delivery="at-least-once")).assert_all_answered()
 
 
-@pytest.mark.parametrize(("api", "name"), HOPELESS_AT_LEAST_ONCE)
-def test_at_least_once_ends_with_3_where_no_repetition_helps(told: Tell, api: Api, name: str) -> None:
-    assert isinstance(told(hopeless(api, name, "at-least-once")).end, errors.KafkaError)
+@pytest.mark.parametrize(("api", "name"), PERMANENT_AT_LEAST_ONCE)
+def test_at_least_once_exits_3_when_the_error_is_permanent(result_of: ResultOf, api: Api, name: str) -> None:
+    assert isinstance(result_of(permanent(api, name, "at-least-once")).end, errors.KafkaError)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_partitions_whose_committed_offset_was_not_to_be_had_are_not_forgotten(told: Tell, strategy: str) -> None:
-    """The client says so once, and never fetches them again by itself."""
-    told(forgotten(strategy)).went_on()
+def test_consume_reads_all_when_committed_offsets_come_late(result_of: ResultOf, strategy: str) -> None:
+    """The client reports the error once, and never fetches these partitions again."""
+    result_of(forgotten(strategy)).assert_all_answered()

@@ -1,4 +1,4 @@
-"""A real Kafka with TLS, SASL and ACLs: each command with the rights that docs/security.md lists, and without one."""
+"""A real Kafka with TLS, SASL and ACLs: each command with its rights in docs/security.md, and without one right."""
 
 import json
 import time
@@ -26,7 +26,7 @@ USERS = sorted({right.principal.removeprefix("User:") for right in RIGHTS})
 NAMES = Settings().topics
 BY_SETTING = {"raw": NAMES.raw, "predictions": NAMES.predictions, "deadletter": NAMES.deadletter}
 
-#: Each command that talks to Kafka, and the user whose rights the page lists for it.
+#: Each command that uses Kafka, and the user in docs/security.md that runs it.
 COMMANDS = {
     "topics init": "telco-admin",
     "produce --mode streaming --limit 3": "telco-stream-producer",
@@ -40,15 +40,15 @@ COMMANDS = {
     "dlq show 0:0": "telco-support",
     "dlq replay --execute": "telco-operator",
 }
-#: Seconds that a command waits for Kafka.
+#: Timeout of a command in seconds.
 PATIENCE = 8
-#: Asked for, but done without: the topic's limit is then taken from the settings.
+#: Optional rights: without them, the topic's limit comes from the settings.
 OPTIONAL = AclOperation.DESCRIBE_CONFIGS
 
 
 @pytest.fixture(scope="module")
 def admin(secured_kafka: SecuredKafka) -> AdminClient:
-    """All users are there, with their rights; the topics are there too."""
+    """Create the topics and all users with their rights."""
     secured_kafka.add_users([*USERS, "stranger"])
     admin = AdminClient({"bootstrap.servers": secured_kafka.bootstrap, "log_level": 0})
     grant(admin, RIGHTS)
@@ -59,14 +59,18 @@ def admin(secured_kafka: SecuredKafka) -> AdminClient:
 
 @pytest.fixture
 def broker(secured_kafka: SecuredKafka, admin: AdminClient) -> Iterator[SecuredKafka]:
-    """The broker; all rights are back afterwards."""
+    """Yield the broker, and restore all rights afterwards."""
     yield secured_kafka
     if not has_bindings(admin, RIGHTS):
         grant(admin, RIGHTS)
 
 
+def case_id(command: str, right: AclBinding) -> str:
+    return f"{command}-{AclOperation(right.operation).name}-{right.name}"
+
+
 def needed() -> Iterator[tuple[str, AclBinding]]:
-    """Each command with each right that it can't do without."""
+    """Yield each command with each right that it needs."""
     for command, user in COMMANDS.items():
         for right in RIGHTS:
             spare = right.operation in {OPTIONAL, AclOperation.CREATE} or (
@@ -85,18 +89,18 @@ def test_command_works_with_its_documented_permissions(broker: SecuredKafka) -> 
 
 @pytest.mark.parametrize(
     ("command", "right"),
-    [pytest.param(*one, id=f"{one[0]}-{AclOperation(one[1].operation).name}-{one[1].name}") for one in needed()],
+    [pytest.param(command, right, id=case_id(command, right)) for command, right in needed()],
 )
 def test_error_names_the_missing_permission(
     broker: SecuredKafka, admin: AdminClient, command: str, right: AclBinding
 ) -> None:
-    """And since each command fails without it, none of the rights is one too many."""
+    """Each command fails without the right, so no documented right is unnecessary."""
     revoke(admin, [right])
     refused(run(command, broker.environment(COMMANDS[command])), right.name, "docs/security.md lists the rights")
 
 
 def test_error_names_the_topic_when_it_may_not_be_created(broker: SecuredKafka, admin: AdminClient) -> None:
-    """Topics that aren't there yet, with the rights that the page lists for those of the usual names."""
+    """The topics do not exist yet; the user has the documented rights for the default names only."""
     names = {f"TELCO_STREAM_TOPICS__{setting.upper()}": f"new.{topic}" for setting, topic in BY_SETTING.items()}
     rights = [renamed(right, f"new.{right.name}") for right in RIGHTS if right.principal == "User:telco-admin"]
     env = broker.environment("telco-admin") | names
@@ -120,7 +124,7 @@ def test_topic_limit_comes_from_settings_when_it_may_not_be_read(broker: Secured
 
 
 def test_kafka_acls_accepts_the_documented_lines(secured_kafka: SecuredKafka, admin: AdminClient) -> None:
-    """The other tests read the lines by themselves; here Kafka reads one with all that occurs in them."""
+    """The other tests parse the lines; here kafka-acls.sh reads one with all of their parts."""
     line = (
         "kafka-acls.sh --bootstrap-server localhost:9095 --add --allow-principal User:somebody"
         " --operation Read --operation DescribeConfigs --topic a --topic b"
@@ -143,7 +147,7 @@ def test_kafka_acls_accepts_the_documented_lines(secured_kafka: SecuredKafka, ad
 def test_error_names_the_reason_when_a_connection_is_refused(
     broker: SecuredKafka, command: str, wrong: str, reason: str
 ) -> None:
-    """Before the time is over: what is wrong stays wrong however long one waits."""
+    """Before the timeout: waiting does not help."""
     env = broker.environment("telco-admin")
     if wrong == "password":
         env["TELCO_STREAM_KAFKA__SASL__PASSWORD"] += "x"
@@ -171,7 +175,7 @@ def test_plain_and_oauthbearer_log_in_with_properties_alone(broker: SecuredKafka
 
 
 def test_pipeline_runs_on_a_secured_cluster(broker: SecuredKafka) -> None:
-    """As processes of their own, the password from a file as an editor leaves it."""
+    """As separate processes, with the password in a file that ends with a newline."""
     send_good_and_bad(broker)
     (path := broker.authority.with_name("password")).write_text(f"{PASSWORD}\n")
     secret = {"TELCO_STREAM_KAFKA__SASL__PASSWORD_FILE": str(path), "TELCO_STREAM_KAFKA__DEBUG": "security,conf"}

@@ -1,4 +1,4 @@
-"""Where a partition of transactions ends, told in the same breath as its last records."""
+"""End of a transactional partition, reported in the same batch as its last records."""
 
 from typing import Any, cast
 
@@ -19,8 +19,8 @@ from tests.support.fakes import ask_nothing_kept
 SCRIPT = [ScriptedMessage(0), ScriptedMessage(1), end(3)]
 
 
-def test_a_group_has_ended_where_its_partitions_end() -> None:
-    """Though the last record stands before the marker: nothing will come after it."""
+def test_source_has_ended_when_its_partitions_end() -> None:
+    """The last record is before the marker, and no record follows it."""
     source = Source(
         cast("Any", ScriptedConsumer([*SCRIPT])),
         Subscription(TopicToRead("raw", ask_nothing_kept)),
@@ -31,12 +31,12 @@ def test_a_group_has_ended_where_its_partitions_end() -> None:
     assert source.ended
 
 
-def test_a_reader_has_ended_where_its_partitions_end() -> None:
+def test_reader_has_ended_when_its_partitions_end() -> None:
     reader = _Reader(_Clients([*SCRIPT]), "raw", {0: (0, 3)}, Stop())
     assert [[record.offset() for record in batch] for batch in reader.batches()] == [[0, 1]]
 
 
-def test_a_reader_leaves_out_what_came_after_the_end() -> None:
+def test_reader_drops_records_when_they_are_after_the_end() -> None:
     reader = _Reader(
         _Clients([ScriptedMessage(0), ScriptedMessage(4), ScriptedMessage(5), end(7)]), "raw", {0: (0, 4)}, Stop()
     )
@@ -44,7 +44,7 @@ def test_a_reader_leaves_out_what_came_after_the_end() -> None:
 
 
 def test_reader_gives_up_when_only_errors_arrive() -> None:
-    """Messages that bring it no further must not move its deadline."""
+    """Messages without progress must not extend its deadline."""
     script = [ScriptedMessage(0, code=KafkaError.NOT_COORDINATOR)] * 30_000
     with pytest.raises(TelcoStreamError, match="topic raw"):
         list(_Reader(_Clients(script), "raw", {0: (0, 3)}, Stop()).batches())
@@ -58,7 +58,7 @@ def test_reader_names_the_offset_of_an_unreadable_batch() -> None:
 
 
 class _Clients(Clients):
-    """Without a broker; its reader follows a script."""
+    """Clients without a broker, whose reader returns a script."""
 
     def __init__(self, script: list[ScriptedMessage]) -> None:
         super().__init__(load(environ={}), timeout=0)

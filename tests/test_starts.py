@@ -1,4 +1,4 @@
-"""Where a partition starts, decided from the group's commit and what is kept: no client, no broker."""
+"""Start offset of a partition, chosen from its commit and its oldest record, without a client or a broker."""
 
 from typing import Any, cast
 
@@ -41,7 +41,7 @@ def test_choose_start_takes_the_first_start_without_a_commit() -> None:
 
 
 def test_choose_start_adds_the_id_when_a_commit_has_none() -> None:
-    """Offsets of earlier versions, and those set by Kafka's own tools, stay valid."""
+    """Offsets of earlier versions, and offsets set by Kafka's own tools, stay valid."""
     start = choose(5, CommitMetadata(dead_letters_in_a_row=3))
     assert (start.offset, start.is_committed) == (5, False)
     assert start.metadata == CommitMetadata(dead_letters_in_a_row=3, topic_id=ID)
@@ -61,7 +61,7 @@ def test_choose_start_ignores_a_commit_of_an_earlier_topic() -> None:
 
 @pytest.mark.parametrize("committed", [500, -1001])
 def test_choose_start_takes_the_oldest_when_out_of_range(committed: int) -> None:
-    """Whatever the reset policy says: available records are never skipped."""
+    """Under either reset policy, available records are never skipped."""
     assert choose(committed, oldest=3, is_out_of_range=True).offset == 3
 
 
@@ -71,7 +71,7 @@ def test_metadata_survives_being_encoded() -> None:
 
 
 @pytest.mark.parametrize("text", [None, "", "null", "[]", "7", "{not ours", '{"at":[]}', '{"at":1e999}', '{"at":"x"}'])
-def test_metadata_is_empty_when_somebody_else_wrote_it(text: str | None) -> None:
+def test_metadata_is_empty_when_another_program_wrote_it(text: str | None) -> None:
     assert decode_commit_metadata(text) == CommitMetadata()
 
 
@@ -83,7 +83,7 @@ def test_find_follows_the_policy_when_the_group_is_new(reset: Reset, offset: int
 
 
 def test_find_starts_an_added_partition_at_its_first_record() -> None:
-    """With `latest` too: the group was there before the partition."""
+    """With `latest` too: the group is older than the partition."""
     consumer = FakeConsumer([], offsets={0: commit(0, 50, initial_partitions=3)}, latest={3: 9})
     assert finder(consumer, "latest").find({3}, set())[3].offset == 0
 
@@ -98,31 +98,33 @@ def test_find_starts_at_the_end_when_another_member_was_first() -> None:
 
 @pytest.mark.parametrize("metadata", [{"topic_id": EARLIER, "initial_partitions": 3}, {"topic_id": None}])
 def test_find_starts_at_the_first_record_when_in_doubt(metadata: dict[str, Any]) -> None:
-    """The group has commits, of an earlier topic or by an earlier version: it has been here before."""
+    """The group has commits of a deleted topic or of an earlier version, so it is not new."""
     consumer = FakeConsumer([], offsets={0: commit(0, 50, **metadata)}, latest={1: 9})
     assert finder(consumer, "latest").find({1}, set())[1].offset == 0
 
 
 def test_find_asks_one_by_one_after_a_failure() -> None:
-    """One partition without a leader fails the question for all."""
-    consumer = FakeConsumer([], offsets={one: commit(one, one) for one in range(3)})
-    asking, wanted = finder(consumer, "earliest"), {0, 1, 2}
+    """One partition without a leader fails the request for all."""
+    consumer = FakeConsumer([], offsets={partition: commit(partition, partition) for partition in range(3)})
+    start_finder, partitions = finder(consumer, "earliest"), {0, 1, 2}
     consumer.failures = [kafka_exception("_TIMED_OUT")]
-    assert asking.find(wanted, set()) == {}
-    found = [set(asking.find(wanted, set())) for _ in range(3)]
-    assert sorted(map(list, found)) == [[0], [1], [2]]
-    assert asking.find({2}, set()).keys() == {2}
-    assert asking.find(wanted, set()).keys() == wanted, "as soon as all are found"
+    assert start_finder.find(partitions, set()) == {}
+    batches = [set(start_finder.find(partitions, set())) for _ in range(3)]
+    assert sorted(map(list, batches)) == [[0], [1], [2]]
+    assert start_finder.find({2}, set()).keys() == {2}
+    assert start_finder.find(partitions, set()).keys() == partitions, "as soon as all starts are known"
 
 
-def test_find_goes_on_without_a_partition_whose_leader_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_find_skips_a_partition_when_its_leader_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(starts, "MAX_CALL_SECONDS", 0.01)
-    consumer = FakeConsumer([], offsets={one: commit(one, one) for one in range(3)}, oldest={1: -1})
-    asking = finder(consumer, "earliest")
-    assert asking.find({0, 1, 2}, set()).keys() == {0, 2}
-    assert asking.find({1}, set()) == {}
+    consumer = FakeConsumer(
+        [], offsets={partition: commit(partition, partition) for partition in range(3)}, oldest={1: -1}
+    )
+    start_finder = finder(consumer, "earliest")
+    assert start_finder.find({0, 1, 2}, set()).keys() == {0, 2}
+    assert start_finder.find({1}, set()) == {}
     consumer.oldest = {}
-    assert asking.find({1}, set()).keys() == {1}
+    assert start_finder.find({1}, set()).keys() == {1}
 
 
 @pytest.mark.parametrize("name", ["_TIMED_OUT", "NOT_COORDINATOR", "UNSTABLE_OFFSET_COMMIT", "UNKNOWN_TOPIC_OR_PART"])

@@ -1,4 +1,4 @@
-"""Where partitions start on a real Kafka, under each protocol of the group."""
+"""Start offsets of partitions on a real Kafka, with each group protocol."""
 
 import threading
 
@@ -26,15 +26,15 @@ PROTOCOLS = [
 
 @pytest.fixture(params=PROTOCOLS, ids=["range", "cooperative", "consumer"])
 def protocol(request: pytest.FixtureRequest) -> dict[str, str]:
-    found: dict[str, str] = request.param
-    return found
+    properties: dict[str, str] = request.param
+    return properties
 
 
 def committed(kafka: str, topics: Topics, partitions: int = 3) -> dict[int, TopicPartition]:
     group = Consumer({"bootstrap.servers": kafka, "group.id": topics.group})
-    found = group.committed([TopicPartition(topics.raw, one) for one in range(partitions)], timeout=15)
+    offsets = group.committed([TopicPartition(topics.raw, number) for number in range(partitions)], timeout=15)
     group.close()
-    return {one.partition: one for one in found}
+    return {offset.partition: offset for offset in offsets}
 
 
 def delete_before(kafka: str, topics: Topics, offset: int) -> None:
@@ -45,7 +45,7 @@ def delete_before(kafka: str, topics: Topics, offset: int) -> None:
 
 
 def test_latest_skips_nothing_between_two_runs(kafka: str, topics: Topics, protocol: dict[str, str]) -> None:
-    """50 records arrive on a partition that was quiet while the first run was there."""
+    """50 records arrive on a partition that was empty during the first run."""
     settings = settings_of(kafka, topics, protocol, auto_offset_reset="latest")
     send(kafka, topics.raw, customers(range(7)), partition=0)
     first = RunningConsumer(settings, STREAMING)
@@ -53,7 +53,7 @@ def test_latest_skips_nothing_between_two_runs(kafka: str, topics: Topics, proto
     first.end()
     send(kafka, topics.raw, customers(range(50)), partition=0)
     assert RunningConsumer(settings, BATCH).result().consumed == 50
-    inputs = [one for one in read_topic(kafka, topics.raw) if one.offset >= 7]
+    inputs = [record for record in read_topic(kafka, topics.raw) if record.offset >= 7]
     assert sources(answers(kafka, topics)) == coordinates(inputs)
 
 
@@ -69,13 +69,13 @@ def test_latest_skips_nothing_on_an_added_partition(kafka: str, topics: Topics) 
     assert committed(kafka, topics, 4)[3].offset == 50
 
 
-def test_a_start_is_committed_at_once(kafka: str, topics: Topics, protocol: dict[str, str]) -> None:
+def test_consume_commits_a_start_at_once(kafka: str, topics: Topics, protocol: dict[str, str]) -> None:
     send(kafka, topics.raw, customers(range(7)), partition=0)
     running = RunningConsumer(settings_of(kafka, topics, protocol, auto_offset_reset="latest"), STREAMING)
     running.wait_for_start(0, 1, 2)
-    found = committed(kafka, topics)
+    offsets = committed(kafka, topics)
     running.end()
-    assert {one: at.offset for one, at in found.items()} == {0: 7, 1: 0, 2: 0}
+    assert {partition: committed.offset for partition, committed in offsets.items()} == {0: 7, 1: 0, 2: 0}
 
 
 def test_expired_records_are_counted_when_a_run_starts(
@@ -89,14 +89,14 @@ def test_expired_records_are_counted_when_a_run_starts(
     delete_before(kafka, topics, 300)
     assert RunningConsumer(settings, BATCH).result().consumed == 100
     assert decode_commit_metadata(committed(kafka, topics)[0].metadata).expired_unanswered == 300
-    warned = [one for one in caplog.records if getattr(one, "event", "") == "expired_unanswered"]
+    warned = [record for record in caplog.records if getattr(record, "event", "") == "expired_unanswered"]
     assert [one.facts for one in warned] == [  # type: ignore[attr-defined]
         {"topic": topics.raw, "partition": 0, "offset": 300, "count": 300}
     ]
 
 
 def test_expired_records_are_counted_when_a_run_is_overtaken(kafka: str, topics: Topics) -> None:
-    """Retention deletes what the client has yet to fetch, while a batch is scored."""
+    """Retention deletes records that the client has not fetched, while a batch is scored."""
     small = {"queued.min.messages": "1", "queued.max.messages.kbytes": "1", "fetch.message.max.bytes": "1024"}
     settings = settings_of(kafka, topics, small | {"fetch.queue.backoff.ms": "1"}, max_poll_records=10)
     is_scoring, may_answer = threading.Event(), threading.Event()
@@ -114,7 +114,7 @@ def test_expired_records_are_counted_when_a_run_is_overtaken(kafka: str, topics:
     running.wait_for(101)
     wait_until(lambda: committed(kafka, topics)[0].offset == 3_000, 30, "the end of the partition")
     running.end()
-    answered = [int((one.header("source") or "").rpartition("/")[2]) for one in answers(kafka, topics)]
+    answered = [int((answer.header("source") or "").rpartition("/")[2]) for answer in answers(kafka, topics)]
     expired = decode_commit_metadata(committed(kafka, topics)[0].metadata).expired_unanswered
     assert sorted(set(answered)) == sorted(answered)
     assert 0 < expired < 2_900
@@ -122,8 +122,8 @@ def test_expired_records_are_counted_when_a_run_is_overtaken(kafka: str, topics:
 
 
 @pytest.mark.parametrize("reset", ["earliest", "latest"])
-def test_an_offset_out_of_range_starts_at_the_oldest(kafka: str, topics: Topics, reset: str) -> None:
-    """Beyond the end: a broker has lost records, or somebody has set the offset by hand."""
+def test_consume_starts_at_the_oldest_when_out_of_range(kafka: str, topics: Topics, reset: str) -> None:
+    """Beyond the end: a broker has lost records, or the offset was set by hand."""
     send(kafka, topics.raw, customers(range(50)), partition=0)
     group = Consumer({"bootstrap.servers": kafka, "group.id": topics.group})
     group.commit(offsets=[TopicPartition(topics.raw, 0, 1_000)], asynchronous=False)
@@ -134,8 +134,8 @@ def test_an_offset_out_of_range_starts_at_the_oldest(kafka: str, topics: Topics,
     assert committed(kafka, topics)[0].offset == 50
 
 
-def test_the_marker_behind_the_last_record_is_committed(kafka: str, topics: Topics) -> None:
-    """Otherwise it would count as an unanswered record once retention has deleted it."""
+def test_consume_commits_the_marker_after_the_last_record(kafka: str, topics: Topics) -> None:
+    """Otherwise the marker would count as an unanswered record once retention has deleted it."""
     send(kafka, topics.raw, customers(range(5)), partition=0)
     _send_in_transaction(kafka, topics)
     assert RunningConsumer(settings_of(kafka, topics), BATCH).result().consumed == 6

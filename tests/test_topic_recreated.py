@@ -1,4 +1,4 @@
-"""A topic that is deleted and created again, under a consumer or between two runs of it: only its ID tells."""
+"""A topic that is deleted and created again, during a run or between two runs: only its ID changes."""
 
 import time
 from contextlib import suppress
@@ -32,17 +32,17 @@ def recreate(kafka: str, topic: str, partitions: int = 3) -> None:
 
 def by_topic_id(kept: list[StoredRecord]) -> dict[str, list[str]]:
     """Return the positions that are answered, by the ID of the raw topic."""
-    found: dict[str, list[str]] = {}
+    positions: dict[str, list[str]] = {}
     for answer in kept:
-        found.setdefault(answer.header("source.topic.id") or "", []).append(answer.header("source") or "")
-    return found
+        positions.setdefault(answer.header("source.topic.id") or "", []).append(answer.header("source") or "")
+    return positions
 
 
 @pytest.mark.parametrize("kafka_settings", [{}, {"group.protocol": "consumer"}], ids=["classic", "consumer"])
 def test_consume_exits_3_when_its_topic_is_recreated(
     kafka: str, topics: Topics, kafka_settings: dict[str, str]
 ) -> None:
-    """And answers nothing of the new topic; the next run answers all of it."""
+    """No record of the new topic is answered; the next run answers all of them."""
     settings = settings_of(kafka, topics, kafka_settings)
     before = topic_id(kafka, topics.raw)
     send(kafka, topics.raw, customers(range(50)), partition=0)
@@ -54,17 +54,17 @@ def test_consume_exits_3_when_its_topic_is_recreated(
         running.result(20)
     assert running.consumed == 50
     assert RunningConsumer(settings, BATCH).result().consumed == 400
-    found = by_topic_id(answers(kafka, topics))
+    answered = by_topic_id(answers(kafka, topics))
     expected = [f"{topics.raw}/0/{offset}" for offset in range(400)]
-    assert sorted(found[topic_id(kafka, topics.raw)]) == sorted(expected)
-    assert sorted(found[before]) == sorted(expected[:50])
+    assert sorted(answered[topic_id(kafka, topics.raw)]) == sorted(expected)
+    assert sorted(answered[before]) == sorted(expected[:50])
 
 
 @pytest.mark.parametrize(("partitions", "count"), [(3, 30), (3, 60), (1, 60)])
 def test_consume_starts_at_beginning_when_topic_was_recreated(
     kafka: str, topics: Topics, partitions: int, count: int
 ) -> None:
-    """Whether the old offset lies within the new partition, beyond its end, or in a partition that is gone.
+    """The old offset is within the new partition, beyond its end, or in a partition that no longer exists.
 
     Kafka forgets a deleted topic's offsets; a commit that was on its way then may survive the topic.
     """
@@ -73,7 +73,7 @@ def test_consume_starts_at_beginning_when_topic_was_recreated(
     recreate(kafka, topics.raw, partitions)
     group = Consumer({"bootstrap.servers": kafka, "group.id": topics.group})
     metadata = encode_commit_metadata(CommitMetadata(topic_id=before))
-    offsets = [TopicPartition(topics.raw, one, 50, metadata) for one in range(partitions)]
+    offsets = [TopicPartition(topics.raw, number, 50, metadata) for number in range(partitions)]
     group.commit(offsets=offsets, asynchronous=False)
     group.close()
     send(kafka, topics.raw, customers(range(count)), partition=0)
@@ -90,8 +90,8 @@ def test_consume_exits_3_when_its_topic_is_deleted(kafka: str, topics: Topics) -
         running.result(30)
 
 
-def test_consume_goes_on_when_an_answer_topic_is_recreated(kafka: str, topics: Topics) -> None:
-    """What was in it is gone; what is answered from then on is in the new one."""
+def test_consume_continues_when_an_answer_topic_is_recreated(kafka: str, topics: Topics) -> None:
+    """Earlier answers are lost; later ones are written to the new topic."""
     send(kafka, topics.raw, customers(range(5)))
     running = RunningConsumer(settings_of(kafka, topics), STREAMING)
     running.wait_for(5)

@@ -1,4 +1,4 @@
-"""The three topics, created once; and the cluster as it is before the first record."""
+"""Creation of the three topics, and the admin requests of `Cluster`."""
 
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
@@ -20,50 +20,50 @@ def settings(kafka: str, names: Topics, **more: int) -> Settings:
     return Settings(bootstrap_servers=kafka, topics=topics)
 
 
-def cluster_of(found: Settings, timeout: float = 10.0) -> Cluster:
-    return Cluster(Clients(found, timeout))
+def cluster_of(settings_: Settings, timeout: float = 10.0) -> Cluster:
+    return Cluster(Clients(settings_, timeout))
 
 
-def test_topics_are_created_once_and_left_alone_after_that(kafka: str) -> None:
-    """A dry run creates none, and says what it would."""
+def test_init_topics_changes_nothing_when_topics_exist(kafka: str) -> None:
+    """A dry run creates nothing and returns the topics that it would create."""
     names = fresh_topics()
-    found = settings(kafka, names, retention_ms=3_600_000)
-    cluster = cluster_of(found)
-    wanted = [(names.raw, 3), (names.predictions, 3), (names.deadletter, 1)]
-    created = [Topic(name, partitions, 1, created=True) for name, partitions in wanted]
-    assert init_topics(cluster, found, dry_run=True).topics == created
+    settings_ = settings(kafka, names, retention_ms=3_600_000)
+    cluster = cluster_of(settings_)
+    expected = [(names.raw, 3), (names.predictions, 3), (names.deadletter, 1)]
+    created = [Topic(name, partitions, 1, created=True) for name, partitions in expected]
+    assert init_topics(cluster, settings_, dry_run=True).topics == created
     assert not {names.raw, names.predictions, names.deadletter} & cluster.topics().keys()
-    assert init_topics(cluster, found).topics == created
-    assert init_topics(cluster, found).topics == [Topic(name, count, 1, created=False) for name, count in wanted]
+    assert init_topics(cluster, settings_).topics == created
+    assert init_topics(cluster, settings_).topics == [Topic(name, count, 1, created=False) for name, count in expected]
     assert config(kafka, names.deadletter, "max.message.bytes") == "2097152"
     assert config(kafka, names.raw, "retention.ms") == "3600000"
     delete_topics(kafka, names)
 
 
-def test_too_few_partitions_are_an_error_before_anything_is_created(kafka: str, topics: Topics) -> None:
-    found = settings(kafka, topics, raw_partitions=5)
+def test_init_topics_raises_when_a_topic_has_too_few_partitions(kafka: str, topics: Topics) -> None:
+    settings_ = settings(kafka, topics, raw_partitions=5)
     with pytest.raises(errors.UsageError, match=f"{topics.raw} has 3 of 5 partitions") as caught:
-        init_topics(cluster_of(found), found)
+        init_topics(cluster_of(settings_), settings_)
     assert caught.value.exit_code == 2
 
 
-def test_more_partitions_than_wanted_are_fine(kafka: str, topics: Topics) -> None:
-    found = settings(kafka, topics, raw_partitions=1)
-    assert not any(topic.created for topic in init_topics(cluster_of(found), found).topics)
+def test_init_topics_accepts_a_topic_with_more_partitions(kafka: str, topics: Topics) -> None:
+    settings_ = settings(kafka, topics, raw_partitions=1)
+    assert not any(topic.created for topic in init_topics(cluster_of(settings_), settings_).topics)
 
 
-def test_a_replication_that_the_cluster_can_not_give_is_told_in_its_words(kafka: str) -> None:
-    found = settings(kafka, fresh_topics(), replication_factor=3)
+def test_init_topics_raises_when_replication_is_impossible(kafka: str) -> None:
+    settings_ = settings(kafka, fresh_topics(), replication_factor=3)
     with pytest.raises(errors.KafkaError, match="was not created"):
-        init_topics(cluster_of(found), found)
+        init_topics(cluster_of(settings_), settings_)
 
 
-def test_a_missing_topic_is_named_and_how_to_make_it(kafka: str, topics: Topics) -> None:
+def test_partitions_names_the_topic_when_it_is_missing(kafka: str, topics: Topics) -> None:
     with pytest.raises(errors.KafkaError, match=r"no-such-topic.*topics init"):
         cluster_of(settings(kafka, topics)).partitions(topics.raw, "no-such-topic")
 
 
-def test_where_partitions_begin_and_end(kafka: str, topics: Topics) -> None:
+def test_starts_and_ends_return_offsets_by_partition(kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, customers(range(4)), partition=1)
     cluster = cluster_of(settings(kafka, topics))
     assert cluster.partitions(topics.raw, topics.deadletter) == {topics.raw: 3, topics.deadletter: 1}
@@ -72,31 +72,31 @@ def test_where_partitions_begin_and_end(kafka: str, topics: Topics) -> None:
     assert cluster.largest_message(topics.deadletter, 1) == 2_097_152
 
 
-def test_a_cluster_that_does_not_answer_in_time_is_an_error_that_says_where() -> None:
+def test_cluster_names_the_broker_when_it_times_out() -> None:
     with pytest.raises(errors.KafkaError, match=r"localhost:1 doesn't answer within 0\.6 s"):
         cluster_of(Settings(bootstrap_servers="localhost:1"), 0.6).topics()
 
 
-def test_a_wish_to_stop_ends_the_asking() -> None:
+def test_cluster_raises_stopped_when_stopped() -> None:
     stop = Stop()
     stop.request()
     with pytest.raises(Stopped):
         Cluster(Clients(Settings(bootstrap_servers="localhost:1")), stop).topics()
 
 
-def test_limits_that_nobody_can_tell_are_the_usual_ones(embedded: MockCluster, embedded_topics: Topics) -> None:
-    """The embedded broker has no controller to ask."""
+def test_largest_message_is_the_default_when_unknown(embedded: MockCluster, embedded_topics: Topics) -> None:
+    """The embedded broker cannot describe a topic."""
     assert cluster_of(settings_of(embedded.bootstrap, embedded_topics)).largest_message(embedded_topics.raw, 77) == 77
 
 
-def test_compacted_topics_are_found_as_far_as_known(
+def test_compacted_topics_returns_those_that_are_known(
     kafka: str, topics: Topics, embedded: MockCluster, embedded_topics: Topics
 ) -> None:
     configure_topic(kafka, topics.raw, "cleanup.policy", "compact,delete")
     names = (topics.raw, topics.predictions)
     assert compacted_topics(cluster_of(settings(kafka, topics)), *names, "no-such-topic") == [topics.raw]
-    there = cluster_of(settings_of(embedded.bootstrap, embedded_topics))
-    assert compacted_topics(there, embedded_topics.raw) == []
+    embedded_cluster = cluster_of(settings_of(embedded.bootstrap, embedded_topics))
+    assert compacted_topics(embedded_cluster, embedded_topics.raw) == []
 
 
 def test_topics_init_warns_when_a_topic_is_compacted(kafka: str, topics: Topics) -> None:

@@ -1,4 +1,4 @@
-"""Record batches that the client cannot read, on a real Kafka: anybody who may write to the raw topic can send them."""
+"""Record batches that the client cannot read, on a real Kafka: any producer of the raw topic can send them."""
 
 import time
 from collections.abc import Callable
@@ -24,9 +24,9 @@ from tests.support.consumer_harness import RunningConsumer, answers, customers, 
 from tests.support.in_process import run_in_process
 from tests.support.topics import Topics, send
 
-#: Records before and behind the batch, and records in it; each of its records has 900 kB.
+#: Records before and after the batch, and records in it; each of its records has 900 kB.
 GOOD, PACKED = 3, 120
-#: A client with these limits rejects a response that carries a record of 2 MB.
+#: With these limits, a client rejects a response with a record of 2 MB.
 SMALL_LIMITS = {"fetch.max.bytes": "1000000", "receive.message.max.bytes": "1500000"}
 
 
@@ -50,7 +50,7 @@ def allow_large_records(kafka: str, topic: str) -> None:
 
 @pytest.fixture
 def hostile(kafka: str, topics: Topics) -> Topics:
-    """Good records in partition 0 before and behind a batch of 5 kB that unpacks to 108 MB."""
+    """Good records in partition 0 before and after a batch of 5 kB that unpacks to 108 MB."""
     send(kafka, topics.raw, customers(range(GOOD)), partition=0)
     send_batch(kafka, topics.raw, PACKED, 900_000, "zstd")
     send(kafka, topics.raw, customers(range(GOOD)), partition=0)
