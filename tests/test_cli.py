@@ -28,7 +28,7 @@ def test_version() -> None:
 
 
 @pytest.mark.parametrize(
-    "words",
+    "arguments",
     [
         "--nope",
         "nope",
@@ -49,10 +49,10 @@ def test_version() -> None:
     ],
 )
 def test_main_exits_2_when_usage_is_wrong(
-    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Usage is checked before Kafka and the model."""
-    monkeypatch.setattr(sys, "argv", ["telco-stream", *words.split()])
+    monkeypatch.setattr(sys, "argv", ["telco-stream", *arguments.split()])
     with pytest.raises(SystemExit) as exit_info:
         main()
     out, err = capsys.readouterr()
@@ -68,7 +68,7 @@ def test_produce_exits_2_when_option_needs_batch_mode(option: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "env", "code"),
+    ("arguments", "env", "code"),
     [
         (["config", "show"], {"TELCO_STREAM_BOOTSTRAP_SERVRES": "x"}, 2),
         (["report", "--timeout", "0.5", "--broker", NOWHERE], {}, 3),
@@ -76,8 +76,8 @@ def test_produce_exits_2_when_option_needs_batch_mode(option: str) -> None:
         (["produce", "--mode", "batch", "--data-path", "nowhere.csv", "--broker", NOWHERE], {}, 5),
     ],
 )
-def test_error_is_one_line_on_stderr_with_its_exit_code(words: list[str], env: dict[str, str], code: int) -> None:
-    done = run_cli(*words, "--output", "json", env=env)
+def test_error_is_one_line_on_stderr_with_its_exit_code(arguments: list[str], env: dict[str, str], code: int) -> None:
+    done = run_cli(*arguments, "--output", "json", env=env)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done
     assert done.stderr.startswith("Error: ")
 
@@ -145,12 +145,12 @@ def test_no_color_overrides_forced_colours(env: dict[str, str], coloured: bool) 
     assert ("\x1b[" in done.stdout) == coloured
 
 
-@pytest.mark.parametrize("words", [["model", "show", "--output", "json"], ["model", "show"]])
-def test_command_exits_141_when_its_reader_has_gone(words: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [["model", "show", "--output", "json"], ["model", "show"]])
+def test_command_exits_141_when_its_reader_has_gone(arguments: list[str]) -> None:
     """As with `| head -1`; 141 is the exit code of SIGPIPE."""
     read, write = os.pipe()
     os.close(read)
-    command = [sys.executable, "-m", "telco_stream", *words]
+    command = [sys.executable, "-m", "telco_stream", *arguments]
     done = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (141, "")

@@ -24,7 +24,7 @@ _NOWHERE = "--broker 127.0.0.1:1 --timeout 60"
 
 
 @pytest.mark.parametrize(
-    ("module", "words", "code"),
+    ("module", "arguments", "code"),
     [
         ("typer", "--version", -signal.SIGINT),
         ("sklearn", "train --data-path a.csv", -signal.SIGINT),
@@ -34,11 +34,11 @@ _NOWHERE = "--broker 127.0.0.1:1 --timeout 60"
     ],
 )
 def test_ctrl_c_shows_no_traceback_when_modules_are_imported(
-    module: str, words: str, code: int, tmp_path: Path
+    module: str, arguments: str, code: int, tmp_path: Path
 ) -> None:
     """A shell reports 130 in both cases."""
     (tmp_path / f"{module}.py").write_text(_INTERRUPTED)
-    setup = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; sys.argv[1:] = {words.split()!r}"
+    setup = f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; sys.argv[1:] = {arguments.split()!r}"
     command = [sys.executable, "-c", f"{setup}; from telco_stream.__main__ import main; main()"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", "")

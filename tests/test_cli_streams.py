@@ -11,17 +11,17 @@ from telco_stream.display.console import Screen
 from tests.support.cli import ROOT
 
 
-@pytest.mark.parametrize("words", [["model", "show", "--output", "json"], ["--help"]])
-def test_command_exits_2_when_stdout_is_full(words: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [["model", "show", "--output", "json"], ["--help"]])
+def test_command_exits_2_when_stdout_is_full(arguments: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
-        done = _run(*words, stdout=full, stderr=subprocess.PIPE)
+        done = _run(*arguments, stdout=full, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (2, "Error: Cannot write the result: No space left on device\n")
 
 
-@pytest.mark.parametrize(("words", "code"), [("oops", 2), ("model show --model nowhere", 4)])
-def test_command_keeps_its_exit_code_when_stderr_is_full(words: str, code: int) -> None:
+@pytest.mark.parametrize(("arguments", "code"), [("oops", 2), ("model show --model nowhere", 4)])
+def test_command_keeps_its_exit_code_when_stderr_is_full(arguments: str, code: int) -> None:
     with Path("/dev/full").open("w") as full:
-        assert _run(*words.split(), stderr=full).returncode == code
+        assert _run(*arguments.split(), stderr=full).returncode == code
 
 
 def test_screen_ignores_errors_when_stderr_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,8 +37,8 @@ def test_screen_ignores_errors_when_stderr_is_full(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
 def test_command_works_when_streams_are_closed(closed: str, tmp_path: Path) -> None:
     """Output does not go to a file that has got the number of the closed stream."""
-    words = [sys.executable, "-m", "telco_stream", "sample", "--rows", "3", "--out", str(tmp_path / "a.csv")]
-    done = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *words], cwd=ROOT, check=False)
+    arguments = [sys.executable, "-m", "telco_stream", "sample", "--rows", "3", "--out", str(tmp_path / "a.csv")]
+    done = subprocess.run(["sh", "-c", f'"$@" {closed}', "sh", *arguments], cwd=ROOT, check=False)
     assert done.returncode == 0
     assert len((tmp_path / "a.csv").read_text().splitlines()) == 4
 
@@ -50,6 +50,6 @@ def test_streams_are_separate_when_both_are_open() -> None:
     assert (done.returncode, "bootstrap_servers" in done.stdout, done.stderr) == (0, True, "")
 
 
-def _run(*words: str, **streams: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "telco_stream", *words]
+def _run(*arguments: str, **streams: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "telco_stream", *arguments]
     return subprocess.run(command, cwd=ROOT, text=True, check=False, **streams)  # type: ignore[call-overload, no-any-return]

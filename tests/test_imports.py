@@ -53,19 +53,19 @@ _REPORT = (
     "atexit.register(lambda: print('imported', *sorted({name.partition('.')[0] for name in sys.modules})));"
     "main()"
 )
-_ONE_COMMAND = (
+_SMALL_APP = (
     "import typer\n\n\ndef hello(name: str = 'you', loud: bool = False) -> None:\n    '''Say hello.'''\n\n\n"
     "app = typer.Typer()\napp.command()(hello)\napp()\n"
 )
 
 
-@pytest.mark.parametrize("words", MAY_IMPORT)
-def test_command_imports_only_allowed_libraries(words: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("arguments", MAY_IMPORT)
+def test_command_imports_only_allowed_libraries(arguments: str, tmp_path: Path) -> None:
     """A top-level import that one command needs would make all commands slow."""
     write_customers(tmp_path, 3)
-    kafka = NOWHERE if "confluent_kafka" in MAY_IMPORT[words] else ()
-    imported = _imported(*words.split(), *kafka) & WATCHED
-    assert imported - MAY_IMPORT[words] == set()
+    kafka = NOWHERE if "confluent_kafka" in MAY_IMPORT[arguments] else ()
+    imported = _imported(*arguments.split(), *kafka) & WATCHED
+    assert imported - MAY_IMPORT[arguments] == set()
 
 
 def test_allowed_libraries_are_all_imported() -> None:
@@ -76,16 +76,16 @@ def test_allowed_libraries_are_all_imported() -> None:
 @pytest.mark.alone
 def test_help_is_at_most_a_third_slower_than_a_one_command_app(tmp_path: Path) -> None:
     """Runs alternate, so that both are measured under the same load; the medians are compared."""
-    (tmp_path / "one.py").write_text(_ONE_COMMAND)
-    small, ours = [sys.executable, "one.py", "--help"], [sys.executable, "-m", "telco_stream", "--help"]
+    (tmp_path / "small.py").write_text(_SMALL_APP)
+    small, ours = [sys.executable, "small.py", "--help"], [sys.executable, "-m", "telco_stream", "--help"]
     seconds = [(_seconds(small), _seconds(ours)) for _ in range(7)]
     small_median, our_median = (statistics.median(column) for column in zip(*seconds, strict=True))
     assert our_median <= 1.3 * small_median
 
 
-def _imported(*words: str) -> set[str]:
+def _imported(*arguments: str) -> set[str]:
     done = subprocess.run(
-        [sys.executable, "-c", _REPORT, *words], env=_environment(), capture_output=True, text=True, check=False
+        [sys.executable, "-c", _REPORT, *arguments], env=_environment(), capture_output=True, text=True, check=False
     )
     assert "Traceback" not in done.stderr, done.stderr
     return set(done.stdout.splitlines()[-1].split()[1:])

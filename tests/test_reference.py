@@ -1,4 +1,4 @@
-"""The generated parts of the docs are up to date and true."""
+"""The generated part_names of the docs are up to date and true."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from docs.generate.commands import COMMANDS, commands_with
-from docs.generate.pages import MAKERS, parts, renewed
+from docs.generate.pages import GENERATORS, part_names, render_page
 from docs.generate.results import RESULTS
 from docs.generate.settings import refused_properties
 from telco_stream.cli import app
@@ -43,19 +43,19 @@ CLAIMS = [(name, setting) for setting, flag in FLAGS.items() for name in command
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_generated_parts_are_current(page: Path) -> None:
     """If this fails, run `make docs`."""
-    assert renewed(page.read_text()) == page.read_text()
+    assert render_page(page.read_text()) == page.read_text()
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_a_generated_part(name: str) -> None:
-    assert f"command {name}" in parts(COMMANDS_PAGE)
+    assert f"command {name}" in part_names(COMMANDS_PAGE)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_commands_page_names_every_option(name: str) -> None:
     text = COMMANDS_PAGE.partition(f"<!-- begin command {name} -->")[2].partition("<!-- end -->")[0]
-    words = [word for option in COMMANDS[name].params for word in option.opts if word.startswith("--")]
-    assert [word for word in words if word not in text] == []
+    flags = [flag for option in COMMANDS[name].params for flag in option.opts if flag.startswith("--")]
+    assert [flag for flag in flags if flag not in text] == []
 
 
 @pytest.mark.parametrize("name", FIELDS)
@@ -65,21 +65,21 @@ def test_configuration_page_names_every_setting(name: str) -> None:
 
 def test_part_ends_at_the_nearest_end_marker() -> None:
     text = "a\n<!-- begin refused -->\nold\n<!-- end -->\nb\n<!-- begin options -->\n<!-- end -->\n"
-    assert parts(text) == ["refused", "options"]
-    assert "\nb\n" in renewed(text)
-    assert "old" not in renewed(text)
-    assert renewed(renewed(text)) == renewed(text)
+    assert part_names(text) == ["refused", "options"]
+    assert "\nb\n" in render_page(text)
+    assert "old" not in render_page(text)
+    assert render_page(render_page(text)) == render_page(text)
 
 
 def test_part_fails_when_no_generator_exists() -> None:
-    assert "weather" not in MAKERS
+    assert "weather" not in GENERATORS
     with pytest.raises(KeyError):
-        renewed("<!-- begin weather -->\n<!-- end -->\n")
+        render_page("<!-- begin weather -->\n<!-- end -->\n")
 
 
 def test_part_fails_when_the_command_is_unknown() -> None:
     with pytest.raises(KeyError):
-        renewed("<!-- begin command fly -->\n<!-- end -->\n")
+        render_page("<!-- begin command fly -->\n<!-- end -->\n")
 
 
 class _Captured(Exception):  # noqa: N818 - ends the command when its settings are captured
@@ -97,9 +97,9 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
 
     monkeypatch.setattr(Session, "__init__", note)
 
-    def give(*words: str) -> dict[str, Any]:
+    def give(*arguments: str) -> dict[str, Any]:
         captured.clear()
-        result = CliRunner().invoke(app, list(words))
+        result = CliRunner().invoke(app, list(arguments))
         assert isinstance(result.exception, _Captured), result.output
         return dict(captured)
 
@@ -120,8 +120,8 @@ def test_page_lists_every_flag_that_sets_a_setting(given: Callable[..., dict[str
 
 def test_config_show_flags_set_the_documented_settings() -> None:
     claimed = {setting: flag for setting, flag in FLAGS.items() if SHOWS in commands_with(flag)}
-    words = [word for flag in claimed.values() for word in (flag, "7")]
-    done = run_in_process("config", "show", *words, "--output", "json", env={})
+    arguments = [argument for flag in claimed.values() for argument in (flag, "7")]
+    done = run_in_process("config", "show", *arguments, "--output", "json", env={})
     resolved = map(json.loads, done.out.splitlines())
     assert {setting["name"] for setting in resolved if setting["origin"] == "flag"} == set(claimed)
 
@@ -140,17 +140,17 @@ def test_page_lists_the_json_keys_of_every_result() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["model show", "config show", "sample --out a.csv --rows 10", "train --data-path labelled.csv", "demo"]
+    "arguments", ["model show", "config show", "sample --out a.csv --rows 10", "train --data-path labelled.csv", "demo"]
 )
-def test_documented_json_keys_match_a_real_result(words: str, tmp_path: Path) -> None:
+def test_documented_json_keys_match_a_real_result(arguments: str, tmp_path: Path) -> None:
     write_csv(tmp_path / "labelled.csv", labelled_rows(200))
-    _same_keys(words, {})
+    _same_keys(arguments, {})
 
 
 def test_documented_json_keys_match_real_results_on_kafka(kafka: str, topics: Topics, tmp_path: Path) -> None:
     send(kafka, topics.raw, [("a", b"no customer", [])])
     write_csv(tmp_path / "customers.csv", labelled_rows(20))
-    for words in [
+    for arguments in [
         "topics init",
         "produce --mode batch --data-path customers.csv",
         "consume --mode batch",
@@ -162,7 +162,7 @@ def test_documented_json_keys_match_real_results_on_kafka(kafka: str, topics: To
         "dlq show 0:0",
         "dlq replay",
     ]:
-        _same_keys(words, topics.env(kafka))
+        _same_keys(arguments, topics.env(kafka))
 
 
 #: Values of options that do not accept 7.
@@ -171,17 +171,20 @@ _VALUES = {"--error-type": "json", "--delivery": "exactly-once", "--since": "7h"
 
 def _reached(name: str, given: Callable[..., dict[str, Any]]) -> set[str]:
     options = [option for option in COMMANDS[name].params if option.param_type_name == "option"]
-    words = REQUIRED.get(name, [])
+    arguments = REQUIRED.get(name, [])
     free = [max(option.opts, key=len) for option in options if option.default is None]
     return {
-        one for word in free if word not in words for one in given(*name.split(), *words, word, _VALUES.get(word, "7"))
+        setting
+        for flag in free
+        if flag not in arguments
+        for setting in given(*name.split(), *arguments, flag, _VALUES.get(flag, "7"))
     }
 
 
-def _same_keys(words: str, env: dict[str, str]) -> None:
-    done = run_in_process(*words.split(), "--output", "json", env=env)
+def _same_keys(arguments: str, env: dict[str, str]) -> None:
+    done = run_in_process(*arguments.split(), "--output", "json", env=env)
     assert done.code == 0, done.err
-    name = max((command for command in RESULTS if f"{words} ".startswith(f"{command} ")), key=len)
+    name = max((command for command in RESULTS if f"{arguments} ".startswith(f"{command} ")), key=len)
     actual, documented = set(json.loads(done.out.splitlines()[0])), {field.name for field in fields(RESULTS[name])}
     assert actual | {"analytics"} == documented | {"analytics"}
     assert actual <= documented

@@ -1,8 +1,8 @@
-"""The columns of a customer, read from the contract of the raw topic."""
+"""Table of the fields of the raw topic."""
 
 import msgspec
 
-from docs.generate.kinds import in_words
+from docs.generate.kinds import describe_schema
 from docs.generate.tables import code, table
 from telco_stream.contract.customer import COLUMNS, Customer
 
@@ -12,6 +12,8 @@ _TIME = "RFC 3339, with seconds and a zone, as in `2026-01-31T12:00:00Z` or `202
 
 
 def columns(_: str) -> str:
-    """Each field of the raw topic and what is accepted; the label isn't read."""
-    rows = [(code(name), in_words(_FIELDS[name]) if name in _FIELDS else "anything, or nothing") for name in COLUMNS]
+    """Return a table of the fields of the raw topic with the accepted values; the label is not read."""
+    rows = [
+        (code(name), describe_schema(_FIELDS[name]) if name in _FIELDS else "anything, or nothing") for name in COLUMNS
+    ]
     return table(["field", "accepted"], [*rows, (code("event_ts"), _TIME)])

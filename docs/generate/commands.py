@@ -1,4 +1,4 @@
-"""The commands and their options, asked from the app itself."""
+"""The commands and their options, from the Typer app."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -16,47 +16,47 @@ def _walk(command: Any, *names: str) -> Iterator[tuple[str, Any]]:
     below = getattr(command, "commands", {})
     if not below:
         yield " ".join(names), command
-    for name, one in below.items():
-        yield from _walk(one, *names, name)
+    for name, subcommand in below.items():
+        yield from _walk(subcommand, *names, name)
 
 
-#: Each command that does something, by the words that are typed, in the order of `--help`.
+#: All commands without the groups, by name, in the order of `--help`.
 COMMANDS: dict[str, Any] = dict(_walk(typer.main.get_command(app)))
 
 
 def command(name: str) -> str:
-    """What it does, how it is typed, and its own options; those that most commands have are named only."""
-    one = COMMANDS[name]
-    usage = " ".join(["telco-stream", name, *one.collect_usage_pieces(_context(one))])
-    own = [line for line in _lines(one) if line not in _SHARED]
-    shared = [typed for typed, meaning in _lines(one) if (typed, meaning) in _SHARED]
-    told = f"[Shared](#options-that-commands-share): {', '.join(shared)}."
-    return "\n\n".join([one.help, code(usage), *([table(_HEAD, own)] if own else []), told, *results(name)])
+    """Describe a command: help, usage, its own options, the names of shared options, and its JSON result."""
+    details = COMMANDS[name]
+    usage = " ".join(["telco-stream", name, *details.collect_usage_pieces(_context(details))])
+    own = [line for line in _lines(details) if line not in _SHARED]
+    shared = [names for names, text in _lines(details) if (names, text) in _SHARED]
+    reference = f"[Shared](#options-that-commands-share): {', '.join(shared)}."
+    return "\n\n".join([details.help, code(usage), *([table(_HEAD, own)] if own else []), reference, *results(name)])
 
 
 def shared_options(_: str) -> str:
-    """The options that most commands have."""
+    """Return a table of the options that most commands share."""
     return table(_HEAD, _SHARED)
 
 
 def commands_with(flag: str) -> list[str]:
-    """The commands in which it sets a setting."""
-    return [name for name, one in COMMANDS.items() if any(_sets(option, flag) for option in one.params)]
+    """Return the commands in which the flag sets a setting."""
+    return [name for name, command in COMMANDS.items() if any(_sets(option, flag) for option in command.params)]
 
 
 def _sets(option: Any, flag: str) -> bool:
-    """Whether the option is a setting's: without a default of its own, the setting decides."""
+    """Return whether the option is the flag of a setting, which has no other default."""
     return flag in option.opts and option.default is None and not option.required
 
 
-def _lines(one: Any) -> list[tuple[str, str]]:
-    return [_line(one, option) for option in one.params]
+def _lines(command: Any) -> list[tuple[str, str]]:
+    return [_line(command, option) for option in command.params]
 
 
-def _line(one: Any, option: Any) -> tuple[str, str]:
-    typed, meaning = option.get_help_record(_context(one))
+def _line(command: Any, option: Any) -> tuple[str, str]:
+    names, text = option.get_help_record(_context(command))
     setting = next((name for name, flag in FLAGS.items() if _sets(option, flag)), None)
-    return code(typed), f"{' '.join(meaning.split())}{_link(setting) if setting else ''}"
+    return code(names), f"{' '.join(text.split())}{_link(setting) if setting else ''}"
 
 
 def _link(setting: str) -> str:
@@ -64,11 +64,11 @@ def _link(setting: str) -> str:
     return f" Setting [{code(setting)}](configuration.md#{group if dot else 'brokers'})."
 
 
-def _context(one: Any) -> Any:
-    return one.context_class(one)
+def _context(command: Any) -> Any:
+    return command.context_class(command)
 
 
 _HEAD = ("option", "meaning")
-_COUNTS = Counter(line for one in COMMANDS.values() for line in _lines(one))
-#: What more than half of the commands have, word for word.
+_COUNTS = Counter(line for command in COMMANDS.values() for line in _lines(command))
+#: Options that more than half of the commands have, with the same help.
 _SHARED = [line for line, count in _COUNTS.items() if 2 * count > len(COMMANDS)]

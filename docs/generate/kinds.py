@@ -1,4 +1,4 @@
-"""What JSON Schema says of a value, in words."""
+"""Descriptions of JSON Schemas."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -6,14 +6,14 @@ from typing import Any
 from docs.generate.tables import code
 
 
-def in_words(schema: Mapping[str, Any]) -> str:
-    """The kind, and the range or the form that it has to keep."""
-    return ", ".join(_words(schema))
+def describe_schema(schema: Mapping[str, Any]) -> str:
+    """Describe the type, and the range or pattern."""
+    return ", ".join(_describe(schema))
 
 
-def _words(schema: Mapping[str, Any]) -> Iterator[str]:
-    if "anyOf" in schema:  # what the others are, its page says
-        yield from _words(schema["anyOf"][0])
+def _describe(schema: Mapping[str, Any]) -> Iterator[str]:
+    if "anyOf" in schema:  # the page describes the other alternatives
+        yield from _describe(schema["anyOf"][0])
     elif "enum" in schema:
         yield " or ".join(map(code, schema["enum"]))
     elif schema["type"] == "string":

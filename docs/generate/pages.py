@@ -1,4 +1,4 @@
-"""The generated parts of a page: what stands between `<!-- begin NAME -->` and `<!-- end -->`."""
+"""The generated parts of a page, between `<!-- begin NAME -->` and `<!-- end -->`."""
 
 import re
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from docs.generate.columns import columns
 from docs.generate.commands import command, shared_options
 from docs.generate.settings import refused_properties, settings
 
-#: What makes a part, by the first word of its name; the rest of the name is handed to it.
-MAKERS: dict[str, Callable[[str], str]] = {
+#: Generators of parts by the first word of the name; they get the rest of the name.
+GENERATORS: dict[str, Callable[[str], str]] = {
     "settings": settings,
     "refused": refused_properties,
     "options": shared_options,
@@ -19,16 +19,16 @@ MAKERS: dict[str, Callable[[str], str]] = {
 _PART = re.compile(r"^(<!-- begin ([^>]+) -->\n).*?^(<!-- end -->)$", re.MULTILINE | re.DOTALL)
 
 
-def renewed(text: str) -> str:
-    """The page with each of its generated parts made anew; raises KeyError for a part that nothing makes."""
-    return _PART.sub(lambda part: f"{part[1]}\n{_make(part[2])}\n\n{part[3]}", text)
+def render_page(text: str) -> str:
+    """Return the page with its parts generated again; raises KeyError for a part without a generator."""
+    return _PART.sub(lambda part: f"{part[1]}\n{_generate(part[2])}\n\n{part[3]}", text)
 
 
-def parts(text: str) -> list[str]:
-    """The names of the page's generated parts."""
+def part_names(text: str) -> list[str]:
+    """Return the names of the generated parts of a page."""
     return [name for _, name, _ in _PART.findall(text)]
 
 
-def _make(name: str) -> str:
+def _generate(name: str) -> str:
     first, _, rest = name.partition(" ")
-    return MAKERS[first](rest)
+    return GENERATORS[first](rest)

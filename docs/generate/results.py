@@ -1,4 +1,4 @@
-"""What each command answers to `--output json`: the fields of its result's class, and what the class says of them."""
+"""The JSON results of the commands: the fields of each result class and its docstring."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
@@ -21,7 +21,7 @@ from telco_stream.settings import ResolvedSetting
 from telco_stream.status import StatusResult
 from telco_stream.verify.run import VerifyResult
 
-#: What `display` is handed, by the words that are typed.
+#: Result classes by command.
 RESULTS: dict[str, type] = {
     "demo": DemoResult,
     "produce": ProduceResult,
@@ -43,33 +43,33 @@ RESULTS: dict[str, type] = {
 
 
 def results(command: str) -> Iterator[str]:
-    """What the command answers in JSON, and with an option that changes it: the keys and their meaning."""
-    for typed, kind in RESULTS.items():
-        if typed == command or typed.startswith(f"{command} --"):
-            option = "".join(f" with {code(word)}" for word in typed.removeprefix(command).split())
-            yield f"JSON{option}: {code(_shape(kind))}. {_meaning(kind)}"
+    """Describe the command's JSON result, and its result with each option that changes it."""
+    for name, kind in RESULTS.items():
+        if name == command or name.startswith(f"{command} --"):
+            option = "".join(f" with {code(flag)}" for flag in name.removeprefix(command).split())
+            yield f"JSON{option}: {code(_keys(kind))}. {_description(kind)}"
 
 
-def _shape(kind: type) -> str:
-    """The keys in their order, and in brackets, as JSON has them, the keys of what lies inside."""
+def _keys(kind: type) -> str:
+    """Return the keys in order, with the keys of nested objects in JSON brackets."""
     hints = get_type_hints(kind)
-    return " ".join(field.name + _inside(hints[field.name]) for field in fields(kind))
+    return " ".join(field.name + _nested_keys(hints[field.name]) for field in fields(kind))
 
 
-def _inside(hint: Any) -> str:
-    """What lies inside of a field: a result, some of them, or some by name."""
+def _nested_keys(hint: Any) -> str:
+    """Return the keys of a field that holds a result, or a list or mapping of results."""
     if is_dataclass(hint) and isinstance(hint, type):
-        return f": {{{_named(hint) or _shape(hint)}}}"
-    below = next((inside for part in get_args(hint) if (inside := _inside(part))), "")
-    if not below or isinstance(hint, UnionType):
-        return below
-    return f": {{…{below}}}" if get_origin(hint) in {dict, Mapping} else f": [{below.removeprefix(': ')}]"
+        return f": {{{_reference(hint) or _keys(hint)}}}"
+    nested = next((keys for part in get_args(hint) if (keys := _nested_keys(part))), "")
+    if not nested or isinstance(hint, UnionType):
+        return nested
+    return f": {{…{nested}}}" if get_origin(hint) in {dict, Mapping} else f": [{nested.removeprefix(': ')}]"
 
 
-def _named(kind: type) -> str | None:
-    """The command that answers it too."""
-    return next((f"as {command}" for command, one in RESULTS.items() if one is kind), None)
+def _reference(kind: type) -> str | None:
+    """Return a reference to the command that has the same result."""
+    return next((f"as {command}" for command, result in RESULTS.items() if result is kind), None)
 
 
-def _meaning(kind: type) -> str:
+def _description(kind: type) -> str:
     return " ".join((kind.__doc__ or "").replace("None", "null").split())

@@ -4,15 +4,15 @@ from collections.abc import Iterable, Sequence
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """The table, with each bar inside of a cell escaped."""
+    """Return a Markdown table; escapes bars in cells."""
     lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
+    return "\n".join(f"| {' | '.join(map(_escape, line))} |" for line in lines)
 
 
 def code(text: object) -> str:
-    """The text as it is typed."""
+    """Return the text as inline code."""
     return f"`{text}`"
 
 
-def _escaped(cell: str) -> str:
+def _escape(cell: str) -> str:
     return cell.replace("|", "\\|")

@@ -31,13 +31,14 @@ def status(
     """Show offsets, lag, dead letters and the newest prediction. With a limit it is a health check."""
     import time
 
-    from telco_stream import status as standing
     from telco_stream.cli.session import Session
+    from telco_stream.status import exceeded
+    from telco_stream.status import status as read_status
 
     flags = {"bootstrap_servers": broker, "consumer.group_id": group}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     name = session.settings.consumer.group_id
-    result = standing.status(session.clients, name, now=time.time(), stop=session.stop)
+    result = read_status(session.clients, name, now=time.time(), stop=session.stop)
     session.screen.show(result)
-    if complaints := standing.exceeded(result, max_lag=max_lag, max_age=max_age):
-        raise DataError("; ".join(complaints))
+    if violations := exceeded(result, max_lag=max_lag, max_age=max_age):
+        raise DataError("; ".join(violations))

@@ -51,7 +51,7 @@ class _MessageFile(io.FileIO):
 
 
 def _replace_raw(raw: io.FileIO, stream: TextIO) -> TextIO:
-    """Return a stream like the given one that writes to `raw`."""
+    """Return a stream with the same options that writes to `raw`."""
     buffered = getattr(stream, "line_buffering", False)
     return io.TextIOWrapper(
         io.BufferedWriter(raw), encoding=stream.encoding, errors=stream.errors, line_buffering=buffered

@@ -41,8 +41,8 @@ def _error_lines(account: Account) -> Iterator[Text]:
             yield Text.assemble(f" First {kind}: ", safe_text(", ".join(positions)), overflow="fold")
     if account.expired_unanswered:
         records = format_count(account.expired_unanswered)
-        words = f" Partition {account.partition}: retention deleted up to {records} records before they were answered."
-        yield Text(words, overflow="fold")
+        text = f" Partition {account.partition}: retention deleted up to {records} records before they were answered."
+        yield Text(text, overflow="fold")
     if account.answers_to_earlier_topic:
         answers = format_count(account.answers_to_earlier_topic)
         yield Text(f" {answers} of the unexplained belong to an earlier topic of this name.", overflow="fold")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from telco_stream.runtime.logs import list_facts, log
-from telco_stream.runtime.throttle import MINUTE, TOLD
+from telco_stream.runtime.throttle import MAX_LINES, MINUTE
 from telco_stream.scoring import Outcome
 
 
@@ -28,7 +28,7 @@ class DeadLetterLog:
 
     def on_committed(self, outcome: Outcome, timings: object) -> None:  # noqa: ARG002 - the protocol's parameters
         """Log the batch's dead letters."""
-        rejections = outcome.rejected[: TOLD - self._logged]
+        rejections = outcome.rejected[: MAX_LINES - self._logged]
         for rejection in rejections:
             facts = asdict(rejection)
             log.warning("dead letter for %s", list_facts(facts), extra={"event": "dead_letter", "facts": facts})

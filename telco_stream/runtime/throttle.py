@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: Lines of one event that are logged per minute.
-TOLD = 10
+#: Maximum number of lines of one event that are logged per minute.
+MAX_LINES = 10
 #: Seconds.
 MINUTE = 60.0
 
@@ -38,7 +38,7 @@ class LogThrottle:
         """Count a line of the event, and return whether it may be logged."""
         minute = self._minutes.setdefault(event, _Minute(self._clock()))
         minute.lines += 1
-        return minute.lines <= TOLD
+        return minute.lines <= MAX_LINES
 
     def take_suppressed(self, *, force: bool = False) -> list[SuppressedLines]:
         """Return what was suppressed in the minutes that are over, or in all if `force`, and start new minutes."""
@@ -47,7 +47,7 @@ class LogThrottle:
         for event in ended:
             del self._minutes[event]
         return [
-            SuppressedLines(event, minute.lines - TOLD, round(now - minute.started))
+            SuppressedLines(event, minute.lines - MAX_LINES, round(now - minute.started))
             for event, minute in ended.items()
-            if minute.lines > TOLD
+            if minute.lines > MAX_LINES
         ]

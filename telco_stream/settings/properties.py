@@ -109,7 +109,7 @@ def for_client(kind: ClientKind, properties: Mapping[str, str]) -> dict[str, str
 
 
 def canonical_name(name: str) -> str:
-    """Return the property that an alias stands for, or the name itself."""
+    """Return the property behind an alias, or the name itself."""
     return ALIASES.get(name, name)
 
 

@@ -164,7 +164,7 @@ def _check_key(name: str, label: str) -> None:
 
 
 def _identity(name: str) -> str:
-    """Return the name of a setting, or of the property that an alias stands for."""
+    """Return the name of a setting, or of the property behind an alias."""
     group, _, rest = name.partition(".")
     return f"kafka.{canonical_name(rest)}" if group == "kafka" else name
 
