@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal, cast
@@ -11,11 +11,11 @@ from typing import Any, Literal, cast
 import pytest
 
 from telco_stream import errors
-from telco_stream.consume.counters import ConsumePlan, ConsumeResult
+from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters
 from telco_stream.consume.loop import consume, sample_timestamps
 from telco_stream.contract.customer import Customer
 from telco_stream.kafka.source import Batch
-from telco_stream.monitoring.protocols import BatchTimings, PartitionView
+from telco_stream.monitoring.protocols import Answered, BatchTimings, PartitionView
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.scoring import Limits, Outcome
 from tests.support.records import FakeRecord, RuleScorer, good
@@ -37,11 +37,12 @@ class FakeSource:
     rewinds: int = 0
     #: Record limit of each poll.
     limits: list[int] = field(default_factory=list)
-    answered: Mapping[int, int] = field(default_factory=dict)
     #: Raised by every poll but the first.
     error: Exception | None = None
     #: Values of records that arrive after the first poll.
     late: list[bytes] = field(default_factory=list)
+    #: Offsets given to the last `commit_answered`.
+    committed_positions: Mapping[int, int] = field(default_factory=dict)
 
     @property
     def ended(self) -> bool:
@@ -69,8 +70,8 @@ class FakeSource:
     def confirm_topic(self) -> None:
         """Confirm it."""
 
-    def commit_answered(self, *, at_once: bool = False) -> None:
-        """Commit nothing: there are no markers."""
+    def commit_answered(self, answered: Mapping[int, int], *, at_once: bool = False) -> None:  # noqa: ARG002
+        self.committed_positions = answered
 
     def dead_letters_in_a_row(self) -> int | None:
         return self.dead_letter_runs.pop(0) if self.dead_letter_runs else None
@@ -139,7 +140,7 @@ class RecordingObserver:
     sizes: list[int] = field(default_factory=list)
     ages: list[float] = field(default_factory=list)
 
-    def attach(self, source: PartitionView) -> None:
+    def attach(self, source: PartitionView, answered: Answered) -> None:
         """Ignore the source."""
 
     def on_poll(self) -> None:
@@ -165,13 +166,14 @@ class LoopHarness:
 
     def run(self, mode: str = "batch", **more: Any) -> ConsumeResult:
         plan = ConsumePlan(cast("Any", mode), batch_size=3, limits=Limits(), **more)
+        self.counters = RunCounters(plan)
         self.delivery = FakeDelivery(self.source, self.ends, self.at_once)
         source = cast("Any", self.source)
         return consume(
             source,
             self.delivery,
             self._logging_scorer,
-            plan,
+            self.counters,
             now=lambda: "now",
             stop=self.stop,
             observers=[self.observer],
@@ -204,11 +206,11 @@ class RecordWithoutTimestamp(FakeRecord):
 class RecordingScorer(RuleScorer):
     """Scorer that records the answered offsets at each call."""
 
-    source: FakeSource = field(default_factory=lambda: FakeSource([]))
+    read_answered: Callable[[], Mapping[int, int]] = dict
     answered: list[Mapping[int, int]] = field(default_factory=list)
 
     def score(self, customers: Sequence[Customer]) -> list[float]:
-        self.answered.append(self.source.answered)
+        self.answered.append(self.read_answered())
         return super().score(customers)
 
 
@@ -244,7 +246,7 @@ def test_loop_awaits_the_commit_when_a_batch_is_not_full() -> None:
 def test_loop_awaits_the_commit_when_it_cannot_overlap(mode: str, at_once: bool) -> None:
     """A window of batch mode may take long to fill, and an at-least-once delivery has ended when it returns."""
     harness = harness_with(*goods(6), at_once=at_once)
-    harness.scorer = scorer = RecordingScorer(source=harness.source)
+    harness.scorer = scorer = RecordingScorer(read_answered=lambda: harness.counters.answered)
     harness.run(mode, idle_timeout=0.02)
     assert harness.source.log == ["poll", "process", "send", "commit"] * 2
     assert scorer.answered == [{}, {0: 3}]
@@ -281,10 +283,10 @@ def test_loop_drops_the_next_batch_when_a_commit_is_unclear() -> None:
 
 def test_answered_excludes_batches_that_are_in_flight() -> None:
     harness = harness_with(*goods(6))
-    harness.scorer = scorer = RecordingScorer(source=harness.source)
+    harness.scorer = scorer = RecordingScorer(read_answered=lambda: harness.counters.answered)
     harness.stream()
     assert scorer.answered == [{}, {}]
-    assert harness.source.answered == {0: 6}
+    assert harness.counters.answered == harness.source.committed_positions == {0: 6}
 
 
 def test_loop_awaits_the_commit_when_the_source_fails() -> None:

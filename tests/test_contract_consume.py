@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 import pytest
 from confluent_kafka import Message
 
-from telco_stream.consume.counters import ConsumePlan, ConsumeResult
+from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters
 from telco_stream.consume.delivery import AtLeastOnce, Delivery, ExactlyOnce
 from telco_stream.consume.loop import consume
 from telco_stream.kafka.clients import Clients
@@ -142,7 +142,9 @@ class ContractHarness:
         """Consume exactly `most` records as a new member of the group."""
         plan = ConsumePlan("streaming", batch_size=4, limits=Limits(), max_messages=most, idle_timeout=10, **more)
         with closing(self.source()) as source:
-            return consume(source, self.delivery(source), RuleScorer(), plan, now=now, stop=self.stop, observers=())
+            return consume(
+                source, self.delivery(source), RuleScorer(), RunCounters(plan), now=now, stop=self.stop, observers=()
+            )
 
     def source(self) -> Source:
         return Source(

@@ -31,12 +31,15 @@ class FakePartitions:
     assigned: frozenset[int] = frozenset({0, 1})
     joined: bool = True
     refusal: str | None = None
-    answered: Mapping[int, int] = field(default_factory=dict)
+    offsets: Mapping[int, int] = field(default_factory=dict)
     cached_end_offsets: Mapping[int, int] = field(default_factory=dict)
     rebalances: int = 1
     expired_unanswered: int = 0
     high_watermarks: dict[int, int] = field(default_factory=dict)
     last_stable_offsets: dict[int, int] = field(default_factory=dict)
+
+    def answered(self) -> Mapping[int, int]:
+        return self.offsets
 
     def ends(self, partitions: Collection[int], committed_only: bool) -> Mapping[int, int]:
         ends = self.last_stable_offsets if committed_only else self.high_watermarks
@@ -71,14 +74,22 @@ def test_stall_detector_reports_once_when_the_group_refuses() -> None:
 def test_stall_detector_reports_nothing_when_a_member_is_spare(joined: bool, expects: bool) -> None:
     """With `group.protocol=consumer` the client reports no assignment to a member that gets no partition."""
     partitions, stalls = FakePartitions(frozenset(), joined=joined), list[str]()
-    detector = StallDetector("raw", partitions, partitions.ends, 0.0, stalls.append, expects_assignment=expects)
+    detector = StallDetector(
+        "raw",
+        partitions,
+        partitions.answered,
+        partitions.ends,
+        limit=0.0,
+        on_stall=stalls.append,
+        expects_assignment=expects,
+    )
     detector.update()
     detector.update()
     assert stalls == []
 
 
 def test_stall_detector_names_only_the_stalled_partition(caplog: pytest.LogCaptureFixture) -> None:
-    partitions, stalls = FakePartitions(answered={0: 10, 1: 4}, high_watermarks={0: 10, 1: 10}), list[str]()
+    partitions, stalls = FakePartitions(offsets={0: 10, 1: 4}, high_watermarks={0: 10, 1: 10}), list[str]()
     detector = impatient_detector(partitions, stalls.append)
     detector.update()
     assert detector.problems() == []
@@ -93,11 +104,11 @@ def test_stall_detector_names_only_the_stalled_partition(caplog: pytest.LogCaptu
 
 def test_stall_detector_is_ready_when_a_partition_moves_again(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "telco_stream")
-    partitions = FakePartitions(frozenset({1}), answered={1: 4}, high_watermarks={1: 10})
+    partitions = FakePartitions(frozenset({1}), offsets={1: 4}, high_watermarks={1: 10})
     detector = impatient_detector(partitions)
     detector.update()
     detector.update()
-    partitions.answered = {1: 10}
+    partitions.offsets = {1: 10}
     detector.update()
     assert detector.problems() == []
     assert caplog.messages[-1] == "partition 1 of raw moves again"
@@ -107,7 +118,7 @@ def test_stall_detector_ends_when_the_run_is_stopped() -> None:
     def ends(_partitions: Collection[int], _committed_only: bool) -> Mapping[int, int]:
         raise Stopped
 
-    with StallDetector("raw", FakePartitions(), ends, 0.0, no_stall):
+    with StallDetector("raw", FakePartitions(), dict, ends, limit=0.0, on_stall=no_stall):
         pass
 
 
@@ -316,7 +327,9 @@ def test_consumer_is_ready_when_partitions_are_idle(port: Port, consumer: Callab
 
 def impatient_detector(partitions: FakePartitions, on_stall: Callable[[str], None] | None = None) -> StallDetector:
     """Return a stall detector with a limit of 0 s that checks when the test calls it."""
-    return StallDetector("raw", partitions, partitions.ends, 0.0, on_stall or no_stall)
+    return StallDetector(
+        "raw", partitions, partitions.answered, partitions.ends, limit=0.0, on_stall=on_stall or no_stall
+    )
 
 
 def no_stall(description: str) -> None:

@@ -22,7 +22,6 @@ MESSAGE: Message = ("a", b"", [])
 class FakePartitions:
     """Partitions of a consumer."""
 
-    answered: dict[int, int] = field(default_factory=dict)
     cached_end_offsets: dict[int, int] = field(default_factory=dict)
     assigned: frozenset[int] = frozenset()
     joined: bool = True
@@ -88,7 +87,7 @@ def test_stats_keep_1024_samples_when_no_snapshot_is_taken() -> None:
 def test_snapshot_has_lag_when_both_offsets_are_known() -> None:
     stats = ConsumerStats(always_available)
     assigned = frozenset({0, 1, 2, 3})
-    stats.attach(FakePartitions({0: 5, 1: 7, 3: 9}, {0: 8, 2: 4, 3: 9}, assigned))
+    stats.attach(FakePartitions({0: 8, 2: 4, 3: 9}, assigned), lambda: {0: 5, 1: 7, 3: 9})
     snapshot = stats.snapshot()
     assert snapshot.lag == {0: 3, 1: None, 2: None, 3: 0}
     assert (snapshot.reading, snapshot.joined) == (True, True)
@@ -96,7 +95,7 @@ def test_snapshot_has_lag_when_both_offsets_are_known() -> None:
 
 def test_snapshot_lag_is_0_when_the_end_is_outdated() -> None:
     stats = ConsumerStats(always_available)
-    stats.attach(FakePartitions({0: 9}, {0: 8}, frozenset({0})))
+    stats.attach(FakePartitions({0: 8}, frozenset({0})), lambda: {0: 9})
     assert stats.snapshot().lag == {0: 0}
 
 

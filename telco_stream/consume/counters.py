@@ -1,6 +1,7 @@
 """Plan, counters and result of a run of `consume`, and its stop conditions."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,10 +49,12 @@ class ConsumeResult:
 
 
 class RunCounters:
-    """Counts of the committed batches and of the one in flight."""
+    """Counts of the committed batches and of the one in flight, and the offsets answered so far."""
 
     def __init__(self, plan: ConsumePlan) -> None:
-        self._plan = plan
+        self.plan = plan
+        #: Offset up to which each partition is answered, including transaction markers. Other threads may read it.
+        self.answered: Mapping[int, int] = {}
         self._analytics = Analytics()
         self._predicted = self._dead_lettered = self._batches = 0
         self._first_received = self._last_committed = 0.0
@@ -62,9 +65,9 @@ class RunCounters:
 
     def remaining(self) -> int:
         """Return how many records the next batch may have."""
-        if self._plan.max_messages is None:
-            return self._plan.batch_size
-        return min(self._plan.batch_size, self._plan.max_messages - self._consumed - self._in_flight)
+        if self.plan.max_messages is None:
+            return self.plan.batch_size
+        return min(self.plan.batch_size, self.plan.max_messages - self._consumed - self._in_flight)
 
     def on_received(self, consecutive: int | None) -> None:
         """Count from this number of dead letters on, if a new partition's last owner has left a higher one."""
@@ -75,21 +78,22 @@ class RunCounters:
 
     def on_deliver(self, outcome: Outcome) -> None:
         """Count a batch as in flight; raise `DataError` if it has too many consecutive dead letters."""
-        _check_consecutive_dead_letters(outcome, self._plan.max_consecutive_dead_letters)
+        _check_consecutive_dead_letters(outcome, self.plan.max_consecutive_dead_letters)
         self._in_flight = outcome.consumed
         self._consecutive_before, self.consecutive_dead_letters = (
             self.consecutive_dead_letters,
             outcome.trailing_dead_letter_run,
         )
 
-    def on_committed(self, outcome: Outcome, ended: float) -> None:
-        """Count the batch in flight as committed at this time (`time.perf_counter`)."""
+    def on_committed(self, outcome: Outcome, ended: float, positions: Mapping[int, int]) -> None:
+        """Count the batch in flight as committed at this time (`time.perf_counter`), up to these positions."""
         self._in_flight = 0
+        self.answered = positions
         self._predicted += len(outcome.prediction_messages)
         self._dead_lettered += len(outcome.dead_letter_messages)
         self._batches += 1
         self._last_committed, self._idle_since = ended, time.perf_counter()
-        if self._plan.mode == "batch":
+        if self.plan.mode == "batch":
             self._analytics.add_all(outcome.predictions)
 
     def roll_back(self) -> None:
@@ -101,9 +105,9 @@ class RunCounters:
         """Return the first stop condition that is met, or None."""
         if stop.requested:
             return "signal"
-        if self._plan.max_messages is not None and self.remaining() <= 0:
+        if self.plan.max_messages is not None and self.remaining() <= 0:
             return "max-messages"
-        if self._plan.mode == "batch" and source.ended:
+        if self.plan.mode == "batch" and source.ended:
             return "end"
         return "idle" if self._is_idle(source) else None
 
@@ -111,7 +115,7 @@ class RunCounters:
         """Return the result; the rate is taken from the first record received to the last commit."""
         seconds = max(0.0, self._last_committed - self._first_received)
         return ConsumeResult(
-            mode=self._plan.mode,
+            mode=self.plan.mode,
             consumed=self._consumed,
             predicted=self._predicted,
             dead_lettered=self._dead_lettered,
@@ -119,7 +123,7 @@ class RunCounters:
             seconds=round(seconds, 3),
             rate=round(self._consumed / seconds, 1) if seconds else 0.0,
             stopped_by=stopped_by,
-            analytics=self._analytics.result(self._plan.top_k) if self._plan.mode == "batch" else None,
+            analytics=self._analytics.result(self.plan.top_k) if self.plan.mode == "batch" else None,
         )
 
     @property
@@ -131,11 +135,11 @@ class RunCounters:
 
         Joining the group and the first fetch take some time, at least `join_timeout` is allowed for them.
         """
-        timeout = self._plan.idle_timeout
+        timeout = self.plan.idle_timeout
         if timeout is None or self._in_flight or source.refusal:
             return False
         if not source.is_reading:
-            timeout = max(timeout, self._plan.join_timeout)
+            timeout = max(timeout, self.plan.join_timeout)
         return time.perf_counter() - self._idle_since >= timeout
 
 

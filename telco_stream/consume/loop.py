@@ -30,14 +30,15 @@ def consume(  # noqa: PLR0913 - what varies is passed in
     source: Source,
     delivery: Delivery,
     scorer: Scorer,
-    plan: ConsumePlan,
+    counters: RunCounters,
     *,
     now: Callable[[], str],
     stop: Stop,
     observers: Sequence[RunObserver],
 ) -> ConsumeResult:
     """Consume until a stop condition is met; raise `DataError` at too many consecutive dead letters."""
-    counters, idle = RunCounters(plan), (plan.idle_timeout or math.inf) if plan.mode == "batch" else 0
+    plan = counters.plan
+    idle = (plan.idle_timeout or math.inf) if plan.mode == "batch" else 0
     in_flight = _InFlight(source, delivery, counters, observers, stop)
     try:
         while (stopped_by := in_flight.stop_reason()) is None:
@@ -51,10 +52,10 @@ def consume(  # noqa: PLR0913 - what varies is passed in
                 in_flight.deliver(processed, batch, overlap=plan.mode == "streaming" and is_full)
                 del processed
             elif in_flight.await_commit():
-                source.answered = batch.next_positions
-                source.commit_answered()
+                counters.answered = batch.next_positions
+                source.commit_answered(counters.answered)
             del batch  # frees its records before the next poll, which would double the memory
-        source.commit_answered(at_once=True)
+        source.commit_answered(counters.answered, at_once=True)
     except Stopped:
         stopped_by = "signal"
         with suppress(Stopped):
@@ -62,11 +63,6 @@ def consume(  # noqa: PLR0913 - what varies is passed in
     finally:
         in_flight.close()
     return counters.result(stopped_by)
-
-
-def empty_result(plan: ConsumePlan) -> ConsumeResult:
-    """Return the result of a run that was stopped before its loop began."""
-    return RunCounters(plan).result("signal")
 
 
 def sample_timestamps(records: Sequence[Record]) -> list[float]:
@@ -167,8 +163,7 @@ class _InFlight:
             return True
         committed = pending.delivery.result()
         if committed:
-            self._counters.on_committed(pending.processed.outcome, pending.delivery.ended)
-            self._source.answered = pending.next_positions
+            self._counters.on_committed(pending.processed.outcome, pending.delivery.ended, pending.next_positions)
             timings = pending.timings()
             for observer in self._observers:
                 observer.on_committed(pending.processed.outcome, timings)

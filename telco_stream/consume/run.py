@@ -9,9 +9,9 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from telco_stream.consume.counters import ConsumePlan, ConsumeResult
+from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters
 from telco_stream.consume.delivery import AtLeastOnce, Delivery, ExactlyOnce
-from telco_stream.consume.loop import consume, empty_result
+from telco_stream.consume.loop import consume
 from telco_stream.consume.workers.messages import WorkerReporter
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
@@ -113,7 +113,7 @@ def run_consume(
         try:
             result = _consume(clients, options, stop, monitor)
         except Stopped:  # while a request to the broker was pending, before the loop
-            result = empty_result(_plan(options, clients, Limits()))
+            result = RunCounters(_plan(options, clients, Limits())).result("signal")
         stop.raise_failure()
     done = {name: getattr(result, name) for name in ("stopped_by", "consumed", "predicted", "dead_lettered", "seconds")}
     logs.log_end("consume", **done)
@@ -130,7 +130,7 @@ def _consume(clients: Clients, options: ConsumeOptions, stop: Stop, monitor: Run
     partitions = cluster.partitions(settings.topics.raw, settings.topics.predictions, settings.topics.deadletter)
     _check_permissions(Permissions(clients, cluster), settings)
     topic_id = cluster.topic_ids(settings.topics.raw)[settings.topics.raw]
-    plan = _plan(options, clients, _limits(cluster, settings), topic_id)
+    counters = RunCounters(_plan(options, clients, _limits(cluster, settings), topic_id))
     reset = choose_reset(clients, topic_id, options.if_answered, stop)
     topic = TopicToRead(settings.topics.raw, cluster.ask_offsets, topic_id, partitions[settings.topics.raw], reset)
     until = None
@@ -148,7 +148,10 @@ def _consume(clients: Clients, options: ConsumeOptions, stop: Stop, monitor: Run
     )
     identity = TopicIdentity(topic.name, topic_id, partial(cluster.describe_topic, topic.name))
     subscription = Subscription(topic, identity, clients.is_incremental())
-    with closing(Source(consumer, subscription, stop, until=until, errors=errors)) as source, monitor.attach(source):
+    with (
+        closing(Source(consumer, subscription, stop, until=until, errors=errors)) as source,
+        monitor.attach(source, lambda: counters.answered),
+    ):
         delivery: Delivery
         if options.delivery == "exactly-once":
             transactions = _transactions(clients, stop)
@@ -156,7 +159,7 @@ def _consume(clients: Clients, options: ConsumeOptions, stop: Stop, monitor: Run
             delivery = ExactlyOnce(transactions, source, settings.topics)
         else:
             delivery = AtLeastOnce(Sink(clients.producer(), stop), source, settings.topics)
-        return consume(source, delivery, monitor.scorer, plan, now=now, stop=stop, observers=monitor.observers)
+        return consume(source, delivery, monitor.scorer, counters, now=now, stop=stop, observers=monitor.observers)
 
 
 def _is_bounded(options: ConsumeOptions) -> bool:

@@ -26,7 +26,7 @@ class WindowReporter:
         self._report = report
         self._number = 0
 
-    def attach(self, source: object) -> None:
+    def attach(self, source: object, answered: object) -> None:
         """Ignore the source."""
 
     def on_poll(self) -> None:

@@ -94,8 +94,6 @@ class Source:
         #: Offset and metadata of each partition's latest attempted commit.
         self._commit_offset: dict[int, int] = {}
         self._metadata: dict[int, CommitMetadata] = {}
-        #: Offset up to which each partition is answered, including transaction markers; set by the loop.
-        self.answered: Mapping[int, int] = {}
         #: Records that retention deleted before they were answered, as found in this run.
         self.expired_unanswered = 0
         self._rewinds = 0
@@ -224,7 +222,7 @@ class Source:
         self._commit_offset |= next_offsets
         return self._with_metadata(next_offsets)
 
-    def commit_answered(self, *, at_once: bool = False) -> None:
+    def commit_answered(self, answered: Mapping[int, int], *, at_once: bool = False) -> None:
         """Commit the offsets up to which partitions are answered, including transaction markers after the last record.
 
         Otherwise the markers would look like unanswered records once retention has deleted them. Commits after five
@@ -233,9 +231,9 @@ class Source:
         if not at_once and time.monotonic() - self._newest_record_at < _IDLE:
             return
         ahead = {
-            partition: self.answered[partition]
-            for partition in self._position.keys() & self.answered.keys()
-            if self.answered[partition] > self._commit_offset[partition]
+            partition: answered[partition]
+            for partition in self._position.keys() & answered.keys()
+            if answered[partition] > self._commit_offset[partition]
         }
         if ahead:
             self._commit_offset |= ahead

@@ -15,7 +15,7 @@ from telco_stream.messages.prediction import CHURN, NO_CHURN
 from telco_stream.model.scorer import Scorer
 from telco_stream.monitoring.health import StallDetector
 from telco_stream.monitoring.process_metrics import gauge, gauge_by_partition
-from telco_stream.monitoring.protocols import BatchTimings, PartitionView
+from telco_stream.monitoring.protocols import Answered, BatchTimings, PartitionView
 from telco_stream.monitoring.sampled_histogram import SampledHistogram
 from telco_stream.scoring import Outcome
 
@@ -66,7 +66,7 @@ class ConsumeMetrics:
         name = "telco_stream_model_created_timestamp_seconds"
         Gauge(name, "Time at which the model was trained", registry=registry).set(created)
 
-    def attach(self, source: PartitionView) -> None:
+    def attach(self, source: PartitionView, answered: Answered) -> None:  # noqa: ARG002 - the protocol's parameters
         """Export the state of the source's partitions."""
         self.partitions.source = source
 

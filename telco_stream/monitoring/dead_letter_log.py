@@ -18,7 +18,7 @@ class DeadLetterLog:
         self._logged = 0
         self._suppressed = 0
 
-    def attach(self, source: object) -> None:
+    def attach(self, source: object, answered: object) -> None:
         """Ignore the source."""
 
     def on_poll(self) -> None:

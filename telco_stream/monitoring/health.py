@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from telco_stream.monitoring.protocols import PartitionView
+from telco_stream.monitoring.protocols import Answered, PartitionView
 from telco_stream.runtime.signals import Stopped
 
 log = logging.getLogger("telco_stream.consume.loop")
@@ -86,14 +86,16 @@ class StallDetector:
         self,
         topic: str,
         partitions: PartitionView,
+        answered: Answered,
         ends: EndOffsets,
+        *,
         limit: float,
         on_stall: Callable[[str], None],
-        *,
         expects_assignment: bool = True,
     ) -> None:
         self._topic = topic
         self._partitions = partitions
+        self._answered = answered
         self._ends = ends
         self._limit = limit
         self._on_stall = on_stall
@@ -132,9 +134,7 @@ class StallDetector:
         assigned = self._partitions.assigned
         ends = self._ends(assigned, False) if assigned else {}  # noqa: FBT003 - a Callable has no keywords
         now = time.monotonic()
-        self.progress = update_progress(
-            self.progress, assigned=assigned, answered=self._partitions.answered, ends=ends, now=now
-        )
+        self.progress = update_progress(self.progress, assigned=assigned, answered=self._answered(), ends=ends, now=now)
         self._checked_at = now
         self._check_assignment(now)
         self._report({partition: seconds for partition, seconds in self.stalled_for().items() if seconds > self._limit})

@@ -12,6 +12,7 @@ from telco_stream.monitoring.health import Heartbeat, StallDetector
 from telco_stream.monitoring.process_metrics import RunState, new_registry
 from telco_stream.monitoring.produce_metrics import ProduceMetrics
 from telco_stream.monitoring.protocols import (
+    Answered,
     BatchTimings,
     PartitionView,
     ProduceObserver,
@@ -70,9 +71,9 @@ class HttpRunMonitor(RunMonitor):
         return Pages(self._registry, self._state.heartbeat.problems, self._readiness_problems)
 
     @contextmanager
-    def attach(self, source: PartitionView) -> Iterator[None]:
+    def attach(self, source: PartitionView, answered: Answered) -> Iterator[None]:
         """Attach the observers to the source, and detect stalls while the block runs."""
-        super().attach(source)
+        super().attach(source, answered)
         topic, end = self._clients.settings.topics.raw, Stop()
         cluster = Cluster(self._clients, end)
 
@@ -80,7 +81,10 @@ class HttpRunMonitor(RunMonitor):
             return cluster.reachable_ends(topic, partitions, committed_only=committed_only)
 
         limit, is_classic = self._clients.settings.consumer.stall_seconds, self._clients.is_classic_protocol
-        with StallDetector(topic, source, ends, limit, self._on_stall, expects_assignment=is_classic) as detector:
+        detector = StallDetector(
+            topic, source, answered, ends, limit=limit, on_stall=self._on_stall, expects_assignment=is_classic
+        )
+        with detector:
             self._stall_detector = self._metrics.partitions.stall_detector = detector
             try:
                 yield
@@ -146,7 +150,7 @@ class _HeartbeatObserver:
     def __init__(self, heartbeat: Heartbeat) -> None:
         self._heartbeat = heartbeat
 
-    def attach(self, source: PartitionView) -> None:
+    def attach(self, source: PartitionView, answered: Answered) -> None:
         """Ignore the source."""
 
     def on_poll(self) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from telco_stream.scoring import Outcome
 
@@ -19,12 +19,12 @@ class BatchTimings:
     ages: Sequence[float] = ()
 
 
+#: Returns the offset up to which each partition is answered and committed; safe to call from any thread.
+Answered: TypeAlias = Callable[[], Mapping[int, int]]
+
+
 class PartitionView(Protocol):
     """Partitions of a consumer; safe to read from any thread."""
-
-    @property
-    def answered(self) -> Mapping[int, int]:
-        """Offset up to which each partition is answered and committed."""
 
     @property
     def cached_end_offsets(self) -> Mapping[int, int]:
@@ -54,8 +54,8 @@ class PartitionView(Protocol):
 class RunObserver(Protocol):
     """Observer of a run of `consume`. The loop calls it, so every method has to be fast and must not raise."""
 
-    def attach(self, source: PartitionView) -> None:
-        """Take the source of the records, once it exists and before the loop starts."""
+    def attach(self, source: PartitionView, answered: Answered) -> None:
+        """Take the source of the records and the offsets answered, before the loop starts."""
 
     def on_poll(self) -> None:
         """Take note that the loop has polled, with or without records."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from telco_stream.messages.prediction import CHURN, Prediction
-from telco_stream.monitoring.protocols import BatchTimings, PartitionView
+from telco_stream.monitoring.protocols import Answered, BatchTimings, PartitionView
 from telco_stream.report.analytics import AtRisk
 from telco_stream.scoring import Outcome
 
@@ -41,11 +41,13 @@ class ConsumerStats:
     def __init__(self, unavailable_for: Callable[[], float | None]) -> None:
         self._unavailable_for = unavailable_for
         self._source: PartitionView | None = None
+        self._answered: Answered = dict
         self._consumed = self._dead_lettered = 0
         self._predictions: deque[Prediction] = deque(maxlen=_MAX_KEPT)
 
-    def attach(self, source: PartitionView) -> None:
-        """Read lag and assignment from the source."""
+    def attach(self, source: PartitionView, answered: Answered) -> None:
+        """Take lag and assignment from the source and the offsets answered."""
+        self._answered = answered
         self._source = source
 
     def on_poll(self) -> None:
@@ -67,7 +69,7 @@ class ConsumerStats:
             dead_lettered=self._dead_lettered,
             reading=source is not None,
             joined=source is not None and source.joined,
-            lag=_lag(source) if source else {},
+            lag=_lag(source, self._answered()) if source else {},
             unavailable_for=self._unavailable_for(),
             sampled=len(predictions),
             sampled_yes=len(churners),
@@ -81,9 +83,8 @@ def _sample(predictions: Sequence[Prediction]) -> Sequence[Prediction]:
     return predictions[(len(predictions) - 1) % step :: step]
 
 
-def _lag(source: PartitionView) -> dict[int, int | None]:
-    assigned = source.assigned
-    answered, ends = source.answered, source.cached_end_offsets
+def _lag(source: PartitionView, answered: Mapping[int, int]) -> dict[int, int | None]:
+    assigned, ends = source.assigned, source.cached_end_offsets
     known = answered.keys() & ends.keys()
     return {
         partition: max(0, ends[partition] - answered[partition]) if partition in known else None
