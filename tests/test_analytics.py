@@ -14,14 +14,14 @@ SERVICES = ["DSL", "Fiber optic", "No"]
 INSTANTS = [
     "2026-01-01T00:00:00Z",
     "2026-01-01T00:00:00.000001Z",
-    "2026-01-01T02:00:00+02:00",  # the first once more, elsewhere
+    "2026-01-01T02:00:00+02:00",  # the first instant in another zone
     "2025-12-31T23:30:00-01:00",
     "0001-01-01T00:00:00+14:00",
     "9999-12-31T23:59:59-14:00",
 ]
 
 
-def test_predictions_are_counted_by_segment_and_customers_once() -> None:
+def test_analytics_counts_segments_and_each_customer_once() -> None:
     summary = summary_of(
         answer("a", 0.9, contract="Two year", service="DSL"),
         answer("b", 0.2, contract="One year", service="DSL"),
@@ -35,25 +35,25 @@ def test_predictions_are_counted_by_segment_and_customers_once() -> None:
     assert summary.by_internet_service == {"DSL": Segment(3, 2, 2 / 3), "No": Segment(1, 0, 0.0)}
 
 
-def test_no_predictions_give_numbers_that_json_can_hold() -> None:
+def test_analytics_result_is_zero_without_predictions() -> None:
     assert summary_of() == Summary(0, 0, 0, 0.0, 0.0, {}, {}, ())
 
 
-def test_segments_stand_in_alphabetical_order_whatever_came_first() -> None:
+def test_analytics_orders_segments_by_name() -> None:
     summary = summary_of(*(answer("a", 0.5, contract=name) for name in reversed(CONTRACTS)))
     assert list(summary.by_contract) == CONTRACTS
 
 
-def test_top_holds_the_highest_and_equal_ones_by_id() -> None:
+def test_analytics_orders_top_by_probability_and_id() -> None:
     answers = [answer(name, 0.5) for name in "dbca"] + [answer("z", 0.7), answer("y", 0.1)]
-    assert [one.customerID for one in summary_of(*answers, top_k=4).top] == ["z", "a", "b", "c"]
+    assert [customer.customerID for customer in summary_of(*answers, top_k=4).top] == ["z", "a", "b", "c"]
 
 
-def test_top_of_none_is_empty() -> None:
+def test_analytics_top_is_empty_when_top_k_is_0() -> None:
     assert summary_of(answer("a", 0.5), top_k=0).top == ()
 
 
-def test_a_customer_stands_in_top_with_all_of_the_newest_prediction() -> None:
+def test_analytics_top_has_the_newest_prediction() -> None:
     summary = summary_of(
         answer("a", 0.9, INSTANTS[0], contract="Two year", service="DSL"),
         answer("a", 0.3, INSTANTS[1], contract="One year", service="No"),
@@ -72,19 +72,19 @@ def test_a_customer_stands_in_top_with_all_of_the_newest_prediction() -> None:
         ("", "2026-01-01T00:00:00Z"),
     ],
 )
-def test_the_newest_is_that_of_the_newest_event_in_any_order_of_arrival(earlier: str, later: str) -> None:
-    """A replayed dead letter brings an old event late; and instants are compared, not texts."""
+def test_analytics_newest_is_by_event_time_in_any_order(earlier: str, later: str) -> None:
+    """Instants are compared, not texts; a replayed dead letter brings an old event late."""
     old, new = answer("a", 0.9, earlier), answer("a", 0.3, later)
-    assert [one.churn_probability for one in summary_of(old, new).top] == [0.3]
-    assert [one.churn_probability for one in summary_of(new, old).top] == [0.3]
+    assert [customer.churn_probability for customer in summary_of(old, new).top] == [0.3]
+    assert [customer.churn_probability for customer in summary_of(new, old).top] == [0.3]
 
 
-def test_of_one_event_answered_twice_the_last_answer_counts() -> None:
-    """A topic scored again by another model holds the same events."""
+def test_analytics_newest_is_the_last_when_events_are_equal() -> None:
+    """A topic that another model has scored again has the same events."""
     assert summary_of(answer("a", 0.9), answer("a", 0.3)).top[0].churn_probability == 0.3
 
 
-def test_adding_in_parts_is_adding_at_once() -> None:
+def test_analytics_result_is_equal_when_added_in_parts() -> None:
     answers = [answer(str(number % 7), number / 20, INSTANTS[number % 3]) for number in range(20)]
     parts = Analytics()
     parts.add_all(answers[:5])
@@ -106,7 +106,7 @@ def test_adding_in_parts_is_adding_at_once() -> None:
     ),
     st.integers(0, 9),
 )
-def test_the_fold_agrees_with_the_obvious_computation(answers: list[Prediction], top_k: int) -> None:
+def test_analytics_equals_a_naive_computation(answers: list[Prediction], top_k: int) -> None:
     summary, expected = summary_of(*answers, top_k=top_k), naive(answers, top_k)
     assert summary.mean_probability == pytest.approx(expected.pop("mean_probability"))
     assert {name: getattr(summary, name) for name in expected} == expected
@@ -114,13 +114,13 @@ def test_the_fold_agrees_with_the_obvious_computation(answers: list[Prediction],
 
 @pytest.mark.parametrize("number", [MAX_SEGMENTS + 1, 100_000])
 def test_analytics_counts_other_segments_together_when_there_are_many(number: int) -> None:
-    answers = [answer(str(one), 0.5, contract=f"contract {one}") for one in range(number)]
-    usual = [answer(f"usual {name}", 0.9, contract=name) for name in CONTRACTS]
-    summary = summary_of(*answers, *usual, top_k=1)
+    answers = [answer(str(index), 0.5, contract=f"contract {index}") for index in range(number)]
+    known = [answer(f"known {name}", 0.9, contract=name) for name in CONTRACTS]
+    summary = summary_of(*answers, *known, top_k=1)
     assert len(summary.by_contract) <= MAX_SEGMENTS + 1 + len(CONTRACTS)
     assert summary.by_contract[OTHER].total == number - MAX_SEGMENTS
     assert [summary.by_contract[name].total for name in CONTRACTS] == [1] * len(CONTRACTS)
-    assert sum(one.total for one in summary.by_contract.values()) == summary.total == number + len(usual)
+    assert sum(segment.total for segment in summary.by_contract.values()) == summary.total == number + len(known)
 
 
 def test_analytics_counts_a_segment_as_other_when_its_name_is_long() -> None:
@@ -132,11 +132,11 @@ def test_analytics_counts_a_segment_as_other_when_its_name_is_long() -> None:
 def test_analytics_tells_customers_apart_when_ids_are_long() -> None:
     long = "x" * 100_000
     summary = summary_of(answer(f"{long}a", 0.5), answer(f"{long}b", 0.6), answer(f"{long}a", 0.7))
-    assert (summary.customers, [one.churn_probability for one in summary.top]) == (2, [0.7, 0.6])
-    assert max(len(one.customerID) for one in summary.top) < 300
+    assert (summary.customers, [customer.churn_probability for customer in summary.top]) == (2, [0.7, 0.6])
+    assert max(len(customer.customerID) for customer in summary.top) < 300
 
 
-def test_a_window_without_predictions_has_no_churn() -> None:
+def test_window_churn_rate_is_0_without_predictions() -> None:
     assert Window(1, 5, 0, 5, 0, 0.1).churn_rate == 0.0
     assert Window(1, 5, 4, 1, 1, 0.1).churn_rate == 0.25
 
@@ -155,24 +155,29 @@ def summary_of(*answers: Prediction, top_k: int = 10) -> Summary:
 
 def naive(answers: list[Prediction], top_k: int) -> dict[str, object]:
     newest: dict[str, Prediction] = {}
-    for one in sorted(answers, key=lambda one: datetime.fromisoformat(one.event_ts)):  # stable: the last of equal ones
-        newest[one.customerID] = one
-    top = sorted(newest.values(), key=lambda one: (-one.churn_probability, one.customerID))[:top_k]
-    churners = sum(one.prediction == "Yes" for one in answers)
+    for prediction in sorted(
+        answers, key=lambda prediction: datetime.fromisoformat(prediction.event_ts)
+    ):  # stable: the last of equal times
+        newest[prediction.customerID] = prediction
+    top = sorted(newest.values(), key=lambda prediction: (-prediction.churn_probability, prediction.customerID))[:top_k]
+    churners = sum(prediction.prediction == "Yes" for prediction in answers)
     return {
         "total": len(answers),
-        "customers": len({one.customerID for one in answers}),
+        "customers": len({prediction.customerID for prediction in answers}),
         "churners": churners,
         "churn_rate": churners / max(1, len(answers)),
-        "mean_probability": math.fsum(one.churn_probability for one in answers) / max(1, len(answers)),
+        "mean_probability": math.fsum(prediction.churn_probability for prediction in answers) / max(1, len(answers)),
         "by_contract": naive_segments(answers, "Contract"),
         "by_internet_service": naive_segments(answers, "InternetService"),
-        "top": tuple(AtRisk(one.customerID, one.churn_probability, one.Contract, one.InternetService) for one in top),
+        "top": tuple(
+            AtRisk(prediction.customerID, prediction.churn_probability, prediction.Contract, prediction.InternetService)
+            for prediction in top
+        ),
     }
 
 
 def naive_segments(answers: list[Prediction], field: str) -> dict[str, Segment]:
     groups: dict[str, list[bool]] = defaultdict(list)
-    for one in answers:
-        groups[getattr(one, field)].append(one.prediction == "Yes")
+    for prediction in answers:
+        groups[getattr(prediction, field)].append(prediction.prediction == "Yes")
     return {name: Segment(len(group), sum(group), sum(group) / len(group)) for name, group in groups.items()}

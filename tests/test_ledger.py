@@ -1,4 +1,4 @@
-"""The ledger's arithmetic, against a naive reference that keeps every answer in a list."""
+"""Counts of the ledger, compared with a naive reference that keeps all answers in a list."""
 
 import tracemalloc
 from collections.abc import Mapping
@@ -11,43 +11,43 @@ from telco_stream.messages.record import Headers
 from telco_stream.verify.ledger import Account, Kind, Ledger, PartitionRange
 from tests.support.records import FakeRecord
 
-Place = tuple[int, int]
+Source = tuple[int, int]
 
-#: Offsets that Kafka has given out so far; two more appear in answers only.
+#: End offset of the raw topic; answers also name two offsets above it.
 LATEST = 12
 
-places = st.tuples(st.sampled_from([0, 1]), st.integers(0, LATEST - 1))
+positions = st.tuples(st.sampled_from([0, 1]), st.integers(0, LATEST - 1))
 kinds: st.SearchStrategy[Kind] = st.sampled_from(["prediction", "letter"])
-#: Answers name partition 2 too, which the raw topic hasn't.
+#: Answers also name partition 2, which the raw topic doesn't have.
 answers = st.lists(st.tuples(kinds, st.tuples(st.integers(0, 2), st.integers(0, LATEST + 2))), max_size=40)
 
 
 @given(
-    inputs=st.sets(places),
+    inputs=st.sets(positions),
     answers=answers,
     bounds=st.tuples(*[st.integers(0, LATEST)] * 3).map(sorted),
     expired=st.integers(0, LATEST),
 )
-def test_the_accounts_equal_those_of_a_naive_reference(
-    inputs: set[Place], answers: list[tuple[Kind, Place]], bounds: list[int], expired: int
+def test_ledger_accounts_equal_a_naive_reference(
+    inputs: set[Source], answers: list[tuple[Kind, Source]], bounds: list[int], expired: int
 ) -> None:
-    """Whatever is read, answered, deleted before and while it is read, not committed yet, or never existed."""
+    """Including inputs that are deleted before or while they are read, not committed yet, or never existed."""
     start, deleted, end = bounds
     ledger = Ledger("raw", dict.fromkeys([0, 1], PartitionRange(start, end, LATEST)))
-    ledger.add_inputs(_input(*place) for place in inputs if start <= place[1] < end)
+    ledger.add_inputs(_input(*position) for position in inputs if start <= position[1] < end)
     ledger.forget({0: deleted})
-    for kind, place in answers:
-        ledger.add_answers(kind, [_answer(b"raw/%d/%d" % place)])
+    for kind, position in answers:
+        ledger.add_answers(kind, [_answer(b"raw/%d/%d" % position)])
     oldest = {0: deleted, 1: start}
-    scope = {(number, offset) for number, offset in inputs if oldest.get(number, 0) <= offset < end}
-    assert _sums(ledger.accounts({0: expired})) == _reference(scope, answers, oldest, end, expired)
+    expected = {(number, offset) for number, offset in inputs if oldest.get(number, 0) <= offset < end}
+    assert _sums(ledger.accounts({0: expired})) == _reference(expected, answers, oldest, end, expired)
 
 
 def _reference(
-    inputs: set[Place], answers: list[tuple[Kind, Place]], oldest: Mapping[int, int], end: int, expired: int
+    inputs: set[Source], answers: list[tuple[Kind, Source]], oldest: Mapping[int, int], end: int, expired: int
 ) -> dict[str, int]:
-    given = {place: [kind for kind, source in answers if source == place] for place in inputs}
-    silent = [place for place, kinds in given.items() if not kinds]
+    given = {position: [kind for kind, source in answers if source == position] for position in inputs}
+    silent = [position for position, kinds in given.items() if not kinds]
     return {
         "inputs": len(inputs),
         "predicted": sum(kinds == ["prediction"] for kinds in given.values()),
@@ -59,14 +59,14 @@ def _reference(
     }
 
 
-def _is_unexplained(source: Place, inputs: set[Place], oldest: Mapping[int, int], end: int) -> bool:
+def _is_unexplained(source: Source, inputs: set[Source], oldest: Mapping[int, int], end: int) -> bool:
     number, offset = source
     if number not in oldest or offset >= LATEST:
         return True
     return oldest[number] <= offset < end and source not in inputs
 
 
-def test_an_answer_each_is_clean_and_every_input_is_in_one_field() -> None:
+def test_ledger_counts_each_input_in_one_field() -> None:
     ledger = _ledger(4)
     ledger.add_answers("prediction", [_answer(b"raw/0/0"), _answer(b"raw/0/2")])
     ledger.add_answers("letter", [_answer(b"raw/0/1")])
@@ -74,8 +74,8 @@ def test_an_answer_each_is_clean_and_every_input_is_in_one_field() -> None:
     assert account == Account(0, 4, 2, 1, 1, 0, 0, 0, ["raw/0/3"], [], [])
 
 
-def test_two_answers_are_a_duplicate_whatever_they_are() -> None:
-    """Twice scored, twice refused, or both; a third changes nothing."""
+def test_ledger_counts_an_input_answered_twice_as_duplicated() -> None:
+    """Two predictions, two dead letters, or one of each; a third answer changes nothing."""
     ledger = _ledger(4)
     ledger.add_answers("prediction", [_answer(b"raw/0/%d" % offset) for offset in (0, 0, 1, 3)])
     ledger.add_answers("letter", [_answer(b"raw/0/%d" % offset) for offset in (1, 2, 2, 2)])
@@ -84,7 +84,7 @@ def test_two_answers_are_a_duplicate_whatever_they_are() -> None:
     assert (account.inputs, account.predicted) == (4, 1)
 
 
-def test_the_offset_of_a_marker_is_neither_missing_nor_a_source() -> None:
+def test_ledger_ignores_offsets_of_transaction_markers() -> None:
     ledger = Ledger("raw", {0: PartitionRange(0, 3, 3)})
     ledger.add_inputs([_input(0, 0), _input(0, 2)])
     ledger.add_answers("prediction", [_answer(b"raw/0/0"), _answer(b"raw/0/1", offset=7), _answer(b"raw/0/2")])
@@ -93,36 +93,39 @@ def test_the_offset_of_a_marker_is_neither_missing_nor_a_source() -> None:
     assert account.first_unexplained == ["answers/0/7"]
 
 
-def test_an_input_without_an_answer_is_expired_below_the_bound_and_missing_from_it_on() -> None:
+def test_ledger_counts_an_unanswered_input_as_expired_or_missing() -> None:
     ledger = _ledger(6)
     ledger.add_answers("prediction", [_answer(b"raw/0/4")])
     (account,) = ledger.accounts({0: 3})
     assert (account.expired, account.missing, account.first_missing) == (3, 2, ["raw/0/3", "raw/0/5"])
-    (all_of_it,) = ledger.accounts({0: 1_000})
-    assert (all_of_it.expired, all_of_it.missing) == (5, 0)
+    (all_expired,) = ledger.accounts({0: 1_000})
+    assert (all_expired.expired, all_expired.missing) == (5, 0)
 
 
 @pytest.mark.parametrize(
     "source", [b"raw/0/-1", b"raw/0/1_0", b"raw/0/ 1", b"raw/0/", b"raw/0/1e1", b"raw/0/" + b"9" * 5000]
 )
-def test_a_source_without_an_offset_is_unexplained_in_its_partition(source: bytes) -> None:
+def test_ledger_counts_an_answer_as_unexplained_without_offset(source: bytes) -> None:
     ledger = _ledger(2)
     ledger.add_answers("prediction", [_answer(source, offset=3)])
-    assert [(one.partition, one.unexplained) for one in ledger.accounts({})] == [(0, 1)]
+    assert [(account.partition, account.unexplained) for account in ledger.accounts({})] == [(0, 1)]
 
 
 @pytest.mark.parametrize(
     "source", [None, b"", b"raw", b"/", b"raw/7/0", b"other/0/0", b"raw/00/0", b"raw/0/0/0", b"\xff"]
 )
-def test_an_answer_that_names_no_partition_of_the_topic_has_an_account_of_its_own(source: bytes | None) -> None:
+def test_ledger_has_an_extra_account_when_the_source_is_unknown(source: bytes | None) -> None:
     ledger = _ledger(2)
     ledger.add_answers("letter", [_answer(source, offset=3)])
     accounts = ledger.accounts({})
-    assert [(one.partition, one.inputs, one.unexplained) for one in accounts] == [(0, 2, 0), (None, 0, 1)]
+    assert [(account.partition, account.inputs, account.unexplained) for account in accounts] == [
+        (0, 2, 0),
+        (None, 0, 1),
+    ]
     assert accounts[-1].first_unexplained == ["answers/0/3"]
 
 
-def test_only_the_first_few_offenders_are_named() -> None:
+def test_ledger_names_only_the_first_five_positions() -> None:
     ledger = _ledger(100)
     ledger.add_answers("prediction", [_answer(b"raw/0/50")] * 3 + [_answer(b"raw/0/100")] * 30)
     (account,) = ledger.accounts({})
@@ -131,8 +134,8 @@ def test_only_the_first_few_offenders_are_named() -> None:
     assert len(account.first_unexplained) == 5
 
 
-def test_the_oldest_answers_are_known_by_partition_of_answer_and_of_input() -> None:
-    """Which is what tells an expired answer from a missing one."""
+def test_ledger_remembers_the_oldest_answer_per_partition() -> None:
+    """This distinguishes expired answers from missing ones."""
     ledger = Ledger("raw", dict.fromkeys([0, 1], PartitionRange(0, 9, 9)))
     ledger.add_inputs(_input(number, offset) for number in (0, 1) for offset in range(9))
     ledger.add_answers("letter", [_answer(b"raw/1/4", at=70), _answer(b"raw/0/3", at=80), _answer(b"raw/1/5", at=90)])
@@ -145,20 +148,22 @@ def test_the_oldest_answers_are_known_by_partition_of_answer_and_of_input() -> N
 def test_ledger_finds_no_input_when_the_topic_id_differs(kind: Kind) -> None:
     ledger = _ledger(3, topic_id="now")
     answers = [(b"raw/0/0", b"earlier"), (b"raw/0/1", b"now"), (b"raw/0/2", b""), (b"raw/9/0", b"earlier")]
-    ledger.add_answers(kind, [_answer(source, topic_id=one) for source, one in [*answers, (b"other/0/0", b"theirs")]])
-    account, nowhere = ledger.accounts({})
+    ledger.add_answers(
+        kind, [_answer(source, topic_id=other) for source, other in [*answers, (b"other/0/0", b"theirs")]]
+    )
+    account, unmatched = ledger.accounts({})
     assert (account.missing, account.unexplained, account.answers_to_earlier_topic) == (1, 1, 1)
-    assert (nowhere.unexplained, nowhere.answers_to_earlier_topic) == (2, 1)
+    assert (unmatched.unexplained, unmatched.answers_to_earlier_topic) == (2, 1)
 
 
 def test_ledger_ignores_topic_ids_when_its_own_is_unknown() -> None:
     ledger = _ledger(1)
     ledger.add_answers("prediction", [_answer(b"raw/0/0", topic_id=b"any")])
-    assert [one.unexplained for one in ledger.accounts({})] == [0]
+    assert [account.unexplained for account in ledger.accounts({})] == [0]
 
 
-def test_it_takes_a_byte_an_offset() -> None:
-    """So that ten million inputs and their answers stay far below 300 MB."""
+def test_ledger_takes_one_byte_per_offset() -> None:
+    """So ten million inputs and their answers take far less than 300 MB."""
     count = 200_000
     tracemalloc.start()
     ledger = _ledger(count)
@@ -171,7 +176,7 @@ def test_it_takes_a_byte_an_offset() -> None:
 
 
 def _ledger(inputs: int, topic_id: str | None = None) -> Ledger:
-    """A ledger of one partition with that many inputs."""
+    """Return a ledger of one partition with this number of inputs."""
     ledger = Ledger("raw", {0: PartitionRange(0, inputs, inputs)}, topic_id)
     ledger.add_inputs(_input(0, offset) for offset in range(inputs))
     return ledger
@@ -191,4 +196,4 @@ def _answer(
 
 def _sums(accounts: list[Account]) -> dict[str, int]:
     names = ("inputs", "predicted", "dead_lettered", "missing", "duplicated", "expired", "unexplained")
-    return {name: sum(getattr(one, name) for one in accounts) for name in names}
+    return {name: sum(getattr(account, name) for account in accounts) for name in names}

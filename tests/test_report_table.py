@@ -1,4 +1,4 @@
-"""`report --csv`, read back by another's hand."""
+"""`report --csv`, read with `csv.reader`."""
 
 import csv
 import io
@@ -11,44 +11,44 @@ from telco_stream.report.files import PredictionTable, harmless
 STRANGE = ["a,b", 'a"b', "a\nb", "  a ", "مرحبا", "<script>alert(1)</script>", "\u202eabc", "\x00", "😀", "7590-VHVEG"]
 
 
-def test_each_prediction_is_a_line_below_the_names_of_its_fields() -> None:
+def test_table_has_a_header_and_a_line_per_prediction() -> None:
     assert written(answer("a", 0.25)) == (
         "customerID,churn_probability,prediction,event_ts,processed_ts,model_version,Contract,InternetService\r\n"
         "a,0.25,No,2026-01-01T00:00:00Z,2026-01-02T00:00:00Z,v1,One year,DSL\r\n"
     )
 
 
-def test_no_predictions_are_a_heading_alone() -> None:
+def test_table_has_only_a_header_without_predictions() -> None:
     assert written().count("\n") == 1
 
 
 @pytest.mark.parametrize("name", STRANGE)
-def test_any_id_comes_back_as_it_was(name: str) -> None:
+def test_table_quotes_any_id(name: str) -> None:
     rows = list(csv.reader(io.StringIO(written(answer(name, 1 / 3)), newline="")))
     assert rows[1][:2] == [name, repr(1 / 3)]
 
 
-def test_probabilities_come_back_to_the_last_digit() -> None:
+def test_table_has_probabilities_with_all_digits() -> None:
     shares = [0.1, 1 / 3, 5e-324, 1.0, 0.0]
     text = written(*(answer(str(number), share) for number, share in enumerate(shares)))
     assert [float(row["churn_probability"]) for row in csv.DictReader(io.StringIO(text))] == shares
 
 
 @pytest.mark.parametrize("formula", ["=1+1", "+491701234", "-2", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("x")'])
-def test_what_a_spreadsheet_would_run_is_text(formula: str) -> None:
+def test_table_defuses_formulas(formula: str) -> None:
     rows = list(csv.reader(io.StringIO(written(answer(formula, 0.5)), newline="")))
     assert rows[1][0] == f"'{formula}"
 
 
-def test_a_number_is_no_formula() -> None:
+def test_harmless_keeps_a_number_when_it_is_negative() -> None:
     assert harmless(-1.5) == -1.5
 
 
 def written(*answers: Prediction) -> str:
     file = io.BytesIO()
     table = PredictionTable(file)
-    for one in answers:
-        table.add(one, 0.0)
+    for prediction in answers:
+        table.add(prediction, 0.0)
     return file.getvalue().decode()
 
 

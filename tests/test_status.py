@@ -1,4 +1,4 @@
-"""`status` on a real Kafka: counts and ages that neither markers nor aborted records distort."""
+"""`status` on a real Kafka, with transaction markers and aborted records."""
 
 import time
 from collections.abc import Callable
@@ -15,23 +15,23 @@ from telco_stream.settings import load
 from telco_stream.status import StatusResult, exceeded, status
 from tests.support.topics import Topics, send
 
-Ask = Callable[..., StatusResult]
+Query = Callable[..., StatusResult]
 
 
 @pytest.fixture
-def ask(kafka: str, topics: Topics) -> Ask:
-    """The status now, or `later` seconds from now."""
+def query(kafka: str, topics: Topics) -> Query:
+    """Query the status, with a clock that is `later` seconds ahead."""
 
-    def ask(later: float = 0) -> StatusResult:
+    def query(later: float = 0) -> StatusResult:
         names = {"raw": topics.raw, "predictions": topics.predictions, "deadletter": topics.deadletter}
         flags = {"bootstrap_servers": kafka} | {f"topics.{name}": topic for name, topic in names.items()}
         return status(Clients(load(flags, environ={})), topics.group, now=time.time() + later, stop=Stop())
 
-    return ask
+    return query
 
 
 def _transaction(bootstrap: str, topics: Topics, topic: str, *values: bytes, abort: bool = False) -> None:
-    """Into partition 0; takes an offset more than there are values."""
+    """Write a transaction to partition 0; its marker takes one more offset."""
     producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": topics.transactional_id})
     producer.init_transactions(15)
     producer.begin_transaction()
@@ -43,10 +43,10 @@ def _transaction(bootstrap: str, topics: Topics, topic: str, *values: bytes, abo
 
 
 def _commit(bootstrap: str, topics: Topics, *offsets: int) -> None:
-    """One offset a partition of the raw topic, from 0 on."""
+    """Commit one offset per partition of the raw topic, from partition 0 on."""
     client = Consumer({"bootstrap.servers": bootstrap, "group.id": topics.group})
-    places = [TopicPartition(topics.raw, number, offset) for number, offset in enumerate(offsets)]
-    client.commit(offsets=places, asynchronous=False)
+    positions = [TopicPartition(topics.raw, number, offset) for number, offset in enumerate(offsets)]
+    client.commit(offsets=positions, asynchronous=False)
     client.close()
 
 
@@ -54,130 +54,128 @@ def _values(count: int) -> list[tuple[None, bytes, list[tuple[str, bytes]]]]:
     return [(None, b"{}", [])] * count
 
 
-def test_empty_topics_and_a_group_that_never_was(ask: Ask, topics: Topics) -> None:
-    result = ask()
+def test_status_is_empty_when_topics_and_group_are_new(query: Query, topics: Topics) -> None:
+    result = query()
     assert (result.lag, result.dead_letters, result.newest_prediction_age_seconds) == (0, 0, None)
     assert (result.group, result.state, result.members) == (topics.group, "dead", 0)
-    assert [(one.topic, one.partitions) for one in result.topics] == list(topics.partitions().items())
-    assert [(one.partition, one.committed, one.end, one.lag) for one in result.partitions] == [
+    assert [(topic.topic, topic.partitions) for topic in result.topics] == list(topics.partitions().items())
+    assert [(lag.partition, lag.committed, lag.end, lag.lag) for lag in result.partitions] == [
         (0, None, 0, 0),
         (1, None, 0, 0),
         (2, None, 0, 0),
     ]
 
 
-def test_the_lag_of_each_partition_and_its_sum(ask: Ask, kafka: str, topics: Topics) -> None:
-    """A partition without a commit lags by all it keeps."""
+def test_status_has_the_lag_of_each_partition_and_in_total(query: Query, kafka: str, topics: Topics) -> None:
+    """The lag of a partition without a commit is all its records."""
     for partition, count in enumerate([5, 3, 4]):
         send(kafka, topics.raw, _values(count), partition)
     _commit(kafka, topics, 2, 3)
-    result = ask()
-    assert [(one.committed, one.end, one.lag) for one in result.partitions] == [(2, 5, 3), (3, 3, 0), (None, 4, 4)]
+    result = query()
+    assert [(lag.committed, lag.end, lag.lag) for lag in result.partitions] == [(2, 5, 3), (3, 3, 0), (None, 4, 4)]
     assert result.lag == 7
     assert result.topics[0].end_offsets == {0: 5, 1: 3, 2: 4}
     assert result.state == "empty"
 
 
-def test_markers_and_aborted_records_are_no_lag(ask: Ask, kafka: str, topics: Topics) -> None:
-    """Nothing is left to answer, though the group stands before a marker and a record that never came to be."""
+def test_status_lag_excludes_markers_and_aborted_records(query: Query, kafka: str, topics: Topics) -> None:
+    """Nothing is left to answer, although a marker and an aborted record follow the committed offset."""
     _transaction(kafka, topics, topics.raw, b"a", b"b")
     _transaction(kafka, topics, topics.raw, b"gone", abort=True)
     _commit(kafka, topics, 1)
-    assert ask().lag == 1
+    assert query().lag == 1
     _commit(kafka, topics, 2)
-    assert ask().lag == 0
-    assert ask().topics[0].end_offsets[0] == 5
+    assert query().lag == 0
+    assert query().topics[0].end_offsets[0] == 5
 
 
-def test_deleted_inputs_are_no_lag(ask: Ask, kafka: str, topics: Topics) -> None:
+def test_status_lag_excludes_deleted_inputs(query: Query, kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, _values(6), 0)
     _commit(kafka, topics, 1)
     admin = AdminClient({"bootstrap.servers": kafka})
     for done in admin.delete_records([TopicPartition(topics.raw, 0, 4)]).values():
         done.result(20)
-    assert ask().lag == 2
-    assert ask().topics[0].start_offsets[0] == 4
-    assert ask().expired_unanswered == 3, "though no consumer has found it out yet"
+    assert query().lag == 2
+    assert query().topics[0].start_offsets[0] == 4
+    assert query().expired_unanswered == 3, "no consumer has noticed it yet"
 
 
-def test_status_keeps_what_expired_when_the_group_moved_on(ask: Ask, kafka: str, topics: Topics) -> None:
+def test_status_keeps_what_expired_when_the_group_moved_on(query: Query, kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, _values(6), 0)
     metadata = encode_commit_metadata(CommitMetadata(expired_unanswered=40))
     client = Consumer({"bootstrap.servers": kafka, "group.id": topics.group})
     client.commit(offsets=[TopicPartition(topics.raw, 0, 5, metadata)], asynchronous=False)
     client.close()
-    result = ask()
+    result = query()
     assert (result.expired_unanswered, result.partitions[0].expired_unanswered, result.lag) == (40, 40, 1)
 
 
-def test_status_ignores_a_commit_of_an_earlier_topic(ask: Ask, kafka: str, topics: Topics) -> None:
+def test_status_ignores_a_commit_of_an_earlier_topic(query: Query, kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, _values(6), 0)
     metadata = encode_commit_metadata(CommitMetadata(topic_id="J8qXRwI-Q3SPDXpBcbgeBg", expired_unanswered=40))
     client = Consumer({"bootstrap.servers": kafka, "group.id": topics.group})
     client.commit(offsets=[TopicPartition(topics.raw, 0, 5, metadata)], asynchronous=False)
     client.close()
-    result = ask()
+    result = query()
     assert (result.expired_unanswered, result.partitions[0].committed, result.lag) == (0, None, 6)
 
 
-def test_a_large_lag_is_told_by_its_offsets(ask: Ask, kafka: str, topics: Topics) -> None:
-    """Above 10,000 one marker more doesn't matter, and reading them would."""
+def test_status_lag_counts_offsets_when_it_is_large(query: Query, kafka: str, topics: Topics) -> None:
+    """Above 10,000, a marker more doesn't matter."""
     _transaction(kafka, topics, topics.raw, *[b"{}"] * 10_000)
-    assert ask().lag == 10_001
+    assert query().lag == 10_001
 
 
-def test_dead_letters_are_counted_without_markers(ask: Ask, kafka: str, topics: Topics) -> None:
+def test_status_counts_dead_letters_without_markers(query: Query, kafka: str, topics: Topics) -> None:
     _transaction(kafka, topics, topics.deadletter, b"a")
     _transaction(kafka, topics, topics.deadletter, b"b", b"c")
     _transaction(kafka, topics, topics.deadletter, b"gone", abort=True)
-    assert ask().dead_letters == 3
+    assert query().dead_letters == 3
 
 
-def test_the_newest_prediction_is_found_behind_markers_and_a_long_aborted_tail(
-    ask: Ask, kafka: str, topics: Topics
-) -> None:
-    """Longer than the first look back."""
+def test_status_finds_the_newest_prediction_below_aborted_ones(query: Query, kafka: str, topics: Topics) -> None:
+    """There are more aborted ones than the first search reads."""
     before = time.time()
     _transaction(kafka, topics, topics.predictions, b"{}")
     after = time.time()
     _transaction(kafka, topics, topics.predictions, *[b"gone"] * 1_500, abort=True)
-    asked = time.time()
-    age = ask().newest_prediction_age_seconds
+    queried_at = time.time()
+    age = query().newest_prediction_age_seconds
     assert age is not None
-    assert asked - after - 0.01 <= age <= asked - before + 0.5
-    assert ask(later=100).newest_prediction_age_seconds == pytest.approx(100 + time.time() - after, abs=10)
+    assert queried_at - after - 0.01 <= age <= queried_at - before + 0.5
+    assert query(later=100).newest_prediction_age_seconds == pytest.approx(100 + time.time() - after, abs=10)
 
 
-def test_a_prediction_from_a_clock_that_is_ahead_is_not_younger_than_now(ask: Ask, kafka: str, topics: Topics) -> None:
+def test_status_age_is_0_when_a_prediction_is_in_the_future(query: Query, kafka: str, topics: Topics) -> None:
     send(kafka, topics.predictions, _values(1), 0)
-    assert ask(later=-100).newest_prediction_age_seconds == 0
+    assert query(later=-100).newest_prediction_age_seconds == 0
 
 
-def test_a_topic_of_aborted_predictions_has_no_newest_one(ask: Ask, kafka: str, topics: Topics) -> None:
+def test_status_age_is_none_when_all_predictions_are_aborted(query: Query, kafka: str, topics: Topics) -> None:
     _transaction(kafka, topics, topics.predictions, b"gone", abort=True)
-    assert ask().newest_prediction_age_seconds is None
+    assert query().newest_prediction_age_seconds is None
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
-def test_a_running_group_is_seen_and_not_disturbed(ask: Ask, kafka: str, topics: Topics, protocol: str) -> None:
+def test_status_does_not_rebalance_a_running_group(query: Query, kafka: str, topics: Topics, protocol: str) -> None:
     send(kafka, topics.raw, _values(1), 0)
     rebalances: list[int] = []
     properties = {"bootstrap.servers": kafka, "group.id": topics.group, "group.protocol": protocol}
     member = Consumer(properties | {"auto.offset.reset": "earliest", "enable.auto.commit": False})
     member.subscribe([topics.raw], on_assign=lambda _, partitions: rebalances.append(len(partitions)))
     assert member.poll(20) is not None
-    result = ask()
+    result = query()
     member.poll(0.2)
     member.close()
     assert (result.state, result.members, rebalances) == ("stable", 1, [3])
 
 
-def test_limits_that_are_exceeded_are_named() -> None:
+def test_exceeded_describes_each_exceeded_limit() -> None:
     result = partial(StatusResult, "g", "stable", 1, expired_unanswered=0, dead_letters=0, topics=[], partitions=[])
-    fine = result(lag=10, newest_prediction_age_seconds=5.0)
-    assert exceeded(fine) == []
-    assert exceeded(fine, max_lag=10, max_age=5) == []
-    assert exceeded(fine, max_lag=9, max_age=4.5) == [
+    healthy = result(lag=10, newest_prediction_age_seconds=5.0)
+    assert exceeded(healthy) == []
+    assert exceeded(healthy, max_lag=10, max_age=5) == []
+    assert exceeded(healthy, max_lag=9, max_age=4.5) == [
         "the lag of group g is 10, above 9",
         "the newest prediction is 5.0 s old, above 4.5 s",
     ]
