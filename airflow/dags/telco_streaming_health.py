@@ -1,4 +1,4 @@
-"""Is the stream healthy? Every ten minutes, each question a task of its own."""
+"""Check the health of the stream every ten minutes, with one task per check."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,9 +8,9 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from telco_airflow.alert import alert
 from telco_airflow.command import run
-from telco_airflow.deployment import chosen, if_empty
-from telco_airflow.limits import too_far_behind, too_many_letters, too_old
-from telco_airflow.readiness import not_ready
+from telco_airflow.limits import age_error, dead_letter_share_error, lag_error
+from telco_airflow.readiness import readiness_error
+from telco_airflow.variables import chosen, if_empty
 
 PARAMS = {
     "max_lag": Param(
@@ -26,7 +26,7 @@ PARAMS = {
         description=if_empty("max_dead_letter_share", "0.05"),
     ),
     "window_minutes": Param(
-        None, type=["null", "number"], exclusiveMinimum=0, title="Minutes that the share of dead letters looks back",
+        None, type=["null", "number"], exclusiveMinimum=0, title="Period of the share of dead letters, in minutes",
         description=if_empty("window_minutes", "60"),
     ),
     "readyz_url": Param(
@@ -36,10 +36,10 @@ PARAMS = {
 }  # fmt: skip
 
 
-def need(user_error: str | None) -> None:
-    """Fail with the complaint, for good: the next look is ten minutes away."""
-    if user_error:
-        raise AirflowFailException(user_error)
+def fail_if(error: str | None) -> None:
+    """Fail with the message, without a retry: the next run checks again in ten minutes."""
+    if error:
+        raise AirflowFailException(error)
 
 
 @dag(
@@ -51,44 +51,44 @@ def need(user_error: str | None) -> None:
     default_args={"retries": 0, "on_failure_callback": alert, "execution_timeout": timedelta(minutes=5)},
     params=PARAMS,
     tags=["telco-stream"],
-    doc_md="""Asks the pipeline five questions; a failed task's message names the number and the limit.
-    `docs/airflow.md` says what each asks. An alert goes to the webhook in the Variable `telco_stream_alert_url`.""",
+    doc_md="""Runs five checks; the message of a failed task names the value and its limit. `docs/airflow.md` describes
+    each check. Failures are posted to the webhook in the Variable `telco_stream_alert_url`.""",
 )
 def telco_streaming_health() -> None:
-    """Broker and topics first, because without them the others have nothing to ask."""
+    """Check broker and topics first, because the other checks need them."""
 
     @task(multiple_outputs=False)
     def broker_and_topics() -> dict[str, Any]:
-        """Kafka answers, and the three topics stand."""
+        """Check that Kafka answers and the three topics exist."""
         return run("status")
 
     @task(multiple_outputs=False)
     def lag(status: dict[str, Any], params: dict[str, Any]) -> None:
-        """The group keeps up."""
-        need(too_far_behind(status, chosen(params, "max_lag", 10_000)))
+        """Check the lag of the group."""
+        fail_if(lag_error(status, chosen(params, "max_lag", 10_000)))
 
     @task(multiple_outputs=False)
     def newest_prediction(status: dict[str, Any], params: dict[str, Any]) -> None:
-        """Something has been answered lately."""
-        need(too_old(status, chosen(params, "max_age_seconds", 900.0)))
+        """Check the age of the newest prediction."""
+        fail_if(age_error(status, chosen(params, "max_age_seconds", 900.0)))
 
     @task(multiple_outputs=False)
     def dead_letters(params: dict[str, Any]) -> None:
-        """Most of what came lately could be scored."""
+        """Check the share of dead letters among recent answers."""
         minutes = chosen(params, "window_minutes", 60.0)
         since = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()
         letters = run("dlq", "list", "--summary", "--since", since)["total"]
         predictions = run("report", "--top-k", "0", "--since", since)["total"]
         limit = chosen(params, "max_dead_letter_share", 0.05)
-        need(too_many_letters(letters, predictions, limit, minutes))
+        fail_if(dead_letter_share_error(letters, predictions, limit, minutes))
 
     @task(multiple_outputs=False)
     def readyz(params: dict[str, Any]) -> None:
-        """A consumer says itself that it makes progress."""
+        """Check the /readyz endpoint of a consumer."""
         url = chosen(params, "readyz_url")
         if url is None:
-            raise AirflowSkipException("no address of a /readyz is given")
-        need(not_ready(url))
+            raise AirflowSkipException("no address of a /readyz endpoint is set")
+        fail_if(readiness_error(url))
 
     status = broker_and_topics()
     lag(status)

@@ -12,11 +12,11 @@ pytest_plugins = ["tests.conftest"]
 
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
-    """Airflow with a home and a database of this session's own."""
+    """Return Airflow with a home folder and a database for this session."""
     if not (BIN / "airflow").is_file():
         if os.environ.get("CI"):
-            pytest.fail("CI is set and Airflow is not installed; make airflow-test does it")
-        pytest.skip("Airflow is not installed; make airflow-test does it")
+            pytest.fail("CI is set, but Airflow is not installed; run make airflow-test")
+        pytest.skip("Airflow is not installed; run make airflow-test")
     airflow = Airflow(tmp_path_factory.mktemp("airflow"))
     airflow.migrate()
     return airflow
@@ -24,14 +24,14 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
 
 @pytest.fixture
 def webhook() -> Iterator[Webhook]:
-    """A server that takes alerts."""
+    """Yield a server that receives alerts."""
     with Webhook() as webhook:
         yield webhook
 
 
 @pytest.fixture
-def beside(airflow: Airflow) -> Iterator[Callable[..., Any]]:
-    """Starts a program of Airflow's beside the test: `beside(command, env)`; none outlives the test."""
+def start_airflow(airflow: Airflow) -> Iterator[Callable[..., Any]]:
+    """Return `start_airflow(command, env)`, which starts a program of Airflow; it is killed after the test."""
     running: list[Any] = []
 
     def start(*args: Any) -> Any:
@@ -39,12 +39,12 @@ def beside(airflow: Airflow) -> Iterator[Callable[..., Any]]:
         return running[-1]
 
     yield start
-    for one in running:
-        one.kill()
-        one.wait()
+    for process in running:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """The folder where the DAGs run `telco-stream`."""
+def folder(tmp_path: Path) -> Path:
+    """Return the folder where the DAGs run `telco-stream`."""
     return tmp_path

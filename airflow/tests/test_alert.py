@@ -4,7 +4,7 @@ from airflow.tests.support.webhook import Webhook
 from tests.support.cli import ROOT
 from tests.support.ports import free_port
 
-#: Run by Airflow's own Python: an alert to each address, with a task that has failed.
+#: Runs in Airflow's Python: posts an alert of a failed task to each address.
 SCRIPT = """
 import os, sys
 from types import SimpleNamespace
@@ -13,21 +13,21 @@ task = SimpleNamespace(dag_id="dag", task_id="task", run_id="run", try_number=2)
 for address in sys.argv[1:]:
     os.environ["AIRFLOW_VAR_TELCO_STREAM_ALERT_URL"] = address
     alert({"ti": task, "exception": ValueError("two\\nlines")})
-    print("told")
+    print("returned")
 """
 
 
 def test_alert_logs_a_warning_without_the_url_when_it_fails(airflow: Airflow, webhook: Webhook) -> None:
-    """The address is often the secret itself."""
+    """The address often is a secret itself."""
     broken = [f"http://127.0.0.1:{free_port()}/secret", webhook.url + "/secret/refused", "ftp://secret", "http://["]
     env = {"PYTHONPATH": str(ROOT / "airflow/plugins")}
     done = airflow.run(["python", "-c", SCRIPT, *broken, webhook.url], env)
 
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("told") == 5
-    assert "the alert did not get through: HTTP 500" in done.stdout
-    assert done.stdout.count("the alert did not get through") == 3
-    assert "no alert: the Variable telco_stream_alert_url is no http or https address" in done.stdout
+    assert done.stdout.count("returned") == 5
+    assert "the alert could not be posted: HTTP 500" in done.stdout
+    assert done.stdout.count("the alert could not be posted") == 3
+    assert "no alert: the Variable telco_stream_alert_url is not an http or https address" in done.stdout
     assert "secret" not in done.stdout
     assert webhook.alerts == [
         {"text": "dag.task: two lines", "message": "two lines", "try_number": 2}

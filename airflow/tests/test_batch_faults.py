@@ -1,4 +1,4 @@
-"""Faults in the middle of a run of telco_batch: what Kafka holds afterwards is the same as without them."""
+"""Faults during a run of telco_batch: the topics are the same as without them."""
 
 import os
 import signal
@@ -8,9 +8,9 @@ from typing import Any
 
 from airflow.tests.support.files import customers, many_customers
 from airflow.tests.support.installed import Airflow
+from airflow.tests.support.offsets import OffsetReader
 from airflow.tests.support.pipeline import environment, ledger
 from airflow.tests.support.processes import find, is_running
-from airflow.tests.support.watching import Watcher
 from airflow.tests.support.webhook import Webhook
 
 from tests.support.kafka_container import KafkaContainer
@@ -21,23 +21,23 @@ ROWS = 60_000
 
 
 def test_batch_is_correct_when_its_commands_are_killed(
-    airflow: Airflow, kafka: str, topics: Topics, place: Path, beside: Callable[..., Any]
+    airflow: Airflow, kafka: str, topics: Topics, folder: Path, start_airflow: Callable[..., Any]
 ) -> None:
-    """SIGKILL in the middle of produce, SIGTERM to the task in the middle of consume: each is tried a second time."""
-    env = environment(kafka, topics, place) | {"TELCO_STREAM_PRODUCER__BATCH_SIZE": "20"}
-    conf = {"data_path": str(many_customers(place / "many.csv", ROWS)), "window_size": 100}
-    running = beside(airflow.test_command("telco_batch", conf), env)
+    """SIGKILL during produce and SIGTERM to the task during consume; both tasks are retried."""
+    env = environment(kafka, topics, folder) | {"TELCO_STREAM_PRODUCER__BATCH_SIZE": "20"}
+    conf = {"data_path": str(many_customers(folder / "many.csv", ROWS)), "window_size": 100}
+    running = start_airflow(airflow.test_command("telco_batch", conf), env)
 
-    with Watcher(kafka) as watcher:
-        wait_until(lambda: watcher.readable(topics.raw) > 0, 120, "rows that can be read")
+    with OffsetReader(kafka) as offset_reader:
+        wait_until(lambda: offset_reader.readable(topics.raw) > 0, 120, "rows that can be read")
         os.kill(find("produce", topics), signal.SIGKILL)
-        assert watcher.readable(topics.raw) < ROWS
+        assert offset_reader.readable(topics.raw) < ROWS
 
-        wait_until(lambda: watcher.readable(topics.predictions) > 0, 120, "the first answers")
+        wait_until(lambda: offset_reader.readable(topics.predictions) > 0, 120, "the first answers")
         consumer = find("consume", topics)
         running.send_signal(signal.SIGTERM)
         wait_until(lambda: not is_running(consumer), 15, "the end of the consumer")
-        assert watcher.readable(topics.predictions) < ROWS
+        assert offset_reader.readable(topics.predictions) < ROWS
 
     assert running.wait(240) == 0
     run = airflow.newest("telco_batch")
@@ -48,17 +48,17 @@ def test_batch_is_correct_when_its_commands_are_killed(
 
 
 def test_batch_retries_then_alerts_when_the_broker_is_down(
-    airflow: Airflow, own_kafka: KafkaContainer, place: Path, webhook: Webhook, beside: Callable[..., Any]
+    airflow: Airflow, own_kafka: KafkaContainer, folder: Path, webhook: Webhook, start_airflow: Callable[..., Any]
 ) -> None:
-    """It comes back before the second try: the run goes on. It doesn't: the run fails, and nothing was sent."""
+    """The run succeeds if the broker is up before the second try, and else fails without sending anything."""
     topics = fresh_topics()
     create_topics(own_kafka.bootstrap, topics)
-    env = environment(own_kafka.bootstrap, topics, place, ALERT_URL=webhook.url)
-    conf = {"data_path": str(customers(place / "a.csv", 50))}
+    env = environment(own_kafka.bootstrap, topics, folder, ALERT_URL=webhook.url)
+    conf = {"data_path": str(customers(folder / "a.csv", 50))}
 
     own_kafka.kill()
     before = airflow.newest("telco_batch")
-    running = beside(airflow.test_command("telco_batch", conf), env)
+    running = start_airflow(airflow.test_command("telco_batch", conf), env)
     airflow.wait_for_try("telco_batch", before.run_id if before else None, "produce", 2)
     own_kafka.start_again()
     assert running.wait(200) == 0
@@ -68,6 +68,6 @@ def test_batch_retries_then_alerts_when_the_broker_is_down(
     own_kafka.kill()
     run = airflow.test("telco_batch", env, **conf)
     assert (run.tasks["produce"], run.tries["produce"]) == ("failed", 3)
-    assert "ended with 3: Kafka at" in webhook.messages()["produce"]
+    assert "exited with 3: Kafka at" in webhook.messages()["produce"]
     own_kafka.start_again()
     assert len(read_topic(own_kafka.bootstrap, topics.raw)) == 50

@@ -13,7 +13,7 @@ from tests.support.cli import ROOT, run_cli
 from tests.support.topics import Topics
 from tests.support.waiting import wait_until
 
-#: Run by Airflow's own Python: a consumer without an end, until a timeout such as Airflow's comes.
+#: Runs in Airflow's Python: consumes until a timeout like Airflow's.
 ENDLESS = """
 import signal
 from telco_airflow.command import run
@@ -35,10 +35,10 @@ except Exception as error:
 
 
 def test_command_stops_cleanly_when_airflow_times_out(
-    kafka: str, topics: Topics, place: Path, beside: Callable[..., Any]
+    kafka: str, topics: Topics, folder: Path, start_airflow: Callable[..., Any]
 ) -> None:
-    """It has left the group, as a killed one would not have for ten seconds."""
-    running = beside(["python", "-c", ENDLESS], with_plugins(environment(kafka, topics, place)))
+    """It leaves the group at once; a killed consumer would remain a member for ten seconds."""
+    running = start_airflow(["python", "-c", ENDLESS], with_plugins(environment(kafka, topics, folder)))
     wait_until(lambda: members(kafka, topics) == 1, 120, "a consumer in the group")
     consumer = find("consume", topics)
     running.send_signal(signal.SIGUSR1)
@@ -69,12 +69,12 @@ def test_command_does_not_inherit_airflows_settings(airflow: Airflow, tmp_path: 
 
 
 def with_plugins(env: dict[str, str]) -> dict[str, str]:
-    """The environment with the DAGs' own modules on Python's path."""
+    """Return the environment with the DAGs' modules on Python's path."""
     return {**env, "PYTHONPATH": str(ROOT / "airflow/plugins")}
 
 
 def members(kafka: str, topics: Topics) -> int:
-    """How many consumers the group has."""
+    """Return the number of consumers in the group."""
     done = run_cli("status", "--output", "json", env=topics.env(kafka))
     assert done.returncode == 0, done.stderr
     return int(json.loads(done.stdout)["members"])

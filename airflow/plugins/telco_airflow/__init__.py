@@ -1,1 +1,1 @@
-"""What the two DAGs share. Airflow puts the folder above on the path of its workers and of its triggerer alike."""
+"""Shared code of the two DAGs. Airflow adds the parent folder to the import path of workers and triggerer."""

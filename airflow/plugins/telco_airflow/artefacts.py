@@ -1,4 +1,4 @@
-"""What a run leaves in files: a folder of its own, named for the run, under the one that was chosen for all."""
+"""The files of a run, in a folder named for the run."""
 
 import json
 import os
@@ -8,26 +8,26 @@ from secrets import token_hex
 from typing import Any
 
 from telco_airflow.command import folder
-from telco_airflow.deployment import chosen
+from telco_airflow.variables import chosen
 
 
 def run_folder(params: dict[str, Any], run_id: str) -> Path:
-    """The run's folder, which stands; a retry gets the same one. A relative choice starts where `telco-stream` runs."""
-    place = Path(folder(), chosen(params, "artefacts", "artefacts"), safe(run_id))
-    place.mkdir(parents=True, exist_ok=True)
-    return place
+    """Create the run's folder and return it; a relative path starts where `telco-stream` runs."""
+    path = Path(folder(), chosen(params, "artefacts", "artefacts"), safe_name(run_id))
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
-def safe(run_id: str) -> str:
-    """The run's name as one that every file system takes."""
+def safe_name(run_id: str) -> str:
+    """Return the run's ID as a file name that is valid on every file system."""
     return re.sub(r"[^\w.+-]", "-", run_id).lstrip(".") or "run"
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """The file whole, or as it was."""
+    """Replace the file atomically."""
     draft = path.with_name(f".{path.name}.{token_hex(8)}.tmp")
     with draft.open("x", encoding="utf-8") as file:
         if path.exists():
             draft.chmod(path.stat().st_mode & 0o777)
         file.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
-    os.replace(draft, path)  # noqa: PTH105 - the same, and says what it does to an old one
+    os.replace(draft, path)  # noqa: PTH105 - Path.replace does the same; this name says that it overwrites

@@ -1,6 +1,6 @@
-"""`telco-stream` as a process: it has an environment of its own, so that no dependency of it meets one of Airflow.
+"""Runs `telco-stream` as a process in another environment, so that its dependencies never conflict with Airflow's.
 
-Which program, and in which folder, is for administrators to say, in Variables: who may only start a run can't choose.
+Variables set the program and its folder, so that only administrators can choose them, not users who may start a run.
 """
 
 import asyncio
@@ -16,35 +16,35 @@ from typing import IO, Any
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from telco_airflow.deployment import variable
 from telco_airflow.outcome import Failure, outcome
+from telco_airflow.variables import variable
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a command gets to end by itself; telco-stream promises 2, and 5 while the broker is away.
+#: Seconds until a command is killed after SIGTERM; telco-stream needs at most 2, or 5 if the broker is down.
 _GRACE = 10
 
 
 def program() -> list[str]:
-    """The words that start `telco-stream`."""
+    """Return the command line that starts `telco-stream`."""
     return shlex.split(variable("command") or "telco-stream")
 
 
 def folder() -> str:
-    """Where it runs: there it looks for `.env` and `telco-stream.toml`."""
-    return variable("folder") or os.getcwd()  # noqa: PTH109 - text, as Airflow keeps it for the triggerer
+    """Return its working directory, where it reads `.env` and `telco-stream.toml`."""
+    return variable("folder") or os.getcwd()  # noqa: PTH109 - a string, which Airflow can serialize for the triggerer
 
 
 def run(*args: str) -> dict[str, Any]:
-    """The result of one command; what it says goes to the task's log, and why it failed into the exception's one line.
+    """Run a command and return its result; raise an exception with the last line of stderr if it fails.
 
-    SIGTERM to this process is passed on once, to a group of the command's own, and the command's end is waited for.
+    Log stderr, and forward the first SIGTERM to the command's process group.
     """
-    words = [*program(), *args, "--output", "json"]
-    log.info("running %s", shlex.join(words))
+    command = [*program(), *args, "--output", "json"]
+    log.info("running %s", shlex.join(command))
     try:
-        process = subprocess.Popen(  # noqa: S603 - no shell, and the program is the administrator's choice
-            words,
+        process = subprocess.Popen(  # noqa: S603 - no shell, and an administrator sets the program
+            command,
             cwd=folder(),
             env=environment(),
             stdin=subprocess.DEVNULL,
@@ -55,17 +55,17 @@ def run(*args: str) -> dict[str, Any]:
             start_new_session=True,
         )
     except OSError as error:
-        raise AirflowFailException(not_started(error)) from error
-    with _ended(process), _passing_on_sigterm(process) as stopped:
+        raise AirflowFailException(start_error(error)) from error
+    with _ending(process), _forwarding_sigterm(process) as stopped:
         stdout, last_line = _listen(process)
-    return raise_failure(outcome(args, process.returncode, stdout, last_line, stopped=stopped.is_set()))
+    return result_or_raise(outcome(args, process.returncode, stdout, last_line, stopped=stopped.is_set()))
 
 
-async def ask(words: list[str], place: str, *args: str) -> dict[str, Any] | Failure:
-    """The same for the triggerer: nothing blocks while the command runs, and it is gone when the asker is."""
+async def run_async(words: list[str], folder: str, *args: str) -> dict[str, Any] | Failure:
+    """Run a command without blocking the triggerer; kill it if the trigger is cancelled."""
     process = await asyncio.create_subprocess_exec(
         *(*words, *args, "--output", "json", "--quiet"),
-        cwd=place,
+        cwd=folder,
         env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -73,43 +73,43 @@ async def ask(words: list[str], place: str, *args: str) -> dict[str, Any] | Fail
         start_new_session=True,
     )
     try:
-        stdout, stderr = (one.decode(errors="replace") for one in await process.communicate())
+        stdout, stderr = (output.decode(errors="replace") for output in await process.communicate())
     finally:
         if process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)  # a question: nothing is lost with it
+            os.killpg(process.pid, signal.SIGKILL)  # it only reads, so nothing is lost
     lines = stderr.strip().splitlines()
     return outcome(args, process.returncode or 0, stdout, lines[-1] if lines else "", stopped=False)
 
 
-def raise_failure(found: dict[str, Any] | Failure) -> dict[str, Any]:
-    """The result; a failure becomes the exception that Airflow retries, or doesn't."""
-    if isinstance(found, Failure):
-        raise (AirflowFailException if found.hopeless else AirflowException)(found.message)
-    return found
+def result_or_raise(result: dict[str, Any] | Failure) -> dict[str, Any]:
+    """Return the result, or raise its failure as an exception; Airflow does not retry a permanent one."""
+    if isinstance(result, Failure):
+        raise (AirflowFailException if result.is_permanent else AirflowException)(result.message)
+    return result
 
 
-def not_started(error: OSError) -> str:
-    """Why there is no process, in one line."""
-    return f"{program()[0]} can't be started in {folder()}: {error.strerror}; see the Variables telco_stream_*"
+def start_error(error: OSError) -> str:
+    """Describe in one line why the process cannot be started."""
+    return f"{program()[0]} cannot be started in {folder()}: {error.strerror}; see the Variables telco_stream_*"
 
 
 def environment() -> dict[str, str]:
-    """This process's, without Airflow's own settings: its secrets are none of the command's business."""
+    """Return the environment without Airflow's settings, which can hold secrets."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW_", "__AIRFLOW_"))}
 
 
 def _listen(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """All of stdout, and the last line of stderr; each line goes to the log when it comes."""
+    """Return stdout and the last line of stderr; log each line of stderr as it arrives."""
     last = [""]
 
-    def tell(lines: IO[str]) -> None:
+    def log_lines(lines: IO[str]) -> None:
         for line in filter(None, map(str.strip, lines)):
             last[0] = line
             log.info("%s", line)
 
     out, err = process.stdout, process.stderr
     assert out and err  # noqa: S101, PT018 - both are pipes
-    thread = threading.Thread(target=tell, args=(err,), daemon=True)
+    thread = threading.Thread(target=log_lines, args=(err,), daemon=True)
     thread.start()
     stdout = out.read()
     process.wait()
@@ -118,8 +118,8 @@ def _listen(process: subprocess.Popen[str]) -> tuple[str, str]:
 
 
 @contextmanager
-def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
-    """However the block ends, by a timeout of Airflow's say, the command is gone: asked first, then killed."""
+def _ending(process: subprocess.Popen[str]) -> Iterator[None]:
+    """End the command with the block, also after a timeout of Airflow: by SIGTERM, then by SIGKILL."""
     try:
         yield
     finally:
@@ -133,19 +133,19 @@ def _ended(process: subprocess.Popen[str]) -> Iterator[None]:
 
 
 @contextmanager
-def _passing_on_sigterm(process: subprocess.Popen[str]) -> Iterator[threading.Event]:
-    """Inside, SIGTERM is the command's; the event says whether one came."""
+def _forwarding_sigterm(process: subprocess.Popen[str]) -> Iterator[threading.Event]:
+    """Forward SIGTERM to the command while the block runs; the event is set once one arrived."""
     stopped = threading.Event()
 
-    def pass_on(_signal: int, _frame: object) -> None:
-        if not stopped.is_set() and process.poll() is None:  # a second one would cut off the batch in hand
+    def forward(_signal: int, _frame: object) -> None:
+        if not stopped.is_set() and process.poll() is None:  # a second one would interrupt the current batch
             os.killpg(process.pid, signal.SIGTERM)
         stopped.set()
 
     if threading.current_thread() is not threading.main_thread():
         yield stopped
         return
-    before = signal.signal(signal.SIGTERM, pass_on)
+    before = signal.signal(signal.SIGTERM, forward)
     try:
         yield stopped
     finally:

@@ -1,4 +1,4 @@
-"""What an end of `telco-stream` means for the task that ran it: pure, so that it is tested without Airflow."""
+"""Maps the end of a `telco-stream` process to a result or a failure; pure, so that tests need no Airflow."""
 
 import json
 import signal
@@ -6,30 +6,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-#: Exit codes that a second try can't change: usage, the model, the data. docs/airflow.md says the same.
-HOPELESS = frozenset({2, 4, 5})
-#: Characters of a complaint that are shown; the whole is in the task's log.
-_SHOWN = 500
+#: Exit codes that a retry cannot change: usage, model, data. docs/airflow.md lists them.
+PERMANENT_EXIT_CODES = frozenset({2, 4, 5})
+#: Maximum length of an error in characters; the task's log has all of it.
+_MAX_ERROR_LENGTH = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a command gave no result, in one line; `hopeless` where a second try would end the same way."""
+    """The reason in one line why a command has no result; `is_permanent` if a retry would fail too."""
 
     message: str
-    hopeless: bool = False
+    is_permanent: bool = False
 
 
 def outcome(args: Sequence[str], code: int, stdout: str, last_line: str, *, stopped: bool) -> dict[str, Any] | Failure:
-    """The command's JSON, or why there is none; `stopped` where SIGTERM reached it through its task."""
+    """Return the command's JSON, or the failure; `stopped` if its task forwarded SIGTERM to it."""
     name = f"telco-stream {args[0]}"
     if stopped:
-        return Failure(f"{name} was stopped by SIGTERM; the next try goes on where it was")
+        return Failure(f"{name} was stopped by SIGTERM; the next try continues")
     if code < 0:
-        return Failure(f"{name} was killed by {signal.Signals(-code).name}; the next try goes on where it was")
+        return Failure(f"{name} was killed by {signal.Signals(-code).name}; the next try continues")
     if code:
-        said = last_line.removeprefix("Error: ")[:_SHOWN]
-        return Failure(f"{name} ended with {code}: {said or 'it said nothing'}", code in HOPELESS)
+        error = last_line.removeprefix("Error: ")[:_MAX_ERROR_LENGTH]
+        return Failure(f"{name} exited with {code}: {error or 'no error message'}", code in PERMANENT_EXIT_CODES)
     return _result(name, stdout)
 
 
@@ -39,7 +39,7 @@ def _result(name: str, stdout: str) -> dict[str, Any] | Failure:
     except ValueError:
         result = None
     if not isinstance(result, dict):
-        return Failure(f"{name} answered no JSON object; is the Variable telco_stream_command right?", hopeless=True)
+        return Failure(f"{name} printed no JSON object; check the Variable telco_stream_command", is_permanent=True)
     if result.get("stopped_by") == "signal":
-        return Failure(f"{name} was stopped by a signal; the next try goes on where it was")
+        return Failure(f"{name} was stopped by a signal; the next try continues")
     return result

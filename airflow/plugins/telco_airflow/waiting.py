@@ -1,4 +1,4 @@
-"""Waiting for rows without a worker: the operator asks its question and leaves; the triggerer goes on asking."""
+"""A deferrable operator that waits for rows in the triggerer, without holding a worker."""
 
 import asyncio
 import time
@@ -11,66 +11,68 @@ from airflow.sdk.exceptions import AirflowException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from telco_airflow import command
-from telco_airflow.limits import still_hidden
+from telco_airflow.limits import unreadable_rows_error
 from telco_airflow.outcome import Failure
 
-#: Seconds between two questions.
-EVERY = 5.0
+#: Seconds between two checks.
+POLL_SECONDS = 5.0
 
 
 class RowsVisible(BaseTrigger):
-    """Fires once a reader of committed records gets to `ends` of the raw topic, or says by what it was kept from it."""
+    """Fires once the raw topic is readable up to `ends` by committed readers, or with the reason why it is not."""
 
-    def __init__(self, words: list[str], folder: str, ends: dict[str, int], until: float, every: float = EVERY) -> None:
+    def __init__(
+        self, words: list[str], folder: str, ends: dict[str, int], until: float, every: float = POLL_SECONDS
+    ) -> None:
         super().__init__()
         self.words, self.folder, self.ends, self.until, self.every = words, folder, ends, until, every
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """What another triggerer needs to go on."""
-        kept = {name: getattr(self, name) for name in ("words", "folder", "ends", "until", "every")}
-        return f"{type(self).__module__}.{type(self).__qualname__}", kept
+        """Return the class path and the arguments, with which another triggerer continues."""
+        arguments = {name: getattr(self, name) for name in ("words", "folder", "ends", "until", "every")}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Ask until it is so; a Kafka that is away is asked again, what a second question can't change ends it."""
-        missing = await self._look()
-        while missing and not (missing.hopeless or time.time() > self.until):
+        """Check until the rows are readable, the time is over or a failure is permanent; retry while Kafka is down."""
+        missing = await self._check()
+        while missing and not (missing.is_permanent or time.time() > self.until):
             await asyncio.sleep(self.every)
-            missing = await self._look()
+            missing = await self._check()
         yield TriggerEvent({"missing": missing and missing.message})
 
-    async def _look(self) -> Failure | None:
+    async def _check(self) -> Failure | None:
         try:
-            found = await command.ask(self.words, self.folder, "status")
+            status = await command.run_async(self.words, self.folder, "status")
         except OSError as error:
-            return Failure(f"{self.words[0]} can't be started in {self.folder}: {error.strerror}", hopeless=True)
-        if isinstance(found, Failure):
-            return found
-        hidden = still_hidden(found, self.ends)
-        return Failure(hidden) if hidden else None
+            return Failure(f"{self.words[0]} cannot be started in {self.folder}: {error.strerror}", is_permanent=True)
+        if isinstance(status, Failure):
+            return status
+        unreadable = unreadable_rows_error(status, self.ends)
+        return Failure(unreadable) if unreadable else None
 
 
 class WaitForRows(BaseOperator):
-    """Done once the rows of `produced`, the result of `telco-stream produce`, can be read; holds no worker."""
+    """Waits until the rows of `produced`, the result of `telco-stream produce`, are readable."""
 
     template_fields: Sequence[str] = ("produced", "minutes")
 
-    def __init__(self, *, produced: Any, minutes: Any, **kwargs: Any) -> None:  # noqa: ANN401 - resolved at run time
+    def __init__(self, *, produced: Any, minutes: Any, **kwargs: Any) -> None:  # noqa: ANN401 - templates, resolved at run time
         super().__init__(**kwargs)
         self.produced, self.minutes = produced, minutes
 
-    def execute(self, context: Context) -> None:  # noqa: ARG002 - as Airflow calls it
-        """Hand the question to the triggerer."""
-        patience = timedelta(minutes=float(self.minutes))
+    def execute(self, context: Context) -> None:  # noqa: ARG002 - Airflow's signature
+        """Defer to the trigger."""
+        time_limit = timedelta(minutes=float(self.minutes))
         trigger = RowsVisible(
             words=command.program(),
             folder=command.folder(),
             ends=self.produced["end_offsets"],
-            until=time.time() + patience.total_seconds(),
+            until=time.time() + time_limit.total_seconds(),
         )
-        # Airflow's own time limit stands behind the trigger's, which can say what is missing.
-        self.defer(trigger=trigger, method_name="see", timeout=patience + timedelta(minutes=5))
+        # Airflow's timeout comes after the trigger's, whose message says what is missing.
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=time_limit + timedelta(minutes=5))
 
-    def see(self, context: Context, event: Mapping[str, Any]) -> None:  # noqa: ARG002 - as Airflow calls it
-        """Fail where the rows have not come, and say which."""
+    def execute_complete(self, context: Context, event: Mapping[str, Any]) -> None:  # noqa: ARG002 - Airflow's signature
+        """Fail with the reason if the rows are not readable."""
         if event["missing"]:
             raise AirflowException(f"After {float(self.minutes):g} min: {event['missing']}")

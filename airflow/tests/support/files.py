@@ -1,4 +1,4 @@
-"""Files for runs to send."""
+"""CSV files for runs."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ _SAMPLE = ROOT / "data/sample_customers.csv"
 
 
 def customers(path: Path, rows: int, poison: int = 0) -> Path:
-    """A CSV of so many good customers, then so many with a contract that the consumer doesn't know."""
+    """Write a CSV with `rows` valid customers, and `poison` customers with an unknown contract."""
     header, *lines = _SAMPLE.read_text().splitlines()
     bad = [line.replace("Month-to-month", "By the hour") for line in lines if "Month-to-month" in line][:poison]
     path.write_text("\n".join([header, *lines[:rows], *bad, ""]))
@@ -16,7 +16,7 @@ def customers(path: Path, rows: int, poison: int = 0) -> Path:
 
 
 def many_customers(path: Path, rows: int) -> Path:
-    """A CSV of so many synthetic customers."""
+    """Write a CSV with `rows` synthetic customers."""
     done = run_cli("sample", "--rows", str(rows), "--seed", "7", "--out", str(path))
     assert done.returncode == 0, done.stderr
     return path

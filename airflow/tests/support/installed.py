@@ -1,4 +1,4 @@
-"""Airflow in its own environment, with a home of the tests' own: a process, and the database that it leaves behind."""
+"""Airflow in its own environment with a home folder for the tests: its programs and its database."""
 
 import json
 import os
@@ -15,15 +15,15 @@ from tests.support.cli import ROOT
 from tests.support.waiting import wait_until
 
 BIN = ROOT / ".airflow/venv/bin"
-#: The DAGs call `telco-stream` as a shell would; this one is the checkout's.
+#: The `telco-stream` of this checkout, as a shell command.
 PROGRAM = shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "telco_stream"])
-#: Seconds for one run of a DAG; a run of the tests' size takes 15 to 60.
-_PATIENCE = 280
+#: Time limit of a DAG run in seconds; the tests' runs take 15 to 60.
+_TIMEOUT = 280
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as Airflow's database tells it; tasks are told by their last state and by how often they were tried."""
+    """A DAG run in Airflow's database, with the last state and the number of tries of each task."""
 
     run_id: str
     state: str
@@ -32,7 +32,7 @@ class Run:
 
 
 class Airflow:
-    """Programs of Airflow's environment, with this home."""
+    """Runs Airflow's programs with this home folder, and reads its database."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -46,14 +46,14 @@ class Airflow:
         }
 
     def migrate(self) -> None:
-        """Its database stands."""
+        """Create the database."""
         done = self.run(["airflow", "db", "migrate"])
         assert done.returncode == 0, done.stdout
 
     def run(
-        self, command: list[str], env: Mapping[str, str] | None = None, timeout: float = _PATIENCE
+        self, command: list[str], env: Mapping[str, str] | None = None, timeout: float = _TIMEOUT
     ) -> subprocess.CompletedProcess[str]:
-        """A finished program; stdout holds both of its streams."""
+        """Run a program to its end; stdout holds both streams."""
         running = self.start(command, env, subprocess.PIPE)
         try:
             stdout, _ = running.communicate(timeout=timeout)
@@ -70,7 +70,7 @@ class Airflow:
         *,
         group: bool = False,
     ) -> "subprocess.Popen[str]":
-        """A program that runs beside the test, in a group of its own where it starts others."""
+        """Start a program in the background; with `group` in its own process group."""
         words = [str(BIN / command[0]), *command[1:]]
         return subprocess.Popen(
             words,
@@ -83,12 +83,14 @@ class Airflow:
         )
 
     def env(self, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-        """The environment of its programs; Python's own settings for this one are none of theirs."""
-        here = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
-        return {**here, "PATH": f"{BIN}{os.pathsep}{here['PATH']}", **self._env, **(extra or {})}
+        """Return the environment of Airflow's programs, without this Python's settings."""
+        inherited = {
+            name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))
+        }
+        return {**inherited, "PATH": f"{BIN}{os.pathsep}{inherited['PATH']}", **self._env, **(extra or {})}
 
     def test(self, dag: str, env: Mapping[str, str], **conf: Any) -> Run:
-        """A finished `airflow dags test`, its parameters as in the form of Airflow's pages."""
+        """Run `airflow dags test` with these parameters."""
         done = self.run(self.test_command(dag, conf), env)
         run = self.newest(dag)
         assert run is not None, done.stdout
@@ -100,23 +102,23 @@ class Airflow:
         return ["airflow", "dags", "test", dag, "--conf", json.dumps(conf)]
 
     def newest(self, dag: str) -> Run | None:
-        """The newest run of this DAG."""
-        found = self._ask("SELECT run_id, state FROM dag_run WHERE dag_id = ? ORDER BY id DESC LIMIT 1", dag)
-        if not found:
+        """Return the newest run of a DAG, or None."""
+        runs = self._query("SELECT run_id, state FROM dag_run WHERE dag_id = ? ORDER BY id DESC LIMIT 1", dag)
+        if not runs:
             return None
-        run_id, state = found[0]
-        rows = self._ask(
+        run_id, state = runs[0]
+        rows = self._query(
             "SELECT task_id, state, try_number FROM task_instance WHERE dag_id = ? AND run_id = ?", dag, run_id
         )
         return Run(run_id, state, {row[0]: row[1] for row in rows}, {row[0]: row[2] for row in rows})
 
     def state(self, dag: str, run_id: str) -> str | None:
-        """The state of this run; None where there is none."""
-        found = self._ask("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", dag, run_id)
-        return found[0][0] if found else None
+        """Return the state of a run, or None."""
+        rows = self._query("SELECT state FROM dag_run WHERE dag_id = ? AND run_id = ?", dag, run_id)
+        return rows[0][0] if rows else None
 
     def wait_for_try(self, dag: str, after: str | None, task: str, number: int) -> None:
-        """A run newer than `after` tries this task for the `number`th time."""
+        """Wait until a run newer than `after` tries the task for the `number`th time."""
 
         def is_tried() -> bool:
             run = self.newest(dag)
@@ -125,23 +127,23 @@ class Airflow:
         wait_until(is_tried, 120, f"try {number} of {task}")
 
     def result(self, dag: str, run_id: str, task: str) -> Any:
-        """What the task has returned, as Airflow keeps it; None if nothing."""
-        found = self._ask(
+        """Return the stored result of a task, or None."""
+        rows = self._query(
             "SELECT value FROM xcom WHERE dag_id = ? AND run_id = ? AND task_id = ? AND key = 'return_value'",
             dag,
             run_id,
             task,
         )
-        return json.loads(found[0][0]) if found else None
+        return json.loads(rows[0][0]) if rows else None
 
     def mentions(self, text: str) -> list[str]:
-        """The tables of its database that hold this text anywhere."""
-        tables = [name for (name,) in self._ask("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return [name for name in tables if any(text in str(row) for row in self._ask(f'SELECT * FROM "{name}"'))]
+        """Return the tables of the database that contain this text."""
+        tables = [name for (name,) in self._query("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return [name for name in tables if any(text in str(row) for row in self._query(f'SELECT * FROM "{name}"'))]
 
-    def _ask(self, question: str, *values: str) -> list[Any]:
+    def _query(self, sql: str, *values: str) -> list[Any]:
         database = sqlite3.connect(f"file:{self.home / 'airflow.db'}?mode=ro", uri=True, timeout=30)
         try:
-            return database.execute(question, values).fetchall()
+            return database.execute(sql, values).fetchall()
         finally:
             database.close()

@@ -1,4 +1,4 @@
-"""All of Airflow: scheduler, workers, triggerer, DAG processor and pages, on a port of this machine alone."""
+"""Airflow with scheduler, workers, triggerer, DAG processor and web server, on a local port."""
 
 import json
 import os
@@ -15,16 +15,16 @@ from airflow.tests.support.installed import Airflow
 from tests.support.ports import free_port
 from tests.support.waiting import wait_until
 
-#: Seconds for all of it to stand, on a busy machine.
-_START = 240
+#: Time limit of the start in seconds, for a busy machine.
+_START_TIMEOUT = 240
 
 
 class Standalone:
-    """`airflow standalone` inside `with`; everybody who reaches it is its administrator, and only this machine does."""
+    """A context manager that runs `airflow standalone`; every local user is its administrator."""
 
     def __init__(self, airflow: Airflow, env: Mapping[str, str]) -> None:
         port = free_port()
-        #: Where its pages are.
+        #: Address of the web server.
         self.url = f"http://127.0.0.1:{port}"
         self._airflow = airflow
         self._env = {
@@ -35,10 +35,10 @@ class Standalone:
             "AIRFLOW__API__WORKERS": "1",
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__PARALLELISM": "2",
-            # Only the runs that are asked for; otherwise each DAG would begin with one by its schedule.
+            # Without scheduled runs; otherwise each DAG would start with one.
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
-            # A busy machine answers late; Airflow would take 5 s for a failure of the task.
+            # For a busy machine: after 5 s Airflow would fail the task.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "120",
             "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "20",
             "AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "300",
@@ -53,7 +53,7 @@ class Standalone:
             self._process = self._airflow.start(["airflow", "standalone"], self._env, file, group=True)
         with ExitStack() as stack:
             stack.callback(self._end)
-            wait_until(self._stands, _START, f"Airflow ({out})")
+            wait_until(self._is_healthy, _START_TIMEOUT, f"Airflow ({out})")
             stack.pop_all()
         return self
 
@@ -64,17 +64,17 @@ class Standalone:
         os.killpg(self._process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(30)
-        with suppress(ProcessLookupError):  # its parts end later than itself
+        with suppress(ProcessLookupError):  # its child processes end later
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def start_run(self, dag: str, run_id: str, **conf: Any) -> None:
-        """A run of this name is queued, and the DAG is not paused."""
-        self.ask("PATCH", f"dags/{dag}", {"is_paused": False})
-        self.ask("POST", f"dags/{dag}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf})
+        """Unpause the DAG and queue a run with this ID."""
+        self.request("PATCH", f"dags/{dag}", {"is_paused": False})
+        self.request("POST", f"dags/{dag}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf})
 
     def wait_for_end(self, dag: str, run_id: str, deadline: float = 400) -> str:
-        """How the run has ended."""
+        """Wait for the end of a run and return its state."""
 
         def end() -> str | None:
             state = self._airflow.state(dag, run_id)
@@ -82,20 +82,20 @@ class Standalone:
 
         return wait_until(end, deadline, f"the end of {run_id}") or ""
 
-    def ask(self, method: str, path: str, content: Any = None) -> Any:
-        """What its interface for programs answers."""
+    def request(self, method: str, path: str, content: Any = None) -> Any:
+        """Send a request to the REST API and return the response."""
         headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
         body = None if content is None else json.dumps(content).encode()
         with urlopen(Request(f"{self.url}/api/v2/{path}", body, headers, method=method), timeout=120) as answer:
             return json.load(answer)
 
-    def _stands(self) -> bool:
+    def _is_healthy(self) -> bool:
         assert self._process.poll() is None, "Airflow has ended"
         try:
             with urlopen(f"{self.url}/auth/token", timeout=30) as answer:
                 self._token = json.load(answer)["access_token"]
-            parts = self.ask("GET", "monitor/health")
-            known = self.ask("GET", "dags?limit=10")["total_entries"]
+            parts = self.request("GET", "monitor/health")
+            known = self.request("GET", "dags?limit=10")["total_entries"]
         except (URLError, OSError):
             return False
-        return known == 2 and all(parts[one]["status"] == "healthy" for one in ("scheduler", "triggerer"))
+        return known == 2 and all(parts[part]["status"] == "healthy" for part in ("scheduler", "triggerer"))

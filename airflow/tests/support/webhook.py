@@ -1,4 +1,4 @@
-"""A server that takes alerts and keeps them, but for those posted to …/refused."""
+"""A server that stores alerts; it refuses those posted to …/refused."""
 
 import json
 import threading
@@ -7,7 +7,7 @@ from typing import Any, Self
 
 
 class Webhook:
-    """Runs inside `with`; `alerts` holds what has been posted, parsed."""
+    """A context manager that runs the server; `alerts` holds the parsed alerts."""
 
     def __init__(self) -> None:
         self.alerts: list[Any] = []
@@ -15,11 +15,11 @@ class Webhook:
 
     @property
     def url(self) -> str:
-        """Where alerts are to be posted."""
+        """Return the address for alerts."""
         return f"http://127.0.0.1:{self._server.server_port}/hook"
 
     def messages(self) -> dict[str, str]:
-        """The alerts' messages, by the task that failed."""
+        """Return the alerts' messages by task."""
         return {alert["task_id"]: alert["message"] for alert in self.alerts}
 
     def __enter__(self) -> Self:
@@ -41,7 +41,7 @@ def _handler(alerts: list[Any]) -> type[BaseHTTPRequestHandler]:
             self.send_response(500 if refused else 204)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as http.server has it
-            """Nothing: the alerts are kept."""
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the signature of http.server
+            """Log nothing."""
 
     return Handler

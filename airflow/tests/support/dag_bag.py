@@ -1,6 +1,6 @@
-"""Run by Airflow's own Python: what its DagBag says of the DAGs' folder, as one JSON object on the last line.
+"""Prints Airflow's DagBag of the DAGs folder as JSON on the last line; runs in Airflow's Python.
 
-What is opened, connected or started while it reads them is heard by an audit hook.
+An audit hook records what the import of the DAGs opens, connects or starts.
 """
 
 import json
@@ -13,29 +13,29 @@ from typing import Any
 from airflow.dag_processing.dagbag import DagBag
 
 EVENTS = {"open", "socket.connect", "subprocess.Popen", "os.system", "os.mkdir"}
-handle: list[str] = []
-listening = False
+recorded: list[str] = []
+is_recording = False
 
 
-def hear(event: str, args: tuple[Any, ...]) -> None:
-    if listening and event in EVENTS:
-        handle.append(f"{event} {args[0]}")
+def record_event(event: str, args: tuple[Any, ...]) -> None:
+    if is_recording and event in EVENTS:
+        recorded.append(f"{event} {args[0]}")
 
 
 def main() -> None:
-    global listening  # noqa: PLW0603 - an audit hook can't be taken away again
+    global is_recording  # noqa: PLW0603 - an audit hook cannot be removed
     folder = os.environ["AIRFLOW__CORE__DAGS_FOLDER"]
-    sys.addaudithook(hear)
+    sys.addaudithook(record_event)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        listening = True
+        is_recording = True
         bag = DagBag(folder)
-        listening = False
+        is_recording = False
     print()
-    print(json.dumps(_told(bag) | {"warnings": [str(one.message) for one in caught], "heard": handle}))
+    print(json.dumps(_describe(bag) | {"warnings": [str(warning.message) for warning in caught], "events": recorded}))
 
 
-def _told(bag: Any) -> dict[str, Any]:
+def _describe(bag: Any) -> dict[str, Any]:
     return {
         "dags": {name: sorted(dag.task_ids) for name, dag in bag.dags.items()},
         "edges": {name: sorted(_edges(dag)) for name, dag in bag.dags.items()},
@@ -44,12 +44,8 @@ def _told(bag: Any) -> dict[str, Any]:
         },
         "seconds": {stat.file: stat.duration.total_seconds() for stat in bag.dagbag_stats},
         "import_errors": {str(path): str(error) for path, error in bag.import_errors.items()},
-        "captured": {str(path): [str(one) for one in found] for path, found in bag.captured_warnings.items() if found},
+        "captured": {str(path): list(map(str, caught)) for path, caught in bag.captured_warnings.items() if caught},
     }
-
-
-def _schemas(params: Any) -> dict[str, Any]:
-    return {name: params.get_param(name).schema for name in params}
 
 
 def _edges(dag: Any) -> Iterator[list[str]]:
