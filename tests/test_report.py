@@ -79,15 +79,15 @@ def test_report_filters_by_model_version() -> None:
 
 
 @pytest.mark.parametrize(
-    ("versions", "result"),
+    ("versions", "available"),
     [
-        ([], "versions are no predictions at all"),
-        (["v1"], "versions are predictions of v1"),
-        ([*"aaabbcd", "e"], "versions are predictions of a, b, c and 2 more"),
+        ([], "there are no predictions at all"),
+        (["v1"], "there are predictions of v1"),
+        ([*"aaabbcd", "e"], "there are predictions of a, b, c and 2 more"),
     ],
 )
-def test_report_raises_usage_error_when_the_version_is_unknown(versions: list[str], result: str) -> None:
-    with pytest.raises(UsageError, match=rf"^No prediction here has model version 'v9': {result}$"):
+def test_report_raises_usage_error_when_the_version_is_unknown(versions: list[str], available: str) -> None:
+    with pytest.raises(UsageError, match=rf"^No prediction here has model version 'v9': {available}$"):
         report(
             records(*(value("a", 0.5, version=version) for version in versions)),
             criteria=PredictionFilter(model_version="v9"),
