@@ -32,7 +32,7 @@ from telco_stream.messages.source import SourceHeaders
 from telco_stream.model.artifact import load_scorer
 from telco_stream.model.encoding import code_columns, number_columns
 from telco_stream.model.onnx_engine import OnnxScorer
-from telco_stream.runtime.clock import now
+from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.gc_tuning import reduced_gc
 from telco_stream.runtime.signals import Stop
 
@@ -83,7 +83,7 @@ def _sending(session: BenchSession, raw: str) -> Stages:
     """Measure sending, which also fills the topic."""
     sink, spent = Sink(Clients(session.settings()).producer(), Stop()), []
     for rows in islice(read_chunks(session.csv, SIZE), BATCHES):
-        messages: list[Message] = [(row.key, encode_row(row, now()), []) for row in rows]
+        messages: list[Message] = [(row.key, encode_row(row, utc_timestamp()), []) for row in rows]
         spent.append(_spent(lambda messages=messages: sink.send(raw, messages)))  # type: ignore[misc]
         sink.flush()
     yield "produce calls", min(spent)
@@ -108,7 +108,7 @@ def _consuming(session: BenchSession, raw: str, out: str, letters: str) -> Stage
         if len(batch.records) < SIZE:
             continue
         records = batch.records
-        outcome = core.process(records, scorer, now=now(), limits=core.Limits(), topic_id=TOPIC_ID)
+        outcome = core.process(records, scorer, processed_at=utc_timestamp(), limits=core.Limits(), topic_id=TOPIC_ID)
         transactions.begin()
         polled.append(spent / SIZE)
         sent.append(_spent(lambda outcome=outcome: transactions.send(out, outcome.prediction_messages)))  # type: ignore[misc]
@@ -129,7 +129,7 @@ def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
     (raw,) = scorer.session.run(["probabilities"], columns)
     probabilities, limits = scorer.score(customers), core.Limits()
     sources = SourceHeaders(TOPIC_ID)
-    metadata = core._BatchMetadata(scorer.version, scorer.threshold, now(), limits.prediction, sources)
+    metadata = core._BatchMetadata(scorer.version, scorer.threshold, utc_timestamp(), limits.prediction, sources)
     predictions, _, _ = core._build_predictions(records, decoded, probabilities, metadata)
     yield "decode and check by the contract", _best(lambda: [*map(decode_customer, values)])
     yield "decode, total", _best(lambda: core._decode(records))
@@ -143,7 +143,7 @@ def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
     yield "answer, total", _best(lambda: core._build_predictions(records, decoded, probabilities, metadata))
     yield (
         "scoring.process, total",
-        _best(lambda: core.process(records, scorer, now=now(), limits=limits, topic_id=TOPIC_ID)),
+        _best(lambda: core.process(records, scorer, processed_at=utc_timestamp(), limits=limits, topic_id=TOPIC_ID)),
     )
 
 

@@ -51,20 +51,20 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     records: Sequence[Record],
     scorer: Scorer,
     *,
-    now: str,
+    processed_at: str,
     limits: Limits,
     topic_id: str | None = None,
     consecutive_before: int = 0,
 ) -> Outcome:
     """Answer each record exactly once, by a prediction or by a dead letter.
 
-    All records are from one topic, whose ID is `topic_id`. `now` is the time of processing (RFC 3339), and
+    All records are from one topic, whose ID is `topic_id`. `processed_at` is the time of processing (RFC 3339), and
     `consecutive_before` is the number of consecutive dead letters directly before this batch.
     """
     sources = SourceHeaders(topic_id)
     decoded, undecodable = _decode(records)
     probabilities = _score([customer for _, customer in decoded], scorer)
-    metadata = _BatchMetadata(scorer.version, scorer.threshold, now, limits.prediction, sources)
+    metadata = _BatchMetadata(scorer.version, scorer.threshold, processed_at, limits.prediction, sources)
     predictions, prediction_messages, unanswerable = _build_predictions(records, decoded, probabilities, metadata)
     rejected_at = undecodable | unanswerable
     rejected = [rejected_at[index] for index in sorted(rejected_at)]
@@ -72,7 +72,9 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     return Outcome(
         prediction_messages=prediction_messages,
         dead_letter_messages=[
-            encode_dead_letter(record, sources, model_version=scorer.version, failed_at=now, limit=limits.letter)
+            encode_dead_letter(
+                record, sources, model_version=scorer.version, failed_at=processed_at, limit=limits.letter
+            )
             for record in rejected
         ],
         predictions=predictions,

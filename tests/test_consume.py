@@ -174,7 +174,7 @@ class LoopHarness:
             self.delivery,
             self._logging_scorer,
             self.counters,
-            now=lambda: "now",
+            utc_timestamp=lambda: "now",
             stop=self.stop,
             observers=[self.observer],
         )

@@ -17,7 +17,7 @@ from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import Source, Subscription
 from telco_stream.kafka.starts import AskOffsets, TopicToRead
 from telco_stream.kafka.transactions import Transactions
-from telco_stream.runtime.clock import now
+from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Limits
 from telco_stream.settings import Settings
@@ -143,7 +143,13 @@ class ContractHarness:
         plan = ConsumePlan("streaming", batch_size=4, limits=Limits(), max_messages=most, idle_timeout=10, **more)
         with closing(self.source()) as source:
             return consume(
-                source, self.delivery(source), RuleScorer(), RunCounters(plan), now=now, stop=self.stop, observers=()
+                source,
+                self.delivery(source),
+                RuleScorer(),
+                RunCounters(plan),
+                utc_timestamp=utc_timestamp,
+                stop=self.stop,
+                observers=(),
             )
 
     def source(self) -> Source:

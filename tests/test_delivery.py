@@ -55,7 +55,7 @@ class DeliveryHarness:
 
 
 def outcome() -> Outcome:
-    return process(RECORDS, RuleScorer(), now="2026-01-01T00:00:00Z", limits=Limits(), consecutive_before=0)
+    return process(RECORDS, RuleScorer(), processed_at="2026-01-01T00:00:00Z", limits=Limits(), consecutive_before=0)
 
 
 def test_exactly_once_commits_messages_and_offsets_together() -> None:
@@ -127,7 +127,10 @@ def test_pending_delivery_keeps_no_records() -> None:
     """With the next batch they would double the memory."""
     records: list[Any] = [WeaklyReferableRecord(good(), 5)]
     reference, batch = weakref.ref(records[0]), Batch(records, "generation 2", {0: 6}, rewinds=0)
-    harness, processed = DeliveryHarness(), process(records, RuleScorer(), now="2026-01-01T00:00:00Z", limits=Limits())
+    harness, processed = (
+        DeliveryHarness(),
+        process(records, RuleScorer(), processed_at="2026-01-01T00:00:00Z", limits=Limits()),
+    )
     harness.producer = slow = SlowProducer(harness.log)
     pending_delivery = harness.exactly_once().deliver(processed, batch)
     del records, batch

@@ -155,7 +155,10 @@ def test_replay_raises_the_retry_count_when_it_fails_again(kafka: str, topics: T
     write(kafka, topics, [letter(b"hopeless", headers=[("telco.dlq.retry_count", b"1")])])
     run(kafka, topics)
     again = process(
-        [fake_record(stored) for stored in read_topic(kafka, topics.raw)], RuleScorer(), now=NOW, limits=Limits()
+        [fake_record(stored) for stored in read_topic(kafka, topics.raw)],
+        RuleScorer(),
+        processed_at=NOW,
+        limits=Limits(),
     )
     assert [decode_dead_letter(body).retry_count for _, body, _ in again.dead_letter_messages] == [2]
     assert dict(again.dead_letter_messages[0][2])["source"].startswith(topics.raw.encode())

@@ -188,7 +188,7 @@ def test_replay_ends_when_a_record_fails_each_time() -> None:
         raw = FakeRawTopic()
         if not run(topic, raw).replayed:
             break
-        again = process(raw.records, RuleScorer(), now=NOW, limits=Limits()).dead_letter_messages
+        again = process(raw.records, RuleScorer(), processed_at=NOW, limits=Limits()).dead_letter_messages
         topic = [FakeRecord(body, turn + 1, 0, b"k", headers) for _, body, headers in again]
         counts.append(decode_dead_letter(again[0][1]).retry_count)
     assert counts == [1, 2, 3]

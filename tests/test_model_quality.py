@@ -34,7 +34,7 @@ def test_committed_model_is_smaller_than_1_mb() -> None:
 def test_train_reproduces_the_committed_model(real_data: Path, tmp_path: Path) -> None:
     """Metrics and probabilities are equal up to the last digits, which depend on versions of the libraries."""
     committed = read_manifest(COMMITTED)
-    again = train(real_data, tmp_path / "model", now="2026-01-02T03:04:05Z", seed=committed.training_data.seed)
+    again = train(real_data, tmp_path / "model", created_at="2026-01-02T03:04:05Z", seed=committed.training_data.seed)
     assert again.threshold == committed.threshold
     assert again.metrics.roc_auc == pytest.approx(committed.metrics.roc_auc, abs=1e-6)
     assert again.metrics.brier == pytest.approx(committed.metrics.brier, abs=1e-6)

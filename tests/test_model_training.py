@@ -37,7 +37,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(source: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
-    return train(source, tmp_path_factory.mktemp("models") / "new/model", now=NOW)
+    return train(source, tmp_path_factory.mktemp("models") / "new/model", created_at=NOW)
 
 
 def small(tmp_path: Path, rows: list[Row]) -> Path:
@@ -86,7 +86,7 @@ def test_metrics_are_computed_on_held_out_rows(tmp_path: Path) -> None:
     """Random labels can be fitted, but not predicted."""
     random = Random(0)
     rows = [row | {"Churn": random.choice(["Yes", "No"])} for row in labelled_rows(150)]
-    result = train(small(tmp_path, rows), tmp_path / "model", now=NOW)
+    result = train(small(tmp_path, rows), tmp_path / "model", created_at=NOW)
     assert result.metrics.roc_auc < 0.6
     pipeline = load_scorer(result.path, "sklearn").score(customers_of(rows))
     churned = [probability for probability, row in zip(pipeline, rows, strict=True) if row["Churn"] == "Yes"]
@@ -96,7 +96,7 @@ def test_metrics_are_computed_on_held_out_rows(tmp_path: Path) -> None:
 def test_train_is_reproducible_when_data_and_seed_are_equal(
     trained: TrainingResult, source: Path, tmp_path: Path
 ) -> None:
-    again = train(source, tmp_path / "model", now=NOW)
+    again = train(source, tmp_path / "model", created_at=NOW)
     assert again.version == trained.version
     for path in trained.path.iterdir():
         assert (tmp_path / "model" / path.name).read_bytes() == path.read_bytes(), path.name
@@ -116,14 +116,14 @@ def test_convert_is_independent_of_the_hash_seed(trained: TrainingResult) -> Non
 
 
 def test_train_splits_differently_when_the_seed_differs(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
-    other = train(source, tmp_path / "model", now=NOW, seed=100)
+    other = train(source, tmp_path / "model", created_at=NOW, seed=100)
     assert other.metrics.roc_auc != trained.metrics.roc_auc
     assert read_manifest(other.path).training_data.seed == 100
 
 
 def test_train_reports_each_stage_and_fold(source: Path, tmp_path: Path) -> None:
     reports: list[tuple[str, int, int]] = []
-    train(source, tmp_path / "model", now=NOW, progress=lambda *step: reports.append(step))
+    train(source, tmp_path / "model", created_at=NOW, progress=lambda *step: reports.append(step))
     assert list(dict.fromkeys(name for name, _, _ in reports)) == STEPS
     assert [step for step in reports if step[0] == "cross-validating"] == [
         ("cross-validating", number, 25) for number in range(26)
@@ -139,7 +139,7 @@ def _tree(name: str, categories: list[list[str]] | None = None) -> Pipeline:
 
 
 def test_train_accepts_another_pipeline(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
-    other = train(source, tmp_path / "model", now=NOW, build=lambda: _tree("columns"))
+    other = train(source, tmp_path / "model", created_at=NOW, build=lambda: _tree("columns"))
     assert other.metrics.roc_auc != trained.metrics.roc_auc
     first, second = (load_scorer(other.path, engine) for engine in ("sklearn", "onnx"))
     assert first.score(customers_of(ROWS)) == pytest.approx(second.score(customers_of(ROWS)), abs=1e-6)
@@ -147,7 +147,7 @@ def test_train_accepts_another_pipeline(trained: TrainingResult, source: Path, t
 
 
 def test_train_skips_onnx_when_steps_have_other_names(source: Path, tmp_path: Path) -> None:
-    other = train(source, tmp_path / "model", now=NOW, build=lambda: _tree("other"))
+    other = train(source, tmp_path / "model", created_at=NOW, build=lambda: _tree("other"))
     assert other.onnx.refused == 'it can\'t be compiled: it has no step "columns" with an encoder named "categories"'
     assert load_scorer(other.path, "sklearn").engine == "sklearn"
 
@@ -155,7 +155,7 @@ def test_train_skips_onnx_when_steps_have_other_names(source: Path, tmp_path: Pa
 def test_train_refuses_onnx_when_category_order_differs(source: Path, tmp_path: Path) -> None:
     """An encoder that sorts the categories has other codes than the contract."""
     categories = [sorted(values) for values in CATEGORIES.values()]
-    other = train(source, tmp_path / "model", now=NOW, build=lambda: _tree("columns", categories))
+    other = train(source, tmp_path / "model", created_at=NOW, build=lambda: _tree("columns", categories))
     assert "differs from the original" in (other.onnx.refused or "")
 
 
@@ -182,7 +182,7 @@ def test_train_names_the_line_when_a_row_is_invalid(tmp_path: Path, column: str,
     rows = labelled_rows(20)
     rows[2][column] = value
     with pytest.raises(DataError, match=user_error) as caught:
-        train(small(tmp_path, rows), tmp_path / "model", now=NOW)
+        train(small(tmp_path, rows), tmp_path / "model", created_at=NOW)
     assert not value or value not in str(caught.value).replace("neither Yes", "")
     assert not (tmp_path / "model").exists()
 
@@ -191,18 +191,18 @@ def test_train_names_the_line_when_a_row_is_invalid(tmp_path: Path, column: str,
 def test_train_fails_when_all_customers_have_one_label(tmp_path: Path, label: str) -> None:
     rows = [row | {"Churn": label} for row in labelled_rows(20)]
     with pytest.raises(DataError, match="churners in 20 customers: at least 5 of each class"):
-        train(small(tmp_path, rows), tmp_path / "model", now=NOW)
+        train(small(tmp_path, rows), tmp_path / "model", created_at=NOW)
 
 
 def test_train_fails_when_the_file_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="Cannot read"):
-        train(tmp_path / "none.csv", tmp_path / "model", now=NOW)
+        train(tmp_path / "none.csv", tmp_path / "model", created_at=NOW)
 
 
 def test_train_replaces_an_older_model(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     folders.write_folder(out, {"manifest.json": b"old", "pipeline.onnx": b"old"})
-    train(source, out, now=NOW)
+    train(source, out, created_at=NOW)
     assert json.loads((out / "manifest.json").read_bytes())["model_version"] == trained.version
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
@@ -215,14 +215,14 @@ def fail_when_called(*_: object) -> None:
 def test_train_keeps_a_folder_when_it_holds_other_files(source: Path, tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match=r"thesis\.txt"):
-        train(source, tmp_path, now=NOW, progress=fail_when_called)
+        train(source, tmp_path, created_at=NOW, progress=fail_when_called)
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
 def test_train_keeps_the_target_when_it_is_a_file(source: Path, tmp_path: Path) -> None:
     (tmp_path / "model").write_text("a file")
     with pytest.raises(UsageError, match="is not a folder"):
-        train(source, tmp_path / "model", now=NOW)
+        train(source, tmp_path / "model", created_at=NOW)
     assert (tmp_path / "model").read_text() == "a file"
 
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from telco_stream.errors import UsageError
-from telco_stream.runtime.period import ALWAYS, Period, instant, parse_period, parse_time
+from telco_stream.runtime.period import ALWAYS, Period, parse_period, parse_time, to_timestamp
 
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -24,36 +24,38 @@ NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
     ],
 )
 def test_parse_time_accepts_a_date_or_an_age(text: str, time: datetime) -> None:
-    assert parse_time(text, NEW_YEAR, "--since") == time
+    assert parse_time(text, NEW_YEAR.timestamp(), "--since") == time
 
 
 @pytest.mark.parametrize("text", ["", "now", "5", "2h30m", "-1h", "2026-13-01", "999999w"])
 def test_parse_time_names_the_option_when_it_is_not_a_time(text: str) -> None:
     with pytest.raises(UsageError, match=r"^--since: .* is not a time"):
-        parse_time(text, NEW_YEAR, "--since")
+        parse_time(text, NEW_YEAR.timestamp(), "--since")
 
 
 def test_parse_period_has_two_ends() -> None:
-    assert parse_period("2h", "1h", NEW_YEAR) == Period(NEW_YEAR - timedelta(hours=2), NEW_YEAR - timedelta(hours=1))
+    assert parse_period("2h", "1h", NEW_YEAR.timestamp()) == Period(
+        NEW_YEAR - timedelta(hours=2), NEW_YEAR - timedelta(hours=1)
+    )
 
 
 def test_parse_period_is_unbounded_when_an_end_is_missing() -> None:
-    assert parse_period(None, None, NEW_YEAR) == ALWAYS
+    assert parse_period(None, None, NEW_YEAR.timestamp()) == ALWAYS
     assert ALWAYS.bounds() == (-math.inf, math.inf)
-    assert parse_period("2026-01-01", None, NEW_YEAR).bounds() == (NEW_YEAR.timestamp(), math.inf)
+    assert parse_period("2026-01-01", None, NEW_YEAR.timestamp()).bounds() == (NEW_YEAR.timestamp(), math.inf)
 
 
 @pytest.mark.parametrize(("since", "until"), [("1h", "2h"), ("2026-01-01", "2026-01-01T01:00:00+01:00")])
 def test_parse_period_is_refused_when_it_is_empty(since: str, until: str) -> None:
     with pytest.raises(UsageError, match="the period is empty"):
-        parse_period(since, until, NEW_YEAR)
+        parse_period(since, until, NEW_YEAR.timestamp())
 
 
 @pytest.mark.parametrize("text", ["", "soon"])
 def test_parse_period_is_refused_when_an_end_is_empty_text(text: str) -> None:
     """An unset shell variable must not widen what a replay sends."""
     with pytest.raises(UsageError, match="is not a time"):
-        parse_period(text, None, NEW_YEAR)
+        parse_period(text, None, NEW_YEAR.timestamp())
 
 
 @pytest.mark.parametrize(
@@ -66,5 +68,5 @@ def test_parse_period_is_refused_when_an_end_is_empty_text(text: str) -> None:
         ("?", -math.inf),
     ],
 )
-def test_instant_is_seconds_since_1970(text: str, seconds: float) -> None:
-    assert instant(text) == seconds
+def test_to_timestamp_is_seconds_since_1970(text: str, seconds: float) -> None:
+    assert to_timestamp(text) == seconds

@@ -58,7 +58,7 @@ def test_process_answers_mixed_records_in_order(values: list[bytes | None]) -> N
 
 def process_values(values: list[bytes | None]) -> Outcome:
     records = [FakeRecord(value, offset_=offset) for offset, value in enumerate(values)]
-    return process(records, RuleScorer(), now=NOW, limits=LIMITS)
+    return process(records, RuleScorer(), processed_at=NOW, limits=LIMITS)
 
 
 def holds_original(letter: DeadLetter, value: bytes | None) -> bool:

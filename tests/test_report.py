@@ -12,7 +12,7 @@ from telco_stream.report.predictions import PredictionFilter, report
 from telco_stream.runtime.period import parse_period
 from tests.support.records import FakeRecord
 
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
+NOW = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 
 NOT_PREDICTIONS = [
     None,

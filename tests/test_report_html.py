@@ -31,7 +31,7 @@ from tests.support.report_data import (
 pytestmark = pytest.mark.slow
 
 MOST_BYTES = 500_000
-NOW = datetime(2026, 2, 1, tzinfo=UTC)
+NOW = datetime(2026, 2, 1, tzinfo=UTC).timestamp()
 CHARTS = {"contract", "internet", "distribution", "counts", "rates", "calibration"}
 
 

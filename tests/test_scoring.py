@@ -27,7 +27,9 @@ def test_process_answers_each_record_once_in_order() -> None:
 
 def test_process_writes_the_documented_prediction() -> None:
     record = FakeRecord(good(), offset_=17, partition_=2, key_=b"another", headers_=[("traceparent", b"00-1")])
-    key, value, headers = process([record], RuleScorer(lambda _: 0.75), now=NOW, limits=Limits()).prediction_messages[0]
+    key, value, headers = process(
+        [record], RuleScorer(lambda _: 0.75), processed_at=NOW, limits=Limits()
+    ).prediction_messages[0]
     assert key == "7590-VHVEG"
     assert json.loads(value) == {
         "customerID": "7590-VHVEG",
@@ -48,7 +50,7 @@ def test_process_adds_the_topic_id_to_every_answer_when_known(value: bytes) -> N
         FakeRecord(value, 4, 1, headers_=None),
         FakeRecord(value, 9, 0, headers_=[("source.topic.id", b"older"), ("a", b"b")]),
     ]
-    outcome = process(records, RuleScorer(), now=NOW, limits=Limits(), topic_id="id-1")
+    outcome = process(records, RuleScorer(), processed_at=NOW, limits=Limits(), topic_id="id-1")
     answers = [headers for _, _, headers in outcome.prediction_messages + outcome.dead_letter_messages]
     own = [[header for header in headers if not header[0].startswith("telco.dlq.")] for headers in answers]
     assert own == [
@@ -59,7 +61,7 @@ def test_process_adds_the_topic_id_to_every_answer_when_known(value: bytes) -> N
 
 def test_process_drops_replay_headers_from_the_answer() -> None:
     replayed: Headers = [("a", b"b"), ("telco.dlq.retry_count", b"1"), ("telco.dlq.replay_of", b"0/5")]
-    outcome = process([FakeRecord(good(), headers_=replayed)], RuleScorer(), now=NOW, limits=Limits())
+    outcome = process([FakeRecord(good(), headers_=replayed)], RuleScorer(), processed_at=NOW, limits=Limits())
     assert outcome.prediction_messages[0][2] == [("a", b"b"), ("source", b"raw/0/0")]
 
 
@@ -86,7 +88,7 @@ def test_process_uses_the_customer_id_when_key_is_missing() -> None:
     outcome = process(
         [FakeRecord(good(), key_=None), FakeRecord(b"bad", key_=None, offset_=1)],
         RuleScorer(),
-        now=NOW,
+        processed_at=NOW,
         limits=Limits(),
     )
     assert [outcome.prediction_messages[0][0], outcome.dead_letter_messages[0][0]] == ["7590-VHVEG", None]
@@ -135,7 +137,7 @@ def test_process_rejects_when_prediction_exceeds_the_limit() -> None:
 
 def test_process_counts_headers_in_the_size_of_a_prediction() -> None:
     record = FakeRecord(good(), headers_=[("baggage", b"x" * 1_050_000)])
-    outcome = process([record], RuleScorer(), now=NOW, limits=Limits())
+    outcome = process([record], RuleScorer(), processed_at=NOW, limits=Limits())
     assert [record.error_type for record in outcome.rejected] == ["output_too_large"]
 
 
@@ -143,7 +145,7 @@ def test_process_counts_headers_in_the_size_of_a_prediction() -> None:
 def test_process_never_exceeds_the_prediction_limit(length: int, header: int | None, limit: int) -> None:
     headers = None if header is None else [("h", b"x" * header)]
     record = FakeRecord(good(customerID="x" * (length + 1)), headers_=headers)
-    outcome = process([record], RuleScorer(), now=NOW, limits=Limits(limit, 2_097_152))
+    outcome = process([record], RuleScorer(), processed_at=NOW, limits=Limits(limit, 2_097_152))
     assert all(ENVELOPE + size_of(*message) <= limit for message in outcome.prediction_messages)
     assert len(outcome.prediction_messages) + len(outcome.dead_letter_messages) == 1
 
@@ -151,7 +153,7 @@ def test_process_never_exceeds_the_prediction_limit(length: int, header: int | N
 def test_next_offsets_follow_the_last_record_per_partition() -> None:
     positions = [(0, 5), (1, 9), (0, 7), (1, 10), (2, 0)]  # offset 6 is a transaction marker
     records = [FakeRecord(good(), partition_=partition, offset_=offset) for partition, offset in positions]
-    assert process(records, RuleScorer(), now=NOW, limits=Limits()).next_offsets == {0: 8, 1: 11, 2: 1}
+    assert process(records, RuleScorer(), processed_at=NOW, limits=Limits()).next_offsets == {0: 8, 1: 11, 2: 1}
 
 
 def test_process_raises_when_the_scorer_omits_a_customer() -> None:
@@ -193,7 +195,7 @@ def test_longest_run_is_0_when_batch_has_no_dead_letter() -> None:
 
 def run(values: Sequence[bytes | None], scorer: RuleScorer | None = None, **options: Any) -> Outcome:
     records = [FakeRecord(value, offset_=offset) for offset, value in enumerate(values)]
-    return process(records, scorer or RuleScorer(), now=NOW, limits=Limits(), **options)
+    return process(records, scorer or RuleScorer(), processed_at=NOW, limits=Limits(), **options)
 
 
 def originals(outcome: Outcome) -> list[bytes | None]:

@@ -57,7 +57,7 @@ PURE_LIBRARIES = {
     ),
     *("struct", "textwrap", "types", "typing"),
 }
-CLOCKS = {"now", "utcnow", "today"}
+CLOCKS = {"now", "utcnow", "today", "utc_timestamp"}
 
 #: Each third-party library has one owner; msgspec and numpy are data types, used wherever data is handled.
 OWNERS: dict[str, tuple[str, ...]] = {

@@ -125,12 +125,12 @@ def _letter_filter(
     partition: int | None,
     limit: int | None,
 ) -> "LetterFilter":
-    from datetime import UTC, datetime
+    import time
 
     from telco_stream.dlq.letters import LetterFilter
     from telco_stream.runtime.period import parse_period
 
-    period = parse_period(since, until, datetime.now(UTC))
+    period = parse_period(since, until, time.time())
     return LetterFilter(
         error_types=frozenset(error_types or ()),
         since=period.since,

@@ -28,7 +28,7 @@ def train(
     from telco_stream.cli.session import Session
     from telco_stream.errors import UsageError
     from telco_stream.model.optional_deps import requiring_libraries
-    from telco_stream.runtime.clock import now
+    from telco_stream.runtime.clock import utc_timestamp
 
     with requiring_libraries(
         "To train a model", UsageError, "install telco-stream with all dependencies, or use its larger image"
@@ -37,7 +37,7 @@ def train(
 
     session = Session(output, quiet=quiet, verbose=verbose)
     with session.screen.stages() as stages:
-        result = fit(data_path, out, now=now(), seed=seed, progress=stages)
+        result = fit(data_path, out, created_at=utc_timestamp(), seed=seed, progress=stages)
     session.screen.show(result)
     session.screen.say(f"To score with it, use --model {out} or TELCO_STREAM_MODEL__PATH={out}")
 

@@ -35,7 +35,7 @@ def report(
     verbose: options.Verbose = False,
 ) -> None:
     """Summarize the predictions. Shows totals, churn rate, segments and the customers most at risk."""
-    from datetime import UTC, datetime
+    import time
 
     from telco_stream.cli.session import Session
     from telco_stream.model.artifact import read_manifest
@@ -44,7 +44,7 @@ def report(
     from telco_stream.report.run import ReportOptions, run_report, run_report_data
     from telco_stream.runtime.period import parse_period
 
-    criteria = PredictionFilter(parse_period(since, until, datetime.now(UTC)), model_version)
+    criteria = PredictionFilter(parse_period(since, until, time.time()), model_version)
     flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     with open_outputs(html, csv) as (page, table):

@@ -32,7 +32,7 @@ def consume(  # noqa: PLR0913 - what varies is passed in
     scorer: Scorer,
     counters: RunCounters,
     *,
-    now: Callable[[], str],
+    utc_timestamp: Callable[[], str],
     stop: Stop,
     observers: Sequence[RunObserver],
 ) -> ConsumeResult:
@@ -47,7 +47,7 @@ def consume(  # noqa: PLR0913 - what varies is passed in
                 observer.on_poll()
             if batch.records:
                 counters.on_received(source.dead_letters_in_a_row())
-                processed = _process_batch(batch, scorer, plan, now(), counters.consecutive_dead_letters)
+                processed = _process_batch(batch, scorer, plan, utc_timestamp(), counters.consecutive_dead_letters)
                 is_full = len(batch.records) >= remaining
                 in_flight.deliver(processed, batch, overlap=plan.mode == "streaming" and is_full)
                 del processed
@@ -81,13 +81,13 @@ class _ProcessedBatch:
 
 
 def _process_batch(
-    batch: Batch, scorer: Scorer, plan: ConsumePlan, now: str, consecutive_before: int
+    batch: Batch, scorer: Scorer, plan: ConsumePlan, processed_at: str, consecutive_before: int
 ) -> _ProcessedBatch:
     started = time.perf_counter()
     outcome = process(
         batch.records,
         scorer,
-        now=now,
+        processed_at=processed_at,
         limits=plan.limits,
         topic_id=plan.topic_id,
         consecutive_before=consecutive_before,

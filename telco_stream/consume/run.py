@@ -30,7 +30,7 @@ from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, RunMonitor
 from telco_stream.monitoring.protocols import RunObserver
 from telco_stream.runtime import logs
 from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode
-from telco_stream.runtime.clock import now
+from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.gc_tuning import reduced_gc
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.scoring import Limits
@@ -159,7 +159,15 @@ def _consume(clients: Clients, options: ConsumeOptions, stop: Stop, monitor: Run
             delivery = ExactlyOnce(transactions, source, settings.topics)
         else:
             delivery = AtLeastOnce(Sink(clients.producer(), stop), source, settings.topics)
-        return consume(source, delivery, monitor.scorer, counters, now=now, stop=stop, observers=monitor.observers)
+        return consume(
+            source,
+            delivery,
+            monitor.scorer,
+            counters,
+            utc_timestamp=utc_timestamp,
+            stop=stop,
+            observers=monitor.observers,
+        )
 
 
 def _is_bounded(options: ConsumeOptions) -> bool:

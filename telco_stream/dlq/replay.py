@@ -82,7 +82,7 @@ class ReplayDeps:
     find_replayed: Callable[[AbstractSet[bytes], Mapping[int, int] | None], AbstractSet[bytes]]
     send: Callable[[Mapping[int | None, Sequence[Outgoing]]], bool] | None
     scorer: Scorer | None
-    now: Callable[[], str]
+    utc_timestamp: Callable[[], str]
     stop: Stop
 
 
@@ -193,7 +193,7 @@ def _ready(
     reasons = {letter.position: _skip_reason(letter, replayed, options) for letter in batch}
     ready = [letter for letter in batch if not reasons[letter.position]]
     if deps.scorer is not None:
-        failing = _still_failing(ready, deps.scorer, deps.now(), options)
+        failing = _still_failing(ready, deps.scorer, deps.utc_timestamp(), options)
         reasons |= dict.fromkeys(failing, "still failing")
     for reason, count in Counter(filter(None, reasons.values())).items():
         counters.skip(reason, count)
@@ -216,9 +216,16 @@ def _skip_reason(letter: Letter, replayed: AbstractSet[bytes], options: ReplayOp
     return None
 
 
-def _still_failing(letters: Sequence[Letter], scorer: Scorer, now: str, options: ReplayOptions) -> set[LetterPosition]:
+def _still_failing(
+    letters: Sequence[Letter], scorer: Scorer, processed_at: str, options: ReplayOptions
+) -> set[LetterPosition]:
     """Return the positions of letters whose originals would be dead-lettered again."""
-    outcome = process([_ReplayedRecord(letter, options) for letter in letters], scorer, now=now, limits=options.limits)
+    outcome = process(
+        [_ReplayedRecord(letter, options) for letter in letters],
+        scorer,
+        processed_at=processed_at,
+        limits=options.limits,
+    )
     return {(rejected.partition, rejected.offset) for rejected in outcome.rejected}
 
 

@@ -8,7 +8,7 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.permissions import Permissions
 from telco_stream.model.scorer import Scorer
-from telco_stream.runtime.clock import now
+from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Limits
 
@@ -53,7 +53,7 @@ def run_replay(  # noqa: PLR0913 - the options of the command
         # The writer fences other replays before anything is read: from here on, only this run adds replayed letters.
         send=ReplayWriter(clients, stop).send if execute else None,
         scorer=scorer,
-        now=now,
+        utc_timestamp=utc_timestamp,
         stop=stop,
     )
     result = replay(options, deps)

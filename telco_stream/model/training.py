@@ -50,12 +50,12 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
     source: Path,
     out: Path,
     *,
-    now: str,
+    created_at: str,
     seed: int = 0,
     progress: ReportStage = lambda *_: None,
     build: Callable[[], Pipeline] = build_pipeline,
 ) -> TrainingResult:
-    """Fit a pipeline to a labelled CSV file and replace the folder `out` with the model; `now` is RFC 3339.
+    """Fit a pipeline to a labelled CSV file and replace the folder `out` with the model; `created_at` is RFC 3339.
 
     `build` returns a pipeline that is not fitted, as `build_pipeline` does (`docs/own-model.md`). Raise DataError if
     the file has bad rows or too few customers, and UsageError if `out` cannot be written.
@@ -70,7 +70,7 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
     files, parity = compile_if_equal(fitted.pipeline, fitted.threshold, data.customers, seed=seed)
     files[PIPELINE] = _pickle(fitted.pipeline)
     trained_on = TrainingData(data.sha256, len(data.churned), sum(data.churned), seed)
-    manifest = _manifest(now, trained_on, fitted, files, parity)
+    manifest = _manifest(created_at, trained_on, fitted, files, parity)
     write_folder(out, files | {MANIFEST: encode_manifest(manifest)})
     return _result(manifest, out, time.perf_counter() - started)
 
@@ -134,11 +134,11 @@ def _fit_and_measure(
 
 
 def _manifest(
-    now: str, trained_on: TrainingData, fitted: _Fitted, files: Mapping[str, bytes], parity: Parity
+    created_at: str, trained_on: TrainingData, fitted: _Fitted, files: Mapping[str, bytes], parity: Parity
 ) -> Manifest:
     return Manifest(
-        model_version=_model_version(now, files[PIPELINE], fitted.threshold),
-        created_at=now,
+        model_version=_model_version(created_at, files[PIPELINE], fitted.threshold),
+        created_at=created_at,
         classes=("No", "Yes"),
         threshold=fitted.threshold,
         threshold_rule=_THRESHOLD_RULE,
@@ -157,9 +157,9 @@ def _pickle(pipeline: Pipeline) -> bytes:
     return buffer.getvalue()
 
 
-def _model_version(now: str, pickled: bytes, threshold: float) -> str:
+def _model_version(created_at: str, pickled: bytes, threshold: float) -> str:
     """Return the date and a hash of the model, so that the same training gives the same version."""
-    return f"{now[:10]}-{hashlib.sha256(pickled + str(threshold).encode()).hexdigest()[:8]}"
+    return f"{created_at[:10]}-{hashlib.sha256(pickled + str(threshold).encode()).hexdigest()[:8]}"
 
 
 def _result(manifest: Manifest, path: Path, seconds: float) -> TrainingResult:

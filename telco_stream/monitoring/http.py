@@ -20,7 +20,7 @@ from telco_stream.monitoring.protocols import (
     SendCounters,
 )
 from telco_stream.monitoring.server import Pages, serving
-from telco_stream.runtime.period import instant
+from telco_stream.runtime.period import to_timestamp
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Outcome
 
@@ -62,7 +62,7 @@ class HttpRunMonitor(RunMonitor):
         self._state = RunState(heartbeat, client_errors=clients.errors)
         self._registry = new_registry(self._state)
         self._metrics = ConsumeMetrics(self._registry)
-        self._metrics.show_model(self._registry, scorer, max(0.0, instant(options.model_created or "")))
+        self._metrics.show_model(self._registry, scorer, max(0.0, to_timestamp(options.model_created or "")))
         clients.on_statistics["consumer"] = self._state.statistics.update
         super().__init__(self._metrics.timed(scorer), [_HeartbeatObserver(heartbeat), self._metrics, *observers])
 

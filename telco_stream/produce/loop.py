@@ -67,11 +67,11 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class ProduceDeps:
-    """Dependencies of a run; `now` returns the time as text."""
+    """Dependencies of a run; `utc_timestamp` returns the time as RFC 3339."""
 
     writer: RowWriter
     checkpoint: CheckpointFile
-    now: Callable[[], str]
+    utc_timestamp: Callable[[], str]
     stop: Stop
     observer: ProduceObserver
 
@@ -167,7 +167,7 @@ def _send_chunks(chunks: "_Chunks", progress: PassProgress, deps: ProduceDeps) -
     deadline = time.monotonic() + _SECONDS_PER_CONFIRMATION
     max_index = progress.last_processed_index + _ROWS_PER_CONFIRMATION
     for rows in chunks:
-        event_ts = deps.now()
+        event_ts = deps.utc_timestamp()
         deps.writer.send(progress.of.topic, _messages(rows, event_ts))
         progress = progress.advanced(len(rows), event_ts)
         if chunks.at_end:
@@ -224,12 +224,12 @@ def _send_paced(
 ) -> Iterator[tuple[int, str]]:
     """Send rows on the schedule; yield their number and the last event time whenever a confirmation is due."""
     rng, clock = random.Random(schedule.seed), time.monotonic  # noqa: S311 - draws customers, not secrets
-    started, sent, event_ts, due = clock(), 0, deps.now(), clock() + _SECONDS_PER_CONFIRMATION
+    started, sent, event_ts, due = clock(), 0, deps.utc_timestamp(), clock() + _SECONDS_PER_CONFIRMATION
     limit = math.inf if plan.limit is None else plan.limit
     with suppress(Stopped):  # stopped while the client's queue was full: count what has arrived
         while sent < limit and not deps.stop.requested:
             if rows := _rows_due(schedule, clock() - started, sent, limit, plan.batch_size):
-                event_ts = deps.now()
+                event_ts = deps.utc_timestamp()
                 deps.writer.send(plan.key.topic, _messages(sampler.draw(rng, rows), event_ts))
                 sent += rows
             else:

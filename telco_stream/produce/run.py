@@ -29,7 +29,7 @@ from telco_stream.produce.writer import AtLeastOnceWriter, ExactlyOnceWriter, gr
 from telco_stream.runtime import logs
 from telco_stream.runtime.bundled import bundled
 from telco_stream.runtime.choices import DeliveryGuarantee, Mode
-from telco_stream.runtime.clock import now
+from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.gc_tuning import reduced_gc
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.settings import Settings
@@ -94,7 +94,7 @@ def _produce(
         # A stream is never resumed, and exactly once, Kafka stores the progress.
         needs_file = options.mode == "batch" and not writer.stores_progress
         checkpoint = CheckpointFile(Path(settings.producer.checkpoint_file), is_needed=needs_file)
-        deps = ProduceDeps(writer, checkpoint, now, stop, observer)
+        deps = ProduceDeps(writer, checkpoint, utc_timestamp, stop, observer)
         if options.mode == "batch":
             sent = produce_pass(plan, deps)
         else:

@@ -16,7 +16,7 @@ from heapq import nsmallest
 
 from telco_stream.contract.customer import CATEGORIES
 from telco_stream.messages.prediction import CHURN, Prediction
-from telco_stream.runtime.period import instant
+from telco_stream.runtime.period import to_timestamp
 
 #: Name of the segment for values beyond the limits.
 OTHER = "(other)"
@@ -139,7 +139,7 @@ class Analytics:
 
     def _remember(self, prediction: Prediction, segment: int) -> None:
         """Keep the prediction if it is the customer's newest."""
-        when = instant(prediction.event_ts)
+        when = to_timestamp(prediction.event_ts)
         rows = self._rows
         customer = prediction.customerID
         row = rows.setdefault(customer if len(customer) <= _MAX_NAME else _shortened(customer), len(rows))

@@ -15,7 +15,7 @@ from telco_stream.messages.prediction import Prediction, decode_prediction
 from telco_stream.messages.record import Record
 from telco_stream.report.analytics import Analytics, Segment, Summary
 from telco_stream.report.trends import TopCounter
-from telco_stream.runtime.period import ALWAYS, Period, instant
+from telco_stream.runtime.period import ALWAYS, Period, to_timestamp
 
 #: Called with each counted prediction and its time in seconds since 1970.
 OnPrediction: TypeAlias = Callable[[Prediction, float], None]
@@ -117,7 +117,7 @@ class _Clock:
         """Return the prediction's time in seconds since 1970, or its record's if it has no valid time."""
         if prediction.processed_ts != self._text:
             self._text = prediction.processed_ts
-            self._instant = instant(self._text)
+            self._instant = to_timestamp(self._text)
         return self._instant if self._instant > -math.inf else record.timestamp()[1] / 1_000
 
 

@@ -11,7 +11,7 @@ from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.messages.record import Record
 from telco_stream.report.predictions import ALL, OnPrediction, PredictionFilter, Report, report
 from telco_stream.report.trends import Trends
-from telco_stream.runtime.clock import now
+from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.period import Period
 from telco_stream.runtime.signals import Stop
 
@@ -73,7 +73,7 @@ def run_report_data(clients: Clients, options: ReportOptions, *, stop: Stop) -> 
     predictions_read, letters_read = (
         _offsets_of(cluster, topic, criteria.period, stop) for topic in (topics.predictions, topics.deadletter)
     )
-    as_of = now()
+    as_of = utc_timestamp()
     result = report(
         _records(clients, predictions_read, options, stop),
         criteria=criteria,

@@ -18,7 +18,7 @@ _NAME_KEPT = 40
 def atomic_write(path: Path) -> Iterator[BufferedWriter]:
     """Yield a file that replaces `path` when the block ends, or is deleted if the block raises.
 
-    The new file keeps the mode of the one that it replaces, and its owner if the system allows that; otherwise the
+    The new file keeps the mode of the old one, and its owner if the system allows that; otherwise the
     umask sets the mode. Raises `UsageError` if the system refuses to write the file.
     """
     try:

@@ -3,6 +3,6 @@
 from datetime import UTC, datetime
 
 
-def now() -> str:
+def utc_timestamp() -> str:
     """Return the current time as RFC 3339, in UTC with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -31,7 +31,7 @@ class Period:
 ALWAYS = Period()
 
 
-def parse_period(since: str | None, until: str | None, now: datetime) -> Period:
+def parse_period(since: str | None, until: str | None, now: float) -> Period:
     """Parse both ends with `parse_time`; raises `UsageError`, also if the period is empty."""
     period = Period(
         None if since is None else parse_time(since, now, "--since"),
@@ -43,14 +43,14 @@ def parse_period(since: str | None, until: str | None, now: datetime) -> Period:
     return period
 
 
-def parse_time(text: str, now: datetime, option: str) -> datetime:
-    """Parse an ISO 8601 time (UTC if it has no zone), or an age such as `90s`, `15m`, `2h`, `7d` or `4w`.
+def parse_time(text: str, now: float, option: str) -> datetime:
+    """Parse an ISO 8601 time (UTC if it has no zone), or an age at `now` such as `90s`, `15m`, `2h`, `7d` or `4w`.
 
     Raises `UsageError` with the name of the option.
     """
     try:
         if age := _AGE.fullmatch(text):
-            return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
+            return datetime.fromtimestamp(now, UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
         time = datetime.fromisoformat(text.upper())
     except (ValueError, OverflowError):
         message = f"{option}: {text[:40]!r} is not a time; use 2026-11-01, 2026-11-01T08:00Z or an age such as 2h"
@@ -58,7 +58,7 @@ def parse_time(text: str, now: datetime, option: str) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def instant(text: str) -> float:
+def to_timestamp(text: str) -> float:
     """Convert an RFC 3339 time to seconds since 1970, and any other text to minus infinity."""
     try:
         return parse_timestamp(text).timestamp()

@@ -56,7 +56,7 @@ class _Variable:
 
 
 def read_environment(environ: Mapping[str, str], cwd: Path, source: str = "environment") -> Layer:
-    """Read the variables with the prefix; raises `UsageError` for unknown settings and for one that is set twice."""
+    """Read the variables with the prefix; raises `UsageError` for unknown and repeated settings."""
     layer: Layer = {}
     for variable in (_Variable(name, text, source) for name, text in environ.items()):
         if variable.upper.startswith(PREFIX) and not variable.upper.startswith(_IGNORED):

@@ -1,4 +1,4 @@
-"""librdkafka properties: the clients that each is for, those that users cannot set, and those that are secrets."""
+"""librdkafka properties: which clients they are for, and which are reserved or secret."""
 
 import re
 from collections.abc import Mapping

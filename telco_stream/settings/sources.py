@@ -66,8 +66,8 @@ class LayerSource(PydanticBaseSettingsSource):
 
 def read_flags(flags: Mapping[str, object]) -> Layer:
     """Read flags by dotted name; None is a flag that is not given. Raises KeyError for an unknown name, a bug."""
-    given = {name: value for name, value in flags.items() if value is not None}
-    return {name: SettingValue(value, "flag", FLAGS[name]) for name, value in given.items()}
+    values = {name: value for name, value in flags.items() if value is not None}
+    return {name: SettingValue(value, "flag", FLAGS[name]) for name, value in values.items()}
 
 
 def read_toml(cwd: Path) -> Layer:

@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from telco_stream.settings.validators import check_brokers, check_member
 
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
-#: Text that is None if empty, because Compose passes an empty variable for one that is not set.
+#: Text that is None if empty, because Compose passes unset variables as empty ones.
 OptionalText: TypeAlias = Annotated[str | None, BeforeValidator(lambda value: None if value == "" else value)]
 Positive: TypeAlias = Annotated[int, Field(gt=0)]
 Brokers: TypeAlias = Annotated[str, AfterValidator(check_brokers)]
@@ -65,7 +65,7 @@ class TopicSettings(SettingsGroup):
 
 
 class ProducerSettings(SettingsGroup):
-    """What `produce` reads and how fast it sends."""
+    """The input of `produce` and its rate."""
 
     batch_size: Positive = Field(default=1_000, description="Rows that are read, validated and confirmed at a time.")
     events_per_sec: float = Field(
@@ -78,7 +78,7 @@ class ProducerSettings(SettingsGroup):
 
 
 class ConsumerSettings(SettingsGroup):
-    """How `consume` reads records, and when it stops."""
+    """The group of `consume`, its batches and its limits."""
 
     group_id: Member = Field(
         default="churn-prediction-group", description="Consumer group; its members share the partitions."

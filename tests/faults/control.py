@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from telco_stream.model.artifact import load_scorer
 from telco_stream.runtime.bundled import bundled
-from telco_stream.runtime.clock import now
+from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.signals import stop_on_signals
 from telco_stream.scoring import Limits, process
 from telco_stream.settings import load
@@ -38,7 +38,7 @@ def main() -> None:
     sys.stderr.write("started\n")
     while not stop.requested:
         records: list[Any] = [message for message in consumer.consume(500, 0.1) if message.error() is None]
-        outcome = process(records, scorer, now=now(), limits=Limits())
+        outcome = process(records, scorer, processed_at=utc_timestamp(), limits=Limits())
         for key, value, headers in outcome.prediction_messages:
             send(settings.topics.predictions, value, key, headers=headers)
         producer.poll(0)
