@@ -6,12 +6,12 @@ listener advertises the name of another network, only this first request succeed
 
 import re
 import socket
-import time
 from collections.abc import Sequence
 from functools import partial
 
 from telco_stream import errors
 from telco_stream.kafka.background import BackgroundCall
+from telco_stream.kafka.retry import Deadline
 
 #: Seconds in which all addresses must accept a connection; they are probed at the same time.
 _PROBE_SECONDS = 1.0
@@ -28,9 +28,9 @@ def unreachable_broker(bootstrap_servers: str, advertised: Sequence[Address]) ->
     if not others:
         return None
     probes = {address: BackgroundCall(partial(_accepts, address)) for address in (*bootstrap, *others)}
-    deadline = time.monotonic() + _PROBE_SECONDS
+    deadline = Deadline(_PROBE_SECONDS)
     for probe in probes.values():
-        probe.wait(max(deadline - time.monotonic(), 0))
+        probe.wait(deadline.remaining)
     reached = [address for address, probe in probes.items() if not probe.is_alive() and probe.result()]
     answered = next((address for address in bootstrap if address in reached), None)
     unreachable = next((address for address in others if address not in reached), None)

@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from telco_stream.errors import TelcoStreamError
 from telco_stream.kafka.clients import MAX_CALL_SECONDS
+from telco_stream.kafka.retry import Deadline
 from telco_stream.runtime.signals import Stop, Stopped
 
 #: Seconds after a stop request in which running calls may finish; after that they are abandoned, unconfirmed.
@@ -48,9 +49,9 @@ class BackgroundCall(threading.Thread, Generic[T]):
 
     def wait(self, seconds: float = math.inf) -> None:
         """Wait for the call; in short steps, because a signal that another thread receives does not end a wait."""
-        deadline = time.monotonic() + seconds
-        while self.is_alive() and (remaining := deadline - time.monotonic()) > 0:
-            self.join(min(MAX_CALL_SECONDS, remaining))
+        deadline = Deadline(seconds)
+        while self.is_alive() and deadline.remaining:
+            self.join(min(MAX_CALL_SECONDS, deadline.remaining))
 
     def result(self) -> T:
         """Wait for the call and return its result, or raise its error."""
@@ -70,13 +71,13 @@ def run_interruptible(
     closed.
     """
     background = BackgroundCall(call)
-    deadline = time.monotonic() + timeout
+    deadline = Deadline(timeout)
     while background.is_alive():
         background.join(MAX_CALL_SECONDS)
         meanwhile()
         if background.is_alive() and stop.overdue(SHUTDOWN_GRACE_SECONDS):
             raise Stopped
-        if background.is_alive() and time.monotonic() > deadline:
+        if background.is_alive() and deadline.has_passed:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the client's public name
     background.result()
 

@@ -1,9 +1,9 @@
 """Admin requests: topics, offsets and configuration of the cluster, each with a timeout and a readable error."""
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
@@ -22,6 +22,7 @@ from telco_stream.kafka.advertised import unreachable_broker
 from telco_stream.kafka.auth_errors import refusal
 from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
 from telco_stream.kafka.error_policy import cannot_connect, failed_disk, user_error
+from telco_stream.kafka.retry import Deadline, retry
 from telco_stream.runtime.signals import Stop, Stopped
 
 Result = TypeVar("Result")
@@ -181,15 +182,10 @@ class Cluster:
 
     def ask_group(self, ask: Callable[[], Result], group: str) -> Result:
         """Return the result of a blocking call about a group; retry while the group has no coordinator."""
-        deadline = time.monotonic() + self._clients.timeout
-        while True:
-            try:
-                return ask()
-            except KafkaException as error:
-                if error.args[0].code() not in _COORDINATOR_PENDING or self._is_over(deadline):
-                    raise self._user_error(error.args[0], f"Group {group}") from error
-            if self._stop.wait(_PAUSE):
-                raise Stopped
+        try:
+            return self._retry(ask, _COORDINATOR_PENDING, _PAUSE)
+        except KafkaException as error:
+            raise self._user_error(error.args[0], f"Group {group}") from error
 
     def _raise_invisible(self, topic: str) -> None:
         """Raise the broker's error for a topic that it doesn't list."""
@@ -206,33 +202,27 @@ class Cluster:
 
     def _metadata(self) -> ClusterMetadata:
         """Fetch the cluster's metadata: a blocking call, so it is repeated with a short timeout to handle signals."""
-        deadline = time.monotonic() + self._clients.timeout
-        while True:
-            try:
-                metadata = self._admin.list_topics(timeout=MAX_CALL_SECONDS)
-            except KafkaException as error:
-                if self._stop.requested:
-                    raise Stopped from error
-                if self._is_over(deadline):
-                    raise self._user_error(error.args[0], "The topics can't be listed") from error
-            else:
-                brokers = metadata.brokers.values()
-                self._clients.advertised = tuple((str(broker.host), broker.port) for broker in brokers)
-                return metadata
+        try:
+            metadata = self._retry(partial(self._admin.list_topics, timeout=MAX_CALL_SECONDS))
+        except KafkaException as error:
+            raise self._user_error(error.args[0], "The topics can't be listed") from error
+        brokers = metadata.brokers.values()
+        self._clients.advertised = tuple((str(broker.host), broker.port) for broker in brokers)
+        return metadata
 
     def _offsets(
         self, topic: str, partitions: Iterable[int], spec: OffsetSpec, *, committed_only: bool
     ) -> dict[int, int]:
-        numbers, deadline = list(partitions), time.monotonic() + self._clients.timeout
-        while True:
+        numbers = list(partitions)
+
+        def request() -> dict[int, int]:
             futures = self._list_offsets(topic, numbers, spec, committed_only=committed_only)
-            try:
-                return {partition: self._offset(future) for partition, future in futures.items()}
-            except KafkaException as error:
-                if error.args[0].code() not in _LEADER_PENDING or self._is_over(deadline):
-                    raise self._user_error(self._failed_disk(topic, error.args[0]), f"Topic {topic}") from error
-            if self._stop.wait(_PAUSE):
-                raise Stopped
+            return {partition: self._offset(future) for partition, future in futures.items()}
+
+        try:
+            return self._retry(request, _LEADER_PENDING, _PAUSE)
+        except KafkaException as error:
+            raise self._user_error(self._failed_disk(topic, error.args[0]), f"Topic {topic}") from error
 
     def _failed_disk(self, topic: str, error: KafkaError) -> KafkaError:
         """Return the error of a failed disk if a partition has no leader because of it; otherwise return `error`."""
@@ -261,19 +251,27 @@ class Cluster:
         return offset
 
     def _result(self, future: "Future[Result]") -> Result:
-        deadline = time.monotonic() + self._clients.timeout
+        deadline = Deadline(self._clients.timeout)
         while True:
             try:
                 return future.result(MAX_CALL_SECONDS)
             except TimeoutError:
                 if self._stop.requested:
                     raise Stopped from None
-                if self._is_over(deadline):
+                if self._is_refused() or deadline.has_passed:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
 
-    def _is_over(self, deadline: float) -> bool:
+    def _retry(self, call: Callable[[], Result], codes: Container[int] | None = None, pause: float = 0) -> Result:
+        """Retry a call after errors with these codes, or after any error, until the clients' timeout."""
+
+        def is_permanent(error: KafkaError) -> bool:
+            return (codes is not None and error.code() not in codes) or self._is_refused()
+
+        return retry(call, Deadline(self._clients.timeout), self._stop, is_permanent, pause=pause)
+
+    def _is_refused(self) -> bool:
         self._admin.poll(0)  # serves the error callback, which sets `last_error`
-        return time.monotonic() > deadline or cannot_connect(self._clients.last_error)
+        return cannot_connect(self._clients.last_error)
 
     def _user_error(self, error: KafkaError, doing: str) -> errors.KafkaError:
         """Return the user's error for a failed request; `doing` begins its message."""

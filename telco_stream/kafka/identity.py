@@ -10,6 +10,7 @@ from confluent_kafka.admin import TopicDescription  # type: ignore[attr-defined]
 from telco_stream import errors
 from telco_stream.kafka.cluster import topic_id_of
 from telco_stream.kafka.error_policy import is_missing_topic, is_permanent, user_error
+from telco_stream.kafka.retry import Deadline
 
 #: Seconds between two checks.
 _INTERVAL = 5.0
@@ -52,8 +53,8 @@ class TopicIdentity:
 
     def confirm(self, seconds: float) -> bool:
         """Wait up to `seconds` for the latest request, and return whether the ID is unchanged."""
-        deadline = time.monotonic() + seconds
-        while not self._is_confirmed and (remaining := deadline - time.monotonic()) > 0:
+        deadline = Deadline(seconds)
+        while not self._is_confirmed and (remaining := deadline.remaining):
             if self._pending is None:
                 time.sleep(min(remaining, max(0.0, self._next_at - time.monotonic())))
                 self.check()

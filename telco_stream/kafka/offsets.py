@@ -5,11 +5,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
+from telco_stream.errors import TelcoStreamError
 from telco_stream.kafka.background import SHUTDOWN_GRACE_SECONDS, run_interruptible
-from telco_stream.kafka.error_policy import is_fatal, is_permanent, is_stale_generation, member_failure, user_error
-from telco_stream.runtime.signals import Stop, Stopped
+from telco_stream.kafka.error_policy import (
+    group_error,
+    is_fatal,
+    is_permanent,
+    is_stale_generation,
+    member_failure,
+    user_error,
+)
+from telco_stream.kafka.retry import Deadline, retry
+from telco_stream.runtime.signals import Stop
 
 #: Timeout of one request in seconds.
 _TIMEOUT = 1.0
@@ -71,16 +80,12 @@ def newest_dead_letters_in_a_row(commits: Iterable[CommitMetadata]) -> int:
 def ask_committed(consumer: Consumer, topic: str, partitions: Iterable[int], stop: Stop) -> list[TopicPartition]:
     """Return the group's committed offsets, negative without a commit; wait for the broker until a stop request."""
     request = [TopicPartition(topic, partition) for partition in partitions]
-    while request:
-        try:
-            return consumer.committed(request, timeout=_TIMEOUT)
-        except KafkaException as error:
-            if is_permanent(error.args[0]):
-                raise user_error(error.args[0], "Committed offsets") from error
-            _raise_fatal(error)
-            if stop.requested:
-                raise Stopped from error
-    return []
+    if not request:
+        return []
+    try:
+        return retry(partial(consumer.committed, request, timeout=_TIMEOUT), Deadline(), stop, _is_final)
+    except KafkaException as error:
+        raise _failure(error.args[0], "Committed offsets") from error
 
 
 def commit(consumer: Consumer, offsets: list[TopicPartition], stop: Stop, meanwhile: Callable[[], None]) -> bool:
@@ -88,26 +93,30 @@ def commit(consumer: Consumer, offsets: list[TopicPartition], stop: Stop, meanwh
 
     Calls `meanwhile` while it waits. After `Stopped`, the commit may still be running in its thread.
     """
-    while True:
-        try:
-            run_interruptible(partial(consumer.commit, offsets=offsets, asynchronous=False), stop, meanwhile)
-        except KafkaException as error:
-            if is_stale_generation(error.args[0]):
-                return False
-            if is_permanent(error.args[0]):
-                raise user_error(error.args[0], "Offsets were not committed") from error
-            _raise_fatal(error)
-            if stop.overdue(SHUTDOWN_GRACE_SECONDS):
-                raise Stopped from error
-        else:
-            return True
+    call = partial(consumer.commit, offsets=offsets, asynchronous=False)
+    try:
+        retry(
+            lambda: run_interruptible(call, stop, meanwhile),
+            Deadline(),
+            stop,
+            lambda error: is_stale_generation(error) or _is_final(error),
+            grace=SHUTDOWN_GRACE_SECONDS,
+        )
+    except KafkaException as error:
+        if is_stale_generation(error.args[0]):
+            return False
+        raise _failure(error.args[0], "Offsets were not committed") from error
+    return True
 
 
-def _raise_fatal(error: KafkaException) -> None:
-    """Raise the cause of a fatal error of the client: each retry would return the same error."""
-    failure = member_failure(error.args[0]) if is_fatal(error.args[0]) else None
-    if failure is not None:
-        raise failure from error
+def _is_final(error: KafkaError) -> bool:
+    """Return whether each retry would return the same error."""
+    return is_permanent(error) or is_fatal(error)
+
+
+def _failure(error: KafkaError, doing: str) -> TelcoStreamError:
+    """Return the user's error for a permanent or fatal error."""
+    return user_error(error, doing) if is_permanent(error) else member_failure(error) or group_error(error)
 
 
 _NUMBERS = ("dead_letters_in_a_row", "at", "expired_unanswered", "initial_partitions")

@@ -3,7 +3,6 @@
 The end of a partition is a position, not a record: its last offsets may be transaction markers or aborted records.
 """
 
-import time
 from collections.abc import Iterator, Mapping
 from typing import cast
 
@@ -16,6 +15,7 @@ from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.error_policy import cannot_connect, consumer_failure, is_fatal, unreadable
 from telco_stream.kafka.polling import BoundedPoll
+from telco_stream.kafka.retry import Deadline
 from telco_stream.messages.record import Record
 from telco_stream.runtime.signals import Stop, Stopped
 
@@ -58,9 +58,9 @@ def settled_ends(cluster: Cluster, topic: str, partitions: int, stop: Stop) -> d
     one by one. Raises `errors.KafkaError` if a transaction stays open.
     """
     written = cluster.ends(topic, range(partitions), committed_only=False)
-    deadline = time.monotonic() + _TRANSACTION_TIMEOUT
+    deadline = Deadline(_TRANSACTION_TIMEOUT)
     while behind := _behind(written, cluster.ends(topic, range(partitions))):
-        if time.monotonic() > deadline:
+        if deadline.has_passed:
             raise errors.KafkaError(
                 f"Topic {topic}, partition {behind[0]}: a transaction has been open for {_TRANSACTION_TIMEOUT:g} s and"
                 " hides the records after it; try again when its producer has ended it, or abort it with"
@@ -110,7 +110,7 @@ class _Reader:
 
     def batches(self) -> Iterator[list[Record]]:
         """Yield batches until every partition has ended; raise if nothing new arrives for the timeout."""
-        deadline = time.monotonic() + self._clients.timeout
+        deadline = Deadline(self._clients.timeout)
         while self._unfinished:
             before = dict(self._position)
             records = self._records(self._poll(deadline))
@@ -118,22 +118,22 @@ class _Reader:
             if records:
                 yield records
             if self._position != before:
-                deadline = time.monotonic() + self._clients.timeout
-            elif time.monotonic() > deadline:
+                deadline = Deadline(self._clients.timeout)
+            elif deadline.has_passed:
                 raise self._timeout_error()
 
     def close(self) -> None:
         """Close the consumer."""
         self._consumer.close()
 
-    def _poll(self, deadline: float) -> list[Message]:
+    def _poll(self, deadline: Deadline) -> list[Message]:
         """Wait for at least one message; it can be an error, so the caller has to check for progress."""
         while not self._stop.requested:
             polling = BoundedPoll(self._consumer, _BATCH_BYTES)
             first = polling.poll(MAX_CALL_SECONDS)
             if first is not None:
                 return [first, *polling.consume_arrived(_BATCH - 1)]
-            if time.monotonic() > deadline or self._clients.too_large or cannot_connect(self._clients.last_error):
+            if deadline.has_passed or self._clients.too_large or cannot_connect(self._clients.last_error):
                 raise self._timeout_error()
         raise Stopped
 

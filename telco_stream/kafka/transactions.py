@@ -13,6 +13,7 @@ from telco_stream import errors
 from telco_stream.kafka.background import SHUTDOWN_GRACE_SECONDS, run_interruptible
 from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
 from telco_stream.kafka.error_policy import Recovery, is_permanent, recovery_for, user_error
+from telco_stream.kafka.retry import Deadline, retry
 from telco_stream.kafka.sink import Sink
 from telco_stream.messages.record import Outgoing
 from telco_stream.runtime.signals import Stop, Stopped
@@ -117,16 +118,13 @@ class Transactions:
         A call that times out continues in the client, and the next call resumes it ("retry call to resume"): a repeated
         commit does not commit twice.
         """
-        deadline = time.monotonic() + (timeout or _STEP_TIMEOUT)
-        while self._failure is None:
-            try:
-                return call()
-            except KafkaException as error:
-                if not error.args[0].retriable() or time.monotonic() > deadline:
-                    self._failure = error
-                elif self._stop.overdue(SHUTDOWN_GRACE_SECONDS):
-                    raise Stopped from error
-        return None
+        if self._failure is not None:
+            return
+        deadline = Deadline(timeout or _STEP_TIMEOUT)
+        try:
+            retry(call, deadline, self._stop, lambda error: not error.retriable(), grace=SHUTDOWN_GRACE_SECONDS)
+        except KafkaException as error:
+            self._failure = error
 
     def _recover(self, failure: KafkaException) -> End:
         error = self._cause(failure.args[0])
