@@ -15,7 +15,7 @@ from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounter
 from telco_stream.consume.loop import consume, sample_timestamps
 from telco_stream.contract.customer import Customer
 from telco_stream.kafka.source import Batch
-from telco_stream.monitoring.protocols import Answered, BatchTimings, PartitionView
+from telco_stream.monitoring.protocols import BatchTimings, ViewPartitions
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.scoring import Limits, Outcome
 from tests.support.records import FakeRecord, RuleScorer, good
@@ -140,8 +140,8 @@ class RecordingObserver:
     sizes: list[int] = field(default_factory=list)
     ages: list[float] = field(default_factory=list)
 
-    def attach(self, source: PartitionView, answered: Answered) -> None:
-        """Ignore the source."""
+    def attach(self, partitions: ViewPartitions) -> None:
+        """Ignore the partitions."""
 
     def on_poll(self) -> None:
         self.polls += 1

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from telco_stream.errors import UsageError
 from telco_stream.monitoring import MonitoringOptions
 from telco_stream.monitoring.health import Heartbeat, PartitionProgress, StallDetector, stall_reason
+from telco_stream.monitoring.protocols import PartitionView
 from telco_stream.monitoring.server import Pages, serving
 from telco_stream.runtime.signals import Stopped
 from tests.support.cli import RunningCli, run_cli
@@ -31,15 +32,12 @@ class FakePartitions:
     assigned: frozenset[int] = frozenset({0, 1})
     joined: bool = True
     refusal: str | None = None
-    offsets: Mapping[int, int] = field(default_factory=dict)
-    cached_end_offsets: Mapping[int, int] = field(default_factory=dict)
-    rebalances: int = 1
-    expired_unanswered: int = 0
+    answered: Mapping[int, int] = field(default_factory=dict)
     high_watermarks: dict[int, int] = field(default_factory=dict)
     last_stable_offsets: dict[int, int] = field(default_factory=dict)
 
-    def answered(self) -> Mapping[int, int]:
-        return self.offsets
+    def view(self) -> PartitionView:
+        return PartitionView(self.answered, {}, self.assigned, self.joined, self.refusal)
 
     def ends(self, partitions: Collection[int], committed_only: bool) -> Mapping[int, int]:
         ends = self.last_stable_offsets if committed_only else self.high_watermarks
@@ -76,8 +74,7 @@ def test_stall_detector_reports_nothing_when_a_member_is_spare(joined: bool, exp
     partitions, stalls = FakePartitions(frozenset(), joined=joined), list[str]()
     detector = StallDetector(
         "raw",
-        partitions,
-        partitions.answered,
+        partitions.view,
         partitions.ends,
         limit=0.0,
         on_stall=stalls.append,
@@ -89,7 +86,7 @@ def test_stall_detector_reports_nothing_when_a_member_is_spare(joined: bool, exp
 
 
 def test_stall_detector_names_only_the_stalled_partition(caplog: pytest.LogCaptureFixture) -> None:
-    partitions, stalls = FakePartitions(offsets={0: 10, 1: 4}, high_watermarks={0: 10, 1: 10}), list[str]()
+    partitions, stalls = FakePartitions(answered={0: 10, 1: 4}, high_watermarks={0: 10, 1: 10}), list[str]()
     detector = impatient_detector(partitions, stalls.append)
     detector.update()
     assert detector.problems() == []
@@ -104,11 +101,11 @@ def test_stall_detector_names_only_the_stalled_partition(caplog: pytest.LogCaptu
 
 def test_stall_detector_is_ready_when_a_partition_moves_again(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "telco_stream")
-    partitions = FakePartitions(frozenset({1}), offsets={1: 4}, high_watermarks={1: 10})
+    partitions = FakePartitions(frozenset({1}), answered={1: 4}, high_watermarks={1: 10})
     detector = impatient_detector(partitions)
     detector.update()
     detector.update()
-    partitions.offsets = {1: 10}
+    partitions.answered = {1: 10}
     detector.update()
     assert detector.problems() == []
     assert caplog.messages[-1] == "partition 1 of raw moves again"
@@ -118,7 +115,7 @@ def test_stall_detector_ends_when_the_run_is_stopped() -> None:
     def ends(_partitions: Collection[int], _committed_only: bool) -> Mapping[int, int]:
         raise Stopped
 
-    with StallDetector("raw", FakePartitions(), dict, ends, limit=0.0, on_stall=no_stall):
+    with StallDetector("raw", FakePartitions().view, ends, limit=0.0, on_stall=no_stall):
         pass
 
 
@@ -327,9 +324,7 @@ def test_consumer_is_ready_when_partitions_are_idle(port: Port, consumer: Callab
 
 def impatient_detector(partitions: FakePartitions, on_stall: Callable[[str], None] | None = None) -> StallDetector:
     """Return a stall detector with a limit of 0 s that checks when the test calls it."""
-    return StallDetector(
-        "raw", partitions, partitions.answered, partitions.ends, limit=0.0, on_stall=on_stall or no_stall
-    )
+    return StallDetector("raw", partitions.view, partitions.ends, limit=0.0, on_stall=on_stall or no_stall)
 
 
 def no_stall(description: str) -> None:

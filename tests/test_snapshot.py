@@ -1,6 +1,6 @@
 """Snapshots of a consumer, and their aggregation over workers."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -9,25 +9,13 @@ from telco_stream.consume.workers.aggregate import WorkerAggregator
 from telco_stream.consume.workers.messages import BatchCommitted, LogLine
 from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message
-from telco_stream.monitoring.protocols import BatchTimings
+from telco_stream.monitoring.protocols import BatchTimings, PartitionView
 from telco_stream.monitoring.snapshot import ConsumerSnapshot, ConsumerStats
 from telco_stream.report.analytics import AtRisk
 from telco_stream.scoring import Outcome
 
 TIME = "2026-01-01T00:00:00Z"
 MESSAGE: Message = ("a", b"", [])
-
-
-@dataclass
-class FakePartitions:
-    """Partitions of a consumer."""
-
-    cached_end_offsets: dict[int, int] = field(default_factory=dict)
-    assigned: frozenset[int] = frozenset()
-    joined: bool = True
-    rebalances: int = 0
-    refusal: str | None = None
-    expired_unanswered: int = 0
 
 
 def prediction_of(name: str, answer: Literal["Yes", "No"] = "Yes") -> Prediction:
@@ -87,7 +75,7 @@ def test_stats_keep_1024_samples_when_no_snapshot_is_taken() -> None:
 def test_snapshot_has_lag_when_both_offsets_are_known() -> None:
     stats = ConsumerStats(always_available)
     assigned = frozenset({0, 1, 2, 3})
-    stats.attach(FakePartitions({0: 8, 2: 4, 3: 9}, assigned), lambda: {0: 5, 1: 7, 3: 9})
+    stats.attach(lambda: PartitionView({0: 5, 1: 7, 3: 9}, {0: 8, 2: 4, 3: 9}, assigned, joined=True))
     snapshot = stats.snapshot()
     assert snapshot.lag == {0: 3, 1: None, 2: None, 3: 0}
     assert (snapshot.reading, snapshot.joined) == (True, True)
@@ -95,7 +83,7 @@ def test_snapshot_has_lag_when_both_offsets_are_known() -> None:
 
 def test_snapshot_lag_is_0_when_the_end_is_outdated() -> None:
     stats = ConsumerStats(always_available)
-    stats.attach(FakePartitions({0: 8}, frozenset({0})), lambda: {0: 9})
+    stats.attach(lambda: PartitionView({0: 9}, {0: 8}, frozenset({0})))
     assert stats.snapshot().lag == {0: 0}
 
 

@@ -32,7 +32,7 @@ LAYERS = [
 COMMANDS = next(layer for layer in LAYERS if "consume" in layer)
 RANKS = {entry: rank for rank, layer in enumerate(LAYERS) for entry in layer}
 MAX_ENTRIES = 22
-MAX_PROTOCOLS = 9
+MAX_PROTOCOLS = 8
 
 #: These see whole batches and do no I/O: no file, clock, client or terminal.
 CORE = (

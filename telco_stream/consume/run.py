@@ -27,7 +27,7 @@ from telco_stream.kafka.transactions import Transactions, transactions_under
 from telco_stream.model.artifact import load_scorer
 from telco_stream.model.scorer import Scorer
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, RunMonitor, monitor_run
-from telco_stream.monitoring.protocols import RunObserver
+from telco_stream.monitoring.protocols import PartitionView, RunObserver
 from telco_stream.runtime import logs
 from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode
 from telco_stream.runtime.clock import utc_timestamp
@@ -150,7 +150,7 @@ def _consume(clients: Clients, options: ConsumeOptions, stop: Stop, monitor: Run
     subscription = Subscription(topic, identity, clients.is_incremental())
     with (
         closing(Source(consumer, subscription, stop, until=until, errors=errors)) as source,
-        monitor.attach(source, lambda: counters.answered),
+        monitor.attach(partial(_view_partitions, source, counters)),
     ):
         delivery: Delivery
         if options.delivery == "exactly-once":
@@ -168,6 +168,18 @@ def _consume(clients: Clients, options: ConsumeOptions, stop: Stop, monitor: Run
             stop=stop,
             observers=monitor.observers,
         )
+
+
+def _view_partitions(source: Source, counters: RunCounters) -> PartitionView:
+    return PartitionView(
+        answered=counters.answered,
+        end_offsets=source.cached_end_offsets,
+        assigned=source.assigned,
+        joined=source.joined,
+        refusal=source.refusal,
+        rebalances=source.rebalances,
+        expired_unanswered=source.expired_unanswered,
+    )
 
 
 def _is_bounded(options: ConsumeOptions) -> bool:

@@ -26,8 +26,8 @@ class WindowReporter:
         self._report = report
         self._number = 0
 
-    def attach(self, source: object, answered: object) -> None:
-        """Ignore the source."""
+    def attach(self, partitions: object) -> None:
+        """Ignore the partitions."""
 
     def on_poll(self) -> None:
         """Ignore polls."""

@@ -8,7 +8,7 @@ from telco_stream.errors import KafkaError
 from telco_stream.kafka.clients import Clients
 from telco_stream.model.scorer import Scorer
 from telco_stream.monitoring.dead_letter_log import DeadLetterLog
-from telco_stream.monitoring.protocols import Answered, PartitionView, ProduceObserver, RunObserver
+from telco_stream.monitoring.protocols import ProduceObserver, RunObserver, ViewPartitions
 from telco_stream.runtime.signals import Stop
 
 
@@ -37,10 +37,10 @@ class RunMonitor:
         #: Description of the stall that ended the run.
         self.stall: str | None = None
 
-    def attach(self, source: PartitionView, answered: Answered) -> AbstractContextManager[object]:
-        """Attach the observers to the source; monitor its partitions while the block runs."""
+    def attach(self, partitions: ViewPartitions) -> AbstractContextManager[object]:
+        """Attach the observers; monitor the partitions while the block runs."""
         for observer in self.observers:
-            observer.attach(source, answered)
+            observer.attach(partitions)
         return nullcontext()
 
     def count_transactions(self, outcomes: Callable[[], Mapping[str, int]]) -> None:

@@ -15,7 +15,7 @@ from telco_stream.messages.prediction import CHURN, NO_CHURN
 from telco_stream.model.scorer import Scorer
 from telco_stream.monitoring.health import StallDetector
 from telco_stream.monitoring.process_metrics import gauge, gauge_by_partition
-from telco_stream.monitoring.protocols import Answered, BatchTimings, PartitionView
+from telco_stream.monitoring.protocols import BatchTimings, PartitionView, ViewPartitions
 from telco_stream.monitoring.sampled_histogram import SampledHistogram
 from telco_stream.scoring import Outcome
 
@@ -28,10 +28,10 @@ _SAMPLES = 64
 
 
 @dataclass(slots=True)
-class Partitions:
+class PartitionState:
     """The consumer's partitions and their stall detector, as soon as they exist."""
 
-    source: PartitionView | None = None
+    view: ViewPartitions = PartitionView
     stall_detector: StallDetector | None = None
 
 
@@ -39,7 +39,7 @@ class ConsumeMetrics:
     """Observer that exports what a run of `consume` does."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.partitions = Partitions()
+        self.partitions = PartitionState()
         self._consumed = Counter("telco_stream_records_consumed", "Records answered and committed", registry=registry)
         self._predictions = Counter(
             "telco_stream_predictions", "Predictions committed", ["prediction"], registry=registry
@@ -66,9 +66,9 @@ class ConsumeMetrics:
         name = "telco_stream_model_created_timestamp_seconds"
         Gauge(name, "Time at which the model was trained", registry=registry).set(created)
 
-    def attach(self, source: PartitionView, answered: Answered) -> None:  # noqa: ARG002 - the protocol's parameters
-        """Export the state of the source's partitions."""
-        self.partitions.source = source
+    def attach(self, partitions: ViewPartitions) -> None:
+        """Export the state of the partitions."""
+        self.partitions.view = partitions
 
     def on_poll(self) -> None:
         """Ignore polls."""
@@ -135,24 +135,22 @@ class _TimedScorer:
 class _PartitionCollector(Collector):
     """Collects assignment, lag and stalls."""
 
-    def __init__(self, partitions: Partitions) -> None:
+    def __init__(self, partitions: PartitionState) -> None:
         self._partitions = partitions
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics with their current values."""
-        source, stall_detector = self._partitions.source, self._partitions.stall_detector
+        view, stall_detector = self._partitions.view(), self._partitions.stall_detector
         yield gauge(
             "telco_stream_partitions_assigned",
             "Partitions assigned to this member",
-            len(source.assigned) if source else 0,
+            len(view.assigned),
         )
-        yield CounterMetricFamily(
-            "telco_stream_rebalances", "Assignments and revocations", value=source.rebalances if source else 0
-        )
+        yield CounterMetricFamily("telco_stream_rebalances", "Assignments and revocations", value=view.rebalances)
         yield CounterMetricFamily(
             "telco_stream_records_expired_unanswered",
             "Records that retention deleted before they were answered",
-            value=source.expired_unanswered if source else 0,
+            value=view.expired_unanswered,
         )
         progress = stall_detector.progress if stall_detector else {}
         lag = {partition: entry.lag for partition, entry in progress.items() if entry.lag is not None}

@@ -18,8 +18,8 @@ class DeadLetterLog:
         self._logged = 0
         self._suppressed = 0
 
-    def attach(self, source: object, answered: object) -> None:
-        """Ignore the source."""
+    def attach(self, partitions: object) -> None:
+        """Ignore the partitions."""
 
     def on_poll(self) -> None:
         """Begin a new minute when the last one is over."""

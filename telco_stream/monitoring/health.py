@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from telco_stream.monitoring.protocols import Answered, PartitionView
+from telco_stream.monitoring.protocols import ViewPartitions
 from telco_stream.runtime.signals import Stopped
 
 log = logging.getLogger("telco_stream.consume.loop")
@@ -85,8 +85,7 @@ class StallDetector:
     def __init__(  # noqa: PLR0913 - the partitions to check, and whom to notify
         self,
         topic: str,
-        partitions: PartitionView,
-        answered: Answered,
+        partitions: ViewPartitions,
         ends: EndOffsets,
         *,
         limit: float,
@@ -95,7 +94,6 @@ class StallDetector:
     ) -> None:
         self._topic = topic
         self._partitions = partitions
-        self._answered = answered
         self._ends = ends
         self._limit = limit
         self._on_stall = on_stall
@@ -124,19 +122,22 @@ class StallDetector:
 
     def problems(self) -> list[str]:
         """Return why the consumer is not ready: it has no partitions, or the named ones have stalled."""
-        if not self._partitions.assigned:
-            refusal = self._partitions.refusal
-            return [f"No partition of {self._topic} is assigned to this member{f': {refusal}' if refusal else ''}"]
+        view = self._partitions()
+        if not view.assigned:
+            reason = f": {view.refusal}" if view.refusal else ""
+            return [f"No partition of {self._topic} is assigned to this member{reason}"]
         return list(self._stalled.values())
 
     def update(self) -> None:
         """Check the partitions once; logs and reports each stall when it begins."""
-        assigned = self._partitions.assigned
-        ends = self._ends(assigned, False) if assigned else {}  # noqa: FBT003 - a Callable has no keywords
+        view = self._partitions()
+        ends = self._ends(view.assigned, False) if view.assigned else {}  # noqa: FBT003 - a Callable has no keywords
         now = time.monotonic()
-        self.progress = update_progress(self.progress, assigned=assigned, answered=self._answered(), ends=ends, now=now)
+        self.progress = update_progress(
+            self.progress, assigned=view.assigned, answered=view.answered, ends=ends, now=now
+        )
         self._checked_at = now
-        self._check_assignment(now)
+        self._check_assignment(now, has_assignment=view.joined)
         self._report({partition: seconds for partition, seconds in self.stalled_for().items() if seconds > self._limit})
 
     def _run(self) -> None:
@@ -147,9 +148,9 @@ class StallDetector:
         except Stopped:
             return
 
-    def _check_assignment(self, now: float) -> None:
+    def _check_assignment(self, now: float, *, has_assignment: bool) -> None:
         """Report once if the group has assigned nothing to this member for too long, not even an empty set."""
-        if self._partitions.joined or not self._expects_assignment:
+        if has_assignment or not self._expects_assignment:
             self._joined_at, self._has_reported_no_assignment = now, False
         elif now - self._joined_at > self._limit and not self._has_reported_no_assignment:
             self._has_reported_no_assignment = True

@@ -12,12 +12,11 @@ from telco_stream.monitoring.health import Heartbeat, StallDetector
 from telco_stream.monitoring.process_metrics import RunState, new_registry
 from telco_stream.monitoring.produce_metrics import ProduceMetrics
 from telco_stream.monitoring.protocols import (
-    Answered,
     BatchTimings,
-    PartitionView,
     ProduceObserver,
     RunObserver,
     SendCounters,
+    ViewPartitions,
 )
 from telco_stream.monitoring.server import Pages, serving
 from telco_stream.runtime.period import to_timestamp
@@ -71,18 +70,18 @@ class HttpRunMonitor(RunMonitor):
         return Pages(self._registry, self._state.heartbeat.problems, self._readiness_problems)
 
     @contextmanager
-    def attach(self, source: PartitionView, answered: Answered) -> Iterator[None]:
-        """Attach the observers to the source, and detect stalls while the block runs."""
-        super().attach(source, answered)
+    def attach(self, partitions: ViewPartitions) -> Iterator[None]:
+        """Attach the observers, and detect stalls while the block runs."""
+        super().attach(partitions)
         topic, end = self._clients.settings.topics.raw, Stop()
         cluster = Cluster(self._clients, end)
 
-        def ends(partitions: Collection[int], committed_only: bool) -> Mapping[int, int]:  # noqa: FBT001
-            return cluster.reachable_ends(topic, partitions, committed_only=committed_only)
+        def ends(numbers: Collection[int], committed_only: bool) -> Mapping[int, int]:  # noqa: FBT001
+            return cluster.reachable_ends(topic, numbers, committed_only=committed_only)
 
         limit, is_classic = self._clients.settings.consumer.stall_seconds, self._clients.is_classic_protocol
         detector = StallDetector(
-            topic, source, answered, ends, limit=limit, on_stall=self._on_stall, expects_assignment=is_classic
+            topic, partitions, ends, limit=limit, on_stall=self._on_stall, expects_assignment=is_classic
         )
         with detector:
             self._stall_detector = self._metrics.partitions.stall_detector = detector
@@ -150,8 +149,8 @@ class _HeartbeatObserver:
     def __init__(self, heartbeat: Heartbeat) -> None:
         self._heartbeat = heartbeat
 
-    def attach(self, source: PartitionView, answered: Answered) -> None:
-        """Ignore the source."""
+    def attach(self, partitions: ViewPartitions) -> None:
+        """Ignore the partitions."""
 
     def on_poll(self) -> None:
         """Tick."""

@@ -1,7 +1,7 @@
 """Protocols of the observers of a run, and what the loops report to them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from telco_stream.scoring import Outcome
@@ -19,43 +19,35 @@ class BatchTimings:
     ages: Sequence[float] = ()
 
 
-#: Returns the offset up to which each partition is answered and committed; safe to call from any thread.
-Answered: TypeAlias = Callable[[], Mapping[int, int]]
+@dataclass(frozen=True, slots=True)
+class PartitionView:
+    """Snapshot of a consumer's partitions; the defaults are those of a consumer that has not joined its group."""
+
+    #: Offset up to which each partition is answered and committed.
+    answered: Mapping[int, int] = field(default_factory=dict)
+    #: End offset of each partition, as far as the client knows without a request.
+    end_offsets: Mapping[int, int] = field(default_factory=dict)
+    #: Partitions assigned to this member.
+    assigned: frozenset[int] = frozenset()
+    #: Whether the group has sent this member an assignment, even an empty one.
+    joined: bool = False
+    #: Reason why the group refuses this member.
+    refusal: str | None = None
+    #: Number of assignments and revocations.
+    rebalances: int = 0
+    #: Records that retention deleted before this group answered them.
+    expired_unanswered: int = 0
 
 
-class PartitionView(Protocol):
-    """Partitions of a consumer; safe to read from any thread."""
-
-    @property
-    def cached_end_offsets(self) -> Mapping[int, int]:
-        """End offset of each partition, as far as the client knows without a request."""
-
-    @property
-    def assigned(self) -> frozenset[int]:
-        """Partitions assigned to this member."""
-
-    @property
-    def joined(self) -> bool:
-        """Whether the group has sent this member an assignment, even an empty one."""
-
-    @property
-    def refusal(self) -> str | None:
-        """Reason why the group refuses this member, or None."""
-
-    @property
-    def rebalances(self) -> int:
-        """Number of assignments and revocations."""
-
-    @property
-    def expired_unanswered(self) -> int:
-        """Records that retention deleted before this group answered them."""
+#: Returns the current view; safe to call from any thread.
+ViewPartitions: TypeAlias = Callable[[], PartitionView]
 
 
 class RunObserver(Protocol):
     """Observer of a run of `consume`. The loop calls it, so every method has to be fast and must not raise."""
 
-    def attach(self, source: PartitionView, answered: Answered) -> None:
-        """Take the source of the records and the offsets answered, before the loop starts."""
+    def attach(self, partitions: ViewPartitions) -> None:
+        """Take a function that returns the consumer's partitions, before the loop starts."""
 
     def on_poll(self) -> None:
         """Take note that the loop has polled, with or without records."""

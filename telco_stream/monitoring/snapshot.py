@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from telco_stream.messages.prediction import CHURN, Prediction
-from telco_stream.monitoring.protocols import Answered, BatchTimings, PartitionView
+from telco_stream.monitoring.protocols import BatchTimings, PartitionView, ViewPartitions
 from telco_stream.report.analytics import AtRisk
 from telco_stream.scoring import Outcome
 
@@ -40,15 +40,13 @@ class ConsumerStats:
 
     def __init__(self, unavailable_for: Callable[[], float | None]) -> None:
         self._unavailable_for = unavailable_for
-        self._source: PartitionView | None = None
-        self._answered: Answered = dict
+        self._partitions: ViewPartitions | None = None
         self._consumed = self._dead_lettered = 0
         self._predictions: deque[Prediction] = deque(maxlen=_MAX_KEPT)
 
-    def attach(self, source: PartitionView, answered: Answered) -> None:
-        """Take lag and assignment from the source and the offsets answered."""
-        self._answered = answered
-        self._source = source
+    def attach(self, partitions: ViewPartitions) -> None:
+        """Include lag and assignment in the snapshots."""
+        self._partitions = partitions
 
     def on_poll(self) -> None:
         """Ignore polls."""
@@ -63,13 +61,13 @@ class ConsumerStats:
         """Return the current state, with the samples since the last call."""
         predictions = [self._predictions.popleft() for _ in range(len(self._predictions))]
         churners = [prediction for prediction in reversed(predictions) if prediction.prediction == CHURN]
-        source = self._source
+        view = self._partitions() if self._partitions else None
         return ConsumerSnapshot(
             consumed=self._consumed,
             dead_lettered=self._dead_lettered,
-            reading=source is not None,
-            joined=source is not None and source.joined,
-            lag=_lag(source, self._answered()) if source else {},
+            reading=view is not None,
+            joined=view is not None and view.joined,
+            lag=_lag(view) if view else {},
             unavailable_for=self._unavailable_for(),
             sampled=len(predictions),
             sampled_yes=len(churners),
@@ -83,12 +81,12 @@ def _sample(predictions: Sequence[Prediction]) -> Sequence[Prediction]:
     return predictions[(len(predictions) - 1) % step :: step]
 
 
-def _lag(source: PartitionView, answered: Mapping[int, int]) -> dict[int, int | None]:
-    assigned, ends = source.assigned, source.cached_end_offsets
+def _lag(view: PartitionView) -> dict[int, int | None]:
+    answered, ends = view.answered, view.end_offsets
     known = answered.keys() & ends.keys()
     return {
         partition: max(0, ends[partition] - answered[partition]) if partition in known else None
-        for partition in sorted(assigned)
+        for partition in sorted(view.assigned)
     }
 
 

@@ -9,7 +9,7 @@ from telco_stream.consume.counters import ConsumeResult
 from telco_stream.consume.run import ConsumeOptions, run_consume
 from telco_stream.kafka.clients import Clients
 from telco_stream.model.scorer import Scorer
-from telco_stream.monitoring.protocols import Answered, BatchTimings, PartitionView
+from telco_stream.monitoring.protocols import BatchTimings, PartitionView, ViewPartitions
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Outcome
 from telco_stream.settings import ConsumerSettings, Settings, TopicSettings
@@ -36,20 +36,20 @@ class RunningConsumer:
     ) -> None:
         self.stop = Stop()
         self.consumed = 0
-        self._answered: Answered = dict
+        self._partitions: ViewPartitions = PartitionView
         self.clients = Clients(settings, timeout)
         self._result: Future[ConsumeResult] = Future()
         self._work = settings, options, scorer or RuleScorer()
         threading.Thread(target=self._run, daemon=True).start()
 
-    def attach(self, _source: PartitionView, answered: Answered) -> None:
-        """Receive the offsets that the run has answered."""
-        self._answered = answered
+    def attach(self, partitions: ViewPartitions) -> None:
+        """Receive the function that returns the consumer's partitions."""
+        self._partitions = partitions
 
     def wait_for_start(self, *partitions: int) -> None:
         """Wait until the consumer reads these partitions and has committed their start."""
         wait_until(
-            lambda: self._result.done() or set(partitions) <= self._answered().keys(),
+            lambda: self._result.done() or set(partitions) <= self._partitions().answered.keys(),
             30,
             f"the start of partitions {partitions}",
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from telco_stream.errors import TelcoStreamError
-from telco_stream.monitoring.protocols import Answered, BatchTimings, PartitionView
+from telco_stream.monitoring.protocols import BatchTimings, ViewPartitions
 from telco_stream.monitoring.snapshot import ConsumerSnapshot, ConsumerStats
 from telco_stream.runtime import logs
 from telco_stream.scoring import Outcome
@@ -68,10 +68,10 @@ class WorkerReporter:
             end.set()
             thread.join()
 
-    def attach(self, source: PartitionView, answered: Answered) -> None:
-        """Include the source's lag and assignment in the snapshots."""
+    def attach(self, partitions: ViewPartitions) -> None:
+        """Include lag and assignment in the snapshots."""
         if self._stats:
-            self._stats.attach(source, answered)
+            self._stats.attach(partitions)
 
     def on_poll(self) -> None:
         """Ignore polls."""
