@@ -14,8 +14,7 @@ from telco_stream.kafka.sink import Sink
 from telco_stream.messages.record import Message
 from telco_stream.model.scorer import Scorer
 from telco_stream.monitoring.protocols import RunObserver
-from telco_stream.produce.loop import ProduceResult
-from telco_stream.produce.run import ProduceOptions, run_produce
+from telco_stream.produce.run import ProduceOptions, ProduceResult, run_produce
 from telco_stream.report.analytics import Summary
 from telco_stream.report.run import ReportOptions, run_report
 from telco_stream.runtime.signals import Stop

@@ -64,7 +64,7 @@ def test_main_exits_2_when_usage_is_wrong(
 def test_produce_exits_2_when_option_needs_batch_mode(option: str) -> None:
     done = run_cli("produce", "--mode", "streaming", option, "--broker", NOWHERE)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert "goes with --mode batch" in done.stderr
+    assert "requires --mode batch" in done.stderr
 
 
 @pytest.mark.parametrize(

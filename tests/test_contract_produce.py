@@ -11,8 +11,7 @@ import pytest
 
 from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
-from telco_stream.produce.loop import ProduceResult
-from telco_stream.produce.run import ProduceOptions, run_produce
+from telco_stream.produce.run import ProduceOptions, ProduceResult, run_produce
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import ProducerSettings, Settings, TopicSettings
 from tests.conftest import Broker

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telco_stream.messages.record import Headers
-from telco_stream.verify.ledger import Account, Kind, Ledger, PartitionRange
+from telco_stream.verify.ledger import Account, AnswerKind, Ledger, PartitionRange
 from tests.support.records import FakeRecord
 
 Source = tuple[int, int]
@@ -17,7 +17,7 @@ Source = tuple[int, int]
 LATEST = 12
 
 positions = st.tuples(st.sampled_from([0, 1]), st.integers(0, LATEST - 1))
-kinds: st.SearchStrategy[Kind] = st.sampled_from(["prediction", "letter"])
+kinds: st.SearchStrategy[AnswerKind] = st.sampled_from(["prediction", "letter"])
 #: Answers also name partition 2, which the raw topic doesn't have.
 answers = st.lists(st.tuples(kinds, st.tuples(st.integers(0, 2), st.integers(0, LATEST + 2))), max_size=40)
 
@@ -29,7 +29,7 @@ answers = st.lists(st.tuples(kinds, st.tuples(st.integers(0, 2), st.integers(0, 
     expired=st.integers(0, LATEST),
 )
 def test_ledger_accounts_equal_a_naive_reference(
-    inputs: set[Source], answers: list[tuple[Kind, Source]], bounds: list[int], expired: int
+    inputs: set[Source], answers: list[tuple[AnswerKind, Source]], bounds: list[int], expired: int
 ) -> None:
     """Including inputs that are deleted before or while they are read, not committed yet, or never existed."""
     start, deleted, end = bounds
@@ -44,7 +44,7 @@ def test_ledger_accounts_equal_a_naive_reference(
 
 
 def _reference(
-    inputs: set[Source], answers: list[tuple[Kind, Source]], oldest: Mapping[int, int], end: int, expired: int
+    inputs: set[Source], answers: list[tuple[AnswerKind, Source]], oldest: Mapping[int, int], end: int, expired: int
 ) -> dict[str, int]:
     given = {position: [kind for kind, source in answers if source == position] for position in inputs}
     silent = [position for position, kinds in given.items() if not kinds]
@@ -145,7 +145,7 @@ def test_ledger_remembers_the_oldest_answer_per_partition() -> None:
 
 
 @pytest.mark.parametrize("kind", ["prediction", "letter"])
-def test_ledger_finds_no_input_when_the_topic_id_differs(kind: Kind) -> None:
+def test_ledger_finds_no_input_when_the_topic_id_differs(kind: AnswerKind) -> None:
     ledger = _ledger(3, topic_id="now")
     answers = [(b"raw/0/0", b"earlier"), (b"raw/0/1", b"now"), (b"raw/0/2", b""), (b"raw/9/0", b"earlier")]
     ledger.add_answers(

@@ -13,7 +13,7 @@ from telco_stream.dlq.replay import ReplayResult
 from telco_stream.kafka.topics import TopicsResult
 from telco_stream.model.manifest import Manifest
 from telco_stream.model.training import TrainingResult
-from telco_stream.produce.loop import ProduceResult
+from telco_stream.produce.run import ProduceResult
 from telco_stream.report.analytics import Summary
 from telco_stream.sample import SampleResult
 from telco_stream.sample.dataset import FetchResult

@@ -4,7 +4,7 @@ import logging
 import math
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +19,6 @@ from telco_stream.produce.checkpoint import CheckpointFile
 from telco_stream.produce.progress import PassKey, PassProgress
 from telco_stream.produce.start import find_start, start_of_stream
 from telco_stream.produce.writer import RowWriter
-from telco_stream.runtime.choices import Mode
 from telco_stream.runtime.signals import Stop, Stopped
 
 log = logging.getLogger("telco_stream.produce.loop")
@@ -29,21 +28,6 @@ _ROWS_PER_CONFIRMATION = 20_000
 _SECONDS_PER_CONFIRMATION = 0.5
 #: Maximum number of seconds to wait for the next row of a stream.
 _MAX_WAIT = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class ProduceResult:
-    """Result of one run of `produce`; `end_offsets` are the topic's end offsets after it."""
-
-    mode: Mode
-    topic: str
-    run_id: str | None
-    sent: int
-    failed: int
-    resumed_from: int | None
-    end_offsets: Mapping[int, int]
-    seconds: float
-    rate: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from telco_stream.produce.checkpoint import CheckpointFile
 from telco_stream.produce.loop import (
     ProduceDeps,
     ProducePlan,
-    ProduceResult,
     Schedule,
     SendResult,
     produce_pass,
@@ -53,6 +52,21 @@ class ProduceOptions:
     seed: int | None = None
     restart: bool = False
     monitoring: MonitoringOptions = NO_MONITORING
+
+
+@dataclass(frozen=True, slots=True)
+class ProduceResult:
+    """Result of one run of `produce`; `end_offsets` are the topic's end offsets after it."""
+
+    mode: Mode
+    topic: str
+    run_id: str | None
+    sent: int
+    failed: int
+    resumed_from: int | None
+    end_offsets: Mapping[int, int]
+    seconds: float
+    rate: float
 
 
 def run_produce(clients: Clients, options: ProduceOptions, *, stop: Stop, observer: ProduceObserver) -> ProduceResult:

@@ -10,11 +10,11 @@ from typing import Literal, TypeAlias
 from telco_stream.messages.record import Record
 from telco_stream.messages.source import source_of
 
-Kind: TypeAlias = Literal["prediction", "letter"]
+AnswerKind: TypeAlias = Literal["prediction", "letter"]
 
 #: States of an offset. Transaction markers and aborted records stay `_NOTHING`.
 _NOTHING, _INPUT, _PREDICTED, _LETTERED, _TWICE = range(5)
-_ANSWERED: dict[Kind, int] = {"prediction": _PREDICTED, "letter": _LETTERED}
+_ANSWERED: dict[AnswerKind, int] = {"prediction": _PREDICTED, "letter": _LETTERED}
 #: Maximum number of positions that an account names for each kind of error.
 _MAX_NAMED = 5
 #: Digits of the largest possible offset.
@@ -77,9 +77,9 @@ class Ledger:
         #: Collects answers that name no partition of the raw topic.
         self._unmatched = _PartitionLedger("", PartitionRange(0, 0, 0))
         #: Input offset of the first answer, by kind and partition of the answer and partition of the input.
-        self.oldest: dict[tuple[Kind, int, int], int] = {}
+        self.oldest: dict[tuple[AnswerKind, int, int], int] = {}
         #: Time of the first answer in milliseconds, by its kind and partition.
-        self.oldest_times: dict[tuple[Kind, int], int] = {}
+        self.oldest_times: dict[tuple[AnswerKind, int], int] = {}
 
     def add_inputs(self, records: Iterable[Record]) -> None:
         """Add records of the raw topic."""
@@ -93,7 +93,7 @@ class Ledger:
         for partition, start in starts.items():
             self._partitions[partition].begin_at(start)
 
-    def add_answers(self, kind: Kind, records: Iterable[Record]) -> None:
+    def add_answers(self, kind: AnswerKind, records: Iterable[Record]) -> None:
         """Add predictions or dead letters, in offset order within each partition."""
         answered, expected_id = _ANSWERED[kind], self._topic_id
         for record in records:

@@ -13,7 +13,7 @@ from telco_stream.kafka.groups import Groups
 from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.kafka.topics import compacted_topics
 from telco_stream.runtime.signals import Stop
-from telco_stream.verify.ledger import Account, Kind, Ledger, PartitionRange
+from telco_stream.verify.ledger import Account, AnswerKind, Ledger, PartitionRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class _Audit:
         self._clients, self._now, self._stop = clients, now, stop
         self._cluster = Cluster(clients, stop)
         self._raw = topics.raw
-        self._answers: dict[Kind, str] = {"prediction": topics.predictions, "letter": topics.deadletter}
+        self._answers: dict[AnswerKind, str] = {"prediction": topics.predictions, "letter": topics.deadletter}
         self._partitions = self._cluster.partitions(topics.raw, *self._answers.values())
         self._commits = Groups(clients, self._cluster).committed(group, topics.raw)
         self._ends = {
@@ -125,7 +125,7 @@ class _Audit:
             for partition, start in starts.items()
         }
 
-    def _expired_before(self, source: int, kind: Kind, partition: int) -> int:
+    def _expired_before(self, source: int, kind: AnswerKind, partition: int) -> int:
         """Return the offset of raw partition `source` below which answers in `partition` may have been deleted.
 
         Answers to one raw partition are in its order, so this is the input of the first answer that is still there. If
