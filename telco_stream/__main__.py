@@ -4,7 +4,7 @@ from telco_stream.runtime.signals import end_on_ctrl_c
 def main() -> None:
     """Run a command, as the installed script does."""
     end_on_ctrl_c()
-    from telco_stream.cli import main as run  # noqa: PLC0415 - this is the first of the imports that take a while
+    from telco_stream.cli import main as run  # noqa: PLC0415 - a slow import, which Ctrl-C may interrupt
 
     run()
 

@@ -38,8 +38,13 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help fits 80 columns without cut names, and is faster
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, produce, consume, topics, report, verify, status, dlq, model, data, config):
-    command.register(app)
+for command in (
+    *(demo.demo, produce.produce, consume.consume, report.report, verify.verify, status.status),
+    *(model.train, data.sample),
+):
+    app.command()(command)
+for module in (topics, dlq, model, data, config):
+    app.add_typer(module.group)
 
 
 def _show_version(is_requested: bool) -> None:

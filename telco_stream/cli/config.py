@@ -4,12 +4,7 @@ import typer
 
 from telco_stream.cli import options
 
-group = typer.Typer(no_args_is_help=True, help="Show the settings.")
-
-
-def register(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.add_typer(group, name="config")
+group = typer.Typer(name="config", no_args_is_help=True, help="Show the settings.")
 
 
 @group.callback()

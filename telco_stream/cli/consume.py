@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from telco_stream.runtime.signals import Stop
 
 
-def register(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(consume)
-
-
 def consume(
     mode: Annotated[
         Mode, typer.Option(help="batch reads to the end in windows; streaming runs until stopped.")

@@ -7,13 +7,7 @@ import typer
 
 from telco_stream.cli import options
 
-group = typer.Typer(no_args_is_help=True, help="Download the public data set.")
-
-
-def register(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.command()(sample)
-    app.add_typer(group, name="data")
+group = typer.Typer(name="data", no_args_is_help=True, help="Download the public data set.")
 
 
 def sample(

@@ -1,7 +1,5 @@
 """`telco-stream demo`."""
 
-import typer
-
 from telco_stream.cli import options
 
 _NEXT = (
@@ -10,11 +8,6 @@ _NEXT = (
     "  telco-stream produce --mode streaming      send ten customers per second",
     "  telco-stream consume                       score them exactly once, until Ctrl-C",
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(demo)
 
 
 def demo(

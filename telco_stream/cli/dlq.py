@@ -10,7 +10,7 @@ from telco_stream.contract.error_type import ErrorType
 if TYPE_CHECKING:
     from telco_stream.dlq.letters import LetterFilter
 
-group = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+group = typer.Typer(name="dlq", no_args_is_help=True, rich_markup_mode=None, help="List, show and replay dead letters.")
 
 
 ErrorTypes: TypeAlias = Annotated[
@@ -24,11 +24,6 @@ Partition: TypeAlias = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="Only this partition of the dead-letter topic.")
 ]
 Limit: TypeAlias = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N dead letters.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.add_typer(group, name="dlq", help="List, show and replay dead letters.")
 
 
 @group.command("list")

@@ -7,13 +7,7 @@ import typer
 
 from telco_stream.cli import options
 
-group = typer.Typer(no_args_is_help=True, help="Inspect the model.")
-
-
-def register(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.command()(train)
-    app.add_typer(group, name="model")
+group = typer.Typer(name="model", no_args_is_help=True, help="Inspect the model.")
 
 
 def train(

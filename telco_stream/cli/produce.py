@@ -14,11 +14,6 @@ if TYPE_CHECKING:
     from telco_stream.produce.run import ProduceOptions
 
 
-def register(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(produce)
-
-
 def produce(
     mode: Annotated[
         Mode, typer.Option(help="batch sends the file once; streaming sends random rows of it until stopped.")

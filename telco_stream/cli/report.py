@@ -13,11 +13,6 @@ if TYPE_CHECKING:
     from telco_stream.report.run import ReportData
 
 
-def register(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(report)
-
-
 def report(
     broker: options.Broker = None,
     top_k: options.TopK = 10,

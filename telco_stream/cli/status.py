@@ -8,11 +8,6 @@ from telco_stream.cli import options
 from telco_stream.errors import DataError
 
 
-def register(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(status)
-
-
 def status(
     broker: options.Broker = None,
     group: options.Group = None,

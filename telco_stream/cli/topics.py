@@ -6,12 +6,7 @@ import typer
 
 from telco_stream.cli import options
 
-group = typer.Typer(no_args_is_help=True, help="Create the topics.")
-
-
-def register(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.add_typer(group, name="topics")
+group = typer.Typer(name="topics", no_args_is_help=True, help="Create the topics.")
 
 
 @group.callback()

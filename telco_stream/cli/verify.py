@@ -2,18 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-import typer
-
 from telco_stream.cli import options
 from telco_stream.errors import DataError
 
 if TYPE_CHECKING:
     from telco_stream.verify.run import VerifyResult
-
-
-def register(app: typer.Typer) -> None:
-    """Register the command."""
-    app.command()(verify)
 
 
 def verify(
