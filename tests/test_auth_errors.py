@@ -32,7 +32,7 @@ needs_openssl = pytest.mark.skipif(NO_OPENSSL is not None, reason=str(NO_OPENSSL
 def test_refusal_names_reason_and_settings_when_login_fails() -> None:
     error = KafkaError(KafkaError._AUTHENTICATION, WRONG_PASSWORD)
     assert str(refusal(error, "a:1,b:2", {})) == (
-        "Kafka at kafka:9093 doesn't let this user in: SASL authentication error: Authentication failed due to invalid"
+        "Kafka at kafka:9093 rejected the login: SASL authentication error: Authentication failed due to invalid"
         " credentials; check TELCO_STREAM_KAFKA__SASL__MECHANISM, __USERNAME and __PASSWORD"
     )
 
@@ -95,7 +95,7 @@ def test_check_login_accepts_complete_configurations(properties: dict[str, str])
 
 
 @pytest.mark.parametrize("brokers", ["SSL://a:1", "a:1,SASL_SSL://b:2", "PLAINTEXT://a:1,ssl://b:2"])
-def test_check_login_refuses_when_a_broker_names_another_protocol(brokers: str) -> None:
+def test_check_login_refuses_when_a_broker_has_another_protocol(brokers: str) -> None:
     """The client would log a warning and ignore that broker."""
     with pytest.raises(UsageError, match=r"SECURITY__PROTOCOL to (SASL_)?SSL$"):
         check_login({}, brokers)

@@ -183,7 +183,7 @@ def test_outage_is_logged_once_at_its_start_and_end(caplog: pytest.LogCaptureFix
             outage.suspect()
         wait_until(lambda: "is away" in caplog.text, 5, "the word")
         back.set()
-        wait_until(lambda: "is back, after" in caplog.text, 5, "the second log line")
+        wait_until(lambda: "is available again after" in caplog.text, 5, "the second log line")
     assert [record.name for record in caplog.records].count("telco_stream.kafka") == 2
 
 

@@ -100,7 +100,7 @@ def test_identity_raises_when_the_topic_stays_missing(monkeypatch: pytest.Monkey
         topic_identity.confirm(1)
 
 
-def test_identity_raises_the_clients_error_when_the_id_is_the_same() -> None:
+def test_identity_raises_the_clients_error_when_the_id_is_same() -> None:
     topic_identity, _ = identity(ID)
     topic_identity.suspect(KafkaError(KafkaError._UNKNOWN_PARTITION))
     with pytest.raises(errors.KafkaError) as raised:

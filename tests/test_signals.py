@@ -76,9 +76,9 @@ def test_consume_waits_and_logs_once_when_broker_is_killed(
     cli = start_cli("consume", "--delivery", delivery, env=env)
     wait_until(lambda: read_topic(kafka, topics.predictions), 30, "a first answer")
     crashing_kafka.kill()
-    cli.wait_for_stderr("is away; waiting")
+    cli.wait_for_stderr("is unavailable; waiting")
     crashing_kafka.start_again()
-    cli.wait_for_stderr("is back, after")
+    cli.wait_for_stderr("is available again after")
     send(kafka, topics.raw, customers(range(3_000, 4_000)))
     inputs = coordinates(read_topic(kafka, topics.raw))
     wait_until(lambda: len(set(sources(read_topic(kafka, topics.predictions)))) == len(inputs), 60, "all answers")
@@ -86,7 +86,7 @@ def test_consume_waits_and_logs_once_when_broker_is_killed(
         assert sources(read_topic(kafka, topics.predictions)) == inputs
     crashing_kafka.kill()
     assert stopped_within(cli, LATER) == 0
-    assert cli.stderr().count("is back, after") == 1
+    assert cli.stderr().count("is available again after") == 1
     assert cli.stderr().count("is away") == 1
 
 

@@ -90,7 +90,7 @@ def test_expired_records_are_counted_when_a_run_starts(
     assert RunningConsumer(settings, BATCH).result().consumed == 100
     assert decode_commit_metadata(committed(kafka, topics)[0].metadata).expired_unanswered == 300
     warned = [record for record in caplog.records if getattr(record, "event", "") == "expired_unanswered"]
-    assert [one.facts for one in warned] == [  # type: ignore[attr-defined]
+    assert [record.facts for record in warned] == [  # type: ignore[attr-defined]
         {"topic": topics.raw, "partition": 0, "offset": 300, "count": 300}
     ]
 

@@ -1,7 +1,7 @@
 """Error messages for failed logins and untrusted certificates, and a check of the TLS and SASL properties.
 
-librdkafka only reports that a certificate "could not be verified". To tell an expired certificate from an unknown CA,
-the handshake is repeated with Python's `ssl` module.
+librdkafka only reports that a certificate "could not be verified". To distinguish an expired certificate from an
+unknown CA, the handshake is repeated with Python's `ssl` module.
 """
 
 import re
@@ -49,24 +49,24 @@ def check_login(properties: Mapping[str, str], brokers: str = "") -> None:
     The client ignores properties that do not apply to its protocol: it would connect without encryption or login, or
     wait forever for a token.
     """
-    given = {name: text for name, text in properties.items() if text}
-    protocol = given.get("security.protocol", "plaintext").lower()
-    problem = _protocol_problem(given, protocol) or _broker_problem(brokers, protocol)
+    configured = {name: text for name, text in properties.items() if text}
+    protocol = configured.get("security.protocol", "plaintext").lower()
+    problem = _protocol_problem(configured, protocol) or _broker_problem(brokers, protocol)
     if problem is None and protocol.startswith("sasl_"):
-        problem = _sasl_problem(given)
-    problem = problem or _certificate_problem(given)
+        problem = _sasl_problem(configured)
+    problem = problem or _certificate_problem(configured)
     if problem:
         raise errors.UsageError(problem)
 
 
-def _protocol_problem(given: Mapping[str, str], protocol: str) -> str | None:
+def _protocol_problem(configured: Mapping[str, str], protocol: str) -> str | None:
     """Return a message about a property that the protocol ignores, and a protocol that uses it."""
     has_sasl, has_tls = protocol.startswith("sasl_"), protocol in {"ssl", "sasl_ssl"}
-    sasl = next((name for name in given if name.startswith(("sasl.", "enable.sasl."))), None)
+    sasl = next((name for name in configured if name.startswith(("sasl.", "enable.sasl."))), None)
     if sasl and not has_sasl:
         protocols = "SASL_SSL" if has_tls else "SASL_SSL (or SASL_PLAINTEXT, without TLS)"
         return f"{_variable(sasl)} is set, but the client would connect without a login: set {_PROTOCOL} to {protocols}"
-    tls = next((name for name in given if name.startswith(("ssl.", "enable.ssl."))), None)
+    tls = next((name for name in configured if name.startswith(("ssl.", "enable.ssl."))), None)
     if tls and not has_tls:
         protocols = "SASL_SSL" if has_sasl else "SSL (or SASL_SSL, with a login)"
         return f"{_variable(tls)} is set, but the client would connect without TLS: set {_PROTOCOL} to {protocols}"
@@ -81,18 +81,18 @@ def _broker_problem(brokers: str, protocol: str) -> str | None:
     return None
 
 
-def _sasl_problem(given: Mapping[str, str]) -> str | None:
+def _sasl_problem(configured: Mapping[str, str]) -> str | None:
     """Return a message about a property that the SASL mechanism lacks."""
-    mechanism = _mechanism(given)
+    mechanism = _mechanism(configured)
     if mechanism not in _MECHANISMS:
         problem = "is not a mechanism of the client" if mechanism else "is not set"
         return f"{_variable('sasl.mechanism')} {problem}: set it to one of {', '.join(_MECHANISMS)}"
-    missing = [name for name in _MECHANISMS[mechanism] if name not in given]
+    missing = [name for name in _MECHANISMS[mechanism] if name not in configured]
     if missing:
         return f"{mechanism} needs {' and '.join(map(_variable, missing))}"
     has_token_source = (
-        given.get("sasl.oauthbearer.method", "").lower() == "oidc"
-        or given.get("enable.sasl.oauthbearer.unsecure.jwt", "").lower() == "true"
+        configured.get("sasl.oauthbearer.method", "").lower() == "oidc"
+        or configured.get("enable.sasl.oauthbearer.unsecure.jwt", "").lower() == "true"
     )
     if mechanism == "OAUTHBEARER" and not has_token_source:
         return (
@@ -102,10 +102,10 @@ def _sasl_problem(given: Mapping[str, str]) -> str | None:
     return None
 
 
-def _certificate_problem(given: Mapping[str, str]) -> str | None:
+def _certificate_problem(configured: Mapping[str, str]) -> str | None:
     """Return a message about a client certificate without its key or the reverse; the client would use neither."""
     halves = {"certificate": "ssl.certificate.", "key": "ssl.key."}
-    has = {half: f"{start}location" in given or f"{start}pem" in given for half, start in halves.items()}
+    has = {half: f"{start}location" in configured or f"{start}pem" in configured for half, start in halves.items()}
     if has["certificate"] == has["key"]:
         return None
     present, missing = ("certificate", "key") if has["certificate"] else ("key", "certificate")
@@ -118,7 +118,7 @@ def refusal(error: KafkaError, brokers: str, properties: Mapping[str, str]) -> e
     match = _MESSAGE.fullmatch(message)
     address, reason = (match["address"] or brokers, match["reason"]) if match else (brokers, message)
     if error.code() in AUTHENTICATION_FAILED:
-        return errors.KafkaError(f"Kafka at {address} doesn't let this user in: {reason}; check {_login(properties)}")
+        return errors.KafkaError(f"Kafka at {address} rejected the login: {reason}; check {_login(properties)}")
     if CERTIFICATE_REJECTED not in reason:
         return errors.KafkaError(f"TLS with Kafka at {address} failed: {reason}; check TELCO_STREAM_KAFKA__SSL__*")
     problem = certificate_problem(address, properties)

@@ -101,7 +101,7 @@ class Clients:
         return self._make(AdminClient, self._common("admin"))
 
     def producer(self, transactional_id: str | None = None) -> Producer:
-        """Create an idempotent producer; with an id, a transactional one that the caller has to initialise."""
+        """Create an idempotent producer; with an id, it is transactional and the caller has to initialise it."""
         defaults = dict(_PRODUCER)
         # Larger than any dead letter: the client's default limit is below the broker's, so a record that was read
         # could be too large to write.
@@ -154,7 +154,7 @@ class Clients:
         try:
             return kind(properties)
         except KafkaException as error:
-            message = f"Kafka's client refuses a property: {error.args[0].str()}; check TELCO_STREAM_KAFKA__*"
+            message = f"The Kafka client rejects a property: {error.args[0].str()}; check TELCO_STREAM_KAFKA__*"
             raise errors.UsageError(message) from error
 
     def _on_error(self, error: KafkaError) -> None:

@@ -190,7 +190,7 @@ class Cluster:
     def _raise_invisible(self, topic: str) -> None:
         """Raise the broker's error for a topic that it doesn't list."""
         self.wait(self.describe_topic(topic), f"Topic {topic}")
-        raise errors.KafkaError(f"Topic {topic} has only just been created; try again")
+        raise errors.KafkaError(f"Topic {topic} was created a moment ago; try again")
 
     def _check_visible(self, topic: str) -> None:
         """Raise if this user may not describe an existing topic: its number of partitions would be unknown."""
@@ -198,7 +198,7 @@ class Cluster:
             self._result(self.describe_topic(topic))
         except KafkaException as error:
             if error.args[0].code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-                raise user_error(error.args[0], f"Topic {topic} exists, but may not be seen") from error
+                raise user_error(error.args[0], f"Topic {topic} exists, but this user may not describe it") from error
 
     def _metadata(self) -> ClusterMetadata:
         """Fetch the cluster's metadata: a blocking call, so it is repeated with a short timeout to handle signals."""
@@ -289,8 +289,8 @@ class Cluster:
         is_other_protocol = last is not None and last.code() == KafkaError._BAD_MSG  # noqa: SLF001
         reason = ": something else answers there" if is_other_protocol else f": {last.str()}" if last else ""
         return errors.KafkaError(
-            f"Kafka at {brokers} doesn't answer within {self._clients.timeout:g} s{reason}; is it up, --broker right,"
-            " and TLS or SASL set as it asks for?"
+            f"Kafka at {brokers} doesn't answer within {self._clients.timeout:g} s{reason}; check that it is running,"
+            " --broker, and the TLS and SASL settings"
         )
 
 

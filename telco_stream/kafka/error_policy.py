@@ -9,7 +9,7 @@ from telco_stream import errors
 
 
 class Recovery(Enum):
-    """What to do after a transaction that did not commit."""
+    """Recovery from a transaction that did not commit."""
 
     ABORT = auto()  # abort, rewind to the committed offsets, continue
     GIVE_UP = auto()  # abort, exit 3

@@ -40,7 +40,7 @@ def choose_reset(clients: Clients, topic_id: str | None, if_answered: IfAnswered
     if if_answered == "restart" or start.has_commits():
         return clients.settings.consumer.auto_offset_reset
     if if_answered == "resume":
-        start.commit_behind_answers()
+        start.commit_after_answers()
         return clients.settings.consumer.auto_offset_reset
     answers = start.newest_answers()
     # Another member commits its start before its first answer: checked in this order, its commit is not missed.
@@ -93,7 +93,7 @@ class _FirstStart:
             return _Answers(self._topics.raw, self._topic_id)
         return self._read({topic: self._newest(topic) for topic in topics})
 
-    def commit_behind_answers(self) -> None:
+    def commit_after_answers(self) -> None:
         """Commit the offset after the newest answered record of each partition; reads all answers."""
         offsets = self._read({}).next_offsets
         metadata = encode_commit_metadata(CommitMetadata(topic_id=self._topic_id))

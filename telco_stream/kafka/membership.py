@@ -76,7 +76,7 @@ class Membership:
         numbers = {partition.partition for partition in partitions}
         self.assigned |= numbers
         with suppress(KafkaException):
-            # Without this call, the client would fetch the partitions at offsets of its own choice.
+            # Without this call, the client would fetch the partitions at offsets that it chooses.
             (consumer.incremental_assign if self._is_incremental else consumer.assign)([])
         self._log("assigned", "assigned partitions %s of %s", numbers)
 

@@ -75,7 +75,7 @@ class Outage:
         if is_logged:
             seconds = time.monotonic() - since
             extra = {"event": "kafka_available", "facts": {"brokers": self._brokers, "seconds": round(seconds, 1)}}
-            log.warning("Kafka at %s is back, after %.0f s", self._brokers, seconds, extra=extra)
+            log.warning("Kafka at %s is available again after %.0f s", self._brokers, seconds, extra=extra)
 
     def _log_loss(self, where: str, error: KafkaError) -> None:
         self._logged_at = time.monotonic()
@@ -86,4 +86,4 @@ class Outage:
             log.warning(text, where, without_echo(error.str()), self._timeout, extra=extra)
         else:
             extra = {"event": "kafka_unavailable", "facts": facts}
-            log.warning("Kafka at %s is away; waiting until it is back", where, extra=extra)
+            log.warning("Kafka at %s is unavailable; waiting for it", where, extra=extra)

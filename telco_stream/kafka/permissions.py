@@ -14,7 +14,7 @@ from telco_stream.kafka.cluster import Cluster
 
 
 class Permissions:
-    """Checks of rights; raise `errors.KafkaError` for a missing right, if the broker reports rights at all."""
+    """Checks of this user's rights; each raises `errors.KafkaError` for a missing right that the broker reports."""
 
     def __init__(self, clients: Clients, cluster: Cluster) -> None:
         self._admin: AdminClient = clients.admin()

@@ -85,7 +85,7 @@ class BoundedPoll:
 
 
 def _limit_all_headers(messages: Sequence[Message]) -> int:
-    """Replace headers that cannot be decoded, drop those that exceed the limits; return the bytes that they took."""
+    """Replace headers that cannot be decoded, drop headers above the limits; return the bytes that they took."""
     size = 0
     all_headers = map(_headers_of, messages)
     for message in messages:

@@ -203,5 +203,5 @@ class _Reader:
             return refusal(last, brokers, self._clients.settings.kafka)
         return unreachable_broker(brokers, self._clients.advertised) or errors.KafkaError(
             f"Kafka at {brokers} has sent nothing of topic {self._topic} for"
-            f" {self._clients.timeout:g} s{f': {last.str()}' if last else ''}; is it up?"
+            f" {self._clients.timeout:g} s{f': {last.str()}' if last else ''}; check that it is running"
         )

@@ -32,7 +32,7 @@ _ABORT_TIMEOUT = 5.0
 
 
 class End(Enum):
-    """How a transaction ended."""
+    """Outcome of a transaction."""
 
     COMMITTED = "committed"
     ABORTED = "aborted"
