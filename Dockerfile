@@ -2,7 +2,7 @@
 #   docker build -t telco-stream .                            everything, training included
 #   docker build -t telco-stream:consume --target consume .   serves the compiled model; no pandas, no scikit-learn
 FROM python:3.11-slim-bookworm AS base
-# Without ORT_DISABLE_TELEMETRY, onnxruntime reports its use to its makers.
+# ORT_DISABLE_TELEMETRY stops onnxruntime from reporting its use to Microsoft.
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
 
 FROM base AS wheel
@@ -13,8 +13,8 @@ COPY data/sample_customers.csv data/
 COPY models/churn models/churn
 RUN pip wheel --quiet --no-cache-dir --no-deps --wheel-dir /wheels .
 
-# What serving needs: all dependencies but those of training and of the uncompiled model.
-# The libraries' own tests are a tenth of their size, and nothing imports them.
+# Dependencies of serving: without those of training and of the scikit-learn engine.
+# The libraries' tests are a tenth of their size, and nothing imports them.
 FROM base AS serving
 WORKDIR /src
 RUN python -m venv --without-pip /opt/venv
@@ -26,7 +26,7 @@ RUN python -c "import re, tomllib; needs = tomllib.load(open('pyproject.toml', '
 COPY --from=wheel /wheels /wheels
 RUN pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --no-deps /wheels/*.whl
 
-# The rest of it.
+# The remaining dependencies.
 FROM serving AS everything
 RUN pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --constraint constraints.txt /wheels/*.whl \
  && find /opt/venv/lib -type d \( -name tests -o -path '*/onnx/backend/test' \) -prune -exec rm -rf {} +
@@ -46,7 +46,7 @@ RUN pip uninstall --quiet --yes pip setuptools wheel \
 COPY compose/image/healthcheck.py /opt/healthcheck.py
 WORKDIR /var/lib/telco-stream
 USER telco
-# Scrapers and probes come from outside of the container.
+# Scrapers and probes connect from outside the container.
 ENV TELCO_STREAM_METRICS__HOST=*
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 CMD ["python", "/opt/healthcheck.py"]

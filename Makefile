@@ -1,6 +1,6 @@
-# `make` alone lists the targets. PYTHON=… chooses the interpreter for a new .venv, ARGS=… adds to pytest's arguments.
-# WORKERS=… is how many tests run side by side, by itself a few more than there are cores; 0 is one after the other.
-# DEPENDENCIES=newest or lowest installs a new .venv with what pyproject.toml allows instead of what constraints.txt says.
+# `make` lists the targets. PYTHON=… selects the interpreter for a new .venv, ARGS=… adds arguments for pytest.
+# WORKERS=… is the number of parallel tests, by default the number of cores + 2; 0 runs them one after another.
+# DEPENDENCIES=newest or lowest installs the newest or oldest versions that pyproject.toml allows, not constraints.txt.
 PYTHON ?=
 DEPENDENCIES ?= tested
 ARGS ?=
@@ -14,23 +14,23 @@ VERSIONS_newest := --upgrade
 VERSIONS_lowest := --resolution lowest-direct
 VERSIONS := $(VERSIONS_$(DEPENDENCIES))
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-# $(call install,ENVIRONMENT,PACKAGES): with uv, which is several times faster than pip and is installed into .venv first.
-# Falls back to pip where PyPI has no uv for this platform, or where only pip is configured to reach a package index.
-# Nothing is compiled here: the first start compiles the modules that it imports, in less time.
+# $(call install,ENVIRONMENT,PACKAGES): installs with uv, which is several times faster than pip, from .venv.
+# Falls back to pip if PyPI has no uv for this platform, or if only pip is configured for a package index.
+# It compiles no bytecode: the first start compiles the imported modules in less time.
 install = $(BIN)/uv --version >/dev/null 2>&1 || $(PIP) install --only-binary :all: uv; \
   $(BIN)/uv pip install --quiet --python $(1)/bin/python $(2) || \
     { echo "Installing with pip, because uv failed …" >&2; $(PIP) --python $(1)/bin/python install $(2); }
-# In the order of tests/support/parallel_run.py, handed out as tests/support/xdist_scheduler.py says.
+# Parallel tests: tests/support/parallel_run.py sorts them, tests/support/xdist_scheduler.py assigns them to workers.
 PYTEST := $(BIN)/python -m pytest -q
-SIDE_BY_SIDE := $(PYTEST) --numprocesses $(WORKERS)
+PARALLEL_PYTEST := $(PYTEST) --numprocesses $(WORKERS)
 RUN := .venv/installed
 TEST := .venv/installed-for-tests
 AUDIT := .venv/audit
 AIRFLOW := .airflow/venv
-# Whichever is there: the plugin of Docker, or Compose 1.29.
+# Docker's plugin if installed, else Compose 1.29.
 COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) --file compose/compose.yaml
 
-# What the tests start hundreds of times is compiled once, whatever the surroundings ask for.
+# The tests start the package hundreds of times, so its bytecode is cached even if the environment forbids it.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test fast bench faults check docs screenshots up down logs batch compose-test image-test airflow-test axe audit clean
@@ -42,61 +42,61 @@ help: ## This list
 demo: $(RUN) ## The whole pipeline on the embedded broker, in seconds
 	@$(BIN)/telco-stream demo
 
-test: $(TEST) ## Every test that this machine can run, several side by side
-	@$(SIDE_BY_SIDE) $(ARGS)
+test: $(TEST) ## All tests that this machine can run, in parallel
+	@$(PARALLEL_PYTEST) $(ARGS)
 
-fast: $(TEST) ## The tests that need no Docker
-	@$(SIDE_BY_SIDE) -m "not real and not own_broker and not slow" $(ARGS)
+fast: $(TEST) ## The tests without Docker
+	@$(PARALLEL_PYTEST) -m "not real and not own_broker and not slow" $(ARGS)
 
-bench: $(TEST) ## Speed, latency and memory beside copy loops and other frameworks, on a real Kafka: some twenty minutes
+bench: $(TEST) ## Throughput, latency and memory compared with copy loops and other frameworks: about 20 minutes
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-faults: $(TEST) ## The fault suite at full length: its table, and the same figures in build/faults.json
+faults: $(TEST) ## The fault suite in its full form; writes its figures to build/faults.json
 	@TELCO_STREAM_TEST_FULL=1 TELCO_STREAM_TEST_FIGURES=$(CURDIR)/build/faults.json \
 	  $(PYTEST) -p no:cacheprovider tests/faults $(ARGS)
 
-check: $(TEST) ## Linter, formatter, types, structure
+check: $(TEST) ## Linter, formatter, type checker, structure test
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { $(BIN)/ruff format --check . ; exit 1; }
 	@$(BIN)/mypy --strict
 	@$(PYTEST) tests/test_structure.py
 
-docs: $(TEST) ## The generated parts of docs/, from the settings and the commands as they are
+docs: $(TEST) ## Update the generated parts of docs/
 	@$(BIN)/python -m docs.generate
 
-screenshots: $(TEST) $(AIRFLOW)/installed ## The pictures of docs/, from real runs; wants Docker, chromium and pdftoppm
+screenshots: $(TEST) $(AIRFLOW)/installed ## Update the images of docs/ from real runs; needs Docker, chromium and pdftoppm
 	@$(BIN)/python -m docs.screenshots
 
 up: ## Kafka, producer and consumer in containers; COMPOSE_PROFILES=ui,monitoring for more
 	@$(COMPOSE) up --build --detach
 
 down: export COMPOSE_PROFILES := ui,monitoring,batch
-down: ## Stop and remove these containers; the volumes, and so the topics, stay
+down: ## Stop and remove the containers; the volumes with the topics stay
 	@$(COMPOSE) down
 
-logs: ## What the containers say, as they say it
+logs: ## Follow the logs of the containers
 	@$(COMPOSE) logs --follow --tail 50
 
-batch: ## A file once, on topics of its own, and its report; BATCH_FILE=/path/to.csv for yours
+batch: ## Score a file once on separate topics and report; BATCH_FILE=/path/to.csv selects it
 	@$(COMPOSE) --profile batch up --build --detach batch-report
 	@$(COMPOSE) --profile batch logs --follow --no-color batch-report
 
-compose-test: ## Start the Compose file for real, kill what runs, check the ledger
+compose-test: ## Run the Compose file, kill its processes, verify the ledger
 	@compose/test/pipeline
 
 image-test: ## Build both images and check them
 	@compose/test/image
 
-airflow-test: $(TEST) $(AIRFLOW)/installed ## Both DAGs in an Airflow of its own, on a real Kafka, with each fault
+airflow-test: $(TEST) $(AIRFLOW)/installed ## Test both DAGs with Airflow and a real Kafka, including faults
 	@$(PYTEST) --timeout 600 airflow/tests $(ARGS)
 
-axe: build/axe/node_modules/axe-core/axe.min.js ## What looks for barriers in the report's page, for `make test`; wants npm
+axe: build/axe/node_modules/axe-core/axe.min.js ## Install axe-core for the accessibility test of the report; needs npm
 
-# A mirror of the package index may have no advisories: each package is then "not found". ARGS=-sosv asks another service.
-audit: $(AUDIT)/bin/pip-audit ## Known vulnerabilities of the exact versions that were tested; what cannot be looked up is a failure
+# A mirror of the package index may have no advisories ("not found" for each package): ARGS=-sosv uses another service.
+audit: $(AUDIT)/bin/pip-audit ## Check the tested versions for known vulnerabilities; fail if a package cannot be looked up
 	@$(AUDIT)/bin/pip-audit --progress-spinner off --strict --no-deps --disable-pip --requirement constraints.txt $(ARGS)
 
-clean: ## Away with .venv, .airflow, caches and built packages; topics, checkpoints and settings stay
+clean: ## Remove .venv, .airflow, caches and builds; topics, checkpoints and settings stay
 	@rm -rf .venv .airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -105,9 +105,9 @@ $(BIN)/python:
 	  if "$$name" -c '$(IS_USABLE)' 2>/dev/null; then exec "$$name" -m venv .venv; fi; \
 	done; \
 	echo "telco-stream needs Python 3.11 or newer with its venv module (Debian, Ubuntu: apt install python3-venv);" \
-	  "none of these is one: $(CANDIDATES). PYTHON=/path/to/python names another." >&2; exit 1
+	  "not found among $(CANDIDATES). Set PYTHON=/path/to/python." >&2; exit 1
 
-# Without scripts, so that nothing of it runs but in the page under test.
+# Without install scripts, so that it runs only in the page under test.
 build/axe/node_modules/axe-core/axe.min.js: Makefile
 	@mkdir -p build/axe
 	@npm install --silent --no-save --no-audit --no-fund --ignore-scripts --prefix build/axe axe-core@4.14.1
@@ -123,13 +123,13 @@ $(AIRFLOW)/installed: airflow/requirements.txt airflow/constraints.txt | $(BIN)/
 	@$(call install,$(AIRFLOW),--requirement airflow/requirements.txt --constraint airflow/constraints.txt)
 	@touch $@
 
-# A stamp is newer than what it was installed from; without network nothing is fetched again as long as that holds.
+# The stamp files avoid another installation, which needs the network, until the dependencies change.
 $(RUN): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing telco-stream into .venv …" >&2
 	@$(call install,.venv,$(VERSIONS) --editable .)
 	@touch $@
 
 $(TEST): $(RUN)
-	@echo "Installing what the tests need …" >&2
+	@echo "Installing the test dependencies …" >&2
 	@$(call install,.venv,$(VERSIONS) --editable '.[test]')
 	@touch $@

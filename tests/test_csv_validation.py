@@ -131,7 +131,7 @@ def test_read_chunks_asks_for_a_header_when_it_is_bad(tmp_path: Path) -> None:
     for header in (HEADER.replace("Churn", "churn"), HEADER + ",Churn"):
         error = error_of(write_table(tmp_path, customer(), header=header))
         assert error.endswith("; a header line with the 21 columns, separated by commas, is expected")
-    assert error_of(write_table(tmp_path, customer(tenure="x"))).endswith("; mend the file, or leave that line out")
+    assert error_of(write_table(tmp_path, customer(tenure="x"))).endswith("; fix or remove this line")
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Shared by the tests of the image and of the pipeline; sourced.
+# Sourced by the tests of the image and of the pipeline.
 set -euo pipefail
 
 say() { printf '%4ds  %s\n' "$SECONDS" "$*"; }
@@ -9,15 +9,15 @@ die() {
   exit 1
 }
 
-# within SECONDS WHAT COMMAND...: repeats the command until it succeeds, or ends the test
+# within SECONDS NAME COMMAND...: repeats the command until it succeeds; fails after SECONDS
 within() {
-  local end=$((SECONDS + $1)) what=$2
+  local end=$((SECONDS + $1)) name=$2
   shift 2
   until "$@" >/dev/null 2>&1; do
-    ((SECONDS < end)) || die "not in time: $what"
+    ((SECONDS < end)) || die "timeout: $name"
     sleep 0.3
   done
 }
 
-# the value of a key in a JSON object on stdin
+# prints the value of a key of the JSON object on stdin
 field() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }

@@ -40,7 +40,7 @@ class CsvReader:
     def __init__(self, path: Path, lines: Iterator[str]) -> None:
         """Read and check the header; `lines` are those of `read_lines`, and `path` is for errors."""
         self._path, self._lines = path, lines
-        self._line = 1  # that the next row begins on
+        self._line = 1  # where the next row begins
         self.layout = self._read_header()
 
     def skip(self, count: int) -> None:
@@ -95,7 +95,7 @@ class CsvReader:
             raise self._error(lines[0], layout.reason, _EXPECTED)
         return layout
 
-    def _error(self, line: int, reason: str, remedy: str = "mend the file, or leave that line out") -> DataError:
+    def _error(self, line: int, reason: str, remedy: str = "fix or remove this line") -> DataError:
         return DataError(f"{self._path}, line {line}: {reason}; {remedy}")
 
 
