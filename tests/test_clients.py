@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from telco_stream import errors
-from telco_stream.kafka import outage as room
+from telco_stream.kafka import outage as outage_module
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.outage import Outage
 from telco_stream.settings import Settings, TopicSettings
@@ -138,7 +138,7 @@ REFUSED, AWAY = KafkaError(KafkaError._AUTHENTICATION, "wrong password"), KafkaE
 @pytest.fixture
 def refused(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[KafkaError]]:
     """Return a function that probes with these results, one every 10 ms, and returns the final refusals."""
-    monkeypatch.setattr(room, "_PAUSE", 0.01)
+    monkeypatch.setattr(outage_module, "_PAUSE", 0.01)
 
     def watch(*results: KafkaError | None, timeout: float = 0.05) -> list[KafkaError]:
         left, ended = [*results], list[KafkaError]()
@@ -181,7 +181,7 @@ def test_outage_is_logged_once_at_its_start_and_end(caplog: pytest.LogCaptureFix
     with caplog.at_level(logging.WARNING):
         for _ in range(5):
             outage.suspect()
-        wait_until(lambda: "is away" in caplog.text, 5, "the word")
+        wait_until(lambda: "is unavailable" in caplog.text, 5, "the first log line")
         back.set()
         wait_until(lambda: "is available again after" in caplog.text, 5, "the second log line")
     assert [record.name for record in caplog.records].count("telco_stream.kafka") == 2
@@ -198,7 +198,7 @@ def test_outage_is_not_logged_when_the_broker_answers(caplog: pytest.LogCaptureF
 def test_outage_is_logged_once_a_minute_when_it_repeats(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "_PAUSE", 0.0)
+    monkeypatch.setattr(outage_module, "_PAUSE", 0.0)
     results = [False, True, False, True]
     outage = outage_of(lambda: results.pop(0) if results else True)
 
@@ -207,7 +207,7 @@ def test_outage_is_logged_once_a_minute_when_it_repeats(
         return not results
 
     wait_until(over, 5, "two outages")
-    assert len([record for record in caplog.records if "is away" in record.message]) == 1
+    assert len([record for record in caplog.records if "is unavailable" in record.message]) == 1
 
 
 def test_outage_is_suspected_when_brokers_fail_or_refuse() -> None:
