@@ -30,8 +30,9 @@ class Outcome:
     predictions: list[Prediction]
     rejected: list[Rejection]
     next_offsets: dict[int, int]
-    longest_dead_letter_run: int
-    trailing_dead_letter_run: int
+    #: Length of the longest run of dead letters, and of the run at the end of the batch.
+    most_consecutive_dead_letters: int
+    consecutive_dead_letters: int
 
     @property
     def consumed(self) -> int:
@@ -80,12 +81,12 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
         predictions=predictions,
         rejected=[record.rejection for record in rejected],
         next_offsets={partition: record.offset() + 1 for partition, record in last_records.items()},
-        longest_dead_letter_run=longest_dead_letter_run(rejected_at, consecutive_before),
-        trailing_dead_letter_run=trailing_dead_letter_run(rejected_at, len(records), consecutive_before),
+        most_consecutive_dead_letters=count_most_consecutive(rejected_at, consecutive_before),
+        consecutive_dead_letters=count_consecutive_at_end(rejected_at, len(records), consecutive_before),
     )
 
 
-def longest_dead_letter_run(rejected: Iterable[int], before: int) -> int:
+def count_most_consecutive(rejected: Iterable[int], before: int) -> int:
     """Return the length of the longest run of dead letters that includes one of this batch, 0 if it has none.
 
     `rejected` holds indices in the batch; `before` dead letters directly precede index 0.
@@ -98,7 +99,7 @@ def longest_dead_letter_run(rejected: Iterable[int], before: int) -> int:
     return longest
 
 
-def trailing_dead_letter_run(rejected: Iterable[int], size: int, before: int) -> int:
+def count_consecutive_at_end(rejected: Iterable[int], size: int, before: int) -> int:
     """Return the number of consecutive dead letters at the end of a batch of `size` records.
 
     If the whole batch was rejected, the run includes the `before` dead letters that precede it.

@@ -31,8 +31,8 @@ class FakeSource:
     log: list[str] = field(default_factory=list)
     is_reading: bool = True
     refusal: str | None = None
-    #: Returned by `dead_letters_in_a_row`, in this order.
-    dead_letter_runs: list[int | None] = field(default_factory=list)
+    #: Returned by `consecutive_dead_letters`, in this order.
+    earlier_dead_letters: list[int | None] = field(default_factory=list)
     position: int = 0
     rewinds: int = 0
     #: Record limit of each poll.
@@ -73,8 +73,8 @@ class FakeSource:
     def commit_answered(self, answered: Mapping[int, int], *, at_once: bool = False) -> None:  # noqa: ARG002
         self.committed_positions = answered
 
-    def dead_letters_in_a_row(self) -> int | None:
-        return self.dead_letter_runs.pop(0) if self.dead_letter_runs else None
+    def consecutive_dead_letters(self) -> int | None:
+        return self.earlier_dead_letters.pop(0) if self.earlier_dead_letters else None
 
 
 #: End of a delivery: whether it is committed, an error, or a commit whose response was lost, after which the source is
@@ -414,7 +414,7 @@ def test_result_has_the_first_stop_reason() -> None:
 
 def test_loop_fails_at_too_many_consecutive_dead_letters() -> None:
     harness = harness_with(*goods(1), *[BAD] * 8)
-    with pytest.raises(errors.DataError, match="dead letters in a row") as raised:
+    with pytest.raises(errors.DataError, match="consecutive dead letters") as raised:
         harness.run(max_consecutive_dead_letters=4)
     assert raised.value.exit_code == 5
     assert harness.delivery.committed == 3, "the first batch ends with two, the second would make it five"
@@ -424,7 +424,7 @@ def test_loop_fails_at_too_many_consecutive_dead_letters() -> None:
 def test_loop_fails_at_the_same_record_when_restarted() -> None:
     """The count is in the metadata of the committed offset."""
     harness = harness_with(*[BAD] * 8)
-    harness.source.dead_letter_runs = [3]
+    harness.source.earlier_dead_letters = [3]
     with pytest.raises(errors.DataError):
         harness.run(max_consecutive_dead_letters=4)
     assert harness.delivery.committed == 0

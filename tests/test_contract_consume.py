@@ -212,7 +212,7 @@ def test_consecutive_dead_letters_survive_a_restart(harness: ContractHarness) ->
     with closing(harness.source()) as source:
         harness.environment.put([BAD])
         _poll(source)
-        assert source.dead_letters_in_a_row() == 3
+        assert source.consecutive_dead_letters() == 3
 
 
 def _two(harness: ContractHarness) -> tuple[StoredRecord, StoredRecord]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from telco_stream.contract.customer import Customer
 from telco_stream.messages.dead_letter import decode_dead_letter
 from telco_stream.messages.record import ENVELOPE, Headers, size_of
-from telco_stream.scoring import Limits, Outcome, longest_dead_letter_run, process, trailing_dead_letter_run
+from telco_stream.scoring import Limits, Outcome, count_consecutive_at_end, count_most_consecutive, process
 from tests.support.records import POISON, STRANGE, FakeRecord, RuleScorer, good, refuse
 
 NOW = "2026-01-02T03:04:05.678Z"
@@ -172,8 +172,8 @@ def test_dead_letter_runs_continue_across_batches(bad: list[bool], before: int) 
     for is_bad in bad:
         trailing = trailing + 1 if is_bad else 0
         longest = max(longest, trailing)
-    assert longest_dead_letter_run(indices, before) == longest
-    assert trailing_dead_letter_run(indices, len(bad), before) == trailing
+    assert count_most_consecutive(indices, before) == longest
+    assert count_consecutive_at_end(indices, len(bad), before) == trailing
 
 
 @given(st.lists(st.booleans(), max_size=30), st.data())
@@ -181,16 +181,19 @@ def test_dead_letter_runs_are_independent_of_batch_bounds(bad: list[bool], data:
     cut = data.draw(st.integers(0, len(bad)))
     values = [b"bad" if is_bad else good() for is_bad in bad]
     whole, first = run(values), run(values[:cut])
-    second = run(values[cut:], consecutive_before=first.trailing_dead_letter_run)
-    assert second.trailing_dead_letter_run == whole.trailing_dead_letter_run
-    assert max(first.longest_dead_letter_run, second.longest_dead_letter_run) == whole.longest_dead_letter_run
+    second = run(values[cut:], consecutive_before=first.consecutive_dead_letters)
+    assert second.consecutive_dead_letters == whole.consecutive_dead_letters
+    assert (
+        max(first.most_consecutive_dead_letters, second.most_consecutive_dead_letters)
+        == whole.most_consecutive_dead_letters
+    )
 
 
 def test_longest_run_is_0_when_batch_has_no_dead_letter() -> None:
     """An earlier batch with a higher limit must not fail this one; another dead letter does."""
     outcome = run([good()], consecutive_before=900)
-    assert (outcome.longest_dead_letter_run, outcome.trailing_dead_letter_run) == (0, 0)
-    assert run([b"bad"], consecutive_before=900).longest_dead_letter_run == 901
+    assert (outcome.most_consecutive_dead_letters, outcome.consecutive_dead_letters) == (0, 0)
+    assert run([b"bad"], consecutive_before=900).most_consecutive_dead_letters == 901
 
 
 def run(values: Sequence[bytes | None], scorer: RuleScorer | None = None, **options: Any) -> Outcome:

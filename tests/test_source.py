@@ -274,7 +274,7 @@ def test_ended_waits_for_a_stable_assignment_when_shared(
     assert source.ended
 
 
-def test_dead_letters_in_a_row_come_from_the_newest_commit() -> None:
+def test_consecutive_dead_letters_come_from_the_newest_commit() -> None:
     notes = {
         0: committed(0, 5, metadata(3, 1_000)),
         1: committed(1, 5, metadata(70, 2_000)),
@@ -283,17 +283,17 @@ def test_dead_letters_in_a_row_come_from_the_newest_commit() -> None:
     consumer = FakeConsumer([[*at(0, 5), *at(1, 5), *at(2, 5)], at(0, 6)], assigned=(0, 1, 2), offsets=notes)
     source = source_of(consumer)
     source.poll_batch(10, 0)
-    assert source.dead_letters_in_a_row() == 70
+    assert source.consecutive_dead_letters() == 70
     source.poll_batch(10, 0)
-    assert source.dead_letters_in_a_row() is None
+    assert source.consecutive_dead_letters() is None
     assert consumer.log.count("committed") == 1, "one request for the assigned partitions"
 
 
 @pytest.mark.parametrize("text", ["null", "[]", '{"at":1}', '{"at":"x","dead_letters_in_a_row":1}', "7"])
-def test_dead_letters_in_a_row_ignore_foreign_metadata(text: str) -> None:
+def test_consecutive_dead_letters_ignore_foreign_metadata(text: str) -> None:
     source = source_of(FakeConsumer([at(0, 5)], offsets={0: committed(0, 5, text)}))
     source.poll_batch(10, 0)
-    assert source.dead_letters_in_a_row() is None
+    assert source.consecutive_dead_letters() is None
 
 
 @pytest.mark.parametrize("name", ["ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS"])

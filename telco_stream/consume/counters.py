@@ -82,7 +82,7 @@ class RunCounters:
         self._in_flight = outcome.consumed
         self._consecutive_before, self.consecutive_dead_letters = (
             self.consecutive_dead_letters,
-            outcome.trailing_dead_letter_run,
+            outcome.consecutive_dead_letters,
         )
 
     def on_committed(self, outcome: Outcome, ended: float, positions: Mapping[int, int]) -> None:
@@ -144,12 +144,13 @@ class RunCounters:
 
 
 def _check_consecutive_dead_letters(outcome: Outcome, limit: int) -> None:
-    """Raise `DataError` at the limit: that many in a row mean a broken producer or a wrong model."""
-    if not limit or outcome.longest_dead_letter_run < limit:
+    """Raise `DataError` at the limit, which is a sign of a broken producer or a wrong model."""
+    count = outcome.most_consecutive_dead_letters
+    if not limit or count < limit:
         return
     last = outcome.rejected[-1]
     position = f"{last.topic}/{last.partition}/{last.offset}"
     raise DataError(
-        f"{outcome.longest_dead_letter_run} dead letters in a row, up to {position} ({last.error_type}: {last.code});"
+        f"{count} consecutive dead letters, up to {position} ({last.error_type}: {last.code});"
         " nothing of this batch was committed: fix the producer or the model, or raise --max-consecutive-dead-letters"
     )

@@ -60,7 +60,7 @@ class ExactlyOnce:
         """
         self._transactions.begin()
         _send(self._transactions.send, outcome, self._topics)
-        offsets = self._source.offsets_to_commit(outcome.next_offsets, outcome.trailing_dead_letter_run)
+        offsets = self._source.offsets_to_commit(outcome.next_offsets, outcome.consecutive_dead_letters)
         commit = BackgroundCall(partial(self._transactions.commit, offsets, batch.group_metadata))
         self._source.membership.on_revoke = commit.wait
         return _PendingTransaction(commit, self._source, outcome.next_offsets)
@@ -79,7 +79,7 @@ class AtLeastOnce:
         with delivery_errors():
             _send(self._sink.send, outcome, self._topics)
             self._sink.flush()
-        offsets = self._source.offsets_to_commit(outcome.next_offsets, outcome.trailing_dead_letter_run)
+        offsets = self._source.offsets_to_commit(outcome.next_offsets, outcome.consecutive_dead_letters)
         committed = self._source.commit(offsets, self._sink.serve)
         if not committed:
             self._source.rewind()

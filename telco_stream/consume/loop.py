@@ -46,7 +46,7 @@ def consume(  # noqa: PLR0913 - what varies is passed in
             for observer in observers:
                 observer.on_poll()
             if batch.records:
-                counters.on_received(source.dead_letters_in_a_row())
+                counters.on_received(source.consecutive_dead_letters())
                 processed = _process_batch(batch, scorer, plan, utc_timestamp(), counters.consecutive_dead_letters)
                 is_full = len(batch.records) >= remaining
                 in_flight.deliver(processed, batch, overlap=plan.mode == "streaming" and is_full)

@@ -72,7 +72,7 @@ def decode_commit_metadata(text: str | None) -> CommitMetadata:
     return CommitMetadata(topic_id=topic_id if isinstance(topic_id, str) else None, **numbers)
 
 
-def newest_dead_letters_in_a_row(commits: Iterable[CommitMetadata]) -> int:
+def newest_consecutive_dead_letters(commits: Iterable[CommitMetadata]) -> int:
     """Return the number of consecutive dead letters in the newest of the commits; 0 without commits."""
     return max(((commit.at, commit.dead_letters_in_a_row) for commit in commits), default=(0, 0))[1]
 

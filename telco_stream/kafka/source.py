@@ -26,7 +26,7 @@ from telco_stream.kafka.offsets import (
     ask_committed,
     commit,
     encode_commit_metadata,
-    newest_dead_letters_in_a_row,
+    newest_consecutive_dead_letters,
 )
 from telco_stream.kafka.polling import BoundedPoll
 from telco_stream.kafka.starts import Start, StartFinder, TopicToRead, log_start
@@ -97,7 +97,7 @@ class Source:
         #: Records that retention deleted before they were answered, as found in this run.
         self.expired_unanswered = 0
         self._rewinds = 0
-        self._dead_letters_in_a_row: int | None = None
+        self._consecutive_dead_letters: int | None = None
         self._is_commit_abandoned = False
         self._failed_partitions: set[int] = set()
         self._out_of_range: set[int] = set()
@@ -212,13 +212,13 @@ class Source:
         self._commit_offset |= offsets
         return committed
 
-    def offsets_to_commit(self, next_offsets: Mapping[int, int], dead_letters_in_a_row: int) -> list[TopicPartition]:
+    def offsets_to_commit(self, next_offsets: Mapping[int, int], consecutive_dead_letters: int) -> list[TopicPartition]:
         """Return the offsets with their metadata for a commit."""
         now = time.time_ns() // 1_000_000
         initial = CommitMetadata(topic_id=self._identity.topic_id)
         for partition in next_offsets:
             metadata = self._metadata.get(partition, initial)
-            self._metadata[partition] = replace(metadata, dead_letters_in_a_row=dead_letters_in_a_row, at=now)
+            self._metadata[partition] = replace(metadata, dead_letters_in_a_row=consecutive_dead_letters, at=now)
         self._commit_offset |= next_offsets
         return self._with_metadata(next_offsets)
 
@@ -255,13 +255,13 @@ class Source:
         committed = ask_committed(self._consumer, self._topic, partitions, self._stop)
         return {partition.partition: partition.offset for partition in committed}
 
-    def dead_letters_in_a_row(self) -> int | None:
+    def consecutive_dead_letters(self) -> int | None:
         """Return and clear the number of consecutive dead letters before the newly assigned partitions.
 
         It comes from the metadata of their newest commit, so that the count continues after a restart. Returns None
         without new partitions or without such a number.
         """
-        number, self._dead_letters_in_a_row = self._dead_letters_in_a_row, None
+        number, self._consecutive_dead_letters = self._consecutive_dead_letters, None
         return number
 
     def close(self) -> None:
@@ -316,7 +316,9 @@ class Source:
         self._commit_offset |= offsets
         self._metadata |= metadata
         self._out_of_range -= starts.keys()
-        self._dead_letters_in_a_row = newest_dead_letters_in_a_row(metadata.values()) or self._dead_letters_in_a_row
+        self._consecutive_dead_letters = (
+            newest_consecutive_dead_letters(metadata.values()) or self._consecutive_dead_letters
+        )
         for partition, start in starts.items():
             self.expired_unanswered += start.expired
             log_start(self._topic, partition, start)
