@@ -87,7 +87,7 @@ def test_consume_waits_and_logs_once_when_broker_is_killed(
     crashing_kafka.kill()
     assert stopped_within(cli, LATER) == 0
     assert cli.stderr().count("is available again after") == 1
-    assert cli.stderr().count("is away") == 1
+    assert cli.stderr().count("is unavailable") == 1
 
 
 @pytest.mark.alone
