@@ -27,7 +27,7 @@ def run_show(clients: Clients, position: LetterPosition, *, stop: Stop) -> Shown
 def run_replay(  # noqa: PLR0913 - the options of the command
     clients: Clients, criteria: LetterFilter, *, max_retries: int, execute: bool, scorer: Scorer | None, stop: Stop
 ) -> ReplayResult:
-    """Replay the matching letters; without `execute`, only count them. With a scorer, skip those that still fail."""
+    """Replay the matching letters; without `execute`, only count them. With a scorer, skip letters that still fail."""
     clients.on_refused = stop.fail
     cluster, topics = Cluster(clients, stop), clients.settings.topics
     if execute:

@@ -65,7 +65,7 @@ def find_marked_progress(clients: Clients, pass_key: PassKey, stop: Stop, *, who
 def _old_ends(cluster: Cluster, topic: str, partitions: int) -> Mapping[int, int]:
     """Return the end of the records that are older than Kafka keeps offsets, by partition.
 
-    If the broker doesn't tell its retention, no record is left out.
+    If the retention is unknown, include all records.
     """
     retention = cluster.offsets_retention()
     if retention is None:

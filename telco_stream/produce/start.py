@@ -1,4 +1,4 @@
-"""Where a pass starts: at its first row, after the stored progress, or nowhere because another pass is unfinished."""
+"""Start of a pass: its first row, the row after the stored progress, or an error if another pass is unfinished."""
 
 import logging
 from collections.abc import Callable
