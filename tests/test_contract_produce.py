@@ -116,7 +116,7 @@ def test_stream_returns_confirmed_rows_when_stopped(broker: Broker, tmp_path: Pa
 
 
 def test_produce_sends_nothing_when_the_topic_is_missing(kafka: str, tmp_path: Path) -> None:
-    """On a real broker: the embedded one makes every topic that is requested_at for."""
+    """On a real broker: the embedded one creates missing topics."""
     with pytest.raises(KafkaError, match="topics init"):
         run(clients_of(kafka, fresh_topics(), write_customers(tmp_path, 2)), ProduceOptions("batch"))
     assert not Path(CHECKPOINT).exists()

@@ -75,8 +75,8 @@ def test_run_show_explains_when_it_is_a_transaction_marker(kafka: str, topics: T
 def test_run_show_explains_when_retention_deleted_the_letter(kafka: str, topics: Topics) -> None:
     write(kafka, topics, [letter(), letter(), letter()])
     admin = AdminClient({"bootstrap.servers": kafka})
-    for gone in admin.delete_records([TopicPartition(topics.deadletter, 0, 2)]).values():
-        gone.result(15)
+    for deleted in admin.delete_records([TopicPartition(topics.deadletter, 0, 2)]).values():
+        deleted.result(15)
     with pytest.raises(DataError, match="0:1 is no longer stored: the oldest offset of partition 0 is 2"):
         run_show(clients_of(kafka, topics), (0, 1), stop=Stop())
 

@@ -93,7 +93,7 @@ def test_letters_are_those_that_match_the_filter(criteria: dict[str, Any], offse
         letter(good(customerID="by-id"), 2, at="2026-01-03T00:00:00Z", error_type=ErrorType.SCORING, key=None),
         letter(good(customerID=17), 3, at="2026-01-03T01:00:00+01:00", partition=1),
     ]
-    assert [found.record.offset() for found in Letters(topic, LetterFilter(**criteria))] == offsets
+    assert [selected.record.offset() for selected in Letters(topic, LetterFilter(**criteria))] == offsets
 
 
 @pytest.mark.parametrize("time", ["", "yesterday", "2026-01-01T00:00:00"])
@@ -113,7 +113,7 @@ def test_letter_accepts_any_record_time(milliseconds: int) -> None:
 @pytest.mark.parametrize("value", FOREIGN)
 def test_letters_skip_and_count_a_record_when_unreadable(value: bytes | None) -> None:
     letters = Letters([letter(offset=0), FakeRecord(value, 1), letter(offset=2)], LetterFilter())
-    assert [found.record.offset() for found in letters] == [0, 2]
+    assert [selected.record.offset() for selected in letters] == [0, 2]
     assert letters.unreadable == 1
 
 

@@ -110,11 +110,11 @@ def test_pass_confirms_at_most_20_000_rows_at_once(tmp_path: Path, size: int) ->
 
 
 def test_pass_stores_only_confirmed_rows(writer: FakeRowWriter, tmp_path: Path) -> None:
-    seen = []
-    writer.after = lambda _: seen.append(checkpoint()["total_sent"])
+    totals = []
+    writer.after = lambda _: totals.append(checkpoint()["total_sent"])
     run(writer, write_customers(tmp_path, 30), limit=20)
     run(writer, write_customers(tmp_path, 30))
-    assert seen == [0, 20]
+    assert totals == [0, 20]
 
 
 def test_pass_ends_after_the_chunk_when_stopped_and_resumes(writer: FakeRowWriter, tmp_path: Path) -> None:

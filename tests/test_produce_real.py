@@ -150,9 +150,9 @@ def test_produce_ends_in_two_seconds_when_signalled(
     running = start_cli(*command(path), env=env, cwd=tmp_path)
     wait_until(lambda: CHECKPOINT.exists() and '"last_processed_index":-1' not in CHECKPOINT.read_text(), 30, "rows")
     running.signal(number)
-    asked = time.monotonic()
+    requested_at = time.monotonic()
     assert running.wait() == 0
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - requested_at < 2
     result, stored = json.loads(running.stdout()), json.loads(CHECKPOINT.read_text())
     assert 0 < result["sent"] == stored["total_sent"] == stored["last_processed_index"] + 1 < 10 * ROWS
     assert keys(env) == each_once(result["sent"])
@@ -230,9 +230,9 @@ def test_stream_meets_its_rate_and_ends_in_two_seconds(env: dict[str, str], star
     running = start_cli("produce", *options, env=env, cwd=tmp_path)
     wait_until(lambda: CHECKPOINT.exists() and json.loads(CHECKPOINT.read_text())["total_sent"] > 300, 30, "events")
     running.signal(signal.SIGTERM)
-    asked = time.monotonic()
+    requested_at = time.monotonic()
     assert running.wait() == 0
-    assert time.monotonic() - asked < 2
+    assert time.monotonic() - requested_at < 2
     result = json.loads(running.stdout())
     assert result["rate"] == pytest.approx(200, rel=0.1)
     records = read_topic(env["TELCO_STREAM_BOOTSTRAP_SERVERS"], env["TELCO_STREAM_TOPICS__RAW"])

@@ -102,11 +102,11 @@ def test_stream_stamps_each_send(tmp_path: Path) -> None:
 
 
 def test_stream_stores_confirmed_rows_in_the_checkpoint(tmp_path: Path) -> None:
-    writer, seen = file_writer(), []
-    writer.after = lambda fake: seen.append((len(fake.topic), checkpoint()["total_sent"]))
+    writer, totals = file_writer(), []
+    writer.after = lambda fake: totals.append((len(fake.topic), checkpoint()["total_sent"]))
     run(writer, write_customers(tmp_path, 5), Schedule(50), limit=60)
-    assert len(seen) >= 2
-    assert all(stored <= arrived for arrived, stored in seen)
+    assert len(totals) >= 2
+    assert all(stored <= arrived for arrived, stored in totals)
     assert (checkpoint()["mode"], checkpoint()["total_sent"], checkpoint()["complete"]) == ("streaming", 60, False)
 
 

@@ -75,7 +75,8 @@ def test_report_uses_the_record_time_when_processed_ts_is_bad() -> None:
 
 def test_report_filters_by_model_version() -> None:
     both = records(value("a", 0.9, version="v1"), value("b", 0.9, version="v2"))
-    assert [one.customerID for one in report(both, criteria=PredictionFilter(model_version="v2")).summary.top] == ["b"]
+    result = report(both, criteria=PredictionFilter(model_version="v2"))
+    assert [customer.customerID for customer in result.summary.top] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +132,7 @@ def stream(predictions: int) -> Iterator[Record]:
 
 
 def records(*values: bytes | None) -> list[Record]:
-    return [FakeRecord(one) for one in values]
+    return [FakeRecord(value) for value in values]
 
 
 def value(name: str, probability: float, at: str = "2026-01-01T00:00:00Z", version: str = "v1") -> bytes:

@@ -50,7 +50,7 @@ def start_of_stream(stream_key: PassKey, checkpoint: CheckpointFile, *, restart:
 
 
 def start_of(pass_key: PassKey, stored: PassProgress | None, *, restart: bool = False) -> PassProgress:
-    """Return the progress to start from, given stored progress; raise `DataError` if that is of another pass."""
+    """Return the progress to start from, given stored progress; raise `DataError` if it belongs to another pass."""
     if stored is None:
         return _first_row(pass_key)
     if restart:
@@ -161,5 +161,5 @@ def _describe_other_content(pass_key: PassKey, rows: int) -> str:
         )
     return (
         f"The unfinished run {pass_key.run_id} has sent {rows} rows of a file with other content; continue with that"
-        " file, use another --run-id for this one, or start over with --restart"
+        " file, use another --run-id for this file, or start over with --restart"
     )
