@@ -29,17 +29,17 @@ def recording(kafka: dict[str, str] | None = None, **more: Any) -> Any:
 
 
 def test_producer_is_idempotent_and_partitions_like_java() -> None:
-    for made in (recording().producer(), recording().producer("an-id")):
-        assert made["enable.idempotence"] == "true"
-        assert made["acks"] == "all"
-        assert made["partitioner"] == "murmur2_random"
+    for properties in (recording().producer(), recording().producer("an-id")):
+        assert properties["enable.idempotence"] == "true"
+        assert properties["acks"] == "all"
+        assert properties["partitioner"] == "murmur2_random"
 
 
 def test_producer_times_out_messages_before_the_transaction() -> None:
-    made = recording().producer("an-id")
-    assert int(made["message.timeout.ms"]) < int(made["transaction.timeout.ms"]) == 30_000
-    made = recording({"transaction.timeout.ms": "6000"}).producer("an-id")
-    assert int(made["message.timeout.ms"]) < int(made["transaction.timeout.ms"]) == 6_000
+    properties = recording().producer("an-id")
+    assert int(properties["message.timeout.ms"]) < int(properties["transaction.timeout.ms"]) == 30_000
+    properties = recording({"transaction.timeout.ms": "6000"}).producer("an-id")
+    assert int(properties["message.timeout.ms"]) < int(properties["transaction.timeout.ms"]) == 6_000
     assert recording().producer()["message.timeout.ms"] == "0", "without a transaction, there is no limit"
 
 
@@ -51,11 +51,11 @@ def test_producer_accepts_messages_as_large_as_the_broker_sends() -> None:
 
 
 def test_consumer_never_auto_commits_and_reads_committed() -> None:
-    made = recording().consumer("a-group")
-    assert made["enable.auto.commit"] == made["enable.auto.offset.store"] == "false"
-    assert made["isolation.level"] == "read_committed"
-    assert made["group.id"] == "a-group"
-    assert made["allow.auto.create.topics"] == "false"
+    properties = recording().consumer("a-group")
+    assert properties["enable.auto.commit"] == properties["enable.auto.offset.store"] == "false"
+    assert properties["isolation.level"] == "read_committed"
+    assert properties["group.id"] == "a-group"
+    assert properties["allow.auto.create.topics"] == "false"
 
 
 def test_consumer_omits_classic_properties_with_kip_848() -> None:
@@ -65,8 +65,8 @@ def test_consumer_omits_classic_properties_with_kip_848() -> None:
 
 
 def test_reader_gets_end_of_partition_events() -> None:
-    made = recording().reader()
-    assert (made["enable.partition.eof"], made["auto.offset.reset"]) == ("true", "error")
+    properties = recording().reader()
+    assert (properties["enable.partition.eof"], properties["auto.offset.reset"]) == ("true", "error")
 
 
 def test_clients_pass_properties_to_their_kind_only() -> None:
@@ -74,8 +74,8 @@ def test_clients_pass_properties_to_their_kind_only() -> None:
     clients = recording(kafka)
     assert clients.producer()["linger.ms"] == "50"
     assert clients.consumer("g")["fetch.min.bytes"] == "9"
-    for made in (clients.producer(), clients.consumer("g"), clients.admin()):
-        assert made["security.protocol"] == "plaintext"
+    for properties in (clients.producer(), clients.consumer("g"), clients.admin()):
+        assert properties["security.protocol"] == "plaintext"
     assert not {"linger.ms", "fetch.min.bytes"} & clients.admin().keys()
     assert "fetch.min.bytes" not in clients.producer()
     assert "linger.ms" not in clients.consumer("g")
@@ -89,9 +89,9 @@ def test_clients_log_no_warning_about_properties(
     kafka = {"group.protocol": protocol, "linger.ms": "7", "fetch.min.bytes": "1"}
     clients = Clients(Settings(bootstrap_servers=embedded.bootstrap, kafka=kafka))
     with caplog.at_level(logging.DEBUG):
-        made: list[Any] = [clients.admin(), clients.producer(), clients.producer("an-id")]
+        others: list[Any] = [clients.admin(), clients.producer(), clients.producer("an-id")]
         readers = [clients.consumer("g"), clients.reader()]
-        for client in (*made, *readers):
+        for client in (*others, *readers):
             client.poll(0.1)
     for reader in readers:
         reader.close()

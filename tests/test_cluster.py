@@ -31,8 +31,8 @@ def answer(what: str | int) -> "Future[str]":
 def test_wait_for_group_retries_when_no_coordinator_is_ready() -> None:
     """A new broker has no coordinator for about two seconds."""
     coming = [KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS]
-    answers: Iterator[str | int] = iter([*coming, "there"])
-    assert cluster(30).wait_for_group(lambda: answer(next(answers)), "g") == "there"
+    answers: Iterator[str | int] = iter([*coming, "result"])
+    assert cluster(30).wait_for_group(lambda: answer(next(answers)), "g") == "result"
 
 
 @pytest.mark.parametrize("code", [KafkaError.NOT_COORDINATOR, KafkaError.GROUP_AUTHORIZATION_FAILED])

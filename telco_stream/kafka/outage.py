@@ -77,13 +77,13 @@ class Outage:
             extra = {"event": "kafka_available", "facts": {"brokers": self._brokers, "seconds": round(seconds, 1)}}
             log.warning("Kafka at %s is available again after %.0f s", self._brokers, seconds, extra=extra)
 
-    def _log_loss(self, where: str, error: KafkaError) -> None:
+    def _log_loss(self, broker: str, error: KafkaError) -> None:
         self._logged_at = time.monotonic()
-        facts = {"brokers": where}
+        facts = {"brokers": broker}
         if cannot_connect(error):
             text = "Kafka at %s refuses this process: %s; ending in %g s unless that changes"
             extra = {"event": "refused", "facts": facts}
-            log.warning(text, where, without_echo(error.str()), self._timeout, extra=extra)
+            log.warning(text, broker, without_echo(error.str()), self._timeout, extra=extra)
         else:
             extra = {"event": "kafka_unavailable", "facts": facts}
-            log.warning("Kafka at %s is unavailable; waiting for it", where, extra=extra)
+            log.warning("Kafka at %s is unavailable; waiting for it", broker, extra=extra)
