@@ -23,7 +23,7 @@ from telco_stream.csv.validation import RowError, read_header, validate_rows
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.sink import Sink
-from telco_stream.kafka.source import Source, Subscription
+from telco_stream.kafka.source import KafkaSource, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.transactions import Transactions
 from telco_stream.messages.prediction import encode_prediction
@@ -95,7 +95,7 @@ def _consuming(session: BenchSession, raw: str, out: str, letters: str) -> Stage
     clients, stop, scorer = Clients(settings.model_copy(update={"topics": topics})), Stop(), load_scorer(MODEL, "onnx")
     assert isinstance(scorer, OnnxScorer)
     consumer = clients.consumer(session.topics.unique_name("group"), enable_partition_eof="true")
-    source = Source(consumer, Subscription(TopicToRead(raw, Cluster(clients).ask_offsets)), stop)
+    source = KafkaSource(consumer, Subscription(TopicToRead(raw, Cluster(clients).ask_offsets)), stop)
     name = session.topics.unique_name("id")
     transactions = Transactions(lambda: clients.producer(name), stop, has_unique_id=True)
     polled, sent, committed = list[float](), list[float](), list[float]()

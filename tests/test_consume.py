@@ -48,11 +48,11 @@ class FakeSource:
     def ended(self) -> bool:
         return self.position >= len(self.records)
 
-    def poll_batch(self, most: int, _timeout: float, *, idle: float) -> Batch:  # noqa: ARG002
-        self.limits.append(most)
+    def poll_batch(self, max_records: int, timeout: float, *, idle: float = 0) -> Batch:  # noqa: ARG002
+        self.limits.append(max_records)
         if self.error and self.position:
             raise self.error
-        records = self.records[self.position : self.position + most]
+        records = self.records[self.position : self.position + max_records]
         self.records += [FakeRecord(value, len(self.records) + number) for number, value in enumerate(self.late)]
         self.late = []
         self.position += len(records)
@@ -168,9 +168,8 @@ class LoopHarness:
         plan = ConsumePlan(cast("Any", mode), batch_size=3, limits=Limits(), **more)
         self.counters = RunCounters(plan)
         self.delivery = FakeDelivery(self.source, self.ends, self.at_once)
-        source = cast("Any", self.source)
         return consume(
-            source,
+            self.source,
             self.delivery,
             self._logging_scorer,
             self.counters,

@@ -14,7 +14,7 @@ from telco_stream.consume.loop import consume
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.sink import Sink
-from telco_stream.kafka.source import Source, Subscription
+from telco_stream.kafka.source import KafkaSource, Subscription
 from telco_stream.kafka.starts import AskOffsets, TopicToRead
 from telco_stream.kafka.transactions import Transactions
 from telco_stream.runtime.clock import utc_timestamp
@@ -152,14 +152,14 @@ class ContractHarness:
                 observers=(),
             )
 
-    def source(self) -> Source:
-        return Source(
+    def source(self) -> KafkaSource:
+        return KafkaSource(
             self.environment.consumer(),
             Subscription(TopicToRead(self.environment.settings.topics.raw, self.environment.ask_offsets)),
             self.stop,
         )
 
-    def delivery(self, source: Source) -> Delivery:
+    def delivery(self, source: KafkaSource) -> Delivery:
         topics = self.environment.settings.topics
         if self._delivery == "at-least-once":
             return AtLeastOnce(Sink(self.environment.producer(), self.stop), source, topics)
@@ -221,7 +221,7 @@ def _two(harness: ContractHarness) -> tuple[StoredRecord, StoredRecord]:
     return found[topics.deadletter], found[topics.predictions]
 
 
-def _poll(source: Source) -> list[int]:
+def _poll(source: KafkaSource) -> list[int]:
     deadline = time.monotonic() + 20
     while not (records := source.poll_batch(1, 0.5).records):
         assert time.monotonic() < deadline

@@ -13,7 +13,7 @@ from confluent_kafka import KafkaError, TopicPartition
 from telco_stream import errors
 from telco_stream.consume.delivery import AtLeastOnce, ExactlyOnce
 from telco_stream.kafka.sink import Sink
-from telco_stream.kafka.source import Batch, Source, Subscription
+from telco_stream.kafka.source import Batch, KafkaSource, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.transactions import Transactions
 from telco_stream.runtime.signals import Stop
@@ -39,7 +39,7 @@ class DeliveryHarness:
         self.producer = FakeProducer(self.log, failures)
         self.consumer = FakeConsumer([], log=self.log)
         self._stop = Stop()
-        self._source = Source(
+        self._source = KafkaSource(
             cast("Any", self.consumer), Subscription(TopicToRead("raw", self.consumer.ask_offsets)), self._stop
         )
         self._source.poll_batch(1, 0)  # starts the partition

@@ -10,15 +10,15 @@ from confluent_kafka import KafkaError, TopicPartition
 from telco_stream import errors
 from telco_stream.kafka import membership, watermarks
 from telco_stream.kafka.offsets import CommitMetadata, encode_commit_metadata
-from telco_stream.kafka.source import Source, Subscription
+from telco_stream.kafka.source import KafkaSource, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.runtime.signals import Stop, Stopped
 from tests.support.fake_messages import ScriptedMessage, end
 from tests.support.fakes import FakeConsumer, kafka_exception, offsets
 
 
-def source_of(consumer: FakeConsumer, *, stop: Stop | None = None, until: dict[int, int] | None = None) -> Source:
-    return Source(
+def source_of(consumer: FakeConsumer, *, stop: Stop | None = None, until: dict[int, int] | None = None) -> KafkaSource:
+    return KafkaSource(
         cast("Any", consumer), Subscription(TopicToRead("raw", consumer.ask_offsets)), stop or Stop(), until=until
     )
 

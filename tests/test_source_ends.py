@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError
 from telco_stream.errors import KafkaError as TelcoStreamError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.reading import _Reader
-from telco_stream.kafka.source import Source, Subscription
+from telco_stream.kafka.source import KafkaSource, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import load
@@ -21,7 +21,7 @@ SCRIPT = [ScriptedMessage(0), ScriptedMessage(1), end(3)]
 
 def test_source_has_ended_when_its_partitions_end() -> None:
     """The last record is before the marker, and no record follows it."""
-    source = Source(
+    source = KafkaSource(
         cast("Any", ScriptedConsumer([*SCRIPT])),
         Subscription(TopicToRead("raw", ask_nothing_kept)),
         Stop(),

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from telco_stream.kafka.background import BackgroundCall
 from telco_stream.kafka.sink import Sink, delivery_errors
-from telco_stream.kafka.source import Batch, Source
+from telco_stream.kafka.source import Batch, KafkaSource
 from telco_stream.kafka.transactions import End, Transactions
 from telco_stream.scoring import Outcome
 from telco_stream.settings import TopicSettings
@@ -45,7 +45,7 @@ class Delivery(Protocol):
 class ExactlyOnce:
     """Delivery in one transaction per batch, committed in the background while the next batch is scored."""
 
-    def __init__(self, transactions: Transactions, source: Source, topics: TopicSettings) -> None:
+    def __init__(self, transactions: Transactions, source: KafkaSource, topics: TopicSettings) -> None:
         self._transactions = transactions
         self._source = source
         self._topics = topics
@@ -69,7 +69,7 @@ class ExactlyOnce:
 class AtLeastOnce:
     """Delivery that waits for all acknowledgements and then commits the offsets."""
 
-    def __init__(self, sink: Sink, source: Source, topics: TopicSettings) -> None:
+    def __init__(self, sink: Sink, source: KafkaSource, topics: TopicSettings) -> None:
         self._sink = sink
         self._source = source
         self._topics = topics
@@ -91,7 +91,7 @@ class _PendingTransaction:
     """Delivery whose transaction is being committed."""
 
     commit: BackgroundCall[End]
-    source: Source
+    source: KafkaSource
     next_offsets: Mapping[int, int]
 
     @property

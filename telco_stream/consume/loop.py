@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters, StoppedBy
 from telco_stream.consume.delivery import Delivery, PendingDelivery
+from telco_stream.consume.source import Source
 from telco_stream.kafka.background import SHUTDOWN_GRACE_SECONDS
-from telco_stream.kafka.source import Batch, Source
+from telco_stream.kafka.source import Batch
 from telco_stream.messages.record import Record
 from telco_stream.model.scorer import Scorer
 from telco_stream.monitoring.protocols import BatchTimings, RunObserver

@@ -20,7 +20,7 @@ from telco_stream.kafka.first_start import IfAnswered, choose_reset
 from telco_stream.kafka.identity import TopicIdentity
 from telco_stream.kafka.permissions import Permissions
 from telco_stream.kafka.sink import Sink
-from telco_stream.kafka.source import Source, Subscription
+from telco_stream.kafka.source import KafkaSource, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.topics import compacted_topics, compaction_warning
 from telco_stream.kafka.transactions import Transactions, transactions_under
@@ -149,7 +149,7 @@ def _consume(clients: Clients, options: ConsumeOptions, stop: Stop, monitor: Run
     identity = TopicIdentity(topic.name, topic_id, partial(cluster.describe_topic, topic.name))
     subscription = Subscription(topic, identity, clients.is_incremental())
     with (
-        closing(Source(consumer, subscription, stop, until=until, errors=errors)) as source,
+        closing(KafkaSource(consumer, subscription, stop, until=until, errors=errors)) as source,
         monitor.attach(partial(_view_partitions, source, counters)),
     ):
         delivery: Delivery
@@ -170,7 +170,7 @@ def _consume(clients: Clients, options: ConsumeOptions, stop: Stop, monitor: Run
         )
 
 
-def _view_partitions(source: Source, counters: RunCounters) -> PartitionView:
+def _view_partitions(source: KafkaSource, counters: RunCounters) -> PartitionView:
     return PartitionView(
         answered=counters.answered,
         end_offsets=source.cached_end_offsets,

@@ -23,6 +23,7 @@ from telco_stream.kafka.auth_errors import refusal
 from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
 from telco_stream.kafka.error_policy import cannot_connect, failed_disk, user_error
 from telco_stream.kafka.retry import Deadline, retry
+from telco_stream.kafka.starts import OffsetBound
 from telco_stream.runtime.signals import Stop, Stopped
 
 Result = TypeVar("Result")
@@ -93,9 +94,9 @@ class Cluster:
         topics = TopicCollection([topic])
         return self._admin.describe_topics(topics, request_timeout=self._clients.timeout)[topic]
 
-    def ask_offsets(self, topic: str, partitions: Iterable[int], *, oldest: bool) -> "dict[int, Future[int]]":
-        """Request the oldest or the end offset of each partition; keep the cluster until the futures have resolved."""
-        spec = OffsetSpec.earliest() if oldest else OffsetSpec.latest()
+    def ask_offsets(self, topic: str, partitions: Iterable[int], bound: OffsetBound) -> "dict[int, Future[int]]":
+        """Request the first or the end offset of each partition; keep the cluster until the futures have resolved."""
+        spec = OffsetSpec.earliest() if bound == "earliest" else OffsetSpec.latest()
         futures = self._list_offsets(topic, partitions, spec, committed_only=True)
         return {partition: _offset_of(future) for partition, future in futures.items()}
 

@@ -2,8 +2,8 @@
 
 `kafka/starts.py` finds the start offset of each assigned partition; the client fetches the partition after that.
 
-Rebalances happen only inside `Source.poll_batch`. The loop holds no records then: at most one batch is being committed,
-and its commit is awaited before partitions are revoked.
+Rebalances happen only inside `KafkaSource.poll_batch`. The loop holds no records then: at most one batch is being
+committed, and its commit is awaited before partitions are revoked.
 """
 
 import logging
@@ -71,7 +71,7 @@ class Subscription:
     is_incremental: bool = True
 
 
-class Source:
+class KafkaSource:
     """Group member that reads records in batches, commits offsets and rewinds to committed offsets."""
 
     def __init__(

@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -18,6 +18,10 @@ log = logging.getLogger("telco_stream.consume.loop")
 
 #: Reset policy for a partition without a committed offset.
 Reset: TypeAlias = Literal["earliest", "latest"]
+#: First offset of a partition, or the offset after its last record.
+OffsetBound: TypeAlias = Literal["earliest", "latest"]
+#: Requests the first or the end offset of each of a topic's partitions, and returns the futures.
+AskOffsets: TypeAlias = Callable[[str, Iterable[int], OffsetBound], Mapping[int, "Future[int]"]]
 
 
 class Reason(Enum):
@@ -63,13 +67,6 @@ def choose_start(  # noqa: PLR0913 - a pure function takes all that its result d
     if is_out_of_range:
         return Start(oldest, updated, Reason.OUT_OF_RANGE)
     return Start(committed, updated, Reason.COMMITTED, is_committed=updated == metadata)
-
-
-class AskOffsets(Protocol):
-    """Asynchronous request for the oldest or the end offsets of a topic's partitions."""
-
-    def __call__(self, topic: str, /, partitions: Iterable[int], *, oldest: bool) -> Mapping[int, "Future[int]"]:
-        """Return a future of the oldest or the end offset of each partition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +117,7 @@ class StartFinder:
 
     def _find(self, partitions: list[int], out_of_range: Collection[int]) -> dict[int, Start]:
         committed = self._committed(partitions)
-        oldest = self._offsets(partitions, oldest=True)
+        oldest = self._offsets(partitions, "earliest")
         uncommitted = [partition for partition in oldest if committed[partition][0] < 0]
         first = self._first_starts(uncommitted, oldest) if uncommitted else {}
         return {
@@ -147,7 +144,7 @@ class StartFinder:
         self._partitions = max(self._partitions, *(partition + 1 for partition in partitions))
         commits = [metadata for offset, metadata in self._committed(range(self._partitions)).values() if offset >= 0]
         initial = min(map(self._initial_partitions, commits), default=self._partitions)
-        ends = self._offsets([partition for partition in partitions if partition < initial], oldest=False)
+        ends = self._offsets([partition for partition in partitions if partition < initial], "latest")
         added = {partition: oldest[partition] for partition in partitions if partition >= initial}
         return {partition: self._first(offset, initial) for partition, offset in (ends | added).items()}
 
@@ -167,9 +164,9 @@ class StartFinder:
             committed[partition.partition] = partition.offset, decode_commit_metadata(partition.metadata)
         return committed
 
-    def _offsets(self, partitions: list[int], *, oldest: bool) -> dict[int, int]:
+    def _offsets(self, partitions: list[int], bound: OffsetBound) -> dict[int, int]:
         """Return the oldest or the end offsets; partitions whose leader does not answer in time are missing."""
-        futures = self._ask_offsets(self._topic, partitions, oldest=oldest) if partitions else {}
+        futures = self._ask_offsets(self._topic, partitions, bound) if partitions else {}
         wait(futures.values(), MAX_CALL_SECONDS)
         offsets = {}
         for partition, future in futures.items():

@@ -7,6 +7,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
+from telco_stream.kafka.starts import OffsetBound
 from tests.support.fake_messages import ScriptedMessage
 
 
@@ -159,8 +160,8 @@ class FakeConsumer:
         self.log += [f"assign {partition.partition}" for partition in partitions]
         self.begun |= {partition.partition: partition.offset for partition in partitions}
 
-    def ask_offsets(self, _topic: str, partitions: Iterable[int], *, oldest: bool) -> dict[int, "Future[int]"]:
-        return known_offsets(partitions, self.oldest if oldest else self.latest)
+    def ask_offsets(self, _topic: str, partitions: Iterable[int], bound: OffsetBound) -> dict[int, "Future[int]"]:
+        return known_offsets(partitions, self.oldest if bound == "earliest" else self.latest)
 
     def get_watermark_offsets(self, partition: TopicPartition, *, cached: bool) -> tuple[int, int]:
         assert cached, "only cached watermarks cost no request"
@@ -188,7 +189,7 @@ def known_offsets(partitions: Iterable[int], known: Mapping[int, int]) -> dict[i
     return futures
 
 
-def ask_nothing_kept(_topic: str, partitions: Iterable[int], *, oldest: bool) -> dict[int, "Future[int]"]:  # noqa: ARG001
+def ask_nothing_kept(_topic: str, partitions: Iterable[int], _bound: OffsetBound) -> dict[int, "Future[int]"]:
     """Answer that every partition begins at 0."""
     return known_offsets(partitions, {})
 

@@ -1,0 +1,40 @@
+"""Source of records, as the loop sees it; `kafka.source.KafkaSource` implements it."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from telco_stream.kafka.source import Batch
+
+
+class Source(Protocol):
+    """Member of a consumer group that reads the raw topic in batches."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether all assigned partitions have been read to the end that the topic had when the run began."""
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether every assigned partition has been fetched from."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Reason why the group refuses this member, or None."""
+
+    def poll_batch(self, max_records: int, timeout: float, *, idle: float = 0) -> Batch:
+        """Return the available records; wait up to `timeout` seconds for the first.
+
+        With `idle`, wait for a full batch, the end of the topic or this many seconds without a record.
+        """
+
+    def is_current(self, batch: Batch) -> bool:
+        """Return whether the source has not been rewound since it returned the batch."""
+
+    def confirm_topic(self) -> None:
+        """Raise `KafkaError` if the topic has been deleted or created again since the run began."""
+
+    def consecutive_dead_letters(self) -> int | None:
+        """Return and clear the number of consecutive dead letters before the newly assigned partitions."""
+
+    def commit_answered(self, answered: Mapping[int, int], *, at_once: bool = False) -> None:
+        """Commit these offsets after a while without a record, or at once."""
