@@ -1,4 +1,4 @@
-"""The Compose file and the image as they are written; `make compose-test` and `make image-test` run them."""
+"""The Compose file, the Dockerfile and the CI workflow; `make compose-test` and `make image-test` run the first two."""
 
 import importlib.util
 import re
@@ -30,23 +30,23 @@ def test_compose_publishes_ports_on_localhost_only(service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_compose_limits_memory_and_privileges(service: str) -> None:
-    told = SERVICES[service]
-    assert told["cap_drop"] == ["ALL"]
-    assert told["security_opt"] == ["no-new-privileges:true"]
-    assert told["mem_limit"]
-    assert told["init"] is True
-    assert not told.get("privileged")
+    settings = SERVICES[service]
+    assert settings["cap_drop"] == ["ALL"]
+    assert settings["security_opt"] == ["no-new-privileges:true"]
+    assert settings["mem_limit"]
+    assert settings["init"] is True
+    assert not settings.get("privileged")
 
 
 @pytest.mark.parametrize("service", sorted(set(SERVICES) - {"kafka"}))
 def test_compose_mounts_read_only_roots_except_kafkas(service: str) -> None:
-    """Kafka's start script writes its settings beside its program."""
+    """Kafka's start script writes its settings next to its program."""
     assert SERVICES[service]["read_only"] is True
 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_compose_restarts_services(service: str) -> None:
-    """One that has done its work stays ended."""
+    """Services that end after their work restart only on failure."""
     ends = service == "topics" or service.startswith("batch")
     assert SERVICES[service]["restart"] == ("on-failure" if ends else "unless-stopped")
 
@@ -64,7 +64,7 @@ def test_compose_starts_only_the_pipeline_without_a_profile() -> None:
         "producer",
         "consumer",
     }
-    assert {one for service in SERVICES.values() for one in service.get("profiles", [])} == {
+    assert {profile for service in SERVICES.values() for profile in service.get("profiles", [])} == {
         "ui",
         "monitoring",
         "batch",
@@ -73,18 +73,18 @@ def test_compose_starts_only_the_pipeline_without_a_profile() -> None:
 
 @pytest.mark.parametrize("name", OURS)
 def test_compose_uses_only_known_options(name: str) -> None:
-    """Each option of it stands in the command's help."""
-    words = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", word) for word in OURS[name]["command"]]
-    command = words[: 2 if words[0] == "topics" else 1]
-    told = run_cli(*command, "--help", env={"COLUMNS": "200"}).stdout
-    assert [word for word in words if word.startswith("--") and word not in told] == []
+    """The help of the command lists each option."""
+    arguments = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", argument) for argument in OURS[name]["command"]]
+    command = arguments[: 2 if arguments[0] == "topics" else 1]
+    help_text = run_cli(*command, "--help", env={"COLUMNS": "200"}).stdout
+    assert [argument for argument in arguments if argument.startswith("--") and argument not in help_text] == []
 
 
 @pytest.mark.parametrize("name", OURS)
 def test_compose_sets_only_known_settings(name: str) -> None:
-    """A misspelt one would be refused."""
-    done = run_cli("config", "show", env=OURS[name]["environment"])
-    assert done.returncode == 0, done.stderr
+    """A misspelt setting would be refused."""
+    completed = run_cli("config", "show", env=OURS[name]["environment"])
+    assert completed.returncode == 0, completed.stderr
 
 
 def test_compose_fixes_different_transactional_ids() -> None:
@@ -100,7 +100,7 @@ def test_compose_file_is_valid_for_compose_1_29() -> None:
         assert not isinstance(service.get("env_file"), dict | list)
         assert "start_interval" not in service.get("healthcheck", {})
         conditions = service.get("depends_on", {})
-        assert isinstance(conditions, list) or all(set(one) == {"condition"} for one in conditions.values())
+        assert isinstance(conditions, list) or all(set(condition) == {"condition"} for condition in conditions.values())
 
 
 @pytest.mark.parametrize("command", [["docker", "compose"], ["docker-compose"]], ids=" ".join)
@@ -110,20 +110,20 @@ def test_compose_reads_the_file(command: list[str]) -> None:
         or subprocess.run([*command, "version"], capture_output=True, check=False).returncode
     ):
         pytest.skip(f"{' '.join(command)} is not installed")
-    profiles = [word for name in ("ui", "monitoring", "batch") for word in ("--profile", name)]
-    done = subprocess.run(
+    profiles = [argument for name in ("ui", "monitoring", "batch") for argument in ("--profile", name)]
+    completed = subprocess.run(
         [*command, "-f", str(FILE), *profiles, "config"], capture_output=True, text=True, check=False, timeout=60
     )
-    assert done.returncode == 0, done.stderr
-    assert set(yaml.safe_load(done.stdout)["services"]) == set(SERVICES)
+    assert completed.returncode == 0, completed.stderr
+    assert set(yaml.safe_load(completed.stdout)["services"]) == set(SERVICES)
 
 
 def test_consume_image_omits_training_dependencies() -> None:
-    """By the Dockerfile's own pattern, applied to the real list."""
+    """The Dockerfile's pattern, applied to the dependencies in pyproject.toml."""
     (pattern,) = re.findall(r"re\.match\('(.*?)', need\)", DOCKERFILE)
-    needs = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    out = {re.split(r"[^a-z0-9-]", need)[0] for need in needs if re.match(pattern, need)}
-    assert out == {"joblib", "pandas", "scikit-learn", "skl2onnx"}
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    omitted = {re.split(r"[^a-z0-9-]", name)[0] for name in dependencies if re.match(pattern, name)}
+    assert omitted == {"joblib", "pandas", "scikit-learn", "skl2onnx"}
 
 
 @pytest.fixture
@@ -151,19 +151,19 @@ def test_health_check_finds_the_port_in_the_command_line(healthcheck: Any, comma
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[int], str]]:
-    """Serves this status to everyone; gives the port."""
+    """Return a function that serves /healthz with this status and returns the port."""
     servers = []
 
     def start(status: int) -> str:
-        class Answer(BaseHTTPRequestHandler):
+        class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 self.send_response(status if self.path == "/healthz" else 404)
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
-                """Nothing."""
+                """Log nothing."""
 
-        servers.append(HTTPServer(("127.0.0.1", 0), Answer))
+        servers.append(HTTPServer(("127.0.0.1", 0), Handler))
         threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
         return str(servers[-1].server_port)
 
@@ -199,24 +199,24 @@ def test_workflow_tests_every_python_and_dependency_range() -> None:
     matrix = WORKFLOW["jobs"]["test"]["strategy"]["matrix"]
     assert matrix["python"] == ["3.11", "3.12", "3.13", "3.14"]
     assert "newest" in matrix["dependencies"]
-    assert "lowest" in {*matrix["dependencies"], *(one["dependencies"] for one in matrix["include"])}
+    assert "lowest" in {*matrix["dependencies"], *(job["dependencies"] for job in matrix["include"])}
 
 
 def test_workflow_pins_actions_by_commit() -> None:
     workflow = (ROOT / ".github/workflows/ci.yml").read_text()
-    used = re.findall(r"uses: (.*)", workflow)
-    assert used
-    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", one) for one in used)
+    actions = re.findall(r"uses: (.*)", workflow)
+    assert actions
+    assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", action) for action in actions)
 
 
 def test_workflow_runs_the_targets_of_the_local_run() -> None:
-    """The audit looks things up in the network, so it isn't part of the local run."""
+    """Except the audit, which needs the network."""
     workflow = re.findall(r"run: make ([a-z-]+)", (ROOT / ".github/workflows/ci.yml").read_text())
     local = re.findall(r"^  .*\bmake --no-print-directory ([a-z-]+)", (ROOT / ".ci/run").read_text(), re.MULTILINE)
     assert set(workflow) == {*local, "audit"}
 
 
 def test_image_serves_metrics_at_all_addresses() -> None:
-    """Prometheus and the probes of an orchestrator come from outside of the container."""
+    """Prometheus and probes connect from outside the container."""
     runtime = (ROOT / "Dockerfile").read_text().partition("AS runtime")[2].partition("\nFROM")[0]
     assert "ENV TELCO_STREAM_METRICS__HOST=*" in runtime.splitlines()

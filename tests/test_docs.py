@@ -33,7 +33,7 @@ LINKING_FILES = [*(ROOT / "telco_stream").rglob("*.py"), *(ROOT / "compose").rgl
 #: Lines that are not run, and why.
 NOT_RUN = {
     r"git clone\b.*": "the tests run in a checkout",
-    r"telco-stream data fetch\b.*": "it downloads; test_dataset.py runs it against a server of its own",
+    r"telco-stream data fetch\b.*": "it downloads; test_dataset.py runs it with a local server",
 }
 
 
@@ -84,7 +84,7 @@ def test_every_page_with_commands_is_run_by_a_test() -> None:
 
 
 def test_performance_page_has_make_commands_only() -> None:
-    """They take half an hour, so no test runs them."""
+    """No test runs them, because they take half an hour."""
     assert {line.split()[0] for line in command_lines(ROOT / "docs/performance.md")} == {"make"}
 
 
@@ -94,9 +94,9 @@ def test_index_links_to_every_page() -> None:
 
 
 def test_code_and_rules_link_to_existing_pages() -> None:
-    found = {link for file in LINKING_FILES for link in re.findall(r"docs/[\w-]+\.md(?:#[\w-]+)?", file.read_text())}
-    assert len(found) > 5
-    for link in found:
+    links = {link for file in LINKING_FILES for link in re.findall(r"docs/[\w-]+\.md(?:#[\w-]+)?", file.read_text())}
+    assert len(links) > 5
+    for link in links:
         name, _, anchor = link.partition("#")
         assert not anchor or anchor in anchors(ROOT / name), link
         assert (ROOT / name).is_file(), link
@@ -147,9 +147,14 @@ def test_mentions_finds_unknown_commands_and_options(tmp_path: Path) -> None:
         "`telco-stream dlq list\\|fly --limit 3`, `telco-stream report --loud`, telco-stream prose, "
         "`telco-stream:tag telco-stream verify || true`\n```sh\ntelco-stream status --max-lag 3 | grep --quiet x\n```\n"
     )
-    found = mentions(page)
-    assert [" ".join(words[:2]) for words in found] == ["dlq list|fly", "report --loud", "verify", "status --max-lag"]
-    assert [_unknown(words) for words in found] == ["dlq fly", "report --loud", None, None]
+    commands = mentions(page)
+    assert [" ".join(words[:2]) for words in commands] == [
+        "dlq list|fly",
+        "report --loud",
+        "verify",
+        "status --max-lag",
+    ]
+    assert [_unknown(words) for words in commands] == ["dlq fly", "report --loud", None, None]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +188,7 @@ def _unknown(words: list[str]) -> str | None:
 def _run(line: str, folder: Path, env: dict[str, str]) -> None:
     is_make = line.startswith("make ")
     command = f"make --dry-run {line.removeprefix('make ')}" if is_make else line
-    done = subprocess.run(
+    completed = subprocess.run(
         ["bash", "-c", command],
         cwd=ROOT if is_make else folder,
         env=env_with_path(write_launchers(folder), env),
@@ -192,4 +197,4 @@ def _run(line: str, folder: Path, env: dict[str, str]) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, f"{line}\n{done.stderr}"
+    assert completed.returncode == 0, f"{line}\n{completed.stderr}"

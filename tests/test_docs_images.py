@@ -1,4 +1,4 @@
-"""Images of the documentation: each is shown by a page and self-contained, and shows what it was made from."""
+"""Images of the documentation: a page shows each of them, and they are self-contained."""
 
 import re
 from pathlib import Path
@@ -24,8 +24,8 @@ def test_every_image_is_shown_by_a_page() -> None:
 
 
 def test_every_drawing_is_made_by_make_screenshots() -> None:
-    made = set(re.findall(r"\.(?:shot|live|inside)\(\s*\"([\w-]+)\"", MAKERS)) | {"story"}
-    assert {path.stem for path in DRAWN} == made
+    drawn = set(re.findall(r"\.(?:shot|live|inside)\(\s*\"([\w-]+)\"", MAKERS)) | {"story"}
+    assert {path.stem for path in DRAWN} == drawn
 
 
 @pytest.mark.parametrize("path", DRAWN, ids=lambda path: path.stem)

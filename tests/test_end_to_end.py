@@ -1,4 +1,4 @@
-"""The whole way on a real Kafka, through the command line: what goes in comes out, once, and right."""
+"""The pipeline on a real Kafka through the command line: each input is answered once and correctly."""
 
 import csv
 import json
@@ -24,11 +24,11 @@ NUMBERS = ["SeniorCitizen", "tenure", "MonthlyCharges", "TotalCharges"]
 
 
 def consume(kafka: str, topics: Topics, *args: str, **env: str) -> dict[str, Any]:
-    """The result of a `consume` that ended well."""
+    """Run `consume` and return its result."""
     run = run_cli("consume", "--output", "json", "--quiet", *args, env=topics.env(kafka) | env)
     assert run.returncode == 0, run.stderr
-    found: dict[str, Any] = json.loads(run.stdout)
-    return found
+    result: dict[str, Any] = json.loads(run.stdout)
+    return result
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
@@ -42,47 +42,47 @@ def test_consume_scores_the_sample_once_as_the_pipeline_does(kafka: str, topics:
     assert sources(predictions) == coordinates(read_topic(kafka, topics.raw))
     assert read_topic(kafka, topics.deadletter) == []
     expected = probabilities()
-    assert Counter(kept.json()["customerID"] for kept in predictions) == Counter(expected.keys())
-    for kept in predictions:
-        answer = kept.json()
-        assert kept.key == answer["customerID"].encode()
+    assert Counter(record.json()["customerID"] for record in predictions) == Counter(expected.keys())
+    for record in predictions:
+        answer = record.json()
+        assert record.key == answer["customerID"].encode()
         assert answer["churn_probability"] == pytest.approx(expected[answer["customerID"]], abs=1e-9)
 
 
 def test_consume_dead_letters_poison_and_scores_odd_records(kafka: str, topics: Topics) -> None:
-    """In the right class, with the original bytes back, among good ones."""
+    """Each letter has the right error type and the original bytes."""
     poison: list[Outgoing] = [(f"p{number}", case[1], []) for number, case in enumerate(POISON)]
     strange: list[Outgoing] = [(None, value, [("traceparent", b"00-1")]) for _, value in STRANGE]
     send(kafka, topics.raw, [*poison, *customers(range(50)), *strange])
     result = consume(kafka, topics, "--mode", "batch")
     assert (result["dead_lettered"], result["predicted"]) == (len(POISON), 50 + len(STRANGE))
     assert sources(answers(kafka, topics)) == coordinates(read_topic(kafka, topics.raw))
-    letters = {kept.key: decode_dead_letter(kept.value or b"") for kept in read_topic(kafka, topics.deadletter)}
-    for number, (name, value, error_type, _, says) in enumerate(POISON):
+    letters = {record.key: decode_dead_letter(record.value or b"") for record in read_topic(kafka, topics.deadletter)}
+    for number, (name, value, error_type, _, message) in enumerate(POISON):
         letter = letters[f"p{number}".encode()]
         assert (letter.error_type, letter.original) == (error_type, value), name
-        assert says in letter.error_message, name
-    forwarded_headers = [kept for kept in read_topic(kafka, topics.predictions) if kept.header("traceparent")]
-    assert len(forwarded_headers) == len(STRANGE)
-    assert all(kept.key == kept.json()["customerID"].encode() for kept in forwarded_headers)
+        assert message in letter.error_message, name
+    odd = [record for record in read_topic(kafka, topics.predictions) if record.header("traceparent")]
+    assert len(odd) == len(STRANGE)
+    assert all(record.key == record.json()["customerID"].encode() for record in odd)
 
 
 def test_consume_continues_after_max_messages(kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, customers(range(40)))
     for _ in range(2):
         assert consume(kafka, topics, "--max-messages", "10")["stopped_by"] == "max-messages"
-    found = sources(read_topic(kafka, topics.predictions))
-    assert len(found) == len(set(found)) == 20
+    answered = sources(read_topic(kafka, topics.predictions))
+    assert len(answered) == len(set(answered)) == 20
 
 
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_consume_answers_once_when_members_come_and_go(kafka: str, topics: Topics, protocol: str) -> None:
-    """Three members, each joining and leaving while records pour in."""
+    """Three members join and leave while records arrive."""
     settings = settings_of(kafka, topics, {"group.protocol": protocol}, max_poll_records=50)
-    order = ConsumeOptions("streaming", "exactly-once")
+    options = ConsumeOptions("streaming", "exactly-once")
     members = []
     for _ in range(3):
-        members.append(RunningConsumer(settings, order))
+        members.append(RunningConsumer(settings, options))
         feed(kafka, topics, members[-1])
     for member in members:
         send(kafka, topics.raw, customers(range(500)))
@@ -92,7 +92,7 @@ def test_consume_answers_once_when_members_come_and_go(kafka: str, topics: Topic
 
 
 def test_consume_answers_once_when_two_batch_runs_share_a_group(kafka: str, topics: Topics) -> None:
-    """Also while partitions are on their way from one to the other."""
+    """Also while partitions are reassigned."""
     send(kafka, topics.raw, customers(range(3_000)))
     settings = settings_of(kafka, topics, window_size=20)
     runs = [RunningConsumer(settings, ConsumeOptions("batch", "exactly-once")) for _ in range(2)]
@@ -102,13 +102,13 @@ def test_consume_answers_once_when_two_batch_runs_share_a_group(kafka: str, topi
 
 
 def test_consume_truncates_letters_when_the_topic_limit_is_small(kafka: str, topics: Topics) -> None:
-    """The limit is asked of the topic; a letter too large for it would stop the consumer for ever."""
+    """`consume` reads the limit of the topic; a larger letter would stop it forever."""
     for name in (topics.deadletter, topics.predictions):
         configure_topic(kafka, name, "max.message.bytes", "20000")
     big = good(customerID="x" * 30_000)
     send(kafka, topics.raw, [("p", b"x" * 900_000, []), ("big", big, []), *customers(range(300))])
     assert consume(kafka, topics, "--mode", "batch")["consumed"] == 302
-    letters = {kept.key: decode_dead_letter(kept.value or b"") for kept in read_topic(kafka, topics.deadletter)}
+    letters = {record.key: decode_dead_letter(record.value or b"") for record in read_topic(kafka, topics.deadletter)}
     assert letters[b"p"].truncated
     assert letters[b"p"].original_bytes == 900_000
     assert letters[b"big"].error_type == "output_too_large"
@@ -117,7 +117,7 @@ def test_consume_truncates_letters_when_the_topic_limit_is_small(kafka: str, top
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
 def test_consume_exits_3_when_the_predictions_topic_is_deleted(kafka: str, topics: Topics, delivery: str) -> None:
-    """It isn't tried for ever."""
+    """Instead of retrying forever."""
     send(kafka, topics.raw, customers(range(3)))
     settings = settings_of(kafka, topics, {"transaction.timeout.ms": "3000"})
     running = RunningConsumer(settings, ConsumeOptions("streaming", delivery))  # type: ignore[arg-type]
@@ -132,8 +132,8 @@ def test_consume_exits_3_when_the_predictions_topic_is_deleted(kafka: str, topic
 def test_consume_writes_the_topic_id_to_every_answer(kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, [*customers(range(3)), ("bad", b"bad", [("source.topic.id", b"forged")])])
     assert consume(kafka, topics, "--mode", "batch")["dead_lettered"] == 1
-    found = [kept.header("source.topic.id") for kept in answers(kafka, topics)]
-    assert found == [topic_id(kafka, topics.raw)] * 4
+    topic_ids = [record.header("source.topic.id") for record in answers(kafka, topics)]
+    assert topic_ids == [topic_id(kafka, topics.raw)] * 4
 
 
 def test_consume_warns_when_a_topic_is_compacted(kafka: str, topics: Topics) -> None:
@@ -144,22 +144,22 @@ def test_consume_warns_when_a_topic_is_compacted(kafka: str, topics: Topics) -> 
 
 
 def feed(kafka: str, topics: Topics, member: RunningConsumer) -> None:
-    """Records pour in until the member has answered some of them."""
+    """Send records until the member has answered some of them."""
 
-    def more() -> bool:
+    def send_more() -> bool:
         send(kafka, topics.raw, customers(range(200)))
         return member.consumed > 0
 
-    wait_until(more, 30, "an answer of the new member")
+    wait_until(send_more, 30, "an answer of the new member")
 
 
 def probabilities() -> dict[str, float]:
-    """What the pipeline itself says of each row of the sample."""
+    """Return the probabilities that the scikit-learn pipeline predicts for the sample."""
     frame = pd.read_csv(SAMPLE, na_values=[" ", ""], keep_default_na=False)
     frame[NUMBERS] = frame[NUMBERS].astype(float)
     pipeline = joblib.load(ROOT / "models/churn/pipeline.joblib")
     positive = list(pipeline.classes_).index(pipeline.classes_[-1])
-    found = pipeline.predict_proba(frame[list(pipeline.feature_names_in_)])[:, positive]
+    predicted = pipeline.predict_proba(frame[list(pipeline.feature_names_in_)])[:, positive]
     with SAMPLE.open(newline="") as file:
         ids = [row["customerID"] for row in csv.DictReader(file)]
-    return dict(zip(ids, map(float, found), strict=True))
+    return dict(zip(ids, map(float, predicted), strict=True))

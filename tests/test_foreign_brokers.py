@@ -30,10 +30,10 @@ def status() -> Callable[[str], str]:
     """Return a function that runs `status`, asserts exit code 3 and returns the error."""
 
     def ask(broker: str) -> str:
-        done = run_cli("status", "--broker", broker, "--timeout", "1")
-        assert (done.returncode, done.stdout) == (3, "")
-        assert done.stderr.count("\n") == 1
-        return done.stderr
+        completed = run_cli("status", "--broker", broker, "--timeout", "1")
+        assert (completed.returncode, completed.stdout) == (3, "")
+        assert completed.stderr.count("\n") == 1
+        return completed.stderr
 
     return ask
 

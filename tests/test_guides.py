@@ -150,9 +150,9 @@ def _second_scoring(names: Topics) -> Topics:
 
 
 def _run_json(command: str, names: Topics, kafka: str, exit_code: int = 0) -> Any:
-    done = run_cli(command, "--output", "json", env=names.env(kafka))
-    assert done.returncode == exit_code, done.stderr
-    return json.loads(done.stdout)
+    completed = run_cli(command, "--output", "json", env=names.env(kafka))
+    assert completed.returncode == exit_code, completed.stderr
+    return json.loads(completed.stdout)
 
 
 def _missing_programs() -> str | None:

@@ -84,11 +84,11 @@ def test_help_is_at_most_a_third_slower_than_a_one_command_app(tmp_path: Path) -
 
 
 def _imported(*arguments: str) -> set[str]:
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", _REPORT, *arguments], env=_environment(), capture_output=True, text=True, check=False
     )
-    assert "Traceback" not in done.stderr, done.stderr
-    return set(done.stdout.splitlines()[-1].split()[1:])
+    assert "Traceback" not in completed.stderr, completed.stderr
+    return set(completed.stdout.splitlines()[-1].split()[1:])
 
 
 def _seconds(command: list[str]) -> float:

@@ -1,4 +1,4 @@
-"""How make installs the package, with programs that record how they are called instead of installing anything."""
+"""Installation with make, using programs that record their calls instead of installing."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from tests.support.cli import ROOT
 from tests.support.scripts import write_executable
 
 RECORD = 'echo "$(basename "$0") $*" >>"$CALLS"'
-#: Creates an environment whose `python` installs a recording uv, unless PyPI has none.
+#: A `python` that creates environments, and installs a recording uv unless NO_UV is set.
 PYTHON = f"""
 case "$*" in
   "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python && cp telco-stream .venv/bin/telco-stream ;;
@@ -23,7 +23,7 @@ esac
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with the Makefile and the recording programs."""
+    """Create a folder with the Makefile and the recording programs."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
     write_executable(tmp_path / "python3", PYTHON)
@@ -33,11 +33,11 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def make(checkout: Path, *arguments: str, **env: str) -> tuple[int, list[str]]:
-    """Its exit code, and each program's calls since the last time."""
+    """Run make; return its exit code and the calls of the programs."""
     calls = checkout / "calls"
     calls.write_text("")
     settings = {"CALLS": str(calls), "UV_EXIT": "0", "PIP_EXIT": "0", "NO_UV": ""} | env
-    done = subprocess.run(
+    completed = subprocess.run(
         ["make", "--silent", f"PYTHON={checkout / 'python3'}", *arguments],
         cwd=checkout,
         env={**{name: value for name, value in os.environ.items() if not name.startswith("MAKE")}, **settings},
@@ -45,7 +45,7 @@ def make(checkout: Path, *arguments: str, **env: str) -> tuple[int, list[str]]:
         timeout=30,
         check=False,
     )
-    return done.returncode, calls.read_text().splitlines()
+    return completed.returncode, calls.read_text().splitlines()
 
 
 def test_make_installs_with_uv_and_runs_the_demo(checkout: Path) -> None:
@@ -58,7 +58,7 @@ def test_make_installs_with_uv_and_runs_the_demo(checkout: Path) -> None:
     assert demo == "telco-stream demo"
 
 
-@pytest.mark.parametrize("env", [{"NO_UV": "1"}, {"UV_EXIT": "2"}], ids=["not to be had", "fails"])
+@pytest.mark.parametrize("env", [{"NO_UV": "1"}, {"UV_EXIT": "2"}], ids=["not available", "fails"])
 def test_make_installs_with_pip_when_uv_cannot(checkout: Path, env: dict[str, str]) -> None:
     code, calls = make(checkout, "demo", **env)
     assert code == 0
@@ -68,7 +68,7 @@ def test_make_installs_with_pip_when_uv_cannot(checkout: Path, env: dict[str, st
 
 
 def test_make_fails_when_neither_uv_nor_pip_installs(checkout: Path) -> None:
-    """The next attempt installs again."""
+    """The next run of make installs again."""
     code, calls = make(checkout, "demo", UV_EXIT="2", PIP_EXIT="1")
     assert (code, "telco-stream demo" in calls) == (2, False)
     assert make(checkout, "demo")[1][-1] == "telco-stream demo"
@@ -101,7 +101,7 @@ def test_make_installs_tools_with_uv(checkout: Path, target: str, environment: s
 
 
 def test_make_names_the_missing_python_when_none_fits(checkout: Path) -> None:
-    done = subprocess.run(
+    completed = subprocess.run(
         ["make", "demo", "PYTHON=/nowhere/python"],
         cwd=checkout,
         capture_output=True,
@@ -109,6 +109,6 @@ def test_make_names_the_missing_python_when_none_fits(checkout: Path) -> None:
         timeout=30,
         check=False,
     )
-    assert done.returncode == 2
-    assert "Python 3.11 or newer with its venv module" in done.stderr
-    assert "/nowhere/python" in done.stderr
+    assert completed.returncode == 2
+    assert "Python 3.11 or newer with its venv module" in completed.stderr
+    assert "/nowhere/python" in completed.stderr

@@ -1,4 +1,4 @@
-"""The structure that a reader relies on, read from the syntax trees: what imports what, and what stays pure."""
+"""The structure of the package, checked on its syntax trees: layers of imports, pure modules, typed functions."""
 
 import ast
 import graphlib
@@ -34,7 +34,7 @@ RANKS = {entry: rank for rank, layer in enumerate(LAYERS) for entry in layer}
 MAX_ENTRIES = 22
 MAX_PROTOCOLS = 8
 
-#: These see whole batches and do no I/O: no file, clock, client or terminal.
+#: Pure modules: they handle whole batches without files, clocks, clients or terminals.
 CORE = (
     *("contract", "csv.validation", "errors", "messages", "report.analytics", "report.html.charts", "report.trends"),
     *("runtime.humanize", "runtime.period", "scoring", "verify.ledger"),
@@ -59,7 +59,7 @@ PURE_LIBRARIES = {
 }
 CLOCKS = {"now", "utcnow", "today", "utc_timestamp"}
 
-#: Each third-party library has one owner; msgspec and numpy are data types, used wherever data is handled.
+#: The entries that may import each third-party library.
 OWNERS: dict[str, tuple[str, ...]] = {
     "confluent_kafka": ("kafka",),
     "msgspec": ("contract", "messages", "model", "produce"),
@@ -74,10 +74,10 @@ BROAD = {"Exception", "BaseException"}
 
 
 def test_package_follows_the_rules() -> None:
-    found = [
+    broken_rules = [
         f"{path.relative_to(ROOT)}: {fault}" for path in _files() for fault in faults(_module(path), path.read_text())
     ]
-    assert found == []
+    assert broken_rules == []
 
 
 def test_package_has_few_entries_each_with_a_layer() -> None:
@@ -96,20 +96,20 @@ def test_commands_do_not_import_each_other_in_a_cycle() -> None:
 
 
 def test_package_has_few_protocols() -> None:
-    found = [
+    protocols = [
         f"{_module(path)}.{node.name}"
         for path in _files()
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef)
         and {"Protocol", "ABC"} & {ast.unparse(base).split("[")[0] for base in node.bases}
     ]
-    assert len(found) <= MAX_PROTOCOLS, found
+    assert len(protocols) <= MAX_PROTOCOLS, protocols
 
 
 def test_package_has_one_broad_except_at_most() -> None:
-    """Only where a model that somebody else wrote is tried out."""
+    """The exception is the trial of an imported model."""
     broad = [f"{_module(path)}:{line}" for path in _files() for line in _broad_excepts(ast.parse(path.read_text()))]
-    assert all(place.startswith("model.interface:") for place in broad), broad
+    assert all(line.startswith("model.interface:") for line in broad), broad
     assert len(broad) <= 1, broad
 
 
@@ -123,7 +123,7 @@ def test_package_has_one_broad_except_at_most() -> None:
         ("produce.a", "from telco_stream.display import show", "produce imports display, which is not below it"),
         ("produce.a", "from . import report", "produce imports relatively"),
         ("produce.a", "from rich.console import Console", "rich belongs to display, not produce"),
-        ("model.a", "import requests", "requests belongs to nobody, not model"),
+        ("model.a", "import requests", "requests belongs to no entry, not model"),
         ("unknown.a", "import math", "unknown has no layer"),
         ("scoring", "from time import monotonic", "scoring is core and imports time"),
         ("report.analytics", "import pathlib, os.path", "report.analytics is core and imports os"),
@@ -135,7 +135,7 @@ def test_package_has_one_broad_except_at_most() -> None:
     ],
 )
 def test_faults_finds_a_broken_rule(module: str, source: str, fault: str) -> None:
-    assert any(found.startswith(fault) for found in faults(module, source)), faults(module, source)
+    assert any(line.startswith(fault) for line in faults(module, source)), faults(module, source)
 
 
 def test_faults_is_empty_when_the_rules_are_kept() -> None:
@@ -150,7 +150,7 @@ def test_broad_excepts_finds_a_clause(clause: str) -> None:
 
 
 def faults(module: str, source: str) -> list[str]:
-    """Return what the source of this module (dotted, below the package) does against the rules, one line each."""
+    """Return a line for each rule that the source of this module (dotted, below the package) breaks."""
     tree = ast.parse(source)
     return [*_import_faults(_entry(module), tree), *_core_faults(module, tree), *_function_faults(module, tree)]
 
@@ -165,7 +165,7 @@ def _import_faults(entry: str, tree: ast.Module) -> Iterator[str]:
         if not (RANKS.get(other, len(LAYERS)) < RANKS[entry] or {entry, other} <= COMMANDS):
             yield f"{entry} imports {other}, which is not below it"
     for library in _libraries(tree) - sys.stdlib_module_names - {"telco_stream"}:
-        owners = OWNERS.get(library, ("nobody",))
+        owners = OWNERS.get(library, ("no entry",))
         if entry not in owners:
             yield f"{library} belongs to {', '.join(owners)}, not {entry}"
 
@@ -196,7 +196,7 @@ def _untyped(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
         *(*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs),
         *filter(None, [arguments.vararg, arguments.kwarg]),
     ]
-    yield from sorted(one.arg for one in listed if one.annotation is None and one.arg not in {"self", "cls"})
+    yield from sorted(arg.arg for arg in listed if arg.annotation is None and arg.arg not in {"self", "cls"})
     if function.returns is None:
         yield "return"
 

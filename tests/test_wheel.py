@@ -1,4 +1,4 @@
-"""The package as users install it: a wheel in an environment of its own, used from any directory."""
+"""The package as users install it: a wheel in a separate environment, used from any directory."""
 
 import json
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy, by the build backend that is installed: nothing is downloaded, no checkout gets dirty."""
+    """Build the wheel from a copy with the installed build backend, without downloads or changes in the checkout."""
     source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
     for folder in ("telco_stream", "data", "models"):
         shutil.copytree(ROOT / folder, source / folder)
@@ -31,7 +31,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` of an environment with the wheel in it; the dependencies are those that run this test."""
+    """Install the wheel in an environment with this Python's dependencies, and return its `bin`."""
     home = tmp_path_factory.mktemp("venv")
     venv.create(home, with_pip=False, symlinks=True)
     python = home / "bin/python"
@@ -55,46 +55,46 @@ def test_wheel_contains_only_package_sample_and_model(wheel: Path) -> None:
 def test_wheel_contains_the_report_templates(wheel: Path) -> None:
     template = "telco_stream/report/html/template/"
     names = {name.removeprefix(template) for name in zipfile.ZipFile(wheel).namelist() if name.startswith(template)}
-    assert names == {one.name for one in (ROOT / template).iterdir()}
+    assert names == {path.name for path in (ROOT / template).iterdir()}
 
 
 def test_installed_command_imports_the_wheel(installed: Path, tmp_path: Path) -> None:
-    done = _run(installed / "python", "-c", "import telco_stream; print(telco_stream.__file__)", cwd=tmp_path)
-    assert done.stdout.startswith(str(installed.parent)), done
+    completed = _run(installed / "python", "-c", "import telco_stream; print(telco_stream.__file__)", cwd=tmp_path)
+    assert completed.stdout.startswith(str(installed.parent)), completed
 
 
 def test_demo_runs_from_any_directory(installed: Path, tmp_path: Path) -> None:
-    done = _run(installed / "telco-stream", "demo", "--output", "json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["report"]["total"] == 1_000
+    completed = _run(installed / "telco-stream", "demo", "--output", "json", cwd=tmp_path)
+    assert completed.returncode == 0, completed.stderr
+    assert json.loads(completed.stdout)["report"]["total"] == 1_000
     assert list(tmp_path.iterdir()) == []
 
 
 def test_model_show_finds_the_bundled_model_from_any_directory(installed: Path, tmp_path: Path) -> None:
-    done = _run(installed / "telco-stream", "model", "show", "--output", "json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    completed = _run(installed / "telco-stream", "model", "show", "--output", "json", cwd=tmp_path)
+    assert completed.returncode == 0, completed.stderr
     committed = json.loads((ROOT / "models/churn/manifest.json").read_text())
-    assert json.loads(done.stdout)["model_version"] == committed["model_version"]
+    assert json.loads(completed.stdout)["model_version"] == committed["model_version"]
 
 
 def test_sample_reproduces_the_bundled_sample(installed: Path, tmp_path: Path) -> None:
-    done = _run(installed / "telco-stream", "sample", "--out", "sample.csv", "--quiet", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    completed = _run(installed / "telco-stream", "sample", "--out", "sample.csv", "--quiet", cwd=tmp_path)
+    assert completed.returncode == 0, completed.stderr
     assert (tmp_path / "sample.csv").read_bytes() == (ROOT / "data/sample_customers.csv").read_bytes()
 
 
-def _pip(*words: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *words],
+def _pip(*arguments: str) -> None:
+    completed = subprocess.run(
+        [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments],
         capture_output=True,
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert completed.returncode == 0, completed.stderr
 
 
-def _run(program: Path, *words: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+def _run(program: Path, *arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return subprocess.run(
-        [str(program), *words], cwd=cwd, env=env, timeout=120, capture_output=True, text=True, check=False
+        [str(program), *arguments], cwd=cwd, env=env, timeout=120, capture_output=True, text=True, check=False
     )

@@ -21,14 +21,14 @@ def test_alert_logs_a_warning_without_the_url_when_it_fails(airflow: Airflow, we
     """The address often is a secret itself."""
     broken = [f"http://127.0.0.1:{free_port()}/secret", webhook.url + "/secret/refused", "ftp://secret", "http://["]
     env = {"PYTHONPATH": str(ROOT / "airflow/plugins")}
-    done = airflow.run(["python", "-c", SCRIPT, *broken, webhook.url], env)
+    completed = airflow.run(["python", "-c", SCRIPT, *broken, webhook.url], env)
 
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.count("returned") == 5
-    assert "the alert could not be posted: HTTP 500" in done.stdout
-    assert done.stdout.count("the alert could not be posted") == 3
-    assert "no alert: the Variable telco_stream_alert_url is not an http or https address" in done.stdout
-    assert "secret" not in done.stdout
+    assert completed.returncode == 0, completed.stdout
+    assert completed.stdout.count("returned") == 5
+    assert "the alert could not be posted: HTTP 500" in completed.stdout
+    assert completed.stdout.count("the alert could not be posted") == 3
+    assert "no alert: the Variable telco_stream_alert_url is not an http or https address" in completed.stdout
+    assert "secret" not in completed.stdout
     assert webhook.alerts == [
         {"text": "dag.task: two lines", "message": "two lines", "try_number": 2}
         | {"dag_id": "dag", "task_id": "task", "run_id": "run"}

@@ -51,10 +51,10 @@ def test_command_stops_cleanly_when_airflow_times_out(
 @pytest.mark.parametrize("variable", ["COMMAND", "FOLDER"])
 def test_command_is_not_retried_when_the_program_is_missing(airflow: Airflow, tmp_path: Path, variable: str) -> None:
     env = {f"AIRFLOW_VAR_TELCO_STREAM_{variable}": str(tmp_path / "nowhere")}
-    done = airflow.run(["python", "-c", FAILS], with_plugins(env))
-    assert "AirflowFailException" in done.stdout
-    assert "nowhere" in done.stdout
-    assert "No such file or directory; see the Variables telco_stream_*" in done.stdout
+    completed = airflow.run(["python", "-c", FAILS], with_plugins(env))
+    assert "AirflowFailException" in completed.stdout
+    assert "nowhere" in completed.stdout
+    assert "No such file or directory; see the Variables telco_stream_*" in completed.stdout
 
 
 def test_command_does_not_inherit_airflows_settings(airflow: Airflow, tmp_path: Path) -> None:
@@ -75,6 +75,6 @@ def with_plugins(env: dict[str, str]) -> dict[str, str]:
 
 def members(kafka: str, topics: Topics) -> int:
     """Return the number of consumers in the group."""
-    done = run_cli("status", "--output", "json", env=topics.env(kafka))
-    assert done.returncode == 0, done.stderr
-    return int(json.loads(done.stdout)["members"])
+    completed = run_cli("status", "--output", "json", env=topics.env(kafka))
+    assert completed.returncode == 0, completed.stderr
+    return int(json.loads(completed.stdout)["members"])

@@ -37,8 +37,8 @@ def test_failed_health_check_names_its_value_and_limit(
     """Lag 30, 2 dead letters of 8 answers, a newest prediction older than half a second, and no consumer."""
     send(kafka, topics.raw, [("a", b"{}", []), ("b", b"not JSON", [])])
     stream(kafka, topics, 6)
-    done = run_cli("consume", "--max-messages", "8", env=topics.env(kafka))
-    assert done.returncode == 0, done.stderr
+    completed = run_cli("consume", "--max-messages", "8", env=topics.env(kafka))
+    assert completed.returncode == 0, completed.stderr
     stream(kafka, topics, 30)
     unused = f"http://user:secret@127.0.0.1:{free_port()}/readyz"
     limits = {"max_lag": 29, "max_age_seconds": 0.5, "max_dead_letter_share": 0.2, "readyz_url": unused}
@@ -71,7 +71,7 @@ def test_health_alerts_once_when_the_broker_is_down(
 
 def stream(kafka: str, topics: Topics, rows: int) -> None:
     """Send `rows` customers."""
-    done = run_cli(
+    completed = run_cli(
         *("produce", "--mode", "streaming", "--events-per-sec", "0", "--limit", str(rows)), env=topics.env(kafka)
     )
-    assert done.returncode == 0, done.stderr
+    assert completed.returncode == 0, completed.stderr

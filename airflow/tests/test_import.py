@@ -16,9 +16,11 @@ CODE = re.compile(r"open .*\.(py|pyc|so)")
 @pytest.fixture(scope="module")
 def bag(airflow: Airflow) -> Any:
     """Return the description of Airflow's DagBag."""
-    done = airflow.run(["python", str(ROOT / "airflow/tests/support/dag_bag.py")], {"PYTHONDONTWRITEBYTECODE": "1"})
-    assert done.returncode == 0, done.stdout
-    return json.loads(done.stdout.splitlines()[-1])
+    completed = airflow.run(
+        ["python", str(ROOT / "airflow/tests/support/dag_bag.py")], {"PYTHONDONTWRITEBYTECODE": "1"}
+    )
+    assert completed.returncode == 0, completed.stdout
+    return json.loads(completed.stdout.splitlines()[-1])
 
 
 def test_dags_import_in_under_two_seconds(bag: Any) -> None:

@@ -1,7 +1,7 @@
 """Numbered customers with the probability that the model predicts.
 
 Independent of the package's scoring: the JSON is written here, and the probabilities come from the scikit-learn
-pipeline, whichever engine the workers use.
+pipeline, independent of the workers' engine.
 """
 
 import json

@@ -30,7 +30,7 @@ CONSUMER, PRODUCER = "telco-consumer", "telco-stream-producer"
 CONSUME = ("consume", "--timeout", "3")
 AT_LEAST_ONCE = (*CONSUME, "--delivery", "at-least-once")
 PRODUCE = ("produce", "--mode", "streaming", "--events-per-sec", "50", "--timeout", "3")
-#: Commands of the short form, and those that only the full form adds.
+#: `consume` in the short form, all commands in the full form.
 COMMANDS = [CONSUME, *((AT_LEAST_ONCE, PRODUCE) if FULL else ())]
 full_only = pytest.mark.skipif(not FULL, reason="runs in the full form (make faults)")
 
@@ -99,7 +99,7 @@ def test_consume_exits_3_when_a_group_permission_is_removed(broker: SecuredKafka
 
 @full_only
 def test_command_exits_3_when_the_certificate_expires(broker: SecuredKafka, start: Start) -> None:
-    """The last test of this module, because nobody can connect afterwards."""
+    """The last test of this module, because clients cannot connect afterwards."""
     running = [start(*command) for command in (CONSUME, PRODUCE)]
     broker.let_certificate_expire()
     for command in running:

@@ -36,8 +36,10 @@ def test_produce_resumes_a_pass_when_its_offsets_expired(short_retention_kafka: 
     """Without a checkpoint file, each row of a named run and of an unfinished pass is sent once."""
     topics = fresh_topics()
     create_topics(short_retention_kafka, topics)
-    paths = {name: write_customers(_folder(tmp_path, name), 100) for name in ("done", "half", "unnamed", "twice")}
-    named: dict[str, tuple[str, ...]] = {name: ("--run-id", name) if name in {"done", "half"} else () for name in paths}
+    paths = {name: write_customers(_folder(tmp_path, name), 100) for name in ("completed", "half", "unnamed", "twice")}
+    named: dict[str, tuple[str, ...]] = {
+        name: ("--run-id", name) if name in {"completed", "half"} else () for name in paths
+    }
     limits = {"half": ("--limit", "40"), "unnamed": ("--limit", "70")}
     for name, path in paths.items():
         _produce(short_retention_kafka, topics, path, *named[name], *limits.get(name, ()))
@@ -53,7 +55,7 @@ def test_produce_resumes_a_pass_when_its_offsets_expired(short_retention_kafka: 
     )
     sent = {name: _produce(short_retention_kafka, topics, path, *named[name]) for name, path in paths.items()}
     assert {name: (result["sent"], result["resumed_from"]) for name, result in sent.items()} == {
-        "done": (0, None),
+        "completed": (0, None),
         "half": (60, 40),
         "unnamed": (30, 70),
         "twice": (100, None),  # a finished unnamed pass starts again
@@ -90,9 +92,9 @@ def _produce(kafka: str, topics: Topics, path: Path, *options: str) -> dict[str,
     file = path.parent / "checkpoint.json"
     file.unlink(missing_ok=True)
     files = ("--data-path", str(path), "--checkpoint-file", str(file))
-    done = run_cli("produce", "--mode", "batch", "--output", "json", *files, *options, env=topics.env(kafka))
-    assert done.returncode == 0, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout)
+    completed = run_cli("produce", "--mode", "batch", "--output", "json", *files, *options, env=topics.env(kafka))
+    assert completed.returncode == 0, completed.stderr
+    result: dict[str, Any] = json.loads(completed.stdout)
     return result
 
 

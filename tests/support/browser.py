@@ -13,7 +13,7 @@ from tests.support.cli import ROOT
 
 #: Installed by `make axe`.
 AXE = ROOT / "build/axe/node_modules/axe-core/axe.min.js"
-#: Keep the browser from network requests of its own.
+#: Flags that stop the browser's background requests.
 _FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
     *("--disable-background-networking", "--disable-component-update"),

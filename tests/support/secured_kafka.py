@@ -86,7 +86,7 @@ def _settings(good: Pair, old: Pair) -> Mapping[str, str]:
         "scram___sha___512": f"{_LOGIN}.scram.ScramLoginModule required;",
         "plain": f'{_LOGIN}.plain.PlainLoginModule required user_{PLAIN_USER}="{PLAIN_PASSWORD}";',
         # Accepts unsigned tokens.
-        "oauthbearer": f"{_LOGIN}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=nobody;",
+        "oauthbearer": f"{_LOGIN}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=unused;",
     }
     plain = ",".join(f"{name}:PLAINTEXT" for name in ("PLAINTEXT", "BROKER", "CONTROLLER"))
     return {

@@ -112,7 +112,7 @@ def create_by_metadata(bootstrap: str, *names: str) -> None:
 
 
 def delete_topics(bootstrap: str, topics: Topics) -> None:
-    """Delete the three topics; ignore those that the test has deleted."""
+    """Delete the three topics; ignore topics that the test has deleted."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
     for future in admin.delete_topics(list(topics.partitions()), operation_timeout=15).values():
         try:

@@ -17,6 +17,6 @@ def customers(path: Path, rows: int, poison: int = 0) -> Path:
 
 def many_customers(path: Path, rows: int) -> Path:
     """Write a CSV with `rows` synthetic customers."""
-    done = run_cli("sample", "--rows", str(rows), "--seed", "7", "--out", str(path))
-    assert done.returncode == 0, done.stderr
+    completed = run_cli("sample", "--rows", str(rows), "--seed", "7", "--out", str(path))
+    assert completed.returncode == 0, completed.stderr
     return path

@@ -47,8 +47,8 @@ class Airflow:
 
     def migrate(self) -> None:
         """Create the database."""
-        done = self.run(["airflow", "db", "migrate"])
-        assert done.returncode == 0, done.stdout
+        completed = self.run(["airflow", "db", "migrate"])
+        assert completed.returncode == 0, completed.stdout
 
     def run(
         self, command: list[str], env: Mapping[str, str] | None = None, timeout: float = _TIMEOUT
@@ -91,10 +91,10 @@ class Airflow:
 
     def test(self, dag: str, env: Mapping[str, str], **conf: Any) -> Run:
         """Run `airflow dags test` with these parameters."""
-        done = self.run(self.test_command(dag, conf), env)
+        completed = self.run(self.test_command(dag, conf), env)
         run = self.newest(dag)
-        assert run is not None, done.stdout
-        assert done.returncode == (0 if run.state == "success" else 1), done.stdout
+        assert run is not None, completed.stdout
+        assert completed.returncode == (0 if run.state == "success" else 1), completed.stdout
         return run
 
     @staticmethod
