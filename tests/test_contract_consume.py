@@ -9,8 +9,9 @@ import pytest
 from confluent_kafka import Message
 
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters
-from telco_stream.consume.delivery import AtLeastOnce, Delivery, ExactlyOnce
+from telco_stream.consume.delivery import AtLeastOnce, ExactlyOnce
 from telco_stream.consume.loop import consume
+from telco_stream.consume.protocols import Delivery
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.sink import Sink

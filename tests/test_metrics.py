@@ -18,13 +18,11 @@ from telco_stream.contract.customer import Customer
 from telco_stream.contract.error_type import ErrorType
 from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message, Rejection
-from telco_stream.monitoring.client_statistics import Statistics
-from telco_stream.monitoring.consume_metrics import ConsumeMetrics
+from telco_stream.monitoring.consume_metrics import ConsumeMetrics, SampledHistogram
 from telco_stream.monitoring.health import Heartbeat
-from telco_stream.monitoring.process_metrics import RunState, new_registry
+from telco_stream.monitoring.process_metrics import RunState, Statistics, new_registry
 from telco_stream.monitoring.produce_metrics import ProduceMetrics
 from telco_stream.monitoring.protocols import BatchTimings
-from telco_stream.monitoring.sampled_histogram import SampledHistogram
 from telco_stream.scoring import Outcome
 from tests.support.scraping import Section, documented, families, series
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from telco_stream.consume.source import Source
+from telco_stream.consume.protocols import Source
 from telco_stream.errors import DataError
 from telco_stream.report.analytics import Analytics, Summary
 from telco_stream.runtime.choices import Mode

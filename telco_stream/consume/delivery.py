@@ -8,38 +8,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
+from telco_stream.consume.protocols import PendingDelivery
 from telco_stream.kafka.background import BackgroundCall
 from telco_stream.kafka.sink import Sink, delivery_errors
 from telco_stream.kafka.source import Batch, KafkaSource
 from telco_stream.kafka.transactions import End, Transactions
 from telco_stream.scoring import Outcome
 from telco_stream.settings import TopicSettings
-
-
-class PendingDelivery(Protocol):
-    """Delivery of an outcome whose commit may still be running."""
-
-    @property
-    def ended(self) -> float:
-        """Time (`time.perf_counter`) at which it ended; infinite while it runs."""
-
-    def wait(self, seconds: float) -> None:
-        """Wait for its end, at most this long."""
-
-    def result(self) -> bool:
-        """Wait for its end, and return whether the outcome was committed.
-
-        If not, the source has been rewound to the committed offsets, and every batch polled before that is stale.
-        """
-
-
-class Delivery(Protocol):
-    """Delivers outcomes, each completely or not at all."""
-
-    def deliver(self, outcome: Outcome, batch: Batch) -> PendingDelivery:
-        """Send the messages and begin to commit the offsets; call it after the previous delivery has ended."""
 
 
 class ExactlyOnce:

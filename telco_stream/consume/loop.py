@@ -11,8 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters, StoppedBy
-from telco_stream.consume.delivery import Delivery, PendingDelivery
-from telco_stream.consume.source import Source
+from telco_stream.consume.protocols import Delivery, PendingDelivery, Source
 from telco_stream.kafka.background import SHUTDOWN_GRACE_SECONDS
 from telco_stream.kafka.source import Batch
 from telco_stream.messages.record import Record

@@ -10,8 +10,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters
-from telco_stream.consume.delivery import AtLeastOnce, Delivery, ExactlyOnce
+from telco_stream.consume.delivery import AtLeastOnce, ExactlyOnce
 from telco_stream.consume.loop import consume
+from telco_stream.consume.protocols import Delivery
 from telco_stream.consume.workers.messages import WorkerReporter
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster

@@ -1,12 +1,14 @@
 """Metrics of `consume`: counted per committed batch, or read when Prometheus scrapes."""
 
 import time
+from bisect import bisect_left
 from collections import Counter as Count
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from prometheus_client import Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from telco_stream.contract.customer import Customer
@@ -16,7 +18,6 @@ from telco_stream.model.scorer import Scorer
 from telco_stream.monitoring.health import StallDetector
 from telco_stream.monitoring.process_metrics import gauge, gauge_by_partition
 from telco_stream.monitoring.protocols import BatchTimings, PartitionView, ViewPartitions
-from telco_stream.monitoring.sampled_histogram import SampledHistogram
 from telco_stream.scoring import Outcome
 
 _BATCH_SIZES = (1, 10, 100, 500, 1_000, 2_500, 5_000, 10_000, 20_000)
@@ -83,6 +84,34 @@ class ConsumeMetrics:
             self._letters.labels(error_type).inc(number)
         self._batches.add(outcome, timings)
         self._last.set_to_current_time()
+
+
+class SampledHistogram(Collector):
+    """Histogram of evenly spaced samples of batches, weighted so that its count is the number of records."""
+
+    def __init__(self, name: str, description: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
+        self._name = name
+        self._description = description
+        self._bounds = tuple(bounds)
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._sum = 0.0
+        registry.register(self)
+
+    def add(self, samples: Sequence[float], population: int) -> None:
+        """Add a batch of `population` records; the weights of its samples differ by at most 1 and sum up to it."""
+        if not samples:
+            return
+        weight, rest = divmod(population, len(samples))
+        for index, value in enumerate(samples):
+            records = weight + (index < rest)
+            self._counts[bisect_left(self._bounds, value)] += records
+            self._sum += value * records
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the histogram."""
+        names = [*map(str, map(float, self._bounds)), "+Inf"]
+        buckets = list(zip(names, accumulate(self._counts), strict=True))
+        yield HistogramMetricFamily(self._name, self._description, buckets=buckets, sum_value=self._sum)
 
 
 class _BatchHistograms:

@@ -1,9 +1,10 @@
-"""Source of records, as the loop sees it; `kafka.source.KafkaSource` implements it."""
+"""Protocols of the loop: its source (`kafka.source.KafkaSource`) and its delivery (`consume.delivery`)."""
 
 from collections.abc import Mapping
 from typing import Protocol
 
 from telco_stream.kafka.source import Batch
+from telco_stream.scoring import Outcome
 
 
 class Source(Protocol):
@@ -38,3 +39,27 @@ class Source(Protocol):
 
     def commit_answered(self, answered: Mapping[int, int], *, at_once: bool = False) -> None:
         """Commit these offsets after a while without a record, or at once."""
+
+
+class PendingDelivery(Protocol):
+    """Delivery of an outcome whose commit may still be running."""
+
+    @property
+    def ended(self) -> float:
+        """Time (`time.perf_counter`) at which it ended; infinite while it runs."""
+
+    def wait(self, seconds: float) -> None:
+        """Wait for its end, at most this long."""
+
+    def result(self) -> bool:
+        """Wait for its end, and return whether the outcome was committed.
+
+        If not, the source has been rewound to the committed offsets, and every batch polled before that is stale.
+        """
+
+
+class Delivery(Protocol):
+    """Delivers outcomes, each completely or not at all."""
+
+    def deliver(self, outcome: Outcome, batch: Batch) -> PendingDelivery:
+        """Send the messages and begin to commit the offsets; call it after the previous delivery has ended."""
