@@ -18,7 +18,7 @@ class Goal:
     aim: float | None = None
     at_most: bool = False
 
-    def judge(self, figures: Figures) -> tuple[float, str] | None:
+    def evaluate(self, figures: Figures) -> tuple[float, str] | None:
         """Return the ratio and the verdict, or None if a figure was not measured."""
         try:
             value = self.value(figures)

@@ -92,8 +92,8 @@ def _goals(figures: Figures) -> Iterator[str]:
     yield ""
     yield f"{'goals':45} {'measured':>10} {'at least':>10} {'aim':>7}"
     for goal in GOALS:
-        if judged := goal.judge(figures):
-            value, verdict = judged
+        if result := goal.evaluate(figures):
+            value, verdict = result
             sign, aim = "≤ " if goal.at_most else "", "" if goal.aim is None else f"{goal.aim:g}"
             yield f"{goal.name:45} {value:10.2f} {sign + format(goal.least, 'g'):>10} {aim:>7}  {verdict}"
 

@@ -113,7 +113,7 @@ class Scenario:
         longest_wait: float | None = None,
     ) -> None:
         """Check with two readers that each input is answered exactly once; `times` is its count in the raw topic."""
-        verdict = self.judge(expected, times)
+        verdict = self.verdict(expected, times)
         self.record_figures(verdict, longest_wait)
         assert not verdict.describe_errors(), f"seed {self.seed}: {verdict.describe_errors()}"
         ledger = self.verify()
@@ -124,7 +124,7 @@ class Scenario:
         """Record the figures of this case for the run's summary."""
         self.on_figures(Figures.of(self, verdict, longest_wait, time.monotonic() - self._started))
 
-    def judge(self, expected: Mapping[str, float | None], times: Mapping[str, int] | None = None) -> Verdict:
+    def verdict(self, expected: Mapping[str, float | None], times: Mapping[str, int] | None = None) -> Verdict:
         """Check the raw topic against what was sent, and return the verdict on all answers."""
         inputs = read_inputs(self.bootstrap, self.topics.raw, expected)
         unexpected = not_sent_once(times or dict.fromkeys(expected, 1), (record.key for record in inputs.values()))

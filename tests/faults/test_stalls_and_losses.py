@@ -42,7 +42,7 @@ def test_checker_reports_missing_inputs_when_group_skipped_them(scenario: Scenar
     reader.commit(offsets=ends, asynchronous=False)
     reader.close()
     unanswered.drain(limit=60)
-    assert len(scenario.judge(scenario.load.sent).missing) == len(scenario.load.sent)
+    assert len(scenario.verdict(scenario.load.sent).missing) == len(scenario.load.sent)
 
 
 def test_checker_finds_errors_when_a_timer_commits_offsets(scenario: Scenario) -> None:
@@ -51,6 +51,6 @@ def test_checker_finds_errors_when_a_timer_commits_offsets(scenario: Scenario) -
         for _ in range(scenario.form(3, 10)):
             scenario.moment()
             scenario.pool.replace_killed()
-    verdict = scenario.judge(scenario.load.sent)
+    verdict = scenario.verdict(scenario.load.sent)
     scenario.record_figures(verdict, scenario.progress.longest_wait())
     assert verdict.missing or verdict.duplicated
