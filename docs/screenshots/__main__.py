@@ -1,4 +1,4 @@
-"""`make screenshots`: runs the real thing, and writes what docs/images shows of it anew."""
+"""`make screenshots`: updates docs/images from real runs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The page of `report --html` as people see it: on a screen, in the dark, on a phone, on paper."""
+"""Screenshots of the page of `report --html`: light, dark, on a phone and printed."""
 
 import json
 import random
@@ -22,7 +22,7 @@ RAW, PREDICTIONS = "telco.raw.customers", "telco.churn.predictions"
 SCORED = f"{PREDICTIONS}-as-made"
 #: Records that become dead letters.
 BROKEN = [b"not JSON"] * 17 + [b'{"customerID": "x"}'] * 9 + [b""] * 4 + [b"\xff"] * 2
-#: Width, colours, and the last section in the picture; the page goes on.
+#: Width, colour scheme and last visible section of each screenshot.
 SCREENS: dict[str, tuple[int, Any, str]] = {
     "report-light": (1280, "light", "#time"),
     "report-dark": (1280, "dark", "#segments"),
@@ -31,24 +31,24 @@ SCREENS: dict[str, tuple[int, Any, str]] = {
 
 
 def shoot(images: Path) -> Iterator[Path]:
-    """Runs the pipeline on a Kafka of its own, and shows its report."""
+    """Run the pipeline on a new Kafka and yield the screenshots of its report."""
     with tempfile.TemporaryDirectory() as folder, KafkaContainer() as kafka:
         page = _report(kafka.bootstrap, Path(folder))
         with running_browser(chromium() or "chromium") as browser:
             for name, (width, scheme, last) in SCREENS.items():
                 with open_page(browser, page, width=width, scheme=scheme) as shown:
-                    height = shown.locator(last).evaluate("one => one.getBoundingClientRect().bottom") + 16
+                    height = shown.locator(last).evaluate("element => element.getBoundingClientRect().bottom") + 16
                     clip: Any = {"x": 0, "y": 0, "width": width, "height": height}
                     shown.screenshot(path=images / f"{name}.png", full_page=True, clip=clip)
             with open_page(browser, page) as shown:
                 (Path(folder) / "report.pdf").write_bytes(shown.pdf(prefer_css_page_size=True, print_background=True))
-        _first_sheet(Path(folder) / "report.pdf", images / "report-print")
+        _render_first_page(Path(folder) / "report.pdf", images / "report-print")
     for name in [*SCREENS, "report-print"]:
-        yield _slim(images / f"{name}.png")
+        yield _reduce_colours(images / f"{name}.png")
 
 
 def _report(bootstrap: str, folder: Path) -> Path:
-    """The page over real predictions, whose times are then spread over two weeks."""
+    """Write the page with real predictions whose times are spread over two weeks."""
     env = {"TELCO_STREAM_BOOTSTRAP_SERVERS": bootstrap}
     scoring = env | {"TELCO_STREAM_TOPICS__PREDICTIONS": SCORED}
     _run("topics", "init", env=env, cwd=folder)
@@ -57,32 +57,32 @@ def _report(bootstrap: str, folder: Path) -> Path:
     _run("produce", "--mode", "batch", "--data-path", "customers.csv", env=env, cwd=folder)
     send(bootstrap, RAW, [(None, value, []) for value in BROKEN])
     _run("consume", "--mode", "batch", env=scoring, cwd=folder)
-    send(bootstrap, PREDICTIONS, _spread(bootstrap))
+    send(bootstrap, PREDICTIONS, _spread_times(bootstrap))
     _run("report", "--html", "report.html", env=env, cwd=folder)
     return folder / "report.html"
 
 
-def _spread(bootstrap: str) -> Iterator[Outgoing]:
-    """The same predictions, as if made over two weeks, most of them by day."""
-    dice, now = random.Random(7), datetime.now(UTC)
-    for kept in read_topic(bootstrap, SCORED):
-        time = now - timedelta(days=dice.uniform(0, DAYS))
-        if dice.random() < 0.6:
-            time = time.replace(hour=min(19, max(8, round(dice.gauss(13, 3)))))
-        prediction = kept.json() | {"processed_ts": min(time, now).isoformat()}
-        yield kept.key, json.dumps(prediction), []
+def _spread_times(bootstrap: str) -> Iterator[Outgoing]:
+    """Yield the predictions with times spread over two weeks, mostly by day."""
+    rng, now = random.Random(7), datetime.now(UTC)
+    for record in read_topic(bootstrap, SCORED):
+        time = now - timedelta(days=rng.uniform(0, DAYS))
+        if rng.random() < 0.6:
+            time = time.replace(hour=min(19, max(8, round(rng.gauss(13, 3)))))
+        prediction = record.json() | {"processed_ts": min(time, now).isoformat()}
+        yield record.key, json.dumps(prediction), []
 
 
-def _first_sheet(pdf: Path, image: Path) -> None:
+def _render_first_page(pdf: Path, image: Path) -> None:
     subprocess.run(["pdftoppm", "-png", "-r", "90", "-f", "1", "-l", "1", "-singlefile", pdf, image], check=True)
 
 
-def _slim(image: Path) -> Path:
-    """The picture in 64 colours, which is more than it has."""
+def _reduce_colours(image: Path) -> Path:
+    """Reduce the image to 64 colours, which loses nothing."""
     Image.open(image).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(image, optimize=True)
     return image
 
 
-def _run(*words: str, env: dict[str, str], cwd: Path) -> None:
-    done = run_cli(*words, "--quiet", env=env, cwd=cwd)
-    assert done.returncode == 0, done.stderr
+def _run(*arguments: str, env: dict[str, str], cwd: Path) -> None:
+    run = run_cli(*arguments, "--quiet", env=env, cwd=cwd)
+    assert run.returncode == 0, run.stderr

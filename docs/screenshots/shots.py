@@ -1,4 +1,4 @@
-"""The commands whose pictures the documents show, run on a real Kafka as a reader would type them."""
+"""Runs commands on a real Kafka and draws their terminals for the documentation."""
 
 import json
 import signal
@@ -18,11 +18,11 @@ from tests.support.terminal import TerminalRun
 from tests.support.topics import Outgoing, Topics, read_topic, send
 
 TOPICS = Topics("telco.raw.customers", "telco.churn.predictions", "telco.deadletter", "churn-prediction-group", "")
-#: Rows of the terminal; a picture has as many as are written.
+#: Rows of the terminal; an image has only the written rows.
 _ROWS = 60
-#: Not in the picture: a busy machine gets its time.
-_PATIENTLY = ("--timeout", "60")
-#: What no producer should send, so that there are dead letters to show.
+#: Not part of the image: a long timeout for busy machines.
+_TIMEOUT = ("--timeout", "60")
+#: Invalid records, which become dead letters.
 BROKEN: list[Outgoing] = [
     ("7590-VHVEG", b'{"customerID": "7590-VHVEG", tenure: 1', []),
     ("5575-GNVDE", b'{"customerID": "5575-GNVDE"}', []),
@@ -32,43 +32,43 @@ BROKEN: list[Outgoing] = [
 
 @dataclass(frozen=True, slots=True)
 class Studio:
-    """A broker, the folder in which commands are typed, and the one for the pictures."""
+    """A broker, the working folder of the commands and the folder for the images."""
 
     kafka: KafkaContainer
     folder: Path
     images: Path
-    #: The pictures made so far.
-    kept: list[Path] = field(default_factory=list)
+    #: Paths of the written images.
+    written: list[Path] = field(default_factory=list)
 
     def shot(self, name: str, *words: str, columns: int = 80) -> None:
-        """A command that ends by itself, and what it left on the terminal."""
-        with self._typed(words, columns) as terminal:
+        """Draw the terminal after a command has ended."""
+        with self._running(words, columns) as terminal:
             if terminal.end(120):
                 raise SystemExit("\n".join(terminal.everything()))
-            self._keep(name, words, terminal, columns)
+            self._draw(name, words, terminal, columns)
 
     def live(self, name: str, *words: str, until: Iterable[str], columns: int = 80) -> None:
-        """A command in mid-run, once its picture shows all of these texts."""
-        with self._typed(words, columns) as terminal:
+        """Draw the terminal of a running command once it shows these texts, and stop the command."""
+        with self._running(words, columns) as terminal:
             for text in until:
                 terminal.wait_for(text, 60)
-            self._keep(name, words, terminal, columns)
+            self._draw(name, words, terminal, columns)
             terminal.press(b"\x03")
             terminal.end(60)
 
-    def inside(self, name: str, title: str, *words: str, columns: int = 80) -> None:
-        """A command of Kafka's own, run in the broker's container, where `$BROKER` is the broker; and what it wrote."""
+    def kafka_tool(self, name: str, title: str, *words: str, columns: int = 80) -> None:
+        """Draw the output of a Kafka tool that runs in the broker's container; `$BROKER` is the broker's address."""
         container: Any = self.kafka.get_wrapped_container()
-        there = [one.replace("$BROKER", "localhost:9095") for one in words]  # the port that it reaches itself by
-        code, (said, _) = container.exec_run([f"/opt/kafka/bin/{there[0]}", *there[1:]], demux=True)
+        program, *arguments = [word.replace("$BROKER", "localhost:9095") for word in words]  # its inter-broker listener
+        code, (output, _) = container.exec_run([f"/opt/kafka/bin/{program}", *arguments], demux=True)
         if code:
-            raise SystemExit(f"{words[0]} ended with {code}")
-        shown = _below(" ".join(words), screen_of(said.replace(b"\n", b"\r\n"), columns, _ROWS), columns)
-        self.keep(name, svg(shown, title, name, columns))
+            raise SystemExit(f"{words[0]} exited with {code}")
+        shown = _with_command(" ".join(words), screen_of(output.replace(b"\n", b"\r\n"), columns, _ROWS), columns)
+        self.save(name, svg(shown, title, name, columns))
 
     @contextmanager
     def meanwhile(self, *words: str) -> Iterator[None]:
-        """A command beside others, that ends with the block."""
+        """Run a command in the background while the block runs."""
         running = RunningCli((*words, "--quiet"), self.folder, self._env(), self.folder)
         try:
             yield
@@ -77,47 +77,47 @@ class Studio:
             running.wait()
 
     def quiet(self, *words: str) -> Any:
-        """A command's result, without a picture."""
-        done = run_cli(*words, "--quiet", "--output", "json", env=self._env(), cwd=self.folder)
-        if done.returncode:
-            raise SystemExit(done.stderr)
-        return json.loads(done.stdout)
+        """Return the result of a command without drawing it."""
+        run = run_cli(*words, "--quiet", "--output", "json", env=self._env(), cwd=self.folder)
+        if run.returncode:
+            raise SystemExit(run.stderr)
+        return json.loads(run.stdout)
 
     def records(self, topic: str) -> list[Any]:
-        """The values of a topic, parsed."""
-        return [one.json() for one in read_topic(self.kafka.bootstrap, topic)]
+        """Return the parsed values of a topic."""
+        return [record.json() for record in read_topic(self.kafka.bootstrap, topic)]
 
     def customers(self) -> list[Any]:
-        """The records of the raw topic that are customers."""
-        whole = [one for one in read_topic(self.kafka.bootstrap, TOPICS.raw) if (one.value or b"").endswith(b'Z"}')]
-        return [one.json() for one in whole]
+        """Return the customers of the raw topic."""
+        records = read_topic(self.kafka.bootstrap, TOPICS.raw)
+        return [record.json() for record in records if (record.value or b"").endswith(b'Z"}')]
 
     def send(self, records: list[Outgoing]) -> None:
-        """They are in the raw topic."""
+        """Send records to the raw topic."""
         send(self.kafka.bootstrap, TOPICS.raw, records)
 
-    def keep(self, name: str, picture: str) -> None:
-        """It stands among the documents' images."""
+    def save(self, name: str, image: str) -> None:
+        """Write an SVG to the folder of the images."""
         path = self.images / f"{name}.svg"
-        path.write_text(picture)
-        self.kept.append(path)
+        path.write_text(image)
+        self.written.append(path)
 
     @contextmanager
-    def _typed(self, words: tuple[str, ...], columns: int) -> Iterator[TerminalRun]:
-        command = [sys.executable, "-m", "telco_stream", *words, *_PATIENTLY]
+    def _running(self, words: tuple[str, ...], columns: int) -> Iterator[TerminalRun]:
+        command = [sys.executable, "-m", "telco_stream", *words, *_TIMEOUT]
         with TerminalRun(command, size=(columns, _ROWS), env=self._env(), cwd=self.folder) as terminal:
             yield terminal
 
     def _env(self) -> dict[str, str]:
         return {**TOPICS.env(self.kafka.bootstrap), "PYTHONPATH": str(ROOT), "TZ": "UTC"}
 
-    def _keep(self, name: str, words: tuple[str, ...], terminal: TerminalRun, columns: int) -> None:
-        shown = _below(f"telco-stream {' '.join(words)}", screen_of(terminal.raw, columns, _ROWS), columns)
-        self.keep(name, svg(shown, f"telco-stream {words[0]}", name, columns))
+    def _draw(self, name: str, words: tuple[str, ...], terminal: TerminalRun, columns: int) -> None:
+        shown = _with_command(f"telco-stream {' '.join(words)}", screen_of(terminal.raw, columns, _ROWS), columns)
+        self.save(name, svg(shown, f"telco-stream {words[0]}", name, columns))
 
 
-def _below(command: str, shown: Text, columns: int) -> Text:
-    """What is shown, below the command as somebody would have typed it; a long one wraps as a terminal wraps."""
+def _with_command(command: str, shown: Text, columns: int) -> Text:
+    """Put the screen below the command line, which wraps as in a terminal."""
     typed = Text.assemble(("$ ", "green"), (command, "bold"))
     rows = typed.divide(range(columns, len(typed), columns))
     return Text("\n").join([*rows, shown])

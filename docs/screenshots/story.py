@@ -1,4 +1,4 @@
-"""The picture that opens README: one customer, one broken record, and what became of each in a real run."""
+"""The first image of the README: a customer and an invalid record with their answers in a real run."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ _MARKER = (
     '<marker id="{0}" viewBox="0 0 10 10" refX="8" refY="5" markerWidth="7" markerHeight="7" orient="auto">'
     '<path d="M0 0L10 5L0 10z" fill="{1}"/></marker>'
 )
-#: Fields of a customer that are shown; there are 21.
+#: The shown fields of a customer, of 21.
 _SHOWN = ("customerID", "tenure", "Contract", "InternetService", "MonthlyCharges")
 
 
 def story(customer: Mapping[str, Any], answer: Mapping[str, Any], letter: Mapping[str, Any], ledger: Any) -> str:
-    """The SVG: a raw record, its prediction, a dead letter, and what `verify` says of the run."""
+    """Return an SVG with a raw record, its prediction, a dead letter and the ledger of `verify`."""
     cards = [
         _card(24, 24, 296, 182, "telco.raw.customers", [*_fields(customer, _SHOWN), _plain("  … 16 more fields")]),
         _card(24, 230, 296, 86, "", [_text([("mono bad", _short(letter["original_message"], 33))]), *_BROKEN]),
@@ -39,7 +39,9 @@ def story(customer: Mapping[str, Any], answer: Mapping[str, Any], letter: Mappin
         _flow("M572 112 H636", "flow good", "green"),
         _flow("M572 198 H596 Q604 198 604 206 V250 Q604 258 612 258 H636", "flow bad", "red"),
     ]
-    markers = "".join(_MARKER.format(*one) for one in (("grey", "#8b949e"), ("green", "#56d364"), ("red", "#ff7b72")))
+    markers = "".join(
+        _MARKER.format(*marker) for marker in (("grey", "#8b949e"), ("green", "#56d364"), ("red", "#ff7b72"))
+    )
     return (
         '<svg viewBox="0 0 960 420" xmlns="http://www.w3.org/2000/svg" role="img" aria-labelledby="t">\n'
         '<title id="t">Customers come in as JSON; each is answered by a prediction or by a dead letter</title>\n'
@@ -49,8 +51,8 @@ def story(customer: Mapping[str, Any], answer: Mapping[str, Any], letter: Mappin
     )
 
 
-_InFlight = str
-_WORK: Sequence[_InFlight] = (
+_Line = str
+_WORK: Sequence[_Line] = (
     '<tspan class="head">telco-stream</tspan>',
     '<tspan class="head">consume</tspan>',
     '<tspan class="small">decode, check, score,</tspan>',
@@ -58,23 +60,24 @@ _WORK: Sequence[_InFlight] = (
     '<tspan class="small">answers and offsets</tspan>',
     '<tspan class="small">are one transaction</tspan>',
 )
-_BROKEN: Sequence[_InFlight] = ('<tspan class="small">what no model should see</tspan>',)
+_BROKEN: Sequence[_Line] = ('<tspan class="small">what no model should see</tspan>',)
 
 
-def _card(x: int, y: int, width: int, height: int, topic: str, lines: Sequence[_InFlight]) -> str:  # noqa: PLR0913, PLR0917
+def _card(x: int, y: int, width: int, height: int, topic: str, lines: Sequence[_Line]) -> str:  # noqa: PLR0913, PLR0917
     shown = [f'<tspan class="topic">{topic}</tspan>', *lines] if topic else list(lines)
     top = y + 32 if topic or len(lines) != 1 else y + 34
     texts = [f'<text class="mono" x="{x + 18}" y="{top + 22 * row}">{line}</text>' for row, line in enumerate(shown)]
     return f'<rect class="card" x="{x}" y="{y}" width="{width}" height="{height}" rx="10"/>\n' + "\n".join(texts)
 
 
-def _fields(found: Mapping[str, Any], names: Sequence[str]) -> list[_InFlight]:
+def _fields(record: Mapping[str, Any], names: Sequence[str]) -> list[_Line]:
     return [
-        _text([("key", f"{name:<16}"), ("", _short(json.dumps(found[name], ensure_ascii=False), 18))]) for name in names
+        _text([("key", f"{name:<16}"), ("", _short(json.dumps(record[name], ensure_ascii=False), 18))])
+        for name in names
     ]
 
 
-def _answer(answer: Mapping[str, Any]) -> list[_InFlight]:
+def _answer(answer: Mapping[str, Any]) -> list[_Line]:
     probability = ("good strong", f"{answer['churn_probability']:.3f}")
     return [
         *_fields(answer, ["customerID"]),
@@ -84,7 +87,7 @@ def _answer(answer: Mapping[str, Any]) -> list[_InFlight]:
     ]
 
 
-def _letter(letter: Mapping[str, Any]) -> list[_InFlight]:
+def _letter(letter: Mapping[str, Any]) -> list[_Line]:
     return [
         _text([("key", "error_type      "), ("bad strong", letter["error_type"])]),
         _text([("", _short(letter["error_message"], 34))]),
@@ -92,23 +95,23 @@ def _letter(letter: Mapping[str, Any]) -> list[_InFlight]:
     ]
 
 
-def _ledger(ledger: Any) -> _InFlight:
+def _ledger(ledger: Any) -> _Line:
     parts = [("key", "telco-stream verify  "), ("good strong", "✓ ")]
     for name in ("inputs", "predicted", "dead_lettered", "missing", "duplicated"):
         parts += [("strong", f"{ledger[name]:,}"), ("key", f" {name.replace('_', ' ')}   ")]
     return _text(parts)
 
 
-def _plain(text: str) -> _InFlight:
+def _plain(text: str) -> _Line:
     return _text([("key", text)])
 
 
-def _text(parts: Sequence[tuple[str, str]]) -> _InFlight:
+def _text(parts: Sequence[tuple[str, str]]) -> _Line:
     return "".join(f'<tspan class="{style}">{escape(text)}</tspan>' for style, text in parts)
 
 
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _flow(path: str, style: str, marker: str) -> str:

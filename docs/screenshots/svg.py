@@ -1,4 +1,4 @@
-"""What a terminal shows as an SVG that asks nobody for anything: rich's export, without its fonts from elsewhere."""
+"""Draws a terminal as a self-contained SVG: rich's export without external fonts."""
 
 import io
 import re
@@ -11,7 +11,7 @@ from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-#: Rich's form, but with the fonts that the reader has.
+#: Rich's template with fonts of the reader's system.
 _FORM = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
@@ -51,14 +51,14 @@ _THEME = TerminalTheme(
         (221, 227, 234),
     ],
 )
-#: pyte's names for colours, where rich's differ.
+#: pyte's colour names that differ from rich's.
 _NAMES = {"brown": "yellow", "default": "default"}
-#: pyte knows no dim text: it is marked by a colour that nothing else has.
+#: pyte does not support dim text, so a colour that is otherwise unused marks it.
 _DIM = "123456"
 
 
 def screen_of(raw: bytes, columns: int, rows: int) -> Text:
-    """What a terminal of that size shows after these bytes, without empty rows below it; colours and styles kept."""
+    """Return the screen of a terminal after this output, with styles and without empty rows at the end."""
     screen: Any = pyte.Screen(columns, rows)
     pyte.ByteStream(screen).feed(_mark_dim(raw))
     lines = [_line([screen.buffer[row][column] for column in range(columns)]) for row in range(rows)]
@@ -68,21 +68,21 @@ def screen_of(raw: bytes, columns: int, rows: int) -> Text:
 
 
 def svg(shown: Text, title: str, name: str, columns: int) -> str:
-    """The text in a window with that title; `name` keeps its styles apart from those of other pictures on a page."""
+    """Return an SVG of the text in a window; `name` makes its CSS classes unique on a page."""
     console = Console(width=columns, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(shown, soft_wrap=True)
-    made = console.export_svg(title=title, theme=_THEME, code_format=_FORM, unique_id=name)
+    exported = console.export_svg(title=title, theme=_THEME, code_format=_FORM, unique_id=name)
     return re.sub(
-        r"[ \t]+\n", "\n", re.sub(r"></(?=text)|/><", lambda found: found.group().replace("><", ">\n<"), made)
+        r"[ \t]+\n", "\n", re.sub(r"></(?=text)|/><", lambda match: match.group().replace("><", ">\n<"), exported)
     )
 
 
 def _mark_dim(raw: bytes) -> bytes:
-    return re.sub(rb"\x1b\[([0-9;]*)m", lambda found: b"\x1b[" + _without_dim(found.group(1)) + b"m", raw)
+    return re.sub(rb"\x1b\[([0-9;]*)m", lambda match: b"\x1b[" + _without_dim(match.group(1)) + b"m", raw)
 
 
 def _without_dim(codes: bytes) -> bytes:
-    """The same parameters with the mark for a 2 that stands by itself: inside of a colour it is something else."""
+    """Replace the parameter 2 (dim) by the marking colour, except inside of a colour."""
     parts, kept = codes.split(b";"), list[bytes]()
     while parts:
         if parts[0] in {b"38", b"48"}:
@@ -97,8 +97,8 @@ def _without_dim(codes: bytes) -> bytes:
 
 def _line(cells: list[Any]) -> Text:
     line = Text()
-    for style, some in groupby(cells, key=_style):
-        line.append("".join(cell.data for cell in some), style)
+    for style, group in groupby(cells, key=_style):
+        line.append("".join(cell.data for cell in group), style)
     line.rstrip()
     return line
 
