@@ -77,7 +77,7 @@ def test_run_show_explains_when_retention_deleted_the_letter(kafka: str, topics:
     admin = AdminClient({"bootstrap.servers": kafka})
     for deleted in admin.delete_records([TopicPartition(topics.deadletter, 0, 2)]).values():
         deleted.result(15)
-    with pytest.raises(DataError, match="0:1 is no longer stored: the oldest offset of partition 0 is 2"):
+    with pytest.raises(DataError, match="0:1 has been deleted: the oldest offset of partition 0 is 2"):
         run_show(clients_of(kafka, topics), (0, 1), stop=Stop())
 
 

@@ -45,7 +45,7 @@ class DeadLetterTopic:
         if offset >= end:
             return f"is beyond the end: partition {partition} ends before offset {end}"
         if offset < oldest:
-            return f"is no longer kept: the oldest offset of partition {partition} is {oldest}"
+            return f"has been deleted: the oldest offset of partition {partition} is {oldest}"
         return "is a transaction marker, not a record; `telco-stream dlq list` shows the positions of letters"
 
 
