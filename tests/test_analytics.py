@@ -113,7 +113,7 @@ def test_analytics_equals_a_naive_computation(answers: list[Prediction], top_k: 
 
 
 @pytest.mark.parametrize("number", [MAX_SEGMENTS + 1, 100_000])
-def test_analytics_counts_other_segments_together_when_there_are_many(number: int) -> None:
+def test_analytics_groups_other_segments_when_there_are_many(number: int) -> None:
     answers = [answer(str(index), 0.5, contract=f"contract {index}") for index in range(number)]
     known = [answer(f"known {name}", 0.9, contract=name) for name in CONTRACTS]
     summary = summary_of(*answers, *known, top_k=1)
@@ -123,7 +123,7 @@ def test_analytics_counts_other_segments_together_when_there_are_many(number: in
     assert sum(segment.total for segment in summary.by_contract.values()) == summary.total == number + len(known)
 
 
-def test_analytics_counts_a_segment_as_other_when_its_name_is_long() -> None:
+def test_analytics_counts_a_segment_as_other_when_name_is_long() -> None:
     summary = summary_of(answer("a", 0.5, contract="x" * 201, service="DSL"), answer("b", 0.5, contract="x" * 200))
     assert list(summary.by_contract) == [OTHER, "x" * 200]
     assert "DSL" in summary.by_internet_service

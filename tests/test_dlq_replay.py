@@ -111,7 +111,7 @@ def test_replay_reads_behind_the_originals_and_sends_there() -> None:
         {"source": None},
     ],
 )
-def test_replay_reads_the_whole_topic_when_an_original_is_unknown(source: dict[str, Any]) -> None:
+def test_replay_reads_all_when_an_original_is_unknown(source: dict[str, Any]) -> None:
     raw = FakeRawTopic()
     assert run([letter_about(0, 7), letter_with_source(1, **source)], raw).replayed == 2
     assert (raw.searched_from, raw.partitions) == ([None], [0, None])

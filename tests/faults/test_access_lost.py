@@ -61,7 +61,7 @@ def start(broker: SecuredKafka, start_cli: Start) -> Start:
         running = start_cli(*command, "--metrics-port", str(port.number), env=broker.environment(user))
         for partition in range(3):
             send(broker.bootstrap, RAW, [("k", good(), [])], partition)
-        wait_until(lambda: running.process.poll() is not None or is_working(port), 30, f"work of {command[0]}")
+        wait_until(lambda: running.process.poll() is not None or is_working(port), 60, f"work of {command[0]}")
         return running
 
     return start_and_wait
@@ -127,6 +127,6 @@ def is_working(port: Port) -> bool:
 
 
 def assert_exits_with_3(running: RunningCli, *parts: str) -> None:
-    assert running.wait(30) == 3, running.stderr()
+    assert running.wait(60) == 3, running.stderr()
     last = running.stderr().splitlines()[-1]
     assert all(part in last for part in ("Error: ", *parts)), last
