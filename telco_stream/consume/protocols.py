@@ -12,15 +12,15 @@ class Source(Protocol):
 
     @property
     def ended(self) -> bool:
-        """Whether all assigned partitions have been read to the end that the topic had when the run began."""
+        """Return whether all assigned partitions have been read to the end that the topic had when the run began."""
 
     @property
     def is_reading(self) -> bool:
-        """Whether every assigned partition has been fetched from."""
+        """Return whether every assigned partition has been fetched from."""
 
     @property
     def refusal(self) -> str | None:
-        """Reason why the group refuses this member, or None."""
+        """Return why the group refuses this member, or None."""
 
     def poll_batch(self, max_records: int, timeout: float, *, idle: float = 0) -> Batch:
         """Return the available records; wait up to `timeout` seconds for the first.
@@ -46,7 +46,7 @@ class PendingDelivery(Protocol):
 
     @property
     def ended(self) -> float:
-        """Time (`time.perf_counter`) at which it ended; infinite while it runs."""
+        """Return the time (`time.perf_counter`) at which it ended; infinite while it runs."""
 
     def wait(self, seconds: float) -> None:
         """Wait for its end, at most this long."""

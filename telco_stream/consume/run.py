@@ -116,8 +116,10 @@ def run_consume(
         except Stopped:  # while a request to the broker was pending, before the loop
             result = RunCounters(_plan(options, clients, Limits())).result("signal")
         stop.raise_failure()
-    done = {name: getattr(result, name) for name in ("stopped_by", "consumed", "predicted", "dead_lettered", "seconds")}
-    logs.log_end("consume", **done)
+    counts = {
+        name: getattr(result, name) for name in ("stopped_by", "consumed", "predicted", "dead_lettered", "seconds")
+    }
+    logs.log_end("consume", **counts)
     return result
 
 
@@ -140,7 +142,7 @@ def _consume(clients: Clients, options: ConsumeOptions, stop: Stop, monitor: Run
         until = cluster.ends(settings.topics.raw, range(partitions[settings.topics.raw]), committed_only=False)
     _log_start(options, settings, monitor.scorer)
     _warn_of_compaction(cluster, partitions)
-    # End-of-partition events tell a partition without new records from one that stalls.
+    # End-of-partition events distinguish an idle partition from a stalled one.
     consumer = clients.consumer(settings.consumer.group_id, enable_partition_eof="true")
     errors = ConsumerErrors(
         clients.timeout if _is_bounded(options) else math.inf,
