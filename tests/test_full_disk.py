@@ -45,9 +45,8 @@ def test_command_exits_3_when_the_disk_is_full(
     small_disk: KafkaContainer, start_cli: Callable[..., RunningCli]
 ) -> None:
     """With both delivery guarantees; otherwise the records for these partitions would be retried forever."""
-    kafka, topics = small_disk.bootstrap, fresh_topics()
-    _lay_out(kafka, topics)
-    assert _on_small_disk(small_disk, topics.predictions)
+    kafka = small_disk.bootstrap
+    topics = _lay_out(small_disk)
     readable = min({0, 1, 2} - _on_small_disk(small_disk, topics.raw))
     send(kafka, topics.raw, customers(range(100)), readable)
     env = topics.env(kafka) | {"TELCO_STREAM_KAFKA__TRANSACTION__TIMEOUT__MS": "6000"}
@@ -103,15 +102,23 @@ def _metadata(*, leader: int, replicas: list[int], brokers: list[int]) -> Cluste
     return metadata
 
 
-def _lay_out(kafka: str, topics: Topics) -> None:
-    """Create the topics so that the internal ones are on the first disk: a broker picks the disk with the fewest."""
+def _lay_out(container: KafkaContainer) -> Topics:
+    """Create the topics so that the small disk has predictions, and the large one has the internal topics and input.
+
+    A broker picks the disk with the fewest partitions, in any order of the partitions that are created together.
+    """
+    kafka = container.bootstrap
     group = Consumer({"bootstrap.servers": kafka, "group.id": "first"})
     wait_until(lambda: _has_coordinator(group), 30, "the topic of the groups' offsets")
     group.close()
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.create_topics([NewTopic("second", 1, 1)])["second"].result(15)
     Producer({"bootstrap.servers": kafka, "transactional.id": "third"}).init_transactions(15)
-    create_topics(kafka, topics)
+    for _ in range(20):
+        create_topics(kafka, topics := fresh_topics())
+        if _on_small_disk(container, topics.predictions) and _on_small_disk(container, topics.raw) != {0, 1, 2}:
+            return topics
+    pytest.fail("20 layouts without predictions on the small disk and input on the large one")
 
 
 def _has_coordinator(group: Consumer) -> bool:

@@ -17,10 +17,15 @@ from tests.support.cli import run_cli
 from tests.support.consumer_harness import RunningConsumer, answers, coordinates, customers, settings_of, sources
 from tests.support.kafka_container import SMALL, KafkaContainer
 from tests.support.produce_harness import write_customers
+from tests.support.run_summary import FULL
 from tests.support.topics import Topics, create_topics, fresh_topics, read_topic, send
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.own_broker,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(not FULL, reason="waits over a minute for Kafka; runs in the full form (make faults)"),
+]
 
 
 @pytest.fixture
