@@ -10,6 +10,7 @@ from telco_stream.errors import KafkaError
 from telco_stream.kafka.advertised import unreachable_broker
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.error_policy import advertised_address
 from telco_stream.settings import Settings
 from tests.support.in_process import run_in_process
 from tests.support.ports import free_port
@@ -44,6 +45,22 @@ def test_ends_is_an_error_when_leader_does_not_answer(unreachable_kafka: str) ->
     with pytest.raises(KafkaError, match="check advertised"):
         cluster.ends(topic, [0])
     assert cluster.reachable_ends(topic, [0, 1], committed_only=True) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        (
+            "kafka-internal:9092/1: Failed to resolve 'kafka-internal:9092': Name or service not known",
+            ("kafka-internal", 9092),
+        ),
+        ("sasl_ssl://[::1]:9092/12: Connect to ipv6#[::1]:9092 failed: Connection refused", ("::1", 9092)),
+        ("localhost:9092/bootstrap: Connect to ipv4#127.0.0.1:9092 failed: Connection refused", None),
+        ("1/1 brokers are down", None),
+    ],
+)
+def test_advertised_address_is_that_of_a_broker_with_an_id(text: str, address: tuple[str, int] | None) -> None:
+    assert advertised_address(text) == address
 
 
 @pytest.fixture

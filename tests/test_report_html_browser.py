@@ -101,7 +101,9 @@ def test_page_copies_customers_as_csv_in_their_order(browser: Any, pages: dict[s
     shares = [float(row["churn_probability"]) for row in rows]
     assert shares == sorted(shares)
     assert len(rows) == 10
-    harmless = [f"'{name}" if name.startswith("=") else name for name in HOSTILE[:10]]
+    harmless = [
+        f"'{name}" if name.startswith("=") else name for name in HOSTILE[:10] if len(name) <= 200
+    ]  # longer ones are cut
     assert {row["customerID"] for row in rows} >= {name for name in harmless if "\x00" not in name}
 
 

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 
 from telco_stream import errors
 from telco_stream.kafka.auth_errors import address_of, check_login, refusal
-from telco_stream.kafka.error_policy import cannot_connect, is_too_large
+from telco_stream.kafka.error_policy import advertised_address, cannot_connect, is_too_large
 from telco_stream.kafka.outage import Outage
 from telco_stream.runtime.redaction import redact
 from telco_stream.settings import Settings, for_client, secrets_of
@@ -161,7 +161,14 @@ class Clients:
         # It follows each broker's own error and adds nothing; its text can even say "0/2 brokers".
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - public name
             self.last_error = error
+            self._add_advertised(error)
         self.errors[error.name()] += 1
+
+    def _add_advertised(self, error: KafkaError) -> None:
+        """Remember the address of a broker with an ID: the client has it from a bootstrap server's metadata."""
+        address = advertised_address(error.str())
+        if address is not None and address not in self.advertised:
+            self.advertised += (address,)
 
     def _on_connection_error(self, error: KafkaError) -> None:
         """Handle an error of a producer or consumer: suspect an outage. Admin requests have their own timeouts."""

@@ -1,11 +1,15 @@
 """Error policy: how to recover from each error of the client, and the messages that users see."""
 
+import re
 from enum import Enum, auto
 
 from confluent_kafka import KafkaError, Message
 from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]
 
 from telco_stream import errors
+
+#: The client's `PROTOCOL://HOST:PORT/ID: …`; a bootstrap server has `bootstrap` instead of an ID.
+_BROKER_ERROR = re.compile(r"(?:\w+://)?\[?(?P<host>[^/\]\s]+?)\]?:(?P<port>\d+)/\d+: ")
 
 
 class Recovery(Enum):
@@ -243,3 +247,9 @@ def user_error(error: KafkaError, doing: str) -> errors.KafkaError:
         KafkaError.INVALID_RECORD: "; are the clocks here and at the broker right, and is the topic not compacted?",
     }
     return errors.KafkaError(f"{doing}: {error.str()}{hints.get(error.code(), '')}")
+
+
+def advertised_address(error_text: str) -> tuple[str, int] | None:
+    """Return the advertised address that a client's error names; None if it names none, or a bootstrap server."""
+    match = _BROKER_ERROR.match(error_text)
+    return (match["host"], int(match["port"])) if match else None
