@@ -72,6 +72,7 @@ class BenchSession:
         clients, extra = _Properties(self.settings()), {name.replace("_", "."): text for name, text in more.items()}
         by_kind: dict[str, Any] = {"consumer": clients.consumer(group), "producer": clients.producer()}
         by_kind["transactional"] = clients.producer(f"{group}-id")
+        by_kind["consumer"]["auto.offset.reset"] = "earliest"  # unlike `consume`, the loops do not seek to a start
         return {kind: base | (extra if kind != "consumer" else {}) for kind, base in by_kind.items()}
 
     def settings(self) -> Settings:
