@@ -94,7 +94,7 @@ def test_two_members_start_a_new_group_at_the_same_time(kafka: str, topics: Topi
     settings, order = settings_of(kafka, topics), ConsumeOptions("streaming", "exactly-once")
     send(kafka, topics.raw, customers(range(200)))
     members = [RunningConsumer(settings, order) for _ in range(2)]
-    members[0].wait_for(1)
+    wait_for_all(members, 1)  # either may have all partitions first
     members.append(RunningConsumer(settings, order))
     wait_for_all(members, 200)
     for member in members:
