@@ -162,6 +162,7 @@ def test_ledger_ignores_topic_ids_when_its_own_is_unknown() -> None:
     assert [account.unexplained for account in ledger.accounts({})] == [0]
 
 
+@pytest.mark.alone  # what other tests' threads allocate would count too
 def test_ledger_takes_one_byte_per_offset() -> None:
     """So ten million inputs and their answers take far less than 300 MB."""
     count = 200_000
@@ -172,7 +173,7 @@ def test_ledger_takes_one_byte_per_offset() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert account.predicted == count
-    assert peak < 2 * count  # other threads allocate too
+    assert peak < count + 50_000
 
 
 def _ledger(inputs: int, topic_id: str | None = None) -> Ledger:
