@@ -2,18 +2,11 @@
 
 import pytest
 from confluent_kafka import KafkaError
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
 
 from tests.support.consumer_harness import coordinates, customers, sources
 from tests.support.in_process import CompletedRun, run_in_process
 from tests.support.mock_cluster import Api, MockCluster
-from tests.support.topics import Topics, read_topic, send
+from tests.support.topics import Topics, configure_topic, read_topic, send
 
 #: With 0, every record is too old, and so would be the marker of a transaction.
 MAX_AGE = "message.timestamp.before.max.ms"
@@ -24,16 +17,16 @@ AT_LEAST_ONCE = (*CONSUME, "--mode", "batch", "--delivery", "at-least-once")
 @pytest.mark.parametrize("count", [1, 20], ids=["one record", "a batch of several"])
 def test_consume_exits_3_when_timestamps_are_rejected(kafka: str, topics: Topics, count: int) -> None:
     send(kafka, topics.raw, customers(range(count)), partition=0)
-    set_max_age(kafka, topics.predictions, "0")
+    configure_topic(kafka, topics.predictions, MAX_AGE, "0")
     assert_blames_the_clocks(run_in_process(*AT_LEAST_ONCE, env=topics.env(kafka)))
     assert read_topic(kafka, topics.predictions) == []
-    set_max_age(kafka, topics.predictions, None)
+    configure_topic(kafka, topics.predictions, MAX_AGE, None)
     assert run_in_process(*AT_LEAST_ONCE, env=topics.env(kafka)).code == 0
     assert sources(read_topic(kafka, topics.predictions)) == coordinates(read_topic(kafka, topics.raw))
 
 
 def test_produce_exits_3_when_timestamps_are_rejected(kafka: str, topics: Topics) -> None:
-    set_max_age(kafka, topics.raw, "0")
+    configure_topic(kafka, topics.raw, MAX_AGE, "0")
     produce = ("produce", "--mode", "streaming", "--limit", "20", "--events-per-sec", "0", "--quiet")
     assert_blames_the_clocks(run_in_process(*produce, env=topics.env(kafka)))
     assert read_topic(kafka, topics.raw) == []
@@ -52,13 +45,3 @@ def assert_blames_the_clocks(done: CompletedRun) -> None:
     assert done.code == 3, done.err
     assert len(done.err.splitlines()) == 1, done.err
     assert "clock" in done.err
-
-
-def set_max_age(kafka: str, topic: str, milliseconds: str | None) -> None:
-    """Set the largest age of a record, compared to the broker's clock; None restores the default."""
-    how = AlterConfigOpType.DELETE if milliseconds is None else AlterConfigOpType.SET
-    entry = ConfigEntry(MAX_AGE, milliseconds, incremental_operation=how)
-    changed = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    admin = AdminClient({"bootstrap.servers": kafka})
-    for done in admin.incremental_alter_configs([changed]).values():
-        done.result(15)

@@ -5,13 +5,6 @@ from collections.abc import Callable
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
 
 from telco_stream import errors
 from telco_stream.consume.run import ConsumeOptions
@@ -22,7 +15,7 @@ from telco_stream.settings import Settings
 from telco_stream.status import status
 from tests.support.consumer_harness import RunningConsumer, answers, customers, settings_of
 from tests.support.in_process import run_in_process
-from tests.support.topics import Topics, send
+from tests.support.topics import Topics, configure_topic, send
 
 #: Records before and after the batch, and records in it; each of its records has 900 kB.
 GOOD, PACKED = 3, 120
@@ -41,13 +34,6 @@ def send_batch(kafka: str, topic: str, records: int, size: int, compression: str
     assert set(errors_reported) == {None}
 
 
-def allow_large_records(kafka: str, topic: str) -> None:
-    entry = ConfigEntry("max.message.bytes", "3000000", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
-    admin = AdminClient({"bootstrap.servers": kafka})
-    admin.incremental_alter_configs([resource])[resource].result(15)
-
-
 @pytest.fixture
 def hostile(kafka: str, topics: Topics) -> Topics:
     """Good records in partition 0 before and after a batch of 5 kB that unpacks to 108 MB."""
@@ -61,7 +47,7 @@ def hostile(kafka: str, topics: Topics) -> Topics:
 def too_large(kafka: str, topics: Topics) -> Topics:
     """A good record in partition 0 before a record of 2 MB."""
     send(kafka, topics.raw, customers([1]), partition=0)
-    allow_large_records(kafka, topics.raw)
+    configure_topic(kafka, topics.raw, "max.message.bytes", "3000000")
     send_batch(kafka, topics.raw, 1, 2_000_000, "none")
     return topics
 

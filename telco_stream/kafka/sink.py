@@ -57,8 +57,7 @@ class Sink:
                 # Positional arguments: with keywords, the call takes nearly twice as long.
                 produce(topic, value, key, target, on_delivery, None, _NOW, headers)
             except BufferError:
-                self._wait_for_space()
-                produce(topic, value, key, target, on_delivery, None, _NOW, headers)
+                self._send_when_space(topic, value, key, target, on_delivery, None, _NOW, headers)
 
     def flush(self) -> None:
         """Wait until the broker has confirmed all messages; raise if one failed, `Stopped` after a stop request."""
@@ -90,11 +89,19 @@ class Sink:
         with suppress(KafkaException):
             self.producer.poll(0)
 
-    def _wait_for_space(self) -> None:
-        full = len(self.producer)
+    def _send_when_space(self, *message: object) -> None:
+        """Queue the message once there is space: one delivery may free too little, as bytes are limited too."""
+        produce: Callable[..., None] = self.producer.produce
         self._check_at = time.monotonic() + _CHECK_INTERVAL
-        while self.producer.poll(_PAUSE) == 0 and len(self.producer) >= full:
+        while self.producer.poll(_PAUSE) or len(self.producer):
             self._check_waiting()
+            try:
+                produce(*message)
+            except BufferError:
+                continue
+            return
+        # An empty queue rejects only what is larger than the queue.
+        raise KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE))
 
     def _check_waiting(self) -> None:
         """Raise `Stopped` after a stop request, and `KafkaException` if a topic has a permanent error."""

@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from confluent_kafka import (
@@ -147,12 +148,30 @@ def topic_id(bootstrap: str, topic: str) -> str:
     return str(described.topic_id).translate(str.maketrans("+/", "-_"))
 
 
-def configure_topic(bootstrap: str, topic: str, name: str, value: str) -> None:
-    """Set one value of the topic's configuration."""
-    entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+def configure_topic(bootstrap: str, topic: str, name: str, value: str | None) -> None:
+    """Set one value of the topic's configuration, or remove it if None; return once the broker applies it."""
+    how = AlterConfigOpType.DELETE if value is None else AlterConfigOpType.SET
+    entry = ConfigEntry(name, value, incremental_operation=how)
     resource = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])
     admin = AdminClient({"bootstrap.servers": bootstrap})  # its futures fail once it is gone
     admin.incremental_alter_configs([resource])[resource].result(20)
+    _wait_for_earlier_changes(admin)
+
+
+def _wait_for_earlier_changes(admin: AdminClient) -> None:
+    """Wait until the broker has applied all changes that the controller has confirmed.
+
+    The broker applies the controller's log batch by batch. A topic's leader is visible from the beginning of its batch,
+    so the first probe may share a batch with the change; the second one comes after it.
+    """
+    for probe in (f"probe-{uuid.uuid4().hex}", f"probe-{uuid.uuid4().hex}"):
+        admin.create_topics([NewTopic(probe, 1, 1)], operation_timeout=15)[probe].result(20)
+        wait_until(partial(_has_leader, admin, probe), 30, "a topic created after the change")
+        admin.delete_topics([probe], operation_timeout=15)[probe].result(20)
+
+
+def _has_leader(admin: AdminClient, topic: str) -> bool:
+    return _leaders(admin, topic) == [0]
 
 
 def _leaders(admin: AdminClient, topic: str) -> list[int]:
