@@ -26,12 +26,11 @@ from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import KafkaSource, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.transactions import Transactions
+from telco_stream.messages.headers import SourceHeaders
 from telco_stream.messages.prediction import encode_prediction
 from telco_stream.messages.record import Message
-from telco_stream.messages.source import SourceHeaders
 from telco_stream.model.artifact import load_scorer
-from telco_stream.model.encoding import code_columns, number_columns
-from telco_stream.model.onnx_engine import OnnxScorer
+from telco_stream.model.onnx_engine import OnnxScorer, code_columns, number_columns
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.gc_tuning import reduced_gc
 from telco_stream.runtime.signals import Stop

@@ -1,4 +1,9 @@
-"""Errors that a user can act on. The command line shows each as one line on stderr and exits with its code."""
+"""Errors that a user can act on. The command line shows each as one line on stderr and exits with its code.
+
+Bad data that is part of a record is not an exception: it becomes a dead letter with an `ErrorType`.
+"""
+
+from enum import StrEnum
 
 
 class TelcoStreamError(Exception):
@@ -35,3 +40,14 @@ class FencedError(TelcoStreamError):
     """Another instance has taken over the transactional ID or group instance ID."""
 
     exit_code = 6
+
+
+class ErrorType(StrEnum):
+    """Kind of bad data, as dead letters, metrics and `dlq --error-type` name it."""
+
+    EMPTY = "empty"
+    ENCODING = "encoding"
+    JSON = "json"
+    VALIDATION = "validation"
+    SCORING = "scoring"
+    OUTPUT_TOO_LARGE = "output_too_large"

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from telco_stream.contract.customer import BAD_DATA, Customer, decode_customer, explain
-from telco_stream.contract.error_type import ErrorType
+from telco_stream.errors import ErrorType
 from telco_stream.messages.dead_letter import encode_dead_letter, forwarded_headers
+from telco_stream.messages.headers import SourceHeaders
 from telco_stream.messages.prediction import CHURN, NO_CHURN, Prediction, encode_prediction
 from telco_stream.messages.record import ENVELOPE, Message, Record, Rejected, Rejection, size_of
-from telco_stream.messages.source import SourceHeaders
 from telco_stream.model.scorer import Scorer, ScoringError
 
 

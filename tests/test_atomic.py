@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from telco_stream.errors import UsageError
-from telco_stream.model.folder import write_folder
+from telco_stream.model.artifact import write_folder
 from telco_stream.produce.checkpoint import CheckpointFile
 from telco_stream.produce.progress import PassKey, PassProgress
 from telco_stream.report.files import open_outputs
-from telco_stream.runtime import atomic
-from telco_stream.runtime.atomic import atomic_write, temporary_path
+from telco_stream.runtime import files
+from telco_stream.runtime.files import atomic_write, temporary_path
 from telco_stream.sample import write_sample
 
 
@@ -88,7 +88,7 @@ def test_a_writer_keeps_the_owner_when_root_replaces(path: Path) -> None:
 def test_atomic_write_hides_content_before_the_mode_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_text("old")
     (tmp_path / "a").chmod(0o600)
-    monkeypatch.setattr(atomic, "copy_owner_and_mode", lambda *_: None)
+    monkeypatch.setattr(files, "copy_owner_and_mode", lambda *_: None)
     with atomic_write(tmp_path / "a"):
         assert [mode_of(file) for file in tmp_path.iterdir() if file.name != "a"] == [0o600]
 
@@ -105,7 +105,7 @@ def test_atomic_write_is_refused_when_draft_name_is_taken(
         planted.write_text("precious")
     else:
         planted.symlink_to(victim)
-    monkeypatch.setattr(atomic, "temporary_path", lambda _: planted)
+    monkeypatch.setattr(files, "temporary_path", lambda _: planted)
     with pytest.raises(UsageError, match="File exists"):
         write(tmp_path / "a")
     assert victim.read_text() == "precious" if kind == "link" else not victim.exists()
@@ -114,7 +114,7 @@ def test_atomic_write_is_refused_when_draft_name_is_taken(
 
 def test_atomic_write_keeps_a_file_of_another_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "planted").write_text("of another process")
-    monkeypatch.setattr(atomic, "temporary_path", lambda _: tmp_path / "planted")
+    monkeypatch.setattr(files, "temporary_path", lambda _: tmp_path / "planted")
     with pytest.raises(UsageError):
         write(tmp_path / "a")
     assert (tmp_path / "planted").read_text() == "of another process"

@@ -14,7 +14,7 @@ from telco_stream.contract.customer import (
     decode_customer,
     explain,
 )
-from telco_stream.contract.error_type import ErrorType
+from telco_stream.errors import ErrorType
 from tests.support.records import GOOD, POISON, STRANGE, good, raw
 
 

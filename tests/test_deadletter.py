@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telco_stream.messages.dead_letter import decode_dead_letter, encode_dead_letter, forwarded_headers, retry_count
+from telco_stream.messages.headers import SourceHeaders
 from telco_stream.messages.record import ENVELOPE, Headers, Message, Rejected, size_of
-from telco_stream.messages.source import SourceHeaders
 from tests.support.records import FakeRecord
 
 LIMIT = 2_097_152

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from telco_stream.dlq.letters import LetterFilter
 from telco_stream.dlq.replay import RawTopic, ReplayDeps, ReplayOptions, ReplayResult, replay
 from telco_stream.messages.dead_letter import ReplayMarker, decode_dead_letter, letter_fingerprint, replay_marker
+from telco_stream.messages.headers import Position
 from telco_stream.messages.record import Outgoing, Record
-from telco_stream.messages.source import Position
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.scoring import Limits, process
 from tests.support.letters import NOW, letter

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from telco_stream.contract.error_type import ErrorType
-from telco_stream.errors import KafkaError
+from telco_stream.errors import ErrorType, KafkaError
 from telco_stream.messages.record import Rejection
 from telco_stream.monitoring.dead_letter_log import DeadLetterLog
 from telco_stream.runtime import logs

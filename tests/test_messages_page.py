@@ -5,7 +5,7 @@ import re
 import pytest
 
 from telco_stream.contract.customer import COLUMNS, decode_customer, explain
-from telco_stream.contract.error_type import ErrorType
+from telco_stream.errors import ErrorType
 from telco_stream.messages.dead_letter import (
     REPLAY_OF,
     REPLAY_OF_TOPIC_ID,
@@ -14,10 +14,9 @@ from telco_stream.messages.dead_letter import (
     decode_dead_letter,
     encode_dead_letter,
 )
-from telco_stream.messages.headers import DROPPED
+from telco_stream.messages.headers import DROPPED, SourceHeaders
 from telco_stream.messages.prediction import Prediction, decode_prediction
 from telco_stream.messages.record import Rejected
-from telco_stream.messages.source import SourceHeaders
 from tests.support.cli import ROOT
 from tests.support.records import FakeRecord
 

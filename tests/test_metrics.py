@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from telco_stream.contract.customer import Customer
-from telco_stream.contract.error_type import ErrorType
+from telco_stream.errors import ErrorType
 from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message, Rejection
 from telco_stream.monitoring.consume_metrics import ConsumeMetrics, SampledHistogram

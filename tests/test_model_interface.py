@@ -18,10 +18,10 @@ from sklearn.linear_model import LinearRegression
 
 from telco_stream.errors import ModelError
 from telco_stream.model.artifact import ONNX, PIPELINE, load_scorer
+from telco_stream.model.compilation import compile_if_equal
 from telco_stream.model.onnx_engine import load_onnx
-from telco_stream.model.pipeline import build_pipeline
 from telco_stream.model.sklearn_engine import check_pipeline, frame
-from telco_stream.model.training import compile_if_equal
+from telco_stream.model.training import build_pipeline
 from tests.support.in_process import run_in_process
 from tests.support.model_folder import copy_model, edit_manifest, replace_artifact
 from tests.support.training_data import customers_of, labelled_rows

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from telco_stream.errors import UsageError
-from telco_stream.model.optional_deps import requiring_libraries
-from telco_stream.runtime.bundled import bundled
+from telco_stream.model.artifact import requiring_libraries
+from telco_stream.runtime.files import bundled
 from tests.support.cli import ROOT
 
 OPTIONAL = ["joblib", "pandas", "sklearn", "skl2onnx"]
@@ -51,7 +51,7 @@ def test_consume_exits_with_4_when_there_is_no_compiled_form(tmp_path: Path) -> 
 def test_requiring_libraries_passes_on_other_missing_modules() -> None:
     """A missing module of the package is a bug and ends with a traceback."""
     with pytest.raises(ModuleNotFoundError, match="columns"), requiring_libraries("It", UsageError, "do without"):
-        raise ModuleNotFoundError("no columns", name="telco_stream.model.encoding")
+        raise ModuleNotFoundError("no columns", name="telco_stream.columns")
 
 
 def run_without(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -7,11 +7,10 @@ import pytest
 
 from telco_stream.contract.customer import CATEGORIES, Customer
 from telco_stream.model.artifact import load_scorer
+from telco_stream.model.compilation import EDGE_CUSTOMERS, compare, compile_if_equal, edge_customers
 from telco_stream.model.manifest import SCHEMA, Feature
-from telco_stream.model.parity import EDGE_CUSTOMERS, compare, edge_customers
-from telco_stream.model.pipeline import build_pipeline
 from telco_stream.model.sklearn_engine import frame
-from telco_stream.model.training import compile_if_equal
+from telco_stream.model.training import build_pipeline
 from tests.support.model_folder import COMMITTED
 from tests.support.training_data import customers_of, labelled_rows
 

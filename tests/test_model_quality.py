@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from telco_stream.model.artifact import load_scorer, read_manifest
-from telco_stream.model.training import train
-from telco_stream.model.training_data import read_labelled_customers
-from telco_stream.runtime.bundled import bundled
+from telco_stream.model.training import read_labelled_customers, train
+from telco_stream.runtime.files import bundled
 from tests.support.model_folder import COMMITTED
 
 #: Of the public data set, as IBM publishes it.

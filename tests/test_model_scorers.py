@@ -9,7 +9,7 @@ import pytest
 
 from telco_stream.contract.customer import CATEGORIES, FEATURES, NUMBERS, Customer
 from telco_stream.model.artifact import load_scorer, read_manifest
-from telco_stream.model.encoding import ORDER, code_columns, number_columns
+from telco_stream.model.onnx_engine import ORDER, code_columns, number_columns
 from telco_stream.model.scorer import Scorer, ScoringError
 from tests.support.model_folder import COMMITTED
 from tests.support.training_data import Row, customers_of, labelled_rows

@@ -16,8 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from telco_stream.contract.customer import CATEGORIES, NUMBERS
 from telco_stream.errors import DataError, UsageError
-from telco_stream.model import folder as folders
-from telco_stream.model.artifact import load_scorer, read_manifest
+from telco_stream.model.artifact import load_scorer, read_manifest, write_folder
 from telco_stream.model.manifest import SCHEMA
 from telco_stream.model.training import TrainingResult, train
 from tests.support.cli import ROOT
@@ -103,7 +102,7 @@ def test_train_is_reproducible_when_data_and_seed_are_equal(
 
 
 def test_convert_is_independent_of_the_hash_seed(trained: TrainingResult) -> None:
-    program = "import hashlib, joblib, sys; from telco_stream.model.conversion import convert; "
+    program = "import hashlib, joblib, sys; from telco_stream.model.compilation import convert; "
     program += "print(hashlib.sha256(convert(joblib.load(sys.argv[1]))).hexdigest())"
     command = [sys.executable, "-c", program, str(trained.path / "pipeline.joblib")]
     digests = {
@@ -201,7 +200,7 @@ def test_train_fails_when_the_file_is_missing(tmp_path: Path) -> None:
 
 def test_train_replaces_an_older_model(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
-    folders.write_folder(out, {"manifest.json": b"old", "pipeline.onnx": b"old"})
+    write_folder(out, {"manifest.json": b"old", "pipeline.onnx": b"old"})
     train(source, out, created_at=NOW)
     assert json.loads((out / "manifest.json").read_bytes())["model_version"] == trained.version
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -229,17 +228,17 @@ def test_train_keeps_the_target_when_it_is_a_file(source: Path, tmp_path: Path) 
 def test_write_folder_keeps_the_old_model_when_it_fails(tmp_path: Path) -> None:
     """A file name in a missing folder simulates a full disk."""
     out = tmp_path / "model"
-    folders.write_folder(out, {"manifest.json": b"old"})
+    write_folder(out, {"manifest.json": b"old"})
     with pytest.raises(UsageError, match="Cannot write the model"):
-        folders.write_folder(out, {"manifest.json": b"new", "no/such/place": b"new"})
+        write_folder(out, {"manifest.json": b"new", "no/such/place": b"new"})
     assert (out / "manifest.json").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_write_folder_keeps_a_symbolic_link(tmp_path: Path) -> None:
     target, link = tmp_path / "v1", tmp_path / "current"
-    folders.write_folder(target, {"manifest.json": b"old"})
+    write_folder(target, {"manifest.json": b"old"})
     link.symlink_to(target)
-    folders.write_folder(link, {"manifest.json": b"new"})
+    write_folder(link, {"manifest.json": b"new"})
     assert link.is_symlink()
     assert (target / "manifest.json").read_bytes() == b"new"

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from telco_stream.consume.run import ConsumeOptions
 from telco_stream.model.artifact import load_scorer
-from telco_stream.runtime.bundled import bundled
+from telco_stream.runtime.files import bundled
 from tests.support.consumer_harness import RunningConsumer, answers, coordinates, customers, settings_of, sources
 from tests.support.poison import POISONS, bit_flips
 from tests.support.topics import Outgoing, Topics, create_topics, delete_topics, fresh_topics, read_topic, send

@@ -1,6 +1,6 @@
 """The rate over the last seconds, as in the live view and the metrics."""
 
-from telco_stream.runtime.rate_meter import RateMeter
+from telco_stream.runtime.clock import RateMeter
 
 
 def test_rate_is_of_the_last_seconds_when_it_changes() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telco_stream.settings import ConsumerSettings, LoadedSettings, Settings, load, load_traced
-from telco_stream.settings.environment import read_environment, variable_of
+from telco_stream.settings.sources import read_environment, variable_of
 from telco_stream.settings.tree import FIELDS
 
 Trace = Callable[..., LoadedSettings]

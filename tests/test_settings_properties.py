@@ -11,8 +11,13 @@ from confluent_kafka import Consumer, Producer, cimpl
 from confluent_kafka.admin import AdminClient
 
 from telco_stream.settings import for_client, is_secret
-from telco_stream.settings.properties import ALIASES, CONSUMER_ONLY, PRODUCER_ONLY, refusal_reason
-from telco_stream.settings.validators import check_property_text
+from telco_stream.settings.properties import (
+    ALIASES,
+    CONSUMER_ONLY,
+    PRODUCER_ONLY,
+    check_property_text,
+    refusal_reason,
+)
 
 _ROW = re.compile(r"^(?P<name>[\w.]+)\s*\|\s*(?P<kind>[CP*])\s*\|.*\|(?P<text>.*)$")
 _ALIAS = re.compile(r"Alias for `([\w.]+)`")

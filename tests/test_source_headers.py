@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from telco_stream.messages.source import SourceHeaders, source_of
+from telco_stream.messages.headers import SourceHeaders, source_of
 from tests.support.records import FakeRecord
 
 

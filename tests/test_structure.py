@@ -109,7 +109,7 @@ def test_package_has_few_protocols() -> None:
 def test_package_has_one_broad_except_at_most() -> None:
     """It runs an imported model that may raise anything."""
     broad = [f"{_module(path)}:{line}" for path in _files() for line in _broad_excepts(ast.parse(path.read_text()))]
-    assert all(line.startswith("model.interface:") for line in broad), broad
+    assert all(line.startswith("model.scorer:") for line in broad), broad
     assert len(broad) <= 1, broad
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from telco_stream.runtime.throttle import LogThrottle, SuppressedLines
+from telco_stream.runtime.logs import LogThrottle, SuppressedLines
 
 
 @dataclass

@@ -7,9 +7,8 @@ from docs.generate.commands import COMMANDS, commands_with
 from docs.generate.kinds import describe_schema
 from docs.generate.tables import code, table
 from telco_stream.settings import Settings
-from telco_stream.settings.environment import variable_of
 from telco_stream.settings.properties import REFUSED
-from telco_stream.settings.sources import FLAGS
+from telco_stream.settings.sources import FLAGS, variable_of
 from telco_stream.settings.tree import FIELDS
 
 _SCHEMA = Settings.model_json_schema()

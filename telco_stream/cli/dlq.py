@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from telco_stream.cli import options
-from telco_stream.contract.error_type import ErrorType
+from telco_stream.errors import ErrorType
 
 if TYPE_CHECKING:
     from telco_stream.dlq.letters import LetterFilter

@@ -21,7 +21,7 @@ def train(
     """Train the model on a labelled CSV file. Cross-validates it and writes it with its manifest."""
     from telco_stream.cli.session import Session
     from telco_stream.errors import UsageError
-    from telco_stream.model.optional_deps import requiring_libraries
+    from telco_stream.model.artifact import requiring_libraries
     from telco_stream.runtime.clock import utc_timestamp
 
     with requiring_libraries(

@@ -102,7 +102,7 @@ class Session:
 
     def model_folder(self) -> Path:
         """Return the folder of the configured model, or of the bundled one."""
-        from telco_stream.runtime.bundled import bundled
+        from telco_stream.runtime.files import bundled
 
         if self.settings.model.path is not None:
             return Path(self.settings.model.path)

@@ -11,8 +11,8 @@ from telco_stream.display import widgets
 from telco_stream.display.widgets import number_field
 from telco_stream.monitoring.snapshot import ConsumerSnapshot
 from telco_stream.report.analytics import AtRisk
+from telco_stream.runtime.clock import RateMeter
 from telco_stream.runtime.humanize import format_count, format_elapsed, format_percent, format_rate
-from telco_stream.runtime.rate_meter import RateMeter
 
 #: Seconds over which the rate is taken, and seconds per column of its sparkline.
 _RATE_WINDOW = 4.0

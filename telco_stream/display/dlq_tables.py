@@ -11,7 +11,7 @@ from rich.text import Text
 from telco_stream.display.tables import ResultList, list_table, new_table, result_table
 from telco_stream.display.text import safe_text
 from telco_stream.dlq.listing import ListedLetter, ShownLetter
-from telco_stream.messages.original import format_original
+from telco_stream.messages.dead_letter import format_original
 from telco_stream.runtime.humanize import escape, format_count
 
 #: Characters of a time up to its seconds, of the longest key, and of the narrowest reason.

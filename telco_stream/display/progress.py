@@ -8,8 +8,8 @@ from rich.text import Text
 
 from telco_stream.display.text import humanize, safe_text
 from telco_stream.display.widgets import join_lines, progress_bar
+from telco_stream.runtime.clock import RateMeter
 from telco_stream.runtime.humanize import format_count, format_elapsed, format_percent, format_rate
-from telco_stream.runtime.rate_meter import RateMeter
 
 #: Seconds over which the rate is taken, as in the metrics of `produce`, which confirms hundreds of rows at a time.
 _RATE_WINDOW = 10.0

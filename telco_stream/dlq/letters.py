@@ -6,13 +6,11 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeAlias
 
-from telco_stream.contract.customer import BAD_DATA
-from telco_stream.contract.timestamps import parse_timestamp
+from telco_stream.contract.customer import BAD_DATA, parse_timestamp
 from telco_stream.errors import UsageError
-from telco_stream.messages.dead_letter import DeadLetter, decode_dead_letter, letter_fingerprint
-from telco_stream.messages.original import customer_id
+from telco_stream.messages.dead_letter import DeadLetter, customer_id, decode_dead_letter, letter_fingerprint
+from telco_stream.messages.headers import source_of
 from telco_stream.messages.record import Record
-from telco_stream.messages.source import source_of
 
 #: Partition and offset of a letter.
 LetterPosition: TypeAlias = tuple[int, int]

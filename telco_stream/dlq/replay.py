@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 from telco_stream.dlq.letters import Letter, LetterFilter, LetterPosition, Letters
 from telco_stream.messages.dead_letter import replay_headers
+from telco_stream.messages.headers import Position, parse_position, source_of
 from telco_stream.messages.record import ENVELOPE, Headers, Outgoing, Record, size_of
-from telco_stream.messages.source import Position, parse_position, source_of
 from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.scoring import Limits, process

@@ -19,8 +19,8 @@ from telco_stream.kafka.offsets import CommitMetadata, commit, encode_commit_met
 from telco_stream.kafka.permissions import Permissions
 from telco_stream.kafka.reading import read
 from telco_stream.kafka.starts import Reset
+from telco_stream.messages.headers import parse_position, source_of
 from telco_stream.messages.record import Record
-from telco_stream.messages.source import parse_position, source_of
 from telco_stream.runtime.signals import Stop
 
 log = logging.getLogger("telco_stream.consume.loop")

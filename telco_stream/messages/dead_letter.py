@@ -6,17 +6,26 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from telco_stream.contract.error_type import ErrorType
-from telco_stream.messages.headers import PROGRESS_MARK
+from telco_stream.contract.customer import BAD_DATA
+from telco_stream.errors import ErrorType
+from telco_stream.messages.headers import (
+    PROGRESS_MARK,
+    SOURCE,
+    SOURCE_TOPIC_ID,
+    Position,
+    SourceHeaders,
+    parse_position,
+)
 from telco_stream.messages.record import ENVELOPE, Headers, Message, Record, Rejected, size_of
-from telco_stream.messages.source import SOURCE, SOURCE_TOPIC_ID, Position, SourceHeaders, parse_position
 
 RETRY_COUNT = "telco.dlq.retry_count"
 REPLAY_OF = "telco.dlq.replay_of"
 REPLAY_OF_TOPIC_ID = "telco.dlq.replay_of.topic.id"
 _PREFIX = "telco.dlq."
 _NOT_FORWARDED = frozenset({SOURCE, SOURCE_TOPIC_ID, PROGRESS_MARK})
-
+#: Largest indented JSON: factor of the original's size, plus bytes. Deeply nested JSON is longer, and shown unindented.
+_MAX_GROWTH = 6
+_EXTRA_BYTES = 4_096
 #: Processing step that rejects a record with this error, for the header `telco.dlq.stage`.
 _STAGES: dict[ErrorType, str] = {
     ErrorType.EMPTY: "decode",
@@ -53,6 +62,8 @@ class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
 
 _encode = msgspec.json.Encoder().encode
 decode_dead_letter = msgspec.json.Decoder(DeadLetter).decode
+_decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_text = msgspec.json.Decoder(str).decode
 
 
 def encode_dead_letter(
@@ -129,6 +140,28 @@ def letter_fingerprint(partition: int, offset: int, key: bytes | None, value: by
     return digest.digest()
 
 
+def customer_id(original: bytes) -> str | None:
+    """Return the `customerID` field as text, or None if there is none or the original is not a JSON object."""
+    try:
+        raw = _decode_fields(original)["customerID"]
+    except (*BAD_DATA, KeyError):
+        return None
+    try:
+        return _decode_text(raw)
+    except BAD_DATA:
+        return bytes(raw).decode(errors="replace")
+
+
+def format_original(original: bytes) -> str:
+    """Format JSON with indentation and leave other text unchanged; escape bytes that are not UTF-8."""
+    try:
+        indented = msgspec.json.format(original, indent=2)
+    except BAD_DATA:
+        indented = original
+    text = indented if len(indented) <= _MAX_GROWTH * len(original) + _EXTRA_BYTES else original
+    return text.decode(errors="backslashreplace")
+
+
 def _headers(rejected: Rejected, model_version: str, failed_at: str) -> Headers:
     record = rejected.record
     fields = {
@@ -155,26 +188,26 @@ def _encode_within(limit: int, rejected: Rejected, failed_at: str) -> bytes:
 
 def _encode_truncated(limit: int, rejected: Rejected, failed_at: str) -> bytes:
     value = rejected.record.value() or b""
-    extra = {"truncated": True, "original_bytes": len(value), "original_sha256": hashlib.sha256(value).hexdigest()}
-    overhead = len(_encode(_build_letter(rejected, failed_at, "", "base64", **extra)))
-    kept = value[: max(0, limit - overhead) // 4 * 3]  # base64 needs four characters for three bytes
-    return _encode(_build_letter(rejected, failed_at, base64.b64encode(kept).decode(), "base64", **extra))
+    letter = msgspec.structs.replace(
+        _build_letter(rejected, failed_at, "", "base64"),
+        truncated=True,
+        original_bytes=len(value),
+        original_sha256=hashlib.sha256(value).hexdigest(),
+    )
+    kept = value[: max(0, limit - len(_encode(letter))) // 4 * 3]  # base64 needs four characters for three bytes
+    return _encode(msgspec.structs.replace(letter, original_message=base64.b64encode(kept).decode()))
 
 
 def _build_letter(
-    rejected: Rejected, failed_at: str, text: str | None, encoding: Literal["base64"] | None, **extra: object
+    rejected: Rejected, failed_at: str, text: str | None, encoding: Literal["base64"] | None
 ) -> DeadLetter:
-    return msgspec.convert(
-        {
-            "original_message": text,
-            "original_encoding": encoding,
-            "error_type": rejected.error_type,
-            "error_message": rejected.message,
-            "timestamp": failed_at,
-            "retry_count": retry_count(rejected.record),
-            **extra,
-        },
-        DeadLetter,
+    return DeadLetter(
+        original_message=text,
+        original_encoding=encoding,
+        error_type=rejected.error_type,
+        error_message=rejected.message,
+        timestamp=failed_at,
+        retry_count=retry_count(rejected.record),
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
-from telco_stream.contract.error_type import ErrorType
+from telco_stream.errors import ErrorType
 
 Headers: TypeAlias = list[tuple[str, bytes]]
 #: Outgoing message: key, value, headers. A tuple, because 100,000 of them are built per second.

@@ -1,20 +1,29 @@
-"""Loading of a model folder: its files are checked against the manifest before any of them is loaded.
+"""Model folder: reading, loading and atomic replacement.
 
-Each file is read once and loaded from the bytes that were hashed, so it cannot change in between.
+The files are checked against the manifest before any of them is loaded. Each file is read once and loaded from the
+bytes that were hashed, so it cannot change in between.
 """
 
 import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from telco_stream.errors import ModelError
+from telco_stream.errors import ModelError, TelcoStreamError, UsageError
 from telco_stream.model.manifest import RETRAIN, SCHEMA, Manifest, decode_manifest
-from telco_stream.model.optional_deps import requiring_libraries
 from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.choices import Engine
+from telco_stream.runtime.files import copy_owner_and_mode, create_file, status, temporary_path
 
 MANIFEST = "manifest.json"
 PIPELINE = "pipeline.joblib"
 ONNX = "pipeline.onnx"
+_SKLEARN = "scikit-learn"
+_ALTERNATIVE = "use a model with a compiled form (--engine onnx), or install telco-stream with all dependencies"
+#: Libraries that only training and the uncompiled model need, and that an installation may omit.
+_OPTIONAL = frozenset({"joblib", "pandas", "sklearn", "skl2onnx"})
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -45,11 +54,57 @@ def load_scorer(folder: Path, engine: Engine = "auto", threads: int = 1) -> Scor
             f"The model in {folder} has no compiled form ({reason}): --engine sklearn loads {PIPELINE}, which can"
             " run any code; use it only if you trust the author of the model"
         )
-    return _load_onnx(files[ONNX], manifest, threads)
+    # Imported here, because only this engine needs onnxruntime.
+    from telco_stream.model.onnx_engine import load_onnx  # noqa: PLC0415
+
+    return load_onnx(files[ONNX], version=manifest.model_version, threshold=manifest.threshold, threads=threads)
 
 
-_SKLEARN = "scikit-learn"
-_ALTERNATIVE = "use a model with a compiled form (--engine onnx), or install telco-stream with all dependencies"
+def check_target(folder: Path) -> None:
+    """Raise UsageError if the path is not a folder or holds other files, which replacing the folder would delete."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder: give a folder for the model")
+    if others := sorted({entry.name for entry in folder.iterdir()} - {MANIFEST, PIPELINE, ONNX}):
+        raise UsageError(
+            f"{folder} holds files that do not belong to a model ({others[0]}): give an empty or new folder"
+        )
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Replace the folder by one with these files. A reader sees the old folder, no folder, or the complete new one.
+
+    Replaced files keep their mode and owner; new ones get the mode of the umask. Raise UsageError if writing fails.
+    """
+    check_target(folder)
+    folder = folder.resolve()  # replace the target of a link, not the link
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft, before = temporary_path(folder), status(folder)
+        draft.mkdir(0o700 if before else 0o777)
+        try:
+            _fill(draft, folder, files)
+            if before:
+                copy_owner_and_mode(draft, before)
+            _swap(draft, folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    except OSError as error:
+        raise UsageError(f"Cannot write the model to {folder}: {error.strerror or error}") from error
+
+
+@contextmanager
+def requiring_libraries(purpose: str, error_class: type[TelcoStreamError], alternative: str) -> Iterator[None]:
+    """Raise `error_class` if an import in the block fails because an optional library is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        name = (error.name or "").partition(".")[0]
+        if name not in _OPTIONAL:
+            raise
+        missing = "isn't installed here (the image telco-stream:consume omits it)"
+        raise error_class(f"{purpose} needs {name}, which {missing}: {alternative}") from error
 
 
 def _read(folder: Path, name: str) -> bytes:
@@ -91,8 +146,23 @@ def _load_sklearn(pickled: bytes, manifest: Manifest) -> Scorer:
     return load_sklearn(pickled, version=manifest.model_version, threshold=manifest.threshold)
 
 
-def _load_onnx(model: bytes, manifest: Manifest, threads: int) -> Scorer:
-    # Imported here, because only this engine needs onnxruntime.
-    from telco_stream.model.onnx_engine import load_onnx  # noqa: PLC0415
+def _fill(draft: Path, folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        with create_file(draft / name, status(folder / name)) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
 
-    return load_onnx(model, version=manifest.model_version, threshold=manifest.threshold, threads=threads)
+
+def _swap(draft: Path, folder: Path) -> None:
+    """Rename the old folder and move the draft to its path; restore the old one if that fails."""
+    old = draft.with_name(f"{draft.name}.old")
+    if folder.exists():
+        folder.rename(old)
+    try:
+        draft.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -16,9 +16,8 @@ from sklearn.pipeline import Pipeline
 
 from telco_stream.contract.customer import FEATURES, Customer
 from telco_stream.errors import ModelError
-from telco_stream.model.interface import check_probabilities
 from telco_stream.model.manifest import RETRAIN
-from telco_stream.model.scorer import ScoringError
+from telco_stream.model.scorer import ScoringError, check_probabilities
 
 #: Exceptions of `pickle` for invalid bytes; missing libraries raise others.
 _BROKEN_PICKLE = (UnpicklingError, EOFError, KeyError, IndexError, TypeError, ValueError)

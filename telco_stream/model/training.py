@@ -3,34 +3,38 @@
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from textwrap import shorten
 
 import joblib
 import numpy as np
-from sklearn.pipeline import Pipeline
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, PolynomialFeatures
 
-from telco_stream.contract.customer import Customer
-from telco_stream.errors import DataError, ModelError
-from telco_stream.model.artifact import MANIFEST, ONNX, PIPELINE
-from telco_stream.model.conversion import convert
+from telco_stream.contract.customer import BAD_DATA, CATEGORIES, NUMBERS, Customer, decode_customer, explain
+from telco_stream.contract.raw_row import Row, encode_row
+from telco_stream.csv.reader import STRIDE, CsvReader, fingerprint, open_file, read_lines
+from telco_stream.errors import DataError
+from telco_stream.model.artifact import MANIFEST, PIPELINE, check_target, write_folder
+from telco_stream.model.compilation import compile_if_equal
 from telco_stream.model.evaluation import FOLDS, ReportStage, choose_threshold, cross_validate, measure
-from telco_stream.model.folder import check_target, write_folder
 from telco_stream.model.manifest import SCHEMA, Manifest, Metrics, Parity, TrainingData, encode_manifest
-from telco_stream.model.onnx_engine import load_onnx
-from telco_stream.model.parity import compare, edge_customers
-from telco_stream.model.pipeline import build_pipeline
-from telco_stream.model.scorer import ScoringError
-from telco_stream.model.sklearn_engine import SklearnScorer, check_pipeline, frame
-from telco_stream.model.training_data import LabelledCustomers, read_labelled_customers
+from telco_stream.model.sklearn_engine import check_pipeline, frame
 
 #: Libraries that the coefficients may depend on; the manifest holds their versions.
 _LIBRARIES = ("joblib", "numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "scipy", "skl2onnx")
 _THRESHOLD_RULE = "the highest F1 on the out-of-fold predictions of the cross-validation, in steps of 0.01"
+#: Number that is only 0 or 1, so it has only one coefficient.
+_FLAG = "SeniorCitizen"
+_DEGREE = 3
+#: The model does not use the time of the event, but the decoder requires one.
+_EVENT_TS = "1970-01-01T00:00:00Z"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,47 @@ class TrainingResult:
     metrics: Metrics
     onnx: Parity
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledCustomers:
+    """Customers, whether each of them has churned, and the sha256 of the file."""
+
+    customers: list[Customer]
+    churned: list[bool]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    pipeline: Pipeline
+    threshold: float
+    metrics: Metrics
+
+
+def build_pipeline() -> Pipeline:
+    """Build the unfitted pipeline, from a data frame of the features to the probabilities of No and Yes.
+
+    It was chosen by measurement among pipelines that skl2onnx can convert (`models/README.md`). Numbers are clipped to
+    the range of the training data, because a cubic grows without bound outside it. They are scaled to -1..1 rather than
+    0..1, so that the terms are nearly uncorrelated, the coefficients small, and single precision suffices.
+    """
+    curves = make_pipeline(
+        # Only customers who have not been billed yet have no TotalCharges: they have paid nothing.
+        SimpleImputer(strategy="constant", fill_value=0.0),
+        MinMaxScaler((-1, 1), clip=True),
+        PolynomialFeatures(_DEGREE, include_bias=False),
+    )
+    categories = [list(values) for values in CATEGORIES.values()]
+    columns = ColumnTransformer(
+        [
+            ("curves", curves, [name for name in NUMBERS if name != _FLAG]),
+            ("flag", "passthrough", [_FLAG]),
+            ("categories", OneHotEncoder(categories=categories, sparse_output=False), list(CATEGORIES)),
+        ]
+    )
+    # This solver needs the fewest iterations for few columns, and is deterministic.
+    return Pipeline([("columns", columns), ("classifier", LogisticRegression(solver="newton-cholesky"))])
 
 
 def train(  # noqa: PLR0913 - options of the command, and the pipeline
@@ -72,44 +117,39 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
     trained_on = TrainingData(data.sha256, len(data.churned), sum(data.churned), seed)
     manifest = _manifest(created_at, trained_on, fitted, files, parity)
     write_folder(out, files | {MANIFEST: encode_manifest(manifest)})
-    return _result(manifest, out, time.perf_counter() - started)
+    return TrainingResult(
+        version=manifest.model_version,
+        path=out,
+        rows=trained_on.rows,
+        threshold=fitted.threshold,
+        metrics=fitted.metrics,
+        onnx=parity,
+        seconds=time.perf_counter() - started,
+    )
 
 
-def compile_if_equal(
-    pipeline: Pipeline,
-    threshold: float,
-    customers: Sequence[Customer],
-    *,
-    seed: int,
-    convert: Callable[[Pipeline], bytes] = convert,
-) -> tuple[dict[str, bytes], Parity]:
-    """Convert the pipeline to ONNX and compare both on these customers and on edge cases.
+def read_labelled_customers(path: Path) -> LabelledCustomers:
+    """Read all rows of the file; raises DataError with the line of a row that is bad or has no label."""
+    sha256 = fingerprint(path)
+    pairs = [_decode(path, line, row) for line, row in _numbered_rows(path)]
+    return LabelledCustomers([customer for customer, _ in pairs], [churned for _, churned in pairs], sha256)
 
-    Return the ONNX file, or no file if it cannot be built or differs, and the comparison.
-    """
+
+def _numbered_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    with open_file(path) as file:
+        reader = CsvReader(path, read_lines(file))
+        while (chunk := reader.take(STRIDE)).rows:
+            yield from zip(chunk.lines, chunk.rows, strict=True)
+
+
+def _decode(path: Path, line: int, row: Row) -> tuple[Customer, bool]:
+    if row.Churn not in {"Yes", "No"}:
+        raise DataError(f"{path}, line {line}: Churn is neither Yes nor No; training needs a label in every row")
+    value = encode_row(row, _EVENT_TS)
     try:
-        content = convert(pipeline)
-        compiled = load_onnx(content, version="", threshold=threshold)
-    except (RuntimeError, ValueError, ModelError) as error:  # of the converter, and of onnxruntime
-        return {}, Parity(refused=f"it can't be compiled: {_first_line(error)}")
-    test_customers = [*customers, *edge_customers(customers, seed=seed)]
-    try:
-        parity = compare(SklearnScorer("", threshold, pipeline), compiled, test_customers)
-    except ScoringError as error:
-        return {}, Parity(refused=f"it fails on some customers: {error}")
-    return ({} if parity.refused else {ONNX: content}), parity
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of the message, shortened; the converter may append a whole tree."""
-    return shorten(str(error).partition("\n")[0], 200)
-
-
-@dataclass(frozen=True, slots=True)
-class _Fitted:
-    pipeline: Pipeline
-    threshold: float
-    metrics: Metrics
+        return decode_customer(value), row.Churn == "Yes"
+    except BAD_DATA as error:
+        raise DataError(f"{path}, line {line}: {explain(value, error)[2]}") from None
 
 
 def _check_class_sizes(source: Path, data: LabelledCustomers) -> None:
@@ -160,15 +200,3 @@ def _pickle(pipeline: Pipeline) -> bytes:
 def _model_version(created_at: str, pickled: bytes, threshold: float) -> str:
     """Return the date and a hash of the model, so that the same training gives the same version."""
     return f"{created_at[:10]}-{hashlib.sha256(pickled + str(threshold).encode()).hexdigest()[:8]}"
-
-
-def _result(manifest: Manifest, path: Path, seconds: float) -> TrainingResult:
-    return TrainingResult(
-        version=manifest.model_version,
-        path=path,
-        rows=manifest.training_data.rows,
-        threshold=manifest.threshold,
-        metrics=manifest.metrics,
-        onnx=manifest.onnx,
-        seconds=seconds,
-    )

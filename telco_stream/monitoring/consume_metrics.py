@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, M
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from telco_stream.contract.customer import Customer
-from telco_stream.contract.error_type import ErrorType
+from telco_stream.errors import ErrorType
 from telco_stream.messages.prediction import CHURN, NO_CHURN
 from telco_stream.model.scorer import Scorer
 from telco_stream.monitoring.health import StallDetector

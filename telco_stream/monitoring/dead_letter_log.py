@@ -4,8 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 
-from telco_stream.runtime.logs import list_facts, log
-from telco_stream.runtime.throttle import MAX_LINES, MINUTE
+from telco_stream.runtime.logs import MAX_LINES, MINUTE, list_facts, log
 from telco_stream.scoring import Outcome
 
 

@@ -7,7 +7,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from telco_stream.monitoring.process_metrics import gauge
-from telco_stream.runtime.rate_meter import RateMeter
+from telco_stream.runtime.clock import RateMeter
 
 #: Seconds over which the rate is averaged.
 _WINDOW = 10.0

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from telco_stream.errors import DataError, UsageError
 from telco_stream.produce.progress import PassProgress, decode_progress, encode_progress
-from telco_stream.runtime.atomic import atomic_write
+from telco_stream.runtime.files import atomic_write
 
 log = logging.getLogger("telco_stream.produce.loop")
 

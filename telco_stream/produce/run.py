@@ -26,9 +26,9 @@ from telco_stream.produce.loop import (
 from telco_stream.produce.progress import PassKey
 from telco_stream.produce.writer import AtLeastOnceWriter, ExactlyOnceWriter, group_of
 from telco_stream.runtime import logs
-from telco_stream.runtime.bundled import bundled
 from telco_stream.runtime.choices import DeliveryGuarantee, Mode
 from telco_stream.runtime.clock import utc_timestamp
+from telco_stream.runtime.files import bundled
 from telco_stream.runtime.gc_tuning import reduced_gc
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.settings import Settings

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from telco_stream.errors import UsageError
 from telco_stream.messages.prediction import Prediction
-from telco_stream.runtime.atomic import atomic_write
+from telco_stream.runtime.files import atomic_write
 
 COLUMNS = Prediction.__struct_fields__
 

@@ -6,23 +6,26 @@ An event is a log record with a name and facts: `log.info("…", extra={"event":
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from telco_stream import __version__
 from telco_stream.errors import TelcoStreamError
 from telco_stream.runtime.humanize import escape
 from telco_stream.runtime.redaction import redact
-from telco_stream.runtime.throttle import LogThrottle
 
 log = logging.getLogger("telco_stream")
-
 #: Events that are not throttled here because `DeadLetterLog` limits them per batch.
 _UNTHROTTLED = frozenset({"dead_letter", "dead_letters"})
 #: A level above all others, which disables a logger.
 _DISABLED = logging.CRITICAL + 1
+#: Maximum number of lines of one event that are logged per minute.
+MAX_LINES = 10
+#: Seconds.
+MINUTE = 60.0
 
 
 def configure(*, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> None:
@@ -63,6 +66,54 @@ def log_failure(error: TelcoStreamError) -> bool:
         return False
     log.critical("%s", error, extra={"event": "failed", "facts": {"exit_code": error.exit_code}})
     return True
+
+
+def list_facts(facts: Mapping[str, object]) -> str:
+    """Return the facts as `name=value`, separated by spaces."""
+    return " ".join(f"{name}={value}" for name, value in facts.items())
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressedLines:
+    """The number of suppressed lines of an event, and the seconds within which they came."""
+
+    of: str
+    count: int
+    seconds: int
+
+
+@dataclass(slots=True)
+class _Minute:
+    """The lines of one event since `started`."""
+
+    started: float
+    lines: int = 0
+
+
+class LogThrottle:
+    """Allows the first lines of each event in a minute, and counts the others; `clock` returns seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._minutes: dict[str, _Minute] = {}
+
+    def allows(self, event: str) -> bool:
+        """Count a line of the event, and return whether it may be logged."""
+        minute = self._minutes.setdefault(event, _Minute(self._clock()))
+        minute.lines += 1
+        return minute.lines <= MAX_LINES
+
+    def take_suppressed(self, *, force: bool = False) -> list[SuppressedLines]:
+        """Return what was suppressed in the minutes that are over, or in all if `force`, and start new minutes."""
+        now = self._clock()
+        ended = {event: minute for event, minute in self._minutes.items() if force or now - minute.started >= MINUTE}
+        for event in ended:
+            del self._minutes[event]
+        return [
+            SuppressedLines(event, minute.lines - MAX_LINES, round(now - minute.started))
+            for event, minute in ended.items()
+            if minute.lines > MAX_LINES
+        ]
 
 
 class _LineHandler(logging.Handler):
@@ -135,8 +186,3 @@ def _event(record: logging.LogRecord) -> str:
 def _to_stderr(line: str) -> None:
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
-
-
-def list_facts(facts: Mapping[str, object]) -> str:
-    """Return the facts as `name=value`, separated by spaces."""
-    return " ".join(f"{name}={value}" for name, value in facts.items())

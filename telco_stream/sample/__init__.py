@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from telco_stream.contract.customer import COLUMNS
-from telco_stream.runtime.atomic import atomic_write
+from telco_stream.runtime.files import atomic_write
 from telco_stream.sample.synthetic import synthesize
 
 #: Rows written at a time.

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from telco_stream.csv.reader import fingerprint
 from telco_stream.errors import DataError, UsageError
-from telco_stream.runtime.atomic import atomic_write
+from telco_stream.runtime.files import atomic_write
 
 #: IBM's public sample, Apache-2.0.
 PUBLIC_URL = "https://raw.githubusercontent.com/IBM/telco-customer-churn-on-icp4d/master/data/Telco-Customer-Churn.csv"

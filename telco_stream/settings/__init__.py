@@ -1,8 +1,26 @@
-"""Typed settings, loaded from flags, the environment and files."""
+"""Typed settings, loaded with their origins: flag > environment > `.env` > `telco-stream.toml` > default."""
 
-from telco_stream.settings.loading import LoadedSettings, ResolvedSetting, load, load_traced
+import operator
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from telco_stream.errors import UsageError
+from telco_stream.runtime.redaction import MASK, redact, redact_url
 from telco_stream.settings.properties import for_client, is_secret, secrets_of
-from telco_stream.settings.tree import ConsumerSettings, ModelSettings, ProducerSettings, Settings, TopicSettings
+from telco_stream.settings.sources import Layer, LayerSource, read_dotenv, read_environment, read_flags, read_toml
+from telco_stream.settings.tree import (
+    FIELDS,
+    SOURCES,
+    ConsumerSettings,
+    ModelSettings,
+    ProducerSettings,
+    Settings,
+    TopicSettings,
+)
 
 __all__ = [
     "ConsumerSettings",
@@ -18,3 +36,75 @@ __all__ = [
     "load_traced",
     "secrets_of",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSetting:
+    """A setting: its dotted name, its value (masked if it is a secret), its origin and its description."""
+
+    name: str
+    value: object
+    origin: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSettings:
+    """The settings, and each of them with its origin."""
+
+    settings: Settings
+    resolved: tuple[ResolvedSetting, ...]
+
+
+def load(
+    flags: Mapping[str, object] | None = None, *, environ: Mapping[str, str] | None = None, cwd: Path = Path()
+) -> Settings:
+    """Load the settings. `flags` are by dotted name, None if not given. Raises `UsageError`."""
+    return load_traced(flags, environ=environ, cwd=cwd).settings
+
+
+def load_traced(
+    flags: Mapping[str, object] | None = None, *, environ: Mapping[str, str] | None = None, cwd: Path = Path()
+) -> LoadedSettings:
+    """Load the settings with their origins; see `load`."""
+    resolved: Layer = {}
+    layers = (
+        read_flags(flags or {}),
+        read_environment(os.environ if environ is None else environ, cwd),
+        read_dotenv(cwd),
+        read_toml(cwd),
+    )
+    settings = _build([LayerSource(Settings, layer, resolved) for layer in layers], resolved)
+    redact.register(secrets_of(settings.kafka))
+    return LoadedSettings(settings, tuple(_list_settings(settings, resolved)))
+
+
+def _build(sources: list[LayerSource], resolved: Layer) -> Settings:
+    token = SOURCES.set(tuple(sources))
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise UsageError(_describe(error, resolved)) from None
+    finally:
+        SOURCES.reset(token)
+
+
+def _describe(error: ValidationError, resolved: Layer) -> str:
+    """Describe each error with the name that the user wrote, but not the value, which may be a secret."""
+    messages = []
+    for detail in error.errors(include_url=False, include_context=False, include_input=False):
+        name = ".".join(str(part) for part in detail["loc"])
+        label = resolved[name].label if name in resolved else name
+        messages.append(f"{label}: {detail['msg'].removeprefix('Value error, ')}")
+    return "; ".join(messages)
+
+
+def _list_settings(settings: Settings, resolved: Layer) -> Iterator[ResolvedSetting]:
+    for name, field in FIELDS.items():
+        value = operator.attrgetter(name)(settings)
+        origin = resolved[name].origin if name in resolved else "default"
+        yield ResolvedSetting(name, value, origin, field.description or "")
+    for name, text in sorted(settings.kafka.items()):
+        value = MASK if is_secret(name) else redact_url(text)
+        origin = resolved[f"kafka.{name}"].origin
+        yield ResolvedSetting(f"kafka.{name}", value, origin, "librdkafka property, passed on to the clients.")

@@ -83,7 +83,12 @@ _OBJECTS = re.compile(
 )
 
 #: The form of a property name; librdkafka checks whether the property exists.
-PROPERTY = re.compile(r"\w+(\.\w+)*", re.ASCII)
+_PROPERTY = re.compile(r"\w+(\.\w+)*", re.ASCII)
+
+#: Properties that become part of the name of a group member.
+_MEMBER_PROPERTIES = {"client.id", "group.instance.id"}
+#: Properties that librdkafka inserts into the `kinit` command, which a shell runs.
+_KINIT_PROPERTIES = {"sasl.kerberos.principal", "sasl.kerberos.keytab", "sasl.kerberos.service.name"}
 
 #: Names of secrets, and of paths to secrets.
 _SECRET = re.compile(r"pas+w|pwd|passphrase|secret|token|credential|jaas|pem|key(?!tab)|kinit", re.IGNORECASE)
@@ -115,9 +120,24 @@ def canonical_name(name: str) -> str:
 
 def refusal_reason(name: str) -> str | None:
     """Return why users cannot set a property and what to use instead, or None if they can."""
-    if _OBJECTS.fullmatch(name):
-        return "it takes code, not text"
-    return REFUSED.get(name)
+    if not _PROPERTY.fullmatch(name):
+        return "not the name of a librdkafka property"
+    reason = "it takes code, not text" if _OBJECTS.fullmatch(name) else REFUSED.get(name)
+    return reason and f"{name} can't be set here: {reason}"
+
+
+def check_property_text(name: str, text: str) -> str:
+    """Return the text if it is safe as the value of the property; raises ValueError otherwise."""
+    if name in _KINIT_PROPERTIES and not re.fullmatch(r"[\w./@:+-]*", text, re.ASCII):
+        raise ValueError("use only letters, digits and . / @ : + - _ because the client passes the value to a shell")
+    return check_member(text) if name in _MEMBER_PROPERTIES else text
+
+
+def check_member(text: str) -> str:
+    """Return the name of a group or member if the client can commit offsets with it; raises ValueError otherwise."""
+    if not (text and text.isascii() and text.isprintable()):
+        raise ValueError("use printable ASCII characters; the client cannot commit offsets with others")
+    return text
 
 
 def is_secret(name: str) -> bool:

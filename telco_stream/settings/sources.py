@@ -1,24 +1,32 @@
-"""Sources for pydantic-settings, and two of them: flags and `telco-stream.toml`.
+"""The sources of settings: flags, the environment, `.env` and `telco-stream.toml`.
 
 The sources of pydantic-settings decode text such as `1e5` and `true` and ignore misspelt names; these do neither.
 """
 
 import difflib
+import io
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from dotenv.parser import Binding, parse_stream
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from telco_stream.errors import UsageError
-from telco_stream.settings.properties import PROPERTY, canonical_name, refusal_reason
+from telco_stream.settings.properties import canonical_name, check_property_text, refusal_reason
 from telco_stream.settings.tree import FIELDS
-from telco_stream.settings.validators import check_property_text, check_text
 
 TOML = "telco-stream.toml"
+DOTENV = ".env"
+PREFIX = "TELCO_STREAM_"
+_KAFKA = PREFIX + "KAFKA__"
+_FILE = "_FILE"
+#: Not settings: variables that Kubernetes sets for a service named telco-stream, and those of the test suite.
+_IGNORED = tuple(PREFIX + name for name in ("PORT", "SERVICE_", "TEST_"))
 #: The flag of each setting: the last part of its name, with these exceptions.
 FLAGS = {name: "--" + name.rpartition(".")[2].replace("_", "-") for name in FIELDS} | {
     "bootstrap_servers": "--broker",
@@ -50,7 +58,7 @@ class LayerSource(PydanticBaseSettingsSource):
 
     def __init__(self, settings_cls: type[BaseSettings], layer: Layer, resolved: Layer) -> None:
         super().__init__(settings_cls)
-        taken = {_identity(name) for name in resolved}
+        taken = set(map(_identity, resolved))
         added = {name: value for name, value in layer.items() if _identity(name) not in taken}
         resolved.update(added)
         self._tree = _nest(added)
@@ -64,47 +72,65 @@ class LayerSource(PydanticBaseSettingsSource):
         return self._tree
 
 
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting, given its dotted name."""
+    return PREFIX + name.upper().replace(".", "__")
+
+
+_NAMES = {variable_of(name): name for name in FIELDS}
+
+
 def read_flags(flags: Mapping[str, object]) -> Layer:
     """Read flags by dotted name; None is a flag that is not given. Raises KeyError for an unknown name, a bug."""
-    values = {name: value for name, value in flags.items() if value is not None}
-    return {name: SettingValue(value, "flag", FLAGS[name]) for name, value in values.items()}
+    return {name: SettingValue(value, "flag", FLAGS[name]) for name, value in flags.items() if value is not None}
+
+
+def read_environment(environ: Mapping[str, str], cwd: Path, source: str = "environment") -> Layer:
+    """Read variables with the prefix in any case, and the files that `…_FILE` variables name.
+
+    Raises `UsageError` for unknown and repeated settings.
+    """
+    layer: Layer = {}
+    for variable, text in environ.items():
+        upper = variable.upper()
+        if not upper.startswith(PREFIX) or upper.startswith(_IGNORED):
+            continue
+        label = variable if source == "environment" else f"{variable} in {source}"
+        name, is_file = _setting_of(upper, label)
+        if is_file:
+            value = SettingValue(_read_secret(cwd / text, label), f"file {cwd / text} ({variable})", label)
+        else:
+            value = SettingValue(text, f"{source} {variable}", label)
+        _add_value(layer, name, value)
+    return layer
+
+
+def read_dotenv(cwd: Path) -> Layer:
+    """Read `.env` in the working directory. Values are not expanded; the last line of a variable counts."""
+    variables: dict[str, str] = {}
+    for binding in parse_stream(io.StringIO(_read_text(cwd / DOTENV))):
+        if binding.error or _lacks_value(binding):
+            raise setting_error(f"{DOTENV}, line {binding.original.line}", "use NAME=value, and close all quotes")
+        if binding.key and binding.value is not None:
+            variables[binding.key] = binding.value
+    return read_environment(variables, cwd, DOTENV)
 
 
 def read_toml(cwd: Path) -> Layer:
     """Read `telco-stream.toml` in the working directory; raises `UsageError` for unknown settings."""
     try:
-        tables = tomllib.loads(read_text(cwd / TOML))
+        tables = tomllib.loads(_read_text(cwd / TOML))
     except tomllib.TOMLDecodeError as error:
         raise setting_error(TOML, f"not valid TOML: {error}") from None
     layer: Layer = {}
     for name, value in _flatten(tables):
         label = f"{name} in {TOML}"
-        _check_key(name, label)
-        add_value(layer, name, SettingValue(_as_text(value, label), TOML, label))
+        if name.startswith("kafka."):
+            _check_property(name.removeprefix("kafka."), label)
+        elif name not in FIELDS:
+            raise _unknown_setting(label, name, FIELDS)
+        _add_value(layer, name, SettingValue(_as_text(value, label), TOML, label))
     return layer
-
-
-def add_value(layer: Layer, name: str, value: SettingValue) -> None:
-    """Check a value and add it; raises `UsageError` if the layer already sets it, under any spelling."""
-    for other in layer:
-        if _identity(other) == _identity(name):
-            raise setting_error(value.label, f"also set by {layer[other].label}; remove one of them")
-    _check_text(name, value)
-    layer[name] = value
-
-
-def check_property(name: str, label: str) -> None:
-    """Raise `UsageError` if users cannot set the property."""
-    if not PROPERTY.fullmatch(name):
-        raise setting_error(label, "not the name of a librdkafka property")
-    if reason := refusal_reason(name):
-        raise setting_error(label, f"{name} can't be set here: {reason}")
-
-
-def unknown_setting(label: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for an unknown setting, with the most similar known one."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return setting_error(label, "unknown setting" + (f"; did you mean {close[0]}?" if close else ""))
 
 
 def setting_error(label: str, reason: str) -> UsageError:
@@ -112,29 +138,82 @@ def setting_error(label: str, reason: str) -> UsageError:
     return UsageError(" ".join(f"{label}: {reason}".split()))
 
 
-def read_text(path: Path) -> str:
+def _unknown_setting(label: str, name: str, known: Iterable[str]) -> UsageError:
+    """Return the error for an unknown setting, with the most similar known one."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return setting_error(label, "unknown setting" + (f"; did you mean {close[0]}?" if close else ""))
+
+
+def _add_value(layer: Layer, name: str, value: SettingValue) -> None:
+    """Check a value and add it; raises `UsageError` if the layer already sets it, under any spelling."""
+    for other in layer:
+        if _identity(other) == _identity(name):
+            raise setting_error(value.label, f"also set by {layer[other].label}; remove one of them")
+    try:
+        _check_text(name, str(value.value))
+    except ValueError as error:
+        raise setting_error(value.label, str(error)) from None
+    layer[name] = value
+
+
+def _check_text(name: str, text: str) -> None:
+    """Raise ValueError for text that pydantic would accept, or reject with an unclear message."""
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise ValueError("not UTF-8 text")
+    if "\0" in text:
+        raise ValueError("contains a NUL character")
+    if name.startswith("kafka."):
+        check_property_text(name.removeprefix("kafka."), text)
+
+
+def _check_property(name: str, label: str) -> None:
+    """Raise `UsageError` if users cannot set the property."""
+    if reason := refusal_reason(name):
+        raise setting_error(label, reason)
+
+
+def _setting_of(variable: str, label: str) -> tuple[str, bool]:
+    """Return the dotted name of the setting, and whether the value is the path of a file to read."""
+    if variable in _NAMES:
+        return _NAMES[variable], False
+    if variable.removesuffix(_FILE) in _NAMES:
+        return _NAMES[variable.removesuffix(_FILE)], True
+    if not variable.startswith(_KAFKA):
+        raise _unknown_setting(label, variable, _NAMES)
+    # A property's name can itself end in `__FILE`, as in sasl.oauthbearer.assertion.file.
+    is_file = variable.endswith(_FILE) and not variable.endswith("_" + _FILE)
+    rest = variable.removeprefix(_KAFKA)
+    name = (rest.removesuffix(_FILE) if is_file else rest).lower().replace("__", ".")
+    _check_property(name, label)
+    return f"kafka.{name}", is_file
+
+
+def _lacks_value(binding: Binding) -> bool:
+    return binding.value is None and (binding.key or "").upper().startswith(PREFIX)
+
+
+def _read_text(path: Path) -> str:
     """Read a text file; return empty text if it does not exist. Raises `UsageError`."""
     try:
         return path.read_text("utf-8-sig")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:
-        raise setting_error(str(path), describe_read_error(error)) from None
+        raise setting_error(str(path), _describe_read_error(error)) from None
 
 
-def describe_read_error(error: Exception) -> str:
+def _read_secret(path: Path, label: str) -> str:
+    """Read a file without its last line end; raises `UsageError`."""
+    try:
+        text = path.read_bytes().decode()
+    except (OSError, ValueError) as error:
+        raise setting_error(label, f"{path} {_describe_read_error(error)}") from None
+    return re.sub(r"\r?\n\Z", "", text)
+
+
+def _describe_read_error(error: Exception) -> str:
     """Describe why a file cannot be read, without showing its content."""
     return f"can't be read: {(isinstance(error, OSError) and error.strerror) or 'not UTF-8 text'}"
-
-
-def _check_text(name: str, value: SettingValue) -> None:
-    """Raise `UsageError` for text that pydantic would accept, or reject with an unclear message."""
-    try:
-        text = check_text(str(value.value))
-        if name.startswith("kafka."):
-            check_property_text(name.removeprefix("kafka."), text)
-    except ValueError as error:
-        raise setting_error(value.label, str(error)) from None
 
 
 def _nest(layer: Layer) -> dict[str, Any]:
@@ -154,13 +233,6 @@ def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
-
-
-def _check_key(name: str, label: str) -> None:
-    if name.startswith("kafka."):
-        check_property(name.removeprefix("kafka."), label)
-    elif name not in FIELDS:
-        raise unknown_setting(label, name, FIELDS)
 
 
 def _identity(name: str) -> str:

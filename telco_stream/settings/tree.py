@@ -1,14 +1,28 @@
 """The settings as a typed tree. `.env.example`, `config show` and the docs show the description of each field."""
 
+import re
 from collections.abc import Iterator
 from contextvars import ContextVar
 from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from telco_stream.settings.validators import check_brokers, check_member
+from telco_stream.settings.properties import check_member
+
+#: A broker address as librdkafka reads it. The default port is 9092; a port above 65,535 would wrap around.
+_BROKER = re.compile(r"((SASL_)?(PLAINTEXT|SSL)://)?([\w.-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?", re.IGNORECASE)
+_MAX_PORT = 65_535
+
+
+def check_brokers(text: str) -> str:
+    """Return the text if it lists at least one broker address; raises ValueError otherwise."""
+    brokers = [_BROKER.fullmatch(address.strip()) for address in text.split(",") if address.strip()]
+    if not brokers or not all(broker and 1 <= int(broker["port"] or 9092) <= _MAX_PORT for broker in brokers):
+        raise ValueError("use HOST:PORT[,HOST:PORT...]")
+    return text
+
 
 Text: TypeAlias = Annotated[str, Field(min_length=1)]
 #: Text that is None if empty, because Compose passes unset variables as empty ones.
@@ -22,10 +36,14 @@ TopicName: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 SOURCES: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("SOURCES", default=())
 
 
-class SettingsGroup(BaseModel):
-    """Base of the groups; its errors hide the input, which may be a secret."""
+#: Errors hide the input, which may be a secret.
+_CONFIG = SettingsConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+class SettingsGroup(BaseModel):
+    """Base of the groups."""
+
+    model_config = _CONFIG
 
 
 class TopicSettings(SettingsGroup):
@@ -123,9 +141,7 @@ class MetricsSettings(SettingsGroup):
 class Settings(BaseSettings):
     """All settings. The constructor takes given values and defaults only; `load` also reads environment and files."""
 
-    model_config: ClassVar[SettingsConfigDict] = SettingsConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
-    )
+    model_config: ClassVar[SettingsConfigDict] = _CONFIG
 
     bootstrap_servers: Brokers = Field(
         default="localhost:9092", description="Kafka brokers, as HOST:PORT[,HOST:PORT...]."

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from telco_stream.messages.headers import source_of
 from telco_stream.messages.record import Record
-from telco_stream.messages.source import source_of
 
 AnswerKind: TypeAlias = Literal["prediction", "letter"]
 

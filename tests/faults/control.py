@@ -11,8 +11,8 @@ from typing import Any
 from confluent_kafka import Consumer, Producer, TopicPartition
 
 from telco_stream.model.artifact import load_scorer
-from telco_stream.runtime.bundled import bundled
 from telco_stream.runtime.clock import utc_timestamp
+from telco_stream.runtime.files import bundled
 from telco_stream.runtime.signals import stop_on_signals
 from telco_stream.scoring import Limits, process
 from telco_stream.settings import load

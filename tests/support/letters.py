@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from telco_stream.contract.error_type import ErrorType
+from telco_stream.errors import ErrorType
 from telco_stream.messages.dead_letter import encode_dead_letter
+from telco_stream.messages.headers import SourceHeaders
 from telco_stream.messages.record import Headers, Rejected
-from telco_stream.messages.source import SourceHeaders
 from tests.support.records import FakeRecord
 
 #: Record time of the letters, in milliseconds.

@@ -1,4 +1,4 @@
-"""Atomic file writes: a file gets its name only when it is complete and on disk."""
+"""Bundled files, and atomic writes: a file gets its name only when it is complete and on disk."""
 
 import os
 import stat
@@ -10,8 +10,16 @@ from secrets import token_hex
 
 from telco_stream.errors import UsageError
 
+_PACKAGE = Path(__file__).parent.parent
+#: The folder of the sample and the default model in a wheel, set in `pyproject.toml`.
+_INSTALLED = _PACKAGE / "_bundled"
 #: Characters of a file's name that are kept in the name of its temporary file, which may have 255 bytes.
 _NAME_KEPT = 40
+
+
+def bundled(name: str) -> Path:
+    """Return the path of `models/churn` or `data/sample_customers.csv`: in a checkout, they are beside the package."""
+    return (_INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent) / name
 
 
 @contextmanager
