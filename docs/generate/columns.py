@@ -1,9 +1,9 @@
-"""Table of the fields of the raw topic."""
+"""List of the fields of the raw topic."""
 
 import msgspec
 
 from docs.generate.kinds import describe_schema
-from docs.generate.tables import code, table
+from docs.generate.markdown import bullets, codes
 from telco_stream.contract.customer import COLUMNS, Customer
 
 _FIELDS = msgspec.json.schema(Customer)["$defs"]["Customer"]["properties"]
@@ -12,8 +12,10 @@ _TIME = "RFC 3339, with seconds and a zone, as in `2026-01-31T12:00:00Z` or `202
 
 
 def columns(_: str) -> str:
-    """Return a table of the fields of the raw topic with the accepted values; the label is not read."""
-    rows = [
-        (code(name), describe_schema(_FIELDS[name]) if name in _FIELDS else "anything, or nothing") for name in COLUMNS
-    ]
-    return table(["field", "accepted"], [*rows, (code("event_ts"), _TIME)])
+    """Return a list of the fields of the raw topic by accepted values; the label is not read."""
+    names: dict[str, list[str]] = {}
+    for name in COLUMNS:
+        accepted = describe_schema(_FIELDS[name]) if name in _FIELDS else "anything, or nothing"
+        names.setdefault(accepted, []).append(name)
+    names[_TIME] = ["event_ts"]
+    return bullets(f"{codes(fields)}: {accepted}" for accepted, fields in names.items())

@@ -6,8 +6,8 @@ from typing import Any
 
 import typer.main
 
+from docs.generate.markdown import bullets, code, codes, paragraph
 from docs.generate.results import results
-from docs.generate.tables import code, table
 from telco_stream.cli import app
 from telco_stream.settings.sources import FLAGS
 
@@ -25,18 +25,29 @@ COMMANDS: dict[str, Any] = dict(_walk(typer.main.get_command(app)))
 
 
 def command(name: str) -> str:
-    """Describe a command: help, usage, its own options, the names of shared options, and its JSON result."""
+    """Describe a command: help, its own options, the names of shared options, and its JSON result."""
     details = COMMANDS[name]
-    usage = " ".join(["telco-stream", name, *details.collect_usage_pieces(_context(details))])
-    own = [line for line in _lines(details) if line not in _SHARED]
-    shared = [names for names, text in _lines(details) if (names, text) in _SHARED]
-    reference = f"[Shared](#options-that-commands-share): {', '.join(shared)}."
-    return "\n\n".join([details.help, code(usage), *([table(_HEAD, own)] if own else []), reference, *results(name)])
+    lines = [_line(details, option) for option in details.params]
+    own = [line for line in lines if _COUNTS[line] == 1]
+    shared = [_flag(option) for option, line in zip(details.params, lines, strict=True) if _is_shared(line)]
+    return "\n\n".join(
+        [
+            details.help,
+            *([bullets(own)] if own else []),
+            *([paragraph(f"[Shared](#shared-options): {codes(shared)}.")] if shared else []),
+            *map(paragraph, results(name)),
+        ]
+    )
 
 
 def shared_options(_: str) -> str:
-    """Return a table of the options that most commands share."""
-    return table(_HEAD, _SHARED)
+    """Return a list of the options that several commands have."""
+    return bullets(line for line in _COUNTS if _is_shared(line))
+
+
+def common_options(_: str) -> str:
+    """Return a list of the options that all commands have."""
+    return bullets(line for line, count in _COUNTS.items() if count == len(COMMANDS))
 
 
 def commands_with(flag: str) -> list[str]:
@@ -44,19 +55,23 @@ def commands_with(flag: str) -> list[str]:
     return [name for name, command in COMMANDS.items() if any(_sets(option, flag) for option in command.params)]
 
 
+def _is_shared(line: str) -> bool:
+    return 1 < _COUNTS[line] < len(COMMANDS)
+
+
 def _sets(option: Any, flag: str) -> bool:
     """Return whether the option is the flag of a setting, which has no other default."""
     return flag in option.opts and option.default is None and not option.required
 
 
-def _lines(command: Any) -> list[tuple[str, str]]:
-    return [_line(command, option) for option in command.params]
+def _flag(option: Any) -> str:
+    return max(option.opts, key=len)
 
 
-def _line(command: Any, option: Any) -> tuple[str, str]:
-    names, text = option.get_help_record(_context(command))
+def _line(command: Any, option: Any) -> str:
+    names, text = option.get_help_record(command.context_class(command))
     setting = next((name for name, flag in FLAGS.items() if _sets(option, flag)), None)
-    return code(names), f"{' '.join(text.split())}{_link(setting) if setting else ''}"
+    return f"{code(names)}: {' '.join(text.split())}{_link(setting) if setting else ''}"
 
 
 def _link(setting: str) -> str:
@@ -64,11 +79,5 @@ def _link(setting: str) -> str:
     return f" Setting [{code(setting)}](configuration.md#{group if dot else 'brokers'})."
 
 
-def _context(command: Any) -> Any:
-    return command.context_class(command)
-
-
-_HEAD = ("option", "meaning")
-_COUNTS = Counter(line for command in COMMANDS.values() for line in _lines(command))
-#: Options that more than half of the commands have, with the same help.
-_SHARED = [line for line, count in _COUNTS.items() if 2 * count > len(COMMANDS)]
+#: Number of commands by option.
+_COUNTS = Counter(_line(command, option) for command in COMMANDS.values() for option in command.params)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from docs.generate.tables import code
+from docs.generate.markdown import code
 
 
 def describe_schema(schema: Mapping[str, Any]) -> str:
@@ -21,7 +21,7 @@ def _describe(schema: Mapping[str, Any]) -> Iterator[str]:
         if "pattern" in schema:
             yield code(schema["pattern"])
     else:
-        yield "whole number" if schema["type"] == "integer" else "number"
+        yield "integer" if schema["type"] == "integer" else "number"
         yield from _range(schema)
 
 

@@ -4,14 +4,15 @@ import re
 from collections.abc import Callable
 
 from docs.generate.columns import columns
-from docs.generate.commands import command, shared_options
+from docs.generate.commands import command, common_options, shared_options
 from docs.generate.settings import refused_properties, settings
 
 #: Generators of parts by the first word of the name; they get the rest of the name.
 GENERATORS: dict[str, Callable[[str], str]] = {
     "settings": settings,
     "refused": refused_properties,
-    "options": shared_options,
+    "common": common_options,
+    "shared": shared_options,
     "command": command,
     "columns": columns,
 }

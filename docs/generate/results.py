@@ -5,7 +5,7 @@ from dataclasses import fields, is_dataclass
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from docs.generate.tables import code
+from docs.generate.markdown import code
 from telco_stream.consume.counters import ConsumeResult
 from telco_stream.demo import DemoResult
 from telco_stream.dlq.listing import LetterSummary, ListedLetter, ShownLetter

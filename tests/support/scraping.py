@@ -71,19 +71,22 @@ def labels(text: str) -> dict[str, set[str]]:
 
 def documented(section: Section) -> dict[str, str]:
     """Name and type of each metric that docs/metrics.md lists for a command, or for both."""
-    return {name: row[1] for row in _rows(section) for name in re.findall(r"`([a-z_]+)`", row[0])}
+    return {name: item["type"] or "" for item in _items(section) for name in re.findall(r"`([a-z_]+)`", item["names"])}
 
 
 def documented_labels(section: Section) -> dict[str, set[str]]:
     """Return the labels that docs/metrics.md lists for each `telco_stream` metric."""
     return {
-        name: set(re.findall(r"`([a-z_]+)`", row[2]))
-        for row in _rows(section)
-        for name in re.findall(r"`(telco_stream_[a-z_]+)`", row[0])
+        name: set(re.findall(r"`([a-z_]+)`", item["labels"] or ""))
+        for item in _items(section)
+        for name in re.findall(r"`(telco_stream_[a-z_]+)`", item["names"])
     }
 
 
-def _rows(section: Section) -> list[list[str]]:
+#: Names, and type and labels in parentheses.
+_ITEM = re.compile(r"^- (?P<names>`[^:(]+`)(?: \((?P<type>\w+)(?:; (?P<labels>[^)]+))?\))?: ", re.MULTILINE)
+
+
+def _items(section: Section) -> list[re.Match[str]]:
     text = (ROOT / "docs/metrics.md").read_text()
-    rows = text.partition(f"\n### {section}\n")[2].partition("\n#")[0].splitlines()
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows if row.startswith("| `")]
+    return list(_ITEM.finditer(text.partition(f"\n### {section}\n")[2].partition("\n#")[0]))
