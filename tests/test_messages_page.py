@@ -25,7 +25,7 @@ CUSTOMER, PREDICTION, LETTER = (
     block.encode() for block in re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 )
 
-TYPES = PAGE.partition("| `error_type` | the record |")[2].partition("\n\n")[0]
+TYPES = PAGE.partition("Values of `error_type`:\n\n")[2].partition("\n\n")[0]
 
 
 def test_customer_example_is_valid_and_has_every_column() -> None:
@@ -48,7 +48,7 @@ def test_letter_example_is_what_its_original_produces() -> None:
 
 
 def test_page_describes_every_error_type_and_letter_field() -> None:
-    assert re.findall(r"^\| `(\w+)` \|", TYPES, re.MULTILINE) == list(ErrorType)
+    assert re.findall(r"^- `(\w+)`:", TYPES, re.MULTILINE) == list(ErrorType)
     assert [name for name in DeadLetter.__struct_fields__ if name not in PAGE] == []
 
 

@@ -54,7 +54,7 @@ def test_own_schema_page_commands_run(commands: Path, tmp_path: Path) -> None:
 
 def test_own_model_page_describes_each_manifest_key() -> None:
     table = MODEL_PAGE.read_text().partition("## Manifest")[2]
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(Manifest.__annotations__)
+    assert re.findall(r"^- `(\w+)`:", table, re.MULTILINE) == list(Manifest.__annotations__)
 
 
 def test_own_schema_page_names_existing_files() -> None:

@@ -65,7 +65,8 @@ def _sets(option: Any, flag: str) -> bool:
 
 
 def _flag(option: Any) -> str:
-    return max(option.opts, key=len)
+    longest: str = max(option.opts, key=len)
+    return longest
 
 
 def _line(command: Any, option: Any) -> str:
