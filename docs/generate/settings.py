@@ -8,7 +8,7 @@ from docs.generate.kinds import describe_schema
 from docs.generate.markdown import bullets, code, codes
 from telco_stream.settings import Settings
 from telco_stream.settings.properties import REFUSED
-from telco_stream.settings.sources import FLAGS, variable_of
+from telco_stream.settings.sources import FLAGS
 from telco_stream.settings.tree import FIELDS
 
 _SCHEMA = Settings.model_json_schema()
