@@ -12,7 +12,7 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.offsets import CommitMetadata, encode_commit_metadata
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import load
-from telco_stream.status import StatusResult, exceeded, status
+from telco_stream.status.run import StatusResult, exceeded, status
 from tests.support.topics import Topics, send
 
 Query = Callable[..., StatusResult]

@@ -12,7 +12,7 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.reading import read
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import Settings
-from telco_stream.status import status
+from telco_stream.status.run import status
 from tests.support.consumer_harness import RunningConsumer, answers, customers, settings_of
 from tests.support.in_process import run_in_process
 from tests.support.topics import Topics, configure_topic, send

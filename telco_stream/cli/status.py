@@ -27,8 +27,8 @@ def status(
     import time
 
     from telco_stream.cli.session import Session
-    from telco_stream.status import exceeded
-    from telco_stream.status import status as read_status
+    from telco_stream.status.run import exceeded
+    from telco_stream.status.run import status as read_status
 
     flags = {"bootstrap_servers": broker, "consumer.group_id": group}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
