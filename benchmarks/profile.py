@@ -111,7 +111,7 @@ def _consuming(session: BenchSession, raw: str, out: str, letters: str) -> Stage
         transactions.begin()
         polled.append(spent / SIZE)
         sent.append(_spent(lambda outcome=outcome: transactions.send(out, outcome.prediction_messages)))  # type: ignore[misc]
-        offsets, group = source.offsets_to_commit(outcome.next_offsets, 0), batch.group_metadata
+        offsets, group = source.offsets.advance(outcome.next_offsets, 0), batch.group_metadata
         committed.append(_spent(lambda offsets=offsets, group=group: transactions.commit(offsets, group)))  # type: ignore[misc]
     yield "poll_batch: client calls and the source's book-keeping", min(polled)
     yield "  book-keeping", _best(lambda: source._receive(records))

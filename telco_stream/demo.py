@@ -8,8 +8,7 @@ from pathlib import Path
 from telco_stream.consume.counters import ConsumeResult
 from telco_stream.consume.run import ConsumeOptions, run_consume
 from telco_stream.errors import UsageError
-from telco_stream.kafka.clients import Clients
-from telco_stream.kafka.embedded import embedded_broker
+from telco_stream.kafka.clients import Clients, embedded_broker
 from telco_stream.kafka.sink import Sink
 from telco_stream.messages.record import Message
 from telco_stream.model.scorer import Scorer

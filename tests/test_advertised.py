@@ -7,10 +7,10 @@ from contextlib import closing
 import pytest
 
 from telco_stream.errors import KafkaError
-from telco_stream.kafka.advertised import unreachable_broker
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.error_policy import advertised_address
+from telco_stream.kafka.outage import unreachable_broker
 from telco_stream.settings import Settings
 from tests.support.in_process import run_in_process
 from tests.support.ports import free_port

@@ -15,7 +15,7 @@ from telco_stream.settings import Settings
 
 def cluster(timeout: float) -> Cluster:
     admin = SimpleNamespace(poll=lambda _: None)
-    known = {"settings": Settings(), "advertised": (), "last_error": None}
+    known = {"settings": Settings(), "advertised": (), "last_error": None, "connection_error": lambda: None}
     return Cluster(cast("Any", SimpleNamespace(admin=lambda: admin, timeout=timeout, **known)))
 
 
@@ -28,14 +28,14 @@ def answer(what: str | int) -> "Future[str]":
     return future
 
 
-def test_wait_for_group_retries_when_no_coordinator_is_ready() -> None:
+def test_ask_group_retries_when_no_coordinator_is_ready() -> None:
     """A new broker has no coordinator for about two seconds."""
     coming = [KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS]
     answers: Iterator[str | int] = iter([*coming, "result"])
-    assert cluster(30).wait_for_group(lambda: answer(next(answers)), "g") == "result"
+    assert cluster(30).ask_group(lambda: answer(next(answers)).result(), "g") == "result"
 
 
 @pytest.mark.parametrize("code", [KafkaError.NOT_COORDINATOR, KafkaError.GROUP_AUTHORIZATION_FAILED])
-def test_wait_for_group_names_the_group_when_it_times_out(code: int) -> None:
+def test_ask_group_names_the_group_when_it_times_out(code: int) -> None:
     with pytest.raises(errors.KafkaError, match="Group g"):
-        cluster(0.05).wait_for_group(lambda: answer(code), "g")
+        cluster(0.05).ask_group(lambda: answer(code).result(), "g")

@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError
 
 from telco_stream.errors import TelcoStreamError
-from telco_stream.kafka.consumer_errors import ConsumerErrors
+from telco_stream.kafka.polling import ConsumerErrors
 from tests.support.fake_messages import ScriptedMessage
 
 

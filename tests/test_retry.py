@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from telco_stream.kafka.retry import Deadline, retry
+from telco_stream.kafka.blocking_calls import Deadline, retry
 from telco_stream.runtime.signals import Stop, Stopped
 from tests.support.fakes import kafka_exception
 

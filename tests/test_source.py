@@ -8,7 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, TopicPartition
 
 from telco_stream import errors
-from telco_stream.kafka import membership, watermarks
+from telco_stream.kafka import membership
 from telco_stream.kafka.offsets import CommitMetadata, encode_commit_metadata
 from telco_stream.kafka.source import KafkaSource, Subscription
 from telco_stream.kafka.starts import TopicToRead
@@ -67,7 +67,7 @@ def test_poll_batch_drops_records_when_partition_is_revoked() -> None:
     assert offsets(source.poll_batch(10, 0).records) == {1: [5], 0: [0]}, "nothing has been revoked yet"
     source = source_of(FakeConsumer([at(1, 5), revoked], assigned=(0, 1)))
     assert offsets(source.poll_batch(10, 0).records) == {0: [1]}
-    assert source.assigned == {0}
+    assert source.membership.assigned == {0}
 
 
 @pytest.mark.parametrize("how", ["revoke", "lose"])
@@ -138,17 +138,17 @@ def test_committed_waits_for_the_broker_until_stopped() -> None:
     source = source_of(
         FakeConsumer([], failures=[kafka_exception("_TIMED_OUT")], offsets={0: committed(0, 3)}), stop=stop
     )
-    assert source.committed([0]) == {0: 3}
+    assert source.offsets.committed([0]) == {0: 3}
     stop.request()
     source = source_of(FakeConsumer([], failures=[kafka_exception("_TIMED_OUT")]), stop=stop)
     with pytest.raises(Stopped):
-        source.committed([0])
+        source.offsets.committed([0])
 
 
 def test_committed_raises_when_the_group_is_forbidden() -> None:
     source = source_of(FakeConsumer([], failures=[kafka_exception("GROUP_AUTHORIZATION_FAILED")]))
     with pytest.raises(errors.KafkaError, match="GROUP_AUTHORIZATION_FAILED"):
-        source.committed([0])
+        source.offsets.committed([0])
 
 
 def test_poll_batch_returns_no_records_for_error_messages() -> None:
@@ -205,9 +205,9 @@ def test_source_has_not_joined_when_partitions_are_lost() -> None:
     consumer = FakeConsumer([])
     source = source_of(consumer)
     consumer.lose(0)
-    assert not source.joined
+    assert not source.membership.joined
     consumer.assign()
-    assert source.joined, "a member without partitions has joined too"
+    assert source.membership.joined, "a member without partitions has joined too"
 
 
 def test_poll_batch_fills_a_window_over_many_calls() -> None:
@@ -256,7 +256,7 @@ def test_ended_is_false_when_a_partition_was_rewound() -> None:
 
 def test_ended_is_false_when_the_group_has_not_answered() -> None:
     source = source_of(FakeConsumer([], assigned=()), until={})
-    assert not source.joined
+    assert not source.membership.joined
     assert not source.ended
 
 
@@ -298,18 +298,19 @@ def test_consecutive_dead_letters_ignore_foreign_metadata(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "REBALANCE_IN_PROGRESS"])
 def test_commit_is_false_when_the_generation_is_stale(name: str) -> None:
-    assert source_of(FakeConsumer([], failures=[kafka_exception(name)])).commit([committed(0, 3)], _nothing) is False
+    source = source_of(FakeConsumer([], failures=[kafka_exception(name)]))
+    assert source.offsets.commit([committed(0, 3)], _nothing) is False
 
 
 def test_commit_waits_when_the_broker_is_away() -> None:
     consumer = FakeConsumer([], failures=[kafka_exception("_WAIT_COORD"), kafka_exception("_TRANSPORT")])
-    assert source_of(consumer).commit([committed(0, 3)], _nothing)
+    assert source_of(consumer).offsets.commit([committed(0, 3)], _nothing)
     assert consumer.log == ["commit", "commit", "commit"]
 
 
 def test_commit_raises_when_it_is_forbidden() -> None:
     with pytest.raises(errors.KafkaError, match="Offsets were not committed"):
-        source_of(FakeConsumer([], failures=[kafka_exception("GROUP_AUTHORIZATION_FAILED")])).commit(
+        source_of(FakeConsumer([], failures=[kafka_exception("GROUP_AUTHORIZATION_FAILED")])).offsets.commit(
             [committed(0, 3)], _nothing
         )
 
@@ -322,7 +323,7 @@ def test_close_leaves_the_consumer_when_a_commit_is_pending() -> None:
     stop.request()
     stop._since -= 60
     with pytest.raises(Stopped):
-        source.commit([committed(0, 3)], _nothing)
+        source.offsets.commit([committed(0, 3)], _nothing)
     source.close()
     over.set()
     assert consumer.log == []
@@ -359,13 +360,13 @@ def test_cached_end_offsets_are_those_the_client_knows(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Partition 1 has not been fetched yet, and the client has just dropped partition 2."""
-    monkeypatch.setattr(watermarks, "_INTERVAL", 0)
+    monkeypatch.setattr(membership, "_REFRESH_INTERVAL", 0)
     consumer = FakeConsumer([], assigned=(0, 1), ends={0: 7})
     source = source_of(consumer)
-    assert source.cached_end_offsets == {}
+    assert source.watermarks.offsets == {}
     consumer.assign(2)
     source.poll_batch(1, 0)
-    assert source.cached_end_offsets == {0: 7}
+    assert source.watermarks.offsets == {0: 7}
 
 
 def test_cached_end_offsets_are_refreshed_at_intervals() -> None:
@@ -374,7 +375,7 @@ def test_cached_end_offsets_are_refreshed_at_intervals() -> None:
     source.poll_batch(1, 0)
     consumer.ends = {0: 8}
     source.poll_batch(1, 0)
-    assert source.cached_end_offsets == {0: 7}
+    assert source.watermarks.offsets == {0: 7}
 
 
 def test_batch_has_the_next_position_of_each_partition() -> None:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from telco_stream.cli.session import Session
     from telco_stream.consume.counters import ConsumeResult
+    from telco_stream.consume.first_start import IfAnswered
     from telco_stream.consume.run import ConsumeOptions
     from telco_stream.display.consume_view import ConsumeView
-    from telco_stream.kafka.first_start import IfAnswered
     from telco_stream.model.scorer import Scorer
     from telco_stream.monitoring.protocols import RunObserver
     from telco_stream.monitoring.snapshot import ConsumerSnapshot

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from telco_stream.consume.protocols import PendingDelivery
-from telco_stream.kafka.background import BackgroundCall
+from telco_stream.kafka.blocking_calls import BackgroundCall
 from telco_stream.kafka.sink import Sink, delivery_errors
 from telco_stream.kafka.source import Batch, KafkaSource
 from telco_stream.kafka.transactions import End, Transactions
@@ -36,7 +36,7 @@ class ExactlyOnce:
         """
         self._transactions.begin()
         _send(self._transactions.send, outcome, self._topics)
-        offsets = self._source.offsets_to_commit(outcome.next_offsets, outcome.consecutive_dead_letters)
+        offsets = self._source.offsets.advance(outcome.next_offsets, outcome.consecutive_dead_letters)
         commit = BackgroundCall(partial(self._transactions.commit, offsets, batch.group_metadata))
         self._source.membership.on_revoke = commit.wait
         return _PendingTransaction(commit, self._source, outcome.next_offsets)
@@ -55,8 +55,8 @@ class AtLeastOnce:
         with delivery_errors():
             _send(self._sink.send, outcome, self._topics)
             self._sink.flush()
-        offsets = self._source.offsets_to_commit(outcome.next_offsets, outcome.consecutive_dead_letters)
-        committed = self._source.commit(offsets, self._sink.serve)
+        offsets = self._source.offsets.advance(outcome.next_offsets, outcome.consecutive_dead_letters)
+        committed = self._source.offsets.commit(offsets, self._sink.serve)
         if not committed:
             self._source.rewind()
         return _EndedDelivery(committed)
@@ -86,7 +86,8 @@ class _PendingTransaction:
 
     def _was_applied(self) -> bool:
         """Return whether the group's offsets include the batch; the new owner of a revoked partition may be further."""
-        committed, assigned = self.source.committed(self.next_offsets), self.source.assigned
+        committed = self.source.offsets.committed(self.next_offsets)
+        assigned = self.source.membership.assigned
         return all(
             committed[partition] == offset or (partition not in assigned and committed[partition] > offset)
             for partition, offset in self.next_offsets.items()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters, StoppedBy
 from telco_stream.consume.protocols import Delivery, PendingDelivery, Source
-from telco_stream.kafka.background import SHUTDOWN_GRACE_SECONDS
+from telco_stream.kafka.blocking_calls import SHUTDOWN_GRACE_SECONDS
 from telco_stream.kafka.source import Batch
 from telco_stream.messages.record import Record
 from telco_stream.model.scorer import Scorer

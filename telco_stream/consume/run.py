@@ -11,15 +11,15 @@ from uuid import uuid4
 
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters
 from telco_stream.consume.delivery import AtLeastOnce, ExactlyOnce
+from telco_stream.consume.first_start import IfAnswered, choose_reset
 from telco_stream.consume.loop import consume
 from telco_stream.consume.protocols import Delivery
 from telco_stream.consume.workers.messages import WorkerReporter
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.consumer_errors import ConsumerErrors
-from telco_stream.kafka.first_start import IfAnswered, choose_reset
 from telco_stream.kafka.identity import TopicIdentity
-from telco_stream.kafka.permissions import Permissions
+from telco_stream.kafka.permissions import require_group, require_read, require_write
+from telco_stream.kafka.polling import ConsumerErrors
 from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import KafkaSource, Subscription
 from telco_stream.kafka.starts import TopicToRead
@@ -131,7 +131,7 @@ def new_transactional_id(settings: Settings) -> str:
 def _consume(clients: Clients, options: ConsumeOptions, stop: Stop, monitor: RunMonitor) -> ConsumeResult:
     settings, cluster = clients.settings, Cluster(clients, stop)
     partitions = cluster.partitions(settings.topics.raw, settings.topics.predictions, settings.topics.deadletter)
-    _check_permissions(Permissions(clients, cluster), settings)
+    _check_permissions(cluster, settings)
     topic_id = cluster.topic_ids(settings.topics.raw)[settings.topics.raw]
     counters = RunCounters(_plan(options, clients, _limits(cluster, settings), topic_id))
     reset = choose_reset(clients, topic_id, options.if_answered, stop)
@@ -176,11 +176,11 @@ def _consume(clients: Clients, options: ConsumeOptions, stop: Stop, monitor: Run
 def _view_partitions(source: KafkaSource, counters: RunCounters) -> PartitionView:
     return PartitionView(
         answered=counters.answered,
-        end_offsets=source.cached_end_offsets,
-        assigned=source.assigned,
-        joined=source.joined,
+        end_offsets=source.watermarks.offsets,
+        assigned=frozenset(source.membership.assigned),
+        joined=source.membership.joined,
         refusal=source.refusal,
-        rebalances=source.rebalances,
+        rebalances=source.membership.rebalances,
         expired_unanswered=source.expired_unanswered,
     )
 
@@ -217,10 +217,10 @@ def _plan(options: ConsumeOptions, clients: Clients, limits: Limits, topic_id: s
     )
 
 
-def _check_permissions(permissions: Permissions, settings: Settings) -> None:
-    permissions.require_read(settings.topics.raw)
-    permissions.require_group(settings.consumer.group_id)
-    permissions.require_write(settings.topics.predictions, settings.topics.deadletter)
+def _check_permissions(cluster: Cluster, settings: Settings) -> None:
+    require_read(cluster, settings.topics.raw)
+    require_group(cluster, settings.consumer.group_id)
+    require_write(cluster, settings.topics.predictions, settings.topics.deadletter)
 
 
 def _limits(cluster: Cluster, settings: Settings) -> Limits:

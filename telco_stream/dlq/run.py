@@ -6,7 +6,7 @@ from telco_stream.dlq.replay import RawTopic, ReplayDeps, ReplayOptions, ReplayR
 from telco_stream.dlq.topic import DeadLetterTopic, ReplayedLetters, ReplayWriter
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.permissions import Permissions
+from telco_stream.kafka.permissions import require_read, require_write
 from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.signals import Stop
@@ -31,9 +31,8 @@ def run_replay(  # noqa: PLR0913 - the options of the command
     clients.on_refused = stop.fail
     cluster, topics = Cluster(clients, stop), clients.settings.topics
     if execute:
-        rights = Permissions(clients, cluster)
-        rights.require_read(topics.deadletter, topics.raw)
-        rights.require_write(topics.raw)
+        require_read(cluster, topics.deadletter, topics.raw)
+        require_write(cluster, topics.raw)
     letters, topic_ids = DeadLetterTopic(clients, cluster, stop), cluster.topic_ids(topics.raw, topics.deadletter)
     replayed = ReplayedLetters(clients, cluster, stop, topic_ids[topics.deadletter])
     defaults = Limits()

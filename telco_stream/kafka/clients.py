@@ -1,9 +1,15 @@
-"""Factory for all producers, consumers and admin clients, with the properties that the delivery guarantees need."""
+"""Factory for all producers, consumers and admin clients, with the properties that the delivery guarantees need.
+
+The embedded broker for the demo and for tests without Docker is librdkafka's mock broker inside the process. It lacks
+CreateTopics (the first metadata request for a topic creates it, with four partitions), isolation of transactions and
+fencing. Runs on it are at-least-once and say so.
+"""
 
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -12,16 +18,16 @@ from confluent_kafka.admin import AdminClient
 from telco_stream import errors
 from telco_stream.kafka.auth_errors import address_of, check_login, refusal
 from telco_stream.kafka.error_policy import advertised_address, cannot_connect, is_too_large
-from telco_stream.kafka.outage import Outage
+from telco_stream.kafka.outage import Outage, unreachable_broker
 from telco_stream.runtime.redaction import redact
 from telco_stream.settings import Settings, for_client, secrets_of
 
 log = logging.getLogger("telco_stream.kafka.client")
 
-#: Longest time of one client call in seconds: signals are handled between calls.
-MAX_CALL_SECONDS = 0.5
 #: Seconds in which a broker that seems to be unavailable must answer a probe.
 _PROBE_SECONDS = 1.0
+#: Seconds for a metadata request to the embedded broker, which answers at once or never.
+_EMBEDDED_TIMEOUT = 5.0
 #: Milliseconds for which the open transaction of a killed process can block read_committed consumers.
 _TRANSACTION_TIMEOUT = 30_000
 
@@ -95,6 +101,12 @@ class Clients:
     def is_classic_protocol(self) -> bool:
         """True if consumers use the classic group protocol instead of KIP-848."""
         return self.settings.kafka.get("group.protocol", "classic").lower() == "classic"
+
+    def connection_error(self) -> errors.KafkaError | None:
+        """Return the error of a broker that refuses this process or advertises an unreachable address, or None."""
+        if self.last_error is not None and cannot_connect(self.last_error):
+            return self._refusal(self.last_error)
+        return unreachable_broker(self.settings.bootstrap_servers, self.advertised)
 
     def admin(self) -> AdminClient:
         """Create an admin client; keep a reference to it until its futures have resolved."""
@@ -181,7 +193,10 @@ class Clients:
             self._outage.suspect(address_of(error))
 
     def _refused(self, error: KafkaError) -> None:
-        self.on_refused(refusal(error, self.settings.bootstrap_servers, self.settings.kafka))
+        self.on_refused(self._refusal(error))
+
+    def _refusal(self, error: KafkaError) -> errors.KafkaError:
+        return refusal(error, self.settings.bootstrap_servers, self.settings.kafka)
 
     def _probe(self, address: str | None) -> KafkaError | None:
         """Request the cluster's metadata from one broker, or any, with a new client, which has to log in again."""
@@ -194,6 +209,16 @@ class Clients:
             admin.poll(0)
             return next(filter(cannot_connect, reported), error.args[0])
         return None
+
+
+@contextmanager
+def embedded_broker(*topics: str) -> Iterator[str]:
+    """Start a broker with these topics and yield its address; it stops at the end of the block."""
+    host = Producer({"bootstrap.servers": "none", "test.mock.num.brokers": "1", "logger": log})
+    broker = next(iter(host.list_topics(timeout=_EMBEDDED_TIMEOUT).brokers.values()))
+    for topic in topics:
+        host.list_topics(topic, timeout=_EMBEDDED_TIMEOUT)
+    yield f"{broker.host}:{broker.port}"
 
 
 def _transaction_timeout(properties: Mapping[str, Any]) -> int:

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -18,15 +20,14 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from telco_stream import errors
-from telco_stream.kafka.advertised import unreachable_broker
-from telco_stream.kafka.auth_errors import refusal
-from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
-from telco_stream.kafka.error_policy import cannot_connect, failed_disk, user_error
-from telco_stream.kafka.retry import Deadline, retry
-from telco_stream.kafka.starts import OffsetBound
+from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS, Deadline, retry
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.error_policy import cannot_connect, topic_error, user_error
 from telco_stream.runtime.signals import Stop, Stopped
 
 Result = TypeVar("Result")
+#: First offset of a partition, or the offset after its last record.
+OffsetBound: TypeAlias = Literal["earliest", "latest"]
 
 #: A partition that was just created, or whose broker has failed, gets a leader soon; the client does not retry.
 _LEADER_PENDING = frozenset(
@@ -54,11 +55,21 @@ _PAUSE = 0.1
 _URL_SAFE = str.maketrans("+/", "-_")
 
 
+@dataclass(frozen=True, slots=True)
+class GroupDescription:
+    """A group's state as Kafka names it (`dead` if the group does not exist) and its number of members."""
+
+    state: str
+    members: int
+    #: This user's rights in the group; empty or None if the broker does not report them.
+    rights: Sequence[Enum] | None
+
+
 class Cluster:
     """Admin requests with the clients' timeout; each raises `errors.KafkaError` if Kafka does not answer in time."""
 
     def __init__(self, clients: Clients, stop: Stop | None = None) -> None:
-        self._clients = clients
+        self.clients = clients
         self._stop = stop or Stop()
         self._admin: AdminClient = clients.admin()
 
@@ -86,13 +97,21 @@ class Cluster:
         """
         if self.is_embedded():
             return dict.fromkeys(topics)
-        futures = self._admin.describe_topics(TopicCollection(list(topics)), request_timeout=self._clients.timeout)
-        return {topic: topic_id_of(self.wait(future, f"Topic {topic}")) for topic, future in futures.items()}
+        return {topic: topic_id_of(self.wait(self.describe_topic(topic), f"Topic {topic}")) for topic in topics}
 
-    def describe_topic(self, topic: str) -> "Future[TopicDescription]":
+    def describe_topic(self, topic: str, *, with_rights: bool = False) -> "Future[TopicDescription]":
         """Request a topic's description; keep a reference to the cluster until the future has resolved."""
-        topics = TopicCollection([topic])
-        return self._admin.describe_topics(topics, request_timeout=self._clients.timeout)[topic]
+        timeout, topics = self.clients.timeout, TopicCollection([topic])
+        options: dict[str, Any] = {"include_authorized_operations": with_rights, "request_timeout": timeout}
+        return self._admin.describe_topics(topics, **options)[topic]
+
+    def describe_group(self, group: str) -> GroupDescription:
+        """Return the state of a group; retry while the group has no coordinator."""
+        request = partial(self._admin.describe_consumer_groups, [group], include_authorized_operations=True)
+        description = self.ask_group(lambda: self._result(request(request_timeout=self.clients.timeout)[group]), group)
+        return GroupDescription(
+            description.state.name.lower(), len(description.members), description.authorized_operations
+        )
 
     def ask_offsets(self, topic: str, partitions: Iterable[int], bound: OffsetBound) -> "dict[int, Future[int]]":
         """Request the first or the end offset of each partition; keep the cluster until the futures have resolved."""
@@ -104,7 +123,7 @@ class Cluster:
         """Create the topics, or only validate the request; ignore a topic that another process creates meanwhile."""
         if not topics:
             return
-        futures = self._admin.create_topics(list(topics), validate_only=dry_run, request_timeout=self._clients.timeout)
+        futures = self._admin.create_topics(list(topics), validate_only=dry_run, request_timeout=self.clients.timeout)
         for name, future in futures.items():
             try:
                 self._result(future)
@@ -143,7 +162,7 @@ class Cluster:
         if self.is_embedded():
             return {}
         resource = ConfigResource(ResourceType.TOPIC, topic)
-        future = self._admin.describe_configs([resource], request_timeout=self._clients.timeout)[resource]
+        future = self._admin.describe_configs([resource], request_timeout=self.clients.timeout)[resource]
         try:
             return {name: entry.value for name, entry in self._result(future).items() if entry.value is not None}
         except KafkaException as error:
@@ -157,7 +176,7 @@ class Cluster:
         This is the shortest time of all brokers; None if this user may not read a broker's configuration.
         """
         resources = [ConfigResource(ResourceType.BROKER, str(broker)) for broker in self._metadata().brokers]
-        timeout = self._clients.timeout
+        timeout = self.clients.timeout
         # A call can name only one broker.
         futures = [self._admin.describe_configs([broker], request_timeout=timeout)[broker] for broker in resources]
         try:
@@ -176,10 +195,6 @@ class Cluster:
             return self._result(future)
         except KafkaException as error:
             raise self._user_error(error.args[0], doing) from error
-
-    def wait_for_group(self, ask: "Callable[[], Future[Result]]", group: str) -> Result:
-        """Wait for the future that `ask` returns, and ask again while the group has no coordinator."""
-        return self.ask_group(lambda: self._result(ask()), group)
 
     def ask_group(self, ask: Callable[[], Result], group: str) -> Result:
         """Return the result of a blocking call about a group; retry while the group has no coordinator."""
@@ -208,7 +223,7 @@ class Cluster:
         except KafkaException as error:
             raise self._user_error(error.args[0], "The topics can't be listed") from error
         brokers = metadata.brokers.values()
-        self._clients.advertised = tuple((str(broker.host), broker.port) for broker in brokers)
+        self.clients.advertised = tuple((str(broker.host), broker.port) for broker in brokers)
         return metadata
 
     def _offsets(
@@ -223,24 +238,16 @@ class Cluster:
         try:
             return self._retry(request, _LEADER_PENDING, _PAUSE)
         except KafkaException as error:
-            raise self._user_error(self._failed_disk(topic, error.args[0]), f"Topic {topic}") from error
-
-    def _failed_disk(self, topic: str, error: KafkaError) -> KafkaError:
-        """Return the error of a failed disk if a partition has no leader because of it; otherwise return `error`."""
-        if error.code() not in _LEADER_PENDING:
-            return error
-        try:
-            metadata = self._admin.list_topics(topic, timeout=MAX_CALL_SECONDS)
-        except KafkaException:
-            return error
-        return failed_disk(metadata, topic) or error
+            reason: KafkaError = error.args[0]
+            cause = topic_error(self._admin, topic) if reason.code() in _LEADER_PENDING else None
+            raise self._user_error(cause or reason, f"Topic {topic}") from error
 
     def _list_offsets(
         self, topic: str, partitions: Iterable[int], spec: OffsetSpec, *, committed_only: bool
     ) -> "Mapping[int, Future[Any]]":
         isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
         request = {TopicPartition(topic, partition): spec for partition in partitions}
-        timeout = self._clients.timeout
+        timeout = self.clients.timeout
         futures = self._admin.list_offsets(request, isolation_level=isolation, request_timeout=timeout)
         return {partition.partition: future for partition, future in futures.items()}
 
@@ -252,7 +259,7 @@ class Cluster:
         return offset
 
     def _result(self, future: "Future[Result]") -> Result:
-        deadline = Deadline(self._clients.timeout)
+        deadline = Deadline(self.clients.timeout)
         while True:
             try:
                 return future.result(MAX_CALL_SECONDS)
@@ -268,29 +275,26 @@ class Cluster:
         def is_permanent(error: KafkaError) -> bool:
             return (codes is not None and error.code() not in codes) or self._is_refused()
 
-        return retry(call, Deadline(self._clients.timeout), self._stop, is_permanent, pause=pause)
+        return retry(call, Deadline(self.clients.timeout), self._stop, is_permanent, pause=pause)
 
     def _is_refused(self) -> bool:
         self._admin.poll(0)  # serves the error callback, which sets `last_error`
-        return cannot_connect(self._clients.last_error)
+        return cannot_connect(self.clients.last_error)
 
     def _user_error(self, error: KafkaError, doing: str) -> errors.KafkaError:
         """Return the user's error for a failed request; `doing` begins its message."""
-        last, brokers = self._clients.last_error, self._clients.settings.bootstrap_servers
         is_unanswered = error.code() in _NO_ANSWER
-        if is_unanswered and last is not None and cannot_connect(last):
-            return refusal(last, brokers, self._clients.settings.kafka)
-        if is_unanswered or error.code() in _LEADER_PENDING | _COORDINATOR_PENDING:
-            unreachable = unreachable_broker(brokers, self._clients.advertised)
-            if unreachable is not None:
-                return unreachable
+        is_pending = error.code() in _LEADER_PENDING | _COORDINATOR_PENDING
+        if (is_unanswered or is_pending) and (connection_error := self.clients.connection_error()):
+            return connection_error
         if not is_unanswered:
             return user_error(error, doing)
+        last, brokers = self.clients.last_error, self.clients.settings.bootstrap_servers
         # The client's own message would suggest to raise a message size limit.
         is_other_protocol = last is not None and last.code() == KafkaError._BAD_MSG  # noqa: SLF001
         reason = ": something else answers there" if is_other_protocol else f": {last.str()}" if last else ""
         return errors.KafkaError(
-            f"Kafka at {brokers} doesn't answer within {self._clients.timeout:g} s{reason}; check that it is running,"
+            f"Kafka at {brokers} doesn't answer within {self.clients.timeout:g} s{reason}; check that it is running,"
             " --broker, and the TLS and SASL settings"
         )
 

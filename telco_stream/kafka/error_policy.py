@@ -3,10 +3,11 @@
 import re
 from enum import Enum, auto
 
-from confluent_kafka import KafkaError, Message
-from confluent_kafka.admin import ClusterMetadata  # type: ignore[attr-defined]
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka.admin import AdminClient, ClusterMetadata  # type: ignore[attr-defined]
 
 from telco_stream import errors
+from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS
 
 #: The client's `PROTOCOL://HOST:PORT/ID: …`; a bootstrap server has `bootstrap` instead of an ID.
 _BROKER_ERROR = re.compile(r"(?:\w+://)?\[?(?P<host>[^/\]\s]+?)\]?:(?P<port>\d+)/\d+: ")
@@ -209,6 +210,15 @@ def _cause_of_fatal(error: KafkaError) -> int:
         return error.code()
     codes = (KafkaError.FENCED_INSTANCE_ID, *_GROUP_HINTS)
     return next((code for code in codes if KafkaError(code).str() in error.str()), error.code())
+
+
+def topic_error(client: Producer | AdminClient, topic: str) -> KafkaError | None:
+    """Return the topic's error in the cluster metadata, or `failed_disk`; None without an answer."""
+    try:
+        metadata = client.list_topics(topic, timeout=MAX_CALL_SECONDS)
+    except KafkaException:
+        return None
+    return metadata.topics[topic].error or failed_disk(metadata, topic)
 
 
 def failed_disk(metadata: ClusterMetadata, topic: str) -> KafkaError | None:

@@ -8,9 +8,9 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import TopicDescription  # type: ignore[attr-defined]
 
 from telco_stream import errors
+from telco_stream.kafka.blocking_calls import Deadline
 from telco_stream.kafka.cluster import topic_id_of
 from telco_stream.kafka.error_policy import is_missing_topic, is_permanent, user_error
-from telco_stream.kafka.retry import Deadline
 
 #: Seconds between two checks.
 _INTERVAL = 5.0

@@ -1,4 +1,8 @@
-"""Partitions that the group has assigned to a member, from the client's rebalance callbacks."""
+"""Partitions that the group has assigned to a member, from the client's rebalance callbacks, and their end offsets.
+
+Only the polling thread may refresh the end offsets: the client serves one call at a time, so another thread would wait
+for a poll to return.
+"""
 
 import logging
 import math
@@ -6,38 +10,48 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
+
+from telco_stream.runtime.signals import Stop
 
 log = logging.getLogger("telco_stream.consume.loop")
 
 #: Seconds without a rebalance after which the assignment counts as stable: during a rebalance, a partition can be
 #: without an owner.
 _SETTLED = 5.0
+#: Seconds before a partition is fetched again after an error.
+_RESTART_PAUSE = 0.1
+#: Seconds between two refreshes of the cached end offsets.
+_REFRESH_INTERVAL = 0.25
 
 
 class Membership:
-    """Partitions of one topic that this member owns; the constructor subscribes to the topic.
+    """Partitions of one topic that this member owns, with their positions; the constructor subscribes to the topic.
 
-    `forget` is called for each revoked partition, `on_joined` after each assignment. The callbacks raise nothing: an
-    exception in one would lose a record and block the close. The client fetches a partition only after `fetch`.
+    `on_joined` is called after each assignment. The callbacks raise nothing: an exception in one would lose a record
+    and block the close. The client fetches a partition only after `fetch`.
     """
 
     def __init__(
         self,
         consumer: Consumer,
         topic: str,
-        forget: Callable[[int], None],
         on_joined: Callable[[], None] = lambda: None,
         *,
         is_incremental: bool = True,
     ) -> None:
         self._consumer = consumer
         self._topic = topic
-        self._forget = forget
         self._on_joined = on_joined
         self._is_incremental = is_incremental
         self._fetched: set[int] = set()
         self.assigned: set[int] = set()
+        #: Offset of the next record, by partition; an assigned partition is missing until its start is known.
+        self.positions: dict[int, int] = {}
+        #: Partitions to fetch again after an error.
+        self.failed: set[int] = set()
+        #: Partitions whose start has to be found again, because the broker rejects their position.
+        self.out_of_range: set[int] = set()
         #: Partitions revoked since the set was last cleared.
         self.revoked: set[int] = set()
         #: True after an assignment, which may be empty.
@@ -53,22 +67,44 @@ class Membership:
         """Return whether this member owns all `partitions`, or its assignment is stable."""
         return self.assigned.issuperset(partitions) or time.monotonic() - self._last_rebalance > _SETTLED
 
-    def fetch(self, offsets: Mapping[int, int], positions: Mapping[int, int]) -> bool:
-        """Start to fetch partitions at these offsets; return False if the client cannot do it now.
-
-        `positions` are the offsets of the partitions that are being fetched: an eager protocol assigns them again.
-        """
+    def fetch(self, offsets: Mapping[int, int]) -> bool:
+        """Start to fetch partitions at these offsets; return False if the client cannot do it now."""
         try:
             if self._is_incremental:
                 self._unassign(self._fetched & offsets.keys())
                 self._consumer.incremental_assign(self._topic_partitions(offsets))
             else:
-                self._consumer.assign(self._topic_partitions({**positions, **offsets}))
+                self._consumer.assign(self._topic_partitions({**self.positions, **offsets}))
         except KafkaException as error:
             log.debug("partitions %s cannot be fetched yet: %s", sorted(offsets), error.args[0].str())
             return False
         self._fetched |= offsets.keys()
+        self.positions |= offsets
         return True
+
+    def seek(self, offsets: Mapping[int, int]) -> None:
+        """Continue to fetch partitions at these offsets."""
+        for partition, offset in offsets.items():
+            self.positions[partition] = offset
+            try:
+                self._consumer.seek(TopicPartition(self._topic, partition, offset))
+            except KafkaException:
+                # Its fetch has failed, or it was just revoked: its new owner starts at the same committed offset.
+                log.debug("partition %d rejects the seek", partition)
+                self.failed.add(partition)
+
+    def restart_failed(self, stop: Stop) -> None:
+        """Fetch partitions again after an error, at their positions: the client does not recover from every error."""
+        failed, self.failed = self.failed & self.positions.keys(), set()
+        if failed:
+            stop.wait(_RESTART_PAUSE)
+            if not self.fetch({partition: self.positions[partition] for partition in failed}):
+                self.failed = failed
+
+    def advance(self, partition: int, offset: int) -> None:
+        """Advance a partition's position, unless the partition has been revoked."""
+        if partition in self.positions:
+            self.positions[partition] = max(self.positions[partition], offset)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.joined = True
@@ -95,8 +131,9 @@ class Membership:
         self._fetched -= numbers
         self.assigned -= numbers
         self.revoked |= numbers
+        self.out_of_range -= numbers
         for number in numbers:
-            self._forget(number)
+            self.positions.pop(number, None)
         self._log("revoked", "gave up partitions %s of %s", numbers)
 
     def _unassign(self, partitions: Iterable[int]) -> None:
@@ -112,3 +149,28 @@ class Membership:
         listed = ", ".join(map(str, sorted(numbers))) or "none"
         facts = {"topic": self._topic, "partitions": sorted(numbers)}
         log.info(message, listed, self._topic, extra={"event": event, "facts": facts})
+
+
+class CachedWatermarks:
+    """End offsets of the partitions that the consumer has fetched."""
+
+    def __init__(self, consumer: Consumer, topic: str) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._refreshed_at = -math.inf
+        #: End offset by partition, for partitions with a completed fetch; any thread may read it.
+        self.offsets: Mapping[int, int] = {}
+
+    def refresh(self, partitions: Collection[int]) -> None:
+        """Update the end offsets of these partitions, at most four times a second."""
+        now = time.monotonic()
+        if now - self._refreshed_at >= _REFRESH_INTERVAL:
+            self._refreshed_at = now
+            ends = {partition: self._end(partition) for partition in partitions}
+            self.offsets = {partition: end for partition, end in ends.items() if end >= 0}
+
+    def _end(self, partition: int) -> int:
+        try:
+            return self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)[1]
+        except KafkaException:  # the partition has just been revoked
+            return OFFSET_INVALID

@@ -1,14 +1,22 @@
-"""A group's committed offsets and their metadata: read and commit them, waiting for the broker."""
+"""A group's committed offsets and their metadata: read them, with or without joining the group, and commit them."""
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from telco_stream.errors import TelcoStreamError
-from telco_stream.kafka.background import SHUTDOWN_GRACE_SECONDS, run_interruptible
+from telco_stream.kafka.blocking_calls import (
+    MAX_CALL_SECONDS,
+    SHUTDOWN_GRACE_SECONDS,
+    Deadline,
+    retry,
+    run_interruptible,
+)
+from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.error_policy import (
     group_error,
     is_fatal,
@@ -17,8 +25,7 @@ from telco_stream.kafka.error_policy import (
     member_failure,
     user_error,
 )
-from telco_stream.kafka.retry import Deadline, retry
-from telco_stream.runtime.signals import Stop
+from telco_stream.runtime.signals import Stop, Stopped
 
 #: Timeout of one request in seconds.
 _TIMEOUT = 1.0
@@ -77,36 +84,110 @@ def newest_consecutive_dead_letters(commits: Iterable[CommitMetadata]) -> int:
     return max(((commit.at, commit.dead_letters_in_a_row) for commit in commits), default=(0, 0))[1]
 
 
-def ask_committed(consumer: Consumer, topic: str, partitions: Iterable[int], stop: Stop) -> list[TopicPartition]:
-    """Return the group's committed offsets, negative without a commit; wait for the broker until a stop request."""
-    request = [TopicPartition(topic, partition) for partition in partitions]
-    if not request:
-        return []
-    try:
-        return retry(partial(consumer.committed, request, timeout=_TIMEOUT), Deadline(), stop, _is_final)
-    except KafkaException as error:
-        raise _failure(error.args[0], "Committed offsets") from error
+def committed_offsets(cluster: Cluster, group: str, topic: str) -> dict[int, Commit]:
+    """Return a group's commits by partition, without those for a deleted topic of the same name; doesn't join it.
 
-
-def commit(consumer: Consumer, offsets: list[TopicPartition], stop: Stop, meanwhile: Callable[[], None]) -> bool:
-    """Commit, waiting for the broker until a stop request; return False if the group has reassigned the partitions.
-
-    Calls `meanwhile` while it waits. After `Stopped`, the commit may still be running in its thread.
+    Raises `errors.KafkaError` if the request fails for the clients' timeout.
     """
-    call = partial(consumer.commit, offsets=offsets, asynchronous=False)
+    topic_id = cluster.topic_ids(topic)[topic]
+    partitions = [TopicPartition(topic, partition) for partition in range(cluster.partitions(topic)[topic])]
+    # The admin client's own request crashes (segmentation fault) if the coordinator answers with an error while it
+    # starts. With read_committed, the request would wait for open transactions.
+    consumer = cluster.clients.consumer(group, isolation_level="read_uncommitted")
     try:
-        retry(
-            lambda: run_interruptible(call, stop, meanwhile),
-            Deadline(),
-            stop,
-            lambda error: is_stale_generation(error) or _is_final(error),
-            grace=SHUTDOWN_GRACE_SECONDS,
-        )
+        committed = cluster.ask_group(lambda: _committed(consumer, partitions), group)
+    finally:
+        consumer.close()
+    commits = {}
+    for partition in committed:
+        if partition.error is not None:
+            raise user_error(partition.error, f"Group {group}, topic {topic}")
+        commit = Commit(partition.offset, decode_commit_metadata(partition.metadata))
+        if commit.offset >= 0 and commit.metadata.belongs_to(topic_id):
+            commits[partition.partition] = commit
+    return commits
+
+
+class GroupOffsets:
+    """Offsets of one topic that this process reads and commits for the consumer's group.
+
+    Each method waits for the broker until a stop request.
+    """
+
+    def __init__(self, consumer: Consumer, topic: str, stop: Stop, topic_id: str | None = None) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._stop = stop
+        self._initial = Commit(0, CommitMetadata(topic_id=topic_id))
+        #: Latest attempted commit, by partition.
+        self.latest: dict[int, Commit] = {}
+        #: True if an abandoned commit may still run in its thread.
+        self.is_abandoned = False
+
+    def committed(self, partitions: Iterable[int]) -> dict[int, int]:
+        """Return the committed offsets, negative without a commit."""
+        return {partition.partition: partition.offset for partition in self._ask_committed(partitions)}
+
+    def committed_metadata(self, partition: int) -> str | None:
+        """Return the metadata of a partition's committed offset, or None without a committed offset."""
+        committed = self._ask_committed([partition])[0]
+        return None if committed.offset < 0 else committed.metadata or ""
+
+    def advance(self, next_offsets: Mapping[int, int], consecutive_dead_letters: int) -> list[TopicPartition]:
+        """Return the offsets after a batch, with their metadata, for a commit."""
+        now = time.time_ns() // 1_000_000
+        commits = {}
+        for partition, offset in next_offsets.items():
+            metadata = self.latest.get(partition, self._initial).metadata
+            updated = replace(metadata, dead_letters_in_a_row=consecutive_dead_letters, at=now)
+            commits[partition] = Commit(offset, updated)
+        return self.prepare(commits)
+
+    def prepare(self, commits: Mapping[int, Commit]) -> list[TopicPartition]:
+        """Store commits as the latest attempted ones, and return them for `commit` or a transaction."""
+        self.latest |= commits
+        return [
+            TopicPartition(self._topic, partition, commit.offset, encode_commit_metadata(commit.metadata))
+            for partition, commit in commits.items()
+        ]
+
+    def commit(self, offsets: list[TopicPartition], meanwhile: Callable[[], object] = lambda: None) -> bool:
+        """Commit, and call `meanwhile` while waiting; return False if the group has reassigned the partitions."""
+        call = partial(self._consumer.commit, offsets=offsets, asynchronous=False)
+        try:
+            retry(
+                lambda: run_interruptible(call, self._stop, meanwhile),
+                Deadline(),
+                self._stop,
+                lambda error: is_stale_generation(error) or _is_final(error),
+                grace=SHUTDOWN_GRACE_SECONDS,
+            )
+        except Stopped:
+            self.is_abandoned = True
+            raise
+        except KafkaException as error:
+            if is_stale_generation(error.args[0]):
+                return False
+            raise _failure(error.args[0], "Offsets were not committed") from error
+        return True
+
+    def _ask_committed(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        request = [TopicPartition(self._topic, partition) for partition in partitions]
+        if not request:
+            return []
+        call = partial(self._consumer.committed, request, timeout=_TIMEOUT)
+        try:
+            return retry(call, Deadline(), self._stop, _is_final)
+        except KafkaException as error:
+            raise _failure(error.args[0], "Committed offsets") from error
+
+
+def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    try:
+        return consumer.committed(partitions, timeout=MAX_CALL_SECONDS)
     except KafkaException as error:
-        if is_stale_generation(error.args[0]):
-            return False
-        raise _failure(error.args[0], "Offsets were not committed") from error
-    return True
+        message = consumer.poll(0)  # the client reports a missing right for the group only here
+        raise KafkaException((message and message.error()) or error.args[0]) from error
 
 
 def _is_final(error: KafkaError) -> bool:

@@ -1,14 +1,23 @@
-"""Detection of outages and refused connections while a command runs."""
+"""Detection of brokers that cannot be reached: outages, refused connections, and addresses of another network.
+
+A client connects to the bootstrap servers once, fetches the cluster's metadata and then uses the addresses in it. If a
+listener advertises the name of another network, only this first request succeeds.
+"""
 
 import logging
+import re
+import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 
 from confluent_kafka import KafkaError
 
+from telco_stream import errors
 from telco_stream.kafka.auth_errors import without_echo
+from telco_stream.kafka.blocking_calls import BackgroundCall, Deadline
 from telco_stream.kafka.error_policy import cannot_connect
 
 log = logging.getLogger("telco_stream.kafka")
@@ -17,9 +26,14 @@ log = logging.getLogger("telco_stream.kafka")
 _PAUSE = 0.5
 #: Seconds in which repeated outages are logged once.
 _LOG_INTERVAL = 60.0
+#: Seconds in which all advertised addresses must accept a connection; they are probed at the same time.
+_CONNECT_SECONDS = 1.0
+_DEFAULT_PORT = 9092
+_ADDRESS = re.compile(r"(?:\w+://)?\[?(?P<host>[^/\]]+?)\]?(?::(?P<port>\d+))?")
 
 #: Returns the error of the broker at an address, or None if it answers; without an address, probes any broker.
 Probe = Callable[[str | None], KafkaError | None]
+Address = tuple[str, int]
 
 
 class Outage:
@@ -87,3 +101,43 @@ class Outage:
         else:
             extra = {"event": "kafka_unavailable", "facts": facts}
             log.warning("Kafka at %s is unavailable; waiting for it", broker, extra=extra)
+
+
+def unreachable_broker(bootstrap_servers: str, advertised: Sequence[Address]) -> errors.KafkaError | None:
+    """Return the error for the first advertised address that accepts no connection while a bootstrap server does."""
+    bootstrap = [address for text in bootstrap_servers.split(",") if (address := _parse(text.strip()))]
+    others = [address for address in advertised if address not in bootstrap]
+    if not others:
+        return None
+    probes = {address: BackgroundCall(partial(_accepts, address)) for address in (*bootstrap, *others)}
+    deadline = Deadline(_CONNECT_SECONDS)
+    for probe in probes.values():
+        probe.wait(deadline.remaining)
+    reached = [address for address, probe in probes.items() if not probe.is_alive() and probe.result()]
+    answered = next((address for address in bootstrap if address in reached), None)
+    unreachable = next((address for address in others if address not in reached), None)
+    if answered is None or unreachable is None:
+        return None
+    check_broker = " and whether that broker is up" if len(advertised) > 1 else ""
+    return errors.KafkaError(
+        f"{_text(answered)} answered and advertises {_text(unreachable)}, which cannot be reached from here; check"
+        f" advertised.listeners{check_broker}"
+    )
+
+
+def _parse(text: str) -> Address | None:
+    match = _ADDRESS.fullmatch(text)
+    return (match["host"], int(match["port"] or _DEFAULT_PORT)) if match else None
+
+
+def _accepts(address: Address) -> bool:
+    try:
+        socket.create_connection(address, _CONNECT_SECONDS).close()
+    except (OSError, UnicodeError):  # IDNA encoding fails for a host name that is too long
+        return False
+    return True
+
+
+def _text(address: Address) -> str:
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -9,13 +9,11 @@ from typing import cast
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from telco_stream import errors
-from telco_stream.kafka.advertised import unreachable_broker
-from telco_stream.kafka.auth_errors import refusal
-from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
+from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS, Deadline
+from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.error_policy import cannot_connect, consumer_failure, is_fatal, unreadable
 from telco_stream.kafka.polling import BoundedPoll
-from telco_stream.kafka.retry import Deadline
 from telco_stream.messages.record import Record
 from telco_stream.runtime.signals import Stop, Stopped
 
@@ -163,13 +161,9 @@ class _Reader:
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
             self._skip_deleted(partition)
         elif message.topic() is not None or is_fatal(error):  # a reader has no group: its errors are ignored
-            self._raise_permanent(message)
+            if (failure := consumer_failure(message)) is not None:
+                raise failure
             self._last_error = error
-
-    def _raise_permanent(self, message: Message) -> None:
-        failure = consumer_failure(message)
-        if failure is not None:
-            raise failure
 
     def _skip_deleted(self, partition: int) -> None:
         """Continue at the oldest retained record after retention has overtaken the reader."""
@@ -194,14 +188,11 @@ class _Reader:
 
     def _timeout_error(self) -> errors.KafkaError:
         """Return the error for a read without progress: its likely cause, or a timeout."""
-        last, brokers = self._clients.last_error or self._last_error, self._clients.settings.bootstrap_servers
-        too_large = self._clients.too_large
+        too_large, last = self._clients.too_large, self._clients.last_error or self._last_error
         if too_large is not None:
             unread = ", ".join(f"{partition}:{self._position[partition]}" for partition in sorted(self._unfinished))
             return unreadable(too_large, f"Topic {self._topic}, at one of these offsets: {unread}")
-        if last is not None and cannot_connect(last):
-            return refusal(last, brokers, self._clients.settings.kafka)
-        return unreachable_broker(brokers, self._clients.advertised) or errors.KafkaError(
-            f"Kafka at {brokers} has sent nothing of topic {self._topic} for"
+        return self._clients.connection_error() or errors.KafkaError(
+            f"Kafka at {self._clients.settings.bootstrap_servers} has sent nothing of topic {self._topic} for"
             f" {self._clients.timeout:g} s{f': {last.str()}' if last else ''}; check that it is running"
         )

@@ -7,9 +7,8 @@ from contextlib import contextmanager, suppress
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka import Message as Report
 
-from telco_stream.kafka.background import SHUTDOWN_GRACE_SECONDS
-from telco_stream.kafka.clients import MAX_CALL_SECONDS
-from telco_stream.kafka.error_policy import failed_disk, is_permanent, user_error
+from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS, SHUTDOWN_GRACE_SECONDS
+from telco_stream.kafka.error_policy import is_permanent, topic_error, user_error
 from telco_stream.messages.record import Outgoing
 from telco_stream.runtime.signals import Stop, Stopped
 
@@ -76,7 +75,7 @@ class Sink:
         self.serve()
         failure, topic = self.take_failure(), self._failed_topic
         # In a transaction, a record for a deleted topic is only reported as timed out.
-        return failure and (self._topic_error(topic) or failure)
+        return failure and (topic_error(self.producer, topic) or failure)
 
     def take_failure(self) -> KafkaError | None:
         """Return and clear the first failure since the last call."""
@@ -110,17 +109,10 @@ class Sink:
         if time.monotonic() < self._check_at:
             return
         self._check_at = time.monotonic() + _CHECK_INTERVAL
-        for error in filter(None, map(self._topic_error, sorted(self._topics))):
-            if is_permanent(error):
+        for topic in sorted(self._topics):
+            error = topic_error(self.producer, topic)
+            if error is not None and is_permanent(error):
                 raise KafkaException(error)
-
-    def _topic_error(self, topic: str) -> KafkaError | None:
-        """Return the topic's error in the cluster metadata; None without an answer."""
-        try:
-            metadata = self.producer.list_topics(topic, timeout=MAX_CALL_SECONDS)
-        except KafkaException:
-            return None
-        return metadata.topics[topic].error or failed_disk(metadata, topic)
 
     def _on_delivery(self, error: KafkaError | None, report: Report) -> None:
         if error is not None:

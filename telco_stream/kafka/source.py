@@ -9,28 +9,19 @@ committed, and its commit is awaited before partitions are revoked.
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Message
 
-from telco_stream.kafka.background import SHUTDOWN_GRACE_SECONDS, run_with_timeout
-from telco_stream.kafka.clients import MAX_CALL_SECONDS
-from telco_stream.kafka.consumer_errors import ConsumerErrors
+from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS, SHUTDOWN_GRACE_SECONDS, BackgroundCall
 from telco_stream.kafka.error_policy import is_missing_topic, unreadable
 from telco_stream.kafka.identity import TopicIdentity
-from telco_stream.kafka.membership import Membership
-from telco_stream.kafka.offsets import (
-    CommitMetadata,
-    ask_committed,
-    commit,
-    encode_commit_metadata,
-    newest_consecutive_dead_letters,
-)
-from telco_stream.kafka.polling import BoundedPoll
+from telco_stream.kafka.membership import CachedWatermarks, Membership
+from telco_stream.kafka.offsets import Commit, GroupOffsets, newest_consecutive_dead_letters
+from telco_stream.kafka.polling import BoundedPoll, ConsumerErrors
 from telco_stream.kafka.starts import Start, StartFinder, TopicToRead, log_start
-from telco_stream.kafka.watermarks import CachedWatermarks
 from telco_stream.messages.record import Record
 from telco_stream.runtime.signals import Stop, Stopped
 
@@ -38,8 +29,6 @@ log = logging.getLogger("telco_stream.consume.loop")
 
 #: Seconds to wait for the broker when the member leaves the group; an unavailable broker would take longer.
 _LEAVE_TIMEOUT = 1.0
-#: Seconds before a partition is fetched again after an error.
-_PAUSE = 0.1
 #: Seconds between two requests for unknown start offsets: each can delay the other partitions by a second.
 _START_INTERVAL = 0.5
 #: Seconds without a record after which positions beyond the last commit are committed.
@@ -89,39 +78,20 @@ class KafkaSource:
         self._stop = stop
         self._until = until or {}
         self._starts = StartFinder(consumer, subscription.topic)
-        #: Offset of the next record, by partition; an assigned partition is missing until its start is known.
-        self._position: dict[int, int] = {}
-        #: Offset and metadata of each partition's latest attempted commit.
-        self._commit_offset: dict[int, int] = {}
-        self._metadata: dict[int, CommitMetadata] = {}
         #: Records that retention deleted before they were answered, as found in this run.
         self.expired_unanswered = 0
         self._rewinds = 0
         self._consecutive_dead_letters: int | None = None
-        self._is_commit_abandoned = False
-        self._failed_partitions: set[int] = set()
-        self._out_of_range: set[int] = set()
         self._next_start_request = self._newest_record_at = -math.inf
-        self._ends = CachedWatermarks(consumer, self._topic)
         self._errors = errors or ConsumerErrors()
+        #: End offsets as cached from the latest fetches.
+        self.watermarks = CachedWatermarks(consumer, self._topic)
+        #: The group's committed offsets.
+        self.offsets = GroupOffsets(consumer, self._topic, stop, self._identity.topic_id)
         #: The group's assignment to this consumer.
         self.membership = Membership(
-            consumer,
-            self._topic,
-            self._forget,
-            self._errors.on_joined,
-            is_incremental=subscription.is_incremental,
+            consumer, self._topic, self._errors.on_joined, is_incremental=subscription.is_incremental
         )
-
-    @property
-    def assigned(self) -> frozenset[int]:
-        """Partitions that the group has assigned to this member."""
-        return frozenset(self.membership.assigned)
-
-    @property
-    def joined(self) -> bool:
-        """True after an assignment, which may be empty."""
-        return self.membership.joined
 
     @property
     def refusal(self) -> str | None:
@@ -132,27 +102,19 @@ class KafkaSource:
     @property
     def is_reading(self) -> bool:
         """True if every assigned partition has had a completed fetch."""
-        return self.joined and self.membership.assigned <= self._position.keys() & self._ends.offsets.keys()
-
-    @property
-    def rebalances(self) -> int:
-        """Number of assignments and revocations."""
-        return self.membership.rebalances
-
-    @property
-    def cached_end_offsets(self) -> Mapping[int, int]:
-        """End offset by partition, as cached from the latest fetches."""
-        return self._ends.offsets
+        membership = self.membership
+        return membership.joined and membership.assigned <= membership.positions.keys() & self.watermarks.offsets.keys()
 
     @property
     def ended(self) -> bool:
         """True if every assigned partition has been read up to its end offset of the start of the run."""
+        membership = self.membership
         return (
-            self.joined
-            and self.membership.has_settled(self._until.keys())
+            membership.joined
+            and membership.has_settled(self._until.keys())
             and all(
-                self._position.get(partition, -1) >= self._until.get(partition, 0)
-                for partition in self.membership.assigned
+                membership.positions.get(partition, -1) >= self._until.get(partition, 0)
+                for partition in membership.assigned
             )
         )
 
@@ -165,8 +127,8 @@ class KafkaSource:
         self._errors.raise_failure()
         self._identity.check()
         self._start_assigned()
-        self._restart_failed()
-        self._ends.refresh(self._position.keys())
+        self.membership.restart_failed(self._stop)
+        self.watermarks.refresh(self.membership.positions.keys())
         if error := self._errors.too_large():
             raise unreadable(error, f"Topic {self._topic}, at one of these offsets: {self._unread()}")
         polling = BoundedPoll(self._consumer, max(_BATCH_BYTES, _RECORD_BYTES * max_records))
@@ -202,25 +164,14 @@ class KafkaSource:
         A partition without a commit has a negative offset in the result, and is read from its latest attempted commit.
         """
         self._rewinds += 1
-        started = self._position.keys()
-        committed = self.committed(set(started if partitions is None else partitions) & started)
-        offsets = {
-            partition: offset if offset >= 0 else self._commit_offset[partition]
-            for partition, offset in committed.items()
-        }
-        self._seek(offsets)
-        self._commit_offset |= offsets
+        started = self.membership.positions.keys()
+        committed = self.offsets.committed(set(started if partitions is None else partitions) & started)
+        latest = self.offsets.latest
+        for partition, offset in committed.items():
+            if offset >= 0:
+                latest[partition] = replace(latest[partition], offset=offset)
+        self.membership.seek({partition: latest[partition].offset for partition in committed})
         return committed
-
-    def offsets_to_commit(self, next_offsets: Mapping[int, int], consecutive_dead_letters: int) -> list[TopicPartition]:
-        """Return the offsets with their metadata for a commit."""
-        now = time.time_ns() // 1_000_000
-        initial = CommitMetadata(topic_id=self._identity.topic_id)
-        for partition in next_offsets:
-            metadata = self._metadata.get(partition, initial)
-            self._metadata[partition] = replace(metadata, dead_letters_in_a_row=consecutive_dead_letters, at=now)
-        self._commit_offset |= next_offsets
-        return self._with_metadata(next_offsets)
 
     def commit_answered(self, answered: Mapping[int, int], *, at_once: bool = False) -> None:
         """Commit the offsets up to which partitions are answered, including transaction markers after the last record.
@@ -230,30 +181,14 @@ class KafkaSource:
         """
         if not at_once and time.monotonic() - self._newest_record_at < _IDLE:
             return
+        latest = self.offsets.latest
         ahead = {
-            partition: answered[partition]
-            for partition in self._position.keys() & answered.keys()
-            if answered[partition] > self._commit_offset[partition]
+            partition: replace(latest[partition], offset=answered[partition])
+            for partition in self.membership.positions.keys() & answered.keys()
+            if answered[partition] > latest[partition].offset
         }
         if ahead:
-            self._commit_offset |= ahead
-            self.commit(self._with_metadata(ahead), lambda: None)
-
-    def commit(self, offsets: list[TopicPartition], meanwhile: Callable[[], None]) -> bool:
-        """Commit, waiting for the broker until a stop request; return False if the group has reassigned the partitions.
-
-        Calls `meanwhile` while it waits.
-        """
-        try:
-            return commit(self._consumer, offsets, self._stop, meanwhile)
-        except Stopped:
-            self._is_commit_abandoned = True
-            raise
-
-    def committed(self, partitions: Iterable[int]) -> dict[int, int]:
-        """Return the group's committed offsets, negative without a commit; wait for the broker until a stop request."""
-        committed = ask_committed(self._consumer, self._topic, partitions, self._stop)
-        return {partition.partition: partition.offset for partition in committed}
+            self.offsets.commit(self.offsets.prepare(ahead))
 
     def consecutive_dead_letters(self) -> int | None:
         """Return and clear the number of consecutive dead letters before the newly assigned partitions.
@@ -266,22 +201,22 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group, unless an abandoned commit still runs; then the group notices by the session timeout."""
-        if not self._is_commit_abandoned:
-            run_with_timeout(self._consumer.close, _LEAVE_TIMEOUT)
+        if not self.offsets.is_abandoned:
+            BackgroundCall(self._consumer.close).join(_LEAVE_TIMEOUT)
 
     def _unread(self) -> str:
         """Return the positions of the partitions that have not ended, as PARTITION:OFFSET."""
         return ", ".join(
             f"{partition}:{offset}"
-            for partition, offset in sorted(self._position.items())
-            if offset != self._ends.offsets.get(partition)
+            for partition, offset in sorted(self.membership.positions.items())
+            if offset != self.watermarks.offsets.get(partition)
         )
 
     def _batch(self, records: list[Message]) -> Batch:
         if records:
             self._identity.ask()
         metadata = self._consumer.consumer_group_metadata() if records else None
-        return Batch(cast("list[Record]", records), metadata, dict(self._position), self._rewinds)
+        return Batch(cast("list[Record]", records), metadata, dict(self.membership.positions), self._rewinds)
 
     def _start_assigned(self) -> None:
         """Find the start offsets of newly assigned partitions, and start to fetch them.
@@ -293,32 +228,28 @@ class KafkaSource:
         if not pending or time.monotonic() < self._next_start_request:
             return
         self._next_start_request = time.monotonic() + _START_INTERVAL
-        if self._out_of_range & pending:
+        if self.membership.out_of_range & pending:
             self.membership.on_revoke()  # the pending commit may be for the same partition
         self._identity.ask()
         if not self._identity.confirm(MAX_CALL_SECONDS):
             return
-        starts = self._starts.find(pending, self._out_of_range)
-        offsets = [
-            TopicPartition(self._topic, partition, start.offset, encode_commit_metadata(start.metadata))
+        starts = self._starts.find(pending, self.membership.out_of_range)
+        uncommitted = {
+            partition: Commit(start.offset, start.metadata)
             for partition, start in starts.items()
             if not start.is_committed
-        ]
-        if not offsets or self.commit(offsets, lambda: None):
+        }
+        if not uncommitted or self.offsets.commit(self.offsets.prepare(uncommitted)):
             self._start_at(starts)
 
     def _start_at(self, starts: Mapping[int, Start]) -> None:
-        offsets = {partition: start.offset for partition, start in starts.items()}
-        if not self.membership.fetch(offsets, self._position):
+        if not self.membership.fetch({partition: start.offset for partition, start in starts.items()}):
             return
-        metadata = {partition: start.metadata for partition, start in starts.items()}
-        self._position |= offsets
-        self._commit_offset |= offsets
-        self._metadata |= metadata
-        self._out_of_range -= starts.keys()
-        self._consecutive_dead_letters = (
-            newest_consecutive_dead_letters(metadata.values()) or self._consecutive_dead_letters
-        )
+        commits = {partition: Commit(start.offset, start.metadata) for partition, start in starts.items()}
+        self.offsets.latest |= commits
+        self.membership.out_of_range -= starts.keys()
+        newest = newest_consecutive_dead_letters(commit.metadata for commit in commits.values())
+        self._consecutive_dead_letters = newest or self._consecutive_dead_letters
         for partition, start in starts.items():
             self.expired_unanswered += start.expired
             log_start(self._topic, partition, start)
@@ -326,37 +257,12 @@ class KafkaSource:
 
     def _unstarted(self) -> set[int]:
         """Return the assigned partitions whose start is unknown, or has to be found again."""
-        return self.membership.assigned - (self._position.keys() - self._out_of_range)
-
-    def _with_metadata(self, offsets: Mapping[int, int]) -> list[TopicPartition]:
-        return [
-            TopicPartition(self._topic, partition, offset, encode_commit_metadata(self._metadata[partition]))
-            for partition, offset in offsets.items()
-        ]
-
-    def _seek(self, offsets: Mapping[int, int]) -> None:
-        for partition, offset in offsets.items():
-            self._position[partition] = offset
-            try:
-                self._consumer.seek(TopicPartition(self._topic, partition, offset))
-            except KafkaException:
-                # Its fetch has failed, or it was just revoked: its new owner starts at the same committed offset.
-                log.debug("partition %d rejects the seek", partition)
-                self._failed_partitions.add(partition)
+        return self.membership.assigned - (self.membership.positions.keys() - self.membership.out_of_range)
 
     def _without_revoked(self, messages: list[Message]) -> list[Message]:
         """Drop records of partitions that were revoked during the poll: their next owner reads them again."""
         revoked = frozenset(self.membership.revoked)
         return [message for message in messages if message.partition() not in revoked]
-
-    def _restart_failed(self) -> None:
-        """Fetch partitions again after an error, at their positions: the client does not recover from every error."""
-        failed, self._failed_partitions = self._failed_partitions & self._position.keys(), set()
-        if failed:
-            self._stop.wait(_PAUSE)
-            offsets = {partition: self._position[partition] for partition in failed}
-            if not self.membership.fetch(offsets, self._position):
-                self._failed_partitions = failed
 
     def _fill_batch(self, records: list[Message], max_records: int, polling: BoundedPoll, idle: float) -> None:
         newest_at = time.monotonic()
@@ -370,7 +276,7 @@ class KafkaSource:
                 break
 
     def _is_interrupted(self) -> bool:
-        return bool(self._failed_partitions or self._unstarted() or self._errors.pending or self._stop.requested)
+        return bool(self.membership.failed or self._unstarted() or self._errors.pending or self._stop.requested)
 
     def _receive(self, messages: list[Message]) -> list[Message]:
         """Handle errors and ends of partitions; return the records, and advance the positions beyond them."""
@@ -380,7 +286,7 @@ class KafkaSource:
         newest = {record.partition(): record for record in records}
         for record in newest.values():
             # An end-of-partition event in the same batch can be beyond the last record, if a marker follows it.
-            self._advance(cast("int", record.partition()), cast("int", record.offset()) + 1)
+            self.membership.advance(cast("int", record.partition()), cast("int", record.offset()) + 1)
         if records:
             self._newest_record_at = time.monotonic()
         return records
@@ -405,19 +311,10 @@ class KafkaSource:
         """Handle an end of partition or an error."""
         partition = cast("int", message.partition())
         if error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's public name
-            self._advance(partition, cast("int", message.offset()))
+            self.membership.advance(partition, cast("int", message.offset()))
         elif error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001
-            self._out_of_range.add(partition)
+            self.membership.out_of_range.add(partition)
         elif is_missing_topic(error) and self._identity.topic_id is not None:
             self._identity.suspect(error)
         elif self._errors.add(message):
-            self._failed_partitions.add(partition)
-
-    def _advance(self, partition: int, offset: int) -> None:
-        """Advance a partition's position, unless it has been revoked."""
-        if partition in self._position:
-            self._position[partition] = max(self._position[partition], offset)
-
-    def _forget(self, partition: int) -> None:
-        self._position.pop(partition, None)
-        self._out_of_range.discard(partition)
+            self.membership.failed.add(partition)

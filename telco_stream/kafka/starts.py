@@ -10,7 +10,8 @@ from typing import Literal, TypeAlias
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from telco_stream.kafka.clients import MAX_CALL_SECONDS
+from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS
+from telco_stream.kafka.cluster import OffsetBound
 from telco_stream.kafka.error_policy import is_missing_topic, is_permanent, user_error
 from telco_stream.kafka.offsets import CommitMetadata, decode_commit_metadata
 
@@ -18,8 +19,6 @@ log = logging.getLogger("telco_stream.consume.loop")
 
 #: Reset policy for a partition without a committed offset.
 Reset: TypeAlias = Literal["earliest", "latest"]
-#: First offset of a partition, or the offset after its last record.
-OffsetBound: TypeAlias = Literal["earliest", "latest"]
 #: Requests the first or the end offset of each of a topic's partitions, and returns the futures.
 AskOffsets: TypeAlias = Callable[[str, Iterable[int], OffsetBound], Mapping[int, "Future[int]"]]
 
@@ -87,11 +86,8 @@ class StartFinder:
 
     def __init__(self, consumer: Consumer, topic: TopicToRead) -> None:
         self._consumer = consumer
-        self._ask_offsets = topic.ask_offsets
-        self._topic = topic.name
-        self._topic_id = topic.topic_id
+        self._topic = topic
         self._partitions = topic.partitions
-        self._reset = topic.reset
         self._has_failed = False
         self._requested_at: dict[int, float] = {}
 
@@ -125,7 +121,7 @@ class StartFinder:
                 *committed[partition],
                 oldest=oldest[partition],
                 first=first.get(partition) or self._first(oldest[partition], 0),
-                topic_id=self._topic_id,
+                topic_id=self._topic.topic_id,
                 is_out_of_range=partition in out_of_range,
             )
             for partition in oldest
@@ -139,7 +135,7 @@ class StartFinder:
         added later begin at their oldest record. The metadata of other partitions' commits has the initial number of
         partitions; it may come from another member of the new group.
         """
-        if self._reset == "earliest":
+        if self._topic.reset == "earliest":
             return {partition: self._first(oldest[partition], 0) for partition in partitions}
         self._partitions = max(self._partitions, *(partition + 1 for partition in partitions))
         commits = [metadata for offset, metadata in self._committed(range(self._partitions)).values() if offset >= 0]
@@ -149,14 +145,14 @@ class StartFinder:
         return {partition: self._first(offset, initial) for partition, offset in (ends | added).items()}
 
     def _initial_partitions(self, metadata: CommitMetadata) -> int:
-        return metadata.initial_partitions if metadata.belongs_to(self._topic_id) else 0
+        return metadata.initial_partitions if metadata.belongs_to(self._topic.topic_id) else 0
 
     def _first(self, offset: int, initial_partitions: int) -> Start:
-        metadata = CommitMetadata(topic_id=self._topic_id, initial_partitions=initial_partitions)
+        metadata = CommitMetadata(topic_id=self._topic.topic_id, initial_partitions=initial_partitions)
         return Start(offset, metadata, Reason.FIRST)
 
     def _committed(self, partitions: Collection[int]) -> dict[int, tuple[int, CommitMetadata]]:
-        request = [TopicPartition(self._topic, partition) for partition in partitions]
+        request = [TopicPartition(self._topic.name, partition) for partition in partitions]
         committed = {}
         for partition in self._consumer.committed(request, timeout=MAX_CALL_SECONDS):
             if partition.error is not None:
@@ -166,7 +162,7 @@ class StartFinder:
 
     def _offsets(self, partitions: list[int], bound: OffsetBound) -> dict[int, int]:
         """Return the oldest or the end offsets; partitions whose leader does not answer in time are missing."""
-        futures = self._ask_offsets(self._topic, partitions, bound) if partitions else {}
+        futures = self._topic.ask_offsets(self._topic.name, partitions, bound) if partitions else {}
         wait(futures.values(), MAX_CALL_SECONDS)
         offsets = {}
         for partition, future in futures.items():
@@ -182,7 +178,7 @@ class StartFinder:
         """Raise for a permanent error, except for a missing topic, which `TopicIdentity` reports."""
         reason = error.args[0]
         if is_permanent(reason) and not is_missing_topic(reason):
-            raise user_error(reason, f"The start of topic {self._topic}") from error
+            raise user_error(reason, f"The start of topic {self._topic.name}") from error
         log.debug("start offsets are not known yet: %s", reason.str())
 
 

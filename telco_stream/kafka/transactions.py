@@ -10,10 +10,16 @@ from functools import partial
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from telco_stream import errors
-from telco_stream.kafka.background import SHUTDOWN_GRACE_SECONDS, run_interruptible
-from telco_stream.kafka.clients import MAX_CALL_SECONDS, Clients
+from telco_stream.kafka.blocking_calls import (
+    MAX_CALL_SECONDS,
+    SHUTDOWN_GRACE_SECONDS,
+    Deadline,
+    retry,
+    run_interruptible,
+)
+from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.error_policy import Recovery, is_permanent, recovery_for, user_error
-from telco_stream.kafka.retry import Deadline, retry
+from telco_stream.kafka.offsets import GroupOffsets
 from telco_stream.kafka.sink import Sink
 from telco_stream.messages.record import Outgoing
 from telco_stream.runtime.signals import Stop, Stopped
@@ -181,6 +187,28 @@ class Transactions:
                 raise user_error(failure.args[0], self._starting) from failure
             if self._stop.wait(MAX_CALL_SECONDS):
                 raise Stopped
+
+
+class StoredOffset:
+    """Offset of partition 0 of `topic`, with metadata, committed by a `group` without members.
+
+    For progress that commits with a transaction.
+    """
+
+    def __init__(self, clients: Clients, group: str, topic: str, stop: Stop) -> None:
+        # This consumer never polls and so never joins the group.
+        self._consumer = clients.consumer(group)
+        self._topic = topic
+        self._offsets = GroupOffsets(self._consumer, topic, stop)
+
+    def read_metadata(self) -> str | None:
+        """Return the metadata of the committed offset, or None without a committed offset."""
+        return self._offsets.committed_metadata(0)
+
+    def commit(self, transactions: Transactions, offset: int, metadata: str) -> End:
+        """Commit offset and metadata with the open transaction."""
+        offsets = [TopicPartition(self._topic, 0, offset, metadata)]
+        return transactions.commit(offsets, self._consumer.consumer_group_metadata())
 
 
 def _log_lost(error: KafkaError, recovery: Recovery) -> None:

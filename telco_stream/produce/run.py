@@ -10,7 +10,7 @@ from telco_stream.csv.reader import fingerprint, resolved_path
 from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.permissions import Permissions
+from telco_stream.kafka.permissions import require_group, require_read, require_write
 from telco_stream.kafka.sink import Sink
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_produce
 from telco_stream.monitoring.protocols import ProduceObserver, SendCounters
@@ -98,7 +98,7 @@ def _produce(
         cluster = Cluster(clients, stop)
         cluster.partitions(topic)  # fail before the first row if the topic is missing
         key = replace(key, topic_id=cluster.topic_ids(topic)[topic])
-        _check_permissions(Permissions(clients, cluster), key, delivery)
+        _check_permissions(cluster, key, delivery)
         writer = _make_writer(clients, delivery, key, stop)
         observer.attach(SendCounters(writer.failed, writer.outcomes))
         logs.log_start(
@@ -158,11 +158,11 @@ def _make_writer(
     return AtLeastOnceWriter(Sink(clients.producer(), stop))
 
 
-def _check_permissions(permissions: Permissions, key: PassKey, delivery: DeliveryGuarantee) -> None:
-    permissions.require_write(key.topic)
+def _check_permissions(cluster: Cluster, key: PassKey, delivery: DeliveryGuarantee) -> None:
+    require_write(cluster, key.topic)
     if delivery == "exactly-once":  # the progress is stored as an offset of the topic, committed by a group
-        permissions.require_read(key.topic)
-        permissions.require_group(group_of(key))
+        require_read(cluster, key.topic)
+        require_group(cluster, group_of(key))
 
 
 def _end_offsets(clients: Clients, topic: str, stop: Stop) -> Mapping[int, int]:

@@ -15,8 +15,7 @@ from typing import Protocol
 from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.sink import Sink, delivery_errors
-from telco_stream.kafka.stored_offset import StoredOffset
-from telco_stream.kafka.transactions import End, transactions_under
+from telco_stream.kafka.transactions import End, StoredOffset, transactions_under
 from telco_stream.messages.headers import PROGRESS_MARK
 from telco_stream.messages.record import Message
 from telco_stream.produce.marks import MarkedProgress, find_marked_progress

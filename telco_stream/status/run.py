@@ -9,8 +9,7 @@ from dataclasses import dataclass
 
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.groups import Groups
-from telco_stream.kafka.offsets import Commit
+from telco_stream.kafka.offsets import Commit, committed_offsets
 from telco_stream.kafka.reading import read
 from telco_stream.runtime.signals import Stop
 
@@ -66,11 +65,10 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop) -> StatusRes
     """Query the state of the group and its topics; `now` is in seconds since 1970."""
     names = clients.settings.topics
     cluster = Cluster(clients, stop)
-    groups = Groups(clients, cluster)
-    committed = groups.committed(group, names.raw)  # before the end offsets, so that no lag is negative
+    committed = committed_offsets(cluster, group, names.raw)  # before the end offsets, so that no lag is negative
     counts = cluster.partitions(names.raw, names.predictions, names.deadletter)
     raw, predictions, letters = (_topic(cluster, topic, count) for topic, count in counts.items())
-    described = groups.describe(group)
+    described = cluster.describe_group(group)
     partitions = _lags(clients, raw, committed, stop)
     newest = _newest(clients, predictions, stop)
     return StatusResult(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.groups import Groups
+from telco_stream.kafka.offsets import committed_offsets
 from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.kafka.topics import compacted_topics
 from telco_stream.runtime.signals import Stop
@@ -73,7 +73,7 @@ class _Audit:
         self._raw = topics.raw
         self._answers: dict[AnswerKind, str] = {"prediction": topics.predictions, "letter": topics.deadletter}
         self._partitions = self._cluster.partitions(topics.raw, *self._answers.values())
-        self._commits = Groups(clients, self._cluster).committed(group, topics.raw)
+        self._commits = committed_offsets(self._cluster, group, topics.raw)
         self._ends = {
             topic: settled_ends(self._cluster, topic, self._partitions[topic], stop) for topic in self._answers.values()
         }

@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
 
-from telco_stream.kafka.starts import OffsetBound
+from telco_stream.kafka.cluster import OffsetBound
 from tests.support.fake_messages import ScriptedMessage
 
 

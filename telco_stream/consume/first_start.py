@@ -9,14 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from confluent_kafka import TopicPartition
-
-from telco_stream.errors import DataError
+from telco_stream.errors import DataError, KafkaError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.groups import Groups
-from telco_stream.kafka.offsets import CommitMetadata, commit, encode_commit_metadata
-from telco_stream.kafka.permissions import Permissions
+from telco_stream.kafka.offsets import Commit, CommitMetadata, GroupOffsets, committed_offsets
+from telco_stream.kafka.permissions import require_read
 from telco_stream.kafka.reading import read
 from telco_stream.kafka.starts import Reset
 from telco_stream.messages.headers import parse_position, source_of
@@ -80,35 +77,34 @@ class _FirstStart:
         self._group = clients.settings.consumer.group_id
         self._topics = clients.settings.topics
         self._cluster = Cluster(clients, stop)
-        self._groups = Groups(clients, self._cluster)
 
     def has_commits(self) -> bool:
-        return bool(self._groups.committed(self._group, self._topics.raw))
+        return bool(committed_offsets(self._cluster, self._group, self._topics.raw))
 
     def newest_answers(self) -> _Answers:
         """Read the newest answers, as far as possible: `consume` itself only needs the right to write them."""
         topics = (self._topics.predictions, self._topics.deadletter)
-        if not Permissions(self._clients, self._cluster).may_read(*topics):
+        try:
+            require_read(self._cluster, *topics)
+        except KafkaError:
             self._warn("this user may not read %s and %s", *topics)
             return _Answers(self._topics.raw, self._topic_id)
         return self._read({topic: self._newest(topic) for topic in topics})
 
     def commit_after_answers(self) -> None:
         """Commit the offset after the newest answered record of each partition; reads all answers."""
-        offsets = self._read({}).next_offsets
-        metadata = encode_commit_metadata(CommitMetadata(topic_id=self._topic_id))
-        commits = [
-            TopicPartition(self._topics.raw, partition, offset, metadata)
-            for partition, offset in sorted(offsets.items())
-        ]
-        if commits:
+        offsets = dict(sorted(self._read({}).next_offsets.items()))
+        if offsets:
             consumer = self._clients.consumer(self._group)
+            group_offsets = GroupOffsets(consumer, self._topics.raw, self._stop)
+            metadata = CommitMetadata(topic_id=self._topic_id)
+            commits = {partition: Commit(offset, metadata) for partition, offset in offsets.items()}
             try:
-                commit(consumer, commits, self._stop, lambda: None)
+                group_offsets.commit(group_offsets.prepare(commits))
             finally:
                 consumer.close()
         facts = {"topic": self._topics.raw, "offsets": offsets}
-        listed = ", ".join(f"{partition}: {offset}" for partition, offset in sorted(offsets.items())) or "none"
+        listed = ", ".join(f"{partition}: {offset}" for partition, offset in offsets.items()) or "none"
         extra = {"event": "resumed", "facts": facts}
         log.warning("resuming after the newest answers, by partition of %s: %s", self._topics.raw, listed, extra=extra)
 

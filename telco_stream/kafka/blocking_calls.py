@@ -1,4 +1,4 @@
-"""Blocking client calls in a thread, so that the caller can abandon them.
+"""Blocking client calls: deadlines, retries, and calls in a thread that the caller can abandon.
 
 `send_offsets_to_transaction` and a synchronous commit ignore their timeout: they take half a minute or more while the
 broker is unavailable, and Python handles no signals meanwhile.
@@ -13,14 +13,59 @@ from typing import Generic, TypeVar, cast
 from confluent_kafka import KafkaError, KafkaException
 
 from telco_stream.errors import TelcoStreamError
-from telco_stream.kafka.clients import MAX_CALL_SECONDS
-from telco_stream.kafka.retry import Deadline
 from telco_stream.runtime.signals import Stop, Stopped
 
+#: Longest time of one client call in seconds: signals are handled between calls.
+MAX_CALL_SECONDS = 0.5
 #: Seconds after a stop request in which running calls may finish; after that they are abandoned, unconfirmed.
 SHUTDOWN_GRACE_SECONDS = 2.0
 
 T = TypeVar("T")
+
+
+class Deadline:
+    """Point in time, given by the seconds from now; without a number it never passes."""
+
+    def __init__(self, seconds: float = math.inf) -> None:
+        self._at = time.monotonic() + seconds
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the deadline; 0 after it."""
+        return max(self._at - time.monotonic(), 0)
+
+    @property
+    def has_passed(self) -> bool:
+        """True after the deadline."""
+        return time.monotonic() > self._at
+
+
+def retry(  # noqa: PLR0913 - calls differ in each of these
+    call: Callable[[], T],
+    deadline: Deadline,
+    stop: Stop,
+    is_permanent: Callable[[KafkaError], bool],
+    *,
+    pause: float = 0,
+    grace: float = 0,
+) -> T:
+    """Call until it succeeds, and return its result; wait `pause` seconds between two calls.
+
+    Raises the call's `KafkaException` if its error is permanent or the deadline has passed, and `Stopped` once a stop
+    request is older than `grace` seconds.
+    """
+    while True:
+        try:
+            return call()
+        except KafkaException as error:
+            if is_permanent(error.args[0]):
+                raise
+            if stop.overdue(grace):
+                raise Stopped from error
+            if deadline.has_passed:
+                raise
+        if pause and stop.wait(pause):
+            raise Stopped
 
 
 class BackgroundCall(threading.Thread, Generic[T]):
@@ -80,8 +125,3 @@ def run_interruptible(
         if background.is_alive() and deadline.has_passed:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the client's public name
     background.result()
-
-
-def run_with_timeout(call: Callable[[], object], seconds: float) -> None:
-    """Run the call in a thread and wait up to `seconds` for it; its errors are ignored."""
-    BackgroundCall(call).join(seconds)
