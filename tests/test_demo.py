@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from telco_stream.demo import run_demo
-from telco_stream.display.windows import WindowReporter
+from telco_stream.display.progress import WindowReporter
 from telco_stream.errors import UsageError
 from telco_stream.report.analytics import Window
 from telco_stream.runtime.signals import Stop

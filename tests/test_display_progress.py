@@ -7,9 +7,7 @@ from collections.abc import Mapping
 import pytest
 from rich.console import Console
 
-from telco_stream.display.produce_progress import ProduceProgress, ProduceRun
-from telco_stream.display.progress import RowProgress
-from telco_stream.display.windows import WindowReporter
+from telco_stream.display.progress import ProduceProgress, ProduceRun, RowProgress, WindowReporter
 from telco_stream.errors import DataError
 from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message

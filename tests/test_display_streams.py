@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from telco_stream.display.jsonlines import as_json
+from telco_stream.display.text import as_json
 from telco_stream.messages.prediction import Prediction
 from telco_stream.report.analytics import Analytics, Summary, Window
 from telco_stream.report.predictions import Report

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import msgspec
 import pytest
 
-from telco_stream.display.jsonlines import as_json
+from telco_stream.display.text import as_json
 from telco_stream.model.manifest import Manifest
 from telco_stream.report.html import render
 from telco_stream.report.predictions import PredictionFilter
@@ -63,7 +63,7 @@ class PageParser(HTMLParser):
 @pytest.mark.parametrize("number", [0, 1, 2_000])
 def test_page_has_the_numbers_of_the_json(number: int) -> None:
     data = report_data(many_predictions(number))
-    expected = json.loads(as_json(data.report))
+    expected = json.loads(as_json(data.report.summary))
     page = PageParser(html(data))
     shown = {attrs["data-name"]: float(attrs["value"] or "") for attrs in page.attributes("data")}
     assert shown.pop("dead_letters") == 0

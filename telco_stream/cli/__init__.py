@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from telco_stream import __version__
-from telco_stream.cli import config, consume, data, demo, dlq, model, produce, report, status, streams, topics, verify
+from telco_stream.cli import consume, dlq, local, produce, streams, topics
 from telco_stream.errors import TelcoStreamError
 from telco_stream.runtime.signals import EXIT_INTERRUPTED, Stopped
 
@@ -39,12 +39,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(demo.demo, produce.produce, consume.consume, report.report, verify.verify, status.status),
-    *(model.train, data.sample),
+    *(local.demo, produce.produce, consume.consume, topics.report, topics.verify, topics.status),
+    *(local.train, local.sample),
 ):
     app.command()(command)
-for module in (topics, dlq, model, data, config):
-    app.add_typer(module.group)
+for group in (topics.group, dlq.group, local.model_group, local.data_group, local.config_group):
+    app.add_typer(group)
 
 
 def _show_version(is_requested: bool) -> None:

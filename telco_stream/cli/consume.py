@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from telco_stream.cli import options
+from telco_stream.cli.session import Session
+from telco_stream.errors import UsageError
 from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from telco_stream.cli.session import Session
     from telco_stream.consume.counters import ConsumeResult
     from telco_stream.consume.first_start import IfAnswered
     from telco_stream.consume.run import ConsumeOptions
@@ -73,9 +74,6 @@ def consume(
     log_format: options.LogFormat = "text",
 ) -> None:
     """Score the records of the raw topic. Writes predictions and dead letters to their topics."""
-    from telco_stream.cli.session import Session
-    from telco_stream.errors import UsageError
-
     if restart and resume_from_answers:
         raise UsageError("--restart and --resume-from-answers cannot be combined; use one of them")
 
@@ -107,49 +105,46 @@ def consume(
     session.screen.show(result)
 
 
-def _run_one(session: "Session", run_options: "ConsumeOptions", scorer: "Scorer", stop: "Stop") -> "ConsumeResult":
+def _run_one(session: Session, run_options: "ConsumeOptions", scorer: "Scorer", stop: "Stop") -> "ConsumeResult":
     """Consume in this process."""
     from telco_stream.consume.run import run_consume
-    from telco_stream.display.windows import WindowReporter
+    from telco_stream.display.progress import WindowReporter
     from telco_stream.monitoring.snapshot import ConsumerStats
 
     stats = ConsumerStats(session.clients.unavailable_for)
     observers: list[RunObserver] = [stats]
     if run_options.mode == "batch":
         observers.insert(0, WindowReporter(session.screen.window))
-    with session.live(_view(session, run_options, stats.snapshot)):
+    with session.screen.live(_view(session, run_options, stats.snapshot)):
         return run_consume(session.clients, scorer, run_options, stop=stop, observers=observers)
 
 
-def _run_workers(session: "Session", run_options: "ConsumeOptions", engine: Engine, count: int) -> "ConsumeResult":
+def _run_workers(session: Session, run_options: "ConsumeOptions", engine: Engine, count: int) -> "ConsumeResult":
     """Consume in several processes, each of which loads the model that this process has checked."""
     from telco_stream.consume.run import WorkerTask, decide_first_start, new_transactional_id
     from telco_stream.consume.workers.aggregate import WorkerAggregator
     from telco_stream.consume.workers.supervisor import run_workers
-    from telco_stream.errors import UsageError
     from telco_stream.runtime.signals import Stopped
 
     if run_options.mode == "batch" or run_options.max_messages or run_options.idle_timeout:
         raise UsageError("--workers runs until stopped: remove --mode batch, --max-messages and --idle-timeout")
     name = new_transactional_id(session.settings)
-    folder, drawn = session.model_folder(), session.has_live_view
+    folder, drawn = session.model_folder(), session.screen.has_live_view
     settings = session.settings
     with suppress(Stopped):  # `run_workers` ends at once if a stop is requested
         settings, run_options = decide_first_start(session.clients, run_options, session.stop)
-    task = WorkerTask(settings, folder, engine, run_options, session.timeout, session.log_options, name, drawn)
+    task = WorkerTask(settings, folder, engine, run_options, session.clients.timeout, session.log_options, name, drawn)
     aggregator = WorkerAggregator(session.screen.log)
-    with session.live(_view(session, run_options, aggregator.snapshot, f"{count} workers")):
+    with session.screen.live(_view(session, run_options, aggregator.snapshot, f"{count} workers")):
         return run_workers(task, count, stop=session.stop, aggregator=aggregator)
 
 
 def _view(
-    session: "Session", run_options: "ConsumeOptions", snapshot: "Callable[[], ConsumerSnapshot]", *details: str
+    session: Session, run_options: "ConsumeOptions", snapshot: "Callable[[], ConsumerSnapshot]", *details: str
 ) -> "ConsumeView":
     """Return the live view of the run."""
-    from time import monotonic
-
     from telco_stream.display.consume_view import ConsumeRun, ConsumeView
 
     title = " · ".join((f"consume {run_options.mode}", run_options.delivery.replace("-", " "), *details))
     run = ConsumeRun(title, lambda: session.stop.requested, run_options.mode == "batch", run_options.max_messages)
-    return ConsumeView(run, snapshot, monotonic)
+    return ConsumeView(run, snapshot)

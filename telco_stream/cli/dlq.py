@@ -1,14 +1,12 @@
 """`telco-stream dlq`."""
 
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
 from telco_stream.cli import options
+from telco_stream.cli.session import Session
 from telco_stream.errors import ErrorType
-
-if TYPE_CHECKING:
-    from telco_stream.dlq.letters import LetterFilter
 
 group = typer.Typer(name="dlq", no_args_is_help=True, rich_markup_mode=None, help="List, show and replay dead letters.")
 
@@ -42,11 +40,15 @@ def list_(
     verbose: options.Verbose = False,
 ) -> None:
     """List dead letters, oldest first."""
-    from telco_stream.cli.session import Session
+    import time
+
+    from telco_stream.dlq.letters import LetterFilter
     from telco_stream.dlq.listing import list_letters, summarize
     from telco_stream.dlq.run import run_list
+    from telco_stream.runtime.period import parse_period
 
-    letter_filter = _letter_filter(error_type, since, until, customer, partition, limit)
+    period = parse_period(since, until, time.time())
+    letter_filter = LetterFilter(frozenset(error_type or ()), period.since, period.until, customer, partition, limit)
     session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
     letters = run_list(session.clients, letter_filter, stop=session.stop)
     session.screen.show(summarize(letters) if summary else list_letters(letters))
@@ -64,7 +66,6 @@ def show(
     verbose: options.Verbose = False,
 ) -> None:
     """Show a dead letter with its headers, its error and the original."""
-    from telco_stream.cli.session import Session
     from telco_stream.dlq.letters import parse_letter_position
     from telco_stream.dlq.run import run_show
 
@@ -96,41 +97,19 @@ def replay(
     verbose: options.Verbose = False,
 ) -> None:
     """Send dead letters back to the raw topic, each at most once."""
-    from telco_stream.cli.session import Session
-    from telco_stream.dlq.run import run_replay
-
-    letter_filter = _letter_filter(error_type, since, until, customer, partition, limit)
-    flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
-    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
-    scorer = session.scorer(engine) if only_fixed else None
-    session.screen.show(
-        run_replay(
-            session.clients, letter_filter, max_retries=max_retries, execute=execute, scorer=scorer, stop=session.stop
-        )
-    )
-    if not execute:
-        session.screen.say("Nothing was sent. To send, add --execute.")
-
-
-def _letter_filter(
-    error_types: list[ErrorType] | None,
-    since: str | None,
-    until: str | None,
-    customer: str | None,
-    partition: int | None,
-    limit: int | None,
-) -> "LetterFilter":
     import time
 
     from telco_stream.dlq.letters import LetterFilter
+    from telco_stream.dlq.run import run_replay
     from telco_stream.runtime.period import parse_period
 
     period = parse_period(since, until, time.time())
-    return LetterFilter(
-        error_types=frozenset(error_types or ()),
-        since=period.since,
-        until=period.until,
-        customer=customer,
-        partition=partition,
-        limit=limit,
-    )
+    letter_filter = LetterFilter(frozenset(error_type or ()), period.since, period.until, customer, partition, limit)
+    flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    scorer = session.scorer(engine) if only_fixed else None
+    clients, stop = session.clients, session.stop
+    result = run_replay(clients, letter_filter, max_retries=max_retries, execute=execute, scorer=scorer, stop=stop)
+    session.screen.show(result)
+    if not execute:
+        session.screen.say("Nothing was sent. To send, add --execute.")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from telco_stream.cli import options
+from telco_stream.cli.session import Session
 from telco_stream.runtime.choices import DeliveryGuarantee, Mode
 
 if TYPE_CHECKING:
-    from telco_stream.cli.session import Session
-    from telco_stream.display.produce_progress import ProduceProgress
+    from telco_stream.display.progress import ProduceProgress
     from telco_stream.produce.run import ProduceOptions
 
 
@@ -61,8 +61,6 @@ def produce(
     log_format: options.LogFormat = "text",
 ) -> None:
     """Send customers from a CSV file to the raw topic. An interrupted batch resumes after the last confirmed row."""
-    from telco_stream.cli.session import Session
-
     flags = {
         "bootstrap_servers": broker,
         "topics.raw": topic,
@@ -81,24 +79,22 @@ def produce(
 
     run_options = ProduceOptions(mode, delivery, run_id, limit, seed, restart, MonitoringOptions(metrics_port))
     progress = _progress(session, run_options)
-    with session.live(progress):
+    with session.screen.live(progress):
         result = run_produce(session.clients, run_options, stop=stop, observer=progress)
     session.screen.show(result)
 
 
-def _progress(session: "Session", run_options: "ProduceOptions") -> "ProduceProgress":
+def _progress(session: Session, run_options: "ProduceOptions") -> "ProduceProgress":
     """Return the progress line of the run."""
     from functools import partial
-    from time import monotonic
 
     from telco_stream.csv.reader import count_lines_after_header
-    from telco_stream.display.produce_progress import ProduceProgress, ProduceRun
+    from telco_stream.display.progress import ProduceProgress, ProduceRun
     from telco_stream.produce.run import data_path
 
     settings, is_batch = session.settings, run_options.mode == "batch"
     count_rows = partial(count_lines_after_header, data_path(settings)) if is_batch else None
     target = 0.0 if is_batch else settings.producer.events_per_sec
-    run = ProduceRun(
-        lambda: session.stop.requested, session.clients.unavailable_for, target, run_options.limit, count_rows
-    )
-    return ProduceProgress(run, monotonic)
+    unavailable_for = session.clients.unavailable_for
+    run = ProduceRun(lambda: session.stop.requested, unavailable_for, target, run_options.limit, count_rows)
+    return ProduceProgress(run)

@@ -1,16 +1,18 @@
-"""`telco-stream topics`."""
+"""The commands that create, read and check the topics: `topics init`, `report`, `verify` and `status`."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from telco_stream.cli import options
+from telco_stream.cli.session import Session
+from telco_stream.errors import DataError
+
+if TYPE_CHECKING:
+    from telco_stream.verify.run import VerifyResult
 
 group = typer.Typer(name="topics", no_args_is_help=True, help="Create the topics.")
-
-
-@group.callback()
-def _topics() -> None: ...
 
 
 @group.command()
@@ -23,13 +25,128 @@ def init(
     verbose: options.Verbose = False,
 ) -> None:
     """Create the three topics. Reports existing topics and leaves them unchanged."""
-    from telco_stream.cli.session import Session
+    from telco_stream.kafka.cluster import Cluster
     from telco_stream.kafka.topics import compacted_topics, compaction_warning, init_topics
 
-    flags = {"bootstrap_servers": broker}
-    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
-    result = init_topics(session.cluster, session.settings, dry_run=dry_run)
+    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
+    cluster = Cluster(session.clients, session.stop)
+    result = init_topics(cluster, session.settings, dry_run=dry_run)
     existing = [topic.name for topic in result.topics if not topic.created]
-    for topic in compacted_topics(session.cluster, *existing):
+    for topic in compacted_topics(cluster, *existing):
         session.screen.warn(compaction_warning(topic))
     session.screen.show(result)
+
+
+def report(
+    broker: options.Broker = None,
+    top_k: options.TopK = 10,
+    since: options.Since = None,
+    until: options.Until = None,
+    model_version: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="Only predictions of this model version.")
+    ] = None,
+    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report to FILE as HTML.")] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the predictions to FILE as CSV.")] = None,
+    model: options.Model = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Summarize the predictions. Shows totals, churn rate, segments and the customers most at risk."""
+    import time
+
+    from telco_stream.model.artifact import read_manifest
+    from telco_stream.report.files import PredictionTable, open_outputs
+    from telco_stream.report.predictions import PredictionFilter
+    from telco_stream.report.run import ReportOptions, run_report, run_report_data
+    from telco_stream.runtime.period import parse_period
+
+    criteria = PredictionFilter(parse_period(since, until, time.time()), model_version)
+    flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    with open_outputs(html, csv) as (page, table):
+        manifest = read_manifest(session.model_folder()) if page else None
+        with session.screen.progress("report") as bar:
+            report_options = ReportOptions(top_k, criteria, [PredictionTable(table).add] if table else [], bar.advance)
+            if page and manifest:
+                data = run_report_data(session.clients, report_options, stop=session.stop)
+                # Imported only now, because it is slow, and an unreachable broker should be reported first.
+                from telco_stream.report.html import render
+
+                page.write(render(data, manifest))
+                result = data.report
+            else:
+                result = run_report(session.clients, report_options, stop=session.stop)
+    session.screen.show(result)
+    for path in filter(None, (html, csv)):
+        session.screen.say(f"Wrote {path}.")
+
+
+def verify(
+    broker: options.Broker = None,
+    group: options.Group = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Check that every input was answered exactly once. Covers all committed offsets; exits 5 on any error."""
+    import time
+
+    from telco_stream.kafka.topics import compaction_warning
+    from telco_stream.verify.run import verify as audit
+
+    flags = {"bootstrap_servers": broker, "consumer.group_id": group}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    name, now = session.settings.consumer.group_id, time.time()
+    with session.screen.progress("verify") as bar:
+        result = audit(session.clients, name, now=now, stop=session.stop, on_read=bar.advance)
+    for topic in result.compacted_topics:
+        session.screen.warn(compaction_warning(topic))
+    session.screen.show(result)
+    if not result.is_clean:
+        raise DataError(
+            f"The ledger has gaps: {result.missing} missing, {result.duplicated} duplicated, {result.unexplained}"
+            f" unexplained, {result.expired_unanswered} expired unanswered{_explanation(result)};"
+            " docs/delivery.md explains the causes"
+        )
+
+
+def _explanation(result: "VerifyResult") -> str:
+    """Return the known causes in parentheses, or nothing."""
+    causes = []
+    if result.answers_to_earlier_topic:
+        causes.append(f"{result.answers_to_earlier_topic} answers belong to an earlier raw topic of the same name")
+    causes += [f"topic {topic} is compacted, which deletes records" for topic in result.compacted_topics]
+    return f" ({'; '.join(causes)})" if causes else ""
+
+
+def status(
+    broker: options.Broker = None,
+    group: options.Group = None,
+    max_lag: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Exit 5 if the group's lag exceeds N.")
+    ] = None,
+    max_age: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Exit 5 if the newest prediction is older than SECONDS."),
+    ] = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show offsets, lag, dead letters and the newest prediction. With a limit it is a health check."""
+    import time
+
+    from telco_stream.status.run import exceeded
+    from telco_stream.status.run import status as read_status
+
+    flags = {"bootstrap_servers": broker, "consumer.group_id": group}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    name = session.settings.consumer.group_id
+    result = read_status(session.clients, name, now=time.time(), stop=session.stop)
+    session.screen.show(result)
+    if violations := exceeded(result, max_lag=max_lag, max_age=max_age):
+        raise DataError("; ".join(violations))

@@ -12,32 +12,28 @@ from typing import Literal, TextIO, TypeAlias
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from telco_stream.display import dlq_tables, model_tables, verify_table  # noqa: F401 - they register their tables
-from telco_stream.display.jsonlines import as_json
 from telco_stream.display.live_console import LiveConsole
-from telco_stream.display.progress import RowProgress, StageProgress
+from telco_stream.display.progress import RowProgress, StageProgress, window_lines
 from telco_stream.display.tables import result_table, rows_table
-from telco_stream.display.text import safe_text
-from telco_stream.display.windows import window_lines
+from telco_stream.display.text import as_json, safe_text
 from telco_stream.report.analytics import Window
 from telco_stream.report.predictions import Report
 from telco_stream.runtime.redaction import redact
 
 Output: TypeAlias = Literal["table", "json"]
-#: What is drawn below the lines on stderr while a command works.
-LiveView: TypeAlias = RenderableType
 #: Rows of one table: a longer listing is several of them, so that it is shown as it arrives.
 _TABLE_ROWS = 1_000
 
 
 class Screen:
-    """Writes a command's results to stdout, and its messages and live view to stderr."""
+    """Writes a command's results to stdout, and its messages and, if `live`, its live view to stderr."""
 
     def __init__(
         self,
         output: Output = "table",
         *,
         quiet: bool = False,
+        live: bool = True,
         streams: tuple[TextIO, TextIO] | None = None,
         environ: Mapping[str, str] = os.environ,
     ) -> None:
@@ -45,18 +41,22 @@ class Screen:
         self._quiet = quiet
         stdout, stderr = streams or (sys.stdout, sys.stderr)
         self._stdout, self._stderr = _escape_unencodable(stdout), _escape_unencodable(stderr)
+        #: Whether a live view is drawn. Asks the stream, since rich takes a log for a terminal if colours are forced.
+        self.has_live_view = live and not quiet and self._stderr.isatty()
         self._has_drawn = False
         self._out = _console(self._stdout, environ)
         self._err = LiveConsole(_console(self._stderr, environ))
 
     def show(self, result: object) -> None:
         """Write a result, or the rows of a listing, to stdout, and warnings about it to stderr."""
-        if is_dataclass(result) or isinstance(result, Mapping):
+        if isinstance(result, Report):
+            self._show_one(result.summary)
+            if result.unreadable:
+                self.warn(f"{result.unreadable:,} values of the topic are not predictions and were not counted")
+        elif is_dataclass(result):
             self._show_one(result)
         elif isinstance(result, Iterable):
             self._show_rows(result)
-        if isinstance(result, Report) and result.unreadable:
-            self.warn(f"{result.unreadable:,} values of the topic are not predictions and were not counted")
 
     def window(self, window: Window) -> None:
         """Print a line about a finished window to stderr, unless quiet."""
@@ -85,7 +85,7 @@ class Screen:
             self._stderr.write(line + "\n")
             self._stderr.flush()
 
-    def live(self, view: LiveView) -> AbstractContextManager[object]:
+    def live(self, view: RenderableType) -> AbstractContextManager[object]:
         """Draw a view below the lines on stderr while the block runs, if `has_live_view`."""
         return self._err.show(view) if self.has_live_view else nullcontext()
 
@@ -103,14 +103,6 @@ class Screen:
         with self.live(stages):
             yield stages
 
-    @property
-    def has_live_view(self) -> bool:
-        """Return whether stderr is a terminal and the command is not quiet.
-
-        Asks the stream and not rich, which takes a log file for a terminal if colours are forced.
-        """
-        return self._stderr.isatty() and not self._quiet
-
     def _show_one(self, result: object) -> None:
         if self._output == "json":
             self._stdout.write(f"{as_json(result)}\n")
@@ -122,11 +114,10 @@ class Screen:
             for row in rows:
                 self._stdout.write(f"{as_json(row)}\n")
             return
-        remaining, first = iter(rows), True
+        remaining = iter(rows)
         while shown := list(islice(remaining, _TABLE_ROWS)):
             self._draw(rows_table(shown))
-            first = False
-        if first:
+        if not self._has_drawn:
             self.say("Nothing to list.")
 
     def _draw(self, table: RenderableType) -> None:

@@ -1,5 +1,6 @@
 """The live view of `consume`: counts, rate, lag by partition and the newest customers at risk."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +44,9 @@ class ConsumeRun:
 class ConsumeView:
     """A view of the consumers that takes a snapshot of them each time that it is drawn."""
 
-    def __init__(self, run: ConsumeRun, snapshot: Callable[[], ConsumerSnapshot], clock: Callable[[], float]) -> None:
+    def __init__(
+        self, run: ConsumeRun, snapshot: Callable[[], ConsumerSnapshot], clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._run = run
         self._snapshot = snapshot
         self._clock = clock
@@ -88,12 +91,12 @@ class ConsumeView:
         dead = snapshot.dead_lettered
         at_risk = f"about {self._sampled_yes / self._sampled:.0%} of them at risk" if self._sampled else ""
         share = _format_small_share(dead, snapshot.consumed) if dead else ""
-        history = (widgets.sparkline(self._rates, _RATES), "cyan")
+        history = Text(widgets.sparkline(self._rates, _RATES), "cyan")
         return [
-            number_field("Answered", format_count(snapshot.consumed), format_rate(rate).ljust(9), history),
-            number_field("Predictions", format_count(snapshot.consumed - dead), at_risk),
-            number_field("Dead letters", format_count(dead), share, style="bold red" if dead else "bold"),
-            number_field("Lag", _format_total_lag(snapshot.lag), format_lag(snapshot.lag, columns - 31)),
+            number_field("Answered", format_count(snapshot.consumed), Text(format_rate(rate).ljust(9)), history),
+            number_field("Predictions", format_count(snapshot.consumed - dead), Text(at_risk)),
+            number_field("Dead letters", format_count(dead), Text(share), style="bold red" if dead else "bold"),
+            number_field("Lag", _format_total_lag(snapshot.lag), Text(format_lag(snapshot.lag, columns - 31))),
             *self._progress(snapshot, rate),
         ]
 
@@ -104,12 +107,9 @@ class ConsumeView:
             return []
         total = snapshot.consumed + remaining
         share = snapshot.consumed / total if total else 0.0
-        line = (
-            number_field("Done", format_percent(share))
-            .append("   ")
-            .append_text(widgets.progress_bar(share, _PROGRESS_WIDTH))
-        )
-        return [line.append(f"   {format_elapsed(remaining / rate)} left" if remaining and rate else "", "dim")]
+        left = f"{format_elapsed(remaining / rate)} left" if remaining and rate else ""
+        bar = widgets.progress_bar(share, _PROGRESS_WIDTH)
+        return [number_field("Done", format_percent(share), bar, Text(left, "dim"))]
 
     def _remaining(self, snapshot: ConsumerSnapshot) -> int | None:
         if self._run.max_messages:

@@ -1,20 +1,37 @@
-"""Progress lines on a terminal. Counting costs an addition; the live console draws the line four times a second."""
+"""What a run shows while it works: progress lines on a terminal, and lines about the windows of `consume --mode batch`.
+
+Counting costs an addition; the live console draws a progress line four times a second.
+"""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from telco_stream.display.text import humanize, safe_text
 from telco_stream.display.widgets import join_lines, progress_bar
+from telco_stream.errors import DataError
+from telco_stream.messages.prediction import CHURN
+from telco_stream.report.analytics import Window
 from telco_stream.runtime.clock import RateMeter
 from telco_stream.runtime.humanize import format_count, format_elapsed, format_percent, format_rate
+
+if TYPE_CHECKING:
+    from telco_stream.monitoring.protocols import BatchTimings, SendCounters
+    from telco_stream.scoring import Outcome
 
 #: Seconds over which the rate is taken, as in the metrics of `produce`, which confirms hundreds of rows at a time.
 _RATE_WINDOW = 10.0
 #: Columns of the bar, which is left out where there is no space for the smallest.
 _MAX_BAR, _MIN_BAR = 30, 5
+#: Titles and widths of the columns of a window, and windows per heading, so that one is always on the screen.
+_WINDOW_COLUMNS = {"Window": 8, "Consumed": 11, "Predicted": 11, "Dead letters": 14, "Churn rate": 12, "Seconds": 9}
+_HEADING_EVERY = 20
 
 
 class RowProgress:
@@ -58,6 +75,67 @@ class RowProgress:
         yield _draw_line(self.label(), share, details, options.max_width)
 
 
+@dataclass(frozen=True, slots=True)
+class ProduceRun:
+    """Properties of a run; `is_stopping` returns whether a stop has been requested."""
+
+    is_stopping: Callable[[], bool]
+    #: Returns the seconds for which Kafka has been unavailable, or None.
+    unavailable_for: Callable[[], float | None]
+    #: Target rate in rows per second; 0 is as fast as possible.
+    target: float = 0.0
+    limit: int | None = None
+    #: Counts the rows of a file that is sent once.
+    count_rows: Callable[[], int] | None = None
+
+
+class ProduceProgress(RowProgress):
+    """Observer of `produce` that draws the confirmed rows, their rate beside the target, and the failed rows."""
+
+    def __init__(self, run: ProduceRun, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__("", clock=clock)
+        self._run = run
+        self._counters: SendCounters | None = None
+
+    def attach(self, counters: "SendCounters") -> None:
+        """Draw the failed rows from the counters of the writer."""
+        self._counters = counters
+
+    def resumed(self, rows: int) -> None:
+        """Count rows of the file that earlier runs have sent."""
+        self.earlier_rows = rows
+
+    def label(self) -> Text:
+        """Return the state of the run."""
+        unavailable_for = self._run.unavailable_for()
+        if unavailable_for is not None:
+            return Text(f"waiting for Kafka for {unavailable_for:.0f} s", "bold yellow")
+        if self._run.is_stopping():
+            return Text("stopping", "bold yellow")
+        return Text("sending", "green") if self._counters else Text("connecting", "yellow")
+
+    def total(self) -> int | None:
+        """Return the rows of the file or the limit, if that is lower."""
+        limit = self.earlier_rows + self._run.limit if self._run.limit else None
+        return min((bound for bound in (self._file_rows, limit) if bound is not None), default=None)
+
+    def details(self, rate: float) -> list[str]:
+        """Return the rows confirmed and failed, and the rate beside its target."""
+        target, failed = self._run.target, self._counters.failed() if self._counters else 0
+        return [
+            f"{format_count(self.rows)} rows",
+            f"{format_rate(rate)} of {format_rate(target)}" if target else format_rate(rate),
+            *([f"{format_count(failed)} failed"] if failed else []),
+        ]
+
+    @cached_property
+    def _file_rows(self) -> int | None:
+        """Count the rows of the file once, in the thread that draws; the run reports an unreadable file."""
+        with suppress(DataError):
+            return self._run.count_rows() if self._run.count_rows else None
+        return None
+
+
 class StageProgress:
     """A line with the current stage of a long job, called with the stage, its steps done, and its steps in total."""
 
@@ -82,3 +160,37 @@ def _draw_line(label: Text, share: float | None, details: Sequence[str], columns
     if share is not None and width >= _MIN_BAR:
         line.append("  ").append_text(progress_bar(share, width))
     return join_lines([line.append(end)], columns)
+
+
+class WindowReporter:
+    """Observer of `consume` that reports each committed window."""
+
+    def __init__(self, report: Callable[[Window], None]) -> None:
+        self._report = report
+        self._number = 0
+
+    def attach(self, partitions: object) -> None:
+        """Ignore the partitions."""
+
+    def on_poll(self) -> None:
+        """Ignore polls."""
+
+    def on_committed(self, outcome: "Outcome", timings: "BatchTimings") -> None:
+        """Report the window that this batch was."""
+        self._number += 1
+        churners = sum(answer.prediction == CHURN for answer in outcome.predictions)
+        duration = timings.processing + timings.delivery
+        predicted, dead_lettered = len(outcome.prediction_messages), len(outcome.dead_letter_messages)
+        self._report(Window(self._number, outcome.consumed, predicted, dead_lettered, churners, duration))
+
+
+def window_lines(window: Window) -> list[Text]:
+    """Format a window as a line, with a heading before every twentieth."""
+    counts = (window.number, window.consumed, window.predicted, window.dead_lettered)
+    churn_rate = format_percent(window.churn_rate if window.predicted else None)
+    line = Text(_align([*map(format_count, counts), churn_rate, f"{window.seconds:,.2f}"]))
+    return [Text(_align(_WINDOW_COLUMNS), "bold"), line] if window.number % _HEADING_EVERY == 1 else [line]
+
+
+def _align(cells: Iterable[str]) -> str:
+    return "".join(cell.rjust(width) for cell, width in zip(cells, _WINDOW_COLUMNS.values(), strict=True))

@@ -1,159 +1,69 @@
 """Results as tables that fit a terminal of 80 columns, some of them in a form for their type."""
 
+import base64
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass
-from functools import singledispatch
-from typing import Any, TypeVar
+from dataclasses import is_dataclass
+from typing import Any
 
 from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from telco_stream.display.text import OPTIONAL_FIELDS, format_value, humanize, is_number, safe_text
+from telco_stream.display.text import format_value, humanize, is_number, result_fields, safe_text
+from telco_stream.dlq.listing import ListedLetter, ShownLetter
+from telco_stream.messages.dead_letter import format_original
+from telco_stream.model.manifest import Decile, Feature
 from telco_stream.report.analytics import AtRisk, Segment, Summary
-from telco_stream.report.predictions import Report
-from telco_stream.runtime.humanize import format_count, format_percent
+from telco_stream.runtime.humanize import escape, format_count, format_percent
+from telco_stream.verify.ledger import Account
 
 #: Columns after which a name is cut.
 _NAME_WIDTH = 26
 #: More columns than any terminal has.
 _UNLIMITED_WIDTH = 100_000
+#: Characters of a time up to its seconds, of the longest key, and of the narrowest reason.
+_TIME_WIDTH = 19
+_KEY_WIDTH = 12
+_REASON_WIDTH = 24
+#: Fields of a dead letter that are drawn separately, below the others.
+_SEPARATE_FIELDS = frozenset({"headers", "original_encoding", "original_message"})
+#: Counts of a partition's account, by heading.
+_COUNTS = {
+    "Inputs": "inputs",
+    "Predicted": "predicted",
+    "Dead": "dead_lettered",
+    "Missing": "missing",
+    "Twice": "duplicated",
+    "Unexpl.": "unexplained",
+    "Expired": "expired",
+}
 
 
-@singledispatch
 def result_table(result: object) -> RenderableType:
-    """Draw a result's plain fields, and below them its nested results, each under its name."""
-    items = {name: value for name, value in _items(result).items() if value is not None or name not in OPTIONAL_FIELDS}
+    """Draw a result in the form for its type, or as fields with its nested results below them."""
+    if isinstance(result, Summary):
+        return _summary_tables(result)
+    if isinstance(result, ShownLetter):
+        return _letter_blocks(result)
+    return _field_tables(result_fields(result))
+
+
+def rows_table(rows: Sequence[Any]) -> RenderableType:
+    """Draw one or more results of the same type."""
+    return _ROW_TABLES.get(type(rows[0]), _RowsOrBlocks)(rows)
+
+
+def _field_tables(items: Mapping[str, Any]) -> Group:
+    """Draw plain fields as one table, and below it the nested results, each under its name."""
     plain = {name: value for name, value in items.items() if not _is_nested(value)}
     blocks: list[RenderableType] = [_field_table(plain)] if plain else []
     for name, value in items.items():
         if _is_nested(value):
             nested = rows_table(value) if isinstance(value, (list, tuple)) else result_table(value)
             blocks += [Text(" ").append_text(safe_text(humanize(name), "bold")), nested]
-    return Group(*_separated(blocks))
-
-
-Draw = TypeVar("Draw", bound=Callable[..., RenderableType])
-_LIST_TABLES: dict[type, Callable[[Sequence[Any]], RenderableType]] = {}
-
-
-def list_table(row_type: type) -> Callable[[Draw], Draw]:
-    """Register the decorated function to draw rows of a type."""
-
-    def register(draw: Draw) -> Draw:
-        _LIST_TABLES[row_type] = draw
-        return draw
-
-    return register
-
-
-def rows_table(rows: Sequence[Any]) -> RenderableType:
-    """Draw one or more results of the same type."""
-    return _LIST_TABLES.get(type(rows[0]), ResultList)(rows)
-
-
-class ResultList:
-    """Results of one type: a row each if the columns fit side by side, otherwise a block each, so nothing is cut."""
-
-    def __init__(self, rows: Sequence[object]) -> None:
-        self._rows = [_items(row) for row in rows]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        table = self._table()
-        width = Measurement.get(console, options.update(max_width=_UNLIMITED_WIDTH), table).maximum
-        if width <= options.max_width:
-            yield table
-        else:
-            yield from _separated([_field_table(row) for row in self._rows])
-
-    def _table(self) -> Table:
-        table = new_table()
-        for name in self._rows[0]:
-            is_numeric = all(row.get(name) is None or is_number(row[name]) for row in self._rows)
-            table.add_column(humanize(name), justify="right" if is_numeric else "left", overflow="fold")
-        for row in self._rows:
-            table.add_row(*(safe_text(format_value(name, value)) for name, value in row.items()))
-        return table
-
-
-def new_table(*, pad_edge: bool = True) -> Table:
-    """Return an empty table in the style of all commands."""
-    return Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=pad_edge)
-
-
-@result_table.register
-def _(result: Report) -> RenderableType:
-    return result_table(result.summary)
-
-
-@result_table.register
-def _(result: Summary) -> RenderableType:
-    if not result.total:
-        return _totals_table(result)
-    blocks = [
-        _totals_table(result),
-        _segment_table("Contract", result.by_contract),
-        _segment_table("Internet service", result.by_internet_service),
-    ]
-    return Group(*_separated([*blocks, _customer_table(result.top)] if result.top else blocks))
-
-
-def _separated(blocks: Sequence[RenderableType]) -> Iterator[RenderableType]:
-    """Yield the blocks with an empty line between them."""
-    for number, block in enumerate(blocks):
-        if number:
-            yield Text()
-        yield block
-
-
-def _totals_table(result: Summary) -> Table:
-    table = new_table()
-    for title in ("Predictions", "Customers", "Churners", "Churn rate", "Mean probability"):
-        table.add_column(title, justify="right")
-    table.add_row(
-        format_count(result.total),
-        format_count(result.customers),
-        format_count(result.churners),
-        format_percent(result.churn_rate if result.total else None),
-        format_percent(result.mean_probability if result.total else None),
-    )
-    return table
-
-
-def _segment_table(title: str, segments: Mapping[str, Segment]) -> Table:
-    table = new_table()
-    _add_name_column(table, title, min_width=16)
-    for heading in ("Predictions", "Churners", "Churn rate"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, segment in segments.items():
-        counts = format_count(segment.total), format_count(segment.churners)
-        table.add_row(safe_text(name), *counts, format_percent(segment.churn_rate))
-    return table
-
-
-def _customer_table(customers: Sequence[AtRisk]) -> Table:
-    table = new_table()
-    table.add_column("#", justify="right", no_wrap=True)
-    _add_name_column(table, "Customer at risk", min_width=16)
-    table.add_column("Probability", justify="right", no_wrap=True)
-    _add_name_column(table, "Contract")
-    _add_name_column(table, "Internet service")
-    for rank, customer in enumerate(customers, 1):
-        table.add_row(
-            format_count(rank),
-            safe_text(customer.customerID),
-            format_percent(customer.churn_probability),
-            safe_text(customer.Contract),
-            safe_text(customer.InternetService),
-        )
-    return table
-
-
-def _add_name_column(table: Table, title: str, min_width: int | None = None) -> None:
-    """Add a column of untrusted names, of which long ones are cut with an ellipsis."""
-    table.add_column(title, no_wrap=True, overflow="ellipsis", min_width=min_width, max_width=_NAME_WIDTH)
+    return _stack(*blocks)
 
 
 def _field_table(items: Mapping[str, Any]) -> Table:
@@ -175,9 +85,166 @@ def _is_nested(value: object) -> bool:
     return is_dataclass(value)
 
 
-def _items(result: object) -> dict[str, Any]:
-    if isinstance(result, Mapping):
-        return {str(key): value for key, value in result.items()}
-    if is_dataclass(result):
-        return {field.name: getattr(result, field.name) for field in fields(result)}
-    return {"value": result}
+class _RowsOrBlocks:
+    """Results of one type: a row each if the columns fit side by side, otherwise a block each, so nothing is cut."""
+
+    def __init__(self, rows: Sequence[object]) -> None:
+        self._rows = [result_fields(row) for row in rows]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        table = self._table()
+        width = Measurement.get(console, options.update(max_width=_UNLIMITED_WIDTH), table).maximum
+        yield table if width <= options.max_width else _stack(*map(_field_table, self._rows))
+
+    def _table(self) -> Table:
+        table = _new_table()
+        for name in self._rows[0]:
+            is_numeric = all(row.get(name) is None or is_number(row[name]) for row in self._rows)
+            table.add_column(humanize(name), justify="right" if is_numeric else "left", overflow="fold")
+        for row in self._rows:
+            table.add_row(*(safe_text(format_value(name, value)) for name, value in row.items()))
+        return table
+
+
+def _summary_tables(result: Summary) -> Group:
+    """Draw the totals, the segments and the customers most at risk."""
+    blocks = [_totals_table(result)]
+    if result.total:
+        blocks.append(_segment_table("Contract", result.by_contract))
+        blocks.append(_segment_table("Internet service", result.by_internet_service))
+    if result.top:
+        blocks.append(_customer_table(result.top))
+    return _stack(*blocks)
+
+
+def _totals_table(result: Summary) -> Table:
+    titles = ("Predictions", "Customers", "Churners", "Churn rate", "Mean probability")
+    table = _new_table(*(Column(title, justify="right") for title in titles))
+    rates = (result.churn_rate, result.mean_probability)
+    table.add_row(
+        *map(format_count, (result.total, result.customers, result.churners)),
+        *(format_percent(rate if result.total else None) for rate in rates),
+    )
+    return table
+
+
+def _segment_table(title: str, segments: Mapping[str, Segment]) -> Table:
+    table = _new_table(_name(title, min_width=16), *map(_number, ("Predictions", "Churners", "Churn rate")))
+    for name, segment in segments.items():
+        counts = format_count(segment.total), format_count(segment.churners)
+        table.add_row(safe_text(name), *counts, format_percent(segment.churn_rate))
+    return table
+
+
+def _customer_table(customers: Sequence[AtRisk]) -> Table:
+    name = _name("Customer at risk", min_width=16)
+    table = _new_table(_number("#"), name, _number("Probability"), _name("Contract"), _name("Internet service"))
+    for rank, customer in enumerate(customers, 1):
+        probability = format_percent(customer.churn_probability)
+        names = map(safe_text, (customer.Contract, customer.InternetService))
+        table.add_row(format_count(rank), safe_text(customer.customerID), probability, *names)
+    return table
+
+
+def _letter_table(letters: Sequence[ListedLetter]) -> Table:
+    """Draw a row for each dead letter, its position as `dlq show` accepts it."""
+    time = Column("Failed at (UTC)", no_wrap=True, max_width=_TIME_WIDTH)
+    key = Column("Key", no_wrap=True, overflow="ellipsis", max_width=_KEY_WIDTH)
+    reason = Column("Reason", overflow="fold", min_width=_REASON_WIDTH)
+    table = _new_table(_number("Letter"), time, key, _number("Retries"), reason, pad_edge=False)
+    for letter in letters:
+        position = f"{letter.partition}:{letter.offset}"
+        texts = (letter.timestamp[:_TIME_WIDTH].replace("T", " "), letter.key or "-")
+        error = safe_text(f"{letter.error_type}: {letter.error_message}")
+        table.add_row(position, *map(safe_text, texts), format_count(letter.retry_count), error)
+    return table
+
+
+def _letter_blocks(letter: ShownLetter) -> Group:
+    """Draw all fields, the headers, and the whole original, decoded, indented and escaped."""
+    plain = {name: value for name, value in result_fields(letter).items() if name not in _SEPARATE_FIELDS}
+    blocks: list[RenderableType] = [_field_table(plain)]
+    if letter.headers:
+        blocks.append(rows_table(letter.headers))
+    title = "Original (truncated)" if letter.truncated else "Original"
+    if letter.original_message is None:
+        title = "No original: the record had no value"
+    return _stack(*blocks, Group(Text(title, "bold"), _draw_original(letter)))
+
+
+def _draw_original(letter: ShownLetter) -> Text:
+    message = (letter.original_message or "").encode()
+    original = base64.b64decode(message) if letter.original_encoding else message
+    lines = format_original(original).split("\n")
+    return Text("\n".join(escape(line) for line in lines), overflow="fold")
+
+
+def _account_table(accounts: Sequence[Account]) -> RenderableType:
+    """Draw a row for each partition and a line for each kind of error that it has."""
+    table = _new_table(*map(_number, ("Part.", *_COUNTS)))
+    for account in accounts:
+        partition = "-" if account.partition is None else str(account.partition)
+        table.add_row(partition, *(format_count(getattr(account, field)) for field in _COUNTS.values()))
+    errors = [line for account in accounts for line in _error_lines(account)]
+    return _stack(table, Group(*errors)) if errors else table
+
+
+def _error_lines(account: Account) -> Iterator[Text]:
+    for kind in ("missing", "duplicated", "unexplained"):
+        positions = getattr(account, f"first_{kind}")
+        if positions:
+            yield Text.assemble(f" First {kind}: ", safe_text(", ".join(positions)), overflow="fold")
+    if account.expired_unanswered:
+        records = format_count(account.expired_unanswered)
+        text = f" Partition {account.partition}: retention deleted up to {records} records before they were answered."
+        yield Text(text, overflow="fold")
+    if account.answers_to_earlier_topic:
+        answers = format_count(account.answers_to_earlier_topic)
+        yield Text(f" {answers} of the unexplained belong to an earlier topic of this name.", overflow="fold")
+
+
+def _feature_table(features: Sequence[Feature]) -> Table:
+    """Draw a row for each feature with its allowed values."""
+    table = _new_table(Column("Feature", no_wrap=True), Column("Values", overflow="fold"))
+    for feature in features:
+        values = ", ".join(feature.categories) or f"{feature.minimum:,g} to {feature.maximum:,g}"
+        table.add_row(safe_text(feature.name), safe_text(values))
+    return table
+
+
+def _calibration_table(deciles: Sequence[Decile]) -> Table:
+    """Draw a row for each tenth of the predictions with its predicted and its observed churn rate."""
+    table = _new_table(*map(_number, ("Tenth", "Predictions", "Mean probability", "Churn rate")))
+    for number, decile in enumerate(deciles, 1):
+        predicted, observed = format_percent(decile.mean_probability), format_percent(decile.churn_rate)
+        table.add_row(str(number), format_count(decile.predictions), predicted, observed)
+    return table
+
+
+#: The tables of rows that have a form for their type.
+_ROW_TABLES: dict[type, Callable[[Sequence[Any]], RenderableType]] = {
+    ListedLetter: _letter_table,
+    Account: _account_table,
+    Feature: _feature_table,
+    Decile: _calibration_table,
+}
+
+
+def _new_table(*columns: Column, pad_edge: bool = True) -> Table:
+    """Return an empty table in the style of all commands."""
+    return Table(*columns, box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=pad_edge)
+
+
+def _number(title: str) -> Column:
+    return Column(title, justify="right", no_wrap=True)
+
+
+def _name(title: str, min_width: int | None = None) -> Column:
+    """Return a column of untrusted names, of which long ones are cut with an ellipsis."""
+    return Column(title, no_wrap=True, overflow="ellipsis", min_width=min_width, max_width=_NAME_WIDTH)
+
+
+def _stack(*blocks: RenderableType) -> Group:
+    """Return the blocks with an empty line between them."""
+    spaced = [part for block in blocks for part in (Text(), block)]
+    return Group(*spaced[1:])

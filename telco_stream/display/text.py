@@ -1,6 +1,9 @@
-"""Fields of any result as text that cannot move a terminal's cursor or set its colours."""
+"""Results and their fields as text: for people, unable to move a cursor or set colours, and as lines of JSON."""
 
+import json
+import math
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeGuard
 
 from rich.text import Text
@@ -10,7 +13,20 @@ from telco_stream.runtime.humanize import escape_unprintable, format_count, form
 #: Numbers without thousands separators, so that they can be copied into a command.
 _IDENTIFIERS = frozenset({"partition", "offset", "end_offsets", "port", "seed"})
 #: Fields that a result has in batch mode only; they are left out when empty. Other empty fields are null or "-".
-OPTIONAL_FIELDS = frozenset({"analytics"})
+_OPTIONAL_FIELDS = frozenset({"analytics"})
+
+
+def result_fields(result: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass or mapping
+    """Return the fields to show by name, in order; their values are not converted."""
+    if isinstance(result, Mapping):
+        return {str(key): value for key, value in result.items()}
+    values = {field.name: getattr(result, field.name) for field in fields(result)}
+    return {name: value for name, value in values.items() if value is not None or name not in _OPTIONAL_FIELDS}
+
+
+def as_json(result: object) -> str:
+    """Encode a result as one line of ASCII, which every terminal and encoding can show; NaN becomes null."""
+    return json.dumps(_to_plain(result), allow_nan=False)
 
 
 def safe_text(text: str, style: str = "") -> Text:
@@ -40,6 +56,16 @@ def format_value(name: str, value: Any) -> str:  # noqa: ANN401 - any result's f
 def is_number(value: object) -> TypeGuard[float]:
     """Return whether a value is a number; booleans are not."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _to_plain(value: Any) -> Any:  # noqa: ANN401 - any result's field
+    if is_dataclass(value) or isinstance(value, Mapping):
+        return {name: _to_plain(item) for name, item in result_fields(value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_to_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
 
 
 def _format_number(name: str, value: float) -> str:

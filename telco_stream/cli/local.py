@@ -1,0 +1,133 @@
+"""The commands that need no Kafka: `demo`, `train`, `model show`, `sample`, `data fetch` and `config show`."""
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telco_stream.cli import options
+from telco_stream.cli.session import Session
+from telco_stream.errors import UsageError
+
+config_group = typer.Typer(name="config", no_args_is_help=True, help="Show the settings.")
+data_group = typer.Typer(name="data", no_args_is_help=True, help="Download the public data set.")
+model_group = typer.Typer(name="model", no_args_is_help=True, help="Inspect the model.")
+
+_AFTER_DEMO = (
+    "What to try next, on your own Kafka (--broker HOST:PORT):",
+    "  telco-stream topics init                   create the three topics",
+    "  telco-stream produce --mode streaming      send ten customers per second",
+    "  telco-stream consume                       score them exactly once, until Ctrl-C",
+)
+
+
+def demo(
+    engine: options.Engine = "auto",
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Run the whole pipeline on a broker inside this process. Needs no Docker, network or configuration."""
+    session = Session(output, quiet=quiet, verbose=verbose)
+    if not verbose:
+        logging.getLogger("telco_stream").setLevel(logging.ERROR)
+    stop = session.stop  # handle signals while the model is loaded
+    screen, scorer = session.screen, session.scorer(engine)
+
+    from telco_stream.demo import run_demo
+    from telco_stream.display.progress import WindowReporter
+
+    screen.show(run_demo(scorer, stop=stop, observer=WindowReporter(screen.window), say=screen.say))
+    for line in _AFTER_DEMO:
+        screen.say(line)
+
+
+def train(
+    data_path: Annotated[Path, typer.Option(metavar="CSV", help="CSV file with labelled customers.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Model folder to write.")] = Path("models/churn"),
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the cross-validation folds.")] = 0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Train the model on a labelled CSV file. Cross-validates it and writes it with its manifest."""
+    from telco_stream.model.artifact import requiring_libraries
+    from telco_stream.runtime.clock import utc_timestamp
+
+    with requiring_libraries(
+        "To train a model", UsageError, "install telco-stream with all dependencies, or use its larger image"
+    ):
+        from telco_stream.model.training import train as fit
+
+    session = Session(output, quiet=quiet, verbose=verbose)
+    with session.screen.stages() as stages:
+        result = fit(data_path, out, created_at=utc_timestamp(), seed=seed, progress=stages)
+    session.screen.show(result)
+    session.screen.say(f"To score with it, use --model {out} or TELCO_STREAM_MODEL__PATH={out}")
+
+
+@model_group.command("show")
+def show_model(
+    model: options.Model = None,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show a model's manifest: version, metrics, features, checksums."""
+    from telco_stream.model.artifact import read_manifest
+
+    session = Session(output, quiet=quiet, verbose=verbose, flags={"model.path": model and str(model)})
+    session.screen.show(read_manifest(session.model_folder()))
+
+
+def sample(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="CSV file to write.")],
+    rows: Annotated[int, typer.Option(min=0, metavar="N", help="Number of customers.")] = 1000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed; the same seed generates the same customers.")] = 7,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Generate synthetic customers. They are similar to those of the public data set."""
+    from telco_stream.sample import write_sample
+
+    session = Session(output, quiet=quiet, verbose=verbose)
+    with session.screen.progress("sample", rows) as bar:
+        result = write_sample(out, rows, seed, bar.advance)
+    session.screen.show(result)
+
+
+@data_group.command()
+def fetch(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="CSV file to write.")] = Path(
+        "data/telco_customer_churn.csv"
+    ),
+    timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="Timeout of each response of the server.")
+    ] = 30.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Download the public data set, and check its SHA-256."""
+    from telco_stream.sample import dataset
+
+    session = Session(output, quiet=quiet, verbose=verbose)
+    session.screen.show(dataset.fetch(out, timeout=timeout))
+
+
+@config_group.command("show")
+def show_config(
+    broker: options.Broker = None,
+    group: options.Group = None,
+    model: options.Model = None,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show the settings and the origin of each. Secrets are masked."""
+    from telco_stream.settings import load_traced
+
+    flags = {"bootstrap_servers": broker, "consumer.group_id": group, "model.path": model and str(model)}
+    Session(output, quiet=quiet, verbose=verbose).screen.show(load_traced(flags).resolved)
