@@ -8,7 +8,8 @@ from telco_stream.display.console import Screen
 from telco_stream.errors import KafkaError
 from telco_stream.runtime import logs
 from telco_stream.runtime.redaction import MASK, Redactor, redact
-from telco_stream.settings import load, secrets_of
+from telco_stream.settings import load
+from telco_stream.settings.properties import secrets_of
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,13 @@ import pytest
 from confluent_kafka import Consumer, Producer, cimpl
 from confluent_kafka.admin import AdminClient
 
-from telco_stream.settings import for_client, is_secret
 from telco_stream.settings.properties import (
     ALIASES,
     CONSUMER_ONLY,
     PRODUCER_ONLY,
     check_property_text,
+    for_client,
+    is_secret,
     refusal_reason,
 )
 

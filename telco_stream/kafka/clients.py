@@ -20,7 +20,8 @@ from telco_stream.kafka.auth_errors import address_of, check_login, refusal
 from telco_stream.kafka.error_policy import advertised_address, cannot_connect, is_too_large
 from telco_stream.kafka.outage import Outage, unreachable_broker
 from telco_stream.runtime.redaction import redact
-from telco_stream.settings import Settings, for_client, secrets_of
+from telco_stream.settings import Settings
+from telco_stream.settings.properties import for_client, secrets_of
 
 log = logging.getLogger("telco_stream.kafka.client")
 

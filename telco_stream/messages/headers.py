@@ -53,13 +53,8 @@ def source_of(answer: Record) -> tuple[bytes, bytes]:
 
     If a name occurs more than once, the last header counts, as in `lastHeader` of Kafka's Java client.
     """
-    position = topic_id = b""
-    for name, value in answer.headers() or ():
-        if name == SOURCE:
-            position = value or b""
-        elif name == SOURCE_TOPIC_ID:
-            topic_id = value or b""
-    return position, topic_id
+    last = dict(answer.headers() or ())
+    return last.get(SOURCE) or b"", last.get(SOURCE_TOPIC_ID) or b""
 
 
 class Position(NamedTuple):

@@ -7,6 +7,7 @@ import json
 import logging
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -82,38 +83,30 @@ class SuppressedLines:
     seconds: int
 
 
-@dataclass(slots=True)
-class _Minute:
-    """The lines of one event since `started`."""
-
-    started: float
-    lines: int = 0
-
-
 class LogThrottle:
     """Allows the first lines of each event in a minute, and counts the others; `clock` returns seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._minutes: dict[str, _Minute] = {}
+        self._started: dict[str, float] = {}
+        self._lines: Counter[str] = Counter()
 
     def allows(self, event: str) -> bool:
         """Count a line of the event, and return whether it may be logged."""
-        minute = self._minutes.setdefault(event, _Minute(self._clock()))
-        minute.lines += 1
-        return minute.lines <= MAX_LINES
+        self._started.setdefault(event, self._clock())
+        self._lines[event] += 1
+        return self._lines[event] <= MAX_LINES
 
     def take_suppressed(self, *, force: bool = False) -> list[SuppressedLines]:
         """Return what was suppressed in the minutes that are over, or in all if `force`, and start new minutes."""
         now = self._clock()
-        ended = {event: minute for event, minute in self._minutes.items() if force or now - minute.started >= MINUTE}
-        for event in ended:
-            del self._minutes[event]
-        return [
-            SuppressedLines(event, minute.lines - MAX_LINES, round(now - minute.started))
-            for event, minute in ended.items()
-            if minute.lines > MAX_LINES
-        ]
+        suppressed = []
+        for event, started in list(self._started.items()):
+            if force or now - started >= MINUTE:
+                del self._started[event]
+                if (count := self._lines.pop(event) - MAX_LINES) > 0:
+                    suppressed.append(SuppressedLines(event, count, round(now - started)))
+        return suppressed
 
 
 class _LineHandler(logging.Handler):

@@ -3,8 +3,7 @@
 import hashlib
 import urllib.request
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
-from io import BufferedWriter
+from http.client import HTTPException
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -18,7 +17,6 @@ PUBLIC_URL = "https://raw.githubusercontent.com/IBM/telco-customer-churn-on-icp4
 PUBLIC_SHA256 = "16320c9c1ec72448db59aa0a26a0b95401046bef5d02fd3aeb906448e3055e91"
 #: Bytes; the data set has 970,457.
 _MAX_BYTES = 64 * 1024 * 1024
-_BLOCK = 1 << 16
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -43,11 +41,13 @@ def fetch(out: Path, *, url: str = PUBLIC_URL, sha256: str = PUBLIC_SHA256, time
         raise UsageError(f"Cannot fetch {url}: give an https URL")
     if out.is_file() and fingerprint(out) == sha256:
         return FetchResult(str(out), url, out.stat().st_size, sha256, downloaded=False)
-    with _open(url, timeout) as response, atomic_write(out) as file:
-        size, actual = _copy(response, file, url)
-        if actual != sha256:
-            raise DataError(f"{url} sent other data than expected (sha256 {actual}): nothing was written")
-    return FetchResult(str(out), url, size, sha256, downloaded=True)
+    data = _download(url, timeout)
+    actual = hashlib.sha256(data).hexdigest()
+    if actual != sha256:
+        raise DataError(f"{url} sent other data than expected (sha256 {actual}): nothing was written")
+    with atomic_write(out) as file:
+        file.write(data)
+    return FetchResult(str(out), url, len(data), sha256, downloaded=True)
 
 
 def _is_secure(url: str) -> bool:
@@ -61,44 +61,23 @@ def _is_secure(url: str) -> bool:
     )
 
 
-def _open(url: str, timeout: float) -> HTTPResponse:
+def _download(url: str, timeout: float) -> bytes:
+    """Return the whole content; raises DataError if the server does not send it, or more than the data set."""
     try:
-        response: HTTPResponse = urllib.request.urlopen(url, timeout=timeout)  # noqa: S310 - https, see `_is_secure`
+        with urllib.request.urlopen(url, timeout=timeout) as response:  # noqa: S310 - https, see `_is_secure`
+            data: bytes = response.read(_MAX_BYTES + 1)
     except HTTPError as error:
         error.close()
         reason = _one_line(error.reason)
         raise DataError(f"{url} answers {error.code} {reason}: check the URL, or try again later") from error
     except (OSError, HTTPException) as error:
-        raise _unreachable(url, error) from error
-    return response
-
-
-def _copy(response: HTTPResponse, file: BufferedWriter, url: str) -> tuple[int, str]:
-    """Copy the response to the file; return the number of bytes and their sha256."""
-    digest = hashlib.sha256()
-    size = 0
-    while block := _read(response, url):
-        size += len(block)
-        if size > _MAX_BYTES:
-            raise DataError(f"{url} sends more than {_MAX_BYTES} bytes, which is not the data set: nothing was written")
-        digest.update(block)
-        file.write(block)
+        reason = _one_line(getattr(error, "reason", None) or error)
+        raise DataError(f"Cannot fetch {url} ({reason}): check the network, or try again later") from error
+    if len(data) > _MAX_BYTES:
+        raise DataError(f"{url} sends more than {_MAX_BYTES} bytes, which is not the data set: nothing was written")
     if response.length:
-        raise DataError(f"{url} broke off after {size} bytes, {response.length} before the end: try again")
-    return size, digest.hexdigest()
-
-
-def _read(response: HTTPResponse, url: str) -> bytes:
-    """Read a block; a network error becomes a DataError here, because an OSError of the file is a UsageError."""
-    try:
-        return response.read(_BLOCK)
-    except (OSError, HTTPException) as error:
-        raise _unreachable(url, error) from error
-
-
-def _unreachable(url: str, error: Exception) -> DataError:
-    reason = _one_line(getattr(error, "reason", None) or error)
-    return DataError(f"Cannot fetch {url} ({reason}): check the network, or try again later")
+        raise DataError(f"{url} broke off after {len(data)} bytes, {response.length} before the end: try again")
+    return data
 
 
 def _one_line(reason: object) -> str:

@@ -10,31 +10,18 @@ from pydantic import ValidationError
 
 from telco_stream.errors import UsageError
 from telco_stream.runtime.redaction import MASK, redact, redact_url
-from telco_stream.settings.properties import for_client, is_secret, secrets_of
+from telco_stream.settings.properties import is_secret, secrets_of
 from telco_stream.settings.sources import Layer, LayerSource, read_dotenv, read_environment, read_flags, read_toml
-from telco_stream.settings.tree import (
-    FIELDS,
-    SOURCES,
-    ConsumerSettings,
-    ModelSettings,
-    ProducerSettings,
-    Settings,
-    TopicSettings,
-)
+from telco_stream.settings.tree import FIELDS, SOURCES, ConsumerSettings, ProducerSettings, Settings, TopicSettings
 
 __all__ = [
     "ConsumerSettings",
-    "LoadedSettings",
-    "ModelSettings",
     "ProducerSettings",
     "ResolvedSetting",
     "Settings",
     "TopicSettings",
-    "for_client",
-    "is_secret",
     "load",
     "load_traced",
-    "secrets_of",
 ]
 
 

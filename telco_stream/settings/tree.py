@@ -1,4 +1,4 @@
-"""The settings as a typed tree. `.env.example`, `config show` and the docs show the description of each field."""
+"""The settings as a typed tree. `.env.example`, `config show` and the docs show the text below each field."""
 
 import re
 from collections.abc import Iterator
@@ -37,7 +37,9 @@ SOURCES: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("SOURCE
 
 
 #: Errors hide the input, which may be a secret.
-_CONFIG = SettingsConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+_CONFIG = SettingsConfigDict(
+    frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, use_attribute_docstrings=True
+)
 
 
 class SettingsGroup(BaseModel):
@@ -49,30 +51,24 @@ class SettingsGroup(BaseModel):
 class TopicSettings(SettingsGroup):
     """The three topics, and how `topics init` creates them."""
 
-    raw: TopicName = Field(default="telco.raw.customers", description="Topic of the customer events.")
-    predictions: TopicName = Field(default="telco.churn.predictions", description="Topic of the predictions.")
-    deadletter: TopicName = Field(
-        default="telco.deadletter", description="Topic of the records that could not be scored."
-    )
-    raw_partitions: Positive = Field(
-        default=3, description="Number of partitions with which topics init creates the raw topic."
-    )
-    predictions_partitions: Positive = Field(
-        default=3, description="Number of partitions with which topics init creates the predictions topic."
-    )
-    deadletter_partitions: Positive = Field(
-        default=1, description="Number of partitions with which topics init creates the dead-letter topic."
-    )
-    replication_factor: int = Field(default=1, ge=1, le=32_767, description="Number of replicas of each partition.")
-    retention_ms: int = Field(
-        default=604_800_000, ge=-1, description="Milliseconds for which Kafka keeps records; -1 is forever."
-    )
-    deadletter_max_message_bytes: int = Field(
-        default=2_097_152,
-        ge=16_384,
-        le=1_000_000_000,
-        description="Maximum size of a dead letter in bytes; longer originals are truncated.",
-    )
+    raw: TopicName = "telco.raw.customers"
+    """Topic of the customer events."""
+    predictions: TopicName = "telco.churn.predictions"
+    """Topic of the predictions."""
+    deadletter: TopicName = "telco.deadletter"
+    """Topic of the records that could not be scored."""
+    raw_partitions: Positive = 3
+    """Number of partitions with which topics init creates the raw topic."""
+    predictions_partitions: Positive = 3
+    """Number of partitions with which topics init creates the predictions topic."""
+    deadletter_partitions: Positive = 1
+    """Number of partitions with which topics init creates the dead-letter topic."""
+    replication_factor: int = Field(default=1, ge=1, le=32_767)
+    """Number of replicas of each partition."""
+    retention_ms: int = Field(default=604_800_000, ge=-1)
+    """Milliseconds for which Kafka keeps records; -1 is forever."""
+    deadletter_max_message_bytes: int = Field(default=2_097_152, ge=16_384, le=1_000_000_000)
+    """Maximum size of a dead letter in bytes; longer originals are truncated."""
 
     @model_validator(mode="after")
     def _check_different(self) -> Self:
@@ -85,57 +81,49 @@ class TopicSettings(SettingsGroup):
 class ProducerSettings(SettingsGroup):
     """The input of `produce` and its rate."""
 
-    batch_size: Positive = Field(default=1_000, description="Rows that are read, validated and confirmed at a time.")
-    events_per_sec: float = Field(
-        default=10.0, ge=0, description="Rows per second in streaming mode; 0 is as fast as possible."
-    )
-    data_path: OptionalText = Field(default=None, description="CSV file to send; empty selects the bundled sample.")
-    checkpoint_file: Text = Field(
-        default="checkpoints/producer.json", description="File in which batch mode saves its progress."
-    )
+    batch_size: Positive = 1_000
+    """Rows that are read, validated and confirmed at a time."""
+    events_per_sec: float = Field(default=10.0, ge=0)
+    """Rows per second in streaming mode; 0 is as fast as possible."""
+    data_path: OptionalText = None
+    """CSV file to send; empty selects the bundled sample."""
+    checkpoint_file: Text = "checkpoints/producer.json"
+    """File in which batch mode saves its progress."""
 
 
 class ConsumerSettings(SettingsGroup):
     """The group of `consume`, its batches and its limits."""
 
-    group_id: Member = Field(
-        default="churn-prediction-group", description="Consumer group; its members share the partitions."
-    )
-    auto_offset_reset: Literal["earliest", "latest"] = Field(
-        default="earliest",
-        description="Where a group without committed offsets starts: earliest or latest.",
-    )
-    max_poll_records: int = Field(
-        default=5_000, ge=1, le=1_000_000, description="Maximum number of records in a micro-batch."
-    )
-    transactional_id: OptionalText = Field(
-        default=None,
-        description="Fixed transactional ID, unique per process; empty generates a new one at each start.",
-    )
-    stall_seconds: float = Field(
-        default=60.0, gt=0, description="Seconds without progress after which a partition counts as stalled."
-    )
-    window_size: Positive = Field(default=1_000, description="Number of records in a window of batch mode.")
-    scoring_threads: Positive = Field(default=1, description="Number of threads that score a micro-batch.")
-    max_consecutive_dead_letters: int = Field(
-        default=1_000,
-        ge=0,
-        description="Number of consecutive dead letters after which consume stops; 0 disables the limit.",
-    )
+    group_id: Member = "churn-prediction-group"
+    """Consumer group; its members share the partitions."""
+    auto_offset_reset: Literal["earliest", "latest"] = "earliest"
+    """Where a group without committed offsets starts: earliest or latest."""
+    max_poll_records: int = Field(default=5_000, ge=1, le=1_000_000)
+    """Maximum number of records in a micro-batch."""
+    transactional_id: OptionalText = None
+    """Fixed transactional ID, unique per process; empty generates a new one at each start."""
+    stall_seconds: float = Field(default=60.0, gt=0)
+    """Seconds without progress after which a partition counts as stalled."""
+    window_size: Positive = 1_000
+    """Number of records in a window of batch mode."""
+    scoring_threads: Positive = 1
+    """Number of threads that score a micro-batch."""
+    max_consecutive_dead_letters: int = Field(default=1_000, ge=0)
+    """Number of consecutive dead letters after which consume stops; 0 disables the limit."""
 
 
 class ModelSettings(SettingsGroup):
     """The model that scores."""
 
-    path: OptionalText = Field(default=None, description="Model folder; empty selects the bundled model.")
+    path: OptionalText = None
+    """Model folder; empty selects the bundled model."""
 
 
 class MetricsSettings(SettingsGroup):
     """The address of the metrics."""
 
-    host: Text = Field(
-        default="localhost", description="Address on which --metrics-port listens; * is all addresses, IPv4 and IPv6."
-    )
+    host: Text = "localhost"
+    """Address on which --metrics-port listens; * is all addresses, IPv4 and IPv6."""
 
 
 class Settings(BaseSettings):
@@ -143,9 +131,8 @@ class Settings(BaseSettings):
 
     model_config: ClassVar[SettingsConfigDict] = _CONFIG
 
-    bootstrap_servers: Brokers = Field(
-        default="localhost:9092", description="Kafka brokers, as HOST:PORT[,HOST:PORT...]."
-    )
+    bootstrap_servers: Brokers = "localhost:9092"
+    """Kafka brokers, as HOST:PORT[,HOST:PORT...]."""
     topics: TopicSettings = TopicSettings()
     producer: ProducerSettings = ProducerSettings()
     consumer: ConsumerSettings = ConsumerSettings()
