@@ -66,7 +66,7 @@ def consume(  # noqa: PLR0913 - what varies is passed in
 
 
 def sample_timestamps(records: Sequence[Record]) -> list[float]:
-    """Return the timestamps, in seconds since 1970, of up to 64 evenly spaced records, without those that have none."""
+    """Return the timestamps, in seconds since 1970, of up to 64 evenly spaced records; skip missing ones."""
     count = min(_SAMPLES, len(records))
     timestamps = [records[index * len(records) // count].timestamp() for index in range(count)]
     return [milliseconds / 1_000 for kind, milliseconds in timestamps if kind]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: Seconds over which the rate is taken, as in the metrics of `produce`, which confirms hundreds of rows at a time.
 _RATE_WINDOW = 10.0
-#: Columns of the bar, which is left out where there is no space for the smallest.
+#: Largest and smallest number of columns of the bar; it is omitted if the smallest does not fit.
 _MAX_BAR, _MIN_BAR = 30, 5
 #: Titles and widths of the columns of a window, and windows per heading, so that one is always on the screen.
 _WINDOW_COLUMNS = {"Window": 8, "Consumed": 11, "Predicted": 11, "Dead letters": 14, "Churn rate": 12, "Seconds": 9}
@@ -147,7 +147,7 @@ class StageProgress:
         self._stage = (stage, done, total)
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw the line; a stage of one step has no bar."""
+        """Draw the line; omit the bar for a stage of one step."""
         stage, done, total = self._stage
         label = safe_text(humanize(stage), "bold")
         share, details = (done / total, [f"{done} of {total}"]) if total > 1 else (None, [])

@@ -39,7 +39,7 @@ class Letter:
 
     @property
     def time(self) -> datetime:
-        """Return the time of the failure, or the letter's record time if the letter has no valid time."""
+        """Return the time of the failure, or the letter's record time if the former is invalid."""
         written = datetime.fromtimestamp(min(max(0, self.record.timestamp()[1]), _MAX_TIME) / 1_000, UTC)
         try:
             return parse_timestamp(self.content.timestamp)
@@ -48,7 +48,7 @@ class Letter:
 
     @property
     def source(self) -> str | None:
-        """Return `topic/partition/offset` of the input, or None if the letter has no source header."""
+        """Return `topic/partition/offset` of the input, or None without a source header."""
         return text_of(source_of(self.record)[0] or None)
 
 

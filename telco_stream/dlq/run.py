@@ -20,7 +20,7 @@ def run_list(clients: Clients, criteria: LetterFilter, *, stop: Stop) -> Letters
 
 
 def run_show(clients: Clients, position: LetterPosition, *, stop: Stop) -> ShownLetter:
-    """Return the letter at this position; raise `DataError` if there is no letter."""
+    """Return the letter at this position; raise `DataError` if it is missing."""
     return show_letter(DeadLetterTopic(clients, Cluster(clients, stop), stop).record_at(*position))
 
 

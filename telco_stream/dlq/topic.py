@@ -31,7 +31,7 @@ class DeadLetterTopic:
                     yield from batch
 
     def record_at(self, partition: int, offset: int) -> Record:
-        """Return the record at this position; raise `DataError` if there is no record."""
+        """Return the record at this position; raise `DataError` if it is missing."""
         bounds = {"starts": {partition: offset}, "ends": {partition: offset + 1}}
         for batch in read(self._clients, self.name, stop=self._stop, **bounds):
             for record in batch:

@@ -185,7 +185,7 @@ class Cluster:
             return None
 
     def is_embedded(self) -> bool:
-        """Return whether this is the embedded broker: it has no controller and never answers some requests."""
+        """Return whether this is the embedded broker, which lacks a controller and leaves some requests unanswered."""
         metadata = self._metadata()
         return metadata.controller_id not in metadata.brokers
 

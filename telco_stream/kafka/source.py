@@ -146,7 +146,7 @@ class KafkaSource:
         return self._batch(records)
 
     def is_current(self, batch: Batch) -> bool:
-        """Return whether there was no rewind since the batch; after a rewind its records are read again."""
+        """Return False if the consumer was rewound after the batch, whose records will then be read again."""
         return batch.rewinds == self._rewinds
 
     def confirm_topic(self) -> None:

@@ -121,7 +121,7 @@ class ReplayMarker(NamedTuple):
 
 
 def replay_marker(record: Record) -> ReplayMarker | None:
-    """Return the marker of a replayed record, or None if it has no valid one. Any producer may have written it."""
+    """Return the marker of a replayed record, or None if it is missing or invalid. Any producer may have written it."""
     letter, topic_id = None, b""
     for name, value in record.headers() or ():
         if name == REPLAY_OF:

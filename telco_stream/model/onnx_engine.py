@@ -93,7 +93,7 @@ def code_columns(customers: Sequence[Customer]) -> Codes:
     return np.hstack([group.codes(customers) for group in _GROUPS])
 
 
-def _run(session: onnxruntime.InferenceSession, customers: Sequence[Customer]) -> Any:  # noqa: ANN401 - the library has no types
+def _run(session: onnxruntime.InferenceSession, customers: Sequence[Customer]) -> Any:  # noqa: ANN401 - the library is untyped
     (probabilities,) = session.run([_OUTPUT], {"numbers": number_columns(customers), "codes": code_columns(customers)})
     return probabilities
 

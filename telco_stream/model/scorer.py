@@ -41,7 +41,7 @@ def make_customer(features: Mapping[str, Any]) -> Customer:
 
 
 def check_probabilities(predict: Callable[[Sequence[Customer]], Any]) -> None:
-    """Call the model with three customers and with one; raise ModelError if it fails or returns anything else."""
+    """Call the model with three customers and with one; raise ModelError if it fails or returns invalid values."""
     import numpy as np  # noqa: PLC0415 - `scoring` imports this module, but only a loaded model needs numpy
 
     for customers in (_EXAMPLES, _EXAMPLES[:1]):

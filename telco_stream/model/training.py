@@ -129,7 +129,7 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
 
 
 def read_labelled_customers(path: Path) -> LabelledCustomers:
-    """Read all rows of the file; raises DataError with the line of a row that is bad or has no label."""
+    """Read all rows of the file; raises DataError with the line of a malformed or unlabelled row."""
     sha256 = fingerprint(path)
     pairs = [_decode(path, line, row) for line, row in _numbered_rows(path)]
     return LabelledCustomers([customer for customer, _ in pairs], [churned for _, churned in pairs], sha256)

@@ -131,7 +131,7 @@ class StallDetector:
     def update(self) -> None:
         """Check the partitions once; logs and reports each stall when it begins."""
         view = self._partitions()
-        ends = self._ends(view.assigned, False) if view.assigned else {}  # noqa: FBT003 - a Callable has no keywords
+        ends = self._ends(view.assigned, False) if view.assigned else {}  # noqa: FBT003 - a Callable takes positional arguments only
         now = time.monotonic()
         self.progress = update_progress(
             self.progress, assigned=view.assigned, answered=view.answered, ends=ends, now=now
@@ -194,7 +194,7 @@ def _progress_of(
 ) -> PartitionProgress:
     if before is None:
         return PartitionProgress(answered, end, now)
-    if answered is None:  # rewound to the committed offset, which is no progress
+    if answered is None:  # rewound to the committed offset; this is not progress
         answered = before.answered
     progress = PartitionProgress(answered, end, now)
     if answered != before.answered or progress.lag == 0:

@@ -86,7 +86,7 @@ class AtLeastOnceWriter:
         return self._sink.failed
 
     def outcomes(self) -> dict[str, int]:
-        """Return an empty dict: there are no transactions."""
+        """Return an empty dict, because this writer does not use transactions."""
         return {}
 
 
@@ -109,7 +109,7 @@ class ExactlyOnceWriter:
         self._last: Sequence[Message] = ()
 
     def read_progress(self) -> PassProgress | None:
-        """Return the committed progress; raise `DataError` if the offset's metadata is something else."""
+        """Return the committed progress; raise `DataError` if the offset has other metadata."""
         metadata = self._stored.read_metadata()
         if metadata is None:
             return None

@@ -114,7 +114,7 @@ class _Clock:
         self._instant = -math.inf
 
     def time_of(self, prediction: Prediction, record: Record) -> float:
-        """Return the prediction's time in seconds since 1970, or its record's if it has no valid time."""
+        """Return the prediction's time in seconds since 1970, or its record's if that time is invalid."""
         if prediction.processed_ts != self._text:
             self._text = prediction.processed_ts
             self._instant = to_timestamp(self._text)

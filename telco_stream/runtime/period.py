@@ -44,7 +44,7 @@ def parse_period(since: str | None, until: str | None, now: float) -> Period:
 
 
 def parse_time(text: str, now: float, option: str) -> datetime:
-    """Parse an ISO 8601 time (UTC if it has no zone), or an age at `now` such as `90s`, `15m`, `2h`, `7d` or `4w`.
+    """Parse an ISO 8601 time (by default in UTC), or an age at `now` such as `90s`, `15m`, `2h`, `7d` or `4w`.
 
     Raises `UsageError` with the name of the option.
     """

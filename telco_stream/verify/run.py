@@ -20,9 +20,9 @@ from telco_stream.verify.ledger import Account, AnswerKind, Ledger, PartitionRan
 class VerifyResult:
     """Sums over the accounts of all partitions.
 
-    Each input is counted in one of `predicted`, `dead_lettered`, `missing`, `duplicated` and `expired`; `unexplained`
-    counts answers. An `expired` input has no answer now, but retention may have deleted it. `expired_unanswered` counts
-    offsets that retention deleted before the group answered them; transaction markers may be among them.
+    Each input is counted in one of `predicted`, `dead_lettered`, `missing`, `duplicated` and `expired` (retention may
+    have deleted its answer); `unexplained` counts answers. `expired_unanswered` counts offsets that retention deleted
+    before the group answered them, including transaction markers.
     """
 
     inputs: int

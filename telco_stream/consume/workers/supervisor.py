@@ -100,7 +100,7 @@ def _receive(workers: Sequence[Worker], aggregator: WorkerAggregator) -> None:
 
 
 def _shut_down(workers: Sequence[Worker], aggregator: WorkerAggregator) -> None:
-    """Stop all workers, handle their last messages, and kill those that don't end in time."""
+    """Stop all workers, handle their last messages, and kill workers that do not end in time."""
     running = [worker.process for worker in workers if worker.process is not None]
     deadline = time.monotonic() + _SHUTDOWN_SECONDS
     for process in running:
