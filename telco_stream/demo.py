@@ -43,10 +43,7 @@ def run_demo(
 ) -> DemoResult:
     """Produce the sample and five broken records, consume them and report; call `say` before each step."""
     topics = Settings().topics
-    with (
-        _temporary_folder() as folder,
-        embedded_broker(topics.raw, topics.predictions, topics.deadletter) as address,
-    ):
+    with _temporary_folder() as folder, embedded_broker(topics.raw, topics.predictions, topics.deadletter) as address:
         producer = ProducerSettings(checkpoint_file=str(Path(folder) / "producer.json"))
         clients = Clients(Settings(bootstrap_servers=address, producer=producer))
         say(f"1. Start a broker inside this process, at {address}.")

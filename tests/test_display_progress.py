@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 from rich.console import Console
 
-from telco_stream.display.progress import ProduceProgress, ProduceRun, RowProgress, WindowReporter
+from telco_stream.display.progress import ProduceProgress, ProduceRun, RowProgress, StageProgress, WindowReporter
 from telco_stream.errors import DataError
 from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message
@@ -24,7 +24,7 @@ STAYER = Prediction("b", 0.25, "No", TIME, TIME, "v1", "One year", "No")
 
 def test_progress_shows_rows_and_rate_and_is_erased() -> None:
     captured = CapturedScreen(terminal=True)
-    with captured.screen.progress("Sending", 10_000) as progress:
+    with captured.screen.live(RowProgress("Sending", 10_000)) as progress:
         progress.advance(2_500)
         wait_until(lambda: "2,500 rows" in captured.stderr)
     assert re.search(r"Sending  ━+  25\.0%  2,500 rows  [\d,.]+/s", plain(captured.stderr))
@@ -34,7 +34,7 @@ def test_progress_shows_rows_and_rate_and_is_erased() -> None:
 
 def test_progress_shows_no_share_when_it_has_no_total() -> None:
     captured = CapturedScreen(terminal=True)
-    with captured.screen.progress("Sending") as progress:
+    with captured.screen.live(RowProgress("Sending")) as progress:
         progress.advance(2_500)
         wait_until(lambda: "2,500 rows" in captured.stderr)
     assert "%" not in captured.stderr
@@ -42,7 +42,7 @@ def test_progress_shows_no_share_when_it_has_no_total() -> None:
 
 def test_stages_show_the_stage_and_its_steps() -> None:
     captured = CapturedScreen(terminal=True)
-    with captured.screen.stages() as stages:
+    with captured.screen.live(StageProgress()) as stages:
         stages("reading", 0, 1)
         wait_until(lambda: "Reading" in captured.stderr)
         assert " of " not in captured.stderr
@@ -53,7 +53,7 @@ def test_stages_show_the_stage_and_its_steps() -> None:
 
 def test_stages_are_silent_when_stderr_is_a_file() -> None:
     captured = CapturedScreen()
-    with captured.screen.stages() as stages:
+    with captured.screen.live(StageProgress()) as stages:
         stages("reading", 0, 1)
     assert captured.stderr == ""
 
@@ -62,7 +62,7 @@ def test_stages_are_silent_when_stderr_is_a_file() -> None:
 def test_progress_is_silent_when_stderr_is_a_file(environ: Mapping[str, str]) -> None:
     """Colours may be forced into a log file, where a bar would be thousands of lines."""
     captured = CapturedScreen(environ=environ)
-    with captured.screen.progress("Sending", 10) as progress:
+    with captured.screen.live(RowProgress("Sending", 10)) as progress:
         progress.advance(5)
     assert captured.stderr == ""
     assert progress.rows == 5
@@ -70,7 +70,7 @@ def test_progress_is_silent_when_stderr_is_a_file(environ: Mapping[str, str]) ->
 
 def test_progress_is_silent_when_the_terminal_is_dumb() -> None:
     captured = CapturedScreen(terminal=True, environ={"TERM": "dumb"})
-    with captured.screen.progress("Sending", 10) as progress:
+    with captured.screen.live(RowProgress("Sending", 10)) as progress:
         progress.advance(5)
     assert captured.stderr == ""
 
@@ -78,7 +78,7 @@ def test_progress_is_silent_when_the_terminal_is_dumb() -> None:
 @pytest.mark.parametrize("columns", [5, 20, 40, 80, 200])
 def test_progress_fits_the_terminal(columns: int) -> None:
     captured = CapturedScreen(terminal=True, environ={"COLUMNS": str(columns), "NO_COLOR": "1"})
-    with captured.screen.progress("Sending", 10_000_000) as progress:
+    with captured.screen.live(RowProgress("Sending", 10_000_000)) as progress:
         progress.advance(9_999_999)
         wait_until(lambda: captured.stderr.count("Send") > 1)
     assert 0 < max(len(line) for line in re.split(r"[\r\n]", plain(captured.stderr))) < columns

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from telco_stream.display.progress import RowProgress
 from telco_stream.display.text import as_json
 from telco_stream.messages.prediction import Prediction
 from telco_stream.report.analytics import Analytics, Summary, Window
@@ -42,7 +43,7 @@ def test_json_is_one_line_and_alone_on_stdout() -> None:
     captured = CapturedScreen("json", terminal=True)
     captured.screen.say("said")
     captured.screen.window(Window(1, 1, 1, 0, 0, 0.1))
-    with captured.screen.progress("Reading"):
+    with captured.screen.live(RowProgress("Reading")):
         captured.screen.show(Report(NOTHING, unreadable=1))
     captured.screen.error(ValueError("wrong"))
     assert captured.stdout == as_json(NOTHING) + "\n"
@@ -82,7 +83,7 @@ def test_screen_shows_warnings_and_errors_when_quiet() -> None:
     captured = CapturedScreen(quiet=True, terminal=True, environ={"NO_COLOR": "1"})
     captured.screen.say("said")
     captured.screen.window(Window(1, 1, 1, 0, 0, 0.1))
-    with captured.screen.progress("Sending") as progress:
+    with captured.screen.live(RowProgress("Sending")) as progress:
         progress.advance(5)
     captured.screen.warn("careful")
     captured.screen.error(ValueError("wrong"))

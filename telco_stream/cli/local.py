@@ -52,6 +52,7 @@ def train(
     verbose: options.Verbose = False,
 ) -> None:
     """Train the model on a labelled CSV file. Cross-validates it and writes it with its manifest."""
+    from telco_stream.display.progress import StageProgress
     from telco_stream.model.artifact import requiring_libraries
     from telco_stream.runtime.clock import utc_timestamp
 
@@ -61,7 +62,7 @@ def train(
         from telco_stream.model.training import train as fit
 
     session = Session(output, quiet=quiet, verbose=verbose)
-    with session.screen.stages() as stages:
+    with session.screen.live(StageProgress()) as stages:
         result = fit(data_path, out, created_at=utc_timestamp(), seed=seed, progress=stages)
     session.screen.show(result)
     session.screen.say(f"To score with it, use --model {out} or TELCO_STREAM_MODEL__PATH={out}")
@@ -90,10 +91,11 @@ def sample(
     verbose: options.Verbose = False,
 ) -> None:
     """Generate synthetic customers. They are similar to those of the public data set."""
+    from telco_stream.display.progress import RowProgress
     from telco_stream.sample import write_sample
 
     session = Session(output, quiet=quiet, verbose=verbose)
-    with session.screen.progress("sample", rows) as bar:
+    with session.screen.live(RowProgress("sample", rows)) as bar:
         result = write_sample(out, rows, seed, bar.advance)
     session.screen.show(result)
 

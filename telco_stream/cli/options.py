@@ -13,8 +13,7 @@ Output: TypeAlias = Annotated[
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Write only warnings and errors to stderr.")]
 Verbose: TypeAlias = Annotated[bool, typer.Option("--verbose", "-v", help="Log more to stderr.")]
 Broker: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--broker", metavar="HOST:PORT[,...]", help="Kafka brokers.  [default: localhost:9092]"),
+    str | None, typer.Option("--broker", metavar="HOST:PORT[,...]", help="Kafka brokers.  [default: localhost:9092]")
 ]
 Timeout: TypeAlias = Annotated[
     float,
@@ -23,12 +22,10 @@ Timeout: TypeAlias = Annotated[
     ),
 ]
 Group: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--group", metavar="NAME", help="Consumer group.  [default: churn-prediction-group]"),
+    str | None, typer.Option("--group", metavar="NAME", help="Consumer group.  [default: churn-prediction-group]")
 ]
 Model: TypeAlias = Annotated[
-    Path | None,
-    typer.Option("--model", metavar="FOLDER", help="Model folder.  [default: the bundled model]"),
+    Path | None, typer.Option("--model", metavar="FOLDER", help="Model folder.  [default: the bundled model]")
 ]
 Engine: TypeAlias = Annotated[
     choices.Engine,

@@ -42,8 +42,7 @@ def produce(
         ),
     ] = None,
     delivery: Annotated[
-        DeliveryGuarantee | None,
-        typer.Option(help="Delivery guarantee.  [default: exactly-once in batch mode]"),
+        DeliveryGuarantee | None, typer.Option(help="Delivery guarantee.  [default: exactly-once in batch mode]")
     ] = None,
     run_id: Annotated[
         str | None, typer.Option(metavar="ID", help="ID of the run; a run that has finished sends nothing again.")

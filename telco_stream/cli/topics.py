@@ -56,6 +56,7 @@ def report(
     """Summarize the predictions. Shows totals, churn rate, segments and the customers most at risk."""
     import time
 
+    from telco_stream.display.progress import RowProgress
     from telco_stream.model.artifact import read_manifest
     from telco_stream.report.files import PredictionTable, open_outputs
     from telco_stream.report.predictions import PredictionFilter
@@ -67,7 +68,7 @@ def report(
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     with open_outputs(html, csv) as (page, table):
         manifest = read_manifest(session.model_folder()) if page else None
-        with session.screen.progress("report") as bar:
+        with session.screen.live(RowProgress("report")) as bar:
             report_options = ReportOptions(top_k, criteria, [PredictionTable(table).add] if table else [], bar.advance)
             if page and manifest:
                 data = run_report_data(session.clients, report_options, stop=session.stop)
@@ -94,13 +95,14 @@ def verify(
     """Check that every input was answered exactly once. Covers all committed offsets; exits 5 on any error."""
     import time
 
+    from telco_stream.display.progress import RowProgress
     from telco_stream.kafka.topics import compaction_warning
     from telco_stream.verify.run import verify as audit
 
     flags = {"bootstrap_servers": broker, "consumer.group_id": group}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     name, now = session.settings.consumer.group_id, time.time()
-    with session.screen.progress("verify") as bar:
+    with session.screen.live(RowProgress("verify")) as bar:
         result = audit(session.clients, name, now=now, stop=session.stop, on_read=bar.advance)
     for topic in result.compacted_topics:
         session.screen.warn(compaction_warning(topic))

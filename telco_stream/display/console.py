@@ -4,16 +4,16 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import is_dataclass
 from itertools import islice
-from typing import Literal, TextIO, TypeAlias
+from typing import Literal, TextIO, TypeAlias, TypeVar
 
 from rich.console import Console, RenderableType
 from rich.text import Text
 
 from telco_stream.display.live_console import LiveConsole
-from telco_stream.display.progress import RowProgress, StageProgress, window_lines
+from telco_stream.display.progress import window_lines
 from telco_stream.display.tables import result_table, rows_table
 from telco_stream.display.text import as_json, safe_text
 from telco_stream.report.analytics import Window
@@ -21,6 +21,7 @@ from telco_stream.report.predictions import Report
 from telco_stream.runtime.redaction import redact
 
 Output: TypeAlias = Literal["table", "json"]
+View = TypeVar("View", bound=RenderableType)
 #: Rows of one table: a longer listing is several of them, so that it is shown as it arrives.
 _TABLE_ROWS = 1_000
 
@@ -85,23 +86,11 @@ class Screen:
             self._stderr.write(line + "\n")
             self._stderr.flush()
 
-    def live(self, view: RenderableType) -> AbstractContextManager[object]:
-        """Draw a view below the lines on stderr while the block runs, if `has_live_view`."""
-        return self._err.show(view) if self.has_live_view else nullcontext()
-
     @contextmanager
-    def progress(self, label: str, total: int | None = None) -> Iterator[RowProgress]:
-        """Yield a counter of rows whose progress is drawn like any live view."""
-        progress = RowProgress(label, total)
-        with self.live(progress):
-            yield progress
-
-    @contextmanager
-    def stages(self) -> Iterator[StageProgress]:
-        """Yield a callable for the stages of a long job, drawn like any live view."""
-        stages = StageProgress()
-        with self.live(stages):
-            yield stages
+    def live(self, view: View) -> Iterator[View]:
+        """Draw the view below the lines on stderr while the block runs, if `has_live_view`."""
+        with self._err.show(view) if self.has_live_view else nullcontext():
+            yield view
 
     def _show_one(self, result: object) -> None:
         if self._output == "json":
