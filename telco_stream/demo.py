@@ -15,7 +15,8 @@ from telco_stream.model.scorer import Scorer
 from telco_stream.monitoring.protocols import RunObserver
 from telco_stream.produce.run import ProduceOptions, ProduceResult, run_produce
 from telco_stream.report.analytics import Summary
-from telco_stream.report.run import ReportOptions, run_report
+from telco_stream.report.predictions import ReportOptions
+from telco_stream.report.run import run_report
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import ProducerSettings, Settings
 

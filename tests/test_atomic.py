@@ -9,9 +9,8 @@ import pytest
 
 from telco_stream.errors import UsageError
 from telco_stream.model.artifact import write_folder
-from telco_stream.produce.checkpoint import CheckpointFile
-from telco_stream.produce.progress import PassKey, PassProgress
-from telco_stream.report.files import open_outputs
+from telco_stream.produce.progress import CheckpointFile, PassKey, PassProgress
+from telco_stream.report.run import open_outputs
 from telco_stream.runtime import files
 from telco_stream.runtime.files import atomic_write, temporary_path
 from telco_stream.sample import write_sample

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from telco_stream.errors import DataError, UsageError
-from telco_stream.produce.checkpoint import CheckpointFile
 from telco_stream.produce.progress import (
+    CheckpointFile,
     PassKey,
     PassProgress,
     decode_progress,

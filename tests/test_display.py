@@ -149,7 +149,7 @@ def test_tables_are_separated_when_a_command_shows_two() -> None:
 
 def test_report_warns_of_unreadable_values_when_quiet() -> None:
     out, err = streams()
-    Screen(quiet=True, streams=(out, err), environ={}).show(Report(summary_of("a"), 1_234))
+    Screen(quiet=True, streams=(out, err), environ={}).show(Report(summary_of("a"), 1_234, {}))
     assert err.getvalue() == "Warning: 1,234 values of the topic are not predictions and were not counted\n"
     assert "Warning" not in out.getvalue()
 

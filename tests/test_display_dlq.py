@@ -6,8 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from telco_stream.display.console import Output
-from telco_stream.dlq.letters import LetterFilter, Letters
-from telco_stream.dlq.listing import list_letters, show_letter, summarize
+from telco_stream.dlq.letters import LetterFilter, Letters, list_letters, show_letter, summarize
 from telco_stream.dlq.replay import ReplayResult
 from telco_stream.errors import ErrorType
 from tests.support.captured_screen import CapturedScreen

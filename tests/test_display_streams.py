@@ -29,7 +29,7 @@ class Run:
 def test_report_json_has_the_documented_keys_in_order() -> None:
     captured, analytics = CapturedScreen("json"), Analytics()
     analytics.add_all([CHURNER, STAYER])
-    captured.screen.show(Report(analytics.result(1), unreadable=0))
+    captured.screen.show(Report(analytics.result(1), unreadable=0, crosstab={}))
     written = json.loads(captured.stdout)
     assert list(written) == KEYS.split()
     assert written["by_contract"] == {"One year": {"total": 2, "churners": 1, "churn_rate": 0.5}}
@@ -44,7 +44,7 @@ def test_json_is_one_line_and_alone_on_stdout() -> None:
     captured.screen.say("said")
     captured.screen.window(Window(1, 1, 1, 0, 0, 0.1))
     with captured.screen.live(RowProgress("Reading")):
-        captured.screen.show(Report(NOTHING, unreadable=1))
+        captured.screen.show(Report(NOTHING, unreadable=1, crosstab={}))
     captured.screen.error(ValueError("wrong"))
     assert captured.stdout == as_json(NOTHING) + "\n"
 
@@ -100,7 +100,7 @@ def test_screen_uses_colours_only_when_the_terminal_may() -> None:
     def written(**kinds: object) -> str:
         captured = CapturedScreen(**kinds)  # type: ignore[arg-type]
         captured.screen.error(ValueError("wrong"))
-        captured.screen.show(Report(NOTHING, unreadable=0))
+        captured.screen.show(Report(NOTHING, unreadable=0, crosstab={}))
         return captured.stderr + captured.stdout
 
     assert "\x1b[" in written(terminal=True)

@@ -8,11 +8,9 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from telco_stream.consume.run import ConsumeOptions
-from telco_stream.dlq.letters import LetterFilter
-from telco_stream.dlq.listing import list_letters, summarize
+from telco_stream.dlq.letters import LetterFilter, list_letters, summarize
 from telco_stream.dlq.replay import ReplayResult
-from telco_stream.dlq.run import run_list, run_replay, run_show
-from telco_stream.dlq.topic import ReplayWriter
+from telco_stream.dlq.run import ReplayWriter, run_list, run_replay, run_show
 from telco_stream.errors import DataError, ErrorType, FencedError, KafkaError
 from telco_stream.kafka.clients import Clients
 from telco_stream.messages.dead_letter import decode_dead_letter

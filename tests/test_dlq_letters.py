@@ -9,8 +9,16 @@ from typing import Any
 
 import pytest
 
-from telco_stream.dlq.letters import LetterFilter, Letters, parse_letter_position
-from telco_stream.dlq.listing import Header, LetterSummary, list_letters, show_letter, summarize
+from telco_stream.dlq.letters import (
+    Header,
+    LetterFilter,
+    Letters,
+    LetterSummary,
+    list_letters,
+    parse_letter_position,
+    show_letter,
+    summarize,
+)
 from telco_stream.errors import DataError, ErrorType, UsageError
 from telco_stream.messages.dead_letter import customer_id, format_original
 from tests.support.letters import FOREIGN, letter

@@ -10,8 +10,8 @@ import pytest
 
 from telco_stream.errors import DataError, UsageError
 from telco_stream.messages.record import Message
-from telco_stream.produce.checkpoint import CheckpointFile
-from telco_stream.produce.loop import Schedule, SendResult, produce_pass, produce_stream
+from telco_stream.produce.loop import SendResult, produce_pass, produce_stream
+from telco_stream.produce.progress import CheckpointFile
 from telco_stream.runtime.signals import Stop, Stopped
 from tests.support.csv_files import customer
 from tests.support.produce_harness import (
@@ -23,8 +23,6 @@ from tests.support.produce_harness import (
     make_plan,
     write_customers,
 )
-
-AT_ONCE = Schedule(0, seed=7)
 
 
 class TimedWriter(FakeRowWriter):
@@ -43,9 +41,9 @@ def checkpoint() -> dict[str, Any]:
 
 
 def run(
-    writer: FakeRowWriter, path: Path, schedule: Schedule = AT_ONCE, stop: Stop | None = None, **more: Any
+    writer: FakeRowWriter, path: Path, stop: Stop | None = None, *, rate: float = 0, seed: int | None = 7, **more: Any
 ) -> SendResult:
-    return produce_stream(make_plan(path, **more), schedule, make_deps(writer, stop))
+    return produce_stream(replace(make_plan(path, **more), rate=rate, seed=seed), make_deps(writer, stop))
 
 
 def file_writer() -> FakeRowWriter:
@@ -61,10 +59,10 @@ def test_stream_sends_exactly_the_limit_and_repeats_rows(tmp_path: Path) -> None
 
 def test_stream_draws_the_same_customers_when_seeds_are_equal(tmp_path: Path) -> None:
     path, writers = write_customers(tmp_path, 50), [file_writer() for _ in range(4)]
-    run(writers[0], path, Schedule(0, seed=1), limit=40)
-    run(writers[1], path, Schedule(2_000, seed=1), limit=40, size=3)
-    run(writers[2], path, Schedule(0, seed=2), limit=40)
-    run(writers[3], path, Schedule(0), limit=40)
+    run(writers[0], path, seed=1, limit=40)
+    run(writers[1], path, rate=2_000, seed=1, limit=40, size=3)
+    run(writers[2], path, seed=2, limit=40)
+    run(writers[3], path, seed=None, limit=40)
     keys = [writer.keys() for writer in writers]
     assert keys[0] == keys[1]
     assert len({tuple(drawn) for drawn in keys}) == 3
@@ -72,7 +70,7 @@ def test_stream_draws_the_same_customers_when_seeds_are_equal(tmp_path: Path) ->
 
 def test_stream_sends_row_n_after_n_divided_by_the_rate(tmp_path: Path) -> None:
     writer = TimedWriter(stores_progress=False)
-    run(writer, write_customers(tmp_path, 5), Schedule(100), limit=30)
+    run(writer, write_customers(tmp_path, 5), rate=100, limit=30)
     ahead = [sent_at - writer.sent_at[0] - number / 100 for number, sent_at in enumerate(writer.sent_at)]
     assert min(ahead) > -0.005
     assert sorted(ahead)[15] < 0.02  # only half of them, because the machine can be busy
@@ -84,7 +82,7 @@ def test_stream_catches_up_when_the_broker_was_away(tmp_path: Path) -> None:
     writer = TimedWriter(stores_progress=False)
     writer.after = lambda writer: time.sleep(0.4) if len(writer.sizes) == 1 else None
     started = time.monotonic()
-    assert run(writer, write_customers(tmp_path, 5), Schedule(100), limit=120).rows == 120
+    assert run(writer, write_customers(tmp_path, 5), rate=100, limit=120).rows == 120
     assert 1.15 < time.monotonic() - started < 1.6
     assert max(later - earlier for earlier, later in pairwise(writer.sent_at)) > 0.3
 
@@ -96,7 +94,7 @@ def test_stream_sends_as_fast_as_possible_when_the_rate_is_0(tmp_path: Path) -> 
 
 def test_stream_stamps_each_send(tmp_path: Path) -> None:
     writer = file_writer()
-    run(writer, write_customers(tmp_path, 5), Schedule(200), limit=20)
+    run(writer, write_customers(tmp_path, 5), rate=200, limit=20)
     assert len(set(writer.times())) > 10
     assert writer.times()[-1] == checkpoint()["last_event_ts"]
 
@@ -104,7 +102,7 @@ def test_stream_stamps_each_send(tmp_path: Path) -> None:
 def test_stream_stores_confirmed_rows_in_the_checkpoint(tmp_path: Path) -> None:
     writer, totals = file_writer(), []
     writer.after = lambda fake: totals.append((len(fake.topic), checkpoint()["total_sent"]))
-    run(writer, write_customers(tmp_path, 5), Schedule(50), limit=60)
+    run(writer, write_customers(tmp_path, 5), rate=50, limit=60)
     assert len(totals) >= 2
     assert all(stored <= arrived for arrived, stored in totals)
     assert (checkpoint()["mode"], checkpoint()["total_sent"], checkpoint()["complete"]) == ("streaming", 60, False)
@@ -114,7 +112,7 @@ def test_stream_ends_with_all_rows_confirmed_when_stopped(tmp_path: Path) -> Non
     writer, stop = file_writer(), Stop()
     writer.after = lambda _: stop.request()
     started = time.monotonic()
-    sent = run(writer, write_customers(tmp_path, 5), Schedule(0.1), stop)  # the next row is due after ten seconds
+    sent = run(writer, write_customers(tmp_path, 5), stop, rate=0.1)  # the next row is due after ten seconds
     assert time.monotonic() - started < 2
     assert (sent.rows, checkpoint()["total_sent"], writer.unconfirmed()) == (1, 1, 0)
 
@@ -123,7 +121,7 @@ def test_stream_counts_arrived_rows_when_a_stop_interrupts_it(tmp_path: Path) ->
     writer = file_writer()
     writer.loses = {1: "never"}
     writer.unconfirmed = lambda: 4  # type: ignore[method-assign]
-    sent = run(writer, write_customers(tmp_path, 5), Schedule(40), limit=30)
+    sent = run(writer, write_customers(tmp_path, 5), rate=40, limit=30)
     assert (sent.rows, checkpoint()["total_sent"]) == (26, 26)
 
 
@@ -180,7 +178,7 @@ def test_stream_sends_nothing_when_the_file_is_not_writable(tmp_path: Path) -> N
 
 def test_stream_reports_each_row_to_the_observer(tmp_path: Path) -> None:
     deps = make_deps(file_writer())
-    produce_stream(make_plan(write_customers(tmp_path, 5), limit=33), AT_ONCE, deps)
+    produce_stream(make_plan(write_customers(tmp_path, 5), limit=33), deps)
     assert isinstance(deps.observer, CountingObserver)
     assert deps.observer.rows == 33
 
@@ -193,7 +191,7 @@ def test_stream_continues_when_its_file_becomes_unwritable(
     writer = file_writer()
     writer.after = lambda _: _put_folder_in_place_of_file(Path(CHECKPOINT))
     deps = replace(make_deps(writer), checkpoint=CheckpointFile(Path(CHECKPOINT), is_needed=False))
-    assert produce_stream(make_plan(write_customers(tmp_path, 5), limit=50), AT_ONCE, deps).rows == 50
+    assert produce_stream(make_plan(write_customers(tmp_path, 5), limit=50), deps).rows == 50
     assert caplog.text.count("it exists but is not a regular file") == 1
 
 

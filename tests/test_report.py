@@ -1,14 +1,16 @@
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from telco_stream.errors import UsageError
 from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.messages.record import Record
+from telco_stream.report import predictions
 from telco_stream.report.analytics import Segment
-from telco_stream.report.predictions import PredictionFilter, report
+from telco_stream.report.predictions import PredictionFilter, Report, ReportOptions
 from telco_stream.runtime.period import parse_period
 from tests.support.records import FakeRecord
 
@@ -117,11 +119,15 @@ def test_report_memory_does_not_grow_with_the_predictions() -> None:
     assert many < few + 20_000
 
 
-def peak_of(predictions: int) -> int:
+def report(topic: Iterable[Record], **options: Any) -> Report:
+    return predictions.report(topic, ReportOptions(**options))
+
+
+def peak_of(number: int) -> int:
     """Return the peak memory in bytes of a report on predictions of 100 customers."""
     tracemalloc.start()
     try:
-        report(stream(predictions))
+        report(stream(number))
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

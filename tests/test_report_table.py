@@ -6,7 +6,7 @@ import io
 import pytest
 
 from telco_stream.messages.prediction import Prediction
-from telco_stream.report.files import PredictionTable, harmless
+from telco_stream.report.run import PredictionTable, harmless
 
 STRANGE = ["a,b", 'a"b', "a\nb", "  a ", "مرحبا", "<script>alert(1)</script>", "\u202eabc", "\x00", "😀", "7590-VHVEG"]
 

@@ -42,8 +42,7 @@ def list_(
     """List dead letters, oldest first."""
     import time
 
-    from telco_stream.dlq.letters import LetterFilter
-    from telco_stream.dlq.listing import list_letters, summarize
+    from telco_stream.dlq.letters import LetterFilter, list_letters, summarize
     from telco_stream.dlq.run import run_list
     from telco_stream.runtime.period import parse_period
 

@@ -58,9 +58,8 @@ def report(
 
     from telco_stream.display.progress import RowProgress
     from telco_stream.model.artifact import read_manifest
-    from telco_stream.report.files import PredictionTable, open_outputs
-    from telco_stream.report.predictions import PredictionFilter
-    from telco_stream.report.run import ReportOptions, run_report, run_report_data
+    from telco_stream.report.predictions import PredictionFilter, ReportOptions
+    from telco_stream.report.run import PredictionTable, open_outputs, run_report, run_report_data
     from telco_stream.runtime.period import parse_period
 
     criteria = PredictionFilter(parse_period(since, until, time.time()), model_version)

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from telco_stream.display.text import format_value, humanize, is_number, result_fields, safe_text
-from telco_stream.dlq.listing import ListedLetter, ShownLetter
+from telco_stream.dlq.letters import ListedLetter, ShownLetter
 from telco_stream.messages.dead_letter import format_original
 from telco_stream.model.manifest import Decile, Feature
 from telco_stream.report.analytics import AtRisk, Segment, Summary

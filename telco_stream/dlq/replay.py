@@ -12,7 +12,7 @@ was in an earlier topic with the same name, the whole raw topic is read.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from telco_stream.dlq.letters import Letter, LetterFilter, LetterPosition, Letters
 from telco_stream.messages.dead_letter import replay_headers
@@ -88,48 +88,46 @@ class ReplayDeps:
 
 def replay(options: ReplayOptions, deps: ReplayDeps) -> ReplayResult:
     """Replay the matching letters and count the skipped ones by reason; a stop request ends it after a transaction."""
-    counters = _ReplayCounters()
+    counts = _Counts()
     try:
-        # Search without the limit: the letters that it selects can change between two reads.
-        search = _search(Letters(deps.records(), replace(options.criteria, limit=None)), options.raw)
-        if search.fingerprints:
-            _replay(search, options, deps, counters)
+        _replay(options, deps, counts)
     except Stopped:
-        counters.skip("interrupted", counters.selected - counters.settled)
-    return counters.result()
+        counts.skipped["interrupted"] += counts.selected - counts.replayed - counts.skipped.total()
+    return ReplayResult(counts.selected, counts.replayed, dict((+counts.skipped).most_common()))
 
 
-class _ReplayCounters:
-    """Counts of replayed and skipped letters so far."""
+@dataclass(slots=True)
+class _Counts:
+    """Counts of selected, replayed and skipped letters so far."""
 
-    def __init__(self) -> None:
-        self.selected = self.replayed = 0
-        self._skipped: Counter[str] = Counter()
-
-    @property
-    def settled(self) -> int:
-        """Return the number of letters that were replayed or skipped."""
-        return self.replayed + self._skipped.total()
-
-    def skip(self, reason: str, letters: int) -> None:
-        """Count letters that are skipped."""
-        self._skipped[reason] += letters
-
-    def result(self) -> ReplayResult:
-        """Return the counts, the most frequent reason first."""
-        skipped = {reason: letters for reason, letters in self._skipped.most_common() if letters}
-        return ReplayResult(self.selected, self.replayed, skipped)
+    selected: int = 0
+    replayed: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True)
-class _Search:
-    """Fingerprints to search for in the raw topic, and the offsets by partition to start at; None: the whole topic."""
+def _replay(options: ReplayOptions, deps: ReplayDeps, counts: _Counts) -> None:
+    # Search without the limit: the letters that it selects can change between two reads.
+    fingerprints, starts = _search(Letters(deps.records(), replace(options.criteria, limit=None)), options.raw)
+    if not fingerprints:
+        return
+    replayed = deps.find_replayed(fingerprints, starts)
+    for batch in _batches(Letters(deps.records(), options.criteria)):
+        counts.selected += len(batch)
+        ready = _ready(batch, replayed, options, deps, counts.skipped)
+        if deps.send is None:
+            counts.skipped["dry run"] += len(ready)
+            continue
+        while ready and not deps.send(_by_partition(ready, options)):
+            committed = deps.find_replayed({letter.fingerprint for letter in ready}, starts)
+            counts.replayed += sum(letter.fingerprint in committed for letter in ready)
+            ready = [letter for letter in ready if letter.fingerprint not in committed]
+        counts.replayed += len(ready)
+        if deps.stop.requested:
+            raise Stopped
 
-    fingerprints: AbstractSet[bytes]
-    starts: Mapping[int, int] | None
 
-
-def _search(letters: Iterable[Letter], raw: RawTopic) -> _Search:
+def _search(letters: Iterable[Letter], raw: RawTopic) -> tuple[AbstractSet[bytes], Mapping[int, int] | None]:
+    """Return the letters' fingerprints, and the offsets to search from by partition; None is the whole topic."""
     fingerprints: set[bytes] = set()
     starts: dict[int, int] = {}
     is_bounded = True
@@ -140,24 +138,7 @@ def _search(letters: Iterable[Letter], raw: RawTopic) -> _Search:
             starts[original.partition] = min(behind, starts.get(original.partition, behind))
         else:
             is_bounded = False
-    return _Search(fingerprints, starts if is_bounded else None)
-
-
-def _replay(search: _Search, options: ReplayOptions, deps: ReplayDeps, counters: _ReplayCounters) -> None:
-    replayed = deps.find_replayed(search.fingerprints, search.starts)
-    for batch in _batches(Letters(deps.records(), options.criteria)):
-        counters.selected += len(batch)
-        ready = _ready(batch, replayed, options, deps, counters)
-        if deps.send is None:
-            counters.skip("dry run", len(ready))
-            continue
-        while ready and not deps.send(_by_partition(ready, options)):
-            committed = deps.find_replayed({letter.fingerprint for letter in ready}, search.starts)
-            counters.replayed += sum(letter.fingerprint in committed for letter in ready)
-            ready = [letter for letter in ready if letter.fingerprint not in committed]
-        counters.replayed += len(ready)
-        if deps.stop.requested:
-            raise Stopped
+    return fingerprints, starts if is_bounded else None
 
 
 def _by_partition(letters: Iterable[Letter], options: ReplayOptions) -> dict[int | None, list[Outgoing]]:
@@ -187,7 +168,7 @@ def _ready(
     replayed: AbstractSet[bytes],
     options: ReplayOptions,
     deps: ReplayDeps,
-    counters: _ReplayCounters,
+    skipped: Counter[str],
 ) -> list[Letter]:
     """Return the letters of the batch to send; count the others as skipped."""
     reasons = {letter.position: _skip_reason(letter, replayed, options) for letter in batch}
@@ -195,8 +176,7 @@ def _ready(
     if deps.scorer is not None:
         failing = _still_failing(ready, deps.scorer, deps.utc_timestamp(), options)
         reasons |= dict.fromkeys(failing, "still failing")
-    for reason, count in Counter(filter(None, reasons.values())).items():
-        counters.skip(reason, count)
+    skipped.update(filter(None, reasons.values()))
     return [letter for letter in ready if not reasons[letter.position]]
 
 

@@ -15,8 +15,7 @@ from telco_stream.csv.sampler import RowSampler, open_sampler
 from telco_stream.errors import DataError, UsageError
 from telco_stream.messages.record import Message
 from telco_stream.monitoring.protocols import ProduceObserver
-from telco_stream.produce.checkpoint import CheckpointFile
-from telco_stream.produce.progress import PassKey, PassProgress
+from telco_stream.produce.progress import CheckpointFile, PassKey, PassProgress
 from telco_stream.produce.start import find_start, start_of_stream
 from telco_stream.produce.writer import RowWriter
 from telco_stream.runtime.signals import Stop, Stopped
@@ -32,20 +31,17 @@ _MAX_WAIT = 0.05
 
 @dataclass(frozen=True, slots=True)
 class ProducePlan:
-    """File to send and limits of one run; `batch_size` is in rows."""
+    """File to send and limits of one run; `batch_size` is in rows.
+
+    Row n of a stream is sent `n / rate` seconds after the start, or at once if the rate is 0; `seed` selects its rows.
+    """
 
     key: PassKey
     path: Path
     batch_size: int
     limit: int | None = None
     restart: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """Schedule of a stream: row n is sent `n / rate` seconds after the start, or at once if the rate is 0."""
-
-    rate: float
+    rate: float = 0.0
     seed: int | None = None
 
 
@@ -90,7 +86,7 @@ def produce_pass(plan: ProducePlan, deps: ProduceDeps) -> SendResult:
     return SendResult(progress.total_sent - start.total_sent, resumed_from, time.perf_counter() - started)
 
 
-def produce_stream(plan: ProducePlan, schedule: Schedule, deps: ProduceDeps) -> SendResult:
+def produce_stream(plan: ProducePlan, deps: ProduceDeps) -> SendResult:
     """Send random rows on a schedule, until stopped or up to the limit."""
     started = time.perf_counter()
     progress = start_of_stream(plan.key, deps.checkpoint, restart=plan.restart)
@@ -98,7 +94,7 @@ def produce_stream(plan: ProducePlan, schedule: Schedule, deps: ProduceDeps) -> 
     with ExitStack() as open_file:
         with deps.stop.interrupting():  # the whole file is checked, which can take long
             sampler = open_file.enter_context(open_sampler(plan.path))
-        for confirmed in _confirm(progress, _send_paced(plan, schedule, sampler, deps), deps):
+        for confirmed in _confirm(progress, _send_paced(plan, sampler, deps), deps):
             deps.observer.advance(confirmed.total_sent - progress.total_sent)
             deps.checkpoint.write(progress := confirmed)
     return SendResult(progress.total_sent, None, time.perf_counter() - started)
@@ -133,100 +129,88 @@ def _send_until_uncertain(
     plan: ProducePlan, start: PassProgress, last: float, deps: ProduceDeps
 ) -> Iterator[PassProgress]:
     """Yield the progress after each confirmation; end with the pass, at a stop or after an uncertain transaction."""
-    chunks, progress = _Chunks(plan, start, last, deps.stop), start
-    while not (progress.complete or chunks.is_over or deps.stop.requested):
-        sent = _send_chunks(chunks, progress, deps)
-        if sent is progress:  # the next chunk is invalid
-            break
+    confirmed = start
+    for sent in _send_chunks(plan, start, last, deps):
         if not deps.writer.confirm(sent):
             return
-        deps.observer.advance(sent.last_processed_index - progress.last_processed_index)
-        yield (progress := sent)
-    if chunks.error:
-        raise chunks.error
+        deps.observer.advance(sent.last_processed_index - confirmed.last_processed_index)
+        yield (confirmed := sent)
 
 
-def _send_chunks(chunks: "_Chunks", progress: PassProgress, deps: ProduceDeps) -> PassProgress:
-    """Send chunks until a confirmation is due; return the progress to confirm."""
-    deadline = time.monotonic() + _SECONDS_PER_CONFIRMATION
-    max_index = progress.last_processed_index + _ROWS_PER_CONFIRMATION
-    for rows in chunks:
-        event_ts = deps.utc_timestamp()
-        deps.writer.send(progress.of.topic, _messages(rows, event_ts))
-        progress = progress.advanced(len(rows), event_ts)
-        if chunks.at_end:
-            return progress.completed()
-        is_full = progress.last_processed_index + chunks.size > max_index
-        if is_full or time.monotonic() > deadline or deps.stop.requested:
-            return progress
-    return progress.completed() if chunks.at_end else progress
+def _send_chunks(plan: ProducePlan, start: PassProgress, last: float, deps: ProduceDeps) -> Iterator[PassProgress]:
+    """Send rows; yield the progress whenever a confirmation is due, and before an invalid chunk raises `DataError`."""
+    size = min(plan.batch_size, _ROWS_PER_CONFIRMATION)
+    yielded = sent = start
+    deadline, error = time.monotonic() + _SECONDS_PER_CONFIRMATION, None
+    try:
+        for rows, is_at_end in _read_chunks(plan.path, size, start, last, deps.stop):
+            if rows:
+                event_ts = deps.utc_timestamp()
+                deps.writer.send(sent.of.topic, _messages(rows, event_ts))
+                sent = sent.advanced(len(rows), event_ts)
+            if is_at_end:
+                sent = sent.completed()
+            is_full = sent.last_processed_index + size > yielded.last_processed_index + _ROWS_PER_CONFIRMATION
+            if is_full or time.monotonic() > deadline or deps.stop.requested:
+                yield (yielded := sent)
+                deadline = time.monotonic() + _SECONDS_PER_CONFIRMATION
+            if deps.stop.requested:
+                break
+    except DataError as invalid:
+        error = invalid
+    if sent is not yielded:
+        yield sent
+    if error:
+        raise error
 
 
-class _Chunks:
-    """Iterator over the file's checked rows up to a limit, in chunks.
-
-    It ends at an invalid chunk, whose `error` is raised once the rows before it are confirmed.
-    """
-
-    def __init__(self, plan: ProducePlan, start: PassProgress, last: float, stop: Stop) -> None:
-        self.size = min(plan.batch_size, _ROWS_PER_CONFIRMATION)
-        #: Whether the chunk returned last contains the file's last row.
-        self.at_end = False
-        self.is_over = False
-        self.error: DataError | None = None
-        skip = start.last_processed_index + 1
-        self._rows = self._read(plan.path, skip, last + 1 - skip, stop)
-
-    def __iter__(self) -> Iterator[list[Row]]:
-        return self._rows
-
-    def _read(self, path: Path, skip: int, remaining: float, stop: Stop) -> Iterator[list[Row]]:
-        chunks = read_chunks(path, self.size, skip=skip)
-        with stop.interrupting():  # skipping many rows can take long
-            rows = self._next(chunks)
-        self.at_end = not (rows or self.error)
-        while rows and remaining > 0:
-            # Read one chunk ahead, because the confirmation of the last row also marks the pass as finished.
-            following, remaining = self._next(chunks), remaining - len(rows)
-            self.at_end = not (following or self.error) and remaining >= 0
-            if remaining <= 0:
-                self.error = None  # the invalid chunk is beyond the limit
-            yield rows if remaining >= 0 else rows[: int(remaining)]
-            rows = following
-        self.is_over = True
-
-    def _next(self, chunks: Iterator[list[Row]]) -> list[Row] | None:
+def _read_chunks(
+    path: Path, size: int, start: PassProgress, last: float, stop: Stop
+) -> Iterator[tuple[list[Row], bool]]:
+    """Yield the file's checked rows from `start` up to index `last`, in chunks, and whether each one ends the file."""
+    chunks = read_chunks(path, size, skip=start.last_processed_index + 1)
+    remaining = last - start.last_processed_index
+    with stop.interrupting():  # skipping many rows can take long
+        rows = next(chunks, None)
+    if rows is None:
+        yield [], True
+    while rows and remaining > 0:
+        # Read one chunk ahead, because the confirmation of the last row also marks the pass as finished.
+        following, error = None, None
         try:
-            return next(chunks, None)
-        except DataError as error:
-            self.error = error
-            return None
+            following = next(chunks, None)
+        except DataError as invalid:
+            error = invalid
+        remaining -= len(rows)
+        is_at_end = remaining >= 0 and not (following or error)
+        yield rows if remaining >= 0 else rows[: int(remaining)], is_at_end
+        if error and remaining > 0:
+            raise error
+        rows = following
 
 
-def _send_paced(
-    plan: ProducePlan, schedule: Schedule, sampler: RowSampler, deps: ProduceDeps
-) -> Iterator[tuple[int, str]]:
+def _send_paced(plan: ProducePlan, sampler: RowSampler, deps: ProduceDeps) -> Iterator[tuple[int, str]]:
     """Send rows on the schedule; yield their number and the last event time whenever a confirmation is due."""
-    rng, clock = random.Random(schedule.seed), time.monotonic  # noqa: S311 - draws customers, not secrets
+    rng, clock = random.Random(plan.seed), time.monotonic  # noqa: S311 - draws customers, not secrets
     started, sent, event_ts, due = clock(), 0, deps.utc_timestamp(), clock() + _SECONDS_PER_CONFIRMATION
     limit = math.inf if plan.limit is None else plan.limit
     with suppress(Stopped):  # stopped while the client's queue was full: count what has arrived
         while sent < limit and not deps.stop.requested:
-            if rows := _rows_due(schedule, clock() - started, sent, limit, plan.batch_size):
+            if rows := _rows_due(plan, clock() - started, sent, limit):
                 event_ts = deps.utc_timestamp()
                 deps.writer.send(plan.key.topic, _messages(sampler.draw(rng, rows), event_ts))
                 sent += rows
             else:
-                deps.stop.wait(min(_MAX_WAIT, max(0.0, started + sent / schedule.rate - clock())))
+                deps.stop.wait(min(_MAX_WAIT, max(0.0, started + sent / plan.rate - clock())))
             if clock() > due:
                 yield sent, event_ts
                 due = clock() + _SECONDS_PER_CONFIRMATION
     yield sent, event_ts
 
 
-def _rows_due(schedule: Schedule, elapsed: float, sent: int, limit: float, batch_size: int) -> int:
-    due = int(elapsed * schedule.rate) + 1 if schedule.rate else math.inf
-    return int(min(due - sent, limit - sent, batch_size))
+def _rows_due(plan: ProducePlan, elapsed: float, sent: int, limit: float) -> int:
+    due = int(elapsed * plan.rate) + 1 if plan.rate else math.inf
+    return int(min(due - sent, limit - sent, plan.batch_size))
 
 
 def _confirm(progress: PassProgress, sends: Iterator[tuple[int, str]], deps: ProduceDeps) -> Iterator[PassProgress]:

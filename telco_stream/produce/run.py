@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from telco_stream.csv.reader import fingerprint, resolved_path
@@ -13,17 +13,15 @@ from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.permissions import require_group, require_read, require_write
 from telco_stream.kafka.sink import Sink
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_produce
-from telco_stream.monitoring.protocols import ProduceObserver, SendCounters
-from telco_stream.produce.checkpoint import CheckpointFile
+from telco_stream.monitoring.protocols import ProduceObserver
 from telco_stream.produce.loop import (
     ProduceDeps,
     ProducePlan,
-    Schedule,
     SendResult,
     produce_pass,
     produce_stream,
 )
-from telco_stream.produce.progress import PassKey
+from telco_stream.produce.progress import CheckpointFile, PassKey
 from telco_stream.produce.writer import AtLeastOnceWriter, ExactlyOnceWriter, group_of
 from telco_stream.runtime import logs
 from telco_stream.runtime.choices import DeliveryGuarantee, Mode
@@ -89,30 +87,20 @@ def data_path(settings: Settings) -> Path:
 def _produce(
     clients: Clients, options: ProduceOptions, delivery: DeliveryGuarantee, stop: Stop, observer: ProduceObserver
 ) -> ProduceResult:
-    settings, topic = clients.settings, clients.settings.topics.raw
-    path = data_path(settings)
+    topic = clients.settings.topics.raw
     writer, sent = None, SendResult(0, None, 0.0)
     with suppress(Stopped):
-        with stop.interrupting():  # the whole file is read for the fingerprint, which can take long
-            key = PassKey(resolved_path(path), fingerprint(path), topic, options.run_id)
-        cluster = Cluster(clients, stop)
-        cluster.partitions(topic)  # fail before the first row if the topic is missing
-        key = replace(key, topic_id=cluster.topic_ids(topic)[topic])
-        _check_permissions(cluster, key, delivery)
-        writer = _make_writer(clients, delivery, key, stop)
-        observer.attach(SendCounters(writer.failed, writer.outcomes))
+        plan = _plan(clients, options, delivery, stop)
+        writer = _make_writer(clients, delivery, plan.key, stop)
+        observer.attach(writer.counters)
         logs.log_start(
-            "produce", mode=options.mode, delivery=delivery, topic=topic, run_id=options.run_id, file=path.name
+            "produce", mode=options.mode, delivery=delivery, topic=topic, run_id=options.run_id, file=plan.path.name
         )
-        plan = ProducePlan(key, path, settings.producer.batch_size, options.limit, options.restart)
         # A stream is never resumed, and exactly once, Kafka stores the progress.
         needs_file = options.mode == "batch" and not writer.stores_progress
-        checkpoint = CheckpointFile(Path(settings.producer.checkpoint_file), is_needed=needs_file)
-        deps = ProduceDeps(writer, checkpoint, utc_timestamp, stop, observer)
-        if options.mode == "batch":
-            sent = produce_pass(plan, deps)
-        else:
-            sent = produce_stream(plan, Schedule(settings.producer.events_per_sec, options.seed), deps)
+        checkpoint = CheckpointFile(Path(clients.settings.producer.checkpoint_file), is_needed=needs_file)
+        send = produce_pass if options.mode == "batch" else produce_stream
+        sent = send(plan, ProduceDeps(writer, checkpoint, utc_timestamp, stop, observer))
     return ProduceResult(
         mode=options.mode,
         topic=topic,
@@ -123,6 +111,24 @@ def _produce(
         end_offsets=_end_offsets(clients, topic, stop) if writer else {},
         seconds=round(sent.seconds, 3),
         rate=round(sent.rows / sent.seconds, 1) if sent.seconds else 0.0,
+    )
+
+
+def _plan(clients: Clients, options: ProduceOptions, delivery: DeliveryGuarantee, stop: Stop) -> ProducePlan:
+    """Read the file's fingerprint, and check that the topic exists and that the run has the permissions it needs."""
+    producer, topic = clients.settings.producer, clients.settings.topics.raw
+    path = data_path(clients.settings)
+    with stop.interrupting():  # the whole file is read for the fingerprint, which can take long
+        content = fingerprint(path)
+    cluster = Cluster(clients, stop)
+    cluster.partitions(topic)  # fail before the first row if the topic is missing
+    key = PassKey(resolved_path(path), content, topic, options.run_id, cluster.topic_ids(topic)[topic])
+    require_write(cluster, topic)
+    if delivery == "exactly-once":  # the progress is stored as an offset of the topic, committed by a group
+        require_read(cluster, topic)
+        require_group(cluster, group_of(key))
+    return ProducePlan(
+        key, path, producer.batch_size, options.limit, options.restart, producer.events_per_sec, options.seed
     )
 
 
@@ -156,13 +162,6 @@ def _make_writer(
     if delivery == "exactly-once":
         return ExactlyOnceWriter(clients, key, stop)
     return AtLeastOnceWriter(Sink(clients.producer(), stop))
-
-
-def _check_permissions(cluster: Cluster, key: PassKey, delivery: DeliveryGuarantee) -> None:
-    require_write(cluster, key.topic)
-    if delivery == "exactly-once":  # the progress is stored as an offset of the topic, committed by a group
-        require_read(cluster, key.topic)
-        require_group(cluster, group_of(key))
 
 
 def _end_offsets(clients: Clients, topic: str, stop: Stop) -> Mapping[int, int]:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from uuid import uuid4
 
 from telco_stream.errors import DataError
-from telco_stream.produce.checkpoint import CheckpointFile
 from telco_stream.produce.progress import (
+    CheckpointFile,
     PassKey,
     PassProgress,
     exclude_content,

@@ -2,25 +2,41 @@
 
 At least once, a flush confirms the rows, and the checkpoint file is written afterwards. Exactly once, rows and progress
 are one transaction: the progress is the metadata of a committed offset, in a group without members that is named after
-file and topic, or after the run. Kafka deletes such offsets after a time, so the transaction's last record carries the
-progress too, in a header.
+file and topic, or after the run. Kafka deletes such offsets after `offsets.retention.minutes` (7 days), so the last
+record of each transaction carries a mark: a header with the progress, which Kafka keeps as long as the record.
 """
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Protocol
 
 from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.kafka.sink import Sink, delivery_errors
 from telco_stream.kafka.transactions import End, StoredOffset, transactions_under
 from telco_stream.messages.headers import PROGRESS_MARK
-from telco_stream.messages.record import Message
-from telco_stream.produce.marks import MarkedProgress, find_marked_progress
-from telco_stream.produce.progress import PassKey, PassProgress, decode_progress, encode_metadata
+from telco_stream.messages.record import Message, Record
+from telco_stream.monitoring.protocols import SendCounters
+from telco_stream.produce.progress import PassKey, PassProgress, decode_progress, encode_metadata, latest_progress
 from telco_stream.runtime.signals import Stop
+
+#: Maximum difference between clocks and record times, in milliseconds.
+_CLOCK_MARGIN = 2 * 60 * 60 * 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class MarkedProgress:
+    """Progress of the newest mark; `is_certain` is false if retention may have deleted a newer one."""
+
+    progress: PassProgress
+    is_certain: bool
 
 
 class RowWriter(Protocol):
@@ -58,6 +74,7 @@ class AtLeastOnceWriter:
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
+        self.counters = SendCounters(lambda: sink.failed, dict)
 
     def read_progress(self) -> PassProgress | None:
         """Return None: Kafka stores no progress."""
@@ -81,14 +98,6 @@ class AtLeastOnceWriter:
         """Return the number of messages that are still queued, or failed."""
         return self._sink.unconfirmed()
 
-    def failed(self) -> int:
-        """Return the number of messages that Kafka refused."""
-        return self._sink.failed
-
-    def outcomes(self) -> dict[str, int]:
-        """Return an empty dict, because this writer does not use transactions."""
-        return {}
-
 
 class ExactlyOnceWriter:
     """Writer that confirms by a transaction of rows and progress."""
@@ -102,6 +111,7 @@ class ExactlyOnceWriter:
         self._stop = stop
         # The pass has one transactional ID, so that a restart aborts the open transaction of a killed process.
         self._transactions = transactions_under(self._group, clients, stop, has_unique_id=False)
+        self.counters = SendCounters(self._transactions.failed, self._transactions.outcomes)
         self._stored = StoredOffset(clients, self._group, pass_key.topic, stop)
         self._open = False
         self._unconfirmed = 0
@@ -122,8 +132,24 @@ class ExactlyOnceWriter:
             ) from error
 
     def search_marks(self, *, whole: bool) -> MarkedProgress | None:
-        """Search the topic for progress of this pass in record headers."""
-        return find_marked_progress(self._clients, self._pass_key, self._stop, whole=whole)
+        """Search the topic for marks of the pass; usually no record is older than Kafka keeps offsets."""
+        cluster, topic = Cluster(self._clients, self._stop), self._pass_key.topic
+        if cluster.is_embedded():  # it keeps offsets
+            return None
+        count = cluster.partitions(topic)[topic]
+        ends = settled_ends(cluster, topic, count, self._stop) if whole else _old_ends(cluster, topic, count)
+        newest: dict[str, _Mark] = {}
+        for record in chain.from_iterable(read(self._clients, topic, stop=self._stop, ends=ends)):
+            progress = _progress_in(record)
+            if progress is None or progress.of.identity != self._pass_key.identity:
+                continue
+            mark = newest.get(progress.pass_id)
+            if mark is None or mark.progress.last_processed_index < progress.last_processed_index:
+                newest[progress.pass_id] = _Mark(progress, record.partition(), record.timestamp()[1])
+        latest = latest_progress(mark.progress for mark in newest.values())
+        if latest is None:
+            return None
+        return MarkedProgress(latest, _is_certain(cluster, topic, count, newest[latest.pass_id]))
 
     def send(self, topic: str, messages: Sequence[Message]) -> None:
         """Queue messages in the transaction, except the last one, which may get the header with the progress."""
@@ -149,14 +175,6 @@ class ExactlyOnceWriter:
         """Return the number of messages in the open transaction."""
         return self._unconfirmed
 
-    def failed(self) -> int:
-        """Return the number of messages that Kafka refused; each of them aborted its transaction."""
-        return self._transactions.failed()
-
-    def outcomes(self) -> dict[str, int]:
-        """Return the number of transactions so far by how they ended."""
-        return self._transactions.outcomes()
-
 
 def group_of(pass_key: PassKey) -> str:
     """Return the consumer group and transactional ID of a pass: readable, and unique for its identity.
@@ -166,3 +184,49 @@ def group_of(pass_key: PassKey) -> str:
     digest = hashlib.sha256("\0".join(pass_key.identity).encode()).hexdigest()
     name = re.sub(r"[^\w.-]", "_", (pass_key.run_id or pass_key.file.rsplit("/", 1)[-1])[:60], flags=re.ASCII)
     return f"telco-stream-produce-{name}-{digest[:16]}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    progress: PassProgress
+    partition: int
+    milliseconds: int
+
+
+def _old_ends(cluster: Cluster, topic: str, partitions: int) -> Mapping[int, int]:
+    """Return the end of the records that are older than Kafka keeps offsets, by partition.
+
+    If the retention is unknown, include all records.
+    """
+    retention = cluster.offsets_retention()
+    if retention is None:
+        return dict.fromkeys(range(partitions), sys.maxsize)
+    since = time.time_ns() // 1_000_000 - retention + _CLOCK_MARGIN
+    offsets = cluster.offsets_at(topic, range(partitions), since)
+    return {partition: sys.maxsize if offset < 0 else offset for partition, offset in offsets.items()}
+
+
+def _progress_in(record: Record) -> PassProgress | None:
+    """Return the progress in the record's mark, or None without a valid mark."""
+    try:
+        for name, value in record.headers() or ():
+            if name == PROGRESS_MARK and value is not None:
+                return decode_progress(value)
+    except ValueError:  # another program's header, or a name that is not UTF-8
+        pass
+    return None
+
+
+def _is_certain(cluster: Cluster, topic: str, partitions: int, mark: _Mark) -> bool:
+    """Return whether each other partition is complete or still has a record older than the mark.
+
+    Retention deletes the oldest records of a partition first, so a newer mark would still be there.
+    """
+    others = [partition for partition in range(partitions) if partition != mark.partition]
+    starts, ends = cluster.starts(topic, others), cluster.ends(topic, others)
+    younger = cluster.offsets_at(topic, others, mark.milliseconds)
+    return all(
+        starts[partition] == 0
+        or starts[partition] < (ends[partition] if younger[partition] < 0 else younger[partition])
+        for partition in others
+    )

@@ -10,9 +10,10 @@ write any text to the topic, so the number of segments and the length of IDs are
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
+from typing import TypeVar
 
 from telco_stream.contract.customer import CATEGORIES
 from telco_stream.messages.prediction import CHURN, Prediction
@@ -24,6 +25,8 @@ OTHER = "(other)"
 MAX_SEGMENTS = 100
 #: Maximum length of a segment's name and of an ID that is kept in full, in characters.
 _MAX_NAME = 200
+#: Name of a group of segments.
+_Name = TypeVar("_Name", str, tuple[str, str])
 _CONTRACTS, _SERVICES = map(frozenset, (CATEGORIES["Contract"], CATEGORIES["InternetService"]))
 
 
@@ -117,15 +120,14 @@ class Analytics:
             churners=churners,
             churn_rate=_share(churners, total),
             mean_probability=_share(self._probability_sum, total),
-            by_contract=self._by(0),
-            by_internet_service=self._by(1),
+            by_contract=self._grouped(lambda pair: pair[0]),
+            by_internet_service=self._grouped(lambda pair: pair[1]),
             top=tuple(self._top(top_k)),
         )
 
     def crosstab(self) -> dict[tuple[str, str], Segment]:
         """Return the segments so far by pair of contract and internet service, in alphabetical order."""
-        counts = {pair: (self._totals[segment], self._churners[segment]) for pair, segment in self._segments.items()}
-        return {pair: Segment(*counts[pair], _share(counts[pair][1], counts[pair][0])) for pair in sorted(counts)}
+        return self._grouped(lambda pair: pair)
 
     def _new_segment(self, pair: tuple[str, str]) -> int:
         """Return the number of the pair's segment; beyond the limits, of a segment with `OTHER`."""
@@ -152,12 +154,12 @@ class Analytics:
             self._probabilities[row] = prediction.churn_probability
             self._segment_of[row] = segment
 
-    def _by(self, index: int) -> dict[str, Segment]:
-        """Return the segments by contract (index 0) or internet service (1), in alphabetical order."""
-        sums: dict[str, tuple[int, int]] = {}
+    def _grouped(self, name_of: Callable[[tuple[str, str]], _Name]) -> dict[_Name, Segment]:
+        """Return the segments by their name, in alphabetical order."""
+        sums: dict[_Name, tuple[int, int]] = {}
         for pair, segment in self._segments.items():
-            total, churners = sums.get(pair[index], (0, 0))
-            sums[pair[index]] = (total + self._totals[segment], churners + self._churners[segment])
+            total, churners = sums.get(name_of(pair), (0, 0))
+            sums[name_of(pair)] = (total + self._totals[segment], churners + self._churners[segment])
         return {name: Segment(*sums[name], _share(sums[name][1], sums[name][0])) for name in sorted(sums)}
 
     def _top(self, size: int) -> Iterator[AtRisk]:

@@ -1,33 +1,41 @@
-"""One run of `report`: reads the period's predictions, and for the HTML page also its dead letters."""
+"""One run of `report`, and its output files.
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+It reads the predictions of the period, and for the HTML page also its dead letters. The output files are opened before
+anything is read, and are complete or absent.
+"""
+
+import codecs
+import csv
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from operator import attrgetter
+from pathlib import Path
+from typing import BinaryIO
 
 from telco_stream.dlq import letters as dead_letters
-from telco_stream.dlq.listing import LetterSummary, summarize
+from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read, settled_ends
+from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Record
-from telco_stream.report.predictions import ALL, OnPrediction, PredictionFilter, Report, report
+from telco_stream.report.predictions import PredictionFilter, Report, ReportOptions, report
 from telco_stream.report.trends import Trends
 from telco_stream.runtime.clock import utc_timestamp
+from telco_stream.runtime.files import atomic_write
 from telco_stream.runtime.period import Period
 from telco_stream.runtime.signals import Stop
 
 #: Maximum difference in milliseconds between the clocks of consumer and broker.
 _MAX_CLOCK_SKEW = 60_000
 _MODEL_VERSION = "telco.dlq.model.version"
-
-
-@dataclass(frozen=True, slots=True)
-class ReportOptions:
-    """Options of one run of `report`; `on_read` is called with the number of records of each batch."""
-
-    top_k: int = 10
-    criteria: PredictionFilter = ALL
-    on_prediction: Sequence[OnPrediction] = ()
-    on_read: Callable[[int], None] = lambda _records: None
+#: Columns of the CSV table.
+COLUMNS = Prediction.__struct_fields__
+_values = attrgetter(*COLUMNS)
+#: Spreadsheets run a text that begins with one of these characters as a formula.
+_FORMULA = frozenset("=+-@\t\r\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +58,7 @@ class ReportData:
     criteria: PredictionFilter
     report: Report
     trends: Trends
-    letters: LetterSummary
+    letters: dead_letters.LetterSummary
     predictions_read: OffsetRange
     letters_read: OffsetRange
 
@@ -59,12 +67,7 @@ def run_report(clients: Clients, options: ReportOptions, *, stop: Stop) -> Repor
     """Aggregate the matching predictions that the topic holds now."""
     topic = clients.settings.topics.predictions
     offsets = _offsets_of(Cluster(clients, stop), topic, options.criteria.period, stop)
-    return report(
-        _records(clients, offsets, options, stop),
-        criteria=options.criteria,
-        top_k=options.top_k,
-        on_prediction=options.on_prediction,
-    )
+    return report(_records(clients, offsets, options, stop), options)
 
 
 def run_report_data(clients: Clients, options: ReportOptions, *, stop: Stop) -> ReportData:
@@ -74,18 +77,49 @@ def run_report_data(clients: Clients, options: ReportOptions, *, stop: Stop) -> 
         _offsets_of(cluster, topic, criteria.period, stop) for topic in (topics.predictions, topics.deadletter)
     )
     as_of = utc_timestamp()
-    result = report(
-        _records(clients, predictions_read, options, stop),
-        criteria=criteria,
-        top_k=options.top_k,
-        on_prediction=[trends.add, *options.on_prediction],
-    )
+    with_trends = replace(options, on_prediction=[trends.add, *options.on_prediction])
+    result = report(_records(clients, predictions_read, options, stop), with_trends)
     letter_records = _records(clients, letters_read, options, stop)
     letters = dead_letters.Letters(
         (record for record in letter_records if _has_version(record, criteria.model_version)),
         dead_letters.LetterFilter(since=criteria.period.since, until=criteria.period.until),
     )
-    return ReportData(as_of, criteria, result, trends, summarize(letters), predictions_read, letters_read)
+    summary = dead_letters.summarize(letters)
+    return ReportData(as_of, criteria, result, trends, summary, predictions_read, letters_read)
+
+
+@contextmanager
+def open_outputs(*paths: Path | None) -> Iterator[list[BinaryIO | None]]:
+    """Open a file for each path; raise `UsageError` if one can't be written or two paths are the same file."""
+    resolved = [path.resolve() for path in paths if path]
+    if len(set(resolved)) < len(resolved):
+        raise UsageError(f"Two output files can't both be {resolved[0]}; give each a different name")
+    with ExitStack() as files:
+        yield [files.enter_context(atomic_write(path)) if path else None for path in paths]
+
+
+class PredictionTable:
+    """CSV table of predictions with a header line: RFC 4180 in UTF-8."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._write = csv.writer(codecs.getwriter("utf-8")(file, "backslashreplace")).writerow
+        self._write(COLUMNS)
+
+    def add(self, prediction: Prediction, _time: float) -> None:
+        """Write a prediction."""
+        self._write([harmless(value) for value in _values(prediction)])
+
+
+def harmless(value: str | float) -> str | float:
+    """Return the value for a spreadsheet: texts that it would run as a formula get an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
+
+
+def csv_line(values: Iterable[str | float]) -> str:
+    """Return one line of a table without its line end."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(map(harmless, values))
+    return text.getvalue()
 
 
 def _offsets_of(cluster: Cluster, topic: str, period: Period, stop: Stop) -> OffsetRange:

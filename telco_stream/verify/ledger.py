@@ -129,17 +129,6 @@ class Ledger:
 class _PartitionLedger:
     """States of the inputs of one raw partition."""
 
-    __slots__ = (
-        "_end",
-        "_first_unexplained",
-        "_latest",
-        "answers_to_earlier_topic",
-        "name",
-        "start",
-        "states",
-        "unexplained",
-    )
-
     def __init__(self, name: str, offsets: PartitionRange) -> None:
         self.name = name
         self.start = offsets.start

@@ -15,6 +15,12 @@ from telco_stream.kafka.topics import compacted_topics
 from telco_stream.runtime.signals import Stop
 from telco_stream.verify.ledger import Account, AnswerKind, Ledger, PartitionRange
 
+#: Fields of the result that are sums over the accounts.
+_SUMS = (
+    *("inputs", "predicted", "dead_lettered", "missing", "duplicated", "unexplained", "expired"),
+    *("answers_to_earlier_topic", "expired_unanswered"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
@@ -147,16 +153,5 @@ class _Audit:
 
 
 def _sum(accounts: list[Account], compacted: list[str]) -> VerifyResult:
-    return VerifyResult(
-        inputs=sum(account.inputs for account in accounts),
-        predicted=sum(account.predicted for account in accounts),
-        dead_lettered=sum(account.dead_lettered for account in accounts),
-        missing=sum(account.missing for account in accounts),
-        duplicated=sum(account.duplicated for account in accounts),
-        unexplained=sum(account.unexplained for account in accounts),
-        expired=sum(account.expired for account in accounts),
-        partitions=accounts,
-        answers_to_earlier_topic=sum(account.answers_to_earlier_topic for account in accounts),
-        compacted_topics=compacted,
-        expired_unanswered=sum(account.expired_unanswered for account in accounts),
-    )
+    sums = {name: sum(getattr(account, name) for account in accounts) for name in _SUMS}
+    return VerifyResult(**sums, partitions=accounts, compacted_topics=compacted)

@@ -9,10 +9,9 @@ import msgspec
 
 from telco_stream.csv.reader import fingerprint
 from telco_stream.messages.record import Message
-from telco_stream.produce.checkpoint import CheckpointFile
 from telco_stream.produce.loop import ProduceDeps, ProducePlan
-from telco_stream.produce.marks import MarkedProgress
-from telco_stream.produce.progress import PassKey, PassProgress
+from telco_stream.produce.progress import CheckpointFile, PassKey, PassProgress
+from telco_stream.produce.writer import MarkedProgress
 from telco_stream.runtime.signals import Stop, Stopped
 from tests.support.csv_files import customer, write_table
 

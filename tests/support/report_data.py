@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from telco_stream.dlq.listing import LetterSummary
+from telco_stream.dlq.letters import LetterSummary
 from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.model.manifest import Manifest, decode_manifest
-from telco_stream.report.predictions import ALL, PredictionFilter, report
+from telco_stream.report.predictions import PredictionFilter, ReportOptions, report
 from telco_stream.report.run import OffsetRange, ReportData
 from telco_stream.report.trends import Trends
 from tests.support.cli import ROOT
@@ -61,14 +61,14 @@ def many_predictions(number: int) -> Iterable[Prediction]:
 def report_data(
     predictions: Iterable[Prediction],
     *,
-    criteria: PredictionFilter = ALL,
+    criteria: PredictionFilter = PredictionFilter(),  # noqa: B008 - immutable
     top_k: int = 10,
     letters: dict[str, int] | None = None,
 ) -> ReportData:
     """Return the data of a page about these predictions."""
     trends, counts = Trends(), letters or {}
     records = (FakeRecord(encode_prediction(prediction)) for prediction in predictions)
-    result = report(records, criteria=criteria, top_k=top_k, on_prediction=[trends.add])
+    result = report(records, ReportOptions(top_k, criteria, [trends.add]))
     read = OffsetRange("telco.churn.predictions", {0: 0, 1: 7}, {0: 10, 1: 12})
     return ReportData(
         AS_OF,
