@@ -42,11 +42,11 @@ class Screen:
         self._quiet = quiet
         stdout, stderr = streams or (sys.stdout, sys.stderr)
         self._stdout, self._stderr = _escape_unencodable(stdout), _escape_unencodable(stderr)
-        #: Whether a live view is drawn. Asks the stream, since rich takes a log for a terminal if colours are forced.
-        self.has_live_view = live and not quiet and self._stderr.isatty()
         self._has_drawn = False
-        self._out = _console(self._stdout, environ)
-        self._err = LiveConsole(_console(self._stderr, environ))
+        self._out, err = _console(self._stdout, environ), _console(self._stderr, environ)
+        self._err = LiveConsole(err)
+        #: Whether a live view is drawn. Asks the stream, since rich takes a log for a terminal if colours are forced.
+        self.has_live_view = live and not quiet and self._stderr.isatty() and not err.is_dumb_terminal
 
     def show(self, result: object) -> None:
         """Write a result, or the rows of a listing, to stdout, and warnings about it to stderr."""

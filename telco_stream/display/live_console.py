@@ -37,10 +37,7 @@ class LiveConsole:
 
     @contextmanager
     def show(self, view: RenderableType) -> Iterator[None]:
-        """Draw the view four times a second while the block runs, then erase it; a dumb terminal shows none."""
-        if self._console.is_dumb_terminal:
-            yield
-            return
+        """Draw the view four times a second while the block runs, then erase it."""
         with BatchingLive(view, self._console) as live:
             self._live = live
             try:
