@@ -71,7 +71,6 @@ _is_rfc_3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
 ).fullmatch
 
-_utf8_decoder = codecs.getincrementaldecoder("utf-8")
 _decode = msgspec.json.Decoder(Customer, strict=False).decode
 _check_syntax = msgspec.json.Decoder(msgspec.Raw).decode
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -141,11 +140,11 @@ def _amount(text: float | str | None) -> float:
 
 
 def _is_utf8(value: bytes | msgspec.Raw) -> bool:
-    decoder, view = _utf8_decoder(), memoryview(value)
+    view = memoryview(value)
+    chunks = (bytes(view[start : start + _CHUNK]) for start in range(0, len(view), _CHUNK))
     try:
-        for start in range(0, len(view), _CHUNK):
-            decoder.decode(view[start : start + _CHUNK])
-        decoder.decode(b"", final=True)
+        for _ in codecs.iterdecode(chunks, "utf-8"):
+            pass
     except UnicodeDecodeError:
         return False
     return True

@@ -44,7 +44,9 @@ def read_header(names: Sequence[str]) -> Layout | RowError:
 def validate_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | RowError:
     """Return all rows, typed, or the first error among them."""
     typed = _typed_rows(layout, rows) if rows else []
-    return _first_error(layout, rows) if typed is None else typed
+    if typed is not None:
+        return typed
+    return next(RowError(index, reason) for index, row in enumerate(rows) if (reason := _reason(layout, row)))
 
 
 def _typed_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | None:
@@ -83,11 +85,6 @@ def _json_number(name: str, text: str) -> str | None:
         + (f".{fraction}" if fraction else "")
         + (f"e{exponent}" if exponent else "")
     )
-
-
-def _first_error(layout: Layout, rows: Sequence[Sequence[str]]) -> RowError:
-    errors = (RowError(index, reason) for index, row in enumerate(rows) if (reason := _reason(layout, row)))
-    return next(errors)
 
 
 def _reason(layout: Layout, row: Sequence[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -215,10 +216,8 @@ def _to_text(value: bytes | None) -> tuple[str | None, Literal["base64"] | None]
     """Return the value as text and its encoding: None for UTF-8, base64 for other bytes or if JSON is then shorter."""
     if value is None:
         return None, None
-    try:
+    with suppress(UnicodeDecodeError):
         text = value.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(value).decode(), "base64"
-    if len(_encode(text)) - 2 > (len(value) + 2) // 3 * 4:
-        return base64.b64encode(value).decode(), "base64"
-    return text, None
+        if len(_encode(text)) - 2 <= (len(value) + 2) // 3 * 4:
+            return text, None
+    return base64.b64encode(value).decode(), "base64"

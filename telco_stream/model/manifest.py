@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, inspect
+from msgspec import Meta, inspect, structs
 
 from telco_stream.contract.customer import CATEGORIES, FEATURES, Customer
 
@@ -95,21 +95,15 @@ def encode_manifest(manifest: Manifest) -> bytes:
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
-def _feature(field: inspect.Field) -> Feature:
+def _feature(field: structs.FieldInfo) -> Feature:
     if field.name in CATEGORIES:
         return Feature(field.name, "category", CATEGORIES[field.name])
-    number = field.type.types[0] if isinstance(field.type, inspect.UnionType) else field.type
+    kind = inspect.type_info(field.type)
+    number = kind.types[0] if isinstance(kind, inspect.UnionType) else kind
     if not isinstance(number, inspect.IntType | inspect.FloatType) or number.ge is None or number.le is None:
         raise TypeError(f"The contract gives no range for {field.name}")
     return Feature(field.name, "number", minimum=float(number.ge), maximum=float(number.le))
 
 
-def _schema() -> tuple[Feature, ...]:
-    customer = inspect.type_info(Customer)
-    if not isinstance(customer, inspect.StructType):
-        raise TypeError("Customer is not a struct")
-    return tuple(_feature(field) for field in customer.fields if field.name in FEATURES)
-
-
 #: Features of the current contract; models with other features are refused.
-SCHEMA = _schema()
+SCHEMA = tuple(_feature(field) for field in structs.fields(Customer) if field.name in FEATURES)

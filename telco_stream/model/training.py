@@ -3,8 +3,9 @@
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
@@ -130,24 +131,21 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
 
 def read_labelled_customers(path: Path) -> LabelledCustomers:
     """Read all rows of the file; raises DataError with the line of a malformed or unlabelled row."""
-    sha256 = fingerprint(path)
-    pairs = [_decode(path, line, row) for line, row in _numbered_rows(path)]
-    return LabelledCustomers([customer for customer, _ in pairs], [churned for _, churned in pairs], sha256)
-
-
-def _numbered_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    data = LabelledCustomers([], [], fingerprint(path))
     with open_file(path) as file:
         reader = CsvReader(path, read_lines(file))
         while (chunk := reader.take(STRIDE)).rows:
-            yield from zip(chunk.lines, chunk.rows, strict=True)
+            data.customers.extend(map(partial(_decode, path), chunk.lines, chunk.rows))
+            data.churned.extend(row.Churn == "Yes" for row in chunk.rows)
+    return data
 
 
-def _decode(path: Path, line: int, row: Row) -> tuple[Customer, bool]:
+def _decode(path: Path, line: int, row: Row) -> Customer:
     if row.Churn not in {"Yes", "No"}:
         raise DataError(f"{path}, line {line}: Churn is neither Yes nor No; training needs a label in every row")
     value = encode_row(row, _EVENT_TS)
     try:
-        return decode_customer(value), row.Churn == "Yes"
+        return decode_customer(value)
     except BAD_DATA as error:
         raise DataError(f"{path}, line {line}: {explain(value, error)[2]}") from None
 

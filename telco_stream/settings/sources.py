@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from dotenv.parser import Binding, parse_stream
+from dotenv.parser import parse_stream
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
@@ -109,7 +109,8 @@ def read_dotenv(cwd: Path) -> Layer:
     """Read `.env` in the working directory. Values are not expanded; the last line of a variable counts."""
     variables: dict[str, str] = {}
     for binding in parse_stream(io.StringIO(_read_text(cwd / DOTENV))):
-        if binding.error or _lacks_value(binding):
+        lacks_value = binding.value is None and (binding.key or "").upper().startswith(PREFIX)
+        if binding.error or lacks_value:
             raise setting_error(f"{DOTENV}, line {binding.original.line}", "use NAME=value, and close all quotes")
         if binding.key and binding.value is not None:
             variables[binding.key] = binding.value
@@ -186,10 +187,6 @@ def _setting_of(variable: str, label: str) -> tuple[str, bool]:
     name = (rest.removesuffix(_FILE) if is_file else rest).lower().replace("__", ".")
     _check_property(name, label)
     return f"kafka.{name}", is_file
-
-
-def _lacks_value(binding: Binding) -> bool:
-    return binding.value is None and (binding.key or "").upper().startswith(PREFIX)
 
 
 def _read_text(path: Path) -> str:
