@@ -363,10 +363,10 @@ def test_cached_end_offsets_are_those_the_client_knows(
     monkeypatch.setattr(membership, "_REFRESH_INTERVAL", 0)
     consumer = FakeConsumer([], assigned=(0, 1), ends={0: 7})
     source = source_of(consumer)
-    assert source.watermarks.offsets == {}
+    assert source.membership.end_offsets == {}
     consumer.assign(2)
     source.poll_batch(1, 0)
-    assert source.watermarks.offsets == {0: 7}
+    assert source.membership.end_offsets == {0: 7}
 
 
 def test_cached_end_offsets_are_refreshed_at_intervals() -> None:
@@ -375,7 +375,7 @@ def test_cached_end_offsets_are_refreshed_at_intervals() -> None:
     source.poll_batch(1, 0)
     consumer.ends = {0: 8}
     source.poll_batch(1, 0)
-    assert source.watermarks.offsets == {0: 7}
+    assert source.membership.end_offsets == {0: 7}
 
 
 def test_batch_has_the_next_position_of_each_partition() -> None:

@@ -176,7 +176,7 @@ def _consume(clients: Clients, options: ConsumeOptions, stop: Stop, monitor: Run
 def _view_partitions(source: KafkaSource, counters: RunCounters) -> PartitionView:
     return PartitionView(
         answered=counters.answered,
-        end_offsets=source.watermarks.offsets,
+        end_offsets=source.membership.end_offsets,
         assigned=frozenset(source.membership.assigned),
         joined=source.membership.joined,
         refusal=source.refusal,

@@ -143,9 +143,8 @@ class Clients:
 
     def is_incremental(self) -> bool:
         """Return whether rebalances are incremental; an eager protocol revokes all partitions in each of them."""
-        properties = _CLASSIC | self._common("consumer")
-        is_classic = properties.get("group.protocol", "classic").lower() == "classic"
-        return not is_classic or "cooperative" in properties["partition.assignment.strategy"]
+        strategy = self.settings.kafka.get("partition.assignment.strategy", _CLASSIC["partition.assignment.strategy"])
+        return not self.is_classic_protocol or "cooperative" in strategy
 
     def reader(self) -> Consumer:
         """Create a consumer for assigned partitions, outside any group; it reports the end of each partition."""
@@ -174,14 +173,11 @@ class Clients:
         # It follows each broker's own error and adds nothing; its text can even say "0/2 brokers".
         if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - public name
             self.last_error = error
-            self._add_advertised(error)
+            # An address with a broker ID: the client has it from a bootstrap server's metadata.
+            address = advertised_address(error.str())
+            if address is not None and address not in self.advertised:
+                self.advertised += (address,)
         self.errors[error.name()] += 1
-
-    def _add_advertised(self, error: KafkaError) -> None:
-        """Remember the address of a broker with an ID: the client has it from a bootstrap server's metadata."""
-        address = advertised_address(error.str())
-        if address is not None and address not in self.advertised:
-            self.advertised += (address,)
 
     def _on_connection_error(self, error: KafkaError) -> None:
         """Handle an error of a producer or consumer: suspect an outage. Admin requests have their own timeouts."""
@@ -223,12 +219,8 @@ def embedded_broker(*topics: str) -> Iterator[str]:
 
 
 def _transaction_timeout(properties: Mapping[str, Any]) -> int:
-    return _parse_int(properties.get("transaction.timeout.ms")) or _TRANSACTION_TIMEOUT
-
-
-def _parse_int(text: str | None) -> int | None:
-    """Parse an integer; None for anything else, which librdkafka then rejects."""
+    """Return the transaction timeout in milliseconds; librdkafka rejects a setting that is not an integer."""
     try:
-        return int(text or "")
+        return int(properties.get("transaction.timeout.ms") or _TRANSACTION_TIMEOUT)
     except ValueError:
-        return None
+        return _TRANSACTION_TIMEOUT

@@ -1,6 +1,6 @@
 """Admin requests: topics, offsets and configuration of the cluster, each with a timeout and a readable error."""
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ClusterMetadata,
     ConfigResource,
+    ListOffsetsResultInfo,
     NewTopic,
     OffsetSpec,
     ResourceType,
@@ -78,7 +79,8 @@ class Cluster:
         visible = self.topics()
         for topic in topics:
             if topic not in visible:
-                self._raise_invisible(topic)
+                self.wait(self.describe_topic(topic), f"Topic {topic}")  # raises the broker's error
+                raise errors.KafkaError(f"Topic {topic} was created a moment ago; try again")
         return {topic: visible[topic][0] for topic in topics}
 
     def topics(self) -> dict[str, tuple[int, int]]:
@@ -113,11 +115,12 @@ class Cluster:
             description.state.name.lower(), len(description.members), description.authorized_operations
         )
 
-    def ask_offsets(self, topic: str, partitions: Iterable[int], bound: OffsetBound) -> "dict[int, Future[int]]":
+    def ask_offsets(
+        self, topic: str, partitions: Collection[int], bound: OffsetBound
+    ) -> "Mapping[int, Future[ListOffsetsResultInfo]]":
         """Request the first or the end offset of each partition; keep the cluster until the futures have resolved."""
         spec = OffsetSpec.earliest() if bound == "earliest" else OffsetSpec.latest()
-        futures = self._list_offsets(topic, partitions, spec, committed_only=True)
-        return {partition: _offset_of(future) for partition, future in futures.items()}
+        return self._list_offsets(topic, partitions, spec)
 
     def create(self, topics: Sequence[NewTopic], *, dry_run: bool) -> None:
         """Create the topics, or only validate the request; ignore a topic that another process creates meanwhile."""
@@ -132,11 +135,11 @@ class Cluster:
                     raise self._user_error(error.args[0], f"Topic {name} was not created") from error
                 self._check_visible(name)
 
-    def ends(self, topic: str, partitions: Iterable[int], *, committed_only: bool = True) -> dict[int, int]:
+    def ends(self, topic: str, partitions: Collection[int], *, committed_only: bool = True) -> dict[int, int]:
         """Return the end offset of each partition: the last stable offset, or the high watermark of all records."""
         return self._offsets(topic, partitions, OffsetSpec.latest(), committed_only=committed_only)
 
-    def reachable_ends(self, topic: str, partitions: Iterable[int], *, committed_only: bool) -> dict[int, int]:
+    def reachable_ends(self, topic: str, partitions: Collection[int], *, committed_only: bool) -> dict[int, int]:
         """Return the end offsets as `ends` does, without partitions whose leader doesn't answer in time."""
         futures = self._list_offsets(topic, partitions, OffsetSpec.latest(), committed_only=committed_only)
         ends = {}
@@ -145,13 +148,13 @@ class Cluster:
                 ends[partition] = self._offset(future)
         return ends
 
-    def starts(self, topic: str, partitions: Iterable[int]) -> dict[int, int]:
+    def starts(self, topic: str, partitions: Collection[int]) -> dict[int, int]:
         """Return the offset of the oldest retained record of each partition (the log start offset)."""
-        return self._offsets(topic, partitions, OffsetSpec.earliest(), committed_only=True)
+        return self._offsets(topic, partitions, OffsetSpec.earliest())
 
-    def offsets_at(self, topic: str, partitions: Iterable[int], milliseconds: int) -> dict[int, int]:
+    def offsets_at(self, topic: str, partitions: Collection[int], milliseconds: int) -> dict[int, int]:
         """Return the first offset of each partition at or after a time in ms since 1970; -1 without such a record."""
-        return self._offsets(topic, partitions, OffsetSpec.for_timestamp(milliseconds), committed_only=True)
+        return self._offsets(topic, partitions, OffsetSpec.for_timestamp(milliseconds))
 
     def largest_message(self, topic: str, default: int) -> int:
         """Return the topic's `max.message.bytes`, or `default` if it is unknown."""
@@ -203,11 +206,6 @@ class Cluster:
         except KafkaException as error:
             raise self._user_error(error.args[0], f"Group {group}") from error
 
-    def _raise_invisible(self, topic: str) -> None:
-        """Raise the broker's error for a topic that it doesn't list."""
-        self.wait(self.describe_topic(topic), f"Topic {topic}")
-        raise errors.KafkaError(f"Topic {topic} was created a moment ago; try again")
-
     def _check_visible(self, topic: str) -> None:
         """Raise if this user may not describe an existing topic: its number of partitions would be unknown."""
         try:
@@ -227,12 +225,10 @@ class Cluster:
         return metadata
 
     def _offsets(
-        self, topic: str, partitions: Iterable[int], spec: OffsetSpec, *, committed_only: bool
+        self, topic: str, partitions: Collection[int], spec: OffsetSpec, *, committed_only: bool = True
     ) -> dict[int, int]:
-        numbers = list(partitions)
-
         def request() -> dict[int, int]:
-            futures = self._list_offsets(topic, numbers, spec, committed_only=committed_only)
+            futures = self._list_offsets(topic, partitions, spec, committed_only=committed_only)
             return {partition: self._offset(future) for partition, future in futures.items()}
 
         try:
@@ -243,15 +239,15 @@ class Cluster:
             raise self._user_error(cause or reason, f"Topic {topic}") from error
 
     def _list_offsets(
-        self, topic: str, partitions: Iterable[int], spec: OffsetSpec, *, committed_only: bool
-    ) -> "Mapping[int, Future[Any]]":
+        self, topic: str, partitions: Collection[int], spec: OffsetSpec, *, committed_only: bool = True
+    ) -> "Mapping[int, Future[ListOffsetsResultInfo]]":
         isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
         request = {TopicPartition(topic, partition): spec for partition in partitions}
         timeout = self.clients.timeout
         futures = self._admin.list_offsets(request, isolation_level=isolation, request_timeout=timeout)
         return {partition.partition: future for partition, future in futures.items()}
 
-    def _offset(self, future: "Future[Any]") -> int:
+    def _offset(self, future: "Future[ListOffsetsResultInfo]") -> int:
         """Return the offset of a result; the client reports a partition whose leader did not answer as success."""
         offset: int = self._result(future).offset
         if offset == OFFSET_INVALID:
@@ -297,20 +293,6 @@ class Cluster:
             f"Kafka at {brokers} doesn't answer within {self.clients.timeout:g} s{reason}; check that it is running,"
             " --broker, and the TLS and SASL settings"
         )
-
-
-def _offset_of(listed: "Future[Any]") -> "Future[int]":
-    """Return a future of the offset in the result."""
-    offset: Future[int] = Future()
-
-    def copy_result(future: "Future[Any]") -> None:
-        if (error := future.exception()) is not None:
-            offset.set_exception(error)
-        else:
-            offset.set_result(future.result().offset)
-
-    listed.add_done_callback(copy_result)
-    return offset
 
 
 def topic_id_of(description: TopicDescription) -> str:

@@ -1,6 +1,7 @@
 """Error policy: how to recover from each error of the client, and the messages that users see."""
 
 import re
+from collections.abc import Mapping
 from enum import Enum, auto
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -160,6 +161,12 @@ def unreadable(error: KafkaError, position: str) -> errors.KafkaError:
         f"{position}: the record batch cannot be read: {error.str()}; if it is too large, raise"
         " TELCO_STREAM_KAFKA__RECEIVE__MESSAGE__MAX__BYTES, otherwise skip it: docs/operations.md says how"
     )
+
+
+def response_too_large(error: KafkaError, topic: str, unread: Mapping[int, int]) -> errors.KafkaError:
+    """Return the error for a response above the client's limit; it begins at one of the `unread` offsets."""
+    offsets = ", ".join(f"{partition}:{offset}" for partition, offset in sorted(unread.items()))
+    return unreadable(error, f"Topic {topic}, at one of these offsets: {offsets}")
 
 
 def member_failure(error: KafkaError) -> errors.TelcoStreamError | None:

@@ -48,6 +48,9 @@ class Membership:
         self.assigned: set[int] = set()
         #: Offset of the next record, by partition; an assigned partition is missing until its start is known.
         self.positions: dict[int, int] = {}
+        #: End offsets that the client has cached, for partitions with a completed fetch; any thread may read them.
+        self.end_offsets: Mapping[int, int] = {}
+        self._refreshed_at = -math.inf
         #: Partitions to fetch again after an error.
         self.failed: set[int] = set()
         #: Partitions whose start has to be found again, because the broker rejects their position.
@@ -62,6 +65,11 @@ class Membership:
         #: Waits for the pending commit before partitions are revoked; raises nothing.
         self.on_revoke: Callable[[], object] = lambda: None
         consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost)
+
+    @property
+    def unstarted(self) -> set[int]:
+        """The assigned partitions whose start is unknown, or has to be found again."""
+        return self.assigned - (self.positions.keys() - self.out_of_range)
 
     def has_settled(self, partitions: Collection[int]) -> bool:
         """Return whether this member owns all `partitions`, or its assignment is stable."""
@@ -106,6 +114,24 @@ class Membership:
         if partition in self.positions:
             self.positions[partition] = max(self.positions[partition], offset)
 
+    def unread(self) -> dict[int, int]:
+        """Return the positions of the partitions that have not ended."""
+        positions, ends = self.positions, self.end_offsets
+        return {partition: offset for partition, offset in positions.items() if offset != ends.get(partition)}
+
+    def refresh_ends(self) -> None:
+        """Update the end offsets of the fetched partitions, at most four times a second."""
+        if (now := time.monotonic()) - self._refreshed_at >= _REFRESH_INTERVAL:
+            self._refreshed_at = now
+            ends = {partition: self._end(partition) for partition in self.positions}
+            self.end_offsets = {partition: end for partition, end in ends.items() if end >= 0}
+
+    def _end(self, partition: int) -> int:
+        try:
+            return self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)[1]
+        except KafkaException:  # the partition has just been revoked
+            return OFFSET_INVALID
+
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self.joined = True
         self._on_joined()
@@ -149,28 +175,3 @@ class Membership:
         listed = ", ".join(map(str, sorted(numbers))) or "none"
         facts = {"topic": self._topic, "partitions": sorted(numbers)}
         log.info(message, listed, self._topic, extra={"event": event, "facts": facts})
-
-
-class CachedWatermarks:
-    """End offsets of the partitions that the consumer has fetched."""
-
-    def __init__(self, consumer: Consumer, topic: str) -> None:
-        self._consumer = consumer
-        self._topic = topic
-        self._refreshed_at = -math.inf
-        #: End offset by partition, for partitions with a completed fetch; any thread may read it.
-        self.offsets: Mapping[int, int] = {}
-
-    def refresh(self, partitions: Collection[int]) -> None:
-        """Update the end offsets of these partitions, at most four times a second."""
-        now = time.monotonic()
-        if now - self._refreshed_at >= _REFRESH_INTERVAL:
-            self._refreshed_at = now
-            ends = {partition: self._end(partition) for partition in partitions}
-            self.offsets = {partition: end for partition, end in ends.items() if end >= 0}
-
-    def _end(self, partition: int) -> int:
-        try:
-            return self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)[1]
-        except KafkaException:  # the partition has just been revoked
-            return OFFSET_INVALID

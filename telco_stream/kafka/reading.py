@@ -12,7 +12,7 @@ from telco_stream import errors
 from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS, Deadline
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.error_policy import cannot_connect, consumer_failure, is_fatal, unreadable
+from telco_stream.kafka.error_policy import cannot_connect, consumer_failure, is_fatal, response_too_large
 from telco_stream.kafka.polling import BoundedPoll
 from telco_stream.messages.record import Record
 from telco_stream.runtime.signals import Stop, Stopped
@@ -139,7 +139,9 @@ class _Reader:
         """Return the records up to the ends, and handle the other messages."""
         records = cast("list[Record]", [message for message in messages if message.error() is None])
         if len(records) < len(messages):
-            self._handle_events(messages)
+            for message in messages:
+                if (error := message.error()) is not None:
+                    self._handle_event(message, error)
         newest = {record.partition(): record.offset() for record in records}
         for partition, offset in newest.items():
             # An end-of-partition event in the same batch can be beyond the last record, if a marker follows it.
@@ -147,11 +149,6 @@ class _Reader:
         if any(offset >= self._ends[partition] for partition, offset in newest.items()):
             return [record for record in records if record.offset() < self._ends[record.partition()]]
         return records
-
-    def _handle_events(self, messages: list[Message]) -> None:
-        for message in messages:
-            if (error := message.error()) is not None:
-                self._handle_event(message, error)
 
     def _handle_event(self, message: Message, error: KafkaError) -> None:
         """Handle an end of partition or an error."""
@@ -190,8 +187,8 @@ class _Reader:
         """Return the error for a read without progress: its likely cause, or a timeout."""
         too_large, last = self._clients.too_large, self._clients.last_error or self._last_error
         if too_large is not None:
-            unread = ", ".join(f"{partition}:{self._position[partition]}" for partition in sorted(self._unfinished))
-            return unreadable(too_large, f"Topic {self._topic}, at one of these offsets: {unread}")
+            unread = {partition: self._position[partition] for partition in self._unfinished}
+            return response_too_large(too_large, self._topic, unread)
         return self._clients.connection_error() or errors.KafkaError(
             f"Kafka at {self._clients.settings.bootstrap_servers} has sent nothing of topic {self._topic} for"
             f" {self._clients.timeout:g} s{f': {last.str()}' if last else ''}; check that it is running"

@@ -16,9 +16,9 @@ from typing import cast
 from confluent_kafka import Consumer, KafkaError, Message
 
 from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS, SHUTDOWN_GRACE_SECONDS, BackgroundCall
-from telco_stream.kafka.error_policy import is_missing_topic, unreadable
+from telco_stream.kafka.error_policy import is_missing_topic, response_too_large
 from telco_stream.kafka.identity import TopicIdentity
-from telco_stream.kafka.membership import CachedWatermarks, Membership
+from telco_stream.kafka.membership import Membership
 from telco_stream.kafka.offsets import Commit, GroupOffsets, newest_consecutive_dead_letters
 from telco_stream.kafka.polling import BoundedPoll, ConsumerErrors
 from telco_stream.kafka.starts import Start, StartFinder, TopicToRead, log_start
@@ -84,8 +84,6 @@ class KafkaSource:
         self._consecutive_dead_letters: int | None = None
         self._next_start_request = self._newest_record_at = -math.inf
         self._errors = errors or ConsumerErrors()
-        #: End offsets as cached from the latest fetches.
-        self.watermarks = CachedWatermarks(consumer, self._topic)
         #: The group's committed offsets.
         self.offsets = GroupOffsets(consumer, self._topic, stop, self._identity.topic_id)
         #: The group's assignment to this consumer.
@@ -103,7 +101,7 @@ class KafkaSource:
     def is_reading(self) -> bool:
         """True if every assigned partition has had a completed fetch."""
         membership = self.membership
-        return membership.joined and membership.assigned <= membership.positions.keys() & self.watermarks.offsets.keys()
+        return membership.joined and membership.assigned <= membership.positions.keys() & membership.end_offsets.keys()
 
     @property
     def ended(self) -> bool:
@@ -128,9 +126,9 @@ class KafkaSource:
         self._identity.check()
         self._start_assigned()
         self.membership.restart_failed(self._stop)
-        self.watermarks.refresh(self.membership.positions.keys())
+        self.membership.refresh_ends()
         if error := self._errors.too_large():
-            raise unreadable(error, f"Topic {self._topic}, at one of these offsets: {self._unread()}")
+            raise response_too_large(error, self._topic, self.membership.unread())
         polling = BoundedPoll(self._consumer, max(_BATCH_BYTES, _RECORD_BYTES * max_records))
         first = polling.poll(min(timeout, MAX_CALL_SECONDS))
         self.membership.revoked.clear()  # `poll` serves rebalances before it returns a record
@@ -141,8 +139,8 @@ class KafkaSource:
             self._fill_batch(records, max_records, polling, idle)
         if not records:
             self._errors.raise_failure()
-        if self.membership.revoked:
-            records = self._without_revoked(records)
+        if revoked := frozenset(self.membership.revoked):  # the next owner of these partitions reads the records again
+            records = [record for record in records if record.partition() not in revoked]
         return self._batch(records)
 
     def is_current(self, batch: Batch) -> bool:
@@ -204,14 +202,6 @@ class KafkaSource:
         if not self.offsets.is_abandoned:
             BackgroundCall(self._consumer.close).join(_LEAVE_TIMEOUT)
 
-    def _unread(self) -> str:
-        """Return the positions of the partitions that have not ended, as PARTITION:OFFSET."""
-        return ", ".join(
-            f"{partition}:{offset}"
-            for partition, offset in sorted(self.membership.positions.items())
-            if offset != self.watermarks.offsets.get(partition)
-        )
-
     def _batch(self, records: list[Message]) -> Batch:
         if records:
             self._identity.ask()
@@ -224,7 +214,7 @@ class KafkaSource:
         A start that differs from the group's commit is committed first, so that a later restart does not skip records
         that arrived before the first batch was committed. The next call retries starts that are unknown or uncommitted.
         """
-        pending = self._unstarted()
+        pending = self.membership.unstarted
         if not pending or time.monotonic() < self._next_start_request:
             return
         self._next_start_request = time.monotonic() + _START_INTERVAL
@@ -234,35 +224,22 @@ class KafkaSource:
         if not self._identity.confirm(MAX_CALL_SECONDS):
             return
         starts = self._starts.find(pending, self.membership.out_of_range)
-        uncommitted = {
-            partition: Commit(start.offset, start.metadata)
-            for partition, start in starts.items()
-            if not start.is_committed
-        }
-        if not uncommitted or self.offsets.commit(self.offsets.prepare(uncommitted)):
+        commits = {partition: Commit(start.offset, start.metadata) for partition, start in starts.items()}
+        offsets = self.offsets.prepare(commits)
+        uncommitted = [offset for offset in offsets if not starts[offset.partition].is_committed]
+        if not uncommitted or self.offsets.commit(uncommitted):
             self._start_at(starts)
 
     def _start_at(self, starts: Mapping[int, Start]) -> None:
         if not self.membership.fetch({partition: start.offset for partition, start in starts.items()}):
             return
-        commits = {partition: Commit(start.offset, start.metadata) for partition, start in starts.items()}
-        self.offsets.latest |= commits
         self.membership.out_of_range -= starts.keys()
-        newest = newest_consecutive_dead_letters(commit.metadata for commit in commits.values())
+        newest = newest_consecutive_dead_letters(start.metadata for start in starts.values())
         self._consecutive_dead_letters = newest or self._consecutive_dead_letters
         for partition, start in starts.items():
             self.expired_unanswered += start.expired
             log_start(self._topic, partition, start)
         self._next_start_request = -math.inf
-
-    def _unstarted(self) -> set[int]:
-        """Return the assigned partitions whose start is unknown, or has to be found again."""
-        return self.membership.assigned - (self.membership.positions.keys() - self.membership.out_of_range)
-
-    def _without_revoked(self, messages: list[Message]) -> list[Message]:
-        """Drop records of partitions that were revoked during the poll: their next owner reads them again."""
-        revoked = frozenset(self.membership.revoked)
-        return [message for message in messages if message.partition() not in revoked]
 
     def _fill_batch(self, records: list[Message], max_records: int, polling: BoundedPoll, idle: float) -> None:
         newest_at = time.monotonic()
@@ -276,7 +253,7 @@ class KafkaSource:
                 break
 
     def _is_interrupted(self) -> bool:
-        return bool(self.membership.failed or self._unstarted() or self._errors.pending or self._stop.requested)
+        return bool(self.membership.failed or self.membership.unstarted or self._errors.pending or self._stop.requested)
 
     def _receive(self, messages: list[Message]) -> list[Message]:
         """Handle errors and ends of partitions; return the records, and advance the positions beyond them."""

@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, TypeAlias
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import ListOffsetsResultInfo  # type: ignore[attr-defined]
 
 from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS
 from telco_stream.kafka.cluster import OffsetBound
@@ -20,7 +21,7 @@ log = logging.getLogger("telco_stream.consume.loop")
 #: Reset policy for a partition without a committed offset.
 Reset: TypeAlias = Literal["earliest", "latest"]
 #: Requests the first or the end offset of each of a topic's partitions, and returns the futures.
-AskOffsets: TypeAlias = Callable[[str, Iterable[int], OffsetBound], Mapping[int, "Future[int]"]]
+AskOffsets: TypeAlias = Callable[[str, Collection[int], OffsetBound], Mapping[int, "Future[ListOffsetsResultInfo]"]]
 
 
 class Reason(Enum):
@@ -167,7 +168,7 @@ class StartFinder:
         offsets = {}
         for partition, future in futures.items():
             try:
-                offsets[partition] = future.result(0)
+                offsets[partition] = future.result(0).offset
             except TimeoutError:
                 log.debug("the leader of partition %d does not answer yet", partition)
             except KafkaException as error:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 from confluent_kafka import OFFSET_INVALID, KafkaError, KafkaException, TopicPartition
@@ -160,7 +161,7 @@ class FakeConsumer:
         self.log += [f"assign {partition.partition}" for partition in partitions]
         self.begun |= {partition.partition: partition.offset for partition in partitions}
 
-    def ask_offsets(self, _topic: str, partitions: Iterable[int], bound: OffsetBound) -> dict[int, "Future[int]"]:
+    def ask_offsets(self, _topic: str, partitions: Iterable[int], bound: OffsetBound) -> dict[int, "Future[Any]"]:
         return known_offsets(partitions, self.oldest if bound == "earliest" else self.latest)
 
     def get_watermark_offsets(self, partition: TopicPartition, *, cached: bool) -> tuple[int, int]:
@@ -180,16 +181,16 @@ class FakeConsumer:
         return step(self) if callable(step) else step
 
 
-def known_offsets(partitions: Iterable[int], known: Mapping[int, int]) -> dict[int, "Future[int]"]:
+def known_offsets(partitions: Iterable[int], known: Mapping[int, int]) -> dict[int, "Future[Any]"]:
     """Return a broker's answer for these partitions: the known offset, or 0; a negative offset is never answered."""
-    futures: dict[int, Future[int]] = {partition: Future() for partition in partitions}
+    futures: dict[int, Future[Any]] = {partition: Future() for partition in partitions}
     for partition, future in futures.items():
         if known.get(partition, 0) >= 0:
-            future.set_result(known.get(partition, 0))
+            future.set_result(SimpleNamespace(offset=known.get(partition, 0)))
     return futures
 
 
-def ask_nothing_kept(_topic: str, partitions: Iterable[int], _bound: OffsetBound) -> dict[int, "Future[int]"]:
+def ask_nothing_kept(_topic: str, partitions: Iterable[int], _bound: OffsetBound) -> dict[int, "Future[Any]"]:
     """Answer that every partition begins at 0."""
     return known_offsets(partitions, {})
 
