@@ -103,11 +103,6 @@ def exclude_content(finished: Iterable[str], pass_key: PassKey) -> tuple[str, ..
     return tuple(name for name in finished if name != pass_key.finished_name)
 
 
-def exclude_run(finished: Iterable[str], pass_key: PassKey) -> tuple[str, ...]:
-    """Return the entries of `finished` except those of this run."""
-    return tuple(name for name in finished if not name.startswith(pass_key.run_digest))
-
-
 def latest_progress(marks: Iterable[PassProgress]) -> PassProgress | None:
     """Return the progress of the newest pass, given the newest mark of each pass with one identity."""
     newest: PassProgress | None = None

@@ -14,13 +14,7 @@ from telco_stream.kafka.permissions import require_group, require_read, require_
 from telco_stream.kafka.sink import Sink
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_produce
 from telco_stream.monitoring.protocols import ProduceObserver
-from telco_stream.produce.loop import (
-    ProduceDeps,
-    ProducePlan,
-    SendResult,
-    produce_pass,
-    produce_stream,
-)
+from telco_stream.produce.loop import ProduceDeps, ProducePlan, SendResult, produce_pass, produce_stream
 from telco_stream.produce.progress import CheckpointFile, PassKey
 from telco_stream.produce.writer import AtLeastOnceWriter, ExactlyOnceWriter, group_of
 from telco_stream.runtime import logs

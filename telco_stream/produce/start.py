@@ -6,13 +6,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from telco_stream.errors import DataError
-from telco_stream.produce.progress import (
-    CheckpointFile,
-    PassKey,
-    PassProgress,
-    exclude_content,
-    exclude_run,
-)
+from telco_stream.produce.progress import CheckpointFile, PassKey, PassProgress, exclude_content
 from telco_stream.produce.writer import RowWriter
 
 log = logging.getLogger("telco_stream.produce.loop")
@@ -34,7 +28,7 @@ def find_start(pass_key: PassKey, checkpoint: CheckpointFile, writer: RowWriter,
         _warn_if_different(pass_key, in_file, start_of(pass_key, in_kafka))
     start = start_of(pass_key, in_kafka, restart=restart)
     # Kafka stores each run separately, so only the file has the finished contents of other runs.
-    other_runs = exclude_run(in_file.finished, pass_key) if in_file else ()
+    other_runs = [name for name in in_file.finished if not name.startswith(pass_key.run_digest)] if in_file else ()
     return replace(start, finished=(*other_runs, *start.finished))
 
 

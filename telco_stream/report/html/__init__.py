@@ -30,10 +30,9 @@ from telco_stream.runtime.humanize import (
 from telco_stream.runtime.period import Period
 
 _SCRIPT = "script.js"
-#: Contracts and services in the table of both; a topic can hold any number of them.
+#: Contracts and services in a chart or a table; a topic can hold any number of them, with names of any length.
 _MAX_SEGMENTS = 8
-#: Names in a chart; a topic can hold any number of them, of any length.
-_MAX_BARS = 8
+#: Characters of a name in a chart.
 _MAX_NAME_LENGTH = 30
 #: Predictions from which on the distribution has narrow bins.
 _MANY = 1_000
@@ -129,10 +128,9 @@ def _prediction_figures(data: ReportData, manifest: Manifest) -> Iterator[Figure
 
 
 def _by_segment(key: str, title: str, column: str, segments: Mapping[str, Segment]) -> Figure:
-    largest = sorted(segments, key=lambda name: -segments[name].total)[:_MAX_BARS]
-    shown = {escape_unprintable(name): segments[name] for name in segments if name in largest}
+    shown = {escape_unprintable(name): segments[name] for name in _largest(segments)}
     rates = ", ".join(f"{name} {format_percent(segment.churn_rate)}" for name, segment in shown.items())
-    cut = f"; the {_MAX_BARS} largest of {format_count(len(segments))}" if len(segments) > len(shown) else ""
+    cut = f"; the {_MAX_SEGMENTS} largest of {format_count(len(segments))}" if len(segments) > len(shown) else ""
     rows = [
         (name, format_count(segment.total), format_count(segment.churners), format_percent(segment.churn_rate))
         for name, segment in shown.items()
