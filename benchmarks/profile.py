@@ -27,7 +27,7 @@ from telco_stream.kafka.source import KafkaSource, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.transactions import Transactions
 from telco_stream.messages.headers import SourceHeaders
-from telco_stream.messages.prediction import encode_prediction
+from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.messages.record import Message
 from telco_stream.model.artifact import load_scorer
 from telco_stream.model.onnx_engine import OnnxScorer, code_columns, number_columns
@@ -128,8 +128,11 @@ def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
     (raw,) = scorer.session.run(["probabilities"], columns)
     probabilities, limits = scorer.score(customers), core.Limits()
     sources = SourceHeaders(TOPIC_ID)
-    metadata = core._BatchMetadata(scorer.version, scorer.threshold, utc_timestamp(), limits.prediction, sources)
-    predictions, _, _ = core._build_predictions(records, decoded, probabilities, metadata)
+
+    def build_predictions() -> list[Prediction]:
+        return core._build_predictions(decoded, probabilities, scorer, utc_timestamp())
+
+    predictions = build_predictions()
     yield "decode and check by the contract", _best(lambda: [*map(decode_customer, values)])
     yield "decode, total", _best(lambda: core._decode(records))
     yield "number columns", _best(lambda: number_columns(customers))
@@ -139,7 +142,10 @@ def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
     yield "score, total", _best(lambda: scorer.score(customers))
     yield "encoding of predictions", _best(lambda: [*map(encode_prediction, predictions)])
     yield "headers", _best(lambda: [*map(sources.of, records)])
-    yield "answer, total", _best(lambda: core._build_predictions(records, decoded, probabilities, metadata))
+    yield (
+        "answer, total",
+        _best(lambda: core._encode(records, decoded, build_predictions(), sources, limits.prediction)),
+    )
     yield (
         "scoring.process, total",
         _best(lambda: core.process(records, scorer, processed_at=utc_timestamp(), limits=limits, topic_id=TOPIC_ID)),

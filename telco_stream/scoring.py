@@ -65,8 +65,8 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     sources = SourceHeaders(topic_id)
     decoded, undecodable = _decode(records)
     probabilities = _score([customer for _, customer in decoded], scorer)
-    metadata = _BatchMetadata(scorer.version, scorer.threshold, processed_at, limits.prediction, sources)
-    predictions, prediction_messages, unanswerable = _build_predictions(records, decoded, probabilities, metadata)
+    scored = _build_predictions(decoded, probabilities, scorer, processed_at)
+    predictions, prediction_messages, unanswerable = _encode(records, decoded, scored, sources, limits.prediction)
     rejected_at = undecodable | unanswerable
     rejected = [rejected_at[index] for index in sorted(rejected_at)]
     last_records = {record.partition(): record for record in records}
@@ -138,32 +138,13 @@ def _score(customers: Sequence[Customer], scorer: Scorer) -> list[float]:
         return _score(customers[:half], scorer) + _score(customers[half:], scorer)
 
 
-@dataclass(frozen=True, slots=True)
-class _BatchMetadata:
-    """Values that all predictions of a batch share; `limit` is the largest message in bytes."""
-
-    model_version: str
-    threshold: float
-    processed_ts: str
-    limit: int
-    sources: SourceHeaders
-
-
 def _build_predictions(
-    records: Sequence[Record], decoded: list[tuple[int, Customer]], probabilities: list[float], batch: _BatchMetadata
-) -> tuple[list[Prediction], list[Message], dict[int, Rejected]]:
-    """Return the predictions, their messages, and the records whose prediction cannot be sent by index."""
-    predictions: list[Prediction] = []
-    messages: list[Message] = []
-    rejected: dict[int, Rejected] = {}
-    threshold, processed_ts, model_version = batch.threshold, batch.processed_ts, batch.model_version
-    source_headers = batch.sources.of
-    # The key is at most as long as the value, which contains it. So a message with source headers only is small if its
-    # value is, and its size need not be counted.
-    source_header_count, small_value = batch.sources.count, batch.limit // 4
-    for (index, customer), probability in zip(decoded, probabilities, strict=True):
-        record = records[index]
-        prediction = Prediction(
+    decoded: list[tuple[int, Customer]], probabilities: list[float], scorer: Scorer, processed_ts: str
+) -> list[Prediction]:
+    """Return a prediction for each customer, even if its probability is not one."""
+    threshold, model_version = scorer.threshold, scorer.version
+    return [
+        Prediction(
             customer.customerID,
             probability,
             CHURN if probability >= threshold else NO_CHURN,
@@ -173,15 +154,36 @@ def _build_predictions(
             customer.Contract,
             customer.InternetService,
         )
-        headers = (
-            source_headers(record)
-            if record.headers() is None
-            else [*forwarded_headers(record), *source_headers(record)]
-        )
-        message = (customer.customerID, encode_prediction(prediction), headers)
+        for (_, customer), probability in zip(decoded, probabilities, strict=True)
+    ]
+
+
+def _encode(
+    records: Sequence[Record],
+    decoded: list[tuple[int, Customer]],
+    scored: list[Prediction],
+    sources: SourceHeaders,
+    limit: int,
+) -> tuple[list[Prediction], list[Message], dict[int, Rejected]]:
+    """Return the predictions, their messages, and the records whose prediction cannot be sent by index.
+
+    `limit` is the largest message in bytes.
+    """
+    predictions: list[Prediction] = []
+    messages: list[Message] = []
+    rejected: dict[int, Rejected] = {}
+    # The key is at most as long as the value, which contains it. So a message with source headers only is small if its
+    # value is, and its size need not be counted.
+    source_headers, source_header_count, small_value = sources.of, sources.count, limit // 4
+    for (index, _), prediction in zip(decoded, scored, strict=True):
+        record = records[index]
+        headers = source_headers(record)
+        if record.headers() is not None:
+            headers = [*forwarded_headers(record), *headers]
+        message = (prediction.customerID, encode_prediction(prediction), headers)
         is_small = len(headers) == source_header_count and len(message[1]) <= small_value
-        if not (is_small and 0.0 <= probability <= 1.0) and (
-            reason := _reason_to_reject(probability, message, batch.limit)
+        if not (is_small and 0.0 <= prediction.churn_probability <= 1.0) and (
+            reason := _reason_to_reject(prediction.churn_probability, message, limit)
         ):
             rejected[index] = Rejected(record, *reason)
         else:

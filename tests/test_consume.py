@@ -43,7 +43,7 @@ def test_loop_awaits_the_commit_when_a_batch_is_not_full() -> None:
 def test_loop_awaits_the_commit_when_it_cannot_overlap(mode: str, at_once: bool) -> None:
     """A window of batch mode may take long to fill, and an at-least-once delivery has ended when it returns."""
     harness = harness_with(*goods(6), at_once=at_once)
-    harness.scorer = scorer = RecordingScorer(read_answered=lambda: harness.counters.answered)
+    harness.scorer = scorer = RecordingScorer(read_answered=lambda: harness.loop.answered)
     harness.run(mode, idle_timeout=0.02)
     assert harness.source.log == ["poll", "process", "send", "commit"] * 2
     assert scorer.answered == [{}, {0: 3}]
@@ -80,10 +80,10 @@ def test_loop_drops_the_next_batch_when_a_commit_is_unclear() -> None:
 
 def test_answered_excludes_batches_that_are_in_flight() -> None:
     harness = harness_with(*goods(6))
-    harness.scorer = scorer = RecordingScorer(read_answered=lambda: harness.counters.answered)
+    harness.scorer = scorer = RecordingScorer(read_answered=lambda: harness.loop.answered)
     harness.stream()
     assert scorer.answered == [{}, {}]
-    assert harness.counters.answered == harness.source.committed_positions == {0: 6}
+    assert harness.loop.answered == harness.source.committed_positions == {0: 6}
 
 
 def test_loop_awaits_the_commit_when_the_source_fails() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from telco_stream.errors import ErrorType, KafkaError
 from telco_stream.messages.record import Rejection
-from telco_stream.monitoring.dead_letter_log import DeadLetterLog
+from telco_stream.monitoring import DeadLetterLog
 from telco_stream.runtime import logs
 from telco_stream.scoring import Outcome
 from tests.support.cli import RunningCli, run_cli

@@ -20,8 +20,7 @@ from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message, Rejection
 from telco_stream.monitoring.consume_metrics import ConsumeMetrics, SampledHistogram
 from telco_stream.monitoring.health import Heartbeat
-from telco_stream.monitoring.process_metrics import RunState, Statistics, new_registry
-from telco_stream.monitoring.produce_metrics import ProduceMetrics
+from telco_stream.monitoring.metrics import ProduceMetrics, RunState, Statistics, new_registry
 from telco_stream.monitoring.protocols import BatchTimings
 from telco_stream.scoring import Outcome
 from tests.support.scraping import Section, documented, families, series
@@ -153,7 +152,7 @@ class Clock:
 
 def test_produce_rate_covers_the_last_ten_seconds() -> None:
     clock = Clock()
-    metrics = ProduceMetrics(100.0, clock)
+    metrics = ProduceMetrics(100.0, CollectorRegistry(), clock)
     assert metrics.rate() == 0
     rates = []
     for _ in range(40):
@@ -167,7 +166,7 @@ def test_produce_rate_covers_the_last_ten_seconds() -> None:
 
 def test_produce_rate_is_0_when_nothing_is_confirmed() -> None:
     clock = Clock()
-    metrics = ProduceMetrics(100.0, clock)
+    metrics = ProduceMetrics(100.0, CollectorRegistry(), clock)
     clock.now = 1.0
     metrics.advance(100)
     clock.now = 60.0
@@ -177,9 +176,7 @@ def test_produce_rate_is_0_when_nothing_is_confirmed() -> None:
 def test_registry_reads_the_run_state_at_each_scrape() -> None:
     state = RunState(Heartbeat(1.0), client_errors=Counter({"_TRANSPORT": 3}), transactions=lambda: {"aborted": 2})
     registry = new_registry(state)
-    metrics = ProduceMetrics(5.0)
-    metrics.failed = lambda: 4
-    registry.register(metrics)
+    ProduceMetrics(5.0, registry).failed = lambda: 4
     exported = series(generate_latest(registry).decode())
     assert exported["telco_stream_producer_records_failed_total"] == 4
     assert exported["telco_stream_producer_target_records_per_second"] == 5
@@ -214,7 +211,7 @@ def full_registry(section: Section) -> CollectorRegistry:
     """Return a registry with all metrics of a command."""
     registry = new_registry(RunState(Heartbeat(1.0)))
     if section == "produce":
-        registry.register(ProduceMetrics(1.0))
+        ProduceMetrics(1.0, registry)
     else:
         ConsumeMetrics(registry).show_model(registry, HalfScorer(), 0.0)
     return registry

@@ -5,8 +5,7 @@ from typing import Literal
 
 import pytest
 
-from telco_stream.consume.workers.aggregate import WorkerAggregator
-from telco_stream.consume.workers.messages import BatchCommitted, LogLine
+from telco_stream.consume.worker_reports import BatchCommitted, LogLine, WorkerAggregator
 from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message
 from telco_stream.monitoring.protocols import BatchTimings, PartitionView

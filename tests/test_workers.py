@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from telco_stream.consume.workers.messages import BatchCommitted
-from telco_stream.consume.workers.supervisor import run_workers
+from telco_stream.consume.worker_reports import BatchCommitted
+from telco_stream.consume.workers import run_workers
 from telco_stream.errors import FencedError
 from telco_stream.runtime.signals import Stop
 from tests.support.cli import run_cli

@@ -122,8 +122,8 @@ def _run_one(session: Session, run_options: "ConsumeOptions", scorer: "Scorer", 
 def _run_workers(session: Session, run_options: "ConsumeOptions", engine: Engine, count: int) -> "ConsumeResult":
     """Consume in several processes, each of which loads the model that this process has checked."""
     from telco_stream.consume.run import WorkerTask, decide_first_start, new_transactional_id
-    from telco_stream.consume.workers.aggregate import WorkerAggregator
-    from telco_stream.consume.workers.supervisor import run_workers
+    from telco_stream.consume.worker_reports import WorkerAggregator
+    from telco_stream.consume.workers import run_workers
     from telco_stream.runtime.signals import Stopped
 
     if run_options.mode == "batch" or run_options.max_messages or run_options.idle_timeout:

@@ -1,15 +1,12 @@
-"""Plan, counters and result of a run of `consume`, and its stop conditions."""
+"""Plan, counters and result of a run of `consume`."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from telco_stream.consume.protocols import Source
 from telco_stream.errors import DataError
 from telco_stream.report.analytics import Analytics, Summary
 from telco_stream.runtime.choices import Mode
-from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Limits, Outcome
 
 StoppedBy = Literal["signal", "idle", "max-messages", "end"]
@@ -49,73 +46,61 @@ class ConsumeResult:
 
 
 class RunCounters:
-    """Counts of the committed batches and of the one in flight, and the offsets answered so far."""
+    """Counts of the committed batches and of the one in flight."""
 
     def __init__(self, plan: ConsumePlan) -> None:
-        self.plan = plan
-        #: Offset up to which each partition is answered, including transaction markers. Other threads may read it.
-        self.answered: Mapping[int, int] = {}
+        self._plan = plan
         self._analytics = Analytics()
         self._predicted = self._dead_lettered = self._batches = 0
         self._first_received = self._last_committed = 0.0
-        self._idle_since = time.perf_counter()
+        #: Time (`time.perf_counter`) of the last record or commit.
+        self.idle_since = time.perf_counter()
         self._in_flight = self._consecutive_before = 0
         #: Dead letters at the end of the last batch, whether it is committed or in flight.
         self.consecutive_dead_letters = 0
 
     def remaining(self) -> int:
         """Return how many records the next batch may have."""
-        if self.plan.max_messages is None:
-            return self.plan.batch_size
-        return min(self.plan.batch_size, self.plan.max_messages - self._consumed - self._in_flight)
+        if self._plan.max_messages is None:
+            return self._plan.batch_size
+        return min(self._plan.batch_size, self._plan.max_messages - self._consumed - self._in_flight)
 
     def on_received(self, consecutive: int | None) -> None:
         """Count from this number of dead letters on, if a new partition's last owner has left a higher one."""
-        self._idle_since = time.perf_counter()
-        self._first_received = self._first_received or self._idle_since
+        self.idle_since = time.perf_counter()
+        self._first_received = self._first_received or self.idle_since
         self.consecutive_dead_letters = max(self.consecutive_dead_letters, consecutive or 0)
         self._consecutive_before = max(self._consecutive_before, consecutive or 0)
 
     def on_deliver(self, outcome: Outcome) -> None:
         """Count a batch as in flight; raise `DataError` if it has too many consecutive dead letters."""
-        _check_consecutive_dead_letters(outcome, self.plan.max_consecutive_dead_letters)
+        _check_consecutive_dead_letters(outcome, self._plan.max_consecutive_dead_letters)
         self._in_flight = outcome.consumed
         self._consecutive_before, self.consecutive_dead_letters = (
             self.consecutive_dead_letters,
             outcome.consecutive_dead_letters,
         )
 
-    def on_committed(self, outcome: Outcome, ended: float, positions: Mapping[int, int]) -> None:
-        """Count the batch in flight as committed at this time (`time.perf_counter`), up to these positions."""
+    def on_committed(self, outcome: Outcome, ended: float) -> None:
+        """Count the batch in flight as committed at this time (`time.perf_counter`)."""
         self._in_flight = 0
-        self.answered = positions
         self._predicted += len(outcome.prediction_messages)
         self._dead_lettered += len(outcome.dead_letter_messages)
         self._batches += 1
-        self._last_committed, self._idle_since = ended, time.perf_counter()
-        if self.plan.mode == "batch":
+        self._last_committed, self.idle_since = ended, time.perf_counter()
+        if self._plan.mode == "batch":
             self._analytics.add_all(outcome.predictions)
 
     def roll_back(self) -> None:
         """Roll back the counts of the batch in flight, whose commit failed; it will be read again."""
         self._in_flight, self.consecutive_dead_letters = 0, self._consecutive_before
-        self._idle_since = time.perf_counter()
-
-    def stop_reason(self, source: Source, stop: Stop) -> StoppedBy | None:
-        """Return the first stop condition that is met, or None."""
-        if stop.requested:
-            return "signal"
-        if self.plan.max_messages is not None and self.remaining() <= 0:
-            return "max-messages"
-        if self.plan.mode == "batch" and source.ended:
-            return "end"
-        return "idle" if self._is_idle(source) else None
+        self.idle_since = time.perf_counter()
 
     def result(self, stopped_by: StoppedBy) -> ConsumeResult:
         """Return the result; the rate is taken from the first record received to the last commit."""
         seconds = max(0.0, self._last_committed - self._first_received)
         return ConsumeResult(
-            mode=self.plan.mode,
+            mode=self._plan.mode,
             consumed=self._consumed,
             predicted=self._predicted,
             dead_lettered=self._dead_lettered,
@@ -123,24 +108,12 @@ class RunCounters:
             seconds=round(seconds, 3),
             rate=round(self._consumed / seconds, 1) if seconds else 0.0,
             stopped_by=stopped_by,
-            analytics=self._analytics.result(self.plan.top_k) if self.plan.mode == "batch" else None,
+            analytics=self._analytics.result(self._plan.top_k) if self._plan.mode == "batch" else None,
         )
 
     @property
     def _consumed(self) -> int:
         return self._predicted + self._dead_lettered
-
-    def _is_idle(self, source: Source) -> bool:
-        """Return whether no record has arrived for the idle timeout, counted from the start of the run.
-
-        Joining the group and the first fetch take some time, at least `join_timeout` is allowed for them.
-        """
-        timeout = self.plan.idle_timeout
-        if timeout is None or self._in_flight or source.refusal:
-            return False
-        if not source.is_reading:
-            timeout = max(timeout, self.plan.join_timeout)
-        return time.perf_counter() - self._idle_since >= timeout
 
 
 def _check_consecutive_dead_letters(outcome: Outcome, limit: int) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from telco_stream.consume.protocols import PendingDelivery
+from telco_stream.consume.loop import PendingDelivery
 from telco_stream.kafka.blocking_calls import BackgroundCall
 from telco_stream.kafka.sink import Sink, delivery_errors
 from telco_stream.kafka.source import Batch, KafkaSource

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,9 +12,8 @@ from uuid import uuid4
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters
 from telco_stream.consume.delivery import AtLeastOnce, ExactlyOnce
 from telco_stream.consume.first_start import IfAnswered, choose_reset
-from telco_stream.consume.loop import consume
-from telco_stream.consume.protocols import Delivery
-from telco_stream.consume.workers.messages import WorkerReporter
+from telco_stream.consume.loop import ConsumeLoop, Delivery
+from telco_stream.consume.worker_reports import WorkerReporter
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.identity import TopicIdentity
@@ -24,10 +23,10 @@ from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import KafkaSource, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.topics import compacted_topics, compaction_warning
-from telco_stream.kafka.transactions import Transactions, transactions_under
+from telco_stream.kafka.transactions import transactions_under
 from telco_stream.model.artifact import load_scorer
 from telco_stream.model.scorer import Scorer
-from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, RunMonitor, monitor_run
+from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_run
 from telco_stream.monitoring.protocols import PartitionView, RunObserver
 from telco_stream.runtime import logs
 from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode
@@ -35,7 +34,7 @@ from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.gc_tuning import reduced_gc
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.scoring import Limits
-from telco_stream.settings import Settings
+from telco_stream.settings import Settings, TopicSettings
 
 log = logging.getLogger("telco_stream.consume.loop")
 
@@ -107,19 +106,20 @@ def run_consume(
 ) -> ConsumeResult:
     """Consume until a stop condition is met or a stop is requested, and leave the group in every case."""
     clients.on_refused = stop.fail
-    with (
-        monitor_run(options.monitoring, clients, scorer, stop=stop, observers=observers) as monitor,
-        reduced_gc(),
-    ):
+    with monitor_run(options.monitoring, clients, scorer, stop=stop, observers=observers) as monitored, reduced_gc():
         try:
-            result = _consume(clients, options, stop, monitor)
+            result = _consume(clients, options, stop, *monitored)
         except Stopped:  # while a request to the broker was pending, before the loop
             result = RunCounters(_plan(options, clients, Limits())).result("signal")
         stop.raise_failure()
-    counts = {
-        name: getattr(result, name) for name in ("stopped_by", "consumed", "predicted", "dead_lettered", "seconds")
-    }
-    logs.log_end("consume", **counts)
+    logs.log_end(
+        "consume",
+        stopped_by=result.stopped_by,
+        consumed=result.consumed,
+        predicted=result.predicted,
+        dead_lettered=result.dead_lettered,
+        seconds=result.seconds,
+    )
     return result
 
 
@@ -128,66 +128,68 @@ def new_transactional_id(settings: Settings) -> str:
     return settings.consumer.transactional_id or f"{settings.consumer.group_id}-{uuid4()}"
 
 
-def _consume(clients: Clients, options: ConsumeOptions, stop: Stop, monitor: RunMonitor) -> ConsumeResult:
-    settings, cluster = clients.settings, Cluster(clients, stop)
-    partitions = cluster.partitions(settings.topics.raw, settings.topics.predictions, settings.topics.deadletter)
+def _consume(
+    clients: Clients, options: ConsumeOptions, stop: Stop, scorer: Scorer, observers: Sequence[RunObserver]
+) -> ConsumeResult:
+    settings, topics, cluster = clients.settings, clients.settings.topics, Cluster(clients, stop)
+    partitions = cluster.partitions(topics.raw, topics.predictions, topics.deadletter)
     _check_permissions(cluster, settings)
-    topic_id = cluster.topic_ids(settings.topics.raw)[settings.topics.raw]
-    counters = RunCounters(_plan(options, clients, _limits(cluster, settings), topic_id))
+    topic_id = cluster.topic_ids(topics.raw)[topics.raw]
+    plan = _plan(options, clients, _limits(cluster, topics), topic_id)
     reset = choose_reset(clients, topic_id, options.if_answered, stop)
-    topic = TopicToRead(settings.topics.raw, cluster.ask_offsets, topic_id, partitions[settings.topics.raw], reset)
+    topic = TopicToRead(topics.raw, cluster.ask_offsets, topic_id, partitions[topics.raw], reset)
+    _log_start(options, settings, scorer)
+    _warn_of_compaction(cluster, partitions)
+    with closing(_source(clients, cluster, topic, options, stop)) as source:
+        delivery, outcomes = _delivery(clients, options, source, stop)
+        loop = ConsumeLoop(source, delivery, scorer, plan, utc_timestamp=utc_timestamp, stop=stop, observers=observers)
+        for observer in observers:
+            observer.attach(partial(_view_partitions, source, loop, outcomes))
+        return loop.run()
+
+
+def _source(clients: Clients, cluster: Cluster, topic: TopicToRead, options: ConsumeOptions, stop: Stop) -> KafkaSource:
+    """Return a new member of the group; a bounded run does not wait for a group that refuses it."""
     until = None
     if options.mode == "batch":
         # The high watermark, not the last stable offset: a transaction just committed becomes visible a moment later.
-        until = cluster.ends(settings.topics.raw, range(partitions[settings.topics.raw]), committed_only=False)
-    _log_start(options, settings, monitor.scorer)
-    _warn_of_compaction(cluster, partitions)
-    # End-of-partition events distinguish an idle partition from a stalled one.
-    consumer = clients.consumer(settings.consumer.group_id, enable_partition_eof="true")
+        until = cluster.ends(topic.name, range(topic.partitions), committed_only=False)
+    is_bounded = options.mode == "batch" or options.idle_timeout is not None or options.max_messages is not None
     errors = ConsumerErrors(
-        clients.timeout if _is_bounded(options) else math.inf,
-        counts=clients.errors,
-        too_large=lambda: clients.too_large,
+        clients.timeout if is_bounded else math.inf, counts=clients.errors, too_large=lambda: clients.too_large
     )
-    identity = TopicIdentity(topic.name, topic_id, partial(cluster.describe_topic, topic.name))
+    # End-of-partition events distinguish an idle partition from a stalled one.
+    consumer = clients.consumer(clients.settings.consumer.group_id, enable_partition_eof="true")
+    identity = TopicIdentity(topic.name, topic.topic_id, partial(cluster.describe_topic, topic.name))
     subscription = Subscription(topic, identity, clients.is_incremental())
-    with (
-        closing(KafkaSource(consumer, subscription, stop, until=until, errors=errors)) as source,
-        monitor.attach(partial(_view_partitions, source, counters)),
-    ):
-        delivery: Delivery
-        if options.delivery == "exactly-once":
-            transactions = _transactions(clients, stop)
-            monitor.count_transactions(transactions.outcomes)
-            delivery = ExactlyOnce(transactions, source, settings.topics)
-        else:
-            delivery = AtLeastOnce(Sink(clients.producer(), stop), source, settings.topics)
-        return consume(
-            source,
-            delivery,
-            monitor.scorer,
-            counters,
-            utc_timestamp=utc_timestamp,
-            stop=stop,
-            observers=monitor.observers,
-        )
+    return KafkaSource(consumer, subscription, stop, until=until, errors=errors)
 
 
-def _view_partitions(source: KafkaSource, counters: RunCounters) -> PartitionView:
+def _delivery(
+    clients: Clients, options: ConsumeOptions, source: KafkaSource, stop: Stop
+) -> tuple[Delivery, Callable[[], Mapping[str, int]]]:
+    """Return the delivery, and a function that returns its number of transactions by outcome."""
+    settings = clients.settings
+    if options.delivery == "at-least-once":
+        return AtLeastOnce(Sink(clients.producer(), stop), source, settings.topics), dict
+    name, has_unique_id = new_transactional_id(settings), settings.consumer.transactional_id is None
+    transactions = transactions_under(name, clients, stop, has_unique_id=has_unique_id)
+    return ExactlyOnce(transactions, source, settings.topics), transactions.outcomes
+
+
+def _view_partitions(
+    source: KafkaSource, loop: ConsumeLoop, outcomes: Callable[[], Mapping[str, int]]
+) -> PartitionView:
     return PartitionView(
-        answered=counters.answered,
+        answered=loop.answered,
         end_offsets=source.membership.end_offsets,
         assigned=frozenset(source.membership.assigned),
         joined=source.membership.joined,
         refusal=source.refusal,
         rebalances=source.membership.rebalances,
         expired_unanswered=source.expired_unanswered,
+        transactions=outcomes(),
     )
-
-
-def _is_bounded(options: ConsumeOptions) -> bool:
-    """Return whether the run ends without a stop request, so that it doesn't wait for a group that refuses it."""
-    return options.mode == "batch" or options.idle_timeout is not None or options.max_messages is not None
 
 
 def _log_start(options: ConsumeOptions, settings: Settings, scorer: Scorer) -> None:
@@ -223,16 +225,10 @@ def _check_permissions(cluster: Cluster, settings: Settings) -> None:
     require_write(cluster, settings.topics.predictions, settings.topics.deadletter)
 
 
-def _limits(cluster: Cluster, settings: Settings) -> Limits:
+def _limits(cluster: Cluster, topics: TopicSettings) -> Limits:
     """Return the message sizes that the topics accept, or defaults where the broker doesn't say."""
-    topics = settings.topics
     defaults = Limits(letter=topics.deadletter_max_message_bytes)
     return Limits(
         prediction=cluster.largest_message(topics.predictions, defaults.prediction),
         letter=min(cluster.largest_message(topics.deadletter, defaults.letter), defaults.letter),
     )
-
-
-def _transactions(clients: Clients, stop: Stop) -> Transactions:
-    consumer, name = clients.settings.consumer, new_transactional_id(clients.settings)
-    return transactions_under(name, clients, stop, has_unique_id=consumer.transactional_id is None)

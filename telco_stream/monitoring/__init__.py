@@ -1,15 +1,16 @@
 """Monitoring of a run: observers, metrics, health checks and stall detection."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 
-from telco_stream.errors import KafkaError
 from telco_stream.kafka.clients import Clients
 from telco_stream.model.scorer import Scorer
-from telco_stream.monitoring.dead_letter_log import DeadLetterLog
-from telco_stream.monitoring.protocols import ProduceObserver, RunObserver, ViewPartitions
+from telco_stream.monitoring.protocols import ProduceObserver, RunObserver
+from telco_stream.runtime.logs import MAX_LINES, MINUTE, list_facts, log
 from telco_stream.runtime.signals import Stop
+from telco_stream.scoring import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,43 +29,24 @@ class MonitoringOptions:
 NO_MONITORING = MonitoringOptions()
 
 
-class RunMonitor:
-    """Monitor of a run of `consume` that exports nothing. The loop uses its `scorer` and its `observers`."""
-
-    def __init__(self, scorer: Scorer, observers: Sequence[RunObserver]) -> None:
-        self.scorer = scorer
-        self.observers = observers
-        #: Description of the stall that ended the run.
-        self.stall: str | None = None
-
-    def attach(self, partitions: ViewPartitions) -> AbstractContextManager[object]:
-        """Attach the observers; monitor the partitions while the block runs."""
-        for observer in self.observers:
-            observer.attach(partitions)
-        return nullcontext()
-
-    def count_transactions(self, outcomes: Callable[[], Mapping[str, int]]) -> None:
-        """Export the number of transactions by outcome."""
-
-
 @contextmanager
 def monitor_run(
     options: MonitoringOptions, clients: Clients, scorer: Scorer, *, stop: Stop, observers: Sequence[RunObserver]
-) -> Iterator[RunMonitor]:
-    """Monitor a run of `consume`; raise `KafkaError` after a stall that ended it (--exit-on-stall)."""
+) -> Iterator[tuple[Scorer, Sequence[RunObserver]]]:
+    """Monitor a run of `consume`; yield the scorer and the observers for its loop.
+
+    Raises `KafkaError` after a stall that ended the run (--exit-on-stall).
+    """
     dead_letter_log = DeadLetterLog()
-    monitor = RunMonitor(scorer, [dead_letter_log, *observers])
+    observers = [dead_letter_log, *observers]
     with ExitStack() as stack:
         stack.callback(dead_letter_log.finish)
         if options.port or options.exit_on_stall:
             from telco_stream.monitoring.http import http_run_monitor  # noqa: PLC0415 - imports prometheus_client, which takes long
 
-            monitor = stack.enter_context(
-                http_run_monitor(options, clients, scorer, stop=stop, observers=monitor.observers)
-            )
-        yield monitor
-    if monitor.stall:
-        raise KafkaError(f"{monitor.stall}; stopped so that a supervisor can restart it (--exit-on-stall)")
+            scorer, observer = stack.enter_context(http_run_monitor(options, clients, scorer, stop))
+            observers.insert(0, observer)
+        yield scorer, observers
 
 
 @contextmanager
@@ -79,3 +61,33 @@ def monitor_produce(
 
     with http_produce_monitor(options, clients, target, observer) as monitor:
         yield monitor
+
+
+class DeadLetterLog(RunObserver):
+    """Observer that logs dead letters: the first ten of each minute, and the number of the others."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._minute_started = clock()
+        self._logged = self._suppressed = 0
+
+    def on_poll(self) -> None:
+        """Begin a new minute when the last one is over."""
+        if self._clock() - self._minute_started >= MINUTE:
+            self.finish()
+
+    def on_committed(self, outcome: Outcome, timings: object) -> None:  # noqa: ARG002 - the protocol's parameters
+        """Log the batch's dead letters."""
+        rejections = outcome.rejected[: MAX_LINES - self._logged]
+        for rejection in rejections:
+            facts = asdict(rejection)
+            log.warning("dead letter for %s", list_facts(facts), extra={"event": "dead_letter", "facts": facts})
+        self._logged += len(rejections)
+        self._suppressed += len(outcome.rejected) - len(rejections)
+
+    def finish(self) -> None:
+        """Log how many were suppressed, and begin a new minute."""
+        if self._suppressed:
+            facts = {"count": self._suppressed, "seconds": round(self._clock() - self._minute_started)}
+            log.warning("more dead letters: %s", list_facts(facts), extra={"event": "dead_letters", "facts": facts})
+        self._minute_started, self._logged, self._suppressed = self._clock(), 0, 0

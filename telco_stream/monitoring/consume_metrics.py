@@ -3,12 +3,11 @@
 import time
 from bisect import bisect_left
 from collections import Counter as Count
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client import Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from telco_stream.contract.customer import Customer
@@ -16,49 +15,45 @@ from telco_stream.errors import ErrorType
 from telco_stream.messages.prediction import CHURN, NO_CHURN
 from telco_stream.model.scorer import Scorer
 from telco_stream.monitoring.health import StallDetector
-from telco_stream.monitoring.process_metrics import gauge, gauge_by_partition
-from telco_stream.monitoring.protocols import BatchTimings, PartitionView, ViewPartitions
+from telco_stream.monitoring.protocols import BatchTimings, PartitionView, ViewPartitions, sample_batch
 from telco_stream.scoring import Outcome
 
 _BATCH_SIZES = (1, 10, 100, 500, 1_000, 2_500, 5_000, 10_000, 20_000)
 _SHORT_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _LONG_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 3_600)
 _PROBABILITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
-#: Predictions of a batch whose probability is sampled.
-_SAMPLES = 64
 
 
-@dataclass(slots=True)
-class PartitionState:
-    """The consumer's partitions and their stall detector, as soon as they exist."""
-
-    view: ViewPartitions = PartitionView
-    stall_detector: StallDetector | None = None
-
-
-class ConsumeMetrics:
-    """Observer that exports what a run of `consume` does."""
+class ConsumeMetrics(Collector):
+    """Metrics of `consume`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.partitions = PartitionState()
-        self._consumed = Counter("telco_stream_records_consumed", "Records answered and committed", registry=registry)
-        self._predictions = Counter(
-            "telco_stream_predictions", "Predictions committed", ["prediction"], registry=registry
-        )
-        self._letters = Counter(
-            "telco_stream_dead_letters", "Dead letters committed", ["error_type"], registry=registry
-        )
-        self._last = Gauge("telco_stream_last_commit_timestamp_seconds", "Time of the last commit", registry=registry)
-        self._batches = _BatchHistograms(registry)
+        #: The partitions and their stall detector, as soon as they exist.
+        self.view: ViewPartitions = PartitionView
+        self.stall_detector: StallDetector | None = None
+        prefix = "telco_stream_"
+        self._consumed = Counter(f"{prefix}records_consumed", "Records answered and committed", registry=registry)
+        self._predictions = Counter(f"{prefix}predictions", "Predictions committed", ["prediction"], registry=registry)
+        self._letters = Counter(f"{prefix}dead_letters", "Dead letters committed", ["error_type"], registry=registry)
+        self._last = Gauge(f"{prefix}last_commit_timestamp_seconds", "Time of the last commit", registry=registry)
         for prediction in (CHURN, NO_CHURN):
             self._predictions.labels(prediction)
         for error_type in ErrorType:
             self._letters.labels(error_type)
-        registry.register(_PartitionCollector(self.partitions))
+        name, description = f"{prefix}batch_size_records", "Records in a micro-batch"
+        self._sizes = Histogram(name, description, buckets=_BATCH_SIZES, registry=registry)
+        self._processing = _seconds("processing", "Decoding, checking, scoring and encoding a micro-batch", registry)
+        self._scoring = _seconds("scoring", "The model's call for a micro-batch", registry)
+        self._commit = _seconds("commit", "Sending a micro-batch's answers and committing them", registry)
+        name, description = f"{prefix}end_to_end_seconds", "From a record's timestamp to its commit"
+        self._ages = SampledHistogram(name, description, _LONG_SECONDS, registry)
+        name, description = f"{prefix}churn_probability", "Probability of churn"
+        self._probability = SampledHistogram(name, description, _PROBABILITIES, registry)
+        registry.register(self)
 
     def timed(self, scorer: Scorer) -> Scorer:
         """Wrap the scorer so that its calls are timed."""
-        return _TimedScorer(scorer, self._batches.scoring)
+        return _TimedScorer(scorer, self._scoring)
 
     def show_model(self, registry: CollectorRegistry, scorer: Scorer, created: float) -> None:
         """Export the model's version, engine and training time (seconds since 1970)."""
@@ -66,13 +61,6 @@ class ConsumeMetrics:
         info.labels(scorer.version, scorer.engine).set(1)
         name = "telco_stream_model_created_timestamp_seconds"
         Gauge(name, "Time at which the model was trained", registry=registry).set(created)
-
-    def attach(self, partitions: ViewPartitions) -> None:
-        """Export the state of the partitions."""
-        self.partitions.view = partitions
-
-    def on_poll(self) -> None:
-        """Ignore polls."""
 
     def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:
         """Count a committed batch."""
@@ -82,8 +70,29 @@ class ConsumeMetrics:
         self._predictions.labels(NO_CHURN).inc(len(outcome.predictions) - churners)
         for error_type, number in Count(rejection.error_type for rejection in outcome.rejected).items():
             self._letters.labels(error_type).inc(number)
-        self._batches.add(outcome, timings)
+        self._sizes.observe(outcome.consumed)
+        self._processing.observe(timings.processing)
+        self._commit.observe(timings.delivery)
+        self._ages.add(timings.ages, outcome.consumed)
+        probabilities = [prediction.churn_probability for prediction in sample_batch(outcome.predictions)]
+        self._probability.add(probabilities, len(outcome.predictions))
         self._last.set_to_current_time()
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of the partitions with their current values."""
+        prefix, view, detector = "telco_stream_", self.view(), self.stall_detector
+        description = "Partitions assigned to this member"
+        yield GaugeMetricFamily(f"{prefix}partitions_assigned", description, value=len(view.assigned))
+        yield CounterMetricFamily(f"{prefix}rebalances", "Assignments and revocations", value=view.rebalances)
+        description = "Records that retention deleted before they were answered"
+        yield CounterMetricFamily(f"{prefix}records_expired_unanswered", description, value=view.expired_unanswered)
+        progress = detector.progress if detector else {}
+        lag = {partition: entry.lag for partition, entry in progress.items() if entry.lag is not None}
+        description = "Offsets between a partition's end and the last answer"
+        yield _gauge_by_partition(f"{prefix}lag_records", description, lag)
+        description = "Seconds for which a partition has not advanced although it should"
+        stalled_for = detector.stalled_for() if detector else {}
+        yield _gauge_by_partition(f"{prefix}partition_stalled_seconds", description, stalled_for)
 
 
 class SampledHistogram(Collector):
@@ -114,35 +123,6 @@ class SampledHistogram(Collector):
         yield HistogramMetricFamily(self._name, self._description, buckets=buckets, sum_value=self._sum)
 
 
-class _BatchHistograms:
-    """Histograms of the size and the duration of batches."""
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._sizes = Histogram(
-            "telco_stream_batch_size_records", "Records in a micro-batch", buckets=_BATCH_SIZES, registry=registry
-        )
-        self._processing = _seconds("processing", "Decoding, checking, scoring and encoding a micro-batch", registry)
-        self.scoring = _seconds("scoring", "The model's call for a micro-batch", registry)
-        self._commit = _seconds("commit", "Sending a micro-batch's answers and committing them", registry)
-        self._ages = SampledHistogram(
-            "telco_stream_end_to_end_seconds", "From a record's timestamp to its commit", _LONG_SECONDS, registry
-        )
-        self._probability = SampledHistogram(
-            "telco_stream_churn_probability", "Probability of churn", _PROBABILITIES, registry
-        )
-
-    def add(self, outcome: Outcome, timings: BatchTimings) -> None:
-        """Add a batch."""
-        self._sizes.observe(outcome.consumed)
-        self._processing.observe(timings.processing)
-        self._commit.observe(timings.delivery)
-        self._ages.add(timings.ages, outcome.consumed)
-        predictions = outcome.predictions
-        count = min(_SAMPLES, len(predictions))
-        sample = [predictions[index * len(predictions) // count].churn_probability for index in range(count)]
-        self._probability.add(sample, len(predictions))
-
-
 class _TimedScorer:
     """Scorer whose calls are timed."""
 
@@ -161,37 +141,12 @@ class _TimedScorer:
         return probabilities
 
 
-class _PartitionCollector(Collector):
-    """Collects assignment, lag and stalls."""
-
-    def __init__(self, partitions: PartitionState) -> None:
-        self._partitions = partitions
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield the metrics with their current values."""
-        view, stall_detector = self._partitions.view(), self._partitions.stall_detector
-        yield gauge(
-            "telco_stream_partitions_assigned",
-            "Partitions assigned to this member",
-            len(view.assigned),
-        )
-        yield CounterMetricFamily("telco_stream_rebalances", "Assignments and revocations", value=view.rebalances)
-        yield CounterMetricFamily(
-            "telco_stream_records_expired_unanswered",
-            "Records that retention deleted before they were answered",
-            value=view.expired_unanswered,
-        )
-        progress = stall_detector.progress if stall_detector else {}
-        lag = {partition: entry.lag for partition, entry in progress.items() if entry.lag is not None}
-        yield gauge_by_partition(
-            "telco_stream_lag_records", "Offsets between a partition's end and the last answer", lag
-        )
-        yield gauge_by_partition(
-            "telco_stream_partition_stalled_seconds",
-            "Seconds for which a partition has not advanced although it should",
-            stall_detector.stalled_for() if stall_detector else {},
-        )
-
-
 def _seconds(name: str, description: str, registry: CollectorRegistry) -> Histogram:
     return Histogram(f"telco_stream_{name}_seconds", description, buckets=_SHORT_SECONDS, registry=registry)
+
+
+def _gauge_by_partition(name: str, description: str, values: Mapping[int, float]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, description, labels=["partition"])
+    for partition, value in sorted(values.items()):
+        family.add_metric([str(partition)], value)
+    return family

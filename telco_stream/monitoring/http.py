@@ -1,23 +1,17 @@
 """Monitors that export metrics and health over HTTP; imported on demand because prometheus_client is slow to import."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 
+from telco_stream.errors import KafkaError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.model.scorer import Scorer
-from telco_stream.monitoring import MonitoringOptions, RunMonitor
+from telco_stream.monitoring import MonitoringOptions
 from telco_stream.monitoring.consume_metrics import ConsumeMetrics
 from telco_stream.monitoring.health import Heartbeat, StallDetector
-from telco_stream.monitoring.process_metrics import RunState, new_registry
-from telco_stream.monitoring.produce_metrics import ProduceMetrics
-from telco_stream.monitoring.protocols import (
-    BatchTimings,
-    ProduceObserver,
-    RunObserver,
-    SendCounters,
-    ViewPartitions,
-)
+from telco_stream.monitoring.metrics import ProduceMetrics, RunState, new_registry
+from telco_stream.monitoring.protocols import BatchTimings, ProduceObserver, RunObserver, SendCounters, ViewPartitions
 from telco_stream.monitoring.server import Pages, serving
 from telco_stream.runtime.period import to_timestamp
 from telco_stream.runtime.signals import Stop
@@ -29,12 +23,20 @@ _ROWS_OVERDUE = 3
 
 @contextmanager
 def http_run_monitor(
-    options: MonitoringOptions, clients: Clients, scorer: Scorer, *, stop: Stop, observers: Sequence[RunObserver]
-) -> Iterator[RunMonitor]:
-    """Monitor a run of `consume`, and serve its metrics and health if the options name a port."""
-    monitor = HttpRunMonitor(options, clients, scorer, stop, observers)
-    with serving(options.port, monitor.pages(), clients.settings.metrics.host) if options.port else nullcontext():
-        yield monitor
+    options: MonitoringOptions, clients: Clients, scorer: Scorer, stop: Stop
+) -> Iterator[tuple[Scorer, RunObserver]]:
+    """Monitor a run of `consume`, and serve its metrics and health if the options name a port.
+
+    Yields the scorer with timed calls and the observer. Raises `KafkaError` after a stall that ended the run.
+    """
+    monitor = _RunMonitor(clients, options, scorer, stop)
+    with (
+        serving(options.port, monitor.pages, clients.settings.metrics.host) if options.port else nullcontext(),
+        monitor.detection,
+    ):
+        yield monitor.scorer, monitor
+    if monitor.stall:
+        raise KafkaError(f"{monitor.stall}; stopped so that a supervisor can restart it (--exit-on-stall)")
 
 
 @contextmanager
@@ -42,37 +44,33 @@ def http_produce_monitor(
     options: MonitoringOptions, clients: Clients, target: float, observer: ProduceObserver
 ) -> Iterator[ProduceObserver]:
     """Monitor a run of `produce`, and serve its metrics and health."""
-    monitor = HttpProduceMonitor(clients, target, observer)
-    with serving(options.port, monitor.pages(), clients.settings.metrics.host):
+    monitor = _ProduceMonitor(clients, target, observer)
+    with serving(options.port, monitor.pages, clients.settings.metrics.host):
         yield monitor
 
 
-class HttpRunMonitor(RunMonitor):
-    """Monitor of a run of `consume` with metrics, health checks and stall detection."""
+class _RunMonitor(RunObserver):
+    """Observer of a run of `consume` with metrics, health checks and stall detection."""
 
-    def __init__(
-        self, options: MonitoringOptions, clients: Clients, scorer: Scorer, stop: Stop, observers: Sequence[RunObserver]
-    ) -> None:
-        heartbeat = Heartbeat(clients.settings.consumer.stall_seconds)
+    def __init__(self, clients: Clients, options: MonitoringOptions, scorer: Scorer, stop: Stop) -> None:
         self._clients = clients
+        self._options = options
         self._stop = stop
-        self._exit_on_stall = options.exit_on_stall
-        self._stall_detector: StallDetector | None = None
-        self._state = RunState(heartbeat, client_errors=clients.errors)
-        self._registry = new_registry(self._state)
-        self._metrics = ConsumeMetrics(self._registry)
-        self._metrics.show_model(self._registry, scorer, max(0.0, to_timestamp(options.model_created or "")))
+        self._heartbeat = Heartbeat(clients.settings.consumer.stall_seconds)
+        self._state = RunState(self._heartbeat, client_errors=clients.errors)
+        registry = new_registry(self._state)
+        self._metrics = ConsumeMetrics(registry)
+        self._metrics.show_model(registry, scorer, max(0.0, to_timestamp(options.model_created or "")))
         clients.on_statistics["consumer"] = self._state.statistics.update
-        super().__init__(self._metrics.timed(scorer), [_HeartbeatObserver(heartbeat), self._metrics, *observers])
+        self.scorer = self._metrics.timed(scorer)
+        self.pages = Pages(registry, self._heartbeat.problems, self._readiness_problems)
+        #: Ends the stall detection, which `attach` starts.
+        self.detection = ExitStack()
+        #: Description of the stall that ended the run.
+        self.stall: str | None = None
 
-    def pages(self) -> Pages:
-        """Return the pages to serve."""
-        return Pages(self._registry, self._state.heartbeat.problems, self._readiness_problems)
-
-    @contextmanager
-    def attach(self, partitions: ViewPartitions) -> Iterator[None]:
-        """Attach the observers, and detect stalls while the block runs."""
-        super().attach(partitions)
+    def attach(self, partitions: ViewPartitions) -> None:
+        """Export the state of the partitions, and begin to detect stalls."""
         topic, end = self._clients.settings.topics.raw, Stop()
         cluster = Cluster(self._clients, end)
 
@@ -83,45 +81,42 @@ class HttpRunMonitor(RunMonitor):
         detector = StallDetector(
             topic, partitions, ends, limit=limit, on_stall=self._on_stall, expects_assignment=is_classic
         )
-        with detector:
-            self._stall_detector = self._metrics.partitions.stall_detector = detector
-            try:
-                yield
-            finally:
-                end.request()
+        self._state.transactions = lambda: partitions().transactions
+        self._metrics.view, self._metrics.stall_detector = partitions, detector
+        self.detection.enter_context(detector)
+        self.detection.callback(end.request)
 
-    def count_transactions(self, outcomes: Callable[[], Mapping[str, int]]) -> None:
-        """Export the number of transactions by outcome."""
-        self._state.transactions = outcomes
+    def on_poll(self) -> None:
+        """Tick."""
+        self._heartbeat.tick()
+
+    def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:
+        """Tick, and count the batch."""
+        self._heartbeat.tick()
+        self._metrics.on_committed(outcome, timings)
 
     def _readiness_problems(self) -> list[str]:
-        if self._stall_detector is None:
-            return ["Still connecting to Kafka"]
-        return [*self._state.heartbeat.problems(), *self._stall_detector.problems()]
+        detector = self._metrics.stall_detector
+        return [*self._heartbeat.problems(), *detector.problems()] if detector else ["Still connecting to Kafka"]
 
     def _on_stall(self, description: str) -> None:
-        if self._exit_on_stall and self.stall is None:
+        if self._options.exit_on_stall and self.stall is None:
             self.stall = description
             self._stop.request()
 
 
-class HttpProduceMonitor:
+class _ProduceMonitor:
     """Observer of a run of `produce` with metrics and health checks, which also calls the command's own observer."""
 
     def __init__(self, clients: Clients, target: float, observer: ProduceObserver) -> None:
         limit = clients.settings.consumer.stall_seconds
         self._observer = observer
-        self._state = RunState(
-            Heartbeat(max(limit, _ROWS_OVERDUE / target) if target else limit), client_errors=clients.errors
-        )
-        self._registry = new_registry(self._state)
-        self._metrics = ProduceMetrics(target)
-        self._registry.register(self._metrics)
+        self._heartbeat = Heartbeat(max(limit, _ROWS_OVERDUE / target) if target else limit)
+        self._state = RunState(self._heartbeat, client_errors=clients.errors)
+        registry = new_registry(self._state)
+        self._metrics = ProduceMetrics(target, registry)
         clients.on_statistics["producer"] = self._state.statistics.update
-
-    def pages(self) -> Pages:
-        """Return the pages to serve."""
-        return Pages(self._registry, self._state.heartbeat.problems, self._readiness_problems)
+        self.pages = Pages(registry, self._heartbeat.problems, self._readiness_problems)
 
     def attach(self, counters: SendCounters) -> None:
         """Export the counters of the writer."""
@@ -135,27 +130,9 @@ class HttpProduceMonitor:
 
     def advance(self, rows: int) -> None:
         """Count rows that Kafka has confirmed."""
-        self._state.heartbeat.tick()
+        self._heartbeat.tick()
         self._metrics.advance(rows)
         self._observer.advance(rows)
 
     def _readiness_problems(self) -> list[str]:
-        return self._state.heartbeat.problems() if self._metrics.sent else ["Kafka has not confirmed a row yet"]
-
-
-class _HeartbeatObserver:
-    """Observer that ticks the heartbeat."""
-
-    def __init__(self, heartbeat: Heartbeat) -> None:
-        self._heartbeat = heartbeat
-
-    def attach(self, partitions: ViewPartitions) -> None:
-        """Ignore the partitions."""
-
-    def on_poll(self) -> None:
-        """Tick."""
-        self._heartbeat.tick()
-
-    def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:  # noqa: ARG002 - the protocol's parameters
-        """Tick."""
-        self._heartbeat.tick()
+        return self._heartbeat.problems() if self._metrics.sent else ["Kafka has not confirmed a row yet"]

@@ -2,9 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from telco_stream.scoring import Outcome
+
+Item = TypeVar("Item")
+#: Items of a batch that are sampled.
+_SAMPLES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,8 @@ class PartitionView:
     rebalances: int = 0
     #: Records that retention deleted before this group answered them.
     expired_unanswered: int = 0
+    #: Transactions that answered them, by outcome.
+    transactions: Mapping[str, int] = field(default_factory=dict)
 
 
 #: Returns the current view; safe to call from any thread.
@@ -44,13 +50,18 @@ ViewPartitions: TypeAlias = Callable[[], PartitionView]
 
 
 class RunObserver(Protocol):
-    """Observer of a run of `consume`. The loop calls it, so every method has to be fast and must not raise."""
+    """Observer of a run of `consume`; subclasses inherit an `attach` and an `on_poll` that do nothing.
 
-    def attach(self, partitions: ViewPartitions) -> None:
+    The loop calls it, so every method has to be fast and must not raise.
+    """
+
+    def attach(self, partitions: ViewPartitions) -> None:  # noqa: ARG002 - ignored unless overridden
         """Take a function that returns the consumer's partitions, before the loop starts."""
+        return
 
     def on_poll(self) -> None:
         """Take note that the loop has polled, with or without records."""
+        return
 
     def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:
         """Take note of a committed batch."""
@@ -77,3 +88,9 @@ class ProduceObserver(Protocol):
 
     def advance(self, rows: int) -> None:
         """Take note of rows that Kafka has confirmed."""
+
+
+def sample_batch(items: Sequence[Item]) -> list[Item]:
+    """Return up to 64 evenly spaced items, beginning with the first."""
+    count = min(_SAMPLES, len(items))
+    return [items[index * len(items) // count] for index in range(count)]

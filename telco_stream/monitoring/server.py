@@ -44,44 +44,39 @@ class Pages:
 def serving(port: int, pages: Pages, host: str = "localhost") -> Iterator[None]:
     """Serve the pages at this port of each address of the host while the block runs; raise `UsageError` if it can't."""
     with ExitStack() as stack:
-        for server in _listen(host, port, _handler(pages)):
-            stack.callback(server.server_close)
+        try:
+            servers = _listen(host, port, _handler(pages), stack)
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host name that is too long or has an empty label
+            reason, is_taken = getattr(error, "strerror", None) or error, getattr(error, "errno", 0) == EADDRINUSE
+            address, option = (f"port {port}", "port") if is_taken else (f"port {port} of {host}", "host")
+            raise UsageError(
+                f"Metrics can't be served at {address}: {reason}; choose another --metrics-{option}"
+            ) from error
+        for server in servers:
             threading.Thread(target=server.serve_forever, args=(_POLL_INTERVAL,), name="metrics", daemon=True).start()
             stack.callback(server.shutdown)
         yield
 
 
-def _listen(host: str, port: int, handler: type[BaseHTTPRequestHandler]) -> "list[_Server]":
-    """Return a server for each address of the host, IPv4 and IPv6, except for a family that this machine lacks."""
+def _listen(host: str, port: int, handler: type[BaseHTTPRequestHandler], stack: ExitStack) -> "list[_Server]":
+    """Return a server for each address of the host; `localhost` is always IPv4 and IPv6.
+
+    Leaves out a family that this machine lacks. The stack closes the servers.
+    """
     servers: list[_Server] = []
     lacking: OSError | None = None
-    try:
-        for family, address in _addresses(host, port):
-            try:
-                servers.append(_Server(family, address, handler))
-            except OSError as error:
-                if error.errno not in _NO_SUCH_ADDRESS:
-                    raise
-                lacking = error
-        if lacking and not servers:
-            raise lacking
-    except (OSError, UnicodeError) as error:  # UnicodeError: a host name that is too long or has an empty label
-        for server in servers:
-            server.server_close()
-        reason, is_taken = getattr(error, "strerror", None) or error, getattr(error, "errno", 0) == EADDRINUSE
-        address, option = (f"port {port}", "port") if is_taken else (f"port {port} of {host}", "host")
-        raise UsageError(
-            f"Metrics can't be served at {address}: {reason}; choose another --metrics-{option}"
-        ) from error
-    return servers
-
-
-def _addresses(host: str, port: int) -> Iterator[tuple[int, Any]]:
-    """Yield family and socket address of each address of the host; `localhost` is always IPv4 and IPv6."""
     name = None if host in {EVERY_ADDRESS, "localhost"} else host
     flags = socket.AI_PASSIVE if host == EVERY_ADDRESS else 0
     for family, _, _, _, address in socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=flags):
-        yield family, address
+        try:
+            servers.append(stack.enter_context(_Server(family, address, handler)))
+        except OSError as error:
+            if error.errno not in _NO_SUCH_ADDRESS:
+                raise
+            lacking = error
+    if lacking and not servers:
+        raise lacking
+    return servers
 
 
 class _Server(ThreadingHTTPServer):

@@ -1,16 +1,15 @@
 """Snapshots of a running consumer for the live view. Costs almost nothing per batch, and no request to a broker."""
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from telco_stream.messages.prediction import CHURN, Prediction
-from telco_stream.monitoring.protocols import BatchTimings, PartitionView, ViewPartitions
+from telco_stream.monitoring.protocols import BatchTimings, PartitionView, RunObserver, ViewPartitions, sample_batch
 from telco_stream.report.analytics import AtRisk
 from telco_stream.scoring import Outcome
 
-#: Predictions sampled from a batch, and samples kept until the next snapshot.
-_SAMPLES = 64
+#: Samples kept until the next snapshot.
 _MAX_KEPT = 1_024
 #: Customers at risk in a snapshot.
 AT_RISK = 10
@@ -35,7 +34,7 @@ class ConsumerSnapshot:
     at_risk: tuple[AtRisk, ...] = ()
 
 
-class ConsumerStats:
+class ConsumerStats(RunObserver):
     """Observer that takes snapshots of a consumer; one other thread may take them."""
 
     def __init__(self, unavailable_for: Callable[[], float | None]) -> None:
@@ -48,14 +47,11 @@ class ConsumerStats:
         """Include lag and assignment in the snapshots."""
         self._partitions = partitions
 
-    def on_poll(self) -> None:
-        """Ignore polls."""
-
     def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:  # noqa: ARG002 - the protocol's parameters
         """Count the batch, and sample its predictions."""
         self._consumed += outcome.consumed
         self._dead_lettered += len(outcome.dead_letter_messages)
-        self._predictions.extend(_sample(outcome.predictions))
+        self._predictions.extend(reversed(sample_batch(outcome.predictions[::-1])))  # including the newest
 
     def snapshot(self) -> ConsumerSnapshot:
         """Return the current state, with the samples since the last call."""
@@ -73,12 +69,6 @@ class ConsumerStats:
             sampled_yes=len(churners),
             at_risk=tuple(map(_at_risk, churners[:AT_RISK])),
         )
-
-
-def _sample(predictions: Sequence[Prediction]) -> Sequence[Prediction]:
-    """Return up to 64 of them, evenly spaced, including the newest."""
-    step = -(-len(predictions) // _SAMPLES) or 1
-    return predictions[(len(predictions) - 1) % step :: step]
 
 
 def _lag(view: PartitionView) -> dict[int, int | None]:

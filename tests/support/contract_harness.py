@@ -6,10 +6,9 @@ from typing import Any, Protocol, cast
 
 from confluent_kafka import Message
 
-from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters
+from telco_stream.consume.counters import ConsumePlan, ConsumeResult
 from telco_stream.consume.delivery import AtLeastOnce, ExactlyOnce
-from telco_stream.consume.loop import consume
-from telco_stream.consume.protocols import Delivery
+from telco_stream.consume.loop import ConsumeLoop, Delivery
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.sink import Sink
@@ -118,15 +117,16 @@ class ContractHarness:
         """Consume exactly `most` records as a new member of the group."""
         plan = ConsumePlan("streaming", batch_size=4, limits=Limits(), max_messages=most, idle_timeout=10, **more)
         with closing(self.source()) as source:
-            return consume(
+            loop = ConsumeLoop(
                 source,
                 self.delivery(source),
                 RuleScorer(),
-                RunCounters(plan),
+                plan,
                 utc_timestamp=utc_timestamp,
                 stop=self.stop,
                 observers=(),
             )
+            return loop.run()
 
     def source(self) -> KafkaSource:
         return KafkaSource(

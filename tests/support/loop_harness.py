@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters
-from telco_stream.consume.loop import consume
+from telco_stream.consume.counters import ConsumePlan, ConsumeResult
+from telco_stream.consume.loop import ConsumeLoop
 from telco_stream.contract.customer import Customer
 from telco_stream.kafka.source import Batch
 from telco_stream.monitoring.protocols import BatchTimings, ViewPartitions
@@ -159,17 +159,17 @@ class LoopHarness:
 
     def run(self, mode: str = "batch", **more: Any) -> ConsumeResult:
         plan = ConsumePlan(cast("Any", mode), batch_size=3, limits=Limits(), **more)
-        self.counters = RunCounters(plan)
         self.delivery = FakeDelivery(self.source, self.ends, self.at_once)
-        return consume(
+        self.loop = ConsumeLoop(
             self.source,
             self.delivery,
             self._logging_scorer,
-            self.counters,
+            plan,
             utc_timestamp=lambda: "now",
             stop=self.stop,
             observers=[self.observer],
         )
+        return self.loop.run()
 
     def stream(self) -> ConsumeResult:
         """Run in streaming mode until no record arrives."""

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from telco_stream.consume.counters import ConsumeResult
-from telco_stream.consume.workers.aggregate import WorkerAggregator
-from telco_stream.consume.workers.messages import WorkerMessage, WorkerReporter
-from telco_stream.consume.workers.supervisor import Task, run_workers
+from telco_stream.consume.worker_reports import WorkerAggregator, WorkerMessage, WorkerReporter
+from telco_stream.consume.workers import Task, run_workers
 from telco_stream.errors import FencedError
 from telco_stream.messages.record import Message
 from telco_stream.monitoring.protocols import BatchTimings

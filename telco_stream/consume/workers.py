@@ -12,8 +12,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, TypeAlias
 
 from telco_stream.consume.counters import ConsumeResult
-from telco_stream.consume.workers.aggregate import WorkerAggregator
-from telco_stream.consume.workers.messages import WorkerReporter
+from telco_stream.consume.worker_reports import WorkerAggregator, WorkerReporter
 from telco_stream.errors import TelcoStreamError
 from telco_stream.runtime.signals import Stop, stop_on_signals
 
