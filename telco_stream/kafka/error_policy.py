@@ -93,6 +93,22 @@ _GROUP_REFUSALS = frozenset({KafkaError.INCONSISTENT_GROUP_PROTOCOL, KafkaError.
 _BAD_MEMBERS = frozenset(
     {KafkaError.INVALID_SESSION_TIMEOUT, KafkaError.INVALID_GROUP_ID, KafkaError.UNSUPPORTED_ASSIGNOR}
 )
+_CREATE_TOPICS = "; create the topics with `telco-stream topics init`"
+_GRANT_RIGHTS = "; docs/security.md lists the rights each command needs"
+#: Hints after the broker's message, by error code.
+_HINTS = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART: _CREATE_TOPICS,
+    KafkaError._UNKNOWN_TOPIC: _CREATE_TOPICS,  # noqa: SLF001
+    KafkaError._UNKNOWN_PARTITION: _CREATE_TOPICS,  # noqa: SLF001
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: _GRANT_RIGHTS,
+    KafkaError.GROUP_AUTHORIZATION_FAILED: _GRANT_RIGHTS,
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: _GRANT_RIGHTS,
+    KafkaError.MSG_SIZE_TOO_LARGE: "; raise the topic's max.message.bytes",
+    KafkaError.KAFKA_STORAGE_ERROR: "; a disk of that broker is full, or broken: its log says which",
+    KafkaError.INVALID_TIMESTAMP: "; set this machine's clock, or the broker's: they are too far apart",
+    # A batch of several records gets this instead of INVALID_TIMESTAMP; so does a compacted topic without a key.
+    KafkaError.INVALID_RECORD: "; are the clocks here and at the broker right, and is the topic not compacted?",
+}
 
 
 def recovery_for(error: KafkaError, *, has_unique_id: bool) -> Recovery:
@@ -207,7 +223,7 @@ _GROUP_HINTS = {
         "; give each process its own TELCO_STREAM_KAFKA__GROUP__INSTANCE__ID; a killed process keeps it until its"
         " session times out"
     ),
-    KafkaError.GROUP_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: _GRANT_RIGHTS,
 }
 
 
@@ -250,20 +266,7 @@ def cannot_connect(error: KafkaError | None) -> bool:
 
 def user_error(error: KafkaError, doing: str) -> errors.KafkaError:
     """Return the user's error: `doing`, the broker's message and a hint."""
-    hints = {
-        KafkaError.UNKNOWN_TOPIC_OR_PART: "; create the topics with `telco-stream topics init`",
-        KafkaError._UNKNOWN_TOPIC: "; create the topics with `telco-stream topics init`",  # noqa: SLF001
-        KafkaError._UNKNOWN_PARTITION: "; create the topics with `telco-stream topics init`",  # noqa: SLF001
-        KafkaError.TOPIC_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
-        KafkaError.GROUP_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
-        KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "; docs/security.md lists the rights each command needs",
-        KafkaError.MSG_SIZE_TOO_LARGE: "; raise the topic's max.message.bytes",
-        KafkaError.KAFKA_STORAGE_ERROR: "; a disk of that broker is full, or broken: its log says which",
-        KafkaError.INVALID_TIMESTAMP: "; set this machine's clock, or the broker's: they are too far apart",
-        # A batch of several records gets this instead of INVALID_TIMESTAMP; so does a compacted topic without a key.
-        KafkaError.INVALID_RECORD: "; are the clocks here and at the broker right, and is the topic not compacted?",
-    }
-    return errors.KafkaError(f"{doing}: {error.str()}{hints.get(error.code(), '')}")
+    return errors.KafkaError(f"{doing}: {error.str()}{_HINTS.get(error.code(), '')}")
 
 
 def advertised_address(error_text: str) -> tuple[str, int] | None:

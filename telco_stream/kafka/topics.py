@@ -29,7 +29,7 @@ class TopicsResult:
 def init_topics(cluster: Cluster, settings: Settings, *, dry_run: bool = False) -> TopicsResult:
     """Create missing topics; raise `UsageError` if an existing topic has fewer partitions than the settings."""
     existing = cluster.topics()
-    topics = [_new_topic(name, partitions, settings) for name, partitions in _configured_partitions(settings)]
+    topics = _configured_topics(settings)
     _check_partitions([(topic, existing[topic.topic][0]) for topic in topics if topic.topic in existing])
     cluster.create([topic for topic in topics if topic.topic not in existing], dry_run=dry_run)
     return TopicsResult([_result(topic, existing.get(topic.topic)) for topic in topics])
@@ -48,20 +48,15 @@ def compaction_warning(topic: str) -> str:
     )
 
 
-def _configured_partitions(settings: Settings) -> list[tuple[str, int]]:
-    topics = settings.topics
+def _configured_topics(settings: Settings) -> list[NewTopic]:
+    topics, replicas = settings.topics, settings.topics.replication_factor
+    config = {"retention.ms": str(topics.retention_ms)}
+    letter_config = config | {"max.message.bytes": str(topics.deadletter_max_message_bytes)}
     return [
-        (topics.raw, topics.raw_partitions),
-        (topics.predictions, topics.predictions_partitions),
-        (topics.deadletter, topics.deadletter_partitions),
+        NewTopic(topics.raw, topics.raw_partitions, replicas, config=config),
+        NewTopic(topics.predictions, topics.predictions_partitions, replicas, config=config),
+        NewTopic(topics.deadletter, topics.deadletter_partitions, replicas, config=letter_config),
     ]
-
-
-def _new_topic(name: str, partitions: int, settings: Settings) -> NewTopic:
-    config = {"retention.ms": str(settings.topics.retention_ms)}
-    if name == settings.topics.deadletter:
-        config["max.message.bytes"] = str(settings.topics.deadletter_max_message_bytes)
-    return NewTopic(name, partitions, settings.topics.replication_factor, config=config)
 
 
 def _check_partitions(topics: list[tuple[NewTopic, int]]) -> None:
