@@ -27,8 +27,6 @@ RUN := .venv/installed
 TEST := .venv/installed-for-tests
 AUDIT := .venv/audit
 AIRFLOW := .airflow/venv
-# Docker's plugin if installed, else Compose 1.29.
-COMPOSE = $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose) --file compose/compose.yaml
 
 # The tests start the package hundreds of times, so its bytecode is cached even if the environment forbids it.
 unexport PYTHONDONTWRITEBYTECODE
@@ -68,18 +66,16 @@ screenshots: $(TEST) $(AIRFLOW)/installed ## Update the images of docs/ from rea
 	@$(BIN)/python -m docs.screenshots
 
 up: ## Kafka, producer and consumer in containers; COMPOSE_PROFILES=ui,monitoring for more
-	@$(COMPOSE) up --build --detach
+	@compose/run up
 
-down: export COMPOSE_PROFILES := ui,monitoring,batch
 down: ## Stop and remove the containers; the volumes with the topics stay
-	@$(COMPOSE) down
+	@compose/run down
 
-logs: ## Follow the logs of the containers
-	@$(COMPOSE) logs --follow --tail 50
+logs: ## Follow the logs of producer and consumer; SERVICES=kafka selects others
+	@compose/run logs
 
 batch: ## Score a file once on separate topics and report; BATCH_FILE=/path/to.csv selects it
-	@$(COMPOSE) --profile batch up --build --detach batch-report
-	@$(COMPOSE) --profile batch logs --follow --no-color batch-report
+	@compose/run batch
 
 compose-test: ## Run the Compose file, kill its processes, verify the ledger
 	@compose/test/pipeline

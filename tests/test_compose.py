@@ -46,9 +46,8 @@ def test_compose_mounts_read_only_roots_except_kafkas(service: str) -> None:
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_compose_restarts_services(service: str) -> None:
-    """Services that end after their work restart only on failure."""
-    ends = service == "topics" or service.startswith("batch")
-    assert SERVICES[service]["restart"] == ("on-failure" if ends else "unless-stopped")
+    """Not those that end after their work: `make up` and `make batch` would wait for them forever."""
+    assert SERVICES[service]["restart"] == ("no" if service in {"topics", "batch"} else "unless-stopped")
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -74,10 +73,19 @@ def test_compose_starts_only_the_pipeline_without_a_profile() -> None:
 @pytest.mark.parametrize("name", OURS)
 def test_compose_uses_only_known_options(name: str) -> None:
     """The help of the command lists each option."""
-    arguments = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", argument) for argument in OURS[name]["command"]]
-    command = arguments[: 2 if arguments[0] == "topics" else 1]
-    help_text = run_cli(*command, "--help", env={"COLUMNS": "200"}).stdout
-    assert [argument for argument in arguments if argument.startswith("--") and argument not in help_text] == []
+    for arguments in _command_lines(OURS[name]):
+        command = arguments[: 2 if arguments[0] == "topics" else 1]
+        help_text = run_cli(*command, "--help", env={"COLUMNS": "200"}).stdout
+        assert [argument for argument in arguments if argument.startswith("--") and argument not in help_text] == []
+
+
+def _command_lines(service: dict[str, Any]) -> list[list[str]]:
+    """Return the arguments of the service's command, or of each command of its script."""
+    if "entrypoint" not in service:
+        return [service["command"]]
+    lines = [line.split() for line in service["command"][0].splitlines()]
+    assert {program for program, *_ in lines} == {"telco-stream"}
+    return [arguments for _, *arguments in lines]
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -88,10 +96,20 @@ def test_compose_sets_only_known_settings(name: str) -> None:
 
 
 def test_compose_fixes_different_transactional_ids() -> None:
-    ids = [
-        OURS[name]["environment"]["TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID"] for name in ("consumer", "batch-consume")
-    ]
+    ids = [OURS[name]["environment"]["TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID"] for name in ("consumer", "batch")]
     assert len(set(ids)) == len(ids) == 2
+
+
+def test_compose_mounts_the_volumes_that_kafkas_image_declares() -> None:
+    """A volume that is not mounted becomes an anonymous one, which `make down` leaves behind."""
+    kafka = SERVICES["kafka"]
+    mounted = [volume.partition(":")[2] for volume in kafka["volumes"]]
+    assert {*mounted, *kafka["tmpfs"]} == {"/etc/kafka/secrets", "/mnt/shared/config", "/var/lib/kafka/data"}
+
+
+def test_compose_project_is_named_telco_stream() -> None:
+    """In .env: Compose 1.29 refuses `name:`."""
+    assert (ROOT / "compose/.env").read_text() == "COMPOSE_PROJECT_NAME=telco-stream\n"
 
 
 def test_compose_file_is_valid_for_compose_1_29() -> None:

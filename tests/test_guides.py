@@ -67,9 +67,17 @@ def names(kafka: str) -> Iterator[Topics]:
     delete_topics(kafka, _second_scoring(names))
 
 
-def test_operations_page_runs(kafka: str, names: Topics, commands: Path, tmp_path: Path) -> None:
-    """At the end 20 inputs have been skipped, and one bad record has been replayed once."""
-    _run_page(ROOT / "docs/operations.md", kafka, names, commands, tmp_path)
+def test_operations_page_runs(kafka: str, names: Topics, commands: Path, checkout: Path) -> None:
+    """At the end 20 inputs have been skipped, and one bad record has been replayed once.
+
+    In a clone, whose `models/churn` is a folder: the new model scores, and no link was created inside it.
+    """
+    written = _run_page(ROOT / "docs/operations.md", kafka, names, commands, checkout)
+    version = json.loads((checkout / "models/v2/manifest.json").read_text())["model_version"]
+    assert f"model_version={version} " in written
+    assert not (checkout / "models/churn/v2").exists()
+    report = json.loads(run_cli("report", "--model-version", version, "--output", "json", env=names.env(kafka)).stdout)
+    assert report["total"] == 100
     ledger = _run_json("verify", names, kafka, exit_code=5)
     assert (ledger["missing"], ledger["duplicated"], ledger["unexplained"]) == (20, 0, 0)
     assert ledger["dead_lettered"] == 2

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 import pytest
 
 from telco_stream.errors import ErrorType, KafkaError
-from telco_stream.messages.record import Rejection
+from telco_stream.messages.record import Message, Rejection
 from telco_stream.monitoring import DeadLetterLog
+from telco_stream.monitoring.protocols import BatchTimings, PartitionView
+from telco_stream.monitoring.snapshot import ProgressLog
 from telco_stream.runtime import logs
 from telco_stream.scoring import Outcome
 from tests.support.cli import RunningCli, run_cli
@@ -152,6 +154,30 @@ def test_dead_letter_log_counts_suppressed_when_it_finishes(as_json: list[str]) 
     assert [json.loads(line)["event"] for line in as_json] == ["dead_letter"] * 10 + ["dead_letters"]
 
 
+def test_progress_log_writes_a_line_each_minute(as_json: list[str]) -> None:
+    clock = Clock()
+    log = ProgressLog(clock)
+    log.attach(lambda: PartitionView(answered={0: 10, 1: 7}, end_offsets={0: 15, 1: 7}, assigned=frozenset({0, 1})))
+    log.on_committed(batch(predictions=3, letters=1), NO_TIMINGS)
+    log.on_committed(batch(predictions=2, letters=0), NO_TIMINGS)
+    for clock.now in (59.0, 61.0, 62.0, 121.0):
+        log.on_poll()
+    facts = ("event", "level", "answered", "dead_lettered", "lag", "seconds")
+    assert [[json.loads(line)[fact] for fact in facts] for line in as_json] == [
+        ["progress", "info", 6, 1, 5, 61],
+        ["progress", "info", 0, 0, 5, 60],
+    ]
+
+
+def test_progress_log_has_no_lag_when_an_end_is_unknown(as_text: list[str]) -> None:
+    clock = Clock()
+    log = ProgressLog(clock)
+    log.attach(lambda: PartitionView(answered={0: 10}, end_offsets={0: 15}, assigned=frozenset({0, 1})))
+    clock.now = 60.0
+    log.on_poll()
+    assert as_text[0].endswith("INFO progress answered=0 dead_lettered=0 lag=None seconds=60")
+
+
 def test_log_writes_ten_lines_when_an_event_repeats(as_json: list[str]) -> None:
     """A broker can refuse several transactions a second."""
     for _ in range(500):
@@ -232,3 +258,11 @@ def letters(count: int) -> Outcome:
     """Return the outcome of a batch with this many dead letters."""
     rejected = [Rejection("raw", 1, number, ErrorType.JSON, "malformed") for number in range(count)]
     return Outcome([], [], [], rejected, {1: count}, count, count)
+
+
+NO_TIMINGS = BatchTimings(0.0, 0.0)
+
+
+def batch(*, predictions: int, letters: int) -> Outcome:
+    message: Message = ("", b"", [])
+    return Outcome([message] * predictions, [message] * letters, [], [], {}, 0, 0)

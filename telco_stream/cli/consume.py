@@ -109,12 +109,14 @@ def _run_one(session: Session, run_options: "ConsumeOptions", scorer: "Scorer", 
     """Consume in this process."""
     from telco_stream.consume.run import run_consume
     from telco_stream.display.progress import WindowReporter
-    from telco_stream.monitoring.snapshot import ConsumerStats
+    from telco_stream.monitoring.snapshot import ConsumerStats, ProgressLog
 
     stats = ConsumerStats(session.clients.unavailable_for)
     observers: list[RunObserver] = [stats]
     if run_options.mode == "batch":
         observers.insert(0, WindowReporter(session.screen.window))
+    elif not session.screen.has_live_view:
+        observers.append(ProgressLog())
     with session.screen.live(_view(session, run_options, stats.snapshot)):
         return run_consume(session.clients, scorer, run_options, stop=stop, observers=observers)
 

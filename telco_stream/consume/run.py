@@ -28,6 +28,7 @@ from telco_stream.model.artifact import load_scorer
 from telco_stream.model.scorer import Scorer
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_run
 from telco_stream.monitoring.protocols import PartitionView, RunObserver
+from telco_stream.monitoring.snapshot import ProgressLog
 from telco_stream.runtime import logs
 from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode
 from telco_stream.runtime.clock import utc_timestamp
@@ -79,7 +80,8 @@ class WorkerTask:
         options = replace(self.options, monitoring=self.options.monitoring.in_slot(slot))
         with reporter.reporting_snapshots(clients.unavailable_for) if self.has_live_view else nullcontext():
             scorer = load_scorer(self.model, self.engine, consumer.scoring_threads)
-            return run_consume(clients, scorer, options, stop=stop, observers=[reporter])
+            observers: list[RunObserver] = [reporter] if self.has_live_view else [reporter, ProgressLog()]
+            return run_consume(clients, scorer, options, stop=stop, observers=observers)
 
     def _properties(self, slot: int) -> dict[str, str]:
         """Return the client properties of one worker: two members with the same instance ID fence each other."""

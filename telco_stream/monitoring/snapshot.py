@@ -1,5 +1,6 @@
-"""Snapshots of a running consumer for the live view. Costs almost nothing per batch, and no request to a broker."""
+"""Snapshots of a running consumer, for the live view or a log line a minute: cheap, without requests to a broker."""
 
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from telco_stream.messages.prediction import CHURN, Prediction
 from telco_stream.monitoring.protocols import BatchTimings, PartitionView, RunObserver, ViewPartitions, sample_batch
 from telco_stream.report.analytics import AtRisk
+from telco_stream.runtime.logs import MINUTE, list_facts, log
 from telco_stream.scoring import Outcome
 
 #: Samples kept until the next snapshot.
@@ -69,6 +71,37 @@ class ConsumerStats(RunObserver):
             sampled_yes=len(churners),
             at_risk=tuple(map(_at_risk, churners[:AT_RISK])),
         )
+
+
+class ProgressLog(RunObserver):
+    """Observer that logs each minute how many records were answered, how many of them are dead letters, and the lag."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._minute_started = clock()
+        self._partitions: ViewPartitions | None = None
+        self._answered = self._dead_lettered = 0
+
+    def attach(self, partitions: ViewPartitions) -> None:
+        """Include the lag."""
+        self._partitions = partitions
+
+    def on_poll(self) -> None:
+        """Log the last minute when it is over."""
+        now = self._clock()
+        seconds = round(now - self._minute_started)
+        if now - self._minute_started < MINUTE:
+            return
+        lags = list(_lag(self._partitions()).values()) if self._partitions else []
+        lag = sum(filter(None, lags)) if None not in lags else None
+        facts = {"answered": self._answered, "dead_lettered": self._dead_lettered, "lag": lag, "seconds": seconds}
+        log.info("progress %s", list_facts(facts), extra={"event": "progress", "facts": facts})
+        self._minute_started, self._answered, self._dead_lettered = now, 0, 0
+
+    def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:  # noqa: ARG002 - the protocol's parameters
+        """Count the batch."""
+        self._answered += outcome.consumed
+        self._dead_lettered += len(outcome.dead_letter_messages)
 
 
 def _lag(view: PartitionView) -> dict[int, int | None]:
