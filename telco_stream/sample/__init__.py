@@ -16,7 +16,7 @@ _CHUNK = 1_000
 
 @dataclass(frozen=True, slots=True)
 class SampleResult:
-    """The file that was written. The same seed and number of rows give the same sha256."""
+    """The file that was written."""
 
     path: str
     rows: int
