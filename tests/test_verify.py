@@ -300,6 +300,45 @@ def test_verify_counts_duplicates_when_groups_share_a_topic(pipeline: Pipeline) 
     assert (pipeline.verify().inputs, pipeline.verify(other).inputs) == (4, 1)
 
 
+def test_finding_names_the_group_that_writes_to_the_same_topic(pipeline: Pipeline) -> None:
+    """Not a group that has not reached the input with two answers, or that holds the progress of `produce`."""
+    other, behind = f"{pipeline.topics.group}-other", f"{pipeline.topics.group}-behind"
+    pipeline.send_inputs(4)
+    pipeline.predict([*_sources(0, 4), (0, 2)])
+    pipeline.commit(4)
+    pipeline.commit(4, group=other)
+    pipeline.commit(2, group=behind)
+    pipeline.commit(4, group=f"telco-stream-produce-{other}")
+    result = pipeline.verify()
+    assert result.verdict == "1 of 4 inputs has more than one answer."
+    (finding,) = result.findings
+    assert finding.kind == "duplicated"
+    assert finding.likely_cause == f"group `{other}` also writes to the same predictions topic"
+    assert finding.investigate == f"telco-stream status --broker {pipeline.bootstrap} --group {other}"
+
+
+def test_finding_names_the_topic_whose_answers_are_mixed_in(pipeline: Pipeline) -> None:
+    pipeline.send_inputs(1)
+    pipeline.predict([(0, 0)])
+    source = ("source", b"another.raw.topic/0/3")
+    send(pipeline.bootstrap, pipeline.topics.predictions, [(b"key", b"{}", [source])], 0)
+    pipeline.commit(1)
+    (finding,) = pipeline.verify().findings
+    assert (finding.kind, finding.finding) == ("unexplained", "1 answer has no input")
+    assert "topic `another.raw.topic`" in finding.likely_cause
+    assert f"-t {pipeline.topics.predictions} -p 0 -o 1 " in finding.investigate
+
+
+def test_findings_share_a_cause_when_the_topic_was_recreated(pipeline: Pipeline) -> None:
+    pipeline.predict(_sources(0, 1), topic_id=topic_id(pipeline.bootstrap, pipeline.topics.raw))
+    recreate_topic(pipeline.bootstrap, pipeline.topics.raw)
+    pipeline.send_inputs(1)
+    pipeline.commit(1)
+    missing, unexplained = pipeline.verify().findings
+    assert (missing.kind, unexplained.kind) == ("missing", "unexplained")
+    assert all("was deleted and created again" in finding.likely_cause for finding in (missing, unexplained))
+
+
 def test_verify_raises_usage_error_when_the_group_is_unknown(pipeline: Pipeline) -> None:
     assert pipeline.verify("unknown").inputs == 0
     pipeline.send_inputs(1)
@@ -351,8 +390,10 @@ def test_verify_command_explains_answers_to_earlier_topic(pipeline: Pipeline) ->
     pipeline.commit(2)
     run = run_cli("verify", "--output", "json", env=pipeline.topics.env(pipeline.bootstrap))
     assert run.returncode == 5
-    assert "2 answers belong to an earlier raw topic of the same name" in run.stderr
+    assert "2 of 2 inputs have no answer; 2 answers have no input. Likely cause: topic " in run.stderr
+    assert "was deleted and created again" in run.stderr
     result = json.loads(run.stdout)
+    assert result["verdict"] == "2 of 2 inputs have no answer; 2 answers have no input."
     assert (result["unexplained"], result["answers_to_earlier_topic"], result["missing"]) == (2, 2, 2)
 
 
@@ -374,7 +415,8 @@ def test_verify_command_warns_when_a_topic_is_compacted(pipeline: Pipeline) -> N
     clean, gap = (_verified(pipeline, offset) for offset in (1, 2))
     assert (clean.returncode, gap.returncode) == (0, 5)
     assert f"Topic {predictions} is compacted" in clean.stderr
-    assert f"(topic {predictions} is compacted" in gap.stderr
+    assert "The only input has exactly one answer." in clean.stdout
+    assert f"Likely cause: topic {predictions} is compacted" in gap.stderr
 
 
 def _verified(pipeline: Pipeline, offset: int) -> subprocess.CompletedProcess[str]:

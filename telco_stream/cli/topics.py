@@ -1,16 +1,13 @@
 """The commands that create, read and check the topics: `topics init`, `report`, `verify` and `status`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from telco_stream.cli import options
 from telco_stream.cli.session import Session
 from telco_stream.errors import DataError
-
-if TYPE_CHECKING:
-    from telco_stream.verify.run import VerifyResult
 
 group = typer.Typer(name="topics", no_args_is_help=True, help="Create the topics.")
 
@@ -107,20 +104,8 @@ def verify(
         session.screen.warn(compaction_warning(topic))
     session.screen.show(result)
     if not result.is_clean:
-        raise DataError(
-            f"The ledger has gaps: {result.missing} missing, {result.duplicated} duplicated, {result.unexplained}"
-            f" unexplained, {result.expired_unanswered} expired unanswered{_explanation(result)};"
-            " docs/delivery.md explains the causes"
-        )
-
-
-def _explanation(result: "VerifyResult") -> str:
-    """Return the known causes in parentheses, or nothing."""
-    causes = []
-    if result.answers_to_earlier_topic:
-        causes.append(f"{result.answers_to_earlier_topic} answers belong to an earlier raw topic of the same name")
-    causes += [f"topic {topic} is compacted, which deletes records" for topic in result.compacted_topics]
-    return f" ({'; '.join(causes)})" if causes else ""
+        causes = "; ".join(dict.fromkeys(finding.likely_cause for finding in result.findings))
+        raise DataError(f"{result.verdict} Likely cause: {causes}; docs/delivery.md explains the causes")
 
 
 def status(

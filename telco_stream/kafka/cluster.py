@@ -115,6 +115,13 @@ class Cluster:
             description.state.name.lower(), len(description.members), description.authorized_operations
         )
 
+    def groups(self) -> list[str]:
+        """Return the IDs of the groups that this user may see, sorted; none if the request fails."""
+        with suppress(KafkaException):
+            listed = self._result(self._admin.list_consumer_groups(request_timeout=self.clients.timeout))
+            return sorted(group.group_id for group in listed.valid)
+        return []
+
     def ask_offsets(
         self, topic: str, partitions: Collection[int], bound: OffsetBound
     ) -> "Mapping[int, Future[ListOffsetsResultInfo]]":

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from telco_stream.messages.headers import source_of
+from telco_stream.messages.headers import parse_position, source_of
 from telco_stream.messages.record import Record
 
 AnswerKind: TypeAlias = Literal["prediction", "letter"]
@@ -80,6 +80,8 @@ class Ledger:
         self.oldest: dict[tuple[AnswerKind, int, int], int] = {}
         #: Time of the first answer in milliseconds, by its kind and partition.
         self.oldest_times: dict[tuple[AnswerKind, int], int] = {}
+        #: Some of the other topics that answers name as their source.
+        self.other_sources: set[str] = set()
 
     def add_inputs(self, records: Iterable[Record]) -> None:
         """Add records of the raw topic."""
@@ -109,6 +111,8 @@ class Ledger:
                     self.oldest_times.setdefault((kind, record.partition()), record.timestamp()[1])
             else:
                 ledger.add_unexplained(record)
+                if ledger is self._unmatched and len(self.other_sources) < _MAX_NAMED:
+                    self._add_source(position)
 
     def accounts(
         self, expired_before: Mapping[int, int], expired_unanswered: Mapping[int, int] | None = None
@@ -124,6 +128,11 @@ class Ledger:
             for partition, ledger in self._partitions.items()
         ]
         return [*accounts, self._unmatched.account(None, 0, 0)] if self._unmatched.unexplained else accounts
+
+    def _add_source(self, position: bytes) -> None:
+        parsed = parse_position(position)
+        if parsed and parsed.topic and parsed.topic.encode() != self._topic:
+            self.other_sources.add(parsed.topic)
 
 
 class _PartitionLedger:

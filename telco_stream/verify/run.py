@@ -3,23 +3,30 @@
 Answers don't name their group: if two groups share a predictions topic, their answers count as duplicates.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from telco_stream.errors import UsageError
+from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.offsets import committed_offsets
 from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.kafka.topics import compacted_topics
+from telco_stream.messages.headers import parse_position
 from telco_stream.runtime.signals import Stop
 from telco_stream.verify.ledger import Account, AnswerKind, Ledger, PartitionRange
+from telco_stream.verify.verdict import Evidence, Finding, FindingKind, list_findings, state_verdict
 
 #: Fields of the result that are sums over the accounts.
 _SUMS = (
     *("inputs", "predicted", "dead_lettered", "missing", "duplicated", "unexplained", "expired"),
     *("answers_to_earlier_topic", "expired_unanswered"),
 )
+#: Maximum number of other groups that are asked whether they have read a duplicated input.
+_MAX_GROUPS = 50
+#: Prefix of the groups in which `produce` stores the progress of a pass; they read nothing.
+_PASSES = "telco-stream-produce-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +35,11 @@ class VerifyResult:
 
     Each input is counted in one of `predicted`, `dead_lettered`, `missing`, `duplicated` and `expired` (retention may
     have deleted its answer); `unexplained` counts answers. `expired_unanswered` counts offsets that retention deleted
-    before the group answered them, including transaction markers.
+    before the group answered them, including transaction markers. `findings` holds what is wrong, if anything.
     """
 
+    #: The result in a sentence.
+    verdict: str
     inputs: int
     predicted: int
     dead_lettered: int
@@ -44,6 +53,7 @@ class VerifyResult:
     #: Those of the three topics in which Kafka keeps only the newest record of each key.
     compacted_topics: list[str]
     expired_unanswered: int
+    findings: list[Finding]
 
     @property
     def is_clean(self) -> bool:
@@ -62,7 +72,15 @@ def verify(
     audit = _Audit(clients, group, now, stop)
     for count in audit.read():
         on_read(count)
-    return _sum(audit.accounts(), audit.compacted)
+    accounts = audit.accounts()
+    sums = {name: sum(getattr(account, name) for account in accounts) for name in _SUMS}
+    return VerifyResult(
+        verdict=state_verdict(sums),
+        **sums,
+        partitions=accounts,
+        compacted_topics=audit.compacted,
+        findings=list_findings(sums, audit.evidence(accounts)),
+    )
 
 
 class _Audit:
@@ -74,7 +92,7 @@ class _Audit:
 
     def __init__(self, clients: Clients, group: str, now: float, stop: Stop) -> None:
         topics = clients.settings.topics
-        self._clients, self._now, self._stop = clients, now, stop
+        self._clients, self._group, self._now, self._stop = clients, group, now, stop
         self._cluster = Cluster(clients, stop)
         self._raw = topics.raw
         self._answers: dict[AnswerKind, str] = {"prediction": topics.predictions, "letter": topics.deadletter}
@@ -123,6 +141,39 @@ class _Audit:
             },
         )
 
+    def evidence(self, accounts: Sequence[Account]) -> Evidence:
+        """Collect what explains the findings; other groups are asked only if there are duplicates."""
+        duplicated = [position for account in accounts for position in account.first_duplicated]
+        first: dict[FindingKind, str] = {"duplicated": duplicated[0]} if duplicated else {}
+        for account in reversed(accounts):
+            if account.first_missing:
+                first["missing"] = account.first_missing[0]
+            if account.first_unexplained:
+                first["unexplained"] = account.first_unexplained[0]
+        return Evidence(
+            brokers=self._clients.settings.bootstrap_servers,
+            group=self._group,
+            raw=self._raw,
+            predictions=self._answers["prediction"],
+            first=first,
+            answers_to_earlier_topic=sum(account.answers_to_earlier_topic for account in accounts),
+            compacted_topics=self.compacted,
+            other_groups=self._groups_that_read(duplicated) if duplicated else (),
+            other_sources=sorted(self._ledger.other_sources),
+        )
+
+    def _groups_that_read(self, positions: Sequence[str]) -> list[str]:
+        """Return other groups whose committed offsets are above one of the positions, as far as they may be read."""
+        inputs = [position for text in positions if (position := parse_position(text.encode()))]
+        groups = []
+        others = [group for group in self._cluster.groups() if group != self._group and not group.startswith(_PASSES)]
+        for group in others[:_MAX_GROUPS]:
+            with suppress(KafkaError):
+                commits = committed_offsets(self._cluster, group, self._raw)
+                if any(at.partition in commits and commits[at.partition].offset > at.offset for at in inputs):
+                    groups.append(group)
+        return groups
+
     def _ranges_up_to(self, committed: dict[int, int]) -> dict[int, PartitionRange]:
         starts = self._starts(self._raw)
         latest = self._cluster.ends(self._raw, starts)
@@ -150,8 +201,3 @@ class _Audit:
 
     def _starts(self, topic: str) -> dict[int, int]:
         return self._cluster.starts(topic, range(self._partitions[topic]))
-
-
-def _sum(accounts: list[Account], compacted: list[str]) -> VerifyResult:
-    sums = {name: sum(getattr(account, name) for account in accounts) for name in _SUMS}
-    return VerifyResult(**sums, partitions=accounts, compacted_topics=compacted)

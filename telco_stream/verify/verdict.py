@@ -1,0 +1,149 @@
+"""The verdict of `verify` in a sentence, and its findings, each with a likely cause and a command to investigate it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from telco_stream.runtime.humanize import format_count
+
+FindingKind: TypeAlias = Literal["missing", "duplicated", "unexplained", "expired_unanswered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One way in which the answers break the rule of one answer for each input."""
+
+    kind: FindingKind
+    finding: str
+    likely_cause: str
+    #: Command for a shell.
+    investigate: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What `verify` knows about a group and its topics besides the counts."""
+
+    brokers: str
+    group: str
+    raw: str
+    predictions: str
+    #: Position (`topic/partition/offset`) of the first input or answer of each kind.
+    first: Mapping[FindingKind, str] = field(default_factory=dict)
+    answers_to_earlier_topic: int = 0
+    compacted_topics: Sequence[str] = ()
+    #: Other groups that have read a duplicated input.
+    other_groups: Sequence[str] = ()
+    #: Topics, other than the raw topic, that unexplained answers name as their source.
+    other_sources: Sequence[str] = ()
+
+
+def state_verdict(counts: Mapping[str, int]) -> str:
+    """Return a sentence about the counts of a `VerifyResult`, given by field name."""
+    inputs, expired = counts["inputs"], counts["expired"]
+    if problems := [_describe(kind, counts[kind], inputs) for kind in _EXPLANATIONS if counts[kind]]:
+        sentence = "; ".join(problems)
+        return f"{sentence[0].upper()}{sentence[1:]}."
+    if not inputs:
+        return "The group has not answered any input that is still in the topic; there is nothing to verify."
+    checked = inputs - expired
+    verdict = "The only input has exactly one answer"
+    if checked != 1:
+        verdict = f"Each of {format_count(checked)} inputs has exactly one answer"
+    if not expired:
+        return f"{verdict}."
+    unchecked = f"{_count(expired, 'older input')} cannot be checked, because retention has deleted the answers"
+    return f"{verdict}; {unchecked}." if checked else f"{unchecked}."
+
+
+def list_findings(counts: Mapping[str, int], evidence: Evidence) -> list[Finding]:
+    """Return a finding for each kind that has a count, with what the evidence says about its cause."""
+    return [
+        Finding(kind, _describe(kind, counts[kind], counts["inputs"]), *explain(evidence))
+        for kind, explain in _EXPLANATIONS.items()
+        if counts[kind]
+    ]
+
+
+def _describe(kind: FindingKind, count: int, inputs: int) -> str:
+    if kind == "unexplained":
+        return f"{_count(count, 'answer')} {_has(count)} no input"
+    if kind == "expired_unanswered":
+        return f"up to {_count(count, 'record')} {'was' if count == 1 else 'were'} deleted before being answered"
+    of_inputs = f"{format_count(count)} of {_count(inputs, 'input')} {_has(count)}"
+    return f"{of_inputs} no answer" if kind == "missing" else f"{of_inputs} more than one answer"
+
+
+def _explain_missing(evidence: Evidence) -> tuple[str, str]:
+    if evidence.compacted_topics:
+        return _compaction(evidence)
+    cause = f"group `{evidence.group}` was moved past these inputs, or their answers were deleted"
+    if evidence.answers_to_earlier_topic:
+        cause = f"topic {evidence.raw} was deleted and created again, and the new inputs are not answered yet"
+    return cause, _show_record(evidence, "missing", "%k %T")
+
+
+def _explain_duplicated(evidence: Evidence) -> tuple[str, str]:
+    if evidence.other_groups:
+        groups = ", ".join(f"`{group}`" for group in evidence.other_groups)
+        noun, verb = ("group", "writes") if len(evidence.other_groups) == 1 else ("groups", "write")
+        cause = f"{noun} {groups} also {verb} to the same predictions topic"
+        return cause, _status(evidence, evidence.other_groups[0])
+    cause = (
+        f"group `{evidence.group}` was moved back or started with --restart, or repeated a batch with"
+        " --delivery at-least-once"
+    )
+    source = evidence.first["duplicated"]
+    answers = f"kcat -C -e -q -b {evidence.brokers} -t {evidence.predictions} -f '%p/%o %T %h\\n'"
+    return cause, f"{answers} | grep 'source={source}\\b'"
+
+
+def _explain_unexplained(evidence: Evidence) -> tuple[str, str]:
+    command = _show_record(evidence, "unexplained", "%h")
+    if evidence.answers_to_earlier_topic:
+        return f"topic {evidence.raw} was deleted and created again; they answer the earlier topic", command
+    if evidence.other_sources:
+        topics = ", ".join(f"`{topic}`" for topic in evidence.other_sources)
+        return f"the answers to topic {topics} are written to the same topics", command
+    if evidence.compacted_topics:
+        return _compaction(evidence)
+    return "another program or another cluster's `consume` writes to the same topics", command
+
+
+def _explain_expired_unanswered(evidence: Evidence) -> tuple[str, str]:
+    cause = f"group `{evidence.group}` was stopped or behind for longer than the retention of {evidence.raw}"
+    return cause, _status(evidence, evidence.group)
+
+
+def _compaction(evidence: Evidence) -> tuple[str, str]:
+    topic = evidence.compacted_topics[0]
+    command = f"kafka-configs.sh --bootstrap-server {evidence.brokers} --describe --topic {topic}"
+    return f"topic {topic} is compacted: Kafka deletes all but the newest record of each key", command
+
+
+def _status(evidence: Evidence, group: str) -> str:
+    return f"telco-stream status --broker {evidence.brokers} --group {group}"
+
+
+def _show_record(evidence: Evidence, kind: FindingKind, form: str) -> str:
+    """Return a command that prints part of the first record of this kind."""
+    topic, partition, offset = evidence.first[kind].rsplit("/", 2)
+    position = f"-t {topic} -p {partition} -o {offset} -c 1"
+    return f"kcat -C -e -q -b {evidence.brokers} {position} -f '{form}\\n'"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{format_count(number)} {noun}{'' if number == 1 else 's'}"
+
+
+def _has(count: int) -> str:
+    return "has" if count == 1 else "have"
+
+
+#: Functions that return the likely cause of a finding and a command to investigate it, by kind.
+_EXPLANATIONS: dict[FindingKind, Callable[[Evidence], tuple[str, str]]] = {
+    "missing": _explain_missing,
+    "duplicated": _explain_duplicated,
+    "unexplained": _explain_unexplained,
+    "expired_unanswered": _explain_expired_unanswered,
+}
