@@ -39,7 +39,7 @@ DOCUMENTED = {
     "dlq show": "",
     "dlq replay": "--execute --only-fixed --max-retries",
     "verify": "--group",
-    "status": "--group --max-lag --max-age",
+    "status": "--group --max-lag --max-age --watch --ignore-not-found",
     "config show": "--broker --group --model",
     "model show": "--model",
 }

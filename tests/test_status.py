@@ -1,42 +1,56 @@
 """`status` on a real Kafka, with transaction markers and aborted records."""
 
+import json
+import signal
 import time
 from collections.abc import Callable
-from functools import partial
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from telco_stream.errors import KafkaError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.offsets import CommitMetadata, encode_commit_metadata
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import load
-from telco_stream.status.run import StatusResult, exceeded, status
+from telco_stream.status.rates import Rates
+from telco_stream.status.results import PartitionLag, StatusResult, TopicStatus, exceeded
+from telco_stream.status.run import status
+from tests.support.captured_screen import CapturedScreen
+from tests.support.cli import RunningCli
+from tests.support.in_process import run_in_process
 from tests.support.topics import Topics, send
+from tests.support.waiting import wait_until
 
 Query = Callable[..., StatusResult]
 
 
 @pytest.fixture
 def query(kafka: str, topics: Topics) -> Query:
-    """Query the status, with a clock that is `later` seconds ahead."""
+    """Query the status, with a clock that is `later` seconds ahead or shows `now`; the group need not exist."""
 
-    def query(later: float = 0) -> StatusResult:
+    def query(
+        later: float = 0, group: str = topics.group, *, is_unknown_allowed: bool = True, now: float | None = None
+    ) -> StatusResult:
         names = {"raw": topics.raw, "predictions": topics.predictions, "deadletter": topics.deadletter}
         flags = {"bootstrap_servers": kafka} | {f"topics.{name}": topic for name, topic in names.items()}
-        return status(Clients(load(flags, environ={})), topics.group, now=time.time() + later, stop=Stop())
+        clients, now = Clients(load(flags, environ={})), now or time.time() + later
+        return status(clients, group, now=now, stop=Stop(), is_unknown_allowed=is_unknown_allowed)
 
     return query
 
 
-def _transaction(bootstrap: str, topics: Topics, topic: str, *values: bytes, abort: bool = False) -> None:
-    """Write a transaction to partition 0; its marker takes one more offset."""
+def _transaction(
+    bootstrap: str, topics: Topics, topic: str, *values: bytes, abort: bool = False, at: float | None = None
+) -> None:
+    """Write a transaction to partition 0; its marker takes one more offset. `at` is the time of the records."""
     producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": topics.transactional_id})
     producer.init_transactions(15)
     producer.begin_transaction()
     for value in values:
-        producer.produce(topic, value, partition=0)
+        producer.produce(topic, value, partition=0, timestamp=round(at * 1_000) if at else 0)
         producer.poll(0)
     assert producer.flush(60) == 0
     (producer.abort_transaction if abort else producer.commit_transaction)(15)
@@ -156,6 +170,91 @@ def test_status_age_is_none_when_all_predictions_are_aborted(query: Query, kafka
     assert query().newest_prediction_age_seconds is None
 
 
+def test_status_raises_when_the_group_is_unknown(query: Query, kafka: str, topics: Topics) -> None:
+    """It names a similar group."""
+    with pytest.raises(KafkaError, match="Group another does not exist; start a consumer"):
+        query(group="another", is_unknown_allowed=False)
+    _commit(kafka, topics, 0)
+    assert query(is_unknown_allowed=False).state == "empty"
+    with pytest.raises(KafkaError, match=f"Group {topics.group}x does not exist; did you mean {topics.group}\\?"):
+        query(group=f"{topics.group}x", is_unknown_allowed=False)
+
+
+def test_status_exits_3_when_the_group_is_unknown(kafka: str, topics: Topics) -> None:
+    done = run_in_process("status", "--output", "json", env=topics.env(kafka))
+    assert (done.code, done.out) == (3, "")
+    done = run_in_process("status", "--ignore-not-found", "--output", "json", env=topics.env(kafka))
+    assert (done.code, json.loads(done.out)["state"]) == (0, "dead")
+
+
+def test_status_rates_exclude_markers(query: Query, kafka: str, topics: Topics) -> None:
+    """Each of the transactions takes two offsets. All records have the same time, and `later` is after it."""
+    sent_at = round(time.time()) + 600
+    for _ in range(10):
+        _transaction(kafka, topics, topics.predictions, b"{}", at=sent_at)
+    _transaction(kafka, topics, topics.raw, *[b"{}"] * 20, at=sent_at)
+    rates = {}
+    for later in (0, 5, 50, 70):
+        result = query(now=sent_at + later)
+        rates[later] = (result.answered_per_second, result.arriving_per_second)
+    assert rates == {0: (10.0, 2.0), 5: (2.0, 2.0), 50: (0.2, 0.0), 70: (0.0, 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("lag", "answered", "arriving", "seconds"),
+    [
+        (0, 0, 0, 0),
+        (9_000, 1_000, 100, 10),
+        (9_000, 1_000, 1_000, None),
+        (9_000, 1_000, 2_000, None),
+        (9_000, 0, 0, None),
+        (150, 300, 310, 0.5),
+    ],
+    ids=["no lag", "shrinks", "stays", "grows", "nothing moves", "in flight"],
+)
+def test_catch_up_seconds_follows_from_lag_and_rates(
+    lag: int, answered: float, arriving: float, seconds: float | None
+) -> None:
+    assert Rates(answered, arriving).catch_up_seconds(lag, has_members=True) == seconds
+
+
+def test_catch_up_seconds_is_none_without_members() -> None:
+    assert Rates(1_000, 0).catch_up_seconds(100, has_members=False) is None
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_status_names_the_owner_of_each_partition(query: Query, kafka: str, topics: Topics, protocol: str) -> None:
+    properties = {"bootstrap.servers": kafka, "group.id": topics.group, "group.protocol": protocol, "client.id": "me"}
+    assert [partition.owner for partition in query().partitions] == [None, None, None]
+    member = Consumer(properties)
+    member.subscribe([topics.raw])
+    wait_until(lambda: member.poll(0.1) is None and bool(member.assignment()), 20, "an assignment")
+    owned = {partition.partition: partition.owner for partition in query().partitions}
+    member.close()
+    assert all(owner and owner.startswith("me-") for owner in owned.values()), owned
+
+
+def test_watch_shows_the_status_until_a_signal(
+    kafka: str, topics: Topics, start_cli: Callable[..., RunningCli]
+) -> None:
+    running = start_cli("status", "--watch", "--ignore-not-found", "--output", "json", env=topics.env(kafka))
+    wait_until(lambda: running.stdout().count("\n") >= 2, 30, "two results")
+    running.signal(signal.SIGINT)
+    assert running.wait(10) == 0
+    assert {json.loads(line)["group"] for line in running.stdout().splitlines()} == {topics.group}
+
+
+def test_watch_exits_5_when_a_limit_is_exceeded(
+    kafka: str, topics: Topics, start_cli: Callable[..., RunningCli]
+) -> None:
+    arguments = ("--watch", "--ignore-not-found", "--max-lag", "0", "--output", "json")
+    running = start_cli("status", *arguments, env=topics.env(kafka))
+    wait_until(lambda: "\n" in running.stdout(), 30, "a result")
+    send(kafka, topics.raw, _values(1), 0)
+    assert running.wait(30) == 5
+    assert [json.loads(line)["lag"] for line in running.stdout().splitlines()][-1] == 1
+
+
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_status_does_not_rebalance_a_running_group(query: Query, kafka: str, topics: Topics, protocol: str) -> None:
     send(kafka, topics.raw, _values(1), 0)
@@ -171,14 +270,69 @@ def test_status_does_not_rebalance_a_running_group(query: Query, kafka: str, top
 
 
 def test_exceeded_describes_each_exceeded_limit() -> None:
-    result = partial(StatusResult, "g", "stable", 1, expired_unanswered=0, dead_letters=0, topics=[], partitions=[])
-    healthy = result(lag=10, newest_prediction_age_seconds=5.0)
+    healthy = _result(lag=10, newest_prediction_age_seconds=5.0)
     assert exceeded(healthy) == []
     assert exceeded(healthy, max_lag=10, max_age=5) == []
     assert exceeded(healthy, max_lag=9, max_age=4.5) == [
         "the lag of group g is 10, above 9",
         "the newest prediction is 5.0 s old, above 4.5 s",
     ]
-    assert exceeded(result(lag=0, newest_prediction_age_seconds=None), max_lag=0, max_age=9) == [
-        "there are no predictions"
-    ]
+    assert exceeded(_result(), max_lag=0, max_age=9) == ["there are no predictions"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({}, "none, everything is answered"),
+        ({"lag": 9, "members": 0}, "unknown, no consumer is running"),
+        ({"lag": 9, "catch_up_seconds": None, "arriving_per_second": 7.5}, "never (0/s answered, 7.5/s new)"),
+        ({"lag": 9, "catch_up_seconds": 0.2, "answered_per_second": 10.0}, "less than a second (10.0/s answered, 0/s"),
+        ({"lag": 9, "catch_up_seconds": 3_661.0}, "1:01:01 ("),
+    ],
+    ids=["no lag", "no members", "grows", "in flight", "an hour"],
+)
+def test_table_shows_the_time_to_catch_up(changes: dict[str, Any], text: str) -> None:
+    captured = CapturedScreen()
+    captured.screen.show(_result(**changes))
+    line = next(line for line in captured.stdout.splitlines() if "catch up" in line)
+    assert text in line
+
+
+def test_table_fits_when_owners_and_offsets_are_long() -> None:
+    owner = "telco-stream-cca8f53d-b3db-4d3e-823f-468532aa0011"
+    lags = [PartitionLag(number, 10**6, 10**6, 0, 0, owner, "172.17.0.1") for number in range(3)]
+    topic = TopicStatus("telco.raw.customers", 9, dict.fromkeys(range(9), 0), dict.fromkeys(range(9), 10**6))
+    for width in (60, 80):
+        captured = CapturedScreen(environ={"COLUMNS": str(width)})
+        captured.screen.show(_result(partitions=lags, topics=[topic]))
+        assert max(map(len, captured.stdout.splitlines())) <= width
+        assert "…" not in captured.stdout
+    assert captured.stdout.count(" 172.17.0.1 telco-stream-cca8f53d ") == 3
+
+
+def test_table_is_redrawn_in_place_on_a_terminal_only() -> None:
+    for is_terminal, clears in ((True, 2), (False, 0)):
+        captured = CapturedScreen(terminal=is_terminal)
+        for _ in range(2):
+            captured.screen.show(_result(), in_place=True)
+        assert captured.stdout.count("\x1b[2J") == clears
+        assert captured.stdout.count("Time to catch up") == 2
+
+
+def _result(**changes: Any) -> StatusResult:
+    fields: dict[str, Any] = {
+        "time": "2026-11-01T08:00:00.000Z",
+        "group": "g",
+        "state": "stable",
+        "members": 1,
+        "lag": 0,
+        "catch_up_seconds": 0.0,
+        "answered_per_second": 0.0,
+        "arriving_per_second": 0.0,
+        "expired_unanswered": 0,
+        "newest_prediction_age_seconds": None,
+        "dead_letters": 0,
+        "topics": [],
+        "partitions": [],
+    }
+    return StatusResult(**{**fields, **changes})

@@ -75,6 +75,6 @@ def with_plugins(env: dict[str, str]) -> dict[str, str]:
 
 def members(kafka: str, topics: Topics) -> int:
     """Return the number of consumers in the group."""
-    completed = run_cli("status", "--output", "json", env=topics.env(kafka))
+    completed = run_cli("status", "--ignore-not-found", "--output", "json", env=topics.env(kafka))
     assert completed.returncode == 0, completed.stderr
     return int(json.loads(completed.stdout)["members"])

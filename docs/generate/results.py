@@ -18,7 +18,7 @@ from telco_stream.report.analytics import Summary
 from telco_stream.sample import SampleResult
 from telco_stream.sample.dataset import FetchResult
 from telco_stream.settings import ResolvedSetting
-from telco_stream.status.run import StatusResult
+from telco_stream.status.results import StatusResult
 from telco_stream.verify.run import VerifyResult
 
 #: Result classes by command.

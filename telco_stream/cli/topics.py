@@ -1,5 +1,6 @@
 """The commands that create, read and check the topics: `topics init`, `report`, `verify` and `status`."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,10 @@ import typer
 from telco_stream.cli import options
 from telco_stream.cli.session import Session
 from telco_stream.errors import DataError
+from telco_stream.runtime.signals import Stopped
+
+#: Seconds between two looks of `status --watch`.
+_WATCH_SECONDS = 2.0
 
 group = typer.Typer(name="topics", no_args_is_help=True, help="Create the topics.")
 
@@ -118,21 +123,37 @@ def status(
         float | None,
         typer.Option(min=0, metavar="SECONDS", help="Exit 5 if the newest prediction is older than SECONDS."),
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show the status again every 2 seconds until Ctrl-C or a limit.")
+    ] = False,
+    ignore_not_found: Annotated[
+        bool, typer.Option("--ignore-not-found", help="Show the topics even if the group does not exist.")
+    ] = False,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show offsets, lag, dead letters and the newest prediction. With a limit it is a health check."""
+    """Show lag, time to catch up, dead letters and the newest prediction. With a limit it is a health check."""
     import time
 
-    from telco_stream.status.run import exceeded
+    from telco_stream.status.results import exceeded
     from telco_stream.status.run import status as read_status
 
     flags = {"bootstrap_servers": broker, "consumer.group_id": group}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
-    name = session.settings.consumer.group_id
-    result = read_status(session.clients, name, now=time.time(), stop=session.stop)
-    session.screen.show(result)
-    if violations := exceeded(result, max_lag=max_lag, max_age=max_age):
-        raise DataError("; ".join(violations))
+    name, stop = session.settings.consumer.group_id, session.stop
+
+    def show() -> None:
+        result = read_status(session.clients, name, now=time.time(), stop=stop, is_unknown_allowed=ignore_not_found)
+        session.screen.show(result, in_place=watch)
+        if violations := exceeded(result, max_lag=max_lag, max_age=max_age):
+            raise DataError("; ".join(violations))
+
+    if not watch:
+        show()
+        return
+    with suppress(Stopped):
+        show()
+        while not stop.wait(_WATCH_SECONDS):
+            show()

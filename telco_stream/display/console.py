@@ -48,8 +48,14 @@ class Screen:
         #: Whether a live view is drawn. Asks the stream, since rich takes a log for a terminal if colours are forced.
         self.has_live_view = live and not quiet and self._stderr.isatty() and not err.is_dumb_terminal
 
-    def show(self, result: object) -> None:
-        """Write a result, or the rows of a listing, to stdout, and warnings about it to stderr."""
+    def show(self, result: object, *, in_place: bool = False) -> None:
+        """Write a result, or the rows of a listing, to stdout, and warnings about it to stderr.
+
+        With `in_place` a table replaces everything on the terminal.
+        """
+        if in_place and self._output == "table" and self._stdout.isatty():
+            self._out.clear()
+            self._has_drawn = False
         if isinstance(result, Report):
             self._show_one(result.summary)
             if result.unreadable:
@@ -58,6 +64,7 @@ class Screen:
             self._show_one(result)
         elif isinstance(result, Iterable):
             self._show_rows(result)
+        self._stdout.flush()
 
     def window(self, window: Window) -> None:
         """Print a line about a finished window to stderr, unless quiet."""

@@ -5,22 +5,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
-from rich import box
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
+from telco_stream.display.health_tables import status_tables
+from telco_stream.display.layout import field_table, name_column, new_table, number_column, stack
 from telco_stream.display.text import format_value, humanize, is_number, result_fields, safe_text
 from telco_stream.dlq.letters import ListedLetter, ShownLetter
 from telco_stream.messages.dead_letter import format_original
 from telco_stream.model.manifest import Decile, Feature
 from telco_stream.report.analytics import AtRisk, Segment, Summary
 from telco_stream.runtime.humanize import escape, format_count, format_percent
+from telco_stream.status.results import StatusResult
 from telco_stream.verify.ledger import Account
 
-#: Columns after which a name is cut.
-_NAME_WIDTH = 26
 #: More columns than any terminal has.
 _UNLIMITED_WIDTH = 100_000
 #: Characters of a time up to its seconds, of the longest key, and of the narrowest reason.
@@ -47,6 +47,8 @@ def result_table(result: object) -> RenderableType:
         return _summary_tables(result)
     if isinstance(result, ShownLetter):
         return _letter_blocks(result)
+    if isinstance(result, StatusResult):
+        return status_tables(result)
     return _field_tables(result_fields(result))
 
 
@@ -58,22 +60,12 @@ def rows_table(rows: Sequence[Any]) -> RenderableType:
 def _field_tables(items: Mapping[str, Any]) -> Group:
     """Draw plain fields as one table, and below it the nested results, each under its name."""
     plain = {name: value for name, value in items.items() if not _is_nested(value)}
-    blocks: list[RenderableType] = [_field_table(plain)] if plain else []
+    blocks: list[RenderableType] = [field_table(plain)] if plain else []
     for name, value in items.items():
         if _is_nested(value):
             nested = rows_table(value) if isinstance(value, (list, tuple)) else result_table(value)
             blocks += [Text(" ").append_text(safe_text(humanize(name), "bold")), nested]
-    return _stack(*blocks)
-
-
-def _field_table(items: Mapping[str, Any]) -> Table:
-    """Draw names on the left and values on the right."""
-    table = Table(box=None, show_header=False, pad_edge=True)
-    table.add_column(style="bold", no_wrap=True, overflow="ellipsis", max_width=_NAME_WIDTH)
-    table.add_column(overflow="fold")
-    for name, value in items.items():
-        table.add_row(safe_text(humanize(name)), safe_text(format_value(name, value)))
-    return table
+    return stack(*blocks)
 
 
 def _is_nested(value: object) -> bool:
@@ -94,10 +86,10 @@ class _RowsOrBlocks:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         table = self._table()
         width = Measurement.get(console, options.update(max_width=_UNLIMITED_WIDTH), table).maximum
-        yield table if width <= options.max_width else _stack(*map(_field_table, self._rows))
+        yield table if width <= options.max_width else stack(*map(field_table, self._rows))
 
     def _table(self) -> Table:
-        table = _new_table()
+        table = new_table()
         for name in self._rows[0]:
             is_numeric = all(row.get(name) is None or is_number(row[name]) for row in self._rows)
             table.add_column(humanize(name), justify="right" if is_numeric else "left", overflow="fold")
@@ -114,12 +106,12 @@ def _summary_tables(result: Summary) -> Group:
         blocks.append(_segment_table("Internet service", result.by_internet_service))
     if result.top:
         blocks.append(_customer_table(result.top))
-    return _stack(*blocks)
+    return stack(*blocks)
 
 
 def _totals_table(result: Summary) -> Table:
     titles = ("Predictions", "Customers", "Churners", "Churn rate", "Mean probability")
-    table = _new_table(*(Column(title, justify="right") for title in titles))
+    table = new_table(*(Column(title, justify="right") for title in titles))
     rates = (result.churn_rate, result.mean_probability)
     table.add_row(
         *map(format_count, (result.total, result.customers, result.churners)),
@@ -129,7 +121,7 @@ def _totals_table(result: Summary) -> Table:
 
 
 def _segment_table(title: str, segments: Mapping[str, Segment]) -> Table:
-    table = _new_table(_name(title, min_width=16), *map(_number, ("Predictions", "Churners", "Churn rate")))
+    table = new_table(name_column(title, min_width=16), *map(number_column, ("Predictions", "Churners", "Churn rate")))
     for name, segment in segments.items():
         counts = format_count(segment.total), format_count(segment.churners)
         table.add_row(safe_text(name), *counts, format_percent(segment.churn_rate))
@@ -137,8 +129,10 @@ def _segment_table(title: str, segments: Mapping[str, Segment]) -> Table:
 
 
 def _customer_table(customers: Sequence[AtRisk]) -> Table:
-    name = _name("Customer at risk", min_width=16)
-    table = _new_table(_number("#"), name, _number("Probability"), _name("Contract"), _name("Internet service"))
+    name = name_column("Customer at risk", min_width=16)
+    table = new_table(
+        number_column("#"), name, number_column("Probability"), name_column("Contract"), name_column("Internet service")
+    )
     for rank, customer in enumerate(customers, 1):
         probability = format_percent(customer.churn_probability)
         names = map(safe_text, (customer.Contract, customer.InternetService))
@@ -151,7 +145,7 @@ def _letter_table(letters: Sequence[ListedLetter]) -> Table:
     time = Column("Failed at (UTC)", no_wrap=True, max_width=_TIME_WIDTH)
     key = Column("Key", no_wrap=True, overflow="ellipsis", max_width=_KEY_WIDTH)
     reason = Column("Reason", overflow="fold", min_width=_REASON_WIDTH)
-    table = _new_table(_number("Letter"), time, key, _number("Retries"), reason, pad_edge=False)
+    table = new_table(number_column("Letter"), time, key, number_column("Retries"), reason, pad_edge=False)
     for letter in letters:
         position = f"{letter.partition}:{letter.offset}"
         texts = (letter.timestamp[:_TIME_WIDTH].replace("T", " "), letter.key or "-")
@@ -163,13 +157,13 @@ def _letter_table(letters: Sequence[ListedLetter]) -> Table:
 def _letter_blocks(letter: ShownLetter) -> Group:
     """Draw all fields, the headers, and the whole original, decoded, indented and escaped."""
     plain = {name: value for name, value in result_fields(letter).items() if name not in _SEPARATE_FIELDS}
-    blocks: list[RenderableType] = [_field_table(plain)]
+    blocks: list[RenderableType] = [field_table(plain)]
     if letter.headers:
         blocks.append(rows_table(letter.headers))
     title = "Original (truncated)" if letter.truncated else "Original"
     if letter.original_message is None:
         title = "No original: the record had no value"
-    return _stack(*blocks, Group(Text(title, "bold"), _draw_original(letter)))
+    return stack(*blocks, Group(Text(title, "bold"), _draw_original(letter)))
 
 
 def _draw_original(letter: ShownLetter) -> Text:
@@ -181,12 +175,12 @@ def _draw_original(letter: ShownLetter) -> Text:
 
 def _account_table(accounts: Sequence[Account]) -> RenderableType:
     """Draw a row for each partition and a line for each kind of error that it has."""
-    table = _new_table(*map(_number, ("Part.", *_COUNTS)))
+    table = new_table(*map(number_column, ("Part.", *_COUNTS)))
     for account in accounts:
         partition = "-" if account.partition is None else str(account.partition)
         table.add_row(partition, *(format_count(getattr(account, field)) for field in _COUNTS.values()))
     errors = [line for account in accounts for line in _error_lines(account)]
-    return _stack(table, Group(*errors)) if errors else table
+    return stack(table, Group(*errors)) if errors else table
 
 
 def _error_lines(account: Account) -> Iterator[Text]:
@@ -205,7 +199,7 @@ def _error_lines(account: Account) -> Iterator[Text]:
 
 def _feature_table(features: Sequence[Feature]) -> Table:
     """Draw a row for each feature with its allowed values."""
-    table = _new_table(Column("Feature", no_wrap=True), Column("Values", overflow="fold"))
+    table = new_table(Column("Feature", no_wrap=True), Column("Values", overflow="fold"))
     for feature in features:
         values = ", ".join(feature.categories) or f"{feature.minimum:,g} to {feature.maximum:,g}"
         table.add_row(safe_text(feature.name), safe_text(values))
@@ -214,7 +208,7 @@ def _feature_table(features: Sequence[Feature]) -> Table:
 
 def _calibration_table(deciles: Sequence[Decile]) -> Table:
     """Draw a row for each tenth of the predictions with its predicted and its observed churn rate."""
-    table = _new_table(*map(_number, ("Tenth", "Predictions", "Mean probability", "Churn rate")))
+    table = new_table(*map(number_column, ("Tenth", "Predictions", "Mean probability", "Churn rate")))
     for number, decile in enumerate(deciles, 1):
         predicted, observed = format_percent(decile.mean_probability), format_percent(decile.churn_rate)
         table.add_row(str(number), format_count(decile.predictions), predicted, observed)
@@ -228,23 +222,3 @@ _ROW_TABLES: dict[type, Callable[[Sequence[Any]], RenderableType]] = {
     Feature: _feature_table,
     Decile: _calibration_table,
 }
-
-
-def _new_table(*columns: Column, pad_edge: bool = True) -> Table:
-    """Return an empty table in the style of all commands."""
-    return Table(*columns, box=box.SIMPLE_HEAD, header_style="bold", show_edge=False, pad_edge=pad_edge)
-
-
-def _number(title: str) -> Column:
-    return Column(title, justify="right", no_wrap=True)
-
-
-def _name(title: str, min_width: int | None = None) -> Column:
-    """Return a column of untrusted names, of which long ones are cut with an ellipsis."""
-    return Column(title, no_wrap=True, overflow="ellipsis", min_width=min_width, max_width=_NAME_WIDTH)
-
-
-def _stack(*blocks: RenderableType) -> Group:
-    """Return the blocks with an empty line between them."""
-    spaced = [part for block in blocks for part in (Text(), block)]
-    return Group(*spaced[1:])

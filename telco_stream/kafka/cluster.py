@@ -14,6 +14,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ClusterMetadata,
     ConfigResource,
     ListOffsetsResultInfo,
+    MemberDescription,
     NewTopic,
     OffsetSpec,
     ResourceType,
@@ -57,11 +58,20 @@ _URL_SAFE = str.maketrans("+/", "-_")
 
 
 @dataclass(frozen=True, slots=True)
+class GroupMember:
+    """A member of a group: its instance ID or member ID, its address, and the partitions that it owns."""
+
+    name: str
+    host: str
+    partitions: frozenset[tuple[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
 class GroupDescription:
-    """A group's state as Kafka names it (`dead` if the group does not exist) and its number of members."""
+    """A group's state as Kafka names it (`dead` if the group does not exist) and its members."""
 
     state: str
-    members: int
+    members: list[GroupMember]
     #: This user's rights in the group; empty or None if the broker does not report them.
     rights: Sequence[Enum] | None
 
@@ -111,9 +121,8 @@ class Cluster:
         """Return the state of a group; retry while the group has no coordinator."""
         request = partial(self._admin.describe_consumer_groups, [group], include_authorized_operations=True)
         description = self.ask_group(lambda: self._result(request(request_timeout=self.clients.timeout)[group]), group)
-        return GroupDescription(
-            description.state.name.lower(), len(description.members), description.authorized_operations
-        )
+        members = [_member_of(member) for member in description.members]
+        return GroupDescription(description.state.name.lower(), members, description.authorized_operations)
 
     def groups(self) -> list[str]:
         """Return the IDs of the groups that this user may see, sorted; none if the request fails."""
@@ -152,7 +161,7 @@ class Cluster:
         ends = {}
         for partition, future in futures.items():
             with suppress(KafkaException):
-                ends[partition] = self._offset(future)
+                ends[partition] = self._listed_offset(future).offset
         return ends
 
     def starts(self, topic: str, partitions: Collection[int]) -> dict[int, int]:
@@ -162,6 +171,14 @@ class Cluster:
     def offsets_at(self, topic: str, partitions: Collection[int], milliseconds: int) -> dict[int, int]:
         """Return the first offset of each partition at or after a time in ms since 1970; -1 without such a record."""
         return self._offsets(topic, partitions, OffsetSpec.for_timestamp(milliseconds))
+
+    def first_since(self, topic: str, partitions: Collection[int], milliseconds: int) -> dict[int, tuple[int, int]]:
+        """Return offset and time of the first record of each partition at or after a time, both times in ms since 1970.
+
+        Partitions without such a record are left out.
+        """
+        listed = self._listed(topic, partitions, OffsetSpec.for_timestamp(milliseconds))
+        return {partition: (each.offset, each.timestamp) for partition, each in listed.items() if each.offset >= 0}
 
     def largest_message(self, topic: str, default: int) -> int:
         """Return the topic's `max.message.bytes`, or `default` if it is unknown."""
@@ -234,9 +251,15 @@ class Cluster:
     def _offsets(
         self, topic: str, partitions: Collection[int], spec: OffsetSpec, *, committed_only: bool = True
     ) -> dict[int, int]:
-        def request() -> dict[int, int]:
+        listed = self._listed(topic, partitions, spec, committed_only=committed_only)
+        return {partition: each.offset for partition, each in listed.items()}
+
+    def _listed(
+        self, topic: str, partitions: Collection[int], spec: OffsetSpec, *, committed_only: bool = True
+    ) -> "dict[int, ListOffsetsResultInfo]":
+        def request() -> "dict[int, ListOffsetsResultInfo]":
             futures = self._list_offsets(topic, partitions, spec, committed_only=committed_only)
-            return {partition: self._offset(future) for partition, future in futures.items()}
+            return {partition: self._listed_offset(future) for partition, future in futures.items()}
 
         try:
             return self._retry(request, _LEADER_PENDING, _PAUSE)
@@ -254,12 +277,12 @@ class Cluster:
         futures = self._admin.list_offsets(request, isolation_level=isolation, request_timeout=timeout)
         return {partition.partition: future for partition, future in futures.items()}
 
-    def _offset(self, future: "Future[ListOffsetsResultInfo]") -> int:
-        """Return the offset of a result; the client reports a partition whose leader did not answer as success."""
-        offset: int = self._result(future).offset
-        if offset == OFFSET_INVALID:
+    def _listed_offset(self, future: "Future[ListOffsetsResultInfo]") -> "ListOffsetsResultInfo":
+        """Wait for an offset; the client reports a partition whose leader did not answer as success."""
+        listed = self._result(future)
+        if listed.offset == OFFSET_INVALID:
             raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
-        return offset
+        return listed
 
     def _result(self, future: "Future[Result]") -> Result:
         deadline = Deadline(self.clients.timeout)
@@ -300,6 +323,15 @@ class Cluster:
             f"Kafka at {brokers} doesn't answer within {self.clients.timeout:g} s{reason}; check that it is running,"
             " --broker, and the TLS and SASL settings"
         )
+
+
+def _member_of(member: MemberDescription) -> GroupMember:
+    """Return a member's name and partitions; the classic protocol begins a member ID with the client ID."""
+    is_named = member.member_id.startswith(f"{member.client_id}-")
+    name = member.group_instance_id or (member.member_id if is_named else f"{member.client_id}-{member.member_id}")
+    owned = member.assignment.topic_partitions if member.assignment else []
+    partitions = frozenset((partition.topic, partition.partition) for partition in owned)
+    return GroupMember(name, member.host.removeprefix("/"), partitions)
 
 
 def topic_id_of(description: TopicDescription) -> str:

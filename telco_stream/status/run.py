@@ -1,17 +1,22 @@
-"""`status`: offsets, lag, the age of the newest prediction and the dead letters, without joining the group.
+"""`status`: offsets, lag, owners, time to catch up, newest prediction and dead letters, without joining the group.
 
 Transaction markers take offsets too. So the committed offset of a group that has answered everything can be below the
 end offset, and the newest record rarely has the last offset. Where the difference matters, records are counted.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
 
+from telco_stream.errors import KafkaError
 from telco_stream.kafka.clients import Clients
-from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.cluster import Cluster, GroupMember
 from telco_stream.kafka.offsets import Commit, committed_offsets
 from telco_stream.kafka.reading import read
+from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.signals import Stop
+from telco_stream.status.rates import RateReader, count_records
+from telco_stream.status.results import PartitionLag, StatusResult, TopicStatus
 
 #: Maximum lag, in offsets, whose records are counted; in a larger lag, markers make little difference.
 _MAX_COUNTED = 10_000
@@ -21,80 +26,58 @@ _FIRST_SEARCH = 100
 _SEARCH_FACTOR = 10
 
 
-@dataclass(frozen=True, slots=True)
-class TopicStatus:
-    """Start and end offsets of a topic by partition; the end is the last stable offset."""
+def status(clients: Clients, group: str, *, now: float, stop: Stop, is_unknown_allowed: bool = False) -> StatusResult:
+    """Query the state of the group and its topics; `now` is in seconds since 1970.
 
-    topic: str
-    partitions: int
-    start_offsets: dict[int, int]
-    end_offsets: dict[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionLag:
-    """Progress of the group in one partition of the raw topic; `committed` is None without a committed offset.
-
-    `lag` is the number of unanswered records; above 10,000, it is the number of their offsets. `expired_unanswered`
-    counts offsets that retention deleted before the group answered them; transaction markers may be among them.
+    Raises `KafkaError` if the group does not exist, unless this is allowed.
     """
-
-    partition: int
-    committed: int | None
-    end: int
-    lag: int
-    expired_unanswered: int
-
-
-@dataclass(frozen=True, slots=True)
-class StatusResult:
-    """State of the group and its topics; the age is None if the topic holds no prediction."""
-
-    group: str
-    state: str
-    members: int
-    lag: int
-    expired_unanswered: int
-    newest_prediction_age_seconds: float | None
-    dead_letters: int
-    topics: list[TopicStatus]
-    partitions: list[PartitionLag]
-
-
-def status(clients: Clients, group: str, *, now: float, stop: Stop) -> StatusResult:
-    """Query the state of the group and its topics; `now` is in seconds since 1970."""
     names = clients.settings.topics
     cluster = Cluster(clients, stop)
     committed = committed_offsets(cluster, group, names.raw)  # before the end offsets, so that no lag is negative
     counts = cluster.partitions(names.raw, names.predictions, names.deadletter)
     raw, predictions, letters = (_topic(cluster, topic, count) for topic, count in counts.items())
     described = cluster.describe_group(group)
-    partitions = _lags(clients, raw, committed, stop)
+    if described.state == "dead" and not is_unknown_allowed:
+        raise _unknown_group(group, cluster.groups())
+    ends = {topic.topic: topic.end_offsets for topic in (raw, predictions, letters)}
+    rates = RateReader(cluster, stop, ends, now).read(names.raw, (names.predictions, names.deadletter))
+    partitions = _with_owners(_lags(clients, raw, committed, stop), names.raw, described.members)
     newest = _newest(clients, predictions, stop)
+    lag = sum(partition.lag for partition in partitions)
     return StatusResult(
+        time=utc_timestamp(),
         group=group,
         state=described.state,
-        members=described.members,
-        lag=sum(partition.lag for partition in partitions),
+        members=len(described.members),
+        lag=lag,
+        catch_up_seconds=rates.catch_up_seconds(lag, has_members=bool(described.members)),
+        answered_per_second=rates.answered,
+        arriving_per_second=rates.arriving,
         expired_unanswered=sum(partition.expired_unanswered for partition in partitions),
         newest_prediction_age_seconds=None if newest is None else round(max(0.0, now - newest / 1000), 3),
-        dead_letters=sum(_count(clients, letters, letters.start_offsets, stop).values()),
+        dead_letters=sum(
+            count_records(clients, letters.topic, letters.start_offsets, letters.end_offsets, stop).values()
+        ),
         topics=[raw, predictions, letters],
         partitions=partitions,
     )
 
 
-def exceeded(result: StatusResult, *, max_lag: int | None = None, max_age: float | None = None) -> list[str]:
-    """Return a message for each exceeded limit; without a prediction, its age exceeds any limit."""
-    lines = []
-    if max_lag is not None and result.lag > max_lag:
-        lines.append(f"the lag of group {result.group} is {result.lag:,}, above {max_lag:,}")
-    age = result.newest_prediction_age_seconds
-    if max_age is not None and age is None:
-        lines.append("there are no predictions")
-    elif max_age is not None and age is not None and age > max_age:
-        lines.append(f"the newest prediction is {age:,.1f} s old, above {max_age:g} s")
-    return lines
+def _unknown_group(group: str, groups: Sequence[str]) -> KafkaError:
+    """Return the error for a group that does not exist, with similar names."""
+    similar = get_close_matches(group, groups, n=1, cutoff=0.8)
+    if similar:
+        return KafkaError(f"Group {group} does not exist; did you mean {similar[0]}?")
+    return KafkaError(f"Group {group} does not exist; start a consumer, which creates it, or name another with --group")
+
+
+def _with_owners(partitions: list[PartitionLag], topic: str, members: Sequence[GroupMember]) -> list[PartitionLag]:
+    """Add to each partition of the topic the member that it is assigned to."""
+    owners = {partition: member for member in members for name, partition in member.partitions if name == topic}
+    return [
+        replace(lag, owner=owner.name, host=owner.host) if (owner := owners.get(lag.partition)) else lag
+        for lag in partitions
+    ]
 
 
 def _topic(cluster: Cluster, topic: str, partitions: int) -> TopicStatus:
@@ -111,20 +94,11 @@ def _lags(clients: Clients, raw: TopicStatus, commits: Mapping[int, Commit], sto
     starts = {partition: max(committed.get(partition, 0), start) for partition, start in raw.start_offsets.items()}
     lags = {partition: max(0, end - starts[partition]) for partition, end in raw.end_offsets.items()}
     counted = {partition: starts[partition] for partition, lag in lags.items() if 0 < lag <= _MAX_COUNTED}
-    lags |= _count(clients, raw, counted, stop)
+    lags |= count_records(clients, raw.topic, counted, raw.end_offsets, stop)
     return [
         PartitionLag(partition, committed.get(partition), end, lags[partition], expired.get(partition, 0))
         for partition, end in sorted(raw.end_offsets.items())
     ]
-
-
-def _count(clients: Clients, topic: TopicStatus, starts: Mapping[int, int], stop: Stop) -> dict[int, int]:
-    """Count the records from `starts` to the end, by partition."""
-    counts = dict.fromkeys(starts, 0)
-    for records in read(clients, topic.topic, stop=stop, starts=starts, ends=topic.end_offsets):
-        for record in records:
-            counts[record.partition()] += 1
-    return counts
 
 
 def _newest(clients: Clients, topic: TopicStatus, stop: Stop) -> int | None:

@@ -42,7 +42,7 @@ class RowsVisible(BaseTrigger):
 
     async def _check(self) -> Failure | None:
         try:
-            status = await command.run_async(self.words, self.folder, "status")
+            status = await command.run_async(self.words, self.folder, "status", "--ignore-not-found")
         except OSError as error:
             return Failure(f"{self.words[0]} cannot be started in {self.folder}: {error.strerror}", is_permanent=True)
         if isinstance(status, Failure):

@@ -1,0 +1,74 @@
+"""The results of `status` and `doctor` on one screen."""
+
+import re
+from collections.abc import Sequence
+
+from rich.console import Group
+from rich.table import Column, Table
+from rich.text import Text
+
+from telco_stream.display.layout import field_table, name_column, new_table, number_column, stack
+from telco_stream.display.text import safe_text
+from telco_stream.runtime.humanize import format_count, format_elapsed, format_rate
+from telco_stream.status.results import PartitionLag, StatusResult, TopicStatus
+
+#: All but the first eight digits of a UUID.
+_REST_OF_UUID = re.compile(r"(?<=[0-9a-f]{8})(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+
+
+def status_tables(result: StatusResult) -> Group:
+    """Draw the group, its partitions with their owners, and the topics."""
+    fields = {
+        "time": f"{result.time[:19].replace('T', ' ')} UTC",
+        "group": f"{result.group}: {result.state}, {_plural(result.members, 'member')}",
+        "lag": result.lag,
+        "time_to_catch_up": _time_to_catch_up(result),
+        "expired_unanswered": result.expired_unanswered,
+        "newest_prediction_age_seconds": result.newest_prediction_age_seconds,
+        "dead_letters": result.dead_letters,
+    }
+    return stack(field_table(fields), _partition_table(result.partitions), _topic_table(result.topics))
+
+
+def _time_to_catch_up(result: StatusResult) -> str:
+    """Describe the time until the lag is 0, and the rates from which it follows."""
+    if not result.lag:
+        return "none, everything is answered"
+    if not result.members:
+        return "unknown, no consumer is running"
+    rates = f"{format_rate(result.answered_per_second)} answered, {format_rate(result.arriving_per_second)} new"
+    seconds = result.catch_up_seconds
+    if seconds is None:
+        return f"never ({rates})"
+    return f"{format_elapsed(seconds) if seconds >= 1 else 'less than a second'} ({rates})"
+
+
+def _partition_table(partitions: Sequence[PartitionLag]) -> Table:
+    """Draw a row for each partition of the raw topic, with its owner and, if any expired, the expired offsets."""
+    has_expired = any(partition.expired_unanswered for partition in partitions)
+    titles = ("Part.", "Committed", "End", "Lag", *(["Expired"] if has_expired else []))
+    table = new_table(*map(number_column, titles), Column("Owner", overflow="fold"))
+    for partition in partitions:
+        committed = "-" if partition.committed is None else format_count(partition.committed)
+        counts = [partition.end, partition.lag, *([partition.expired_unanswered] if has_expired else [])]
+        table.add_row(str(partition.partition), committed, *map(format_count, counts), _owner(partition))
+    return table
+
+
+def _owner(partition: PartitionLag) -> Text:
+    """Return address and name of the owner, a UUID in the name cut to its first part."""
+    name = _REST_OF_UUID.sub("", partition.owner or "")
+    return safe_text(f"{partition.host} {name}" if name else "-")
+
+
+def _topic_table(topics: Sequence[TopicStatus]) -> Table:
+    """Draw a row for each topic with the first and the end offset of its partitions."""
+    table = new_table(name_column("Topic"), Column("Offsets", overflow="fold"))
+    for topic in topics:
+        offsets = [f"{number}:{topic.start_offsets[number]}-{end}" for number, end in topic.end_offsets.items()]
+        table.add_row(safe_text(topic.topic), ", ".join(offsets))
+    return table
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{format_count(count)} {noun}{'' if count == 1 else 's'}"
