@@ -33,6 +33,7 @@ SETTINGS_PAGE = (ROOT / "docs/configuration.md").read_text()
 REQUIRED = {
     "produce": ["--mode", "batch"],
     "dlq show": ["0:0"],
+    "predictions show": ["a"],
     "train": ["--data-path", "x"],
     "sample": ["--out", "x"],
 }
@@ -158,7 +159,8 @@ def test_documented_json_keys_match_a_real_result(arguments: str, tmp_path: Path
 
 def test_documented_json_keys_match_real_results_on_kafka(kafka: str, topics: Topics, tmp_path: Path) -> None:
     send(kafka, topics.raw, [("a", b"no customer", [])])
-    write_csv(tmp_path / "customers.csv", labelled_rows(20))
+    rows = labelled_rows(20)
+    write_csv(tmp_path / "customers.csv", rows)
     for arguments in [
         "topics init",
         "produce --mode batch --data-path customers.csv",
@@ -169,6 +171,7 @@ def test_documented_json_keys_match_real_results_on_kafka(kafka: str, topics: To
         "dlq list",
         "dlq list --summary",
         "dlq show 0:0",
+        f"predictions show {rows[0]['customerID']}",
         "dlq replay",
     ]:
         _same_keys(arguments, topics.env(kafka))

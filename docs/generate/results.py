@@ -15,6 +15,7 @@ from telco_stream.model.manifest import Manifest
 from telco_stream.model.training import TrainingResult
 from telco_stream.produce.run import ProduceResult
 from telco_stream.report.analytics import Summary
+from telco_stream.report.lookup import FoundPrediction
 from telco_stream.sample import SampleResult
 from telco_stream.sample.dataset import FetchResult
 from telco_stream.settings import ResolvedSetting
@@ -28,6 +29,7 @@ RESULTS: dict[str, type] = {
     "consume": ConsumeResult,
     "topics init": TopicsResult,
     "report": Summary,
+    "predictions show": FoundPrediction,
     "verify": VerifyResult,
     "status": StatusResult,
     "dlq list": ListedLetter,

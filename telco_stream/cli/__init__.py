@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from telco_stream import __version__
-from telco_stream.cli import consume, dlq, local, produce, streams, topics
+from telco_stream.cli import consume, dlq, local, predictions, produce, streams, topics
 from telco_stream.errors import TelcoStreamError
 from telco_stream.runtime.signals import EXIT_INTERRUPTED, Stopped
 
@@ -43,7 +43,7 @@ for command in (
     *(local.train, local.sample),
 ):
     app.command()(command)
-for group in (topics.group, dlq.group, local.model_group, local.data_group, local.config_group):
+for group in (topics.group, dlq.group, predictions.group, local.model_group, local.data_group, local.config_group):
     app.add_typer(group)
 
 

@@ -15,8 +15,9 @@ from rich.text import Text
 from telco_stream.display.live_console import LiveConsole
 from telco_stream.display.progress import window_lines
 from telco_stream.display.tables import result_table, rows_table
-from telco_stream.display.text import as_json, safe_text
+from telco_stream.display.text import as_json, describe_lookup, safe_text
 from telco_stream.report.analytics import Window
+from telco_stream.report.lookup import Lookup
 from telco_stream.report.predictions import Report
 from telco_stream.runtime.redaction import redact
 
@@ -60,10 +61,15 @@ class Screen:
             self._show_one(result.summary)
             if result.unreadable:
                 self.warn(f"{result.unreadable:,} values of the topic are not predictions and were not counted")
+        elif isinstance(result, Lookup):
+            self._show_rows(result.predictions)
+            self.say(describe_lookup(result))
         elif is_dataclass(result):
             self._show_one(result)
         elif isinstance(result, Iterable):
             self._show_rows(result)
+            if self._output == "table" and not self._has_drawn:
+                self.say("Nothing to list.")
         self._stdout.flush()
 
     def window(self, window: Window) -> None:
@@ -113,8 +119,6 @@ class Screen:
         remaining = iter(rows)
         while shown := list(islice(remaining, _TABLE_ROWS)):
             self._draw(rows_table(shown))
-        if not self._has_drawn:
-            self.say("Nothing to list.")
 
     def _draw(self, table: RenderableType) -> None:
         """Draw a table on stdout, after an empty line if it is not the command's first."""

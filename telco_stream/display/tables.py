@@ -17,6 +17,7 @@ from telco_stream.dlq.letters import ListedLetter, ShownLetter
 from telco_stream.messages.dead_letter import format_original
 from telco_stream.model.manifest import Decile, Feature
 from telco_stream.report.analytics import AtRisk, Segment, Summary
+from telco_stream.report.lookup import FoundPrediction
 from telco_stream.runtime.humanize import escape, format_count, format_percent
 from telco_stream.status.results import StatusResult
 from telco_stream.verify.ledger import Account
@@ -140,6 +141,26 @@ def _customer_table(customers: Sequence[AtRisk]) -> Table:
     return table
 
 
+def _prediction_table(predictions: Sequence[FoundPrediction]) -> RenderableType:
+    """Draw a row for each prediction; name the topic of the inputs once, if it is the same."""
+    time = Column("Scored at (UTC)", no_wrap=True, max_width=_TIME_WIDTH)
+    model, source = Column("Model", overflow="fold"), Column("Input", overflow="fold")
+    table = _new_table(time, _number("Probability"), Column("Churn"), model, source, pad_edge=False)
+    sources = [(prediction.source or "-").partition("/") for prediction in predictions]
+    topics = {topic for topic, _, _ in sources}
+    for prediction, (topic, slash, position) in zip(predictions, sources, strict=True):
+        probability, scored_at = (
+            format_percent(prediction.churn_probability),
+            _format_timestamp(prediction.processed_ts),
+        )
+        place = position.replace("/", ":") if slash and len(topics) == 1 else f"{topic}{slash}{position}"
+        texts = map(safe_text, (prediction.prediction, prediction.model_version, place))
+        table.add_row(safe_text(scored_at), probability, *texts)
+    if len(topics) == 1 and sources[0][1]:
+        return _stack(table, Text("Input: partition and offset in ").append_text(safe_text(topics.pop())))
+    return table
+
+
 def _letter_table(letters: Sequence[ListedLetter]) -> Table:
     """Draw a row for each dead letter, its position as `dlq show` accepts it."""
     time = Column("Failed at (UTC)", no_wrap=True, max_width=_TIME_WIDTH)
@@ -148,10 +169,15 @@ def _letter_table(letters: Sequence[ListedLetter]) -> Table:
     table = new_table(number_column("Letter"), time, key, number_column("Retries"), reason, pad_edge=False)
     for letter in letters:
         position = f"{letter.partition}:{letter.offset}"
-        texts = (letter.timestamp[:_TIME_WIDTH].replace("T", " "), letter.key or "-")
+        texts = (_format_timestamp(letter.timestamp), letter.key or "-")
         error = safe_text(f"{letter.error_type}: {letter.error_message}")
         table.add_row(position, *map(safe_text, texts), format_count(letter.retry_count), error)
     return table
+
+
+def _format_timestamp(timestamp: str) -> str:
+    """Return date and time to the second of a timestamp in UTC."""
+    return timestamp[:_TIME_WIDTH].replace("T", " ")
 
 
 def _letter_blocks(letter: ShownLetter) -> Group:
@@ -218,6 +244,7 @@ def _calibration_table(deciles: Sequence[Decile]) -> Table:
 #: The tables of rows that have a form for their type.
 _ROW_TABLES: dict[type, Callable[[Sequence[Any]], RenderableType]] = {
     ListedLetter: _letter_table,
+    FoundPrediction: _prediction_table,
     Account: _account_table,
     Feature: _feature_table,
     Decile: _calibration_table,

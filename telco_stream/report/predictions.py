@@ -64,11 +64,11 @@ def report(records: Iterable[Record], options: ReportOptions) -> Report:
     analytics, other_versions, unreadable = Analytics(), TopCounter(), 0
     version, (start, end) = options.criteria.model_version, options.criteria.period.bounds()
     for record in records:
-        prediction = _decode(record.value())
+        prediction = decode_valid(record.value())
         if prediction is None:
             unreadable += 1
             continue
-        time = _time_of(prediction, record)
+        time = time_of(prediction, record)
         if not start <= time < end:
             continue
         if version not in {None, prediction.model_version}:
@@ -83,7 +83,7 @@ def report(records: Iterable[Record], options: ReportOptions) -> Report:
     return Report(summary, unreadable, analytics.crosstab())
 
 
-def _decode(value: bytes | None) -> Prediction | None:
+def decode_valid(value: bytes | None) -> Prediction | None:
     """Return the prediction; None if the value is not a prediction with a probability from 0 to 1."""
     try:
         prediction = decode_prediction(value or b"")
@@ -92,7 +92,7 @@ def _decode(value: bytes | None) -> Prediction | None:
     return prediction if 0 <= prediction.churn_probability <= 1 else None
 
 
-def _time_of(prediction: Prediction, record: Record) -> float:
+def time_of(prediction: Prediction, record: Record) -> float:
     """Return the prediction's time in seconds since 1970, or its record's if that time is invalid."""
     time = _to_timestamp(prediction.processed_ts)
     return time if time > -math.inf else record.timestamp()[1] / 1_000

@@ -1,7 +1,7 @@
-"""One run of `report`, and its output files.
+"""One run of `report` or `predictions show`, and the output files of `report`.
 
-It reads the predictions of the period, and for the HTML page also its dead letters. The output files are opened before
-anything is read, and are complete or absent.
+`report` reads the predictions of the period, and for the HTML page also its dead letters. The output files are opened
+before anything is read, and are complete or absent.
 """
 
 import codecs
@@ -21,11 +21,12 @@ from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Record
+from telco_stream.report.lookup import Lookup, LookupOptions, Search
 from telco_stream.report.predictions import PredictionFilter, Report, ReportOptions, report
 from telco_stream.report.trends import Trends
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.files import atomic_write
-from telco_stream.runtime.period import Period
+from telco_stream.runtime.period import ALWAYS, Period
 from telco_stream.runtime.signals import Stop
 
 #: Maximum difference in milliseconds between the clocks of consumer and broker.
@@ -68,6 +69,19 @@ def run_report(clients: Clients, options: ReportOptions, *, stop: Stop) -> Repor
     topic = clients.settings.topics.predictions
     offsets = _offsets_of(Cluster(clients, stop), topic, options.criteria.period, stop)
     return report(_records(clients, offsets, options, stop), options)
+
+
+def run_lookup(clients: Clients, options: LookupOptions, *, stop: Stop) -> Lookup:
+    """Find the customer's newest predictions among those that the topic holds now."""
+    cluster, topic = Cluster(clients, stop), clients.settings.topics.predictions
+    offsets = _offsets_of(cluster, topic, ALWAYS, stop)
+    search = Search(options, offsets.starts, offsets.ends)
+    while starts := search.next_block():
+        for batch in read(clients, topic, stop=stop, starts=starts, ends=search.unread):
+            search.add(batch)
+            options.on_read(len(batch))
+        search.end_block(starts)
+    return search.result()
 
 
 def run_report_data(clients: Clients, options: ReportOptions, *, stop: Stop) -> ReportData:

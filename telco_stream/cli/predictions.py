@@ -1,0 +1,34 @@
+"""`telco-stream predictions`."""
+
+from typing import Annotated
+
+import typer
+
+from telco_stream.cli import options
+from telco_stream.cli.session import Session
+
+group = typer.Typer(name="predictions", no_args_is_help=True, rich_markup_mode=None, help="Look up predictions.")
+
+
+@group.command()
+def show(
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="ID of the customer.")],
+    broker: options.Broker = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most N predictions.")] = 10,
+    records: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Search the newest N records of the topic; 0 searches all.")
+    ] = 1_000_000,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """List the predictions of a customer, newest first. Says how far back it searched."""
+    from telco_stream.display.progress import RowProgress
+    from telco_stream.report.lookup import LookupOptions
+    from telco_stream.report.run import run_lookup
+
+    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
+    with session.screen.live(RowProgress("search")) as bar:
+        lookup = run_lookup(session.clients, LookupOptions(customer, limit, records, bar.advance), stop=session.stop)
+    session.screen.show(lookup)

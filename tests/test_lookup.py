@@ -1,0 +1,134 @@
+"""`predictions show`: a customer's predictions, found by searching the topic backwards."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from telco_stream.kafka.clients import Clients
+from telco_stream.report import lookup
+from telco_stream.report.lookup import Lookup, LookupOptions
+from telco_stream.report.run import run_lookup
+from telco_stream.runtime.signals import Stop
+from telco_stream.settings import load
+from tests.conftest import Broker
+from tests.support.cli import run_cli
+from tests.support.topics import Outgoing, Topics, send
+
+pytestmark = pytest.mark.slow
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def test_show_lists_predictions_with_the_newest_first(broker: Broker) -> None:
+    write(broker, [prediction("a", 1), prediction("b", 2), prediction("a", 3)])
+    done = cli(broker, "a", "--output", "json")
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["processed_ts"], line["customerID"]) for line in found] == [(at(3), "a"), (at(1), "a")]
+    assert (found[0]["churn_probability"], found[0]["prediction"], found[0]["model_version"]) == (0.75, "Yes", "v1")
+    assert found[0]["source"] == "raw/0/3"
+    assert done.stderr == "Searched all 3 records of the topic, back to 2026-03-01 00:01 UTC.\n"
+
+
+def test_show_draws_a_table(broker: Broker) -> None:
+    write(broker, [prediction("a", 3)])
+    lines = [line.split() for line in cli(broker, "a").stdout.splitlines()]
+    assert lines[2] == ["2026-03-01", "00:03:00", "75.0%", "Yes", "v1", "0:3"]
+    assert lines[-1] == ["Input:", "partition", "and", "offset", "in", "raw"]
+
+
+def test_show_finds_predictions_in_other_partitions(broker: Broker) -> None:
+    """Of a topic that had fewer partitions, or from a program with another partitioner."""
+    for number in range(3):
+        send(broker.bootstrap, broker.topics.predictions, [prediction("a", number)], number)
+    assert found(search(broker, "a")) == [(at(2), 2), (at(1), 1), (at(0), 0)]
+
+
+def test_show_exits_0_with_a_sentence_when_nothing_is_found(broker: Broker) -> None:
+    assert cli(broker, "a").stderr.startswith("No prediction of this customer was found. Searched all 0 records")
+    write(broker, [prediction("b", 1), ("a", b"not a prediction", [])])
+    done = cli(broker, "a", "--output", "json")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (0, "", 1)
+    assert "its records may be dead letters: telco-stream dlq list" in done.stderr
+
+
+def test_search_ends_when_older_records_cannot_be_newer(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An idle partition with old records is not read to its beginning, but a newer one is read first."""
+    monkeypatch.setattr(lookup, "_FIRST_BLOCK", 6)
+    monkeypatch.setattr(lookup, "_LARGEST_BLOCK", 6)
+    send(broker.bootstrap, broker.topics.predictions, [prediction("a", minute) for minute in range(20)], 0)
+    busy = [prediction("a", 50), *(prediction("b", minute) for minute in range(60, 72))]
+    send(broker.bootstrap, broker.topics.predictions, busy, 1)
+    result = search(broker, "a", limit=1)
+    assert found(result) == [(at(50), 1)]
+    assert (result.is_complete, result.is_limited) == (False, True)
+    assert result.records == 16
+
+
+def test_search_ends_at_the_record_limit(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "_FIRST_BLOCK", 4)
+    send(broker.bootstrap, broker.topics.predictions, [prediction("a", 0)], 0)
+    send(broker.bootstrap, broker.topics.predictions, [prediction("b", minute) for minute in range(1, 30)], 0)
+    assert search(broker, "a", max_records=9) == Lookup((), 9, START + timedelta(minutes=21), False, False)
+    assert found(search(broker, "a", max_records=0)) == [(at(0), 0)]
+    assert found(search(broker, "a", max_records=30)) == [(at(0), 0)]
+
+
+def test_show_says_how_to_search_further(broker: Broker) -> None:
+    write(broker, [prediction("a", minute) for minute in range(3)])
+    assert "the newest 2 records" in cli(broker, "b", "--records", "2").stderr
+    assert "--records 0 searches all" in cli(broker, "b", "--records", "2").stderr
+    assert "a higher --limit lists older" in cli(broker, "a", "--limit", "2").stderr
+
+
+def test_search_ignores_predictions_that_were_aborted(kafka: str, topics: Topics) -> None:
+    broker = Broker(kafka, topics, real=True)
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": topics.transactional_id})
+    producer.init_transactions(30)
+    for minute, end in enumerate([producer.commit_transaction, producer.abort_transaction]):
+        producer.begin_transaction()
+        key, value, headers = prediction("a", minute)
+        producer.produce(topics.predictions, value, key, 0, headers=list(headers))
+        producer.flush(30)
+        end()
+    assert found(search(broker, "a")) == [(at(0), 0)]
+
+
+def prediction(customer: str, minute: int) -> Outgoing:
+    """Return a prediction made at this minute, of the input with the same offset."""
+    value = {
+        "customerID": customer,
+        "churn_probability": 0.75,
+        "prediction": "Yes",
+        "event_ts": "2020-01-01T00:00:00Z",
+        "processed_ts": at(minute),
+        "model_version": "v1",
+        "Contract": "One year",
+        "InternetService": "DSL",
+    }
+    return customer, json.dumps(value), [("source", f"raw/0/{minute}".encode())]
+
+
+def at(minute: int) -> str:
+    return (START + timedelta(minutes=minute)).isoformat().replace("+00:00", "Z")
+
+
+def write(broker: Broker, records: list[Outgoing]) -> None:
+    send(broker.bootstrap, broker.topics.predictions, records)
+
+
+def search(broker: Broker, customer: str, limit: int = 10, max_records: int = 1_000) -> Lookup:
+    clients = Clients(load(environ=broker.topics.env(broker.bootstrap)))
+    return run_lookup(clients, LookupOptions(customer, limit, max_records), stop=Stop())
+
+
+def found(result: Lookup) -> list[tuple[str, int]]:
+    return [(prediction.processed_ts, prediction.partition) for prediction in result.predictions]
+
+
+def cli(broker: Broker, *arguments: str) -> Any:
+    done = run_cli("predictions", "show", *arguments, env=broker.topics.env(broker.bootstrap))
+    assert done.returncode == 0, done.stderr
+    return done
