@@ -145,7 +145,7 @@ def _prediction_table(predictions: Sequence[FoundPrediction]) -> RenderableType:
     """Draw a row for each prediction; name the topic of the inputs once, if it is the same."""
     time = Column("Scored at (UTC)", no_wrap=True, max_width=_TIME_WIDTH)
     model, source = Column("Model", overflow="fold"), Column("Input", overflow="fold")
-    table = _new_table(time, _number("Probability"), Column("Churn"), model, source, pad_edge=False)
+    table = new_table(time, number_column("Probability"), Column("Churn"), model, source, pad_edge=False)
     sources = [(prediction.source or "-").partition("/") for prediction in predictions]
     topics = {topic for topic, _, _ in sources}
     for prediction, (topic, slash, position) in zip(predictions, sources, strict=True):
@@ -157,7 +157,7 @@ def _prediction_table(predictions: Sequence[FoundPrediction]) -> RenderableType:
         texts = map(safe_text, (prediction.prediction, prediction.model_version, place))
         table.add_row(safe_text(scored_at), probability, *texts)
     if len(topics) == 1 and sources[0][1]:
-        return _stack(table, Text("Input: partition and offset in ").append_text(safe_text(topics.pop())))
+        return stack(table, Text("Input: partition and offset in ").append_text(safe_text(topics.pop())))
     return table
 
 
