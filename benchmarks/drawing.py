@@ -17,7 +17,7 @@ from telco_stream.display.live_console import BatchingLive
 from telco_stream.messages.prediction import Prediction
 from telco_stream.monitoring.protocols import BatchTimings
 from telco_stream.monitoring.snapshot import ConsumerSnapshot, ConsumerStats
-from telco_stream.report.analytics import AtRisk
+from telco_stream.report.customers import AtRisk
 from telco_stream.scoring import Outcome
 
 ROUNDS = 500

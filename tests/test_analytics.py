@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telco_stream.messages.prediction import Prediction
-from telco_stream.report.analytics import MAX_SEGMENTS, OTHER, Analytics, AtRisk, Segment, Summary, Window
+from telco_stream.report.analytics import Analytics, Segment, Summary, Window
+from telco_stream.report.customers import MAX_SEGMENTS, OTHER, AtRisk, CustomerSegment
 
 CONTRACTS = ["Month-to-month", "One year", "Two year"]
 SERVICES = ["DSL", "Fiber optic", "No"]
@@ -36,7 +37,47 @@ def test_analytics_counts_segments_and_each_customer_once() -> None:
 
 
 def test_analytics_result_is_zero_without_predictions() -> None:
-    assert summary_of() == Summary(0, 0, 0, 0.0, 0.0, {}, {}, ())
+    segments: dict[str, dict[str, CustomerSegment]] = {"Contract": {}, "InternetService": {}}
+    assert summary_of() == Summary(0, 0, 0, 0.0, 0.0, {}, {}, (), 0.0, 0.0, 0, 0.0, None, segments)
+
+
+def test_analytics_counts_each_customer_by_its_newest_prediction() -> None:
+    """Ten predictions of one customer say nothing about how many customers leave."""
+    stays, leaves = INSTANTS[0], INSTANTS[1]
+    summary = summary_of(*[answer("a", 0.9, stays)] * 10, answer("a", 0.4, leaves), answer("b", 0.6, stays))
+    assert summary.churn_rate == 11 / 12
+    assert (summary.customers, summary.flagged, summary.flagged_share) == (2, 1, 0.5)
+    assert summary.expected_leavers == pytest.approx(1.0)
+    assert summary.expected_share == pytest.approx(0.5)
+
+
+def test_analytics_flags_by_the_recorded_prediction() -> None:
+    """The threshold of the model that made a prediction decides, whatever the threshold is now."""
+    flagged = Prediction("a", 0.31, "Yes", INSTANTS[0], INSTANTS[0], "v1", "One year", "DSL")
+    assert summary_of(flagged, answer("b", 0.31)).flagged == 1
+
+
+def test_analytics_segments_have_customers_of_the_newest_prediction() -> None:
+    summary = summary_of(
+        answer("a", 0.9, INSTANTS[0], contract="One year"),
+        answer("a", 0.6, INSTANTS[1], contract="Two year"),
+        answer("b", 0.2, contract="Two year"),
+    )
+    assert summary.segments["Contract"] == {"Two year": CustomerSegment(2, 0.8, 0.4, 1, 0.5)}
+    assert summary.by_contract["One year"].total == 1
+
+
+def test_contact_plan_has_the_most_profitable_threshold() -> None:
+    """No other threshold earns more."""
+    analytics = Analytics()
+    analytics.add_all(answer(str(number), number / 100) for number in range(101))
+    plan = analytics.newest.contact_plan(5, 20)
+    assert (plan.threshold, plan.customers) == (0.25, 76)
+    assert plan.expected_leavers == pytest.approx(47.5)
+    assert plan.expected_profit == pytest.approx(47.5 * 20 - 76 * 5)
+    shares = [number / 100 for number in range(101)]
+    profits = [sum(share * 20 - 5 for share in shares if share >= threshold) for threshold in shares]
+    assert plan.expected_profit == pytest.approx(max(profits))
 
 
 def test_analytics_orders_segments_by_name() -> None:
@@ -167,6 +208,8 @@ def naive(answers: list[Prediction], top_k: int) -> dict[str, object]:
         "churners": churners,
         "churn_rate": churners / max(1, len(answers)),
         "mean_probability": math.fsum(prediction.churn_probability for prediction in answers) / max(1, len(answers)),
+        "expected_leavers": math.fsum(prediction.churn_probability for prediction in newest.values()),
+        "flagged": sum(prediction.prediction == "Yes" for prediction in newest.values()),
         "by_contract": naive_segments(answers, "Contract"),
         "by_internet_service": naive_segments(answers, "InternetService"),
         "top": tuple(

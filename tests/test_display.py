@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from rich.cells import cell_len
@@ -10,8 +10,10 @@ from rich.cells import cell_len
 from telco_stream.display.console import Screen
 from telco_stream.messages.prediction import Prediction
 from telco_stream.report.analytics import Analytics, Summary, Window
+from telco_stream.report.customers import ContactPlan
 from telco_stream.report.predictions import Report
 from tests.support.captured_screen import FakeTerminal
+from tests.support.report_data import MANIFEST
 
 HOSTILE = [
     "[red]markup[/red]",
@@ -62,19 +64,21 @@ class Letter:
 
 def test_summary_shows_totals_segments_and_customers() -> None:
     text = shown(summary_of("0001-AB", "0002-CD"))
-    assert "2 2 1 50.0% 70.0%" in [" ".join(line.split()) for line in text.splitlines()]
-    assert row(text, "Month-to-month") == "Month-to-month 2 1 50.0%"
+    assert row(text, "Customers") == "Customers 2 each by its newest prediction"
+    assert row(text, "Month-to-month") == "Month-to-month 2 1 70.0% 1"
     assert row(text, "1 ") == "1 0001-AB 95.0% Month-to-month Fiber optic"
 
 
 def test_summary_aligns_numbers_with_separators() -> None:
     text = shown(summary_of(*(str(number) for number in range(1_234))))
-    heading, line = (next(line for line in text.splitlines() if word in line) for word in ("Predictions", "1,234"))
-    assert heading.index("Predictions") + len("Predictions") == line.index("1,234") + len("1,234")
+    customers, leavers = (next(line for line in text.splitlines() if word in line) for word in (" 1,234", "Expected"))
+    assert customers.index("1,234") + len("1,234") == leavers.index("556") + len("556")
 
 
 def test_summary_has_no_rates_when_it_is_empty() -> None:
-    assert row(shown(Analytics().result(10)), "0") == "0 0 0 - -"
+    text = shown(Analytics().result(10))
+    assert row(text, "Expected to leave").startswith("Expected to leave 0 - sum")
+    assert row(text, "Flagged").startswith("Flagged 0 - churn")
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
@@ -152,6 +156,34 @@ def test_report_warns_of_unreadable_values_when_quiet() -> None:
     Screen(quiet=True, streams=(out, err), environ={}).show(Report(summary_of("a"), 1_234, {}))
     assert err.getvalue() == "Warning: 1,234 values of the topic are not predictions and were not counted\n"
     assert "Warning" not in out.getvalue()
+
+
+def test_summary_leads_with_customers_and_explains_each_number() -> None:
+    text = shown(summary_of("a", "b", "c"))
+    assert row(text, "Expected to leave") == "Expected to leave 2 61.7% sum of the customers' churn probabilities"
+    assert row(text, "Flagged") == "Flagged 1 33.3% churn probability at or above the threshold"
+    assert row(text, "Predictions") == "Predictions 3 33.3% of any age, and the share of Yes among them"
+    assert [line.split()[0] for line in text.splitlines()[:4]] == ["Customers", "Expected", "Flagged", "Predictions"]
+    assert row(text, "Month-to-month") == "Month-to-month 3 2 61.7% 1"
+
+
+@pytest.mark.parametrize("columns", [60, 80])
+def test_summary_keeps_whole_headings_when_narrow(columns: int) -> None:
+    plan = ContactPlan(5, 100, 0.05, 1_234_567, 1_234_567.0, 1e9)
+    summary = replace(summary_of("7590-VHVEG", "x" * 300), lift=MANIFEST.metrics.lift, contact_plan=plan)
+    lines = shown(summary, {"COLUMNS": str(columns)}).splitlines()
+    assert max(map(len, lines)) <= columns
+    heading = next(line for line in lines if "#" in line)
+    assert heading.split() == ["#", "Customer", "Probability", "Contract", "Internet"]
+    assert any(line.split()[-4:] == ["Customers", "Leavers", "Share", "Flagged"] for line in lines)
+
+
+def test_summary_shows_lift_and_the_best_threshold() -> None:
+    plan = ContactPlan(5, 100, 0.05, 2, 1.4, 130.0)
+    text = shown(replace(summary_of("a", "b", "c"), lift=MANIFEST.metrics.lift, contact_plan=plan))
+    assert row(text, "10%") == "10% 29.0%"
+    assert row(text, "Best threshold") == "Best threshold 0.05 cost 5 / value 100 of a contact"
+    assert row(text, "Expected profit").startswith("Expected profit 130 ")
 
 
 def test_screen_escapes_characters_when_encoding_lacks_them() -> None:

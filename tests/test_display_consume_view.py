@@ -8,7 +8,7 @@ from rich.text import Text
 from telco_stream.display.consume_view import ConsumeRun, ConsumeView, customer_lines, describe_state, format_lag
 from telco_stream.display.widgets import bar, progress_bar, rule, sparkline, table_row
 from telco_stream.monitoring.snapshot import ConsumerSnapshot
-from telco_stream.report.analytics import AtRisk
+from telco_stream.report.customers import AtRisk
 
 RISKY = AtRisk("7590-VHVEG", 0.871, "Month-to-month", "Fiber optic")
 BUSY = ConsumerSnapshot(

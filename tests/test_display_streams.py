@@ -12,7 +12,10 @@ from telco_stream.report.analytics import Analytics, Summary, Window
 from telco_stream.report.predictions import Report
 from tests.support.captured_screen import CapturedScreen
 
-KEYS = "total customers churners churn_rate mean_probability by_contract by_internet_service top"
+KEYS = (
+    "total customers churners churn_rate mean_probability by_contract by_internet_service top"
+    " expected_leavers expected_share flagged flagged_share revenue_at_risk segments"
+)
 NOTHING = Analytics().result(10)
 TIME = "2026-01-01T00:00:00Z"
 CHURNER = Prediction("a", 0.75, "Yes", TIME, TIME, "v1", "One year", "DSL")

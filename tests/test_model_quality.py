@@ -26,6 +26,15 @@ def test_committed_model_is_calibrated_in_every_tenth() -> None:
         assert decile.churn_rate == pytest.approx(decile.mean_probability, abs=0.02)
 
 
+def test_committed_model_has_a_lift_table() -> None:
+    """It belongs to the calibration: both count the same leavers."""
+    metrics = read_manifest(COMMITTED).metrics
+    leavers = [tenth.predictions * tenth.churn_rate for tenth in reversed(metrics.calibration)]
+    assert [step.share for step in metrics.lift] == [number / 10 for number in range(1, 11)]
+    for number, step in enumerate(metrics.lift, 1):
+        assert step.reached == pytest.approx(sum(leavers[:number]) / sum(leavers), abs=1e-4)
+
+
 def test_committed_model_is_smaller_than_1_mb() -> None:
     assert sum(path.stat().st_size for path in COMMITTED.iterdir()) < 1_000_000
 
@@ -37,6 +46,7 @@ def test_train_reproduces_the_committed_model(real_data: Path, tmp_path: Path) -
     assert again.threshold == committed.threshold
     assert again.metrics.roc_auc == pytest.approx(committed.metrics.roc_auc, abs=1e-6)
     assert again.metrics.brier == pytest.approx(committed.metrics.brier, abs=1e-6)
+    assert again.metrics.lift == committed.metrics.lift
     assert again.seconds < 60
     customers = read_labelled_customers(real_data).customers
     first, second = (load_scorer(folder, "sklearn").score(customers) for folder in (COMMITTED, again.path))

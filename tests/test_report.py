@@ -1,3 +1,5 @@
+import math
+import re
 import tracemalloc
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -8,11 +10,14 @@ import pytest
 from telco_stream.errors import UsageError
 from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.messages.record import Record
+from telco_stream.model.manifest import decode_manifest, encode_manifest
 from telco_stream.report import predictions
 from telco_stream.report.analytics import Segment
-from telco_stream.report.predictions import PredictionFilter, Report, ReportOptions
+from telco_stream.report.customers import ContactPlan
+from telco_stream.report.predictions import ContactCosts, PredictionFilter, Report, ReportOptions
 from telco_stream.runtime.period import parse_period
 from tests.support.records import FakeRecord
+from tests.support.report_data import MANIFEST
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 
@@ -105,6 +110,33 @@ def test_report_passes_counted_predictions_and_times_on() -> None:
         on_prediction=[lambda prediction, time: calls.append((prediction.customerID, time))],
     )
     assert calls == [("a", 7.0), ("c", 1_767_225_600.0)]
+
+
+def test_report_has_the_lift_of_the_model_that_predicted() -> None:
+    own = records(value("a", 0.9, version=MANIFEST.model_version), value("b", 0.9))
+    assert report(own, manifest=MANIFEST).summary.lift == MANIFEST.metrics.lift
+    assert report(records(value("a", 0.9)), manifest=MANIFEST).summary.lift is None
+
+
+def test_report_has_no_lift_when_the_manifest_has_none() -> None:
+    old = decode_manifest(re.sub(rb',\s*"lift": \[.*?\]', b"", encode_manifest(MANIFEST), flags=re.DOTALL))
+    answers = records(value("a", 0.9, version=MANIFEST.model_version))
+    assert old.metrics.lift == ()
+    assert report(answers, manifest=old).summary.lift is None
+
+
+@pytest.mark.parametrize(
+    ("cost", "worth"), [(100.0, 100.0), (5.0, 1.0), (-1.0, 10.0), (1.0, math.inf), (math.nan, 1.0)]
+)
+def test_contact_costs_raise_usage_error_when_no_contact_pays(cost: float, worth: float) -> None:
+    with pytest.raises(UsageError, match="--contact-cost must be 0 or more and below --customer-value"):
+        ContactCosts(cost, worth)
+
+
+def test_report_has_a_contact_plan_when_costs_are_given() -> None:
+    result = report(records(value("a", 0.9), value("b", 0.04)), contact_costs=ContactCosts(5, 100))
+    assert result.summary.contact_plan == ContactPlan(5, 100, 0.05, 1, 0.9, 85.0)
+    assert report(records(value("a", 0.9))).summary.contact_plan is None
 
 
 def test_report_crosstab_adds_up_to_the_segments() -> None:

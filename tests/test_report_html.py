@@ -68,7 +68,8 @@ def test_page_has_the_numbers_of_the_json(number: int) -> None:
     shown = {attrs["data-name"]: float(attrs["value"] or "") for attrs in page.attributes("data")}
     assert shown.pop("dead_letters") == 0
     assert shown == {name: expected[name] for name in shown}
-    assert set(shown) == {"total", "customers", "churners", "churn_rate", "mean_probability"}
+    headline = {"expected_leavers", "expected_share", "flagged", "flagged_share"}
+    assert set(shown) == headline | {"total", "customers", "churners", "churn_rate"}
     rows = [attrs["data-csv"] for attrs in page.attributes("tr", "data-csv")]
     assert rows == [",".join(str(customer[name]) for name in customer) for customer in expected["top"]]
 

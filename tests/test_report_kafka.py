@@ -63,6 +63,26 @@ def test_report_writes_a_page_when_the_topic_is_empty(broker: Broker) -> None:
     assert "There are no predictions to report." in Path("out.html").read_text()
 
 
+def test_report_shows_which_contacts_pay(broker: Broker) -> None:
+    send(broker.bootstrap, broker.topics.predictions, [prediction("a"), prediction("b")])
+    plan = report(broker, "--contact-cost", "5", "--customer-value", "100")["contact_plan"]
+    assert plan == {
+        "contact_cost": 5.0,
+        "customer_value": 100.0,
+        "threshold": 0.05,
+        "customers": 2,
+        "expected_leavers": 1.5,
+        "expected_profit": 140.0,
+    }
+
+
+@pytest.mark.parametrize("option", ["--contact-cost", "--customer-value"])
+def test_report_exits_2_when_one_of_both_costs_is_missing(option: str) -> None:
+    done = run_cli("report", option, "5", *NO_BROKER)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "--contact-cost and --customer-value belong together" in done.stderr
+
+
 def test_report_exits_2_when_both_files_are_the_same() -> None:
     done = run_cli("report", "--html", "a", "--csv", "./a", *NO_BROKER)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)

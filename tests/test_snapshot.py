@@ -10,7 +10,7 @@ from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message
 from telco_stream.monitoring.protocols import BatchTimings, PartitionView
 from telco_stream.monitoring.snapshot import ConsumerSnapshot, ConsumerStats
-from telco_stream.report.analytics import AtRisk
+from telco_stream.report.customers import AtRisk
 from telco_stream.scoring import Outcome
 
 TIME = "2026-01-01T00:00:00Z"

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from telco_stream.cli.options import LogFormat, Output
     from telco_stream.display.console import Screen
     from telco_stream.kafka.clients import Clients
+    from telco_stream.model.manifest import Manifest
     from telco_stream.model.scorer import Scorer
     from telco_stream.runtime.choices import Engine
     from telco_stream.runtime.signals import Stop
@@ -80,6 +81,18 @@ class Session:
         from telco_stream.runtime.files import bundled
 
         return Path(self.settings.model.path or bundled("models/churn"))
+
+    def manifest(self, *, required: bool) -> "Manifest | None":
+        """Read the manifest of the model; None if it can't be read and is not required."""
+        from telco_stream.errors import ModelError
+        from telco_stream.model.artifact import read_manifest
+
+        try:
+            return read_manifest(self.model_folder())
+        except ModelError:
+            if required:
+                raise
+            return None
 
     def scorer(self, engine: "Engine") -> "Scorer":
         """Check and load the model."""

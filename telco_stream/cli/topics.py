@@ -8,7 +8,7 @@ import typer
 
 from telco_stream.cli import options
 from telco_stream.cli.session import Session
-from telco_stream.errors import DataError
+from telco_stream.errors import DataError, UsageError
 from telco_stream.runtime.signals import Stopped
 
 #: Seconds between two looks of `status --watch`.
@@ -47,6 +47,14 @@ def report(
     model_version: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Only predictions of this model version.")
     ] = None,
+    contact_cost: Annotated[
+        float | None,
+        typer.Option(metavar="COST", help="Cost of a contact; with --customer-value, show which contacts pay."),
+    ] = None,
+    customer_value: Annotated[
+        float | None,
+        typer.Option(metavar="VALUE", help="What contacting a customer earns who would have left."),
+    ] = None,
     html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report to FILE as HTML.")] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the predictions to FILE as CSV.")] = None,
     model: options.Model = None,
@@ -55,22 +63,25 @@ def report(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Summarize the predictions. Shows totals, churn rate, segments and the customers most at risk."""
+    """Summarize the predictions. Shows who is expected to leave, who is flagged, segments and the highest risks."""
     import time
 
     from telco_stream.display.progress import RowProgress
-    from telco_stream.model.artifact import read_manifest
-    from telco_stream.report.predictions import PredictionFilter, ReportOptions
+    from telco_stream.report.predictions import ContactCosts, PredictionFilter, ReportOptions
     from telco_stream.report.run import PredictionTable, open_outputs, run_report, run_report_data
     from telco_stream.runtime.period import parse_period
 
+    if (contact_cost is None) != (customer_value is None):
+        raise UsageError("--contact-cost and --customer-value belong together; give both")
+    costs = None if contact_cost is None or customer_value is None else ContactCosts(contact_cost, customer_value)
     criteria = PredictionFilter(parse_period(since, until, time.time()), model_version)
     flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     with open_outputs(html, csv) as (page, table):
-        manifest = read_manifest(session.model_folder()) if page else None
+        manifest = session.manifest(required=page is not None or model is not None)
         with session.screen.live(RowProgress("report")) as bar:
-            report_options = ReportOptions(top_k, criteria, [PredictionTable(table).add] if table else [], bar.advance)
+            on_prediction = [PredictionTable(table).add] if table else []
+            report_options = ReportOptions(top_k, criteria, on_prediction, bar.advance, costs, manifest)
             if page and manifest:
                 data = run_report_data(session.clients, report_options, stop=session.stop)
                 # Imported only now, because it is slow, and an unreachable broker should be reported first.

@@ -11,7 +11,7 @@ from rich.text import Text
 from telco_stream.display import widgets
 from telco_stream.display.widgets import number_field
 from telco_stream.monitoring.snapshot import ConsumerSnapshot
-from telco_stream.report.analytics import AtRisk
+from telco_stream.report.customers import AtRisk
 from telco_stream.runtime.clock import RateMeter
 from telco_stream.runtime.humanize import format_count, format_elapsed, format_percent, format_rate
 

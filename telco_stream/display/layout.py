@@ -1,9 +1,10 @@
 """Parts of which all tables of results are made."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
@@ -31,12 +32,24 @@ def new_table(*columns: Column, pad_edge: bool = True) -> Table:
 
 def number_column(title: str) -> Column:
     """Return a column of numbers, which are never cut."""
-    return Column(title, justify="right", no_wrap=True)
+    return Column(title, justify="right", no_wrap=True, min_width=len(title))
 
 
 def name_column(title: str, min_width: int | None = None) -> Column:
     """Return a column of untrusted names, of which long ones are cut with an ellipsis."""
     return Column(title, no_wrap=True, overflow="ellipsis", min_width=min_width, max_width=_NAME_WIDTH)
+
+
+def fit_name_columns(names: Mapping[str, Sequence[str]], width: int) -> list[Column]:
+    """Return a column of untrusted names for each heading; the widest are cut until all fit, but no heading is."""
+    least = {title: cell_len(title) for title in names}
+    widths = {
+        title: min(_NAME_WIDTH, max(least[title], *(cell_len(safe_text(text).plain) for text in texts)))
+        for title, texts in names.items()
+    }
+    while sum(widths.values()) > width and (longer := [title for title in names if widths[title] > least[title]]):
+        widths[max(longer, key=widths.__getitem__)] -= 1
+    return [Column(title, no_wrap=True, overflow="ellipsis", width=widths[title]) for title in names]
 
 
 def stack(*blocks: RenderableType) -> Group:

@@ -11,12 +11,13 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from telco_stream.display.health_tables import status_tables
-from telco_stream.display.layout import field_table, name_column, new_table, number_column, stack
+from telco_stream.display.layout import field_table, new_table, number_column, stack
+from telco_stream.display.report_tables import lift_table, summary_tables
 from telco_stream.display.text import format_value, humanize, is_number, result_fields, safe_text
 from telco_stream.dlq.letters import ListedLetter, ShownLetter
 from telco_stream.messages.dead_letter import format_original
-from telco_stream.model.manifest import Decile, Feature
-from telco_stream.report.analytics import AtRisk, Segment, Summary
+from telco_stream.model.manifest import Decile, Feature, LiftStep
+from telco_stream.report.analytics import Summary
 from telco_stream.report.lookup import FoundPrediction
 from telco_stream.runtime.humanize import escape, format_count, format_percent
 from telco_stream.status.results import StatusResult
@@ -45,7 +46,7 @@ _COUNTS = {
 def result_table(result: object) -> RenderableType:
     """Draw a result in the form for its type, or as fields with its nested results below them."""
     if isinstance(result, Summary):
-        return _summary_tables(result)
+        return summary_tables(result)
     if isinstance(result, ShownLetter):
         return _letter_blocks(result)
     if isinstance(result, StatusResult):
@@ -97,48 +98,6 @@ class _RowsOrBlocks:
         for row in self._rows:
             table.add_row(*(safe_text(format_value(name, value)) for name, value in row.items()))
         return table
-
-
-def _summary_tables(result: Summary) -> Group:
-    """Draw the totals, the segments and the customers most at risk."""
-    blocks = [_totals_table(result)]
-    if result.total:
-        blocks.append(_segment_table("Contract", result.by_contract))
-        blocks.append(_segment_table("Internet service", result.by_internet_service))
-    if result.top:
-        blocks.append(_customer_table(result.top))
-    return stack(*blocks)
-
-
-def _totals_table(result: Summary) -> Table:
-    titles = ("Predictions", "Customers", "Churners", "Churn rate", "Mean probability")
-    table = new_table(*(Column(title, justify="right") for title in titles))
-    rates = (result.churn_rate, result.mean_probability)
-    table.add_row(
-        *map(format_count, (result.total, result.customers, result.churners)),
-        *(format_percent(rate if result.total else None) for rate in rates),
-    )
-    return table
-
-
-def _segment_table(title: str, segments: Mapping[str, Segment]) -> Table:
-    table = new_table(name_column(title, min_width=16), *map(number_column, ("Predictions", "Churners", "Churn rate")))
-    for name, segment in segments.items():
-        counts = format_count(segment.total), format_count(segment.churners)
-        table.add_row(safe_text(name), *counts, format_percent(segment.churn_rate))
-    return table
-
-
-def _customer_table(customers: Sequence[AtRisk]) -> Table:
-    name = name_column("Customer at risk", min_width=16)
-    table = new_table(
-        number_column("#"), name, number_column("Probability"), name_column("Contract"), name_column("Internet service")
-    )
-    for rank, customer in enumerate(customers, 1):
-        probability = format_percent(customer.churn_probability)
-        names = map(safe_text, (customer.Contract, customer.InternetService))
-        table.add_row(format_count(rank), safe_text(customer.customerID), probability, *names)
-    return table
 
 
 def _prediction_table(predictions: Sequence[FoundPrediction]) -> RenderableType:
@@ -248,4 +207,5 @@ _ROW_TABLES: dict[type, Callable[[Sequence[Any]], RenderableType]] = {
     Account: _account_table,
     Feature: _feature_table,
     Decile: _calibration_table,
+    LiftStep: lift_table,
 }

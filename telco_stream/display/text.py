@@ -13,8 +13,8 @@ from telco_stream.runtime.humanize import escape_unprintable, format_count, form
 
 #: Numbers without thousands separators, so that they can be copied into a command.
 _IDENTIFIERS = frozenset({"partition", "offset", "end_offsets", "port", "seed"})
-#: Fields that a result has in batch mode only; they are left out when empty. Other empty fields are null or "-".
-_OPTIONAL_FIELDS = frozenset({"analytics"})
+#: Fields that a result has in some modes or with some options; they are left out when empty, others are null or "-".
+_OPTIONAL_FIELDS = frozenset({"analytics", "contact_plan", "lift"})
 
 
 def result_fields(result: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass or mapping

@@ -1,6 +1,6 @@
 """Evaluation of a model on customers it was not fitted to: repeated stratified cross-validation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -10,7 +10,7 @@ from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 
-from telco_stream.model.manifest import Decile, Metrics
+from telco_stream.model.manifest import Decile, LiftStep, Metrics
 
 FOLDS = 5
 REPEATS = 5
@@ -51,9 +51,10 @@ def choose_threshold(probabilities: Floats, churned: Labels) -> float:
 
 
 def measure(probabilities: Floats, churned: Labels, threshold: float) -> Metrics:
-    """Return means over the repeats; calibration, precision and recall are over all out-of-fold predictions."""
+    """Return means over the repeats; calibration, lift, precision and recall are over all out-of-fold predictions."""
     roc_aucs = [roc_auc_score(churned, repeat) for repeat in probabilities]
     precision, recall = _precision_recall(probabilities >= threshold, churned)
+    calibration = tuple(_deciles(probabilities, churned))
     return Metrics(
         method=_METHOD,
         roc_auc=float(np.mean(roc_aucs)),
@@ -62,8 +63,16 @@ def measure(probabilities: Floats, churned: Labels, threshold: float) -> Metrics
         log_loss=float(np.mean([log_loss(churned, repeat) for repeat in probabilities])),
         precision=precision,
         recall=recall,
-        calibration=tuple(_deciles(probabilities, churned)),
+        calibration=calibration,
+        lift=lift_table(calibration),
     )
+
+
+def lift_table(calibration: Sequence[Decile]) -> tuple[LiftStep, ...]:
+    """Return the share of the leavers among the customers at the highest risk, for one to ten tenths of them."""
+    leavers = [decile.predictions * decile.churn_rate for decile in reversed(calibration)]
+    reached = np.cumsum(leavers) / sum(leavers)
+    return tuple(LiftStep(tenth / len(leavers), round(float(part), 4)) for tenth, part in enumerate(reached, 1))
 
 
 def _precision_recall(predicted: NDArray[np.bool_], churned: Labels) -> tuple[float, float]:

@@ -37,8 +37,19 @@ class Decile:
 
 
 @dataclass(frozen=True, slots=True)
+class LiftStep:
+    """Share of the leavers that is reached by contacting this share of the customers, those at the highest risk."""
+
+    share: Share
+    reached: Share
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
-    """Quality of the model on customers it was not fitted to; `precision` and `recall` apply to the threshold."""
+    """Quality of the model on customers it was not fitted to; `precision` and `recall` apply to the threshold.
+
+    `calibration` and `lift` are by tenth of the predictions; models of earlier versions have no `lift`.
+    """
 
     method: str
     roc_auc: Share
@@ -48,6 +59,7 @@ class Metrics:
     precision: Share
     recall: Share
     calibration: tuple[Decile, ...]
+    lift: tuple[LiftStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

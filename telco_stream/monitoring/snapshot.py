@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from telco_stream.messages.prediction import CHURN, Prediction
 from telco_stream.monitoring.protocols import BatchTimings, PartitionView, RunObserver, ViewPartitions, sample_batch
-from telco_stream.report.analytics import AtRisk
+from telco_stream.report.customers import AtRisk
 from telco_stream.runtime.logs import MINUTE, list_facts, log
 from telco_stream.scoring import Outcome
 

@@ -6,7 +6,7 @@ the event time of a dead letter may be missing or wrong.
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ from telco_stream.contract.customer import BAD_DATA
 from telco_stream.errors import UsageError
 from telco_stream.messages.prediction import Prediction, decode_prediction
 from telco_stream.messages.record import Record
+from telco_stream.model.manifest import Manifest
 from telco_stream.report.analytics import Analytics, Segment, Summary
 from telco_stream.report.trends import TopCounter
 from telco_stream.runtime.period import ALWAYS, Period, to_timestamp
@@ -36,6 +37,18 @@ class PredictionFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class ContactCosts:
+    """Cost of contacting a customer, and what it earns if the customer would have left; raises `UsageError`."""
+
+    cost: float
+    value: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.cost < self.value < math.inf:
+            raise UsageError("--contact-cost must be 0 or more and below --customer-value; otherwise no contact pays")
+
+
+@dataclass(frozen=True, slots=True)
 class ReportOptions:
     """Options of one run of `report`; `on_read` is called with the number of records of each batch."""
 
@@ -43,6 +56,9 @@ class ReportOptions:
     criteria: PredictionFilter = PredictionFilter()
     on_prediction: Sequence[OnPrediction] = ()
     on_read: Callable[[int], None] = lambda _records: None
+    contact_costs: ContactCosts | None = None
+    #: Manifest of the model whose lift table is included if it made any of the predictions.
+    manifest: Manifest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +77,8 @@ def report(records: Iterable[Record], options: ReportOptions) -> Report:
 
     Raises `UsageError` if no prediction of the period has the model version.
     """
-    analytics, other_versions, unreadable = Analytics(), TopCounter(), 0
+    analytics, other_versions, unreadable, is_by_model = Analytics(), TopCounter(), 0, False
+    model = options.manifest.model_version if options.manifest else None
     version, (start, end) = options.criteria.model_version, options.criteria.period.bounds()
     for record in records:
         prediction = decode_valid(record.value())
@@ -75,12 +92,21 @@ def report(records: Iterable[Record], options: ReportOptions) -> Report:
             other_versions.add(prediction.model_version)
             continue
         analytics.add(prediction)
+        is_by_model = is_by_model or prediction.model_version == model
         for call in options.on_prediction:
             call(prediction, time)
-    summary = analytics.result(options.top_k)
+    summary = _complete(analytics, options, is_by_model=is_by_model)
     if version is not None and not summary.total:
         raise UsageError(f"No prediction here has model version {version[:40]!r}: {_describe_versions(other_versions)}")
     return Report(summary, unreadable, analytics.crosstab())
+
+
+def _complete(analytics: Analytics, options: ReportOptions, *, is_by_model: bool) -> Summary:
+    """Return the summary with the lift of the model and the customers whom it pays to contact."""
+    summary, costs = analytics.result(options.top_k), options.contact_costs
+    lift = options.manifest.metrics.lift if options.manifest and is_by_model else ()
+    plan = analytics.newest.contact_plan(costs.cost, costs.value) if costs else None
+    return replace(summary, lift=lift or None, contact_plan=plan)
 
 
 def decode_valid(value: bytes | None) -> Prediction | None:

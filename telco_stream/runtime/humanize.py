@@ -33,7 +33,7 @@ def format_percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
 
 
-def format_share(part: int, whole: int) -> str:
+def format_share(part: float, whole: int) -> str:
     """Format a part of a whole as a percentage, and any part of zero as `-`."""
     return format_percent(part / whole if whole else None)
 

@@ -1,0 +1,122 @@
+"""The summary of predictions as tables: customers first, then segments, lift, contacts and the customers at risk."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from telco_stream.display.layout import fit_name_columns, name_column, new_table, number_column, stack
+from telco_stream.display.text import safe_text
+from telco_stream.model.manifest import LiftStep
+from telco_stream.report.analytics import Summary
+from telco_stream.report.customers import AtRisk, ContactPlan, CustomerSegment
+from telco_stream.runtime.humanize import format_count, format_percent, format_share
+
+#: Tenths of the lift table that `report` shows; `model show` shows all of them.
+_LIFT_STEPS = 5
+#: Spaces between and beside the five columns of customers.
+_CUSTOMER_PADDING = 14
+
+
+def summary_tables(summary: Summary) -> Group:
+    """Draw the totals, the segments, what contacts reach and earn, and the customers most at risk."""
+    blocks: list[RenderableType] = [_facts_table(_totals(summary))]
+    if summary.total:
+        blocks += [_segment_table(name, segments) for name, segments in summary.segments.items()]
+    if summary.lift:
+        blocks.append(lift_table(summary.lift[:_LIFT_STEPS]))
+    if summary.contact_plan:
+        blocks.append(_facts_table(_contacts(summary.contact_plan, summary)))
+    if summary.top:
+        blocks.append(_CustomerTable(summary.top))
+    return stack(*blocks)
+
+
+def lift_table(steps: Sequence[LiftStep]) -> RenderableType:
+    """Draw the share of leavers that each share of customers reaches."""
+    table = new_table(number_column("Contact the top"), number_column("Reach of the leavers"))
+    for step in steps:
+        table.add_row(f"{step.share:.0%}", format_percent(step.reached))
+    return Group(Text(" From cross-validation on the training data:"), table)
+
+
+def _totals(summary: Summary) -> Iterator[tuple[str, str, str, str]]:
+    """Yield a name, a number, a share and an explanation for each total; those of customers come first."""
+    known = summary.total or None
+    yield "Customers", format_count(summary.customers), "", "each by its newest prediction"
+    yield (
+        "Expected to leave",
+        format_count(round(summary.expected_leavers)),
+        format_percent(known and summary.expected_share),
+        "sum of the customers' churn probabilities",
+    )
+    yield (
+        "Flagged",
+        format_count(summary.flagged),
+        format_percent(known and summary.flagged_share),
+        "churn probability at or above the threshold",
+    )
+    if summary.revenue_at_risk is not None:
+        yield "Revenue at risk", f"{summary.revenue_at_risk:,.0f}", "", "monthly charges x churn probability"
+    yield (
+        "Predictions",
+        format_count(summary.total),
+        format_percent(known and summary.churn_rate),
+        "of any age, and the share of Yes among them",
+    )
+
+
+def _contacts(plan: ContactPlan, summary: Summary) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the most profitable threshold, and whom it flags now."""
+    cost, value = f"{plan.contact_cost:,g}", f"{plan.customer_value:,g}"
+    yield "Best threshold", f"{plan.threshold:.4g}", "", f"cost {cost} / value {value} of a contact"
+    yield "Customers", format_count(plan.customers), format_share(plan.customers, summary.customers), "at or above it"
+    leavers, reached = plan.expected_leavers, plan.expected_leavers / (summary.expected_leavers or 1)
+    yield "Leavers among them", format_count(round(leavers)), format_percent(reached), "of those expected to leave"
+    yield "Expected profit", f"{plan.expected_profit:,.0f}", "", "value x leavers - cost x customers"
+
+
+def _facts_table(facts: Iterator[tuple[str, str, str, str]]) -> Table:
+    """Draw a row for each name, number, share and explanation."""
+    table = Table(box=None, show_header=False, pad_edge=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(style="dim")
+    for fact in facts:
+        table.add_row(*fact)
+    return table
+
+
+def _segment_table(column: str, segments: Mapping[str, CustomerSegment]) -> Table:
+    table = new_table(
+        name_column(column, min_width=16), *map(number_column, ("Customers", "Leavers", "Share", "Flagged"))
+    )
+    for value, segment in segments.items():
+        leavers, rate = format_count(round(segment.expected_leavers)), format_percent(segment.expected_share)
+        table.add_row(safe_text(value), format_count(segment.customers), leavers, rate, format_count(segment.flagged))
+    return table
+
+
+class _CustomerTable:
+    """Customers at risk in the width of the terminal: long names are cut, headings and numbers are whole."""
+
+    def __init__(self, customers: Sequence[AtRisk]) -> None:
+        self._customers = customers
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        rank, probability = number_column("#"), number_column("Probability")
+        rank.min_width = len(format_count(len(self._customers)))
+        names = {
+            "Customer": [customer.customerID for customer in self._customers],
+            "Contract": [customer.Contract for customer in self._customers],
+            "Internet": [customer.InternetService for customer in self._customers],
+        }
+        taken = rank.min_width + len("Probability") + _CUSTOMER_PADDING
+        customer, *others = fit_name_columns(names, options.max_width - taken)
+        table = new_table(rank, customer, probability, *others)
+        for number, (name, *values) in enumerate(zip(*names.values(), strict=True)):
+            share = format_percent(self._customers[number].churn_probability)
+            table.add_row(format_count(number + 1), safe_text(name), share, *map(safe_text, values))
+        yield table

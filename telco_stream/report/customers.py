@@ -1,0 +1,187 @@
+"""Newest prediction of each customer: who is expected to leave, who is flagged, and which contacts pay.
+
+A customer's newest prediction is the prediction of the newest event: `event_ts` as an instant, since it can be in any
+time zone. Of equal instants, the last one added counts. The order of arrival is not enough: a replayed dead letter or a
+backfill brings an old event late, and raw records without a key spread a customer over several partitions.
+
+A customer takes one dictionary entry and about thirty bytes in arrays, however many predictions there are. Any program
+can write any text to the topic, so the number of segments and the length of IDs are limited.
+"""
+
+import hashlib
+import math
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from heapq import nsmallest
+
+from telco_stream.contract.customer import CATEGORIES
+from telco_stream.messages.prediction import CHURN, Prediction
+from telco_stream.runtime.period import to_timestamp
+
+#: Name of the segment for values beyond the limits, and for predictions that do not have the column.
+OTHER, MISSING = "(other)", "(missing)"
+#: Maximum number of segments; further values not in the contract count as `OTHER`.
+MAX_SEGMENTS = 100
+#: Maximum length of a segment's name and of an ID that is kept in full, in characters.
+MAX_NAME = 200
+#: Columns of the default segments, each with the attribute of a prediction that holds it.
+DEFAULT_COLUMNS: Mapping[str, str] = {"Contract": "Contract", "InternetService": "InternetService"}
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerSegment:
+    """Customers with the same value of a column; the shares are of the segment's customers, from 0 to 1."""
+
+    customers: int
+    expected_leavers: float
+    expected_share: float
+    flagged: int
+    flagged_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class AtRisk:
+    """Newest prediction of a customer at high risk."""
+
+    customerID: str  # noqa: N815 - named as in the message
+    churn_probability: float
+    Contract: str
+    InternetService: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContactPlan:
+    """Customers whom it pays to contact: `threshold` is the probability from which on a contact earns its cost."""
+
+    contact_cost: float
+    customer_value: float
+    threshold: float
+    customers: int
+    expected_leavers: float
+    expected_profit: float
+
+
+class NewestPredictions:
+    """Newest prediction of each customer, in arrays; `columns` are segments and the attributes that hold them."""
+
+    def __init__(self, columns: Mapping[str, str] = DEFAULT_COLUMNS) -> None:
+        self._rows: dict[str, int] = {}
+        self._instants, self._probabilities, self._revenues = array("d"), array("d"), array("d")
+        self._flagged = array("B")
+        self._has_charges = False
+        self._columns = {name: _Column(name, path) for name, path in {**DEFAULT_COLUMNS, **columns}.items()}
+        self._segments = tuple(columns)
+        self._arrays: list[array[float] | array[int]] = [
+            self._instants,
+            self._probabilities,
+            self._revenues,
+            self._flagged,
+        ]
+        self._arrays += [column.numbers for column in self._columns.values()]
+
+    def __len__(self) -> int:
+        """Return the number of customers."""
+        return len(self._rows)
+
+    def add(self, prediction: Prediction) -> None:
+        """Keep the prediction if it is the customer's newest."""
+        when, customer = to_timestamp(prediction.event_ts), prediction.customerID
+        row = self._rows.setdefault(customer if len(customer) <= MAX_NAME else shorten_id(customer), len(self._rows))
+        if row == len(self._instants):
+            for values in self._arrays:
+                values.append(0)
+        elif when < self._instants[row]:
+            return
+        self._instants[row] = when
+        self._probabilities[row] = prediction.churn_probability
+        self._flagged[row] = prediction.prediction == CHURN
+        self._revenues[row] = self._revenue(prediction)
+        for column in self._columns.values():
+            column.numbers[row] = column.number_of(prediction)
+
+    def total(self) -> CustomerSegment:
+        """Return all customers as one segment."""
+        return _segment(len(self._rows), math.fsum(self._probabilities), sum(self._flagged))
+
+    def segments(self) -> dict[str, dict[str, CustomerSegment]]:
+        """Return the customers by value of each column, in alphabetical order."""
+        return {name: self._by_value(self._columns[name]) for name in self._segments}
+
+    def revenue_at_risk(self) -> float | None:
+        """Return the monthly charges expected to be lost; None if no prediction has a numeric `MonthlyCharges`."""
+        return math.fsum(self._revenues) if self._has_charges else None
+
+    def top(self, size: int) -> Iterator[AtRisk]:
+        """Yield the customers at the highest risk, equal risks ordered by ID."""
+        probabilities, columns = self._probabilities, [self._columns[name] for name in DEFAULT_COLUMNS]
+        highest = nsmallest(size, self._rows.items(), key=lambda item: (-probabilities[item[1]], item[0]))
+        for customer, row in highest:
+            yield AtRisk(customer, probabilities[row], *(column.names[column.numbers[row]] for column in columns))
+
+    def contact_plan(self, cost: float, value: float) -> ContactPlan:
+        """Return the customers whose contact is expected to earn more than it costs; `cost` is below `value`.
+
+        A contact earns `value` if the customer would have left, so its expected profit is probability x value - cost.
+        """
+        threshold = cost / value
+        contacted = [probability for probability in self._probabilities if probability >= threshold]
+        leavers = math.fsum(contacted)
+        return ContactPlan(cost, value, threshold, len(contacted), leavers, leavers * value - len(contacted) * cost)
+
+    def _revenue(self, prediction: Prediction) -> float:
+        """Return the monthly charge that the customer is expected to take away, 0 if the charge is unknown."""
+        charge = getattr(prediction, "MonthlyCharges", None)
+        if not isinstance(charge, (int, float)) or isinstance(charge, bool):
+            return 0.0
+        self._has_charges = True
+        return charge * prediction.churn_probability
+
+    def _by_value(self, column: "_Column") -> dict[str, CustomerSegment]:
+        customers, expected, flagged = [0] * len(column.names), [0.0] * len(column.names), [0] * len(column.names)
+        for number, probability, is_flagged in zip(column.numbers, self._probabilities, self._flagged, strict=True):
+            customers[number] += 1
+            expected[number] += probability
+            flagged[number] += is_flagged
+        totals = zip(column.names, customers, expected, flagged, strict=True)
+        return {name: _segment(count, total, yes) for name, count, total, yes in sorted(totals) if count}
+
+
+class _Column:
+    """Values of a column, numbered in the order in which they were first seen, and each customer's number."""
+
+    def __init__(self, name: str, attribute: str) -> None:
+        self.names: list[str] = []
+        self.numbers = array("H")
+        self._attribute = attribute
+        self._known = frozenset(CATEGORIES.get(name, ()))
+        self._number_of: dict[str, int] = {}
+
+    def number_of(self, prediction: Prediction) -> int:
+        """Return the number of the prediction's value; beyond the limits, of `OTHER`."""
+        value = getattr(prediction, self._attribute)
+        name = value if isinstance(value, str) else MISSING if value is None else str(value)
+        number = self._number_of.get(name)
+        return self._add(name) if number is None else number
+
+    def _add(self, name: str) -> int:
+        if (len(self.names) >= MAX_SEGMENTS and name not in self._known) or len(name) > MAX_NAME:
+            name = OTHER
+        number = self._number_of.setdefault(name, len(self.names))
+        if number == len(self.names):
+            self.names.append(name)
+        return number
+
+
+def share(part: float, whole: int) -> float:
+    """Return a part of a whole from 0 to 1, and any part of zero as 0."""
+    return part / whole if whole else 0.0
+
+
+def _segment(customers: int, expected: float, flagged: int) -> CustomerSegment:
+    return CustomerSegment(customers, expected, share(expected, customers), flagged, share(flagged, customers))
+
+
+def shorten_id(customer: str) -> str:
+    """Return the beginning of the ID and its hash, which is different for IDs that begin alike."""
+    return f"{customer[:MAX_NAME]}…{hashlib.sha256(customer.encode()).hexdigest()}"
