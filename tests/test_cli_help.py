@@ -41,6 +41,7 @@ DOCUMENTED = {
     "predictions show": "--limit --records",
     "verify": "--group",
     "status": "--group --max-lag --max-age --watch --ignore-not-found",
+    "doctor": "--group --model --engine --command",
     "config show": "--broker --group --model",
     "model show": "--model",
 }
@@ -55,6 +56,7 @@ KAFKA_COMMANDS = [
     "dlq replay",
     "verify",
     "status",
+    "doctor",
 ]
 #: Options that are the same in all commands.
 SHARED = [

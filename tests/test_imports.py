@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "predictions show a": CLIENT | SETTINGS | SCREEN,
     "verify": CLIENT | SETTINGS | SCREEN,
     "status": CLIENT | SETTINGS | SCREEN,
+    "doctor": CLIENT | SETTINGS | SCREEN | ONNX,
     "dlq list": CLIENT | SETTINGS | SCREEN,
     "dlq replay": CLIENT | SETTINGS | SCREEN,
     "consume": CLIENT | SETTINGS | SCREEN | ONNX,

@@ -169,6 +169,7 @@ def test_documented_json_keys_match_real_results_on_kafka(kafka: str, topics: To
         "report",
         "verify",
         "status",
+        "doctor",
         "dlq list",
         "dlq list --summary",
         "dlq show 0:0",

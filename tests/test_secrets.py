@@ -34,6 +34,7 @@ KAFKA_COMMANDS = [
     "report",
     "verify",
     "status",
+    "doctor",
     "dlq list",
     "dlq show 0:0",
     "dlq replay --execute",

@@ -19,7 +19,7 @@ from telco_stream.report.lookup import FoundPrediction
 from telco_stream.sample import SampleResult
 from telco_stream.sample.dataset import FetchResult
 from telco_stream.settings import ResolvedSetting
-from telco_stream.status.results import StatusResult
+from telco_stream.status.results import DoctorResult, StatusResult
 from telco_stream.verify.run import VerifyResult
 
 #: Result classes by command.
@@ -32,6 +32,7 @@ RESULTS: dict[str, type] = {
     "predictions show": FoundPrediction,
     "verify": VerifyResult,
     "status": StatusResult,
+    "doctor": DoctorResult,
     "dlq list": ListedLetter,
     "dlq list --summary": LetterSummary,
     "dlq show": ShownLetter,

@@ -1,6 +1,5 @@
-"""The commands that create, read and check the topics: `topics init`, `report`, `verify` and `status`."""
+"""The commands that create, read and check the topics: `topics init`, `report` and `verify`."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -9,10 +8,6 @@ import typer
 from telco_stream.cli import options
 from telco_stream.cli.session import Session
 from telco_stream.errors import DataError, UsageError
-from telco_stream.runtime.signals import Stopped
-
-#: Seconds between two looks of `status --watch`.
-_WATCH_SECONDS = 2.0
 
 group = typer.Typer(name="topics", no_args_is_help=True, help="Create the topics.")
 
@@ -122,49 +117,3 @@ def verify(
     if not result.is_clean:
         causes = "; ".join(dict.fromkeys(finding.likely_cause for finding in result.findings))
         raise DataError(f"{result.verdict} Likely cause: {causes}; docs/delivery.md explains the causes")
-
-
-def status(
-    broker: options.Broker = None,
-    group: options.Group = None,
-    max_lag: Annotated[
-        int | None, typer.Option(min=0, metavar="N", help="Exit 5 if the group's lag exceeds N.")
-    ] = None,
-    max_age: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="SECONDS", help="Exit 5 if the newest prediction is older than SECONDS."),
-    ] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Show the status again every 2 seconds until Ctrl-C or a limit.")
-    ] = False,
-    ignore_not_found: Annotated[
-        bool, typer.Option("--ignore-not-found", help="Show the topics even if the group does not exist.")
-    ] = False,
-    timeout: options.Timeout = 10.0,
-    output: options.Output = "table",
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """Show lag, time to catch up, dead letters and the newest prediction. With a limit it is a health check."""
-    import time
-
-    from telco_stream.status.results import exceeded
-    from telco_stream.status.run import status as read_status
-
-    flags = {"bootstrap_servers": broker, "consumer.group_id": group}
-    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
-    name, stop = session.settings.consumer.group_id, session.stop
-
-    def show() -> None:
-        result = read_status(session.clients, name, now=time.time(), stop=stop, is_unknown_allowed=ignore_not_found)
-        session.screen.show(result, in_place=watch)
-        if violations := exceeded(result, max_lag=max_lag, max_age=max_age):
-            raise DataError("; ".join(violations))
-
-    if not watch:
-        show()
-        return
-    with suppress(Stopped):
-        show()
-        while not stop.wait(_WATCH_SECONDS):
-            show()

@@ -8,12 +8,15 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from telco_stream.display.layout import field_table, name_column, new_table, number_column, stack
-from telco_stream.display.text import safe_text
+from telco_stream.display.text import humanize, safe_text
 from telco_stream.runtime.humanize import format_count, format_elapsed, format_rate
-from telco_stream.status.results import PartitionLag, StatusResult, TopicStatus
+from telco_stream.status.results import Check, PartitionLag, StatusResult, TopicStatus
 
 #: All but the first eight digits of a UUID.
 _REST_OF_UUID = re.compile(r"(?<=[0-9a-f]{8})(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+
+#: Mark and style of each state of a check.
+_MARKS = {"ok": ("ok", "green"), "failed": ("fix", "bold red"), "skipped": ("-", "dim")}
 
 
 def status_tables(result: StatusResult) -> Group:
@@ -28,6 +31,17 @@ def status_tables(result: StatusResult) -> Group:
         "dead_letters": result.dead_letters,
     }
     return stack(field_table(fields), _partition_table(result.partitions), _topic_table(result.topics))
+
+
+def check_table(checks: Sequence[Check]) -> Table:
+    """Draw a row for each check of `doctor`: its state, what was checked, and the result or what to do."""
+    table = new_table(Column(""), Column("Check", overflow="fold"), Column("Result", overflow="fold"), pad_edge=False)
+    for check in checks:
+        mark, style = _MARKS[check.state]
+        table.add_row(
+            Text(mark, style), safe_text(f"{humanize(check.check)} {check.subject}"), safe_text(check.message)
+        )
+    return table
 
 
 def _time_to_catch_up(result: StatusResult) -> str:

@@ -10,7 +10,7 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
-from telco_stream.display.health_tables import status_tables
+from telco_stream.display.health_tables import check_table, status_tables
 from telco_stream.display.layout import field_table, new_table, number_column, stack
 from telco_stream.display.report_tables import lift_table, summary_tables
 from telco_stream.display.text import format_value, humanize, is_number, result_fields, safe_text
@@ -20,7 +20,7 @@ from telco_stream.model.manifest import Decile, Feature, LiftStep
 from telco_stream.report.analytics import Summary
 from telco_stream.report.lookup import FoundPrediction
 from telco_stream.runtime.humanize import escape, format_count, format_percent
-from telco_stream.status.results import StatusResult
+from telco_stream.status.results import DoctorResult, StatusResult
 from telco_stream.verify.ledger import Account
 
 #: More columns than any terminal has.
@@ -51,6 +51,8 @@ def result_table(result: object) -> RenderableType:
         return _letter_blocks(result)
     if isinstance(result, StatusResult):
         return status_tables(result)
+    if isinstance(result, DoctorResult):
+        return check_table(result.checks)
     return _field_tables(result_fields(result))
 
 

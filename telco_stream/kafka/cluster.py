@@ -180,6 +180,20 @@ class Cluster:
         listed = self._listed(topic, partitions, OffsetSpec.for_timestamp(milliseconds))
         return {partition: (each.offset, each.timestamp) for partition, each in listed.items() if each.offset >= 0}
 
+    def newest_time(self, topic: str) -> int | None:
+        """Return the latest time of the topic's records in ms since 1970, or None if it has no records.
+
+        Raises `errors.KafkaError` if this user may not describe the topic.
+        """
+        partitions = range(self.partitions(topic)[topic])
+        listed = self._listed(topic, partitions, OffsetSpec.max_timestamp(), committed_only=False)
+        return max((each.timestamp for each in listed.values() if each.offset >= 0), default=None)
+
+    def in_sync_replicas(self, topic: str) -> dict[int, int]:
+        """Return the number of in-sync replicas of each partition of a visible topic, 0 without a leader."""
+        partitions = self._metadata().topics[topic].partitions
+        return {number: len(each.isrs) if each.leader >= 0 else 0 for number, each in partitions.items()}
+
     def largest_message(self, topic: str, default: int) -> int:
         """Return the topic's `max.message.bytes`, or `default` if it is unknown."""
         return int(self.topic_config(topic).get("max.message.bytes", default))

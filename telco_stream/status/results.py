@@ -1,6 +1,9 @@
-"""The results of `status`, which display and docs read without importing a Kafka client."""
+"""The results of `status` and `doctor`, which display and docs read without importing a Kafka client."""
 
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+CheckState: TypeAlias = Literal["ok", "failed", "skipped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +68,29 @@ def exceeded(result: StatusResult, *, max_lag: int | None = None, max_age: float
     elif max_age is not None and age is not None and age > max_age:
         lines.append(f"the newest prediction is {age:,.1f} s old, above {max_age:g} s")
     return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A check of `doctor`. The message says what was found, what to do, or why the check was skipped.
+
+    `exit_code` is 0 unless the check failed.
+    """
+
+    check: str
+    subject: str
+    state: CheckState
+    message: str
+    exit_code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DoctorResult:
+    """The checks in order, each with the state `ok`, `failed` or `skipped`; its message says what to do.
+
+    `ok` is true if no check failed. `exit_code` is that of the first failed check.
+    """
+
+    ok: bool
+    exit_code: int
+    checks: list[Check]

@@ -1,0 +1,62 @@
+"""What each command needs of Kafka: topics, group and transactional ID, as docs/security.md lists them."""
+
+from dataclasses import dataclass, field
+
+from telco_stream.errors import UsageError
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.permissions import require_group, require_read, require_write
+from telco_stream.kafka.transactions import transactions_under
+from telco_stream.runtime.signals import Stop
+from telco_stream.settings import Settings
+
+#: Group and transactional ID for a check of the prefix that passes have in common.
+_PRODUCER = "telco-stream-produce-doctor"
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """Topics that a command reads and writes, groups that it describes or joins, and an unused transactional ID."""
+
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    describes: str | None = None
+    joins: str | None = None
+    transactional_id: str | None = field(default=None)
+
+    @property
+    def topics(self) -> set[str]:
+        """Return all topics of the command."""
+        return {*self.reads, *self.writes}
+
+    def check(self, cluster: Cluster, stop: Stop) -> None:
+        """Raise `KafkaError` for the first right that this user lacks."""
+        require_read(cluster, *self.reads)
+        require_write(cluster, *self.writes)
+        if self.describes:
+            cluster.describe_group(self.describes)
+        if self.joins:
+            require_group(cluster, self.joins)
+        if self.transactional_id:
+            transactions_under(self.transactional_id, cluster.clients, stop, has_unique_id=False)
+
+
+def needs_of(settings: Settings, names: list[str]) -> dict[str, Needs]:
+    """Return what the commands need whose names begin with one of `names`, or all without names."""
+    topics, group = settings.topics, settings.consumer.group_id
+    every = (topics.raw, topics.predictions, topics.deadletter)
+    # A configured ID belongs to a consumer, which a check would fence.
+    consumer_id = None if settings.consumer.transactional_id else f"{group}-doctor"
+    commands = {
+        "produce --mode streaming": Needs(writes=(topics.raw,)),
+        "produce --mode batch": Needs((topics.raw,), (topics.raw,), joins=_PRODUCER, transactional_id=_PRODUCER),
+        "consume": Needs((topics.raw,), every[1:], joins=group, transactional_id=consumer_id),
+        "report": Needs((topics.predictions,)),
+        "predictions show": Needs((topics.predictions,)),
+        "verify": Needs(every, describes=group),
+        "status": Needs(every, describes=group),
+        "dlq list": Needs((topics.deadletter,)),
+        "dlq replay": Needs((topics.deadletter, topics.raw), (topics.raw,)),
+    }
+    if unknown := [name for name in names if not any(command.startswith(name) for command in commands)]:
+        raise UsageError(f"--command: {unknown[0]!r} is none of {', '.join(commands)}")
+    return {name: needs for name, needs in commands.items() if name.startswith(tuple(names or [""]))}
