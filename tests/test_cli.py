@@ -110,6 +110,15 @@ def test_error_has_no_customer_data(tmp_path: Path) -> None:
     assert "SECRET" not in done.stderr
 
 
+def test_sample_writes_only_the_file_to_stdout_when_asked(tmp_path: Path) -> None:
+    done = run_cli("sample", "--rows", "3", "--out", "-")
+    run_cli("sample", "--rows", "3", "--out", "a.csv")
+    assert (done.returncode, done.stdout, done.stderr) == (0, (tmp_path / "a.csv").read_text(), "")
+    refused = run_cli("sample", "--out", "-", "--output", "json")
+    assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (2, "", 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv"]
+
+
 def test_sample_writes_only_json_when_quiet() -> None:
     done = run_cli("sample", "--rows", "3", "--out", "a.csv", "--output", "json", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")

@@ -43,6 +43,27 @@ def test_report_csv_has_the_counted_predictions(broker: Broker) -> None:
     assert sorted(rows, key=str) == sorted(({name: str(value[name]) for name in value} for value in stored), key=str)
 
 
+def test_report_writes_only_the_csv_to_stdout_when_asked(broker: Broker) -> None:
+    send(broker.bootstrap, broker.topics.predictions, [prediction("a"), ("x", "no prediction", [])])
+    env = broker.topics.env(broker.bootstrap)
+    done = run_cli("report", "--csv", "-", "--html", "out.html", env=env)
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert (done.returncode, [row["customerID"] for row in rows]) == (0, ["a"])
+    assert "1 values of the topic are not predictions" in done.stderr
+    assert done.stderr.endswith("Wrote out.html.\n")
+    assert "</html>" in run_cli("report", "--html", "-", "--quiet", env=env).stdout[-20:]
+    assert [path.name for path in Path().iterdir()] == ["out.html"]
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"), [(["--output", "json"], "--output json"), (["--html", "-"], "Two output files")]
+)
+def test_report_exits_2_when_stdout_has_two_results(options: list[str], reason: str) -> None:
+    done = run_cli("report", "--csv", "-", *options, *NO_BROKER)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert reason in done.stderr
+
+
 def test_report_page_has_numbers_and_offsets_of_both_topics(broker: Broker) -> None:
     send(broker.bootstrap, broker.topics.predictions, [prediction(str(age), hours=age) for age in HOURS])
     letters = [letter(at=(NOW - timedelta(hours=age)).isoformat(), key=None).value() for age in HOURS]

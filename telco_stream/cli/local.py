@@ -9,6 +9,7 @@ import typer
 from telco_stream.cli import options
 from telco_stream.cli.session import Session
 from telco_stream.errors import UsageError
+from telco_stream.runtime.files import STDOUT
 
 config_group = typer.Typer(name="config", no_args_is_help=True, help="Show the settings.")
 data_group = typer.Typer(name="data", no_args_is_help=True, help="Download the public data set.")
@@ -83,7 +84,7 @@ def show_model(
 
 
 def sample(
-    out: Annotated[Path, typer.Option(metavar="FILE", help="CSV file to write.")],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="CSV file to write; - is stdout.")],
     rows: Annotated[int, typer.Option(min=0, metavar="N", help="Number of customers.")] = 1000,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed; the same seed generates the same customers.")] = 7,
     output: options.Output = "table",
@@ -94,7 +95,7 @@ def sample(
     from telco_stream.display.progress import RowProgress
     from telco_stream.sample import write_sample
 
-    session = Session(output, quiet=quiet, verbose=verbose)
+    session = Session(output, quiet=quiet, verbose=verbose, writes_to_stdout=out == STDOUT)
     with session.screen.live(RowProgress("sample", rows)) as bar:
         result = write_sample(out, rows, seed, bar.advance)
     session.screen.show(result)

@@ -1,9 +1,12 @@
 """The context of a command: screen, settings, stop request, log and clients."""
 
+import sys
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from telco_stream.errors import UsageError
 
 if TYPE_CHECKING:
     from telco_stream.cli.options import LogFormat, Output
@@ -17,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """The context of a command, whose parts are created on first use because their imports are slow."""
+    """The context of a command, whose parts are created on first use because their imports are slow.
+
+    A command that `writes_to_stdout` itself shows no result there.
+    """
 
     def __init__(
         self,
@@ -29,15 +35,19 @@ class Session:
         log_format: "LogFormat" = "text",
         flags: Mapping[str, object] | None = None,
         timeout: float = 10.0,
+        writes_to_stdout: bool = False,
     ) -> None:
         from telco_stream.runtime import logs
         from telco_stream.runtime.signals import raise_on_ctrl_c
 
         raise_on_ctrl_c()
         as_json = log_format == "json"
-        self._output = output
+        if writes_to_stdout and output == "json":
+            raise UsageError("Both --output json and the file `-` are stdout; use one of them, or name a file")
+        self._output = None if writes_to_stdout else output
         self._quiet = quiet or as_json  # only JSON is expected on stderr
-        self._live = live
+        # A view would be drawn into the file, if both are on the terminal.
+        self._live = live and not (writes_to_stdout and sys.stdout.isatty())
         self._flags = flags or {}
         self._timeout = timeout
         #: Options of the log, for this process and its workers.

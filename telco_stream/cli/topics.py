@@ -8,6 +8,7 @@ import typer
 from telco_stream.cli import options
 from telco_stream.cli.session import Session
 from telco_stream.errors import DataError, UsageError
+from telco_stream.runtime.files import STDOUT
 
 group = typer.Typer(name="topics", no_args_is_help=True, help="Create the topics.")
 
@@ -50,8 +51,12 @@ def report(
         float | None,
         typer.Option(metavar="VALUE", help="What contacting a customer earns who would have left."),
     ] = None,
-    html: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a report to FILE as HTML.")] = None,
-    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the predictions to FILE as CSV.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a report to FILE as HTML; - is stdout.")
+    ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the predictions to FILE as CSV; - is stdout.")
+    ] = None,
     model: options.Model = None,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
@@ -71,8 +76,11 @@ def report(
     costs = None if contact_cost is None or customer_value is None else ContactCosts(contact_cost, customer_value)
     criteria = PredictionFilter(parse_period(since, until, time.time()), model_version)
     flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
-    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
-    with open_outputs(html, csv) as (page, table):
+    files = (html, csv)
+    session = Session(
+        output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout, writes_to_stdout=STDOUT in files
+    )
+    with open_outputs(*files) as (page, table):
         manifest = session.manifest(required=page is not None or model is not None)
         with session.screen.live(RowProgress("report")) as bar:
             on_prediction = [PredictionTable(table).add] if table else []
@@ -87,8 +95,9 @@ def report(
             else:
                 result = run_report(session.clients, report_options, stop=session.stop)
     session.screen.show(result)
-    for path in filter(None, (html, csv)):
-        session.screen.say(f"Wrote {path}.")
+    for path in files:
+        if path not in {None, STDOUT}:
+            session.screen.say(f"Wrote {path}.")
 
 
 def verify(

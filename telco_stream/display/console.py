@@ -28,11 +28,14 @@ _TABLE_ROWS = 1_000
 
 
 class Screen:
-    """Writes a command's results to stdout, and its messages and, if `live`, its live view to stderr."""
+    """Writes a command's results to stdout, and its messages and, if `live`, its live view to stderr.
+
+    Results are not shown if `output` is None: the command itself writes to stdout.
+    """
 
     def __init__(
         self,
-        output: Output = "table",
+        output: Output | None = "table",
         *,
         quiet: bool = False,
         live: bool = True,
@@ -108,7 +111,7 @@ class Screen:
     def _show_one(self, result: object) -> None:
         if self._output == "json":
             self._stdout.write(f"{as_json(result)}\n")
-        else:
+        elif self._output == "table":
             self._draw(result_table(result))
 
     def _show_rows(self, rows: Iterable[object]) -> None:

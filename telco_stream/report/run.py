@@ -25,7 +25,7 @@ from telco_stream.report.lookup import Lookup, LookupOptions, Search
 from telco_stream.report.predictions import PredictionFilter, Report, ReportOptions, report
 from telco_stream.report.trends import Trends
 from telco_stream.runtime.clock import utc_timestamp
-from telco_stream.runtime.files import atomic_write
+from telco_stream.runtime.files import STDOUT, open_output
 from telco_stream.runtime.period import ALWAYS, Period
 from telco_stream.runtime.signals import Stop
 
@@ -104,12 +104,16 @@ def run_report_data(clients: Clients, options: ReportOptions, *, stop: Stop) -> 
 
 @contextmanager
 def open_outputs(*paths: Path | None) -> Iterator[list[BinaryIO | None]]:
-    """Open a file for each path; raise `UsageError` if one can't be written or two paths are the same file."""
+    """Open a file, or stdout for `-`, for each path.
+
+    Raises `UsageError` if one can't be written or two paths are the same file.
+    """
     resolved = [path.resolve() for path in paths if path]
     if len(set(resolved)) < len(resolved):
-        raise UsageError(f"Two output files can't both be {resolved[0]}; give each a different name")
+        name = "stdout (`-`)" if STDOUT in paths else resolved[0]
+        raise UsageError(f"Two output files can't both be {name}; give each a different name")
     with ExitStack() as files:
-        yield [files.enter_context(atomic_write(path)) if path else None for path in paths]
+        yield [files.enter_context(open_output(path)) if path else None for path in paths]
 
 
 class PredictionTable:

@@ -2,14 +2,18 @@
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from io import BufferedWriter
 from pathlib import Path
 from secrets import token_hex
+from typing import BinaryIO
 
 from telco_stream.errors import UsageError
 
+#: Path of an output file that stands for stdout, as in other programs.
+STDOUT = Path("-")
 _PACKAGE = Path(__file__).parent.parent
 #: The folder of the sample and the default model in a wheel, set in `pyproject.toml`.
 _INSTALLED = _PACKAGE / "_bundled"
@@ -20,6 +24,16 @@ _NAME_KEPT = 40
 def bundled(name: str) -> Path:
     """Return the path of `models/churn` or `data/sample_customers.csv`: in a checkout, they are beside the package."""
     return (_INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent) / name
+
+
+@contextmanager
+def open_output(path: Path) -> Iterator[BinaryIO]:
+    """Yield stdout if the path is `-`, and otherwise a file as `atomic_write` does."""
+    if path == STDOUT:
+        yield sys.stdout.buffer
+    else:
+        with atomic_write(path) as file:
+            yield file
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from telco_stream.contract.customer import COLUMNS
-from telco_stream.runtime.files import atomic_write
+from telco_stream.runtime.files import open_output
 from telco_stream.sample.synthetic import synthesize
 
 #: Rows written at a time.
@@ -26,11 +26,14 @@ class SampleResult:
 
 
 def write_sample(path: Path, rows: int, seed: int, advance: Callable[[int], None]) -> SampleResult:
-    """Replace `path` with `rows` customers; call `advance` with the rows of each write. Raises UsageError."""
+    """Write `rows` customers to `path`, or to stdout for `-`; call `advance` with the rows of each write.
+
+    Raises `UsageError` if the file can't be written.
+    """
     customers = islice(synthesize(seed), rows)
     digest = hashlib.sha256()
     churners = 0
-    with atomic_write(path) as file:
+    with open_output(path) as file:
         chunk = [list(COLUMNS)]
         while chunk:
             text = "".join([f"{','.join(fields)}\n" for fields in chunk]).encode()
