@@ -144,6 +144,24 @@ def test_window_reporter_reports_each_window() -> None:
     assert reported == [Window(1, 3, 2, 1, 1, 0.75), Window(2, 3, 2, 1, 1, 0.75)]
 
 
+def test_window_reporter_merges_windows_when_there_are_many() -> None:
+    """300 windows of a second each are 5 single ones, a line for every ten seconds, and one for the rest."""
+    now, reported = 0.0, list[Window]()
+    reporter = WindowReporter(reported.append, lambda: now)
+    for _ in range(300):
+        now += 1.0
+        reporter.on_committed(outcome(), BatchTimings(0.25, 0.5))
+    reporter.finish()
+    assert [(window.number, window.last) for window in reported[:7]] == [
+        *((number, None) for number in range(1, 6)),
+        (6, 15),
+        (16, 25),
+    ]
+    assert reported[-1] == Window(296, 15, 10, 5, 5, 3.75, last=300)
+    assert len(reported) == 35
+    assert sum(window.consumed for window in reported) == 900
+
+
 def outcome() -> Outcome:
     """Two predictions, one of them of a churner, and a dead letter."""
     message: Message = ("a", b"", [])

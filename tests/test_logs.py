@@ -5,9 +5,11 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 import pytest
 
+from telco_stream.consume.counters import StoppedBy
 from telco_stream.errors import ErrorType, KafkaError
 from telco_stream.messages.record import Message, Rejection
 from telco_stream.monitoring import DeadLetterLog
@@ -42,6 +44,108 @@ def as_text(lines: list[str]) -> list[str]:
     logs.configure()
     logs.divert(lines.append)
     return lines
+
+
+@pytest.fixture
+def as_sentences(lines: list[str]) -> list[str]:
+    """Collect log lines as a terminal shows them, without the time."""
+    logs.configure(as_sentences=True)
+    logs.divert(lambda line: lines.append(re.sub(r"^\d\d:\d\d:\d\d ", "", line)))
+    return lines
+
+
+STARTED = {"raw": "telco.raw.customers", "group": "churn-group", "model_version": "2026-11-23-9cebc992"}
+
+
+def test_sentence_says_what_is_consumed(as_sentences: list[str]) -> None:
+    for mode in ("streaming", "batch"):
+        logs.log_start("consume", mode=mode, delivery="exactly-once", **STARTED)
+    assert as_sentences == [
+        "Consuming telco.raw.customers as churn-group, exactly once, model 2026-11-23-9cebc992",
+        "Consuming telco.raw.customers to its end as churn-group, exactly once, model 2026-11-23-9cebc992",
+    ]
+
+
+def test_sentence_says_what_is_sent(as_sentences: list[str]) -> None:
+    facts = {"topic": "raw", "delivery": "at-least-once", "file": "a.csv"}
+    logs.log_start("produce", mode="batch", run_id=None, **facts)
+    logs.log_start("produce", mode="batch", run_id="monday", **facts)
+    logs.log_start("produce", mode="streaming", run_id=None, **facts)
+    logs.log_end("produce", sent=3_000, failed=0, seconds=1.234)
+    logs.log_end("produce", sent=1, failed=2, seconds=0.5)
+    assert as_sentences == [
+        "Sending a.csv to raw, at least once",
+        "Sending a.csv to raw as run monday, at least once",
+        "Sending random rows of a.csv to raw, at least once",
+        "Sent 3,000 rows in 1.2 s",
+        "Sent 1 row in 0.5 s; 2 failed",
+    ]
+
+
+def test_sentence_says_why_a_run_stopped(as_sentences: list[str]) -> None:
+    for reason in get_args(StoppedBy):
+        logs.log_end("consume", stopped_by=reason, consumed=2_000, predicted=1_995, dead_lettered=5, seconds=1.234)
+    logs.log_end("consume", stopped_by="end", consumed=1, predicted=1, dead_lettered=0, seconds=0)
+    assert as_sentences[0] == "Stopped as requested: answered 2,000 records (5 dead letters) in 1.2 s"
+    assert as_sentences[-1] == "Reached the end of the topic: answered 1 record in 0.0 s"
+    assert len({line.split(":")[0] for line in as_sentences}) == 4
+
+
+def test_sentence_is_the_message_when_it_is_one_already(as_sentences: list[str]) -> None:
+    extra = {"event": "stall_resolved", "facts": {"topic": "raw", "partition": 1}}
+    logging.getLogger("telco_stream.kafka").info("partition 1 of raw moves again", extra=extra)
+    logging.getLogger("telco_stream.kafka").warning("the abort failed: %s", "why")
+    assert as_sentences == ["Partition 1 of raw moves again", "Warning: The abort failed: why"]
+
+
+@pytest.mark.parametrize(
+    ("partitions", "listed"),
+    [([0, 2], "partitions 0, 2 of raw"), ([1], "partition 1 of raw"), ([], "no further partitions of raw")],
+)
+def test_sentence_names_partitions(as_sentences: list[str], partitions: list[int], listed: str) -> None:
+    for event in ("assigned", "revoked"):
+        extra = {"event": event, "facts": {"topic": "raw", "partitions": partitions}}
+        logging.getLogger("telco_stream.kafka").info("", extra=extra)
+    assert as_sentences == [f"Assigned {listed}", f"Gave up {listed}"]
+
+
+def test_sentence_names_the_worker(lines: list[str]) -> None:
+    logs.configure(as_sentences=True, worker=2)
+    logs.divert(lines.append)
+    logging.getLogger("telco_stream.kafka").info("got partitions 0 of raw")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d worker 2: Got partitions 0 of raw", lines[0])
+
+
+def test_text_names_no_worker(lines: list[str]) -> None:
+    """Scripts read this format."""
+    logs.configure(worker=2)
+    logs.divert(lines.append)
+    logging.getLogger("telco_stream.kafka").info("got partitions 0 of raw")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d INFO got partitions 0 of raw", lines[0])
+
+
+def test_sentences_count_dead_letters_and_lag(as_sentences: list[str]) -> None:
+    clock = Clock()
+    dead_letter_log, progress = DeadLetterLog(clock), ProgressLog(clock)
+    progress.attach(lambda: PartitionView(answered={0: 10}, end_offsets={0: 15}, assigned=frozenset({0})))
+    dead_letter_log.on_committed(letters(12), None)
+    progress.on_committed(batch(predictions=3, letters=1), NO_TIMINGS)
+    clock.now = 60.0
+    dead_letter_log.finish()
+    progress.on_poll()
+    assert as_sentences[0] == "Warning: Dead letter for raw/1/0 (json: malformed)"
+    assert as_sentences[-2:] == [
+        "Warning: 2 more dead letters in 60 s; `telco-stream dlq list` shows them",
+        "Answered 4 records (1 dead letter) in 60 s, lag 5",
+    ]
+
+
+def test_sentence_says_how_many_lines_were_left_out(as_sentences: list[str]) -> None:
+    for _ in range(12):
+        lose_a_transaction()
+    logs.log_end("produce", sent=0, failed=0, seconds=0)
+    expected = "Warning: 2 more lines about transaction_lost in 0 s were left out; --verbose shows them"
+    assert as_sentences[-2] == expected
 
 
 def test_json_has_time_level_event_message_and_facts(as_json: list[str]) -> None:

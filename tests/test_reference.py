@@ -184,7 +184,13 @@ def _part(name: str) -> str:
 
 
 #: Values of options that do not accept 7.
-_VALUES = {"--error-type": "json", "--delivery": "exactly-once", "--since": "7h", "--until": "7h"}
+_VALUES = {
+    "--error-type": "json",
+    "--delivery": "exactly-once",
+    "--since": "7h",
+    "--until": "7h",
+    "--log-format": "json",
+}
 
 
 def _reached(name: str, given: Callable[..., dict[str, Any]]) -> set[str]:

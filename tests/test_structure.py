@@ -37,7 +37,7 @@ MAX_PROTOCOLS = 8
 #: Pure modules: they handle whole batches without files, clocks, clients or terminals.
 CORE = (
     *("contract", "csv.validation", "errors", "messages", "report.analytics", "report.html.charts", "report.trends"),
-    *("runtime.humanize", "runtime.period", "scoring", "verify.ledger", "verify.verdict"),
+    *("runtime.humanize", "runtime.period", "runtime.sentences", "scoring", "verify.ledger", "verify.verdict"),
 )
 PURE_LIBRARIES = {
     *("abc", "array", "base64", "bisect", "codecs", "collections", "contextlib", "dataclasses", "datetime"),

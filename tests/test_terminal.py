@@ -73,17 +73,17 @@ def test_consume_erases_its_live_view_when_stopped(embedded: MockCluster, embedd
 
 def test_consume_prints_log_lines_once_above_the_view(embedded: MockCluster, embedded_topics: Topics) -> None:
     with telco_stream(embedded_topics, embedded.bootstrap, *STREAM, size=(160, 40)) as terminal:
-        terminal.wait_for("assigned")
+        terminal.wait_for("Assigned partitions")
         for number in range(5):
             send(embedded.bootstrap, embedded_topics.raw, [("a", b"no JSON", [])])
             terminal.wait_for(f"Dead letters {number + 1:>13,}")
         rows = terminal.rows()
         head = next(number for number, row in enumerate(rows) if row.startswith("── consume"))
-        assert sum("WARNING dead letter" in row for row in rows[:head]) == 5
-        assert not any("WARNING" in row for row in rows[head:])
+        assert sum("Warning: Dead letter for" in row for row in rows[:head]) == 5
+        assert not any("Warning" in row for row in rows[head:])
         terminal.press(b"\x03")
         assert terminal.end() == 0
-        assert sum("WARNING dead letter" in row for row in terminal.everything()) == 5
+        assert sum("Warning: Dead letter for" in row for row in terminal.everything()) == 5
 
 
 def test_consume_prints_window_lines_above_the_view(embedded: MockCluster, embedded_topics: Topics) -> None:
@@ -93,9 +93,9 @@ def test_consume_prints_window_lines_above_the_view(embedded: MockCluster, embed
         terminal.wait_for("Ctrl-C")
         assert terminal.end() == 0
         rows = terminal.everything()
-        assert [row.split()[0] for row in rows if row.endswith(tuple("0123456789")) and " 100 " in row] == [
-            str(number) for number in range(1, 41)
-        ]
+        numbers = [row.split()[0] for row in rows if row.endswith(tuple("0123456789")) and "%" in row]
+        assert numbers[:5] == ["1", "2", "3", "4", "5"]
+        assert numbers[-1].endswith("-40")
         assert leftovers(terminal) == []
 
 
@@ -164,7 +164,7 @@ def test_consume_shows_one_view_when_it_has_workers(kafka: str, topics: Topics) 
         terminal.wait_for("Fiber optic")
         rows = terminal.rows()
         head = next(number for number, row in enumerate(rows) if row.startswith("── consume"))
-        assert sum("INFO started" in row for row in rows[:head]) == 2
+        assert all(any(f" worker {slot}: Consuming " in row for row in rows[:head]) for slot in (0, 1))
         terminal.press(b"\x03")
         assert terminal.end() == 0
         assert leftovers(terminal) == []

@@ -71,7 +71,7 @@ def consume(
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
-    log_format: options.LogFormat = "text",
+    log_format: options.LogFormat = None,
 ) -> None:
     """Score the records of the raw topic. Writes predictions and dead letters to their topics."""
     if restart and resume_from_answers:

@@ -44,7 +44,8 @@ Since: TypeAlias = Annotated[
 ]
 Until: TypeAlias = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only answers before TIME.")]
 LogFormat: TypeAlias = Annotated[
-    Literal["text", "json"], typer.Option("--log-format", help="Format of the log on stderr.")
+    Literal["text", "json"] | None,
+    typer.Option("--log-format", help="Format of the log on stderr.  [default: sentences on a terminal, else text]"),
 ]
 NoLive: TypeAlias = Annotated[bool, typer.Option("--no-live", help="Do not draw a live view on the terminal.")]
 MetricsPort: TypeAlias = Annotated[

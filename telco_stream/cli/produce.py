@@ -57,7 +57,7 @@ def produce(
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
-    log_format: options.LogFormat = "text",
+    log_format: options.LogFormat = None,
 ) -> None:
     """Send customers from a CSV file to the raw topic. An interrupted batch resumes after the last confirmed row."""
     flags = {

@@ -32,7 +32,7 @@ class Session:
         quiet: bool,
         verbose: bool,
         live: bool = True,
-        log_format: "LogFormat" = "text",
+        log_format: "LogFormat" = None,
         flags: Mapping[str, object] | None = None,
         timeout: float = 10.0,
         writes_to_stdout: bool = False,
@@ -51,7 +51,8 @@ class Session:
         self._flags = flags or {}
         self._timeout = timeout
         #: Options of the log, for this process and its workers.
-        self.log_options = {"quiet": quiet, "verbose": verbose, "as_json": as_json}
+        as_sentences = log_format is None and sys.stderr.isatty()
+        self.log_options = {"quiet": quiet, "verbose": verbose, "as_json": as_json, "as_sentences": as_sentences}
         logs.configure(**self.log_options)
         logs.divert(self._log)
 

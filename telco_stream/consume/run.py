@@ -73,7 +73,7 @@ class WorkerTask:
 
     def __call__(self, slot: int, stop: Stop, reporter: WorkerReporter) -> ConsumeResult:
         """Consume until stopped."""
-        logs.configure(**self.log_options)
+        logs.configure(**self.log_options, worker=slot)
         consumer = self.settings.consumer.model_copy(update={"transactional_id": f"{self.id_prefix}-{slot}"})
         settings = self.settings.model_copy(update={"consumer": consumer, "kafka": self._properties(slot)})
         clients = Clients(settings, self.timeout)

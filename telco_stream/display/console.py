@@ -25,6 +25,8 @@ Output: TypeAlias = Literal["table", "json"]
 View = TypeVar("View", bound=RenderableType)
 #: Rows of one table: a longer listing is several of them, so that it is shown as it arrives.
 _TABLE_ROWS = 1_000
+#: Lines about windows per heading, so that one is always on the screen.
+_HEADING_EVERY = 20
 
 
 class Screen:
@@ -47,6 +49,7 @@ class Screen:
         stdout, stderr = streams or (sys.stdout, sys.stderr)
         self._stdout, self._stderr = _escape_unencodable(stdout), _escape_unencodable(stderr)
         self._has_drawn = False
+        self._windows = 0
         self._out, err = _console(self._stdout, environ), _console(self._stderr, environ)
         self._err = LiveConsole(err)
         #: Whether a live view is drawn. Asks the stream, since rich takes a log for a terminal if colours are forced.
@@ -76,10 +79,11 @@ class Screen:
         self._stdout.flush()
 
     def window(self, window: Window) -> None:
-        """Print a line about a finished window to stderr, unless quiet."""
+        """Print a line about a finished window, or several together, to stderr, unless quiet."""
         if not self._quiet:
-            for line in window_lines(window):
+            for line in window_lines(window, with_heading=self._windows % _HEADING_EVERY == 0):
                 self._err.print_line(line)
+            self._windows += 1
 
     def say(self, message: str) -> None:
         """Print a message to stderr, unless quiet."""
@@ -97,7 +101,9 @@ class Screen:
     def log(self, line: str) -> None:
         """Write a formatted log line to stderr, above the live view if there is one."""
         if self._stderr.isatty():
-            self._err.print_line(Text(line))
+            text = Text(line)
+            text.highlight_words(["Warning:"], "yellow")
+            self._err.print_line(text)
         else:
             self._stderr.write(line + "\n")
             self._stderr.flush()

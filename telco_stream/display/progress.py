@@ -29,9 +29,10 @@ if TYPE_CHECKING:
 _RATE_WINDOW = 10.0
 #: Largest and smallest number of columns of the bar; it is omitted if the smallest does not fit.
 _MAX_BAR, _MIN_BAR = 30, 5
-#: Titles and widths of the columns of a window, and windows per heading, so that one is always on the screen.
-_WINDOW_COLUMNS = {"Window": 8, "Consumed": 11, "Predicted": 11, "Dead letters": 14, "Churn rate": 12, "Seconds": 9}
-_HEADING_EVERY = 20
+#: Windows that are reported one by one, and seconds after which later ones are reported together.
+_SINGLE_WINDOWS, _WINDOWS_EVERY = 5, 10.0
+#: Titles and widths of the columns of a window.
+_WINDOW_COLUMNS = {"Window": 15, "Consumed": 11, "Predicted": 11, "Dead letters": 14, "Churn rate": 12, "Seconds": 9}
 
 
 class RowProgress:
@@ -163,11 +164,14 @@ def _draw_line(label: Text, share: float | None, details: Sequence[str], columns
 
 
 class WindowReporter:
-    """Observer of `consume` that reports each committed window."""
+    """Observer of `consume` that reports the first windows one by one, and the later ones together every 10 s."""
 
-    def __init__(self, report: Callable[[Window], None]) -> None:
+    def __init__(self, report: Callable[[Window], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._report = report
+        self._clock = clock
         self._number = 0
+        self._unreported: Window | None = None
+        self._reported_at = clock()
 
     def attach(self, partitions: object) -> None:
         """Ignore the partitions."""
@@ -176,20 +180,33 @@ class WindowReporter:
         """Ignore polls."""
 
     def on_committed(self, outcome: "Outcome", timings: "BatchTimings") -> None:
-        """Report the window that this batch was."""
+        """Report the window that this batch was, or add it to those that are reported together."""
         self._number += 1
         churners = sum(answer.prediction == CHURN for answer in outcome.predictions)
         duration = timings.processing + timings.delivery
         predicted, dead_lettered = len(outcome.prediction_messages), len(outcome.dead_letter_messages)
-        self._report(Window(self._number, outcome.consumed, predicted, dead_lettered, churners, duration))
+        window = Window(self._number, outcome.consumed, predicted, dead_lettered, churners, duration)
+        self._unreported = self._unreported.merge(window) if self._unreported else window
+        now = self._clock()
+        if self._number <= _SINGLE_WINDOWS or now - self._reported_at >= _WINDOWS_EVERY:
+            self._reported_at = now
+            self.finish()
+
+    def finish(self) -> None:
+        """Report the windows that have not been reported yet."""
+        if self._unreported:
+            self._report(self._unreported)
+            self._unreported = None
 
 
-def window_lines(window: Window) -> list[Text]:
-    """Format a window as a line, with a heading before every twentieth."""
-    counts = (window.number, window.consumed, window.predicted, window.dead_lettered)
+def window_lines(window: Window, *, with_heading: bool) -> list[Text]:
+    """Format a window, or several together, as a line."""
+    number = format_count(window.number)
+    numbers = f"{number}-{format_count(window.last)}" if window.last else number
+    counts = map(format_count, (window.consumed, window.predicted, window.dead_lettered))
     churn_rate = format_percent(window.churn_rate if window.predicted else None)
-    line = Text(_align([*map(format_count, counts), churn_rate, f"{window.seconds:,.2f}"]))
-    return [Text(_align(_WINDOW_COLUMNS), "bold"), line] if window.number % _HEADING_EVERY == 1 else [line]
+    line = Text(_align([numbers, *counts, churn_rate, f"{window.seconds:,.2f}"]))
+    return [Text(_align(_WINDOW_COLUMNS), "bold"), line] if with_heading else [line]
 
 
 def _align(cells: Iterable[str]) -> str:

@@ -37,10 +37,10 @@ def monitor_run(
 
     Raises `KafkaError` after a stall that ended the run (--exit-on-stall).
     """
-    dead_letter_log = DeadLetterLog()
-    observers = [dead_letter_log, *observers]
+    observers = [DeadLetterLog(), *observers]
     with ExitStack() as stack:
-        stack.callback(dead_letter_log.finish)
+        for each in observers:
+            stack.callback(each.finish)
         if options.port or options.exit_on_stall:
             from telco_stream.monitoring.http import http_run_monitor  # noqa: PLC0415 - imports prometheus_client, which takes long
 

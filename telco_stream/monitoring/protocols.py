@@ -50,7 +50,7 @@ ViewPartitions: TypeAlias = Callable[[], PartitionView]
 
 
 class RunObserver(Protocol):
-    """Observer of a run of `consume`; subclasses inherit an `attach` and an `on_poll` that do nothing.
+    """Observer of a run of `consume`; subclasses inherit methods that do nothing, except `on_committed`.
 
     The loop calls it, so every method has to be fast and must not raise.
     """
@@ -65,6 +65,10 @@ class RunObserver(Protocol):
 
     def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:
         """Take note of a committed batch."""
+
+    def finish(self) -> None:
+        """Take note that the run has ended, or failed."""
+        return
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Counts of one micro-batch of a batch run; windows are numbered from 1."""
+    """Counts of one micro-batch of a batch run, or of several together; windows are numbered from 1."""
 
     number: int
     consumed: int
@@ -73,11 +73,25 @@ class Window:
     dead_lettered: int
     churners: int
     seconds: float
+    #: Number of the last window, if there are several.
+    last: int | None = None
 
     @property
     def churn_rate(self) -> float:
         """Return the share of churners among the window's predictions, from 0 to 1."""
         return share(self.churners, self.predicted)
+
+    def merge(self, later: "Window") -> "Window":
+        """Return this window and a later one together."""
+        return Window(
+            self.number,
+            self.consumed + later.consumed,
+            self.predicted + later.predicted,
+            self.dead_lettered + later.dead_lettered,
+            self.churners + later.churners,
+            self.seconds + later.seconds,
+            last=later.last or later.number,
+        )
 
 
 class Analytics:

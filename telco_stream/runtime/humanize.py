@@ -28,6 +28,11 @@ def format_count(number: int) -> str:
     return f"{number:,}"
 
 
+def count_of(number: int, noun: str) -> str:
+    """Format a whole number and what it counts: `1 row`, `2,000 rows`."""
+    return f"{format_count(number)} {noun}{'' if number == 1 else 's'}"
+
+
 def format_percent(share: float | None) -> str:
     """Format a share from 0 to 1 as a percentage with one decimal, and an unknown one as `-`."""
     return "-" if share is None else f"{share:.1%}"
@@ -52,8 +57,7 @@ def format_elapsed(seconds: float) -> str:
 def format_interval(seconds: int) -> str:
     """Format a whole number of seconds in its largest unit: `15 minutes`, `1 day`."""
     unit, size = next((unit, size) for unit, size in _UNITS if seconds % size == 0)
-    number = seconds // size
-    return f"{format_count(number)} {unit}{'' if number == 1 else 's'}"
+    return count_of(seconds // size, unit)
 
 
 def to_datetime(timestamp: float) -> datetime:

@@ -1,6 +1,7 @@
-"""The log of the package: one line on stderr per event, as text or JSON, with IDs and coordinates but no customer data.
+"""The log of the package: one line on stderr per event, with IDs and coordinates but no customer data.
 
-An event is a log record with a name and facts: `log.info("…", extra={"event": "…", "facts": {…}})`.
+A line is a sentence on a terminal, and otherwise text with the event's facts, or JSON. An event is a log record with a
+name and facts: `log.info("…", extra={"event": "…", "facts": {…}})`.
 """
 
 import json
@@ -17,6 +18,7 @@ from telco_stream import __version__
 from telco_stream.errors import TelcoStreamError
 from telco_stream.runtime.humanize import escape
 from telco_stream.runtime.redaction import redact
+from telco_stream.runtime.sentences import sentence_of
 
 log = logging.getLogger("telco_stream")
 #: Events that are not throttled here because `DeadLetterLog` limits them per batch.
@@ -29,10 +31,21 @@ MAX_LINES = 10
 MINUTE = 60.0
 
 
-def configure(*, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> None:
-    """Send the package's log to stderr: only warnings if `quiet`, all lines without throttling if `verbose`."""
+def configure(
+    *,
+    quiet: bool = False,
+    verbose: bool = False,
+    as_json: bool = False,
+    as_sentences: bool = False,
+    worker: int | None = None,
+) -> None:
+    """Send the package's log to stderr: only warnings if `quiet`, all lines without throttling if `verbose`.
+
+    Sentences name the `worker`, whose process writes to the same terminal as the others.
+    """
     handler = _LineHandler(None if verbose else LogThrottle())
-    handler.setFormatter(_JsonFormatter() if as_json else _TextFormatter())
+    text_formatter = _SentenceFormatter(worker) if as_sentences else _TextFormatter()
+    handler.setFormatter(_JsonFormatter() if as_json else text_formatter)
     log.handlers[:] = [handler]
     log.propagate = False
     log.setLevel(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
@@ -146,8 +159,20 @@ class _TextFormatter(logging.Formatter):
     """Formats a record as time, level and message."""
 
     def format(self, record: logging.LogRecord) -> str:
-        at = datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
-        return escape(f"{at} {record.levelname} {record.getMessage()}")
+        return escape(f"{_time_of_day(record)} {record.levelname} {record.getMessage()}")
+
+
+class _SentenceFormatter(logging.Formatter):
+    """Formats a record as time and a sentence, with the number of the worker that logs it, if there are several."""
+
+    def __init__(self, worker: int | None) -> None:
+        super().__init__()
+        self._worker = "" if worker is None else f"worker {worker}: "
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = "Warning: " if record.levelno >= logging.WARNING else ""
+        sentence = sentence_of(_event(record), record.getMessage(), getattr(record, "facts", {}))
+        return escape(f"{_time_of_day(record)} {self._worker}{level}{sentence}")
 
 
 class _JsonFormatter(logging.Formatter):
@@ -169,6 +194,10 @@ def _log_suppressed() -> None:
     for handler in log.handlers:
         if isinstance(handler, _LineHandler):
             handler.log_suppressed(force=True)
+
+
+def _time_of_day(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).astimezone().strftime("%H:%M:%S")
 
 
 def _event(record: logging.LogRecord) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from telco_stream.runtime.humanize import format_count
+from telco_stream.runtime.humanize import count_of, format_count
 
 FindingKind: TypeAlias = Literal["missing", "duplicated", "unexplained", "expired_unanswered"]
 
@@ -52,7 +52,7 @@ def state_verdict(counts: Mapping[str, int]) -> str:
         verdict = f"Each of {format_count(checked)} inputs has exactly one answer"
     if not expired:
         return f"{verdict}."
-    unchecked = f"{_count(expired, 'older input')} cannot be checked, because retention has deleted the answers"
+    unchecked = f"{count_of(expired, 'older input')} cannot be checked, because retention has deleted the answers"
     return f"{verdict}; {unchecked}." if checked else f"{unchecked}."
 
 
@@ -67,10 +67,11 @@ def list_findings(counts: Mapping[str, int], evidence: Evidence) -> list[Finding
 
 def _describe(kind: FindingKind, count: int, inputs: int) -> str:
     if kind == "unexplained":
-        return f"{_count(count, 'answer')} {_has(count)} no input"
+        return f"{count_of(count, 'answer')} {_has(count)} no input"
     if kind == "expired_unanswered":
-        return f"up to {_count(count, 'record')} {'was' if count == 1 else 'were'} deleted before being answered"
-    of_inputs = f"{format_count(count)} of {_count(inputs, 'input')} {_has(count)}"
+        was = "was" if count == 1 else "were"
+        return f"up to {count_of(count, 'record')} {was} deleted before being answered"
+    of_inputs = f"{format_count(count)} of {count_of(inputs, 'input')} {_has(count)}"
     return f"{of_inputs} no answer" if kind == "missing" else f"{of_inputs} more than one answer"
 
 
@@ -130,10 +131,6 @@ def _show_record(evidence: Evidence, kind: FindingKind, form: str) -> str:
     topic, partition, offset = evidence.first[kind].rsplit("/", 2)
     position = f"-t {topic} -p {partition} -o {offset} -c 1"
     return f"kcat -C -e -q -b {evidence.brokers} {position} -f '{form}\\n'"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{format_count(number)} {noun}{'' if number == 1 else 's'}"
 
 
 def _has(count: int) -> str:

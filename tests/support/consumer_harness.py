@@ -61,6 +61,9 @@ class RunningConsumer:
         """Count the records of a committed batch."""
         self.consumed += outcome.consumed
 
+    def finish(self) -> None:
+        """Ignore the end, which `result` waits for."""
+
     def wait_for(self, consumed: int, deadline: float = 30) -> None:
         """Wait until `consumed` records are committed, or the run has ended; raise its error."""
         wait_until(lambda: self.consumed >= consumed or self._result.done(), deadline, f"{consumed} answers")

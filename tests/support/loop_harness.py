@@ -145,6 +145,9 @@ class RecordingObserver:
         self.ages += timings.ages
         self.sizes.append(outcome.consumed)
 
+    def finish(self) -> None:
+        """Ignore the end."""
+
 
 @dataclass
 class LoopHarness:
