@@ -43,6 +43,9 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "sample.csv": lambda path: write_sample(path, 3, 1, lambda _: None),
 }
 
+#: The model's folder is what `train` writes; the checkpoint is not an output that a user names.
+CREATE_THEIR_FOLDER = {"manifest.json", "producer.json"}
+
 
 @pytest.fixture(params=WRITERS)
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
@@ -71,8 +74,17 @@ def test_a_writer_keeps_the_mode_when_a_file_exists(path: Path, umask: int, mode
 
 
 def test_a_writer_honours_the_umask_when_a_file_is_new(path: Path, umask: int) -> None:
+    if path.name not in CREATE_THEIR_FOLDER:
+        path.parent.mkdir()
     WRITERS[path.name](path)
     assert (mode_of(path), mode_of(path.parent)) == (0o666 & ~umask, 0o777 & ~umask)
+
+
+def test_a_writer_creates_no_folder_when_a_user_names_the_file(path: Path) -> None:
+    if path.name not in CREATE_THEIR_FOLDER:
+        with pytest.raises(UsageError, match="folder does not exist; create it first"):
+            WRITERS[path.name](path)
+    assert not path.parent.exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")

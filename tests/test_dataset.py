@@ -11,7 +11,7 @@ import pytest
 
 from telco_stream.errors import DataError, UsageError
 from telco_stream.sample import dataset
-from telco_stream.sample.dataset import PUBLIC_SHA256, PUBLIC_URL, FetchResult, fetch
+from telco_stream.sample.dataset import DEFAULT_PATH, PUBLIC_SHA256, PUBLIC_URL, FetchResult, fetch
 
 CONTENT = b"customerID,gender\n" * 20_000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -94,11 +94,21 @@ def server_url() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}"
 
 
-def test_fetch_writes_the_data_and_creates_the_folder(server_url: str, tmp_path: Path) -> None:
-    out = tmp_path / "data" / "churn.csv"
+def test_fetch_writes_the_data(server_url: str, tmp_path: Path) -> None:
+    out = tmp_path / "churn.csv"
     result = fetch(out, url=f"{server_url}/good", sha256=SHA256)
     assert result == FetchResult(str(out), f"{server_url}/good", len(CONTENT), SHA256, downloaded=True)
     assert out.read_bytes() == CONTENT
+
+
+def test_fetch_creates_only_the_default_folder(
+    server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert fetch(DEFAULT_PATH, url=f"{server_url}/good", sha256=SHA256).downloaded
+    with pytest.raises(UsageError, match="dta does not exist"):
+        fetch(Path("dta/churn.csv"), url=f"{server_url}/good", sha256=SHA256)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_fetch_downloads_nothing_when_the_file_is_right(tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from rich.cells import cell_len
 
 from telco_stream.display.console import Screen
 from telco_stream.messages.prediction import Prediction
+from telco_stream.model.artifact import read_manifest
 from telco_stream.report.analytics import Analytics, Summary, Window
 from telco_stream.report.customers import ContactPlan
 from telco_stream.report.predictions import Report
+from telco_stream.runtime.files import bundled
 from tests.support.captured_screen import FakeTerminal
 from tests.support.report_data import MANIFEST
 
@@ -113,6 +115,17 @@ def test_result_table_shows_fields_and_nested_results() -> None:
         "End offsets 0: 1234, 1: 5",
     ]
     assert [row(text, "a "), row(text, "b ")] == ["a 3 yes", "b 1 no"]
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_model_has_readable_labels_and_whole_checksums(columns: str) -> None:
+    manifest = read_manifest(bundled("models/churn"))
+    lines = [line.strip() for line in shown(manifest, environ={"COLUMNS": columns}).splitlines()]
+    for checksum in (manifest.training_data.sha256, *manifest.artifacts.values()):
+        assert any(line.endswith(checksum) for line in lines), checksum
+    for label in ("ROC AUC ", "ROC AUC, std. deviation ", "pipeline.onnx", "scikit-learn ", "Compiled model (ONNX)"):
+        assert any(line.startswith(label) for line in lines), label
+    assert not any(line.startswith(("Sha256", "Roc", "Onnx", "Pipeline.onnx")) for line in lines)
 
 
 def test_listing_uses_blocks_when_rows_do_not_fit() -> None:

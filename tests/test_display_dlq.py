@@ -101,6 +101,11 @@ def test_summary_and_replay_have_the_documented_keys() -> None:
     assert "truncated: 2" in shown(ReplayResult(3, 1, {"truncated": 2}))
 
 
+def test_replay_says_what_it_would_replay_when_dry() -> None:
+    text = " ".join(shown(ReplayResult(7, 0, {"dry run": 5, "truncated": 2})).split())
+    assert text == "Selected 7 Would replay 5 Skipped truncated: 2"
+
+
 def shown(result: object, output: Output = "table") -> str:
     """Return what is written to stdout."""
     captured = CapturedScreen(output, environ={"COLUMNS": "80"})

@@ -118,7 +118,7 @@ def test_replay_is_fenced_when_another_starts(kafka: str, topics: Topics) -> Non
     clients = clients_of(kafka, topics)
     first = ReplayWriter(clients, Stop())
     assert run(kafka, topics) == ReplayResult(1, 1, {})
-    with pytest.raises(FencedError):
+    with pytest.raises(FencedError, match="a second dlq replay has started"):
         first.send({None: [(b"k", b"a", [("telco.dlq.replay_of", b"0/0")])]})
     assert [stored.value for stored in read_topic(kafka, topics.raw)] == [b"a"]
 

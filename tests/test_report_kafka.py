@@ -134,11 +134,12 @@ def test_report_leaves_no_file_when_the_version_is_unknown(broker: Broker, tmp_p
 def test_report_checks_its_files_before_it_connects(option: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("mine")
-    for path in ("folder", "file/below"):
+    for path in ("folder", "file/below", "missing/out"):
         done = run_cli("report", option, str(tmp_path / path), *NO_BROKER)
         assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
         assert "Cannot write" in done.stderr
     assert (tmp_path / "file").read_text() == "mine"
+    assert not (tmp_path / "missing").exists()
 
 
 def test_report_keeps_an_old_file_when_kafka_does_not_answer(tmp_path: Path) -> None:

@@ -204,7 +204,9 @@ def test_consume_waits_when_the_coordinator_is_slow(result_of: ResultOf, api: Ap
 
 @pytest.mark.parametrize(("api", "name"), FENCING)
 def test_consume_exits_6_when_a_fixed_id_is_fenced(result_of: ResultOf, api: Api, name: str) -> None:
-    assert isinstance(result_of(fenced(api, name)).end, errors.FencedError)
+    end = result_of(fenced(api, name)).end
+    assert isinstance(end, errors.FencedError)
+    assert "TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID" in str(end)
 
 
 @pytest.mark.parametrize(("api", "name"), PERMANENT)

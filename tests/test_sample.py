@@ -86,7 +86,7 @@ def test_write_sample_depends_on_the_seed_only(tmp_path: Path) -> None:
 
 def test_write_sample_returns_what_was_written(tmp_path: Path) -> None:
     advances: list[int] = []
-    result = write_sample(tmp_path / "new" / "s.csv", 2_345, 5, advances.append)
+    result = write_sample(tmp_path / "s.csv", 2_345, 5, advances.append)
     written = [line.split(",") for line in Path(result.path).read_text(encoding="utf-8").splitlines()]
     assert written[0] == list(COLUMNS)
     assert (len(written) - 1, sum(advances), result.rows, result.seed) == (2_345, 2_345, 2_345, 5)
@@ -96,6 +96,12 @@ def test_write_sample_returns_what_was_written(tmp_path: Path) -> None:
 def test_write_sample_writes_the_header_when_rows_is_0(tmp_path: Path) -> None:
     assert write(tmp_path / "none.csv", 0).churn_rate == 0
     assert (tmp_path / "none.csv").read_text() == ",".join(COLUMNS) + "\n"
+
+
+def test_write_sample_creates_no_folder_when_it_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"the folder .*new does not exist; create it first"):
+        write(tmp_path / "new" / "s.csv", 3)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_write_sample_memory_is_constant_when_rows_grow(tmp_path: Path) -> None:

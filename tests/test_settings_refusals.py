@@ -1,13 +1,20 @@
 """Errors in settings: one line, with the name that the user wrote, and never the value."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from telco_stream.errors import UsageError
 from telco_stream.settings import load
+from telco_stream.settings.sources import variable_of
+from telco_stream.settings.tree import FIELDS
 
 SECRET = "hunter2"
+
+
+#: Settings that accept any text.
+TEXTS = {"producer.data_path", "producer.checkpoint_file", "consumer.transactional_id", "model.path", "metrics.host"}
 
 
 def load_error(environ: dict[str, str], cwd: Path, dotenv: str = "", toml: str = "") -> str:
@@ -59,12 +66,46 @@ def test_load_fails_when_a_variable_is_incomplete(tmp_path: Path, variable: str)
         ("[kafka]\nacks = 1", "kafka.acks in telco-stream.toml: acks can't be set here"),
         ("[kafka]\n'a\nb' = 'hunter2'", "telco-stream.toml: not valid TOML"),
         ('"a\\nb" = 1', "a b in telco-stream.toml: unknown setting"),
-        ("[producer]\nbatch_size = true", "producer.batch_size in telco-stream.toml: Input should be a valid integer"),
-        ("x = hunter2", "telco-stream.toml: not valid TOML: Invalid value (at line 1"),
+        ("[producer]\nbatch_size = true", "producer.batch_size in telco-stream.toml: must be a valid integer"),
+        ("x = hunter2", "x in telco-stream.toml: not valid TOML: Invalid value (at line 1"),
+        ("[consumer]\ngroup_id = a", "group_id in telco-stream.toml: not valid TOML: Invalid value (at line 2"),
+        ("hunter2 x = 1", "telco-stream.toml: not valid TOML"),
+        (
+            "[kafka]\n'group.id' = 'hunter2'",
+            "kafka.group.id in telco-stream.toml: group.id can't be set here: use --group or consumer.group_id",
+        ),
+        ("TELCO_STREAM_MODEL__PATH = 'hunter2'", "TELCO_STREAM_MODEL__PATH in telco-stream.toml: unknown setting; did"),
+        (
+            "[topics]\nraw = 'a'\npredictions = 'a'\nraw_partitions = 9",
+            "topics.raw in telco-stream.toml, topics.predictions in telco-stream.toml: raw, predictions and deadletter",
+        ),
     ],
 )
 def test_load_fails_when_a_toml_key_is_wrong(tmp_path: Path, toml: str, start: str) -> None:
     assert load_error({}, tmp_path, toml=toml).startswith(start)
+
+
+@pytest.mark.parametrize("name", ["LOG_FORMAT", "log_format", "LOG_FORMT", "CONSUMER__LOG_FORMAT"])
+def test_load_names_the_option_when_it_is_not_a_setting(tmp_path: Path, name: str) -> None:
+    """The value is a valid one of the option, and no setting is similar."""
+    message = load_error({f"TELCO_STREAM_{name}": "json"}, tmp_path)
+    assert message == f"TELCO_STREAM_{name}: not a setting; use the option --log-format text|json"
+    message = load_error({}, tmp_path, toml="log_format = 'json'")
+    assert message == "log_format in telco-stream.toml: not a setting; use the option --log-format text|json"
+
+
+@pytest.mark.parametrize(
+    ("flag", "setting"), [("BROKER", "BOOTSTRAP_SERVERS"), ("GROUP", "CONSUMER__GROUP_ID"), ("TOPIC", "TOPICS__RAW")]
+)
+def test_load_suggests_the_setting_when_a_flag_is_used_as_one(tmp_path: Path, flag: str, setting: str) -> None:
+    message = load_error({f"TELCO_STREAM_{flag}": SECRET}, tmp_path)
+    assert message == f"TELCO_STREAM_{flag}: unknown setting; did you mean TELCO_STREAM_{setting}?"
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS.keys() - TEXTS))
+def test_load_shows_no_words_of_pydantic(tmp_path: Path, name: str) -> None:
+    message = load_error({variable_of(name): "ü\n-"}, tmp_path)
+    assert not re.search(r"Value error|should|Assertion|parse", message)
 
 
 @pytest.mark.parametrize(

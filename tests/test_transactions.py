@@ -113,7 +113,7 @@ def test_transaction_skips_later_steps_when_one_failed() -> None:
 @pytest.mark.parametrize("step", ["offsets", "commit"])
 def test_commit_raises_fenced_when_a_fixed_id_is_taken_over(step: str) -> None:
     harness = Harness({step: [kafka_exception("_FENCED", fatal=True)]}, has_unique_id=False)
-    with pytest.raises(errors.FencedError, match="Another instance") as caught:
+    with pytest.raises(errors.FencedError, match=r"^Another instance has taken over; stop one of them$") as caught:
         harness.run()
     assert caught.value.exit_code == 6
     assert len(harness.producers) == 1, "a new producer would fence the other in turn, and so on for ever"

@@ -1,15 +1,13 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
 from telco_stream.runtime import choices
 
-Output: TypeAlias = Annotated[
-    Literal["table", "json"], typer.Option("--output", "-o", help="Format of the result on stdout.")
-]
+Output: TypeAlias = Annotated[choices.Output, typer.Option("--output", "-o", help="Format of the result on stdout.")]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Write only warnings and errors to stderr.")]
 Verbose: TypeAlias = Annotated[bool, typer.Option("--verbose", "-v", help="Log more to stderr.")]
 Broker: TypeAlias = Annotated[
@@ -44,7 +42,7 @@ Since: TypeAlias = Annotated[
 ]
 Until: TypeAlias = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only answers before TIME.")]
 LogFormat: TypeAlias = Annotated[
-    Literal["text", "json"] | None,
+    choices.LogFormat | None,
     typer.Option("--log-format", help="Format of the log on stderr.  [default: sentences on a terminal, else text]"),
 ]
 NoLive: TypeAlias = Annotated[bool, typer.Option("--no-live", help="Do not draw a live view on the terminal.")]

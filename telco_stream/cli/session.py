@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from telco_stream.model.scorer import Scorer
     from telco_stream.runtime.choices import Engine
     from telco_stream.runtime.signals import Stop
-    from telco_stream.settings import Settings
+    from telco_stream.settings import LoadedSettings, Settings
 
 
 class Session:
@@ -66,9 +66,13 @@ class Session:
     @cached_property
     def settings(self) -> "Settings":
         """Load the settings."""
-        from telco_stream.settings import load
+        return self._loaded.settings
 
-        return load(self._flags)
+    @cached_property
+    def _loaded(self) -> "LoadedSettings":
+        from telco_stream.settings import load_traced
+
+        return load_traced(self._flags)
 
     @cached_property
     def stop(self) -> "Stop":
@@ -82,7 +86,10 @@ class Session:
         """Return the factory of Kafka clients."""
         from telco_stream.kafka.clients import Clients
 
-        return Clients(self.settings, self._timeout)
+        try:
+            return Clients(self.settings, self._timeout)
+        except UsageError as error:  # properties that contradict each other
+            raise UsageError(self._loaded.in_users_words(str(error))) from None
 
     def _log(self, line: str) -> None:
         self.screen.log(line)

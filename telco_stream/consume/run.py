@@ -41,6 +41,11 @@ log = logging.getLogger("telco_stream.consume.loop")
 
 #: The client property that makes a process a static member of its group.
 _INSTANCE_ID = "group.instance.id"
+#: Error message of a process that another one has fenced; only IDs that users set can be taken over.
+_FENCED = (
+    "Another instance has taken over: it has the same TELCO_STREAM_CONSUMER__TRANSACTIONAL_ID; stop one of them, or"
+    " give each its own"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +180,7 @@ def _delivery(
     if options.delivery == "at-least-once":
         return AtLeastOnce(Sink(clients.producer(), stop), source, settings.topics), dict
     name, has_unique_id = new_transactional_id(settings), settings.consumer.transactional_id is None
-    transactions = transactions_under(name, clients, stop, has_unique_id=has_unique_id)
+    transactions = transactions_under(name, clients, stop, has_unique_id=has_unique_id, fenced=_FENCED)
     return ExactlyOnce(transactions, source, settings.topics), transactions.outcomes
 
 

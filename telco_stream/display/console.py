@@ -133,7 +133,7 @@ class Screen:
         """Draw a table on stdout, after an empty line if it is not the command's first."""
         if self._has_drawn:
             self._out.print()
-        self._out.print(table)
+        self._out.print(table, crop=False)  # a checksum may be longer than the line
         self._has_drawn = True
 
 

@@ -1,11 +1,12 @@
 """Parts of which all tables of results are made."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -13,16 +14,15 @@ from telco_stream.display.text import format_value, humanize, safe_text
 
 #: Columns after which a name is cut.
 _NAME_WIDTH = 26
+#: Columns around a name and its value.
+_PADDING = 4
+#: Values that are useless in parts: checksums and URLs.
+_UNBREAKABLE = re.compile(r"[0-9a-f]{40,}|https?://\S+")
 
 
-def field_table(items: Mapping[str, Any]) -> Table:
-    """Draw names on the left and values on the right."""
-    table = Table(box=None, show_header=False, pad_edge=True)
-    table.add_column(style="bold", no_wrap=True, overflow="ellipsis", max_width=_NAME_WIDTH)
-    table.add_column(overflow="fold")
-    for name, value in items.items():
-        table.add_row(safe_text(humanize(name)), safe_text(format_value(name, value)))
-    return table
+def field_table(items: Mapping[str, Any], label: Callable[[str], str] = humanize) -> RenderableType:
+    """Draw names on the left and values on the right; `label` returns the text for a name."""
+    return _FieldTable([(label(name), safe_text(format_value(name, value))) for name, value in items.items()])
 
 
 def new_table(*columns: Column, pad_edge: bool = True) -> Table:
@@ -56,3 +56,33 @@ def stack(*blocks: RenderableType) -> Group:
     """Return the blocks with an empty line between them."""
     spaced = [part for block in blocks for part in (Text(), block)]
     return Group(*spaced[1:])
+
+
+class _FieldTable:
+    """Rows of a name and a value; a checksum or URL that does not fit is on a line below its name.
+
+    That line is neither wrapped nor cut, so that the terminal copies it as one word.
+    """
+
+    def __init__(self, rows: Sequence[tuple[str, Text]]) -> None:
+        self._rows = [(safe_text(name), value) for name, value in rows]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = min(_NAME_WIDTH, max((name.cell_len for name, _ in self._rows), default=0))
+        table = self._table(width)
+        for name, value in self._rows:
+            if width + value.cell_len + _PADDING > options.max_width and _UNBREAKABLE.fullmatch(value.plain):
+                yield table
+                table = self._table(width)
+                yield Text(f" {name.plain}", "bold")
+                yield Text(f"   {value.plain}", no_wrap=True, overflow="ignore")
+            else:
+                table.add_row(name, value)
+        yield table
+
+    @staticmethod
+    def _table(width: int) -> Table:
+        table = Table(box=None, show_header=False, pad_edge=True)
+        table.add_column(style="bold", no_wrap=True, overflow="ellipsis", width=width)
+        table.add_column(overflow="fold")
+        return table

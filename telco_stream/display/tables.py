@@ -15,6 +15,7 @@ from telco_stream.display.layout import field_table, new_table, number_column, s
 from telco_stream.display.report_tables import lift_table, summary_tables
 from telco_stream.display.text import format_value, humanize, is_number, result_fields, safe_text
 from telco_stream.dlq.letters import ListedLetter, ShownLetter
+from telco_stream.dlq.replay import ReplayResult
 from telco_stream.messages.dead_letter import format_original
 from telco_stream.model.manifest import Decile, Feature, LiftStep
 from telco_stream.report.analytics import Summary
@@ -28,7 +29,7 @@ _UNLIMITED_WIDTH = 100_000
 #: Characters of a time up to its seconds, of the longest key, and of the narrowest reason.
 _TIME_WIDTH = 19
 _KEY_WIDTH = 12
-_REASON_WIDTH = 24
+_REASON_WIDTH = 22
 #: Fields of a dead letter that are drawn separately, below the others.
 _SEPARATE_FIELDS = frozenset({"headers", "original_encoding", "original_message"})
 #: Counts of a partition's account, by heading.
@@ -45,14 +46,10 @@ _COUNTS = {
 
 def result_table(result: object) -> RenderableType:
     """Draw a result in the form for its type, or as fields with its nested results below them."""
-    if isinstance(result, Summary):
-        return summary_tables(result)
-    if isinstance(result, ShownLetter):
-        return _letter_blocks(result)
-    if isinstance(result, StatusResult):
-        return status_tables(result)
-    if isinstance(result, DoctorResult):
-        return check_table(result.checks)
+    if draw := _RESULT_TABLES.get(type(result)):
+        return draw(result)
+    if isinstance(result, Mapping) and not any(map(_is_nested, result.values())):  # its keys are names, as of files
+        return field_table(result, label=str)
     return _field_tables(result_fields(result))
 
 
@@ -70,6 +67,14 @@ def _field_tables(items: Mapping[str, Any]) -> Group:
             nested = rows_table(value) if isinstance(value, (list, tuple)) else result_table(value)
             blocks += [Text(" ").append_text(safe_text(humanize(name), "bold")), nested]
     return stack(*blocks)
+
+
+def _replay_fields(result: ReplayResult) -> dict[str, Any]:
+    """Return the fields; those of a dry run say what would be replayed."""
+    skipped = dict(result.skipped)
+    if (ready := skipped.pop("dry run", None)) is None:
+        return result_fields(result)
+    return {"selected": result.selected, "would_replay": ready, "skipped": skipped}
 
 
 def _is_nested(value: object) -> bool:
@@ -188,7 +193,7 @@ def _feature_table(features: Sequence[Feature]) -> Table:
     """Draw a row for each feature with its allowed values."""
     table = new_table(Column("Feature", no_wrap=True), Column("Values", overflow="fold"))
     for feature in features:
-        values = ", ".join(feature.categories) or f"{feature.minimum:,g} to {feature.maximum:,g}"
+        values = ", ".join(feature.categories) or f"{feature.minimum:,.10g} to {feature.maximum:,.10g}"
         table.add_row(safe_text(feature.name), safe_text(values))
     return table
 
@@ -202,6 +207,14 @@ def _calibration_table(deciles: Sequence[Decile]) -> Table:
     return table
 
 
+#: The tables of results that have a form for their type.
+_RESULT_TABLES: dict[type, Callable[[Any], RenderableType]] = {
+    Summary: summary_tables,
+    ShownLetter: _letter_blocks,
+    StatusResult: status_tables,
+    DoctorResult: lambda result: check_table(result.checks),
+    ReplayResult: lambda result: field_table(_replay_fields(result)),
+}
 #: The tables of rows that have a form for their type.
 _ROW_TABLES: dict[type, Callable[[Sequence[Any]], RenderableType]] = {
     ListedLetter: _letter_table,

@@ -13,6 +13,15 @@ from telco_stream.runtime.humanize import escape_unprintable, format_count, form
 
 #: Numbers without thousands separators, so that they can be copied into a command.
 _IDENTIFIERS = frozenset({"partition", "offset", "end_offsets", "port", "seed"})
+#: Names with capitals, and labels that say more than the field's name.
+_WORDS = {"sha256": "SHA-256", "roc": "ROC", "auc": "AUC", "onnx": "ONNX", "id": "ID", "url": "URL"}
+_LABELS = {
+    "roc_auc_sd": "ROC AUC, std. deviation",
+    "brier": "Brier score",
+    "onnx": "Compiled model (ONNX), compared with the pipeline",
+    "refused": "Refused because",
+    "artifacts": "Files and their SHA-256",
+}
 #: Fields that a result has in some modes or with some options; they are left out when empty, others are null or "-".
 _OPTIONAL_FIELDS = frozenset({"analytics", "contact_plan", "lift"})
 
@@ -37,8 +46,9 @@ def safe_text(text: str, style: str = "") -> Text:
 
 def humanize(name: str) -> str:
     """Convert a field's name to a heading: `dead_lettered` becomes `Dead lettered`."""
-    heading = name.removesuffix("_seconds")  # the value has its unit
-    return heading[:1].upper() + heading[1:].replace("_", " ")
+    words = name.removesuffix("_seconds").split("_")  # the value has its unit
+    heading = " ".join(_WORDS.get(word, word) for word in words)
+    return _LABELS.get(name, heading[:1].upper() + heading[1:])
 
 
 def format_value(name: str, value: Any) -> str:  # noqa: ANN401 - any result's field

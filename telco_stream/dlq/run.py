@@ -124,6 +124,10 @@ class ReplayedLetters:
                 yield letter_fingerprint(marker.letter.partition, marker.letter.offset, record.key(), record.value())
 
 
+#: Error message of a replay that another one has fenced.
+_FENCED = "Another instance has taken over: a second dlq replay has started; when it has ended, run this command again"
+
+
 class ReplayWriter:
     """Transactional writer to the raw topic; each dead-letter topic has one transactional ID.
 
@@ -133,7 +137,7 @@ class ReplayWriter:
     def __init__(self, clients: Clients, stop: Stop) -> None:
         name = f"telco-stream-replay-{clients.settings.topics.deadletter}"
         self._topic = clients.settings.topics.raw
-        self._transactions = transactions_under(name, clients, stop, has_unique_id=False)
+        self._transactions = transactions_under(name, clients, stop, has_unique_id=False, fenced=_FENCED)
 
     def send(self, messages: Mapping[int | None, Sequence[Outgoing]]) -> bool:
         """Send messages by partition (None: by key) in one transaction, and return whether it is certainly committed.

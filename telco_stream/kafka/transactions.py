@@ -35,6 +35,8 @@ _OFFSETS_TIMEOUT = 10.0
 #: Seconds for an abort. The next producer would end the transaction too, and after a fatal error an abort can wait for
 #: messages that the client never sends.
 _ABORT_TIMEOUT = 5.0
+#: Error message of a process whose transactional ID another one has taken over.
+_FENCED = "Another instance has taken over; stop one of them"
 
 
 class End(Enum):
@@ -45,8 +47,13 @@ class End(Enum):
     UNCLEAR = "unclear"  # the commit may have been applied although its response was lost: read the offsets
 
 
-def transactions_under(name: str, clients: Clients, stop: Stop, *, has_unique_id: bool) -> "Transactions":
-    """Create a transactional producer with this id; the broker aborts an open transaction of an earlier process."""
+def transactions_under(
+    name: str, clients: Clients, stop: Stop, *, has_unique_id: bool, fenced: str = _FENCED
+) -> "Transactions":
+    """Create a transactional producer with this id; the broker aborts an open transaction of an earlier process.
+
+    `fenced` is the error message if another process takes over the id.
+    """
     return Transactions(
         lambda: clients.producer(name),
         stop,
@@ -54,6 +61,7 @@ def transactions_under(name: str, clients: Clients, stop: Stop, *, has_unique_id
         timeout=clients.timeout,
         lifetime=clients.transaction_lifetime(),
         starting=f"Transactional id {name} can't be used",
+        fenced=fenced,
     )
 
 
@@ -62,7 +70,8 @@ class Transactions:
 
     `timeout` is the time in seconds for the first producer to start. `has_unique_id` is as in `recovery_for`.
     `lifetime` is the transaction timeout in seconds: a fencing error after it means that the broker has aborted the
-    transaction. `starting` begins the error message if the first producer cannot start.
+    transaction. `starting` begins the error message if the first producer cannot start; `fenced` is the error message
+    if another process takes over.
     """
 
     def __init__(  # noqa: PLR0913 - runs differ in each of these
@@ -74,9 +83,11 @@ class Transactions:
         timeout: float = 10.0,
         lifetime: float = math.inf,
         starting: str = "The transactional producer can't start",
+        fenced: str = _FENCED,
     ) -> None:
         self._make_producer = make_producer
         self._starting = starting
+        self._fenced = fenced
         self._stop = stop
         self._has_unique_id = has_unique_id
         self._lifetime = lifetime
@@ -140,9 +151,7 @@ class Transactions:
             error = unresolved or self._cause(error)  # the cause of a failed delivery may be known only now
             recovery = self._recovery_for(error)
         if recovery is Recovery.FENCED:
-            raise errors.FencedError(
-                "Another instance has taken over this transactional id; stop one of them, or give each its own"
-            ) from failure
+            raise errors.FencedError(self._fenced) from failure
         if recovery is Recovery.GIVE_UP:
             raise user_error(error, "The batch was not committed") from failure
         _log_lost(error, recovery)

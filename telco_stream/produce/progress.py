@@ -163,7 +163,7 @@ class CheckpointFile:
     def write(self, progress: PassProgress) -> None:
         """Replace the file; if that fails, raise `UsageError`, or warn once if the file is not needed."""
         try:
-            with atomic_write(self.path) as file:
+            with atomic_write(self.path, create_folder=True) as file:
                 file.write(f"{encode_progress(progress)}\n".encode())
         except UsageError as error:
             if self._is_needed:

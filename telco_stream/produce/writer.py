@@ -99,6 +99,13 @@ class AtLeastOnceWriter:
         return self._sink.unconfirmed()
 
 
+#: Error message of a process that another one of the same pass has fenced.
+_FENCED = (
+    "Another instance has taken over this pass: a second produce sends the same file to the same topic and continues"
+    " it; to send the file twice, give each a --run-id"
+)
+
+
 class ExactlyOnceWriter:
     """Writer that confirms by a transaction of rows and progress."""
 
@@ -110,7 +117,7 @@ class ExactlyOnceWriter:
         self._pass_key = pass_key
         self._stop = stop
         # The pass has one transactional ID, so that a restart aborts the open transaction of a killed process.
-        self._transactions = transactions_under(self._group, clients, stop, has_unique_id=False)
+        self._transactions = transactions_under(self._group, clients, stop, has_unique_id=False, fenced=_FENCED)
         self.counters = SendCounters(self._transactions.failed, self._transactions.outcomes)
         self._stored = StoredOffset(clients, self._group, pass_key.topic, stop)
         self._open = False

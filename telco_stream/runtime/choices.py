@@ -1,7 +1,20 @@
 """Values of options that commands share with the command line; imports nothing, so that `--help` stays fast."""
 
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 Mode: TypeAlias = Literal["batch", "streaming"]
 DeliveryGuarantee: TypeAlias = Literal["exactly-once", "at-least-once"]
 Engine: TypeAlias = Literal["auto", "onnx", "sklearn"]
+LogFormat: TypeAlias = Literal["text", "json"]
+Output: TypeAlias = Literal["table", "json"]
+
+#: Options that are not settings although one might set them in the environment, with the values that they accept.
+ONLY_FLAGS: dict[str, tuple[str, ...]] = {
+    "--mode": get_args(Mode),
+    "--delivery": get_args(DeliveryGuarantee),
+    "--engine": get_args(Engine),
+    "--log-format": get_args(LogFormat),
+    "--output": get_args(Output),
+    **dict.fromkeys(("--timeout", "--metrics-port", "--workers", "--top-k", "--run-id", "--limit", "--seed"), ()),
+    **dict.fromkeys(("--max-messages", "--idle-timeout", "--exit-on-stall", "--quiet", "--verbose", "--no-live"), ()),
+}

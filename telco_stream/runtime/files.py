@@ -37,11 +37,12 @@ def open_output(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[BufferedWriter]:
+def atomic_write(path: Path, *, create_folder: bool = False) -> Iterator[BufferedWriter]:
     """Yield a file that replaces `path` when the block ends, or is deleted if the block raises.
 
     The new file keeps the mode of the old one, and its owner if the system allows that; otherwise the
-    umask sets the mode. Raises `UsageError` if the system refuses to write the file.
+    umask sets the mode. Raises `UsageError` if the system refuses to write the file, or if its folder does not exist:
+    a misspelt path should not create one. `create_folder` is for default paths.
     """
     try:
         # Before the link is resolved, because the kernel may refuse to follow a link that another user created.
@@ -49,7 +50,10 @@ def atomic_write(path: Path) -> Iterator[BufferedWriter]:
         path = path.resolve()  # keep a link and replace its target
         if before and not path.is_file():
             raise UsageError(f"Cannot write {path}: it exists but is not a regular file")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if create_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        elif not path.parent.exists():
+            raise UsageError(f"Cannot write {path}: the folder {path.parent} does not exist; create it first")
         draft = temporary_path(path)
         file = create_file(draft, before)
         try:

@@ -12,6 +12,8 @@ from telco_stream.csv.reader import fingerprint
 from telco_stream.errors import DataError, UsageError
 from telco_stream.runtime.files import atomic_write
 
+#: Where the data set is written by default; its folder is created.
+DEFAULT_PATH = Path("data/telco_customer_churn.csv")
 #: IBM's public sample, Apache-2.0.
 PUBLIC_URL = "https://raw.githubusercontent.com/IBM/telco-customer-churn-on-icp4d/master/data/Telco-Customer-Churn.csv"
 PUBLIC_SHA256 = "16320c9c1ec72448db59aa0a26a0b95401046bef5d02fd3aeb906448e3055e91"
@@ -41,11 +43,11 @@ def fetch(out: Path, *, url: str = PUBLIC_URL, sha256: str = PUBLIC_SHA256, time
         raise UsageError(f"Cannot fetch {url}: give an https URL")
     if out.is_file() and fingerprint(out) == sha256:
         return FetchResult(str(out), url, out.stat().st_size, sha256, downloaded=False)
-    data = _download(url, timeout)
-    actual = hashlib.sha256(data).hexdigest()
-    if actual != sha256:
-        raise DataError(f"{url} sent other data than expected (sha256 {actual}): nothing was written")
-    with atomic_write(out) as file:
+    with atomic_write(out, create_folder=out == DEFAULT_PATH) as file:
+        data = _download(url, timeout)
+        actual = hashlib.sha256(data).hexdigest()
+        if actual != sha256:
+            raise DataError(f"{url} sent other data than expected (sha256 {actual}): nothing was written")
         file.write(data)
     return FetchResult(str(out), url, len(data), sha256, downloaded=True)
 

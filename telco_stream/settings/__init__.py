@@ -2,6 +2,7 @@
 
 import operator
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,16 @@ from pydantic import ValidationError
 from telco_stream.errors import UsageError
 from telco_stream.runtime.redaction import MASK, redact, redact_url
 from telco_stream.settings.properties import is_secret, secrets_of
-from telco_stream.settings.sources import Layer, LayerSource, read_dotenv, read_environment, read_flags, read_toml
+from telco_stream.settings.sources import (
+    TOML,
+    Layer,
+    LayerSource,
+    name_toml_keys,
+    read_dotenv,
+    read_environment,
+    read_flags,
+    read_toml,
+)
 from telco_stream.settings.tree import FIELDS, SOURCES, ConsumerSettings, ProducerSettings, Settings, TopicSettings
 
 __all__ = [
@@ -23,6 +33,10 @@ __all__ = [
     "load",
     "load_traced",
 ]
+
+#: Parts of pydantic's messages that tell a user nothing, and those in which "should" is a requirement.
+_NOISE = re.compile(r"^(Value error|Assertion failed), |, unable to parse .*$")
+_SHOULD = re.compile(r"^(Input|String|Value) should")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +55,11 @@ class LoadedSettings:
 
     settings: Settings
     resolved: tuple[ResolvedSetting, ...]
+
+    def in_users_words(self, message: str) -> str:
+        """Name properties by their TOML keys, not by variables, if they are set in `telco-stream.toml` only."""
+        origins = {setting.origin for setting in self.resolved if setting.name.startswith("kafka.")}
+        return f"{name_toml_keys(message)} (in {TOML})" if origins == {TOML} else message
 
 
 def load(
@@ -81,8 +100,11 @@ def _describe(error: ValidationError, resolved: Layer) -> str:
     messages = []
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         name = ".".join(str(part) for part in detail["loc"])
-        label = resolved[name].label if name in resolved else name
-        messages.append(f"{label}: {detail['msg'].removeprefix('Value error, ')}")
+        reason = _NOISE.sub("", _SHOULD.sub("must", detail["msg"]))
+        # The error of a group names the settings that contradict each other.
+        names = [name, *(f"{name}.{word}" for word in re.findall(r"\w+", reason))]
+        labels = [resolved[name].label for name in names if name in resolved]
+        messages.append(f"{', '.join(labels) or name}: {reason}")
     return "; ".join(messages)
 
 

@@ -7,7 +7,7 @@ import difflib
 import io
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -17,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from telco_stream.errors import UsageError
+from telco_stream.runtime.choices import ONLY_FLAGS
 from telco_stream.settings.properties import canonical_name, check_property_text, refusal_reason
 from telco_stream.settings.tree import FIELDS
 
@@ -27,6 +28,10 @@ _KAFKA = PREFIX + "KAFKA__"
 _FILE = "_FILE"
 #: Not settings: variables that Kubernetes sets for a service named telco-stream, and those of the test suite.
 _IGNORED = tuple(PREFIX + name for name in ("PORT", "SERVICE_", "TEST_"))
+#: Similarity from which a name is a misspelt option.
+_NEARLY_EQUAL = 0.9
+#: A variable in a message.
+_VARIABLE = re.compile(rf"\b{PREFIX}(\w+)")
 #: The flag of each setting: the last part of its name, with these exceptions.
 FLAGS = {name: "--" + name.rpartition(".")[2].replace("_", "-") for name in FIELDS} | {
     "bootstrap_servers": "--broker",
@@ -119,17 +124,19 @@ def read_dotenv(cwd: Path) -> Layer:
 
 def read_toml(cwd: Path) -> Layer:
     """Read `telco-stream.toml` in the working directory; raises `UsageError` for unknown settings."""
+    text = _read_text(cwd / TOML)
     try:
-        tables = tomllib.loads(_read_text(cwd / TOML))
+        tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise setting_error(TOML, f"not valid TOML: {error}") from None
+        key = _key_of_error(text, str(error))
+        raise setting_error(f"{key} in {TOML}" if key else TOML, f"not valid TOML: {error}") from None
     layer: Layer = {}
     for name, value in _flatten(tables):
         label = f"{name} in {TOML}"
         if name.startswith("kafka."):
-            _check_property(name.removeprefix("kafka."), label)
+            _check_property(name.removeprefix("kafka."), label, in_toml=True)
         elif name not in FIELDS:
-            raise _unknown_setting(label, name, FIELDS)
+            raise _unknown_setting(label, name_toml_keys(name), dict(zip(FIELDS, FIELDS, strict=True)))
         _add_value(layer, name, SettingValue(_as_text(value, label), TOML, label))
     return layer
 
@@ -139,10 +146,32 @@ def setting_error(label: str, reason: str) -> UsageError:
     return UsageError(" ".join(f"{label}: {reason}".split()))
 
 
-def _unknown_setting(label: str, name: str, known: Iterable[str]) -> UsageError:
-    """Return the error for an unknown setting, with the most similar known one."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return setting_error(label, "unknown setting" + (f"; did you mean {close[0]}?" if close else ""))
+def name_toml_keys(message: str) -> str:
+    """Replace the variables in a message by the keys of `telco-stream.toml`."""
+    return _VARIABLE.sub(lambda match: match[1].lower().replace("__", "."), message)
+
+
+def _key_of_error(text: str, message: str) -> str | None:
+    """Return the key in the line that an error of the TOML parser names, if it has one."""
+    line = re.search(r"at line (\d+)", message)
+    key = line and re.match(r"\s*([\w.-]+)\s*=", text.splitlines()[int(line[1]) - 1], re.ASCII)
+    return key[1] if key else None
+
+
+def _unknown_setting(label: str, name: str, names: Mapping[str, str]) -> UsageError:
+    """Return the error for an unknown setting, with the option or the setting that is meant.
+
+    `names` has the settings as the source writes them, by dotted name.
+    """
+    short = name.removeprefix(PREFIX)
+    flag = "--" + re.split(r"__|\.", short)[-1].lower().replace("_", "-")
+    if options := difflib.get_close_matches(flag, ONLY_FLAGS, n=1, cutoff=_NEARLY_EQUAL):
+        values = "|".join(ONLY_FLAGS[options[0]])
+        return setting_error(label, f"not a setting; use the option {options[0]} {values}")
+    similar = {other.removeprefix(PREFIX): other for other in names.values()}
+    close = [similar[other] for other in difflib.get_close_matches(short, similar, n=1)]
+    meant = [names[setting] for setting, of_setting in FLAGS.items() if of_setting == flag] or close
+    return setting_error(label, "unknown setting" + (f"; did you mean {' or '.join(meant)}?" if meant else ""))
 
 
 def _add_value(layer: Layer, name: str, value: SettingValue) -> None:
@@ -167,10 +196,10 @@ def _check_text(name: str, text: str) -> None:
         check_property_text(name.removeprefix("kafka."), text)
 
 
-def _check_property(name: str, label: str) -> None:
+def _check_property(name: str, label: str, *, in_toml: bool = False) -> None:
     """Raise `UsageError` if users cannot set the property."""
     if reason := refusal_reason(name):
-        raise setting_error(label, reason)
+        raise setting_error(label, name_toml_keys(reason) if in_toml else reason)
 
 
 def _setting_of(variable: str, label: str) -> tuple[str, bool]:
@@ -180,7 +209,7 @@ def _setting_of(variable: str, label: str) -> tuple[str, bool]:
     if variable.removesuffix(_FILE) in _NAMES:
         return _NAMES[variable.removesuffix(_FILE)], True
     if not variable.startswith(_KAFKA):
-        raise _unknown_setting(label, variable, _NAMES)
+        raise _unknown_setting(label, variable, {name: variable for variable, name in _NAMES.items()})
     # A property's name can itself end in `__FILE`, as in sasl.oauthbearer.assertion.file.
     is_file = variable.endswith(_FILE) and not variable.endswith("_" + _FILE)
     rest = variable.removeprefix(_KAFKA)
