@@ -27,12 +27,14 @@ def _consume(studio: Studio) -> None:
     with studio.meanwhile(*_STREAM, "1500"):
         studio.send(BROKEN)
         studio.live("consume-live", "consume", until=["Fiber optic", "0:00:14 ──"])
+        with studio.meanwhile("consume"):
+            studio.live("status", "status", "--watch", until=["stable, 1 member"])
     studio.quiet("consume", "--mode", "batch")
     server = ("--bootstrap-server", "$BROKER")
     studio.kafka_tool("messages", "The predictions topic", "kafka-console-consumer.sh", *server, *_ANSWERS)
     studio.shot("report", "report", "--top-k", "5")
     studio.shot("dlq-list", "dlq", "list")
-    studio.shot("status", "status")
+    studio.shot("doctor", "doctor")
     studio.shot("verify", "verify")
 
 

@@ -80,7 +80,7 @@ class Doctor:
             yield "permissions", command, partial(self._examine_permissions, needs)
         yield "model", settings.model.path or "bundled", self._examine_model
         yield "clocks", "here and at the broker", self._examine_clocks
-        folder = Path(settings.producer.checkpoint_file).absolute().parent if self._produces() else Path.cwd()
+        folder = Path(settings.producer.checkpoint_file if self._produces() else "file").parent
         yield "disk", str(folder), partial(_examine_disk, folder, is_written=self._produces())
 
     def _examine_broker(self) -> str:
@@ -180,7 +180,8 @@ def _describe_config(config: dict[str, str]) -> str:
 
 def _examine_disk(folder: Path, *, is_written: bool) -> str:
     """Check the free space of a folder, or of its nearest parent that exists, and whether it can be written."""
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    absolute = folder.absolute()
+    existing = next(path for path in (absolute, *absolute.parents) if path.exists())
     if is_written and not (existing.is_dir() and os.access(existing, os.W_OK)):
         raise DataError(f"{existing} is not a folder that can be written; set TELCO_STREAM_PRODUCER__CHECKPOINT_FILE")
     free = shutil.disk_usage(existing).free
