@@ -12,8 +12,7 @@ from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.messages.record import Record
 from telco_stream.model.manifest import decode_manifest, encode_manifest
 from telco_stream.report import predictions
-from telco_stream.report.analytics import Segment
-from telco_stream.report.customers import ContactPlan
+from telco_stream.report.customers import ContactPlan, CustomerSegment
 from telco_stream.report.predictions import ContactCosts, PredictionFilter, Report, ReportOptions
 from telco_stream.runtime.period import parse_period
 from tests.support.records import FakeRecord
@@ -141,8 +140,8 @@ def test_report_has_a_contact_plan_when_costs_are_given() -> None:
 
 def test_report_crosstab_adds_up_to_the_segments() -> None:
     result = report(records(value("a", 0.9), value("b", 0.1)))
-    assert result.crosstab == {("One year", "DSL"): Segment(2, 1, 0.5)}
-    assert result.summary.by_contract["One year"] == result.crosstab["One year", "DSL"]
+    assert result.crosstab == {("One year", "DSL"): CustomerSegment(2, 1.0, 0.5, 1, 0.5)}
+    assert result.summary.segments["Contract"]["One year"] == result.crosstab["One year", "DSL"]
 
 
 def test_report_memory_does_not_grow_with_the_predictions() -> None:

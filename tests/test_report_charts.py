@@ -23,23 +23,23 @@ def test_round_ticks_are_at_most_five_from_zero(top: float, smallest_step: float
 
 
 def test_rate_bars_are_as_long_as_their_rates() -> None:
-    bars = charts.rate_bars([("a", 0.5), ("b", 0.25), ("c", 0.0)]).bars
+    bars = charts.rate_bars([("a", 0.5, 99), ("b", 0.25, 99), ("c", 0.0, 99)]).bars
     assert [bar.width / bars[0].width for bar in bars] == [1, 0.5, 0]
     assert bars[0].width < charts.WIDTH
     assert len({bar.y for bar in bars}) == 3
 
 
 def test_rate_bars_stay_small_when_all_rates_are_small() -> None:
-    (bar,) = charts.rate_bars([("a", 0.01)]).bars
+    (bar,) = charts.rate_bars([("a", 0.01, 99)]).bars
     assert bar.width < charts.WIDTH / 9
 
 
 def test_rate_bars_keep_names_that_are_equal() -> None:
-    assert len(charts.rate_bars([("a…", 0.5), ("a…", 0.25)]).bars) == 2
+    assert len(charts.rate_bars([("a…", 0.5, 99), ("a…", 0.25, 99)]).bars) == 2
 
 
 def test_distribution_stacks_churn_on_stay() -> None:
-    chart = charts.distribution([2, 0, 1], [0, 3, 1], 0.5)
+    chart = charts.distribution([200, 0, 100], [0, 300, 100], 0.5)
     stay, churn = ([bar for bar in chart.bars if bar.style == style] for style in ("stay", "churn"))
     unit = stay[0].height / 2
     assert [round(bar.height / unit) for bar in stay] == [2, 1]
@@ -61,7 +61,7 @@ def test_distribution_has_a_threshold_when_known(threshold: float | None, names:
 
 
 def test_rates_over_time_are_interrupted_when_unknown() -> None:
-    chart = charts.rates_over_time([0.1, 0.2, None, 0.3, None, None], {0: "1 Jan\n2026"})
+    chart = charts.rates_over_time([1, 2, 0, 3, 0, 0], [10, 10, 0, 10, 0, 0], {0: "1 Jan\n2026"})
     assert [len(line.points) for line in chart.lines] == [2, 1]
     assert len(chart.dots) == 3
     assert ["1 Jan", "2026"] in [label.lines for label in chart.labels]
@@ -73,20 +73,43 @@ def test_counts_over_time_leave_out_empty_steps() -> None:
 
 
 def test_calibration_dots_are_on_the_diagonal_when_equal() -> None:
-    chart = charts.calibration([0.0, 0.5, 1.0], [0.0, 0.5, 1.0])
+    chart = charts.calibration([0.0, 0.5, 1.0], [0.0, 0.5, 1.0], [9, 9, 9])
     (start, end) = chart.lines[0].points
     middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
     assert [(dot.x, dot.y) for dot in chart.dots] == [pytest.approx(point) for point in (start, middle, end)]
 
 
+@pytest.mark.parametrize(("total", "is_pale"), [(29, True), (30, False)])
+def test_bins_are_pale_when_they_have_few_predictions(total: int, is_pale: bool) -> None:
+    drawn = [
+        charts.rate_bars([("a", 0.5, total)]),
+        charts.distribution([1], [total - 1], None),
+        charts.counts_over_time([total], {}),
+        charts.rates_over_time([1], [total], {}),
+        charts.calibration([0.5], [0.5], [total]),
+    ]
+    styles = [shape.style for chart in drawn for shapes in (chart.bars, chart.dots) for shape in shapes]
+    assert len(styles) == 6
+    assert {style.endswith(" few") for style in styles} == {is_pale}
+
+
+def test_lift_starts_at_zero_and_ends_at_the_top_right() -> None:
+    chart = charts.lift([0.5, 1.0], [0.9, 1.0])
+    diagonal, line = chart.lines
+    assert (line.points[0], line.points[-1]) == (diagonal.points[0], diagonal.points[1])
+    assert len(line.points) == 3
+    assert len(chart.dots) == 2
+
+
 @pytest.mark.parametrize(
     "chart",
     [
-        charts.rate_bars([("x" * 30, 1.0), ("y", 0.0)]),
+        charts.rate_bars([("x" * 30, 1.0, 99), ("y", 0.0, 1)]),
         charts.distribution([9_999_999] * 50, [1] * 50, 1.0),
         charts.counts_over_time([1], {0: "a"}),
-        charts.rates_over_time([1.0] * 400, {}),
-        charts.calibration([1.0], [1.0]),
+        charts.rates_over_time([1] * 400, [1] * 400, {399: "23:59:59\n31 Dec"}),
+        charts.calibration([1.0], [1.0], [1]),
+        charts.lift([0.5, 1.0], [0.9, 1.0]),
     ],
 )
 def test_shapes_are_inside_the_chart(chart: Chart) -> None:
@@ -96,4 +119,7 @@ def test_shapes_are_inside_the_chart(chart: Chart) -> None:
     for x, y in (point for line in [*chart.grid, *chart.lines] for point in line.points):
         assert 0 <= x <= charts.WIDTH
         assert 0 <= y <= chart.height
-    assert all(0 <= label.x <= charts.WIDTH and 0 <= label.y <= chart.height for label in chart.labels)
+    for label in chart.labels:
+        after = {"start": 1, "middle": 0.5, "end": 0}[label.anchor] * 8 * max(map(len, label.lines))
+        assert 0 <= label.x <= label.x + after <= charts.WIDTH
+        assert 0 <= label.y <= chart.height

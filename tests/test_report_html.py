@@ -14,7 +14,7 @@ import pytest
 from telco_stream.display.text import as_json
 from telco_stream.model.manifest import Manifest
 from telco_stream.report.html import render
-from telco_stream.report.predictions import PredictionFilter
+from telco_stream.report.predictions import ContactCosts, PredictionFilter
 from telco_stream.report.run import ReportData
 from telco_stream.runtime.period import parse_period
 from tests.support.report_data import (
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 MOST_BYTES = 500_000
 NOW = datetime(2026, 2, 1, tzinfo=UTC).timestamp()
-CHARTS = {"contract", "internet", "distribution", "counts", "rates", "calibration"}
+CHARTS = {"segment-0", "segment-1", "lift", "distribution", "counts", "rates", "calibration"}
 
 
 class PageParser(HTMLParser):
@@ -69,20 +69,74 @@ def test_page_has_the_numbers_of_the_json(number: int) -> None:
     assert shown.pop("dead_letters") == 0
     assert shown == {name: expected[name] for name in shown}
     headline = {"expected_leavers", "expected_share", "flagged", "flagged_share"}
-    assert set(shown) == headline | {"total", "customers", "churners", "churn_rate"}
+    assert set(shown) == headline | {"total", "customers", "churn_rate"}
     rows = [attrs["data-csv"] for attrs in page.attributes("tr", "data-csv")]
     assert rows == [",".join(str(customer[name]) for name in customer) for customer in expected["top"]]
+
+
+def test_page_leads_with_expected_leavers_and_flagged() -> None:
+    page = PageParser(html(report_data([prediction("a", 0.9), prediction("b", 0.3), prediction("c", 0.3)])))
+    assert page.texts("dt")[:2] == ["Expected to leave", "Flagged"]
+    assert [attrs["data-name"] for attrs in page.attributes("data")][:4] == [
+        "expected_leavers",
+        "expected_share",
+        "flagged",
+        "flagged_share",
+    ]
+    assert [text.strip() for text in page.texts("data")[:4]] == ["2", "50.0%", "1", "33.3%"]
 
 
 def test_page_has_the_segments_of_the_json() -> None:
     data = report_data(many_predictions(900))
     text = html(data).decode()
-    for name, segment in data.report.summary.by_contract.items():
-        cells = f"{segment.total:,}</td><td>{segment.churners:,}</td><td>{segment.churn_rate:.1%}"
-        assert f"<bdi>{name}</bdi></th><td>{cells}</td>" in text
+    for segments in data.report.summary.segments.values():
+        for name, segment in segments.items():
+            leavers = f"{segment.customers:,}</td><td>{segment.expected_leavers:,.0f}</td>"
+            shares = f"<td>{segment.expected_share:.1%}</td><td>{segment.flagged:,}</td>"
+            assert f"<bdi>{name}</bdi></th><td>{leavers}{shares}" in text
     for (contract, service), segment in data.report.crosstab.items():
         assert (contract in CONTRACTS, service in SERVICES) == (True, True)
-        assert f"<b>{segment.churn_rate:.1%}</b> <span>{segment.churners:,} of {segment.total:,}</span>" in text
+        assert f"<b>{segment.expected_share:.1%}</b> <span>of {segment.customers:,}</span>" in text
+
+
+def test_page_shows_whom_to_contact() -> None:
+    text = html(report_data([prediction()])).decode()
+    (first, *_) = MANIFEST.metrics.lift
+    assert f"<bdi>{first.share:.0%}</bdi></th><td>{first.reached:.1%}</td>" in text
+    assert f"highest risk reaches {first.reached:.1%} of the leavers" in text
+    assert "Most profitable threshold" not in text
+
+
+def test_page_shows_which_contacts_pay_when_costs_are_given() -> None:
+    data = report_data([prediction("a", 0.5), prediction("b", 0.01)], contact_costs=ContactCosts(5, 100))
+    text = html(data).decode()
+    assert "<dt>Most profitable threshold</dt><dd><b>0.05</b>" in text
+    assert "<dt>Customers to contact</dt><dd><b>1</b> 50.0%" in text
+    assert "<dt>Expected profit</dt><dd><b>45</b>" in text
+
+
+def test_page_has_no_lift_when_the_model_has_none() -> None:
+    other = PageParser(html(report_data([prediction(model_version="v2")])))
+    assert charts(other) == CHARTS - {"lift"}
+    assert "Whom to contact" not in other.texts("h2")
+
+
+def test_every_chart_says_what_it_shows_and_its_source() -> None:
+    page = PageParser(html(report_data(many_predictions(2_000))))
+    captions = captions_of(page)
+    sources = [text.rpartition("Source: ")[2] for text in captions]
+    # All charts and the table of both segments.
+    assert len(captions) == len(CHARTS) + 1
+    assert sources.count("cross-validation on the training data.") == 2
+    assert sources.count("telco.churn.predictions.") == len(sources) - 2
+
+
+@pytest.mark.parametrize(("number", "explained"), [(29, 6), (5_400, 0)])
+def test_captions_explain_marks_when_there_are_few_predictions(number: int, explained: int) -> None:
+    page = PageParser(html(report_data(many_predictions(number))))
+    assert sum("have fewer than 30 " in caption for caption in captions_of(page)) == explained
+    marked = [attrs for _, attrs in page.all if "few" in (attrs.get("class") or "").split()]
+    assert bool(marked) == bool(explained)
 
 
 def test_page_counts_dead_letters_and_model_versions() -> None:
@@ -105,7 +159,8 @@ def test_page_names_its_period_version_and_offsets() -> None:
         f"Predictions made from 2026-01-03 00:00 and before 2026-01-05 10:00 UTC, by model version <bdi>{OWN_VERSION}"
         in text
     )
-    assert '<th scope="row">telco.churn.predictions</th><td class="number">1</td><td class="number">7</td>' in text
+    assert '<th scope="rowgroup" colspan="3">telco.churn.predictions</th>' in text
+    assert '<th scope="row">1</th><td class="number">7</td><td class="number">12</td>' in text
     assert '<time datetime="2026-02-01T12:00:00.000Z">2026-02-01 12:00:00 UTC' in text
 
 
@@ -134,7 +189,7 @@ def test_every_chart_has_a_title_description_and_numbers() -> None:
 
 def test_every_header_cell_has_a_scope() -> None:
     page = PageParser(html(report_data(many_predictions(500), letters={"json": 1})))
-    assert [attrs for attrs in page.attributes("th") if attrs.get("scope") not in {"row", "col"}] == []
+    assert [attrs for attrs in page.attributes("th") if attrs.get("scope") not in {"row", "col", "rowgroup"}] == []
     assert len(page.attributes("caption")) + len(page.attributes("div", "role")) >= 5
 
 
@@ -227,6 +282,11 @@ def test_page_has_no_calibration_when_the_model_has_none() -> None:
     metrics = dataclasses.replace(MANIFEST.metrics, calibration=())
     page = PageParser(html(report_data([prediction()]), dataclasses.replace(MANIFEST, metrics=metrics)))
     assert charts(page) == CHARTS - {"calibration"}
+
+
+def captions_of(page: PageParser) -> list[str]:
+    elements = zip(page.all, page.text, strict=True)
+    return [text.strip() for (name, attrs), text in elements if (name, attrs.get("class")) == ("span", "what")]
 
 
 def charts(page: PageParser) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import pytest
 
+from telco_stream.messages.prediction import Prediction
 from telco_stream.report.customers import shorten_id
 from telco_stream.report.html import render
 from telco_stream.report.run import ReportData
@@ -22,10 +23,20 @@ PAGES: dict[str, Callable[[], ReportData]] = {
     "many": lambda: report_data(many_predictions(3_000), letters={"json": 3, "validation": 2}),
     "one": lambda: report_data([prediction()]),
     "none": lambda: report_data([]),
+    "long names": lambda: report_data(long_names(60), letters={"json": 1}),
     "hostile": lambda: report_data(prediction(name, 0.9 - rank / 99) for rank, name in enumerate(HOSTILE)),
 }
-DEVICES = {"light": (1280, "light"), "dark": (1280, "dark"), "phone": (390, "light"), "dark phone": (390, "dark")}
+#: Long and unbreakable names of segments, and IDs like e-mail addresses.
+LONG = ("Month-to-month with a discount for students", "Donaudampfschifffahrtsgesellschaftskapitänsvertrag")
+DEVICES = {"light": (1280, "light"), "dark": (1280, "dark"), "phone": (390, "light"), "dark phone": (320, "dark")}
 A4_WIDTH = 794
+#: Returns the elements that end right of the window, or of the region that would scroll sideways for them.
+PAST_THE_EDGE = """[...document.querySelectorAll('body *')].filter(element => {
+  const box = element.getBoundingClientRect();
+  const isShown = box.width > 0 && !element.closest('.unseen, .skip, bdi');
+  const scrolls = element.matches('.scroll') && element.scrollWidth > element.clientWidth;
+  return isShown && (scrolls || box.right > document.documentElement.clientWidth + 0.5);
+}).map(element => element.outerHTML.slice(0, 80))"""
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +67,24 @@ def test_page_is_accessible_and_fits_the_window(browser: Any, pages: dict[str, P
         assert page.evaluate("window.harmed") is None
         page.evaluate("document.querySelectorAll('details').forEach(details => (details.open = true))")
         assert violations(page) == []
+
+
+@pytest.mark.parametrize("width", [320, 375, 390])
+@pytest.mark.parametrize("name", PAGES)
+def test_page_has_nothing_past_the_right_edge(browser: Any, pages: dict[str, Path], name: str, width: int) -> None:
+    with open_page(browser, pages[name], width=width) as page:
+        page.evaluate("document.querySelectorAll('details').forEach(details => (details.open = true))")
+        assert page.evaluate(PAST_THE_EDGE) == []
+
+
+@pytest.mark.parametrize("width", [320, 375, 390])
+def test_customers_have_two_lines_on_a_phone(browser: Any, pages: dict[str, Path], width: int) -> None:
+    with open_page(browser, pages["many"], width=width) as page:
+        line = page.evaluate("parseFloat(getComputedStyle(document.querySelector('.sortable')).lineHeight)")
+        for row in page.locator(".sortable tbody tr").all():
+            box = row.bounding_box()
+            assert box is not None
+            assert 2 * line <= box["height"] < 3 * line
 
 
 def test_page_follows_the_colour_scheme(browser: Any, pages: dict[str, Path]) -> None:
@@ -128,8 +157,8 @@ def test_page_shows_its_numbers_when_scripts_are_off(browser: Any, pages: dict[s
 def test_page_has_names_for_charts_and_landmarks(browser: Any, pages: dict[str, Path]) -> None:
     with open_page(browser, pages["many"]) as page:
         pictures = page.get_by_role("img").all()
-        assert len(pictures) == 6
-        assert page.get_by_role("img", name="Churn rate by contract").count() == 1
+        assert len(pictures) == 7
+        assert page.get_by_role("img", name="Expected to leave, by contract").count() == 1
         assert {landmark: page.get_by_role(landmark).count() for landmark in ("banner", "main", "contentinfo")} == {
             "banner": 1,
             "main": 1,
@@ -146,6 +175,29 @@ def test_page_prints_on_a4_without_controls(browser: Any, pages: dict[str, Path]
         assert page.locator("body").evaluate("element => getComputedStyle(element).color") == "rgb(26, 31, 38)"
     assert pdf.count(b"/Type /Page\n") in {2, 3, 4}
     assert b"/MediaBox [0 0 594.95996 841.91998]" in pdf or b"/MediaBox [0 0 595" in pdf
+
+
+@pytest.mark.parametrize("name", ["one", "many", "long names"])
+def test_first_printed_page_says_what_was_read(browser: Any, pages: dict[str, Path], name: str) -> None:
+    """Beside the headline, and with nothing past the right edge of the sheet."""
+    with open_page(browser, pages[name], width=A4_WIDTH) as page:
+        page.emulate_media(media="print")
+        assert page.evaluate(PAST_THE_EDGE) == []
+        headline, read, customers = (
+            page.locator(section).bounding_box() for section in ("main > :first-child", "#sources", "#customers")
+        )
+    assert headline is not None
+    assert read is not None
+    assert customers is not None
+    assert headline["x"] + headline["width"] < read["x"]
+    assert read["y"] + read["height"] <= customers["y"]
+
+
+def long_names(number: int) -> Iterator[Prediction]:
+    """Yield predictions with long IDs and segments."""
+    for index in range(number):
+        more = {"Contract": LONG[index % 2], "InternetService": f"Fibre to the premises, {index % 3} Gbit/s symmetric"}
+        yield prediction(f"customer-with-a-long-identifier-{index:06}@example.org", index / number, **more)
 
 
 def _skip(reason: str) -> NoReturn:

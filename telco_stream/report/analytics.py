@@ -1,8 +1,7 @@
 """Aggregation of predictions, for `report` and for the summary of a batch run."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
 
 from telco_stream.contract.customer import CATEGORIES
 from telco_stream.messages.prediction import CHURN, Prediction
@@ -19,8 +18,6 @@ from telco_stream.report.customers import (
     share,
 )
 
-#: Name of a group of segments.
-_Name = TypeVar("_Name", str, tuple[str, str])
 _CONTRACTS, _SERVICES = map(frozenset, (CATEGORIES["Contract"], CATEGORIES["InternetService"]))
 
 
@@ -133,8 +130,8 @@ class Analytics:
             churners=churners,
             churn_rate=share(churners, total),
             mean_probability=share(self._probability_sum, total),
-            by_contract=self._grouped(lambda pair: pair[0]),
-            by_internet_service=self._grouped(lambda pair: pair[1]),
+            by_contract=self._grouped(0),
+            by_internet_service=self._grouped(1),
             top=tuple(self.newest.top(top_k)),
             expected_leavers=customers.expected_leavers,
             expected_share=customers.expected_share,
@@ -143,10 +140,6 @@ class Analytics:
             revenue_at_risk=self.newest.revenue_at_risk(),
             segments=self.newest.segments(),
         )
-
-    def crosstab(self) -> dict[tuple[str, str], Segment]:
-        """Return the segments so far by pair of contract and internet service, in alphabetical order."""
-        return self._grouped(lambda pair: pair)
 
     def _new_segment(self, pair: tuple[str, str]) -> int:
         """Return the number of the pair's segment; beyond the limits, of a segment with `OTHER`."""
@@ -158,10 +151,10 @@ class Analytics:
             self._churners.append(0)
         return self._segments.setdefault(pair, len(self._segments))
 
-    def _grouped(self, name_of: Callable[[tuple[str, str]], _Name]) -> dict[_Name, Segment]:
-        """Return the segments by their name, in alphabetical order."""
-        sums: dict[_Name, tuple[int, int]] = {}
+    def _grouped(self, position: int) -> dict[str, Segment]:
+        """Return the segments by the contract (0) or the internet service (1), in alphabetical order."""
+        sums: dict[str, tuple[int, int]] = {}
         for pair, segment in self._segments.items():
-            total, churners = sums.get(name_of(pair), (0, 0))
-            sums[name_of(pair)] = (total + self._totals[segment], churners + self._churners[segment])
+            total, churners = sums.get(pair[position], (0, 0))
+            sums[pair[position]] = (total + self._totals[segment], churners + self._churners[segment])
         return {name: Segment(*sums[name], share(sums[name][1], sums[name][0])) for name in sorted(sums)}

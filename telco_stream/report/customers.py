@@ -11,14 +11,17 @@ can write any text to the topic, so the number of segments and the length of IDs
 import hashlib
 import math
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
+from typing import TypeVar
 
 from telco_stream.contract.customer import CATEGORIES
 from telco_stream.messages.prediction import CHURN, Prediction
 from telco_stream.runtime.period import to_timestamp
 
+#: Key of a group of customers.
+_Key = TypeVar("_Key", int, tuple[int, int])
 #: Name of the segment for values beyond the limits, and for predictions that do not have the column.
 OTHER, MISSING = "(other)", "(missing)"
 #: Maximum number of segments; further values not in the contract count as `OTHER`.
@@ -108,6 +111,13 @@ class NewestPredictions:
         """Return the customers by value of each column, in alphabetical order."""
         return {name: self._by_value(self._columns[name]) for name in self._segments}
 
+    def crosstab(self) -> dict[tuple[str, str], CustomerSegment]:
+        """Return the customers by pair of contract and internet service, in alphabetical order."""
+        contracts, services = (self._columns[name] for name in DEFAULT_COLUMNS)
+        pairs = self._group(zip(contracts.numbers, services.numbers, strict=True)).items()
+        named = {(contracts.names[one], services.names[two]): segment for (one, two), segment in pairs}
+        return {pair: named[pair] for pair in sorted(named)}
+
     def revenue_at_risk(self) -> float | None:
         """Return the monthly charges expected to be lost; None if no prediction has a numeric `MonthlyCharges`."""
         return math.fsum(self._revenues) if self._has_charges else None
@@ -138,13 +148,20 @@ class NewestPredictions:
         return charge * prediction.churn_probability
 
     def _by_value(self, column: "_Column") -> dict[str, CustomerSegment]:
-        customers, expected, flagged = [0] * len(column.names), [0.0] * len(column.names), [0] * len(column.names)
-        for number, probability, is_flagged in zip(column.numbers, self._probabilities, self._flagged, strict=True):
-            customers[number] += 1
-            expected[number] += probability
-            flagged[number] += is_flagged
-        totals = zip(column.names, customers, expected, flagged, strict=True)
-        return {name: _segment(count, total, yes) for name, count, total, yes in sorted(totals) if count}
+        segments = {column.names[number]: segment for number, segment in self._group(column.numbers).items()}
+        return {name: segments[name] for name in sorted(segments)}
+
+    def _group(self, keys: Iterable[_Key]) -> dict[_Key, CustomerSegment]:
+        """Return the customers with the same key as a segment; `keys` has one for each customer."""
+        totals: dict[_Key, list[float]] = {}
+        for key, probability, flagged in zip(keys, self._probabilities, self._flagged, strict=True):
+            total = totals.get(key)
+            if total is None:
+                total = totals[key] = [0, 0.0, 0]
+            total[0] += 1
+            total[1] += probability
+            total[2] += flagged
+        return {key: _segment(int(size), leavers, int(flagged)) for key, (size, leavers, flagged) in totals.items()}
 
 
 class _Column:

@@ -15,7 +15,8 @@ from telco_stream.errors import UsageError
 from telco_stream.messages.prediction import Prediction, decode_prediction
 from telco_stream.messages.record import Record
 from telco_stream.model.manifest import Manifest
-from telco_stream.report.analytics import Analytics, Segment, Summary
+from telco_stream.report.analytics import Analytics, Summary
+from telco_stream.report.customers import CustomerSegment
 from telco_stream.report.trends import TopCounter
 from telco_stream.runtime.period import ALWAYS, Period, to_timestamp
 
@@ -68,8 +69,8 @@ class Report:
     summary: Summary
     #: Records whose value is not a prediction; another program wrote them.
     unreadable: int
-    #: Segments by contract and internet service.
-    crosstab: dict[tuple[str, str], Segment]
+    #: Customers by contract and internet service.
+    crosstab: dict[tuple[str, str], CustomerSegment]
 
 
 def report(records: Iterable[Record], options: ReportOptions) -> Report:
@@ -98,7 +99,7 @@ def report(records: Iterable[Record], options: ReportOptions) -> Report:
     summary = _complete(analytics, options, is_by_model=is_by_model)
     if version is not None and not summary.total:
         raise UsageError(f"No prediction here has model version {version[:40]!r}: {_describe_versions(other_versions)}")
-    return Report(summary, unreadable, analytics.crosstab())
+    return Report(summary, unreadable, analytics.newest.crosstab())
 
 
 def _complete(analytics: Analytics, options: ReportOptions, *, is_by_model: bool) -> Summary:

@@ -7,7 +7,7 @@ from typing import Any
 from telco_stream.dlq.letters import LetterSummary
 from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.model.manifest import Manifest, decode_manifest
-from telco_stream.report.predictions import PredictionFilter, ReportOptions, report
+from telco_stream.report.predictions import ContactCosts, PredictionFilter, ReportOptions, report
 from telco_stream.report.run import OffsetRange, ReportData
 from telco_stream.report.trends import Trends
 from tests.support.cli import ROOT
@@ -64,11 +64,13 @@ def report_data(
     criteria: PredictionFilter = PredictionFilter(),  # noqa: B008 - immutable
     top_k: int = 10,
     letters: dict[str, int] | None = None,
+    contact_costs: ContactCosts | None = None,
 ) -> ReportData:
     """Return the data of a page about these predictions."""
     trends, counts = Trends(), letters or {}
     records = (FakeRecord(encode_prediction(prediction)) for prediction in predictions)
-    result = report(records, ReportOptions(top_k, criteria, [trends.add]))
+    options = ReportOptions(top_k, criteria, [trends.add], contact_costs=contact_costs, manifest=MANIFEST)
+    result = report(records, options)
     read = OffsetRange("telco.churn.predictions", {0: 0, 1: 7}, {0: 10, 1: 12})
     return ReportData(
         AS_OF,

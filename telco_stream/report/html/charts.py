@@ -11,6 +11,8 @@ WIDTH = 420.0
 _HEIGHT = 220.0
 #: Pixels above and beside the plot, for a line of text, and for a digit.
 _TOP, _RIGHT, _LINE, _DIGIT = 10.0, 14.0, 18.0, 8.0
+#: Bins with fewer predictions are drawn pale, because their rates are mostly chance.
+FEW = 30
 _CHART_HEIGHT = _TOP + _HEIGHT + 2 * _LINE + 6
 #: Pixels of a horizontal bar, from its name to the next name, and beside it for its number.
 _BAR_HEIGHT, _BAR_STEP, _BAR_NUMBER = 20.0, 52.0, 60.0
@@ -106,30 +108,34 @@ class _Plot:
         """Return the chart with a grid and labelled axes."""
         left, right, bottom = self.x(0), self.x(self.columns), self.y(0)
         labels = [Label(left - 7, self.y(tick) + 4, [self.format_tick(tick)], "end") for tick in self.ticks]
-        labels += [Label(self.x(x), bottom + _LINE, text.split("\n"), "middle") for x, text in x_ticks.items()]
+        labels += [_tick_label(self.x(x), bottom + _LINE, text.split("\n")) for x, text in x_ticks.items()]
         if x_title:
             labels.append(Label((left + right) / 2, bottom + 2 * _LINE, [x_title], "middle"))
         grid = [Line([(left, self.y(tick)), (right, self.y(tick))], "grid") for tick in self.ticks]
         return replace(chart, grid=grid, labels=labels)
 
-    def columns_of(self, counts: Sequence[int], bases: Sequence[int], style: str) -> list[Bar]:
-        """Return a bar for each count that is not 0, on top of its base."""
+    def columns_of(self, counts: Sequence[int], bases: Sequence[int], totals: Sequence[int], style: str) -> list[Bar]:
+        """Return a bar for each count that is not 0, on top of its base; `totals` are those of the whole columns."""
         width = self.x(1) - self.x(0) + _OVERLAP
-        tops = [base + count for base, count in zip(bases, counts, strict=True)]
         return [
-            Bar(self.x(column), self.y(top), width, self.y(base) - self.y(top), style)
-            for column, (base, top) in enumerate(zip(bases, tops, strict=True))
-            if top > base
+            Bar(self.x(column), self.y(base + count), width, self.y(base) - self.y(base + count), _style(style, total))
+            for column, (count, base, total) in enumerate(zip(counts, bases, totals, strict=True))
+            if count
         ]
 
 
-def rate_bars(rates: Sequence[tuple[str, float]]) -> Chart:
-    """Draw a horizontal bar for each name with its share from 0 to 1."""
-    scale = (WIDTH - _BAR_NUMBER) / max(_SMALLEST_TOP, *(rate for _, rate in rates))
+def is_few(total: int) -> bool:
+    """Return whether a bin has predictions, but too few for a reliable rate."""
+    return 0 < total < FEW
+
+
+def rate_bars(rates: Sequence[tuple[str, float, int]]) -> Chart:
+    """Draw a horizontal bar for each name with its share from 0 to 1; the number is the whole of the share."""
+    scale = (WIDTH - _BAR_NUMBER) / max(_SMALLEST_TOP, *(rate for _, rate, _ in rates))
     bars, labels = [], []
-    for row, (name, rate) in enumerate(rates):
+    for row, (name, rate, total) in enumerate(rates):
         y = row * _BAR_STEP + _LINE + 4
-        bars.append(Bar(0, y, rate * scale, _BAR_HEIGHT, "churn"))
+        bars.append(Bar(0, y, rate * scale, _BAR_HEIGHT, _style("churn", total)))
         labels.append(Label(0, y - 6, [name], style="name"))
         labels.append(Label(rate * scale + 6, y + 15, [format_percent(rate)], style="name"))
     return Chart(len(rates) * _BAR_STEP, bars=bars, labels=labels)
@@ -137,9 +143,9 @@ def rate_bars(rates: Sequence[tuple[str, float]]) -> Chart:
 
 def distribution(stay: Sequence[int], churn: Sequence[int], threshold: float | None) -> Chart:
     """Draw stacked columns of equal width from 0 to 1, and a line at the threshold if there is one."""
-    bins = len(stay)
-    plot = _count_plot(bins, [low + high for low, high in zip(stay, churn, strict=True)])
-    bars = [*plot.columns_of(stay, [0] * bins, "stay"), *plot.columns_of(churn, stay, "churn")]
+    bins, totals = len(stay), [low + high for low, high in zip(stay, churn, strict=True)]
+    plot = _count_plot(bins, totals)
+    bars = [*plot.columns_of(stay, [0] * bins, totals, "stay"), *plot.columns_of(churn, stay, totals, "churn")]
     lines, legend = [], [("stay", "stays"), ("churn", "churns")]
     if threshold is not None:
         x = plot.x(threshold * bins)
@@ -152,32 +158,44 @@ def distribution(stay: Sequence[int], churn: Sequence[int], threshold: float | N
 def counts_over_time(totals: Sequence[int], ticks: Mapping[float, str]) -> Chart:
     """Draw a column for each step of time."""
     plot = _count_plot(len(totals), totals)
-    return plot.add_axes(Chart(bars=plot.columns_of(totals, [0] * len(totals), "stay")), ticks)
+    return plot.add_axes(Chart(bars=plot.columns_of(totals, [0] * len(totals), totals, "stay")), ticks)
 
 
-def rates_over_time(rates: Sequence[float | None], ticks: Mapping[float, str]) -> Chart:
-    """Draw a line through the rates; a step without a rate interrupts it."""
-    plot = _Plot(len(rates), 1.12 * max([_SMALLEST_TOP, *(rate for rate in rates if rate is not None)]), _format_tick)
-    runs: list[list[tuple[float, float]]] = [[]]
-    for step, rate in enumerate(rates):
-        if rate is None:
-            runs.append([])
-        else:
-            runs[-1].append((plot.x(step + 0.5), plot.y(rate)))
+def rates_over_time(churners: Sequence[int], totals: Sequence[int], ticks: Mapping[float, str]) -> Chart:
+    """Draw a line through each step's share of churners; a step without predictions interrupts it."""
+    rates = [part / total if total else None for part, total in zip(churners, totals, strict=True)]
+    plot = _Plot(len(rates), 1.12 * max([_SMALLEST_TOP, *filter(None, rates)]), _format_tick)
     radius = max(1.0, 2.5 - len(rates) / 40)
-    lines = [Line(points, "rate") for points in runs if points]
-    dots = [Dot(x, y, radius, "churn") for points in runs for x, y in points]
-    return plot.add_axes(Chart(lines=lines, dots=dots), ticks)
+    lines, dots = [list[tuple[float, float]]()], []
+    for step, (rate, total) in enumerate(zip(rates, totals, strict=True)):
+        if rate is None:
+            lines.append([])
+        else:
+            lines[-1].append((plot.x(step + 0.5), plot.y(rate)))
+            dots.append(_dot(*lines[-1][-1], radius, total))
+    return plot.add_axes(Chart(lines=[Line(points, "rate") for points in lines if points], dots=dots), ticks)
 
 
-def calibration(predicted: Sequence[float], observed: Sequence[float]) -> Chart:
-    """Draw a dot for each pair of shares; both are equal on the diagonal."""
+def calibration(predicted: Sequence[float], observed: Sequence[float], totals: Sequence[int]) -> Chart:
+    """Draw a dot for each pair of shares of these numbers of predictions; both are equal on the diagonal."""
     plot = _Plot(1, 1, _format_tick)
     diagonal = Line([(plot.x(0), plot.y(0)), (plot.x(1), plot.y(1))], "diagonal")
-    dots = [Dot(plot.x(x), plot.y(y), 3.5, "churn") for x, y in zip(predicted, observed, strict=True)]
+    dots = [_dot(plot.x(x), plot.y(y), 3.5, total) for x, y, total in zip(predicted, observed, totals, strict=True)]
     ticks = {tick: _format_tick(tick) for tick in plot.ticks}
     legend = [("diagonal", "as predicted"), ("churn", "a tenth")]
     return plot.add_axes(Chart(lines=[diagonal], dots=dots, legend=legend), ticks, "mean predicted probability")
+
+
+def lift(contacted: Sequence[float], reached: Sequence[float]) -> Chart:
+    """Draw a line from 0 through the pairs of shares; contacts chosen at random are on the diagonal."""
+    plot = _Plot(1, 1, _format_tick)
+    points = [(plot.x(x), plot.y(y)) for x, y in zip((0, *contacted), (0, *reached), strict=True)]
+    diagonal = Line([(plot.x(0), plot.y(0)), (plot.x(1), plot.y(1))], "diagonal")
+    dots = [Dot(x, y, 3.5, "churn") for x, y in points[1:]]
+    ticks = {tick: _format_tick(tick) for tick in plot.ticks}
+    legend = [("churn", "highest risk first"), ("diagonal", "at random")]
+    chart = Chart(lines=[diagonal, Line(points, "rate")], dots=dots, legend=legend)
+    return plot.add_axes(chart, ticks, "share of the customers contacted")
 
 
 def round_ticks(top: float, smallest_step: float = 0.0) -> list[float]:
@@ -186,6 +204,20 @@ def round_ticks(top: float, smallest_step: float = 0.0) -> list[float]:
     step = next(size for factor in (1, 2, 2.5, 5, 10) if (size := magnitude * factor) * _MAX_TICKS >= top)
     step = max(step, smallest_step)
     return [number * step for number in range(math.floor(top / step + 1e-9) + 1)]
+
+
+def _style(style: str, total: int) -> str:
+    return f"{style} few" if is_few(total) else style
+
+
+def _dot(x: float, y: float, radius: float, total: int) -> Dot:
+    return Dot(x, y, radius + 0.7 if is_few(total) else radius, _style("churn", total))
+
+
+def _tick_label(x: float, y: float, lines: Sequence[str]) -> Label:
+    """Return a label in the middle below its tick, or as far to the right as it fits."""
+    fits = x + _DIGIT * max(map(len, lines)) / 2 <= WIDTH
+    return Label(x, y, lines, "middle") if fits else Label(WIDTH, y, lines, "end")
 
 
 def _count_plot(columns: int, totals: Sequence[int]) -> _Plot:
