@@ -113,6 +113,7 @@ def verify(
 
     from telco_stream.display.progress import RowProgress
     from telco_stream.kafka.topics import compaction_warning
+    from telco_stream.runtime.docs import docs_link
     from telco_stream.verify.run import verify as audit
 
     flags = {"bootstrap_servers": broker, "consumer.group_id": group}
@@ -125,4 +126,5 @@ def verify(
     session.screen.show(result)
     if not result.is_clean:
         causes = "; ".join(dict.fromkeys(finding.likely_cause for finding in result.findings))
-        raise DataError(f"{result.verdict} Likely cause: {causes}; docs/delivery.md explains the causes")
+        page = docs_link("delivery.md#when-verify-finds-something")
+        raise DataError(f"{result.verdict} Likely cause: {causes}; {page} has all causes")

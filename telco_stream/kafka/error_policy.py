@@ -9,6 +9,7 @@ from confluent_kafka.admin import AdminClient, ClusterMetadata  # type: ignore[a
 
 from telco_stream import errors
 from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS
+from telco_stream.runtime.docs import docs_link
 
 #: The client's `PROTOCOL://HOST:PORT/ID: …`; a bootstrap server has `bootstrap` instead of an ID.
 _BROKER_ERROR = re.compile(r"(?:\w+://)?\[?(?P<host>[^/\]\s]+?)\]?:(?P<port>\d+)/\d+: ")
@@ -94,7 +95,7 @@ _BAD_MEMBERS = frozenset(
     {KafkaError.INVALID_SESSION_TIMEOUT, KafkaError.INVALID_GROUP_ID, KafkaError.UNSUPPORTED_ASSIGNOR}
 )
 _CREATE_TOPICS = "; create the topics with `telco-stream topics init`"
-_GRANT_RIGHTS = "; docs/security.md lists the rights each command needs"
+_GRANT_RIGHTS = "; {security} lists the rights each command needs"
 #: Hints after the broker's message, by error code.
 _HINTS = {
     KafkaError.UNKNOWN_TOPIC_OR_PART: _CREATE_TOPICS,
@@ -175,7 +176,8 @@ def unreadable(error: KafkaError, position: str) -> errors.KafkaError:
     """Return the error for a record batch that the client cannot decode, or that is too large for it."""
     return errors.KafkaError(
         f"{position}: the record batch cannot be read: {error.str()}; if it is too large, raise"
-        " TELCO_STREAM_KAFKA__RECEIVE__MESSAGE__MAX__BYTES, otherwise skip it: docs/operations.md says how"
+        " TELCO_STREAM_KAFKA__RECEIVE__MESSAGE__MAX__BYTES, otherwise skip it:"
+        f" {docs_link('operations.md#skip-an-unreadable-batch')} says how"
     )
 
 
@@ -199,7 +201,7 @@ def member_failure(error: KafkaError) -> errors.TelcoStreamError | None:
 
 def group_error(error: KafkaError) -> errors.KafkaError:
     """Return the error for a consumer group that does not accept this member."""
-    hint = _GROUP_HINTS.get(_cause_of_fatal(error), "")
+    hint = _with_link(_GROUP_HINTS.get(_cause_of_fatal(error), ""))
     return errors.KafkaError(f"The consumer group does not accept this member: {error.str()}{hint}")
 
 
@@ -225,6 +227,10 @@ _GROUP_HINTS = {
     ),
     KafkaError.GROUP_AUTHORIZATION_FAILED: _GRANT_RIGHTS,
 }
+
+
+def _with_link(hint: str) -> str:
+    return hint.replace("{security}", docs_link("security.md")) if "{" in hint else hint
 
 
 def _cause_of_fatal(error: KafkaError) -> int:
@@ -266,7 +272,7 @@ def cannot_connect(error: KafkaError | None) -> bool:
 
 def user_error(error: KafkaError, doing: str) -> errors.KafkaError:
     """Return the user's error: `doing`, the broker's message and a hint."""
-    return errors.KafkaError(f"{doing}: {error.str()}{_HINTS.get(error.code(), '')}")
+    return errors.KafkaError(f"{doing}: {error.str()}{_with_link(_HINTS.get(error.code(), ''))}")
 
 
 def advertised_address(error_text: str) -> tuple[str, int] | None:

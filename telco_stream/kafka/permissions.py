@@ -11,6 +11,7 @@ from confluent_kafka.admin import AclOperation  # type: ignore[attr-defined]
 
 from telco_stream import errors
 from telco_stream.kafka.cluster import Cluster
+from telco_stream.runtime.docs import docs_link
 
 
 def require_read(cluster: Cluster, *topics: str) -> None:
@@ -41,5 +42,5 @@ def _check(resource: str, operation: AclOperation, rights: Sequence[Enum] | None
     if rights and operation not in rights:
         raise errors.KafkaError(
             f"{resource}: this user lacks the right to {operation.name.lower()};"
-            " docs/security.md lists the rights each command needs"
+            f" {docs_link('security.md')} lists the rights each command needs"
         )
