@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from telco_stream.display.console import Screen
 from telco_stream.messages.prediction import Prediction
 from telco_stream.model.artifact import read_manifest
-from telco_stream.report.analytics import Analytics, Summary, Window
+from telco_stream.report.analytics import Analytics, PreviousPeriod, Summary, Window
 from telco_stream.report.customers import ContactPlan
 from telco_stream.report.predictions import Report
 from telco_stream.runtime.files import bundled
@@ -189,6 +189,15 @@ def test_summary_keeps_whole_headings_when_narrow(columns: int) -> None:
     heading = next(line for line in lines if "#" in line)
     assert heading.split() == ["#", "Customer", "Probability", "Contract", "Internet"]
     assert any(line.split()[-4:] == ["Customers", "Leavers", "Share", "Flagged"] for line in lines)
+
+
+def test_summary_shows_the_change_from_the_period_before() -> None:
+    before = PreviousPeriod("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", 4, 4, 1.6, 0.4, 0, 0.0)
+    lines = [" ".join(line.split()) for line in shown(replace(summary_of("a", "b", "c"), previous=before)).splitlines()]
+    assert "Against the period before, 2026-01-01 00:00 to 2026-01-02 00:00 UTC:" in lines
+    assert "Expected to leave 2 2 +0 +0.0%" in lines
+    assert "Flagged 0 1 +1 -" in lines
+    assert "Customers 4 3 -1 -25.0%" in lines
 
 
 def test_summary_shows_lift_and_the_best_threshold() -> None:

@@ -70,3 +70,17 @@ def test_parse_period_is_refused_when_an_end_is_empty_text(text: str) -> None:
 )
 def test_to_timestamp_is_seconds_since_1970(text: str, seconds: float) -> None:
     assert to_timestamp(text) == seconds
+
+
+def test_previous_period_has_the_same_length_and_ends_at_the_start() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
+    week = parse_period("7d", None, now)
+    assert week.previous(now) == parse_period("14d", "7d", now)
+    month = parse_period("2026-02-01", "2026-02-15", now)
+    assert month.previous(now) == parse_period("2026-01-18", "2026-02-01", now)
+
+
+def test_previous_period_is_none_when_it_has_no_length() -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
+    for since, until in ((None, None), (None, "2026-01-01"), ("2026-04-01", None), ("0001-01-02", None)):
+        assert parse_period(since, until, now).previous(now) is None

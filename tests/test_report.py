@@ -1,3 +1,4 @@
+import json
 import math
 import re
 import tracemalloc
@@ -12,6 +13,7 @@ from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.messages.record import Record
 from telco_stream.model.manifest import decode_manifest, encode_manifest
 from telco_stream.report import predictions
+from telco_stream.report.analytics import PreviousPeriod
 from telco_stream.report.customers import ContactPlan, CustomerSegment
 from telco_stream.report.predictions import ContactCosts, PredictionFilter, Report, ReportOptions
 from telco_stream.runtime.period import parse_period
@@ -138,6 +140,62 @@ def test_report_has_a_contact_plan_when_costs_are_given() -> None:
     assert report(records(value("a", 0.9))).summary.contact_plan is None
 
 
+def test_report_segments_by_any_column_of_the_predictions() -> None:
+    topic = records(
+        carrying("a", 0.75, **{"Payment method": "Mailed check"}),
+        carrying("b", 0.25, **{"Payment method": 7}),
+        carrying("c", 0.5),
+    )
+    segments = report(topic, by=["Payment method", "model_version"]).summary.segments
+    assert segments == {
+        "Payment method": {
+            "(missing)": CustomerSegment(1, 0.5, 0.5, 1, 1.0),
+            "7": CustomerSegment(1, 0.25, 0.25, 0, 0.0),
+            "Mailed check": CustomerSegment(1, 0.75, 0.75, 1, 1.0),
+        },
+        "model_version": {"v1": CustomerSegment(3, 1.5, 0.5, 2, 2 / 3)},
+    }
+
+
+@pytest.mark.parametrize("column", ["Payment", "column_0", "__class__"])
+def test_report_raises_usage_error_when_a_column_is_unknown(column: str) -> None:
+    message = f"no column '{column}' to group by; they have Contract, InternetService, model_version, PaymentMethod$"
+    with pytest.raises(UsageError, match=message):
+        report(records(carrying("a", 0.5, PaymentMethod="x"), b"?"), by=["Contract", column])
+
+
+@pytest.mark.parametrize("column", ["customerID", "churn_probability", 'a"b', "a\\", "\n"])
+def test_report_raises_usage_error_when_a_column_cannot_group(column: str) -> None:
+    with pytest.raises(UsageError, match=r"they have Contract, InternetService, model_version$"):
+        report([], by=[column])
+
+
+def test_report_has_empty_segments_when_the_period_is_empty() -> None:
+    assert report([], by=["PaymentMethod"]).summary.segments == {"PaymentMethod": {}}
+
+
+def test_report_sums_the_revenue_at_risk_of_the_newest_predictions() -> None:
+    """A customer without a numeric charge counts as 0; later predictions replace earlier ones."""
+    topic = records(
+        carrying("a", 0.9, MonthlyCharges=10),
+        carrying("a", 0.5, MonthlyCharges=80.5),
+        carrying("b", 0.25, MonthlyCharges=100),
+        carrying("c", 0.5, MonthlyCharges="100"),
+        carrying("d", 0.5, MonthlyCharges=True),
+    )
+    assert report(topic).summary.revenue_at_risk == pytest.approx(40.25 + 25)
+    assert report(records(value("a", 0.5))).summary.revenue_at_risk is None
+
+
+def test_report_compares_with_the_period_before() -> None:
+    times = ["2026-02-26T00:00:00Z", "2026-02-27T00:00:00Z", "2026-02-27T12:00:00Z", "2026-02-28T00:00:00Z"]
+    topic = records(*(value(str(number // 2), 0.75 - number / 4, at=time) for number, time in enumerate(times)))
+    period = parse_period("1d", None, NOW)
+    summary = report(topic, criteria=PredictionFilter(period), previous=period.previous(NOW)).summary
+    assert (summary.total, summary.customers) == (1, 1)
+    assert summary.previous == PreviousPeriod("2026-02-27T00:00:00Z", "2026-02-28T00:00:00Z", 2, 2, 0.75, 0.375, 1, 0.5)
+
+
 def test_report_crosstab_adds_up_to_the_segments() -> None:
     result = report(records(value("a", 0.9), value("b", 0.1)))
     assert result.crosstab == {("One year", "DSL"): CustomerSegment(2, 1.0, 0.5, 1, 0.5)}
@@ -171,6 +229,10 @@ def stream(predictions: int) -> Iterator[Record]:
 
 def records(*values: bytes | None) -> list[Record]:
     return [FakeRecord(value) for value in values]
+
+
+def carrying(name: str, probability: float, **columns: Any) -> bytes:
+    return json.dumps({**json.loads(value(name, probability)), **columns}).encode()
 
 
 def value(name: str, probability: float, at: str = "2026-01-01T00:00:00Z", version: str = "v1") -> bytes:

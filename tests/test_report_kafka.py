@@ -84,6 +84,22 @@ def test_report_writes_a_page_when_the_topic_is_empty(broker: Broker) -> None:
     assert "There are no predictions to report." in Path("out.html").read_text()
 
 
+def test_report_reads_the_period_before_for_comparison(broker: Broker) -> None:
+    send(broker.bootstrap, broker.topics.predictions, [prediction(f"{age} h", hours=age) for age in HOURS])
+    summary = report(broker, "--since", "3h", "--csv", "out.csv", "--html", "out.html")
+    assert (summary["total"], summary["previous"]["total"], summary["previous"]["flagged"]) == (1, 1, 1)
+    assert Path("out.csv").read_text().count("\n") == 2
+    assert "previous" not in report(broker)
+
+
+def test_report_exits_2_when_a_column_is_unknown(broker: Broker) -> None:
+    send(broker.bootstrap, broker.topics.predictions, [prediction("a")])
+    done = cli(broker, "--by", "contract")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no column 'contract' to group by; they have Contract, InternetService, model_version" in done.stderr
+    assert list(report(broker, "--by", "model_version")["segments"]) == ["model_version"]
+
+
 def test_report_shows_which_contacts_pay(broker: Broker) -> None:
     send(broker.bootstrap, broker.topics.predictions, [prediction("a"), prediction("b")])
     plan = report(broker, "--contact-cost", "5", "--customer-value", "100")["contact_plan"]

@@ -43,6 +43,14 @@ def report(
     model_version: Annotated[
         str | None, typer.Option(metavar="VERSION", help="Only predictions of this model version.")
     ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--by",
+            metavar="COLUMN",
+            help="Show segments by COLUMN of the predictions; repeatable.  [default: Contract, InternetService]",
+        ),
+    ] = None,
     contact_cost: Annotated[
         float | None,
         typer.Option(metavar="COST", help="Cost of a contact; with --customer-value, show which contacts pay."),
@@ -67,6 +75,7 @@ def report(
     import time
 
     from telco_stream.display.progress import RowProgress
+    from telco_stream.report.customers import DEFAULT_COLUMNS
     from telco_stream.report.predictions import ContactCosts, PredictionFilter, ReportOptions
     from telco_stream.report.run import PredictionTable, open_outputs, run_report, run_report_data
     from telco_stream.runtime.period import parse_period
@@ -74,7 +83,7 @@ def report(
     if (contact_cost is None) != (customer_value is None):
         raise UsageError("--contact-cost and --customer-value belong together; give both")
     costs = None if contact_cost is None or customer_value is None else ContactCosts(contact_cost, customer_value)
-    criteria = PredictionFilter(parse_period(since, until, time.time()), model_version)
+    criteria = PredictionFilter(parse_period(since, until, now := time.time()), model_version)
     flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
     files = (html, csv)
     session = Session(
@@ -83,8 +92,16 @@ def report(
     with open_outputs(*files) as (page, table):
         manifest = session.manifest(required=page is not None or model is not None)
         with session.screen.live(RowProgress("report")) as bar:
-            on_prediction = [PredictionTable(table).add] if table else []
-            report_options = ReportOptions(top_k, criteria, on_prediction, bar.advance, costs, manifest)
+            report_options = ReportOptions(
+                top_k,
+                criteria,
+                on_prediction=[PredictionTable(table).add] if table else [],
+                on_read=bar.advance,
+                contact_costs=costs,
+                by=by or tuple(DEFAULT_COLUMNS),
+                previous=criteria.period.previous(now),
+                manifest=manifest,
+            )
             if page and manifest:
                 data = run_report_data(session.clients, report_options, stop=session.stop)
                 # Imported only now, because it is slow, and an unreachable broker should be reported first.

@@ -9,7 +9,7 @@ from rich.text import Text
 from telco_stream.display.layout import fit_name_columns, name_column, new_table, number_column, stack
 from telco_stream.display.text import safe_text
 from telco_stream.model.manifest import LiftStep
-from telco_stream.report.analytics import Summary
+from telco_stream.report.analytics import PreviousPeriod, Summary
 from telco_stream.report.customers import AtRisk, ContactPlan, CustomerSegment
 from telco_stream.runtime.humanize import format_count, format_percent, format_share
 
@@ -20,8 +20,10 @@ _CUSTOMER_PADDING = 14
 
 
 def summary_tables(summary: Summary) -> Group:
-    """Draw the totals, the segments, what contacts reach and earn, and the customers most at risk."""
+    """Draw the totals, their change, the segments, what contacts reach and earn, and the customers most at risk."""
     blocks: list[RenderableType] = [_facts_table(_totals(summary))]
+    if summary.previous:
+        blocks.append(_change_table(summary, summary.previous))
     if summary.total:
         blocks += [_segment_table(name, segments) for name, segments in summary.segments.items()]
     if summary.lift:
@@ -75,6 +77,21 @@ def _contacts(plan: ContactPlan, summary: Summary) -> Iterator[tuple[str, str, s
     leavers, reached = plan.expected_leavers, plan.expected_leavers / (summary.expected_leavers or 1)
     yield "Leavers among them", format_count(round(leavers)), format_percent(reached), "of those expected to leave"
     yield "Expected profit", f"{plan.expected_profit:,.0f}", "", "value x leavers - cost x customers"
+
+
+def _change_table(summary: Summary, previous: PreviousPeriod) -> RenderableType:
+    """Draw the totals beside those of the period before."""
+    table = new_table(name_column("Total"), *map(number_column, ("Before", "Now", "Change", "Percent")))
+    for name, before, now in (
+        ("Expected to leave", round(previous.expected_leavers), round(summary.expected_leavers)),
+        ("Flagged", previous.flagged, summary.flagged),
+        ("Customers", previous.customers, summary.customers),
+        ("Predictions", previous.total, summary.total),
+    ):
+        percent = f"{(now - before) / before:+.1%}" if before else "-"
+        table.add_row(name, format_count(before), format_count(now), f"{now - before:+,}", percent)
+    since, until = (time[:16].replace("T", " ") for time in (previous.since, previous.until))
+    return Group(Text(f" Against the period before, {since} to {until} UTC:"), table)
 
 
 def _facts_table(facts: Iterator[tuple[str, str, str, str]]) -> Table:

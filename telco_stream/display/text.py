@@ -23,7 +23,7 @@ _LABELS = {
     "artifacts": "Files and their SHA-256",
 }
 #: Fields that a result has in some modes or with some options; they are left out when empty, others are null or "-".
-_OPTIONAL_FIELDS = frozenset({"analytics", "contact_plan", "lift"})
+_OPTIONAL_FIELDS = frozenset({"analytics", "contact_plan", "lift", "previous"})
 
 
 def result_fields(result: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass or mapping

@@ -31,6 +31,20 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
+class PreviousPeriod:
+    """Totals of the period of the same length before, from `since` to `until`."""
+
+    since: str
+    until: str
+    total: int
+    customers: int
+    expected_leavers: float
+    expected_share: float
+    flagged: int
+    flagged_share: float
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """Aggregated predictions; shares and rates are from 0 to 1, and 0 without predictions.
 
@@ -39,7 +53,8 @@ class Summary:
     (null unless the predictions have a numeric `MonthlyCharges`), and `segments` have the same by value of each column.
     By prediction: `total`, `churners` (Yes), `churn_rate`, `mean_probability` and `by_*`. `report` alone has `lift`
     (the share of leavers reached by contacting a share of the customers, from cross-validation; if the model made any
-    of the predictions), and with the options for it `contact_plan`.
+    of the predictions), with `--since` the totals of the `previous` period of the same length, and with the options for
+    it the `contact_plan`.
     """
 
     total: int
@@ -58,6 +73,7 @@ class Summary:
     segments: Mapping[str, Mapping[str, CustomerSegment]]
     lift: tuple[LiftStep, ...] | None = None
     contact_plan: ContactPlan | None = None
+    previous: PreviousPeriod | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ A customer's newest prediction is the prediction of the newest event: `event_ts`
 time zone. Of equal instants, the last one added counts. The order of arrival is not enough: a replayed dead letter or a
 backfill brings an old event late, and raw records without a key spread a customer over several partitions.
 
-A customer takes one dictionary entry and about thirty bytes in arrays, however many predictions there are. Any program
+A customer takes one dictionary entry and about twenty bytes in arrays, however many predictions there are. Any program
 can write any text to the topic, so the number of segments and the length of IDs are limited.
 """
 
@@ -70,22 +70,17 @@ class NewestPredictions:
 
     def __init__(self, columns: Mapping[str, str] = DEFAULT_COLUMNS) -> None:
         self._rows: dict[str, int] = {}
-        self._instants, self._probabilities, self._revenues = array("d"), array("d"), array("d")
-        self._flagged = array("B")
-        self._has_charges = False
+        self._instants, self._probabilities, self._flagged = array("d"), array("d"), array("B")
+        #: Monthly charges expected to be lost; None until a prediction has a charge.
+        self._revenues: array[float] | None = None
         self._columns = {name: _Column(name, path) for name, path in {**DEFAULT_COLUMNS, **columns}.items()}
         self._segments = tuple(columns)
         self._arrays: list[array[float] | array[int]] = [
             self._instants,
             self._probabilities,
-            self._revenues,
             self._flagged,
         ]
         self._arrays += [column.numbers for column in self._columns.values()]
-
-    def __len__(self) -> int:
-        """Return the number of customers."""
-        return len(self._rows)
 
     def add(self, prediction: Prediction) -> None:
         """Keep the prediction if it is the customer's newest."""
@@ -99,7 +94,9 @@ class NewestPredictions:
         self._instants[row] = when
         self._probabilities[row] = prediction.churn_probability
         self._flagged[row] = prediction.prediction == CHURN
-        self._revenues[row] = self._revenue(prediction)
+        charge = getattr(prediction, "MonthlyCharges", None)
+        if charge is not None or self._revenues:
+            self._set_revenue(row, charge)
         for column in self._columns.values():
             column.numbers[row] = column.number_of(prediction)
 
@@ -118,9 +115,13 @@ class NewestPredictions:
         named = {(contracts.names[one], services.names[two]): segment for (one, two), segment in pairs}
         return {pair: named[pair] for pair in sorted(named)}
 
+    def is_missing(self, column: str) -> bool:
+        """Return whether there are predictions, and none of them has the column."""
+        return self._columns[column].names == [MISSING]
+
     def revenue_at_risk(self) -> float | None:
         """Return the monthly charges expected to be lost; None if no prediction has a numeric `MonthlyCharges`."""
-        return math.fsum(self._revenues) if self._has_charges else None
+        return None if self._revenues is None else math.fsum(self._revenues)
 
     def top(self, size: int) -> Iterator[AtRisk]:
         """Yield the customers at the highest risk, equal risks ordered by ID."""
@@ -139,13 +140,16 @@ class NewestPredictions:
         leavers = math.fsum(contacted)
         return ContactPlan(cost, value, threshold, len(contacted), leavers, leavers * value - len(contacted) * cost)
 
-    def _revenue(self, prediction: Prediction) -> float:
-        """Return the monthly charge that the customer is expected to take away, 0 if the charge is unknown."""
-        charge = getattr(prediction, "MonthlyCharges", None)
-        if not isinstance(charge, (int, float)) or isinstance(charge, bool):
-            return 0.0
-        self._has_charges = True
-        return charge * prediction.churn_probability
+    def _set_revenue(self, row: int, charge: object) -> None:
+        """Set the monthly charge that the customer is expected to take away, 0 if the charge is not a number."""
+        lost = 0.0
+        if isinstance(charge, (int, float)) and not isinstance(charge, bool):
+            lost = charge * self._probabilities[row]
+            if self._revenues is None:
+                self._revenues = array("d", bytes(8 * len(self._instants)))
+                self._arrays.append(self._revenues)
+        if self._revenues is not None:
+            self._revenues[row] = lost
 
     def _by_value(self, column: "_Column") -> dict[str, CustomerSegment]:
         segments = {column.names[number]: segment for number, segment in self._group(column.numbers).items()}

@@ -4,6 +4,7 @@ A period filters by `processed_ts`, the time of the answer. Dead letters have th
 the event time of a dead letter may be missing or wrong.
 """
 
+import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,19 +13,24 @@ from typing import TypeAlias
 
 from telco_stream.contract.customer import BAD_DATA
 from telco_stream.errors import UsageError
-from telco_stream.messages.prediction import Prediction, decode_prediction
+from telco_stream.messages.prediction import Prediction, carrying_decoder, decode_prediction
 from telco_stream.messages.record import Record
 from telco_stream.model.manifest import Manifest
-from telco_stream.report.analytics import Analytics, Summary
-from telco_stream.report.customers import CustomerSegment
+from telco_stream.report.analytics import Analytics, PreviousPeriod, Summary
+from telco_stream.report.customers import DEFAULT_COLUMNS, CustomerSegment, NewestPredictions
 from telco_stream.report.trends import TopCounter
-from telco_stream.runtime.period import ALWAYS, Period, to_timestamp
+from telco_stream.runtime.period import ALWAYS, Period, to_rfc3339, to_timestamp
 
 #: Called with each counted prediction and its time in seconds since 1970.
 OnPrediction: TypeAlias = Callable[[Prediction, float], None]
 
 #: Maximum number of model versions that the error for an unknown version names.
 _MAX_NAMED = 3
+#: Fields of a prediction that are its answer or its origin rather than the customer's, and those of them that segment.
+_ANSWER = frozenset(Prediction.__struct_fields__)
+SEGMENT_COLUMNS = ("Contract", "InternetService", "model_version")
+#: Maximum number of columns that the error for an unknown one names.
+_MAX_COLUMNS = 30
 #: Caches the last time: all answers of a micro-batch have the same one.
 _to_timestamp = lru_cache(maxsize=1)(to_timestamp)
 
@@ -58,6 +64,10 @@ class ReportOptions:
     on_prediction: Sequence[OnPrediction] = ()
     on_read: Callable[[int], None] = lambda _records: None
     contact_costs: ContactCosts | None = None
+    #: Columns whose segments are included.
+    by: Sequence[str] = tuple(DEFAULT_COLUMNS)
+    #: Period whose totals are included for comparison.
+    previous: Period | None = None
     #: Manifest of the model whose lift table is included if it made any of the predictions.
     manifest: Manifest | None = None
 
@@ -76,44 +86,103 @@ class Report:
 def report(records: Iterable[Record], options: ReportOptions) -> Report:
     """Aggregate the matching predictions among a topic's records, and pass each of them to `on_prediction`.
 
-    Raises `UsageError` if no prediction of the period has the model version.
+    Raises `UsageError` if no prediction of the period has the model version, or one of the columns.
     """
-    analytics, other_versions, unreadable, is_by_model = Analytics(), TopCounter(), 0, False
-    model = options.manifest.model_version if options.manifest else None
-    version, (start, end) = options.criteria.model_version, options.criteria.period.bounds()
+    aggregate = _Aggregate(options)
     for record in records:
-        prediction = decode_valid(record.value())
+        aggregate.add(record)
+    return aggregate.result()
+
+
+class _Aggregate:
+    """Aggregate of the predictions of the period, and of the customers of the period before."""
+
+    def __init__(self, options: ReportOptions) -> None:
+        self._options, self._criteria = options, options.criteria
+        self._decode, columns = carrying_decoder(_check_columns(options.by))
+        self._analytics, self._previous, self._previous_total = Analytics(columns), NewestPredictions({}), 0
+        self._bounds = self._criteria.period.bounds()
+        self._previous_bounds = options.previous.bounds() if options.previous else (math.inf, math.inf)
+        self._other_versions, self._unreadable, self._is_by_model = TopCounter(), 0, False
+        #: Last value that was counted; its fields are the columns that exist.
+        self._example = b"{}"
+
+    def add(self, record: Record) -> None:
+        """Count the record's prediction if it is of one of the periods."""
+        value = record.value() or b""
+        prediction = decode_valid(value, self._decode)
         if prediction is None:
-            unreadable += 1
-            continue
+            self._unreadable += 1
+            return
         time = time_of(prediction, record)
-        if not start <= time < end:
-            continue
-        if version not in {None, prediction.model_version}:
-            other_versions.add(prediction.model_version)
-            continue
-        analytics.add(prediction)
-        is_by_model = is_by_model or prediction.model_version == model
-        for call in options.on_prediction:
+        is_current = self._bounds[0] <= time < self._bounds[1]
+        if not is_current and not self._previous_bounds[0] <= time < self._previous_bounds[1]:
+            return
+        if self._criteria.model_version not in {None, prediction.model_version}:
+            self._other_versions.add(prediction.model_version)
+        elif is_current:
+            self._example = value
+            self._count(prediction, time)
+        else:
+            self._previous_total += 1
+            self._previous.add(prediction)
+
+    def result(self) -> Report:
+        """Return the report, with the model's lift, the contacts that pay and the period before."""
+        options, version, manifest = self._options, self._criteria.model_version, self._options.manifest
+        summary, costs = self._analytics.result(options.top_k), options.contact_costs
+        if version is not None and not summary.total:
+            versions = _describe_versions(self._other_versions)
+            raise UsageError(f"No prediction here has model version {version[:40]!r}: {versions}")
+        if missing := next(filter(self._analytics.newest.is_missing, options.by), None):
+            columns = [*SEGMENT_COLUMNS, *(name for name in json.loads(self._example) if name not in _ANSWER)]
+            raise UsageError(_describe_columns(missing, list(dict.fromkeys(columns))))
+        lift = manifest.metrics.lift if manifest and self._is_by_model else ()
+        plan = self._analytics.newest.contact_plan(costs.cost, costs.value) if costs else None
+        complete = replace(summary, lift=lift or None, contact_plan=plan, previous=self._previous_period())
+        return Report(complete, self._unreadable, self._analytics.newest.crosstab())
+
+    def _count(self, prediction: Prediction, time: float) -> None:
+        self._analytics.add(prediction)
+        manifest = self._options.manifest
+        if manifest and not self._is_by_model:
+            self._is_by_model = prediction.model_version == manifest.model_version
+        for call in self._options.on_prediction:
             call(prediction, time)
-    summary = _complete(analytics, options, is_by_model=is_by_model)
-    if version is not None and not summary.total:
-        raise UsageError(f"No prediction here has model version {version[:40]!r}: {_describe_versions(other_versions)}")
-    return Report(summary, unreadable, analytics.newest.crosstab())
+
+    def _previous_period(self) -> PreviousPeriod | None:
+        period, total = self._options.previous, self._previous.total()
+        if not period or not period.since or not period.until:
+            return None
+        return PreviousPeriod(
+            since=to_rfc3339(period.since),
+            until=to_rfc3339(period.until),
+            total=self._previous_total,
+            customers=total.customers,
+            expected_leavers=total.expected_leavers,
+            expected_share=total.expected_share,
+            flagged=total.flagged,
+            flagged_share=total.flagged_share,
+        )
 
 
-def _complete(analytics: Analytics, options: ReportOptions, *, is_by_model: bool) -> Summary:
-    """Return the summary with the lift of the model and the customers whom it pays to contact."""
-    summary, costs = analytics.result(options.top_k), options.contact_costs
-    lift = options.manifest.metrics.lift if options.manifest and is_by_model else ()
-    plan = analytics.newest.contact_plan(costs.cost, costs.value) if costs else None
-    return replace(summary, lift=lift or None, contact_plan=plan)
+def _check_columns(columns: Sequence[str]) -> Sequence[str]:
+    """Return the columns; raise `UsageError` for a field that describes the answer, or that no JSON field can be."""
+    for column in columns:
+        if column in _ANSWER - set(SEGMENT_COLUMNS) or not column.isprintable() or {'"', "\\"} & set(column):
+            raise UsageError(_describe_columns(column, SEGMENT_COLUMNS))
+    return tuple(dict.fromkeys(columns))
 
 
-def decode_valid(value: bytes | None) -> Prediction | None:
+def _describe_columns(column: str, existing: Sequence[str]) -> str:
+    names = ", ".join(name[:40] for name in existing[:_MAX_COLUMNS])
+    return f"--by: the predictions have no column {column[:40]!r} to group by; they have {names}"
+
+
+def decode_valid(value: bytes | None, decode: Callable[[bytes], Prediction] = decode_prediction) -> Prediction | None:
     """Return the prediction; None if the value is not a prediction with a probability from 0 to 1."""
     try:
-        prediction = decode_prediction(value or b"")
+        prediction = decode(value or b"")
     except BAD_DATA:
         return None
     return prediction if 0 <= prediction.churn_probability <= 1 else None

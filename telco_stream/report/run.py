@@ -67,7 +67,7 @@ class ReportData:
 def run_report(clients: Clients, options: ReportOptions, *, stop: Stop) -> Report:
     """Aggregate the matching predictions that the topic holds now."""
     topic = clients.settings.topics.predictions
-    offsets = _offsets_of(Cluster(clients, stop), topic, options.criteria.period, stop)
+    offsets = _offsets_of(Cluster(clients, stop), topic, options.previous or options.criteria.period, stop)
     return report(_records(clients, offsets, options, stop), options)
 
 
@@ -87,9 +87,8 @@ def run_lookup(clients: Clients, options: LookupOptions, *, stop: Stop) -> Looku
 def run_report_data(clients: Clients, options: ReportOptions, *, stop: Stop) -> ReportData:
     """Collect the contents of the HTML page; each topic is read once."""
     cluster, topics, criteria, trends = Cluster(clients, stop), clients.settings.topics, options.criteria, Trends()
-    predictions_read, letters_read = (
-        _offsets_of(cluster, topic, criteria.period, stop) for topic in (topics.predictions, topics.deadletter)
-    )
+    predictions_read = _offsets_of(cluster, topics.predictions, options.previous or criteria.period, stop)
+    letters_read = _offsets_of(cluster, topics.deadletter, criteria.period, stop)
     as_of = utc_timestamp()
     with_trends = replace(options, on_prediction=[trends.add, *options.on_prediction])
     result = report(_records(clients, predictions_read, options, stop), with_trends)

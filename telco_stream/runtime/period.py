@@ -26,6 +26,16 @@ class Period:
             self.until.timestamp() if self.until else math.inf,
         )
 
+    def previous(self, now: float) -> "Period | None":
+        """Return the period of the same length before, None without a start; a period without an end ends now."""
+        if self.since is None:
+            return None
+        try:
+            length = (self.until or datetime.fromtimestamp(now, UTC)) - self.since
+            return Period(self.since - length, self.since) if length > timedelta() else None
+        except OverflowError:
+            return None
+
 
 #: The unbounded period.
 ALWAYS = Period()
@@ -64,3 +74,8 @@ def to_timestamp(text: str) -> float:
         return parse_timestamp(text).timestamp()
     except ValueError:
         return -math.inf
+
+
+def to_rfc3339(time: datetime) -> str:
+    """Format a time in UTC, to the second."""
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
