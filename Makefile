@@ -121,7 +121,7 @@ $(AIRFLOW)/installed: airflow/requirements.txt airflow/constraints.txt | $(BIN)/
 
 # The stamp files avoid another installation, which needs the network, until the dependencies change.
 $(RUN): pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing telco-stream into .venv …" >&2
+	@echo "Installing telco-stream and its libraries into .venv (about 460 MB) …" >&2
 	@$(call install,.venv,$(VERSIONS) --editable .)
 	@touch $@
 

@@ -1,24 +1,28 @@
-"""Demo: produce, consume and report in one process, with an embedded broker."""
+"""Demo: produce, consume, report and verify in one process, with an embedded broker."""
 
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from telco_stream.consume.counters import ConsumeResult
 from telco_stream.consume.run import ConsumeOptions, run_consume
+from telco_stream.dlq.letters import LetterFilter, Letters, text_of
+from telco_stream.dlq.run import DeadLetterTopic
 from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients, embedded_broker
+from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.sink import Sink
 from telco_stream.messages.record import Message
 from telco_stream.model.scorer import Scorer
-from telco_stream.monitoring.protocols import RunObserver
 from telco_stream.produce.run import ProduceOptions, ProduceResult, run_produce
 from telco_stream.report.analytics import Summary
 from telco_stream.report.predictions import ReportOptions
 from telco_stream.report.run import run_report
-from telco_stream.runtime.signals import Stop
+from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.settings import ProducerSettings, Settings
+from telco_stream.verify.run import verify
 
 #: Invalid records; each becomes a dead letter.
 _BROKEN_RECORDS: list[Message] = [
@@ -31,18 +35,42 @@ _BROKEN_RECORDS: list[Message] = [
 
 
 @dataclass(frozen=True, slots=True)
+class UnscoredRecord:
+    """A record that became a dead letter, and why."""
+
+    key: str
+    error_type: str
+    error_message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Number of inputs and of their answers, and the verdict on them."""
+
+    inputs: int
+    predicted: int
+    dead_lettered: int
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
 class DemoResult:
-    """Results of the three steps."""
+    """Results of the steps."""
 
     produce: ProduceResult
     consume: ConsumeResult
+    dead_letters: tuple[UnscoredRecord, ...]
     report: Summary
+    verify: Answers
 
 
 def run_demo(
-    scorer: Scorer, *, stop: Stop, observer: RunObserver, say: Callable[[str], None], top_k: int = 5
+    scorer: Scorer, *, stop: Stop, say: Callable[[str], None], show: Callable[[object], None], top_k: int = 5
 ) -> DemoResult:
-    """Produce the sample and five broken records, consume them and report; call `say` before each step."""
+    """Produce the sample and five broken records, consume them, report and verify.
+
+    Calls `say` before each step, and `show` with the results. Raises `Stopped` if a stop is requested before the end.
+    """
     topics = Settings().topics
     with _temporary_folder() as folder, embedded_broker(topics.raw, topics.predictions, topics.deadletter) as address:
         producer = ProducerSettings(checkpoint_file=str(Path(folder) / "producer.json"))
@@ -50,16 +78,45 @@ def run_demo(
         say(f"1. Start a broker inside this process, at {address}.")
         say("2. Produce: the sample customers and five broken records.")
         produced = run_produce(clients, ProduceOptions("batch", "at-least-once"), stop=stop, observer=_NoObserver())
+        _check(stop)
         _send_broken_records(clients, topics.raw, stop)
-        say(
-            "3. Consume: each record becomes a prediction or a dead letter (at least once: this broker has no fencing)."
-        )
-        consumed = run_consume(
-            clients, scorer, ConsumeOptions("batch", "at-least-once"), stop=stop, observers=[observer]
-        )
-        say("4. Report: summarize the predictions topic.")
-        consumed = replace(consumed, analytics=None)  # the report has the same tables, from the topic
-        return DemoResult(produced, consumed, run_report(clients, ReportOptions(top_k), stop=stop).summary)
+        say("3. Consume: each record becomes a prediction, or a dead letter with the reason.")
+        say("")
+        consumed = run_consume(clients, scorer, ConsumeOptions("batch", "at-least-once"), stop=stop)
+        _check(stop)
+        letters = _unscored_records(clients, stop)
+        show(letters)
+        say("")
+        say("4. Report: summarize the predictions.")
+        report = run_report(clients, ReportOptions(top_k), stop=stop).summary
+        show(report)
+        say("")
+        say("5. Verify: count the answers to each input.")
+        answers = _answers(clients, stop)
+        show(answers)
+    # The report has the same tables, from the topic.
+    return DemoResult(produced, replace(consumed, analytics=None), letters, report, answers)
+
+
+def _check(stop: Stop) -> None:
+    """Raise `Stopped` if a stop was requested: the results of the steps are incomplete then."""
+    if stop.requested:
+        raise Stopped
+
+
+def _unscored_records(clients: Clients, stop: Stop) -> tuple[UnscoredRecord, ...]:
+    """Return the dead letters, ordered by key."""
+    records = DeadLetterTopic(clients, Cluster(clients, stop), stop).records()
+    letters = [
+        UnscoredRecord(text_of(letter.record.key()) or "", letter.content.error_type, letter.content.error_message)
+        for letter in Letters(records, LetterFilter())
+    ]
+    return tuple(sorted(letters, key=lambda letter: letter.key))
+
+
+def _answers(clients: Clients, stop: Stop) -> Answers:
+    result = verify(clients, clients.settings.consumer.group_id, now=time.time(), stop=stop)
+    return Answers(result.inputs, result.predicted, result.dead_lettered, result.verdict)
 
 
 def _temporary_folder() -> "tempfile.TemporaryDirectory[str]":

@@ -56,6 +56,7 @@ def make(checkout: Path, *arguments: str, **env: str) -> tuple[int, list[str]]:
         timeout=30,
         check=False,
     )
+    (checkout / "stderr").write_bytes(completed.stderr)
     return completed.returncode, calls.read_text().splitlines()
 
 
@@ -67,6 +68,7 @@ def test_make_installs_with_uv_and_runs_the_demo(checkout: Path) -> None:
     assert install.startswith("uv pip install ")
     assert "--python .venv/bin/python --constraint constraints.txt --editable ." in install
     assert demo == "telco-stream demo"
+    assert (checkout / "stderr").read_text().startswith("Installing telco-stream and its libraries into .venv (about ")
 
 
 @pytest.mark.parametrize("env", [{"NO_UV": "1"}, {"UV_EXIT": "2"}], ids=["not available", "fails"])
@@ -89,6 +91,7 @@ def test_make_fails_when_neither_uv_nor_pip_installs(checkout: Path) -> None:
 def test_make_installs_nothing_when_all_is_installed(checkout: Path, env: dict[str, str]) -> None:
     make(checkout, "demo", **env)
     assert make(checkout, "demo", **env) == (0, ["telco-stream demo"])
+    assert (checkout / "stderr").read_text() == ""
 
 
 @pytest.mark.parametrize(

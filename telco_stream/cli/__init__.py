@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from telco_stream import __version__
-from telco_stream.cli import consume, dlq, health, local, predictions, produce, streams, topics
+from telco_stream.cli import consume, demo, dlq, health, local, predictions, produce, streams, topics
 from telco_stream.errors import TelcoStreamError
 from telco_stream.runtime.signals import EXIT_INTERRUPTED, Stopped
 
@@ -39,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (
-    *(local.demo, produce.produce, consume.consume, topics.report, topics.verify, health.status, health.doctor),
+    *(demo.demo, produce.produce, consume.consume, topics.report, topics.verify, health.status, health.doctor),
     *(local.train, local.sample),
 ):
     app.command()(command)

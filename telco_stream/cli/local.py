@@ -1,6 +1,5 @@
-"""The commands that need no Kafka: `demo`, `train`, `model show`, `sample`, `data fetch` and `config show`."""
+"""The commands that need no Kafka: `train`, `model show`, `sample`, `data fetch` and `config show`."""
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -14,34 +13,6 @@ from telco_stream.runtime.files import STDOUT
 config_group = typer.Typer(name="config", no_args_is_help=True, help="Show the settings.")
 data_group = typer.Typer(name="data", no_args_is_help=True, help="Download the public data set.")
 model_group = typer.Typer(name="model", no_args_is_help=True, help="Inspect the model.")
-
-_AFTER_DEMO = (
-    "What to try next, on your own Kafka (--broker HOST:PORT):",
-    "  telco-stream topics init                   create the three topics",
-    "  telco-stream produce --mode streaming      send ten customers per second",
-    "  telco-stream consume                       score them exactly once, until Ctrl-C",
-)
-
-
-def demo(
-    engine: options.Engine = "auto",
-    output: options.Output = "table",
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """Run the whole pipeline on a broker inside this process. Needs no Docker, network or configuration."""
-    session = Session(output, quiet=quiet, verbose=verbose)
-    if not verbose:
-        logging.getLogger("telco_stream").setLevel(logging.ERROR)
-    stop = session.stop  # handle signals while the model is loaded
-    screen, scorer = session.screen, session.scorer(engine)
-
-    from telco_stream.demo import run_demo
-    from telco_stream.display.progress import WindowReporter
-
-    screen.show(run_demo(scorer, stop=stop, observer=WindowReporter(screen.window), say=screen.say))
-    for line in _AFTER_DEMO:
-        screen.say(line)
 
 
 def train(
