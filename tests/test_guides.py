@@ -16,7 +16,7 @@ from tests.support.kafka_container import IMAGE, SMALL, docker_unavailable_reaso
 from tests.support.pages import command_lines, replace_words
 from tests.support.ports import free_port
 from tests.support.scripts import copy_checkout, env_with_path, run_script, write_executable, write_launchers
-from tests.support.topics import Topics, delete_topics, fresh_topics
+from tests.support.topics import Topics, delete_topics, fresh_topics, read_topic
 
 #: Lines that are not run, and why.
 NOT_RUN = {
@@ -27,12 +27,18 @@ NOT_RUN = {
     "docker rm .* telco-kafka": "the test has no such container",
 }
 
+#: Commands after which there are 50 predictions.
+SCORED = """
+telco-stream produce --mode batch --limit 50
+telco-stream consume --mode batch --top-k 0
+"""
+
 #: Kafka's tools start faster with these, and throughput does not matter here.
 QUICK_JVM = [
     f"--env=KAFKA_JVM_PERFORMANCE_OPTS={SMALL['jvm_performance_opts']}",
     "--env=KAFKA_HEAP_OPTS=-Xmx128m",
 ]
-TOOLS = ["topics", "consumer-groups", "console-consumer", "get-offsets", "transactions"]
+TOOLS = ["topics", "consumer-groups", "console-consumer", "get-offsets", "transactions", "delete-records"]
 
 
 @pytest.fixture(scope="session")
@@ -121,10 +127,27 @@ def test_report_page_runs(kafka: str, topics: Topics, commands: Path, tmp_path: 
     assert written >= {"report.html", "predictions.csv", "week.html", "week.csv"}
 
 
+def test_scores_page_runs(kafka: str, topics: Topics, commands: Path, tmp_path: Path) -> None:
+    """Its figures refer to predictions that were made before."""
+    run_script(SCORED.splitlines(), tmp_path, env_with_path(commands, topics.env(kafka)))
+    printed = _run_page(ROOT / "docs/scores.md", kafka, topics, commands, tmp_path)
+    assert "threshold" in printed.lower()
+
+
+def test_personal_data_page_runs(kafka: str, names: Topics, commands: Path, tmp_path: Path) -> None:
+    """Before the deletion, the customer has two records, a prediction and a dead letter; afterwards nothing."""
+    printed = _run_page(ROOT / "docs/personal-data.md", kafka, names, commands, tmp_path)
+    found = [line.split()[0] for line in (tmp_path / "found.txt").read_text().splitlines()]
+    assert sorted(found) == sorted([names.raw, names.raw, names.predictions, names.deadletter])
+    assert printed.splitlines()[-3:] == ["0", "0", "0"]
+    for topic in (names.raw, names.predictions, names.deadletter):
+        assert all(record.key != b"0000-GONE" for record in read_topic(kafka, topic))
+
+
 def _run_page(page: Path, kafka: str, names: Topics, commands: Path, folder: Path) -> str:
     """Run the page's command lines on topics of the test; return what they print."""
     lines = [line for line in command_lines(page) if not any(re.fullmatch(no, line) for no in NOT_RUN)]
-    assert len(lines) > 1
+    assert lines
     again = _second_scoring(names)
     replacements = {
         "localhost:9092": kafka,
