@@ -16,7 +16,8 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.offsets import CommitMetadata, encode_commit_metadata
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import load
-from telco_stream.verify.run import VerifyResult, verify
+from telco_stream.verify.run import verify
+from telco_stream.verify.verdict import VerifyResult
 from tests.support.cli import run_cli
 from tests.support.topics import Outgoing, Topics, configure_topic, recreate_topic, send, topic_id
 

@@ -20,7 +20,7 @@ from telco_stream.sample import SampleResult
 from telco_stream.sample.dataset import FetchResult
 from telco_stream.settings import ResolvedSetting
 from telco_stream.status.results import DoctorResult, StatusResult
-from telco_stream.verify.run import VerifyResult
+from telco_stream.verify.verdict import VerifyResult
 
 #: Result classes by command.
 RESULTS: dict[str, type] = {

@@ -1,7 +1,7 @@
 """Results as tables that fit a terminal of 80 columns, some of them in a form for their type."""
 
 import base64
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from telco_stream.display.health_tables import check_table, status_tables
 from telco_stream.display.layout import field_table, new_table, number_column, stack
 from telco_stream.display.report_tables import lift_table, summary_tables
 from telco_stream.display.text import format_value, humanize, is_number, result_fields, safe_text
+from telco_stream.display.verify_tables import verify_tables
 from telco_stream.dlq.letters import ListedLetter, ShownLetter
 from telco_stream.dlq.replay import ReplayResult
 from telco_stream.messages.dead_letter import format_original
@@ -22,7 +23,7 @@ from telco_stream.report.analytics import Summary
 from telco_stream.report.lookup import FoundPrediction
 from telco_stream.runtime.humanize import escape, format_count, format_percent
 from telco_stream.status.results import DoctorResult, StatusResult
-from telco_stream.verify.ledger import Account
+from telco_stream.verify.verdict import VerifyResult
 
 #: More columns than any terminal has.
 _UNLIMITED_WIDTH = 100_000
@@ -32,16 +33,6 @@ _KEY_WIDTH = 12
 _REASON_WIDTH = 22
 #: Fields of a dead letter that are drawn separately, below the others.
 _SEPARATE_FIELDS = frozenset({"headers", "original_encoding", "original_message"})
-#: Counts of a partition's account, by heading.
-_COUNTS = {
-    "Inputs": "inputs",
-    "Predicted": "predicted",
-    "Dead": "dead_lettered",
-    "Missing": "missing",
-    "Twice": "duplicated",
-    "Unexpl.": "unexplained",
-    "Expired": "expired",
-}
 
 
 def result_table(result: object) -> RenderableType:
@@ -165,30 +156,6 @@ def _draw_original(letter: ShownLetter) -> Text:
     return Text("\n".join(escape(line) for line in lines), overflow="fold")
 
 
-def _account_table(accounts: Sequence[Account]) -> RenderableType:
-    """Draw a row for each partition and a line for each kind of error that it has."""
-    table = new_table(*map(number_column, ("Part.", *_COUNTS)))
-    for account in accounts:
-        partition = "-" if account.partition is None else str(account.partition)
-        table.add_row(partition, *(format_count(getattr(account, field)) for field in _COUNTS.values()))
-    errors = [line for account in accounts for line in _error_lines(account)]
-    return stack(table, Group(*errors)) if errors else table
-
-
-def _error_lines(account: Account) -> Iterator[Text]:
-    for kind in ("missing", "duplicated", "unexplained"):
-        positions = getattr(account, f"first_{kind}")
-        if positions:
-            yield Text.assemble(f" First {kind}: ", safe_text(", ".join(positions)), overflow="fold")
-    if account.expired_unanswered:
-        records = format_count(account.expired_unanswered)
-        text = f" Partition {account.partition}: retention deleted up to {records} records before they were answered."
-        yield Text(text, overflow="fold")
-    if account.answers_to_earlier_topic:
-        answers = format_count(account.answers_to_earlier_topic)
-        yield Text(f" {answers} of the unexplained belong to an earlier topic of this name.", overflow="fold")
-
-
 def _feature_table(features: Sequence[Feature]) -> Table:
     """Draw a row for each feature with its allowed values."""
     table = new_table(Column("Feature", no_wrap=True), Column("Values", overflow="fold"))
@@ -213,13 +180,13 @@ _RESULT_TABLES: dict[type, Callable[[Any], RenderableType]] = {
     ShownLetter: _letter_blocks,
     StatusResult: status_tables,
     DoctorResult: lambda result: check_table(result.checks),
+    VerifyResult: verify_tables,
     ReplayResult: lambda result: field_table(_replay_fields(result)),
 }
 #: The tables of rows that have a form for their type.
 _ROW_TABLES: dict[type, Callable[[Sequence[Any]], RenderableType]] = {
     ListedLetter: _letter_table,
     FoundPrediction: _prediction_table,
-    Account: _account_table,
     Feature: _feature_table,
     Decile: _calibration_table,
     LiftStep: lift_table,

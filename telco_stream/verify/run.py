@@ -5,7 +5,6 @@ Answers don't name their group: if two groups share a predictions topic, their a
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
@@ -16,7 +15,7 @@ from telco_stream.kafka.topics import compacted_topics
 from telco_stream.messages.headers import parse_position
 from telco_stream.runtime.signals import Stop
 from telco_stream.verify.ledger import Account, AnswerKind, Ledger, PartitionRange
-from telco_stream.verify.verdict import Evidence, Finding, FindingKind, list_findings, state_verdict
+from telco_stream.verify.verdict import Evidence, FindingKind, VerifyResult, list_findings, state_verdict
 
 #: Fields of the result that are sums over the accounts.
 _SUMS = (
@@ -27,38 +26,6 @@ _SUMS = (
 _MAX_GROUPS = 50
 #: Prefix of the groups in which `produce` stores the progress of a pass; they read nothing.
 _PASSES = "telco-stream-produce-"
-
-
-@dataclass(frozen=True, slots=True)
-class VerifyResult:
-    """Sums over the accounts of all partitions.
-
-    Each input is counted in one of `predicted`, `dead_lettered`, `missing`, `duplicated` and `expired` (retention may
-    have deleted its answer); `unexplained` counts answers. `expired_unanswered` counts offsets that retention deleted
-    before the group answered them, including transaction markers. `findings` holds what is wrong, if anything.
-    """
-
-    #: The result in a sentence.
-    verdict: str
-    inputs: int
-    predicted: int
-    dead_lettered: int
-    missing: int
-    duplicated: int
-    unexplained: int
-    expired: int
-    partitions: list[Account]
-    #: Unexplained answers whose input was in an earlier topic with the same name, which has been deleted.
-    answers_to_earlier_topic: int
-    #: Those of the three topics in which Kafka keeps only the newest record of each key.
-    compacted_topics: list[str]
-    expired_unanswered: int
-    findings: list[Finding]
-
-    @property
-    def is_clean(self) -> bool:
-        """Return whether nothing is missing, duplicated, unexplained or deleted before it was answered."""
-        return not (self.missing or self.duplicated or self.unexplained or self.expired_unanswered)
 
 
 def verify(

@@ -1,10 +1,11 @@
-"""The verdict of `verify` in a sentence, and its findings, each with a likely cause and a command to investigate it."""
+"""The result of `verify`: its verdict in a sentence, and findings with a likely cause and a command to investigate."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from telco_stream.runtime.humanize import count_of, format_count
+from telco_stream.verify.ledger import Account
 
 FindingKind: TypeAlias = Literal["missing", "duplicated", "unexplained", "expired_unanswered"]
 
@@ -16,8 +17,40 @@ class Finding:
     kind: FindingKind
     finding: str
     likely_cause: str
-    #: Command for a shell.
+    #: Command for a shell, without spaces inside of quotes, so that it can be continued on another line.
     investigate: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """Sums over the accounts of all partitions.
+
+    Each input is counted in one of `predicted`, `dead_lettered`, `missing`, `duplicated` and `expired` (retention may
+    have deleted its answer); `unexplained` counts answers. `expired_unanswered` counts offsets that retention deleted
+    before the group answered them, including transaction markers. `findings` holds what is wrong, if anything.
+    """
+
+    #: The result in a sentence.
+    verdict: str
+    inputs: int
+    predicted: int
+    dead_lettered: int
+    missing: int
+    duplicated: int
+    unexplained: int
+    expired: int
+    partitions: list[Account]
+    #: Unexplained answers whose input was in an earlier topic with the same name, which has been deleted.
+    answers_to_earlier_topic: int
+    #: Those of the three topics in which Kafka keeps only the newest record of each key.
+    compacted_topics: list[str]
+    expired_unanswered: int
+    findings: list[Finding]
+
+    @property
+    def is_clean(self) -> bool:
+        """Return whether nothing is missing, duplicated, unexplained or deleted before it was answered."""
+        return not (self.missing or self.duplicated or self.unexplained or self.expired_unanswered)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +114,7 @@ def _explain_missing(evidence: Evidence) -> tuple[str, str]:
     cause = f"group `{evidence.group}` was moved past these inputs, or their answers were deleted"
     if evidence.answers_to_earlier_topic:
         cause = f"topic {evidence.raw} was deleted and created again, and the new inputs are not answered yet"
-    return cause, _show_record(evidence, "missing", "%k %T")
+    return cause, _show_record(evidence, "missing", "%k,%T")
 
 
 def _explain_duplicated(evidence: Evidence) -> tuple[str, str]:
@@ -95,7 +128,7 @@ def _explain_duplicated(evidence: Evidence) -> tuple[str, str]:
         " --delivery at-least-once"
     )
     source = evidence.first["duplicated"]
-    answers = f"kcat -C -e -q -b {evidence.brokers} -t {evidence.predictions} -f '%p/%o %T %h\\n'"
+    answers = f"kcat -C -e -q -b {evidence.brokers} -t {evidence.predictions} -f '%p/%o,%T,%h\\n'"
     return cause, f"{answers} | grep 'source={source}\\b'"
 
 

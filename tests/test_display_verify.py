@@ -1,0 +1,40 @@
+"""The result of `verify` on a terminal."""
+
+from telco_stream.verify.ledger import Account
+from telco_stream.verify.verdict import Finding, VerifyResult
+from tests.support.captured_screen import CapturedScreen
+
+COMMAND = (
+    "kcat -C -e -q -b broker-1:9092,broker-2:9092 -t telco.churn.predictions -f '%p/%o,%h\\n' | grep 'source=raw/0/1'"
+)
+
+
+def test_verdict_is_the_first_line() -> None:
+    lines = shown(result("Each of 3 inputs has exactly one answer.")).splitlines()
+    assert lines[0].strip() == "Each of 3 inputs has exactly one answer."
+    assert not any("Verdict" in line or "Findings" in line for line in lines)
+
+
+def test_finding_has_a_command_that_can_be_pasted() -> None:
+    """A long command is continued with a backslash, so that the shell joins its lines."""
+    text = shown(
+        result("1 of 3 inputs has more than one answer.", Finding("duplicated", "1 input", "a cause", COMMAND))
+    )
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= 80
+    first = next(number for number, line in enumerate(lines) if line.startswith(" kcat"))
+    assert lines[first].rstrip().endswith("\\")
+    pasted = " ".join(line.strip() for line in lines[first:]).replace(" \\ ", " ")
+    assert pasted == COMMAND
+    assert "a cause" in text
+
+
+def result(verdict: str, *findings: Finding) -> VerifyResult:
+    account = Account(0, 3, 3, 0, 0, len(findings), 0, 0, [], [], [])
+    return VerifyResult(verdict, 3, 3, 0, 0, len(findings), 0, 0, [account], 0, [], 0, list(findings))
+
+
+def shown(value: VerifyResult) -> str:
+    captured = CapturedScreen(environ={"COLUMNS": "80"})
+    captured.screen.show(value)
+    return captured.stdout
