@@ -1,6 +1,7 @@
 """Runs commands on a real Kafka and draws their terminals for the documentation."""
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,8 @@ TOPICS = Topics("telco.raw.customers", "telco.churn.predictions", "telco.deadlet
 _ROWS = 60
 #: Not part of the image: a long timeout for busy machines.
 _TIMEOUT = ("--timeout", "60")
+#: Commands without this option.
+_WITHOUT_KAFKA = {"demo"}
 #: Invalid records, which become dead letters.
 BROKEN: list[Outgoing] = [
     ("7590-VHVEG", b'{"customerID": "7590-VHVEG", tenure: 1', []),
@@ -104,12 +107,13 @@ class Studio:
 
     @contextmanager
     def _running(self, words: tuple[str, ...], columns: int) -> Iterator[TerminalRun]:
-        command = [sys.executable, "-m", "telco_stream", *words, *_TIMEOUT]
+        command = ["telco-stream", *words, *(() if words[0] in _WITHOUT_KAFKA else _TIMEOUT)]
         with TerminalRun(command, size=(columns, _ROWS), env=self._env(), cwd=self.folder) as terminal:
             yield terminal
 
     def _env(self) -> dict[str, str]:
-        return {**TOPICS.env(self.kafka.bootstrap), "PYTHONPATH": str(ROOT), "TZ": "UTC"}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {**TOPICS.env(self.kafka.bootstrap), "PATH": path, "PYTHONPATH": str(ROOT), "TZ": "UTC"}
 
     def _draw(self, name: str, words: tuple[str, ...], terminal: TerminalRun, columns: int) -> None:
         shown = _with_command(f"telco-stream {' '.join(words)}", screen_of(terminal.raw, columns, _ROWS), columns)

@@ -15,6 +15,7 @@ _ANSWERS = ("--topic", TOPICS.predictions, "--from-beginning", "--max-messages",
 def _produce(studio: Studio) -> None:
     """Create the topics and send a stream, a file and three invalid records."""
     studio.quiet("sample", "--rows", "20000", "--seed", "7", "--out", "customers.csv")
+    studio.shot("demo", "demo")
     studio.shot("topics-init", "topics", "init")
     studio.live("produce-live", *_STREAM, "500", "--limit", "9000", until=["0:00:04 left"])
     studio.shot("produce-batch", "produce", "--mode", "batch", "--data-path", "customers.csv")
