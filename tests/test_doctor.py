@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError as KafkaClientError
 
 from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
@@ -19,6 +20,7 @@ from telco_stream.status.doctor import Doctor, check_replicas
 from telco_stream.status.results import Check, DoctorResult
 from tests.support.captured_screen import CapturedScreen
 from tests.support.in_process import CompletedRun, run_in_process
+from tests.support.mock_cluster import Api, MockCluster
 from tests.support.topics import Topics, configure_topic
 
 
@@ -154,6 +156,18 @@ def test_doctor_leaves_a_running_consumers_id_alone(kafka: str, topics: Topics) 
     assert done.code == 0
     assert check_of(result, "permissions", "consume")["state"] == "ok"
     assert check_of(result, "clocks")["state"] == "skipped"
+
+
+def test_permissions_name_the_setting_when_nothing_can_be_coordinated(
+    embedded: MockCluster, embedded_topics: Topics
+) -> None:
+    """As on a broker that cannot create its topic of transactions."""
+    embedded.push_errors(Api.FIND_COORDINATOR, *[KafkaClientError.COORDINATOR_NOT_AVAILABLE] * 1_000)
+    env = embedded_topics.env(embedded.bootstrap)
+    done, result = run("--command", "produce --mode batch", "--timeout", "1", env=env)
+    assert done.code == 3
+    message = check_of(result, "permissions", "produce --mode batch")["message"]
+    assert "transaction.state.log.replication.factor" in message
 
 
 @pytest.mark.parametrize("width", [60, 80])

@@ -25,6 +25,7 @@ from tests.support.topics import Topics, send
 from tests.support.waiting import wait_until
 
 Query = Callable[..., StatusResult]
+GROWS = {"lag": 9, "catch_up_seconds": None, "arriving_per_second": 7.5}
 
 
 @pytest.fixture
@@ -285,11 +286,12 @@ def test_exceeded_describes_each_exceeded_limit() -> None:
     [
         ({}, "none, everything is answered"),
         ({"lag": 9, "members": 0}, "unknown, no consumer is running"),
-        ({"lag": 9, "catch_up_seconds": None, "arriving_per_second": 7.5}, "never (0/s answered, 7.5/s new)"),
+        ({"lag": 9, "catch_up_seconds": None}, "unknown, nothing was answered in the last minute"),
+        ({**GROWS, "answered_per_second": 5.0}, "not at these rates (5.0/s answered, 7.5/s new)"),
         ({"lag": 9, "catch_up_seconds": 0.2, "answered_per_second": 10.0}, "less than a second (10.0/s answered, 0/s"),
-        ({"lag": 9, "catch_up_seconds": 3_661.0}, "1:01:01 ("),
+        ({"lag": 9, "catch_up_seconds": 3_661.0, "answered_per_second": 1.0}, "1:01:01 ("),
     ],
-    ids=["no lag", "no members", "grows", "in flight", "an hour"],
+    ids=["no lag", "no members", "no answers", "grows", "in flight", "an hour"],
 )
 def test_table_shows_the_time_to_catch_up(changes: dict[str, Any], text: str) -> None:
     captured = CapturedScreen()

@@ -50,10 +50,12 @@ def _time_to_catch_up(result: StatusResult) -> str:
         return "none, everything is answered"
     if not result.members:
         return "unknown, no consumer is running"
+    if not result.answered_per_second:
+        return "unknown, nothing was answered in the last minute"
     rates = f"{format_rate(result.answered_per_second)} answered, {format_rate(result.arriving_per_second)} new"
     seconds = result.catch_up_seconds
     if seconds is None:
-        return f"never ({rates})"
+        return f"not at these rates ({rates})"
     return f"{format_elapsed(seconds) if seconds >= 1 else 'less than a second'} ({rates})"
 
 

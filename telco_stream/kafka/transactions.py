@@ -192,6 +192,11 @@ class Transactions:
             failure, self._failure = self._failure, None
             if failure is None:
                 return Sink(producer, self._stop)
+            if timeout and failure.args[0].code() == KafkaError._TIMED_OUT:  # noqa: SLF001 - the client's public name
+                raise errors.KafkaError(
+                    f"{self._starting}: no answer within {timeout:g} s; are enough brokers running for the broker's"
+                    " transaction.state.log.replication.factor?"
+                ) from failure
             if timeout or is_permanent(failure.args[0]):
                 raise user_error(failure.args[0], self._starting) from failure
             if self._stop.wait(MAX_CALL_SECONDS):
