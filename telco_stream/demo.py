@@ -9,7 +9,7 @@ from pathlib import Path
 from telco_stream.consume.counters import ConsumeResult
 from telco_stream.consume.run import ConsumeOptions, run_consume
 from telco_stream.dlq.letters import LetterFilter, Letters, text_of
-from telco_stream.dlq.run import DeadLetterTopic
+from telco_stream.dlq.topics import DeadLetterTopic
 from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients, embedded_broker
 from telco_stream.kafka.cluster import Cluster

@@ -35,7 +35,7 @@ DOCUMENTED = {
     "train": "--data-path --out",
     "sample": "--rows --seed --out",
     "data fetch": "--out",
-    "dlq list": "--since --until --limit --summary",
+    "dlq list": "--since --until --limit --summary --all --show-values --max-retries",
     "dlq show": "",
     "dlq replay": "--execute --only-fixed --max-retries",
     "predictions show": "--limit --records",

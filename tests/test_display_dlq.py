@@ -6,8 +6,10 @@ import pytest
 from rich.cells import cell_len
 
 from telco_stream.display.console import Output
-from telco_stream.dlq.letters import LetterFilter, Letters, list_letters, show_letter, summarize
+from telco_stream.dlq.letters import LetterFilter, Letters
+from telco_stream.dlq.listing import list_letters, show_letter, summarize
 from telco_stream.dlq.replay import ReplayResult
+from telco_stream.dlq.states import LetterStates
 from telco_stream.errors import ErrorType
 from tests.support.captured_screen import CapturedScreen
 from tests.support.letters import letter
@@ -29,7 +31,7 @@ def test_letter_table_fits_80_columns() -> None:
         letter(good(tenure="x"), 123_456, error_type=ErrorType.VALIDATION, key=b"k" * 100),
         letter(b"\xff", 7, key=None),
     ]
-    text = shown(list_letters(Letters(topic, LetterFilter())))
+    text = shown(list_letters(Letters(topic, LetterFilter()), LetterStates({})))
     assert max(map(cell_len, text.splitlines())) <= 80
     assert "0:123456" in text
     assert "2026-01-02 00:00:00" in text
@@ -38,10 +40,12 @@ def test_letter_table_fits_80_columns() -> None:
 
 
 def test_letters_have_the_documented_keys_when_json() -> None:
-    lines = shown(list_letters(Letters([letter(offset=1), letter(offset=2)], LetterFilter())), "json").splitlines()
+    lines = shown(
+        list_letters(Letters([letter(offset=1), letter(offset=2)], LetterFilter()), LetterStates({})), "json"
+    ).splitlines()
     assert [json.loads(line)["offset"] for line in lines] == [1, 2]
     keys = ["partition", "offset", "key", "error_type", "error_message", "timestamp", "retry_count", "source"]
-    assert list(json.loads(lines[0])) == keys
+    assert list(json.loads(lines[0])) == [*keys, "error_code", "field", "state"]
 
 
 def test_letter_shows_its_original_indented() -> None:
@@ -93,10 +97,12 @@ def test_summary_and_replay_have_the_documented_keys() -> None:
         "replayed": 1,
         "skipped": {"truncated": 2},
     }
-    assert json.loads(shown(summarize(Letters([letter()], LetterFilter())), "json")) == {
+    assert json.loads(shown(summarize(Letters([letter()], LetterFilter()), LetterStates({})), "json")) == {
         "total": 1,
         "by_error_type": {"json": 1},
         "unreadable": 0,
+        "by_state": {"open": 1, "replayed": 0, "answered": 0, "given_up": 0},
+        "reasons": [{"error_type": "json", "error_code": "malformed", "field": None, "open": 1, "total": 1}],
     }
     assert "truncated: 2" in shown(ReplayResult(3, 1, {"truncated": 2}))
 

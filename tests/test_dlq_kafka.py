@@ -8,9 +8,12 @@ from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from telco_stream.consume.run import ConsumeOptions
-from telco_stream.dlq.letters import LetterFilter, list_letters, summarize
+from telco_stream.dlq.letters import LetterFilter, Letters
+from telco_stream.dlq.listing import ListedLetter, list_letters, summarize
 from telco_stream.dlq.replay import ReplayResult
-from telco_stream.dlq.run import ReplayWriter, run_list, run_replay, run_show
+from telco_stream.dlq.run import StateOptions, run_list, run_replay, run_show
+from telco_stream.dlq.states import LetterStates
+from telco_stream.dlq.topics import ReplayWriter
 from telco_stream.errors import DataError, ErrorType, FencedError, KafkaError
 from telco_stream.kafka.clients import Clients
 from telco_stream.messages.dead_letter import decode_dead_letter
@@ -28,9 +31,9 @@ def test_run_list_and_run_show_return_letters(broker: Broker) -> None:
     clients = clients_of(broker.bootstrap, broker.topics)
     write(broker.bootstrap, broker.topics, [letter(b"\xff"), letter(good(tenure="x"), error_type=ErrorType.VALIDATION)])
     send(broker.bootstrap, broker.topics.deadletter, [(None, b"foreign", [])])
-    lines = list(list_letters(run_list(clients, LetterFilter(), stop=Stop())))
+    lines = listed(clients)
     assert [(line.partition, line.offset, line.error_type) for line in lines] == [(0, 0, "json"), (0, 1, "validation")]
-    summary = summarize(run_list(clients, LetterFilter(partition=0), stop=Stop()))
+    summary = summarize(*select(clients, partition=0))
     assert (summary.total, summary.unreadable) == (2, 1)
     shown = run_show(clients, (0, 1), stop=Stop())
     assert shown.original_message == good(tenure="x").decode()
@@ -39,7 +42,7 @@ def test_run_list_and_run_show_return_letters(broker: Broker) -> None:
 
 def test_run_list_returns_nothing_when_the_topic_is_empty(broker: Broker) -> None:
     clients = clients_of(broker.bootstrap, broker.topics)
-    assert list(run_list(clients, LetterFilter(), stop=Stop())) == []
+    assert listed(clients) == []
 
 
 @pytest.mark.parametrize(
@@ -66,7 +69,7 @@ def test_run_show_explains_when_it_is_a_transaction_marker(kafka: str, topics: T
     clients = clients_of(kafka, topics)
     with pytest.raises(DataError, match="0:1 is a transaction marker, not a record"):
         run_show(clients, (0, 1), stop=Stop())
-    assert [line.offset for line in list_letters(run_list(clients, LetterFilter(), stop=Stop()))] == [0, 2]
+    assert [line.offset for line in listed(clients)] == [0, 2]
 
 
 def test_run_show_explains_when_retention_deleted_the_letter(kafka: str, topics: Topics) -> None:
@@ -81,7 +84,7 @@ def test_run_show_explains_when_retention_deleted_the_letter(kafka: str, topics:
 def test_run_list_names_the_topic_when_it_is_missing(kafka: str, topics: Topics) -> None:
     clients = clients_of(kafka, topics, deadletter=f"{topics.deadletter}-not")
     with pytest.raises(KafkaError, match=f"{topics.deadletter}-not"):
-        run_list(clients, LetterFilter(), stop=Stop())
+        select(clients)
 
 
 def test_replay_sends_once_in_several_runs(kafka: str, topics: Topics) -> None:
@@ -240,6 +243,16 @@ def test_replay_counts_a_marker_without_a_topic_id(kafka: str, topics: Topics, f
     markers = [("telco.dlq.replay_of", form.format(n=n, topic=topics.deadletter).encode()) for n in range(2)]
     send(kafka, topics.raw, [(b"k", b"a", [markers[0]]), (None, b"b", [markers[1]])])
     assert run(kafka, topics) == ReplayResult(3, 1, {"already replayed": 2})
+
+
+def select(clients: Clients, *, only_open: bool = False, **criteria: Any) -> tuple[Letters, LetterStates]:
+    """Select letters as `dlq list` does."""
+    return run_list(clients, LetterFilter(**criteria), StateOptions(), only_open=only_open, stop=Stop())
+
+
+def listed(clients: Clients, *, only_open: bool = False, **criteria: Any) -> list[ListedLetter]:
+    """List letters as `dlq list` does."""
+    return list(list_letters(*select(clients, only_open=only_open, **criteria)))
 
 
 def write_dead_letters(kafka: str, topics: Topics) -> None:

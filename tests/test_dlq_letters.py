@@ -2,6 +2,7 @@
 
 import json
 import tracemalloc
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import repeat
@@ -9,26 +10,29 @@ from typing import Any
 
 import pytest
 
-from telco_stream.dlq.letters import (
+from telco_stream.dlq.letters import LetterFilter, Letters, parse_letter_position
+from telco_stream.dlq.listing import (
     Header,
-    LetterFilter,
-    Letters,
     LetterSummary,
+    ListedLetter,
+    ReasonCount,
     list_letters,
-    parse_letter_position,
     show_letter,
     summarize,
 )
+from telco_stream.dlq.states import LetterStates
 from telco_stream.errors import DataError, ErrorType, UsageError
 from telco_stream.messages.dead_letter import customer_id, format_original
 from tests.support.letters import FOREIGN, letter
 from tests.support.records import FakeRecord, good
 
+#: States of letters of which none was replayed.
+NO_REPLAYS = LetterStates({})
 NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def test_list_letters_returns_the_keys_of_the_interface() -> None:
-    lines = list(list_letters(Letters([letter(partition=3, offset=17)], LetterFilter())))
+    lines = list(listed(Letters([letter(partition=3, offset=17)], LetterFilter())))
     assert [asdict(line) for line in lines] == [
         {
             "partition": 3,
@@ -39,22 +43,26 @@ def test_list_letters_returns_the_keys_of_the_interface() -> None:
             "timestamp": "2026-01-02T00:00:00.000Z",
             "retry_count": 0,
             "source": "raw/2/41",
+            "error_code": "malformed",
+            "field": None,
+            "state": "open",
+            "rejected_value": None,
         }
     ]
 
 
 def test_list_letters_returns_none_when_key_and_source_lack() -> None:
     bare = FakeRecord(letter().value(), key_=None)
-    assert [(line.key, line.source) for line in list_letters(Letters([bare], LetterFilter()))] == [(None, None)]
+    assert [(line.key, line.source) for line in listed(Letters([bare], LetterFilter()))] == [(None, None)]
 
 
 def test_list_letters_escapes_a_key_when_it_is_not_utf8() -> None:
-    assert next(list_letters(Letters([letter(key=b"a\xff")], LetterFilter()))).key == "a\\xff"
+    assert next(listed(Letters([letter(key=b"a\xff")], LetterFilter()))).key == "a\\xff"
 
 
 @pytest.mark.parametrize("key", [b"k" * 1_000_000, "é".encode() * 500_000, b"\xff" * 1_000_000, "🙂".encode() * 300])
 def test_list_letters_cuts_a_key_when_it_is_long(key: bytes) -> None:
-    line = next(list_letters(Letters([letter(key=key)], LetterFilter())))
+    line = next(listed(Letters([letter(key=key)], LetterFilter())))
     text = key.decode(errors="backslashreplace")
     assert line.key == f"{text[:256]}…"
     assert show_letter(letter(key=key)).key == text
@@ -63,13 +71,13 @@ def test_list_letters_cuts_a_key_when_it_is_long(key: bytes) -> None:
 @pytest.mark.parametrize("field", ["error_message", "timestamp"])
 def test_list_letters_cuts_a_text_when_another_wrote_it(field: str) -> None:
     body = json.loads(letter().value() or b"") | {field: "x" * 1_000_000}
-    line = next(list_letters(Letters([FakeRecord(json.dumps(body).encode())], LetterFilter())))
+    line = next(listed(Letters([FakeRecord(json.dumps(body).encode())], LetterFilter())))
     assert getattr(line, field) == "x" * 256 + "…"
 
 
 def test_list_letters_cuts_a_source_when_another_wrote_it() -> None:
     foreign = FakeRecord(letter().value(), headers_=[("source", b"x" * 10_000)])
-    assert next(list_letters(Letters([foreign], LetterFilter()))).source == "x" * 256 + "…"
+    assert next(listed(Letters([foreign], LetterFilter()))).source == "x" * 256 + "…"
 
 
 @pytest.mark.parametrize(
@@ -131,8 +139,14 @@ def test_summarize_orders_types_by_frequency() -> None:
         letter(error_type=ErrorType.SCORING),
         FakeRecord(b"?"),
     ]
-    summary = summarize(Letters(topic, LetterFilter()))
-    assert summary == LetterSummary(total=3, by_error_type={"scoring": 2, "json": 1}, unreadable=1)
+    summary = summarize(Letters(topic, LetterFilter()), NO_REPLAYS)
+    assert summary == LetterSummary(
+        total=3,
+        by_error_type={"scoring": 2, "json": 1},
+        unreadable=1,
+        by_state={"open": 3, "replayed": 0, "answered": 0, "given_up": 0},
+        reasons=[ReasonCount("scoring", "malformed", None, 2, 2), ReasonCount("json", "malformed", None, 1, 1)],
+    )
     assert list(summary.by_error_type) == ["scoring", "json"]
 
 
@@ -140,7 +154,7 @@ def test_summarize_uses_constant_memory() -> None:
     record = letter(b"x" * 10_000)
     tracemalloc.start()
     try:
-        assert summarize(Letters(repeat(record, 2_000), LetterFilter())).total == 2_000
+        assert summarize(Letters(repeat(record, 2_000), LetterFilter()), NO_REPLAYS).total == 2_000
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
@@ -237,3 +251,8 @@ def test_show_letter_returns_values_that_json_can_encode() -> None:
     """The display writes them as JSON."""
     for value in (None, b"", b"\xff", good(), b"\x1b[31m"):
         assert json.loads(json.dumps(asdict(show_letter(letter(value)))))["error_type"] == "json"
+
+
+def listed(letters: Letters) -> Iterator[ListedLetter]:
+    """List letters of which none was replayed."""
+    return list_letters(letters, NO_REPLAYS)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telco_stream.dlq.letters import LetterFilter
-from telco_stream.dlq.replay import RawTopic, ReplayDeps, ReplayOptions, ReplayResult, replay
+from telco_stream.dlq.replay import ReplayDeps, ReplayOptions, ReplayResult, replay
+from telco_stream.dlq.states import RawTopic
 from telco_stream.messages.dead_letter import ReplayMarker, decode_dead_letter, letter_fingerprint, replay_marker
 from telco_stream.messages.headers import Position
 from telco_stream.messages.record import Outgoing, Record

@@ -210,7 +210,7 @@ def _same_keys(arguments: str, env: dict[str, str]) -> None:
     assert done.code == 0, done.err
     name = max((command for command in RESULTS if f"{arguments} ".startswith(f"{command} ")), key=len)
     actual, documented = set(json.loads(done.out.splitlines()[0])), {field.name for field in fields(RESULTS[name])}
-    optional = {"analytics", "contact_plan", "lift", "previous"}
+    optional = {"analytics", "contact_plan", "lift", "previous", "rejected_value"}
     assert actual | optional == documented | optional
     assert actual <= documented
 

@@ -66,7 +66,7 @@ def test_page_has_the_numbers_of_the_json(number: int) -> None:
     expected = json.loads(as_json(data.report.summary))
     page = PageParser(html(data))
     shown = {attrs["data-name"]: float(attrs["value"] or "") for attrs in page.attributes("data")}
-    assert shown.pop("dead_letters") == 0
+    assert (shown.pop("dead_letters"), shown.pop("open_dead_letters")) == (0, 0)
     assert shown == {name: expected[name] for name in shown}
     headline = {"expected_leavers", "expected_share", "flagged", "flagged_share"}
     assert set(shown) == headline | {"total", "customers", "churn_rate"}
@@ -150,6 +150,25 @@ def test_page_counts_dead_letters_and_model_versions() -> None:
         OWN_VERSION: "1",
         "v2": "1",
     }
+
+
+def test_page_counts_open_dead_letters_and_the_total() -> None:
+    data = report_data([prediction("a")], letters={"json": 3, "empty": 1}, open_letters={"json": 1})
+    page = PageParser(html(data))
+    shown = {attrs["data-name"]: attrs["value"] for attrs in page.attributes("data")}
+    assert (shown["open_dead_letters"], shown["dead_letters"]) == ("1", "4")
+    cells = page.attributes("td", "data-open-letters")
+    assert {cell["data-open-letters"]: cell["data-value"] for cell in cells} == {"json": "1", "empty": "0"}
+
+
+def test_page_counts_dead_letters_when_states_are_unknown() -> None:
+    data = report_data([prediction("a")], letters={"json": 3})
+    unknown = dataclasses.replace(data, letters=dataclasses.replace(data.letters, by_state={"open": 0, "unknown": 3}))
+    page = PageParser(html(unknown))
+    shown = {attrs["data-name"]: attrs["value"] for attrs in page.attributes("data")}
+    assert "open_dead_letters" not in shown
+    assert shown["dead_letters"] == "3"
+    assert page.attributes("td", "data-open-letters") == []
 
 
 def test_page_names_its_period_version_and_offsets() -> None:

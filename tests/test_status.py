@@ -300,6 +300,14 @@ def test_table_shows_the_time_to_catch_up(changes: dict[str, Any], text: str) ->
     assert text in line
 
 
+@pytest.mark.parametrize(("known", "text"), [(3, "3 open of 1,200"), (0, "0 open of 1,200"), (None, "1,200")])
+def test_table_shows_open_dead_letters_when_known(known: int | None, text: str) -> None:
+    captured = CapturedScreen()
+    captured.screen.show(_result(dead_letters=1_200, open_dead_letters=known))
+    line = next(line for line in captured.stdout.splitlines() if "Dead letters" in line)
+    assert line.split()[2:] == text.split()
+
+
 def test_table_fits_when_owners_and_offsets_are_long() -> None:
     owner = "telco-stream-cca8f53d-b3db-4d3e-823f-468532aa0011"
     lags = [PartitionLag(number, 10**6, 10**6, 0, 0, owner, "172.17.0.1") for number in range(3)]
@@ -334,6 +342,7 @@ def _result(**changes: Any) -> StatusResult:
         "expired_unanswered": 0,
         "newest_prediction_age_seconds": None,
         "dead_letters": 0,
+        "open_dead_letters": 0,
         "topics": [],
         "partitions": [],
     }

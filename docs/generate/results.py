@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from docs.generate.markdown import code
 from telco_stream.consume.counters import ConsumeResult
 from telco_stream.demo import DemoResult
-from telco_stream.dlq.letters import LetterSummary, ListedLetter, ShownLetter
+from telco_stream.dlq.listing import LetterSummary, ListedLetter, ShownLetter
 from telco_stream.dlq.replay import ReplayResult
 from telco_stream.kafka.topics import TopicsResult
 from telco_stream.model.manifest import Manifest

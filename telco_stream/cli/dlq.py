@@ -22,6 +22,7 @@ Partition: TypeAlias = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="Only this partition of the dead-letter topic.")
 ]
 Limit: TypeAlias = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N dead letters.")]
+MaxRetries: TypeAlias = Annotated[int, typer.Option(min=0, metavar="N", help="Give up dead letters replayed N times.")]
 
 
 @group.command("list")
@@ -33,24 +34,44 @@ def list_(
     customer: Customer = None,
     partition: Partition = None,
     limit: Limit = None,
-    summary: Annotated[bool, typer.Option("--summary", help="Only count the dead letters of each type.")] = False,
+    all_: Annotated[
+        bool, typer.Option("--all", help="List all dead letters with their state, not only open ones.")
+    ] = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Only count the dead letters, by state, type, code and field.")
+    ] = False,
+    show_values: Annotated[
+        bool, typer.Option("--show-values", help="Show the rejected values, which are customer data.")
+    ] = False,
+    max_retries: MaxRetries = 3,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """List dead letters, oldest first."""
+    """List open dead letters, oldest first. A letter that was replayed or given up is not open."""
     import time
 
-    from telco_stream.dlq.letters import LetterFilter, list_letters, summarize
-    from telco_stream.dlq.run import run_list
+    from telco_stream.display.progress import RowProgress
+    from telco_stream.dlq.letters import LetterFilter
+    from telco_stream.dlq.listing import list_letters, summarize
+    from telco_stream.dlq.run import StateOptions, run_list
     from telco_stream.runtime.period import parse_period
 
     period = parse_period(since, until, time.time())
     letter_filter = LetterFilter(frozenset(error_type or ()), period.since, period.until, customer, partition, limit)
     session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
-    letters = run_list(session.clients, letter_filter, stop=session.stop)
-    session.screen.show(summarize(letters) if summary else list_letters(letters))
+    with session.screen.live(RowProgress("dlq list")) as bar:
+        state_options, only_open = StateOptions(max_retries, on_read=bar.advance), not (all_ or summary)
+        letters, states = run_list(
+            session.clients, letter_filter, state_options, only_open=only_open, stop=session.stop
+        )
+    if states.unknown_because:
+        session.screen.warn(f"The states of the letters are unknown: {states.unknown_because}")
+    if summary:
+        session.screen.show(summarize(letters, states))
+    else:
+        session.screen.show(list_letters(letters, states, all_states=all_, show_values=show_values))
     if letters.unreadable and not summary:
         session.screen.warn(f"{letters.unreadable:,} records of the topic are not dead letters and were not listed")
 
@@ -85,9 +106,7 @@ def replay(
     only_fixed: Annotated[
         bool, typer.Option("--only-fixed", help="Score first, and send only what now succeeds.")
     ] = False,
-    max_retries: Annotated[
-        int, typer.Option(min=0, metavar="N", help="Skip dead letters already replayed N times.")
-    ] = 3,
+    max_retries: MaxRetries = 3,
     model: options.Model = None,
     engine: options.Engine = "auto",
     timeout: options.Timeout = 10.0,

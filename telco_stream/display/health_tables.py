@@ -28,7 +28,7 @@ def status_tables(result: StatusResult) -> Group:
         "time_to_catch_up": _time_to_catch_up(result),
         "expired_unanswered": result.expired_unanswered,
         "newest_prediction_age_seconds": result.newest_prediction_age_seconds,
-        "dead_letters": result.dead_letters,
+        "dead_letters": _count_letters(result),
     }
     return stack(field_table(fields), _partition_table(result.partitions), _topic_table(result.topics))
 
@@ -42,6 +42,12 @@ def check_table(checks: Sequence[Check]) -> Table:
             Text(mark, style), safe_text(f"{humanize(check.check)} {check.subject}"), safe_text(check.message)
         )
     return table
+
+
+def _count_letters(result: StatusResult) -> str:
+    """Return how many dead letters are open, if that is known, and how many there are."""
+    total = format_count(result.dead_letters)
+    return total if result.open_dead_letters is None else f"{format_count(result.open_dead_letters)} open of {total}"
 
 
 def _time_to_catch_up(result: StatusResult) -> str:

@@ -12,10 +12,19 @@ from rich.text import Text
 
 from telco_stream.display.health_tables import check_table, status_tables
 from telco_stream.display.layout import field_table, new_table, number_column, stack
+from telco_stream.display.letter_tables import letter_summary_tables, letter_table
 from telco_stream.display.report_tables import lift_table, summary_tables
-from telco_stream.display.text import format_value, humanize, is_number, result_fields, safe_text
+from telco_stream.display.text import (
+    TIME_WIDTH,
+    format_timestamp,
+    format_value,
+    humanize,
+    is_number,
+    result_fields,
+    safe_text,
+)
 from telco_stream.display.verify_tables import verify_tables
-from telco_stream.dlq.letters import ListedLetter, ShownLetter
+from telco_stream.dlq.listing import LetterOfAnyState, LetterSummary, ListedLetter, ShownLetter
 from telco_stream.dlq.replay import ReplayResult
 from telco_stream.messages.dead_letter import format_original
 from telco_stream.model.manifest import Decile, Feature, LiftStep
@@ -27,10 +36,6 @@ from telco_stream.verify.verdict import VerifyResult
 
 #: More columns than any terminal has.
 _UNLIMITED_WIDTH = 100_000
-#: Characters of a time up to its seconds, of the longest key, and of the narrowest reason.
-_TIME_WIDTH = 19
-_KEY_WIDTH = 12
-_REASON_WIDTH = 22
 #: Fields of a dead letter that are drawn separately, below the others.
 _SEPARATE_FIELDS = frozenset({"headers", "original_encoding", "original_message"})
 
@@ -100,7 +105,7 @@ class _RowsOrBlocks:
 
 def _prediction_table(predictions: Sequence[FoundPrediction]) -> RenderableType:
     """Draw a row for each prediction; name the topic of the inputs once, if it is the same."""
-    time = Column("Scored at (UTC)", no_wrap=True, max_width=_TIME_WIDTH)
+    time = Column("Scored at (UTC)", no_wrap=True, max_width=TIME_WIDTH)
     model, source = Column("Model", overflow="fold"), Column("Input", overflow="fold")
     table = new_table(time, number_column("Probability"), Column("Churn"), model, source, pad_edge=False)
     sources = [(prediction.source or "-").partition("/") for prediction in predictions]
@@ -108,7 +113,7 @@ def _prediction_table(predictions: Sequence[FoundPrediction]) -> RenderableType:
     for prediction, (topic, slash, position) in zip(predictions, sources, strict=True):
         probability, scored_at = (
             format_percent(prediction.churn_probability),
-            _format_timestamp(prediction.processed_ts),
+            format_timestamp(prediction.processed_ts),
         )
         place = position.replace("/", ":") if slash and len(topics) == 1 else f"{topic}{slash}{position}"
         texts = map(safe_text, (prediction.prediction, prediction.model_version, place))
@@ -116,25 +121,6 @@ def _prediction_table(predictions: Sequence[FoundPrediction]) -> RenderableType:
     if len(topics) == 1 and sources[0][1]:
         return stack(table, Text("Input: partition and offset in ").append_text(safe_text(topics.pop())))
     return table
-
-
-def _letter_table(letters: Sequence[ListedLetter]) -> Table:
-    """Draw a row for each dead letter, its position as `dlq show` accepts it."""
-    time = Column("Failed at (UTC)", no_wrap=True, max_width=_TIME_WIDTH)
-    key = Column("Key", no_wrap=True, overflow="ellipsis", max_width=_KEY_WIDTH)
-    reason = Column("Reason", overflow="fold", min_width=_REASON_WIDTH)
-    table = new_table(number_column("Letter"), time, key, number_column("Retries"), reason, pad_edge=False)
-    for letter in letters:
-        position = f"{letter.partition}:{letter.offset}"
-        texts = (_format_timestamp(letter.timestamp), letter.key or "-")
-        error = safe_text(f"{letter.error_type}: {letter.error_message}")
-        table.add_row(position, *map(safe_text, texts), format_count(letter.retry_count), error)
-    return table
-
-
-def _format_timestamp(timestamp: str) -> str:
-    """Return date and time to the second of a timestamp in UTC."""
-    return timestamp[:_TIME_WIDTH].replace("T", " ")
 
 
 def _letter_blocks(letter: ShownLetter) -> Group:
@@ -178,6 +164,7 @@ def _calibration_table(deciles: Sequence[Decile]) -> Table:
 _RESULT_TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Summary: summary_tables,
     ShownLetter: _letter_blocks,
+    LetterSummary: letter_summary_tables,
     StatusResult: status_tables,
     DoctorResult: lambda result: check_table(result.checks),
     VerifyResult: verify_tables,
@@ -185,7 +172,8 @@ _RESULT_TABLES: dict[type, Callable[[Any], RenderableType]] = {
 }
 #: The tables of rows that have a form for their type.
 _ROW_TABLES: dict[type, Callable[[Sequence[Any]], RenderableType]] = {
-    ListedLetter: _letter_table,
+    ListedLetter: letter_table,
+    LetterOfAnyState: letter_table,
     FoundPrediction: _prediction_table,
     Feature: _feature_table,
     Decile: _calibration_table,

@@ -22,8 +22,10 @@ _LABELS = {
     "refused": "Refused because",
     "artifacts": "Files and their SHA-256",
 }
+#: Characters of a time up to its seconds.
+TIME_WIDTH = 19
 #: Fields that a result has in some modes or with some options; they are left out when empty, others are null or "-".
-_OPTIONAL_FIELDS = frozenset({"analytics", "contact_plan", "lift", "previous"})
+_OPTIONAL_FIELDS = frozenset({"analytics", "contact_plan", "lift", "previous", "rejected_value"})
 
 
 def result_fields(result: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass or mapping
@@ -42,6 +44,11 @@ def as_json(result: object) -> str:
 def safe_text(text: str, style: str = "") -> Text:
     """Return the text for rich without interpreting markup or escape codes in it."""
     return Text(escape_unprintable(text), style)
+
+
+def format_timestamp(timestamp: str) -> str:
+    """Return date and time to the second of a timestamp in UTC."""
+    return timestamp[:TIME_WIDTH].replace("T", " ")
 
 
 def humanize(name: str) -> str:

@@ -1,14 +1,13 @@
-"""Letters of the dead-letter topic, filters for them, and the results of `dlq list` and `dlq show`."""
+"""Letters of the dead-letter topic, and filters for them."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeAlias
 
 from telco_stream.contract.customer import BAD_DATA, parse_timestamp
-from telco_stream.errors import DataError, UsageError
+from telco_stream.errors import UsageError
 from telco_stream.messages.dead_letter import DeadLetter, customer_id, decode_dead_letter, letter_fingerprint
 from telco_stream.messages.headers import source_of
 from telco_stream.messages.record import Record
@@ -18,8 +17,6 @@ LetterPosition: TypeAlias = tuple[int, int]
 
 #: Latest time of a datetime, in milliseconds; a record can have any time.
 _MAX_TIME = 253_402_300_799_000
-#: Maximum length of a text in the list, in characters; `dlq show` shows texts in full.
-MAX_LISTED = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +77,17 @@ class LetterFilter:
 
 
 class Letters:
-    """Iterable over the matching letters among a topic's records, in order and in constant memory."""
+    """Iterable over the matching letters among a topic's records, in order and in constant memory.
 
-    def __init__(self, records: Iterable[Record], criteria: LetterFilter) -> None:
+    `is_selected` is a further condition; the limit applies to the letters that meet it.
+    """
+
+    def __init__(
+        self, records: Iterable[Record], criteria: LetterFilter, is_selected: Callable[[Letter], bool] = lambda _: True
+    ) -> None:
         self._records = records
         self._criteria = criteria
+        self._is_selected = is_selected
         #: Records so far that are not dead letters; another program wrote them.
         self.unreadable = 0
 
@@ -98,54 +101,8 @@ class Letters:
             letter = open_letter(record)
             if letter is None:
                 self.unreadable += 1
-            elif self._criteria.matches(letter):
+            elif self._criteria.matches(letter) and self._is_selected(letter):
                 yield letter
-
-
-@dataclass(frozen=True, slots=True)
-class ListedLetter:
-    """One letter of the list; `key` and `source` are None if the record has none.
-
-    Texts of more than 256 characters are cut and end with `…`.
-    """
-
-    partition: int
-    offset: int
-    key: str | None
-    error_type: str
-    error_message: str
-    timestamp: str
-    retry_count: int
-    source: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class LetterSummary:
-    """Numbers of letters in total and by type, the most frequent first; `unreadable` records are not dead letters."""
-
-    total: int
-    by_error_type: dict[str, int]
-    unreadable: int
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """Header as text; names can repeat."""
-
-    name: str
-    value: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ShownLetter(ListedLetter):
-    """Complete content of a letter; `original_message` is Base64 if `original_encoding` is `base64`."""
-
-    headers: tuple[Header, ...]
-    truncated: bool
-    original_bytes: int | None
-    original_sha256: str | None
-    original_encoding: str | None
-    original_message: str | None
 
 
 def open_letter(record: Record) -> Letter | None:
@@ -155,43 +112,6 @@ def open_letter(record: Record) -> Letter | None:
         return Letter(record, content, content.original)
     except BAD_DATA:
         return None
-
-
-def list_letters(letters: Iterable[Letter]) -> Iterator[ListedLetter]:
-    """Yield a list entry per letter."""
-    return map(_listed, letters)
-
-
-def summarize(letters: Letters) -> LetterSummary:
-    """Count letters by type, in constant memory."""
-    counts = Counter(letter.content.error_type for letter in letters)
-    return LetterSummary(counts.total(), {str(name): count for name, count in counts.most_common()}, letters.unreadable)
-
-
-def show_letter(record: Record) -> ShownLetter:
-    """Return the content of the letter; raise `DataError` if the record is not a dead letter."""
-    letter = open_letter(record)
-    if letter is None:
-        raise DataError(
-            f"{record.topic()} {record.partition()}:{record.offset()} is not a dead letter; another program wrote it,"
-            " inspect it with kcat or kafka-console-consumer.sh"
-        )
-    content = letter.content
-    return ShownLetter(
-        *letter.position,
-        text_of(record.key()),
-        content.error_type,
-        content.error_message,
-        content.timestamp,
-        content.retry_count,
-        letter.source,
-        headers=tuple(Header(name, text_of(value)) for name, value in record.headers() or ()),
-        truncated=content.truncated,
-        original_bytes=_size(letter),
-        original_sha256=content.original_sha256,
-        original_encoding=content.original_encoding,
-        original_message=content.original_message,
-    )
 
 
 def parse_letter_position(text: str) -> LetterPosition:
@@ -210,27 +130,3 @@ def text_of(value: bytes | None) -> str | None:
 def _customers(letter: Letter) -> set[str | None]:
     """Return the names that identify the letter's customer."""
     return {text_of(letter.record.key()), customer_id(letter.original or b"")}
-
-
-def _listed(letter: Letter) -> ListedLetter:
-    content, key = letter.content, letter.record.key()
-    return ListedLetter(
-        *letter.position,
-        None if key is None else _cut(text_of(key[: 4 * MAX_LISTED + 4]) or ""),
-        content.error_type,
-        _cut(content.error_message),
-        _cut(content.timestamp),
-        content.retry_count,
-        letter.source and _cut(letter.source),
-    )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MAX_LISTED else f"{text[:MAX_LISTED]}…"
-
-
-def _size(letter: Letter) -> int | None:
-    """Return the size of the complete original in bytes."""
-    if letter.content.truncated or letter.original is None:
-        return letter.content.original_bytes
-    return len(letter.original)

@@ -3,10 +3,6 @@
 The raw topic itself records which letters were replayed: each replayed record has a header with a marker that names its
 letter. So a killed replay can be run again, and because a second, concurrent replay is fenced, no other replay can send
 between reading the markers and sending.
-
-The offsets to read don't depend on clocks. A letter whose original is in the raw topic goes back to the original's
-partition, so its replay can only be behind the original there. If a letter doesn't name its original, or the original
-was in an earlier topic with the same name, the whole raw topic is read.
 """
 
 from collections import Counter
@@ -15,8 +11,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from telco_stream.dlq.letters import Letter, LetterFilter, LetterPosition, Letters
+from telco_stream.dlq.states import RawTopic, search_for
 from telco_stream.messages.dead_letter import replay_headers
-from telco_stream.messages.headers import Position, parse_position, source_of
 from telco_stream.messages.record import ENVELOPE, Headers, Outgoing, Record, size_of
 from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.signals import Stop, Stopped
@@ -46,26 +42,9 @@ class ReplayOptions:
     raw_limit: int
     #: Limits of the answers, for scoring letters before they are sent.
     limits: Limits
-    raw: "RawTopic"
+    raw: RawTopic
     #: ID of the dead-letter topic; None if the broker has no topic IDs.
     topic_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RawTopic:
-    """Name, ID (None if the broker has no topic IDs) and end offsets of the raw topic."""
-
-    name: str
-    topic_id: str | None
-    ends: Mapping[int, int]
-
-    def original_of(self, letter: Letter) -> Position | None:
-        """Return the position of the letter's original, or None if the letter names none in this topic."""
-        position, topic_id = source_of(letter.record)
-        original = parse_position(position)
-        if original is None or self.topic_id is None or topic_id != self.topic_id.encode():
-            return None
-        return original if original.topic == self.name and original.partition in self.ends else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +86,10 @@ class _Counts:
 
 def _replay(options: ReplayOptions, deps: ReplayDeps, counts: _Counts) -> None:
     # Search without the limit: the letters that it selects can change between two reads.
-    fingerprints, starts = _search(Letters(deps.records(), replace(options.criteria, limit=None)), options.raw)
-    if not fingerprints:
+    search = search_for(Letters(deps.records(), replace(options.criteria, limit=None)), options.raw)
+    if not search.retry_counts:
         return
-    replayed = deps.find_replayed(fingerprints, starts)
+    replayed = deps.find_replayed(search.retry_counts.keys(), search.starts)
     for batch in _batches(Letters(deps.records(), options.criteria)):
         counts.selected += len(batch)
         ready = _ready(batch, replayed, options, deps, counts.skipped)
@@ -118,27 +97,12 @@ def _replay(options: ReplayOptions, deps: ReplayDeps, counts: _Counts) -> None:
             counts.skipped["dry run"] += len(ready)
             continue
         while ready and not deps.send(_by_partition(ready, options)):
-            committed = deps.find_replayed({letter.fingerprint for letter in ready}, starts)
+            committed = deps.find_replayed({letter.fingerprint for letter in ready}, search.starts)
             counts.replayed += sum(letter.fingerprint in committed for letter in ready)
             ready = [letter for letter in ready if letter.fingerprint not in committed]
         counts.replayed += len(ready)
         if deps.stop.requested:
             raise Stopped
-
-
-def _search(letters: Iterable[Letter], raw: RawTopic) -> tuple[AbstractSet[bytes], Mapping[int, int] | None]:
-    """Return the letters' fingerprints, and the offsets to search from by partition; None is the whole topic."""
-    fingerprints: set[bytes] = set()
-    starts: dict[int, int] = {}
-    is_bounded = True
-    for letter in letters:
-        fingerprints.add(letter.fingerprint)
-        if original := raw.original_of(letter):
-            behind = original.offset + 1
-            starts[original.partition] = min(behind, starts.get(original.partition, behind))
-        else:
-            is_bounded = False
-    return fingerprints, starts if is_bounded else None
 
 
 def _by_partition(letters: Iterable[Letter], options: ReplayOptions) -> dict[int | None, list[Outgoing]]:

@@ -148,7 +148,9 @@ class Clients:
 
     def reader(self) -> Consumer:
         """Create a consumer for assigned partitions, outside any group; it reports the end of each partition."""
-        return self.consumer("telco-stream-reader", enable_partition_eof="true")
+        # At the end of a partition, the broker waits this long for a record before it reports the end.
+        wait = self.settings.kafka.get("fetch.wait.max.ms", "50")
+        return self.consumer("telco-stream-reader", enable_partition_eof="true", fetch_wait_max_ms=wait)
 
     def _common(self, kind: Literal["admin", "producer", "consumer"]) -> dict[str, Any]:
         common = {

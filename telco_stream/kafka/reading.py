@@ -20,6 +20,8 @@ from telco_stream.runtime.signals import Stop, Stopped
 #: Largest batch, in records and in bytes; these limits and the client's queue bound the memory.
 _BATCH = 10_000
 _BATCH_BYTES = 16_777_216
+#: Maximum difference in milliseconds between the clocks of producers.
+_MAX_CLOCK_SKEW = 60_000
 #: Seconds to wait for open transactions. A killed process blocks readers for 40 s: its timeout of 30 s, and up to 10 s
 #: until the broker notices.
 _TRANSACTION_TIMEOUT = 60.0
@@ -47,6 +49,17 @@ def read(
         yield from reader.batches()
     finally:
         reader.close()
+
+
+def starts_since(cluster: Cluster, topic: str, ends: Mapping[int, int], milliseconds: int) -> dict[int, int]:
+    """Return the first offset of each partition that can have been written since a time, the end if there is none.
+
+    The time is in milliseconds since 1970; the clocks of producers may differ by a minute.
+    """
+    if cluster.is_embedded():  # it doesn't store record times
+        return cluster.starts(topic, ends)
+    offsets = cluster.offsets_at(topic, ends, max(0, milliseconds - _MAX_CLOCK_SKEW))
+    return {partition: offset if offset >= 0 else ends[partition] for partition, offset in offsets.items()}
 
 
 def settled_ends(cluster: Cluster, topic: str, partitions: int, stop: Stop) -> dict[int, int]:

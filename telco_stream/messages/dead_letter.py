@@ -22,6 +22,7 @@ from telco_stream.messages.record import ENVELOPE, Headers, Message, Record, Rej
 RETRY_COUNT = "telco.dlq.retry_count"
 REPLAY_OF = "telco.dlq.replay_of"
 REPLAY_OF_TOPIC_ID = "telco.dlq.replay_of.topic.id"
+ERROR_CODE = "telco.dlq.error.code"
 _PREFIX = "telco.dlq."
 _NOT_FORWARDED = frozenset({SOURCE, SOURCE_TOPIC_ID, PROGRESS_MARK})
 #: Largest indented JSON: factor of the original's size, plus bytes. Deeply nested JSON is longer, and shown unindented.
@@ -139,6 +140,20 @@ def letter_fingerprint(partition: int, offset: int, key: bytes | None, value: by
     digest.update(key or b"")
     digest.update(value or b"")
     return digest.digest()
+
+
+def error_code(letter: Record) -> str | None:
+    """Return the code of the error from a letter's headers, or None without one; another program may have set any."""
+    code = dict(letter.headers() or ()).get(ERROR_CODE)
+    return None if code is None else code.decode(errors="replace")
+
+
+def json_field(original: bytes, name: str) -> str | None:
+    """Return the JSON text of a field, the last of its name, or None if there is none or the original is not JSON."""
+    try:
+        return bytes(_decode_fields(original)[name]).decode(errors="backslashreplace")
+    except (*BAD_DATA, KeyError):
+        return None
 
 
 def customer_id(original: bytes) -> str | None:

@@ -14,11 +14,13 @@ from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
 
-from telco_stream.dlq import letters as dead_letters
+from telco_stream.dlq.letters import LetterFilter, Letters
+from telco_stream.dlq.listing import LetterSummary, summarize
+from telco_stream.dlq.run import StateOptions, read_states
 from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.reading import read, settled_ends
+from telco_stream.kafka.reading import read, settled_ends, starts_since
 from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Record
 from telco_stream.report.lookup import Lookup, LookupOptions, Search
@@ -29,8 +31,6 @@ from telco_stream.runtime.files import STDOUT, open_output
 from telco_stream.runtime.period import ALWAYS, Period
 from telco_stream.runtime.signals import Stop
 
-#: Maximum difference in milliseconds between the clocks of consumer and broker.
-_MAX_CLOCK_SKEW = 60_000
 _MODEL_VERSION = "telco.dlq.model.version"
 #: Columns of the CSV table.
 COLUMNS = Prediction.__struct_fields__
@@ -59,7 +59,7 @@ class ReportData:
     criteria: PredictionFilter
     report: Report
     trends: Trends
-    letters: dead_letters.LetterSummary
+    letters: LetterSummary
     predictions_read: OffsetRange
     letters_read: OffsetRange
 
@@ -92,13 +92,11 @@ def run_report_data(clients: Clients, options: ReportOptions, *, stop: Stop) -> 
     as_of = utc_timestamp()
     with_trends = replace(options, on_prediction=[trends.add, *options.on_prediction])
     result = report(_records(clients, predictions_read, options, stop), with_trends)
-    letter_records = _records(clients, letters_read, options, stop)
-    letters = dead_letters.Letters(
-        (record for record in letter_records if _has_version(record, criteria.model_version)),
-        dead_letters.LetterFilter(since=criteria.period.since, until=criteria.period.until),
-    )
-    summary = dead_letters.summarize(letters)
-    return ReportData(as_of, criteria, result, trends, summary, predictions_read, letters_read)
+    state_options = StateOptions(on_read=options.on_read)
+    candidates = _letters(clients, letters_read, options, stop)
+    _, states = read_states(clients, candidates, letters_read.ends, state_options, stop=stop)
+    letters = summarize(_letters(clients, letters_read, options, stop), states)
+    return ReportData(as_of, criteria, result, trends, letters, predictions_read, letters_read)
 
 
 @contextmanager
@@ -143,12 +141,10 @@ def _offsets_of(cluster: Cluster, topic: str, period: Period, stop: Stop) -> Off
     """Return the offsets that can hold answers of the period; an answer's record is never older than the answer."""
     partitions = cluster.partitions(topic)[topic]
     ends = settled_ends(cluster, topic, partitions, stop)
-    starts = cluster.starts(topic, ends)
-    # The embedded broker doesn't store record times.
-    if period.since is not None and not cluster.is_embedded():
-        milliseconds = max(0, int(period.since.timestamp() * 1_000) - _MAX_CLOCK_SKEW)
-        offsets = cluster.offsets_at(topic, ends, milliseconds)
-        starts = {partition: offset if offset >= 0 else ends[partition] for partition, offset in offsets.items()}
+    if period.since is None:
+        starts = cluster.starts(topic, ends)
+    else:
+        starts = starts_since(cluster, topic, ends, int(period.since.timestamp() * 1_000))
     return OffsetRange(topic, starts, ends)
 
 
@@ -156,6 +152,15 @@ def _records(clients: Clients, offsets: OffsetRange, options: ReportOptions, sto
     for batch in read(clients, offsets.topic, stop=stop, starts=offsets.starts, ends=offsets.ends):
         yield from batch
         options.on_read(len(batch))
+
+
+def _letters(clients: Clients, offsets: OffsetRange, options: ReportOptions, stop: Stop) -> Letters:
+    """Return the dead letters of the period and of the model version."""
+    criteria, records = options.criteria, _records(clients, offsets, options, stop)
+    return Letters(
+        (record for record in records if _has_version(record, criteria.model_version)),
+        LetterFilter(since=criteria.period.since, until=criteria.period.until),
+    )
 
 
 def _has_version(letter: Record, version: str | None) -> bool:

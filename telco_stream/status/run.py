@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
+from telco_stream.dlq.run import StateOptions, count_letters
 from telco_stream.errors import KafkaError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster, GroupMember
@@ -20,6 +21,8 @@ from telco_stream.status.results import PartitionLag, StatusResult, TopicStatus
 
 #: Maximum lag, in offsets, whose records are counted; in a larger lag, markers make little difference.
 _MAX_COUNTED = 10_000
+#: Maximum number of records of each topic that are read to count open dead letters: a second of reading.
+_MAX_READ = 200_000
 #: Offsets before the end that are searched for the newest record first.
 _FIRST_SEARCH = 100
 #: Factor by which each further search reaches farther back.
@@ -44,6 +47,7 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop, is_unknown_a
     partitions = _with_owners(_lags(clients, raw, committed, stop), names.raw, described.members)
     newest = _newest(clients, predictions, stop)
     lag = sum(partition.lag for partition in partitions)
+    dead_letters, open_dead_letters = _count_letters(clients, letters, stop)
     return StatusResult(
         time=utc_timestamp(),
         group=group,
@@ -55,9 +59,8 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop, is_unknown_a
         arriving_per_second=rates.arriving,
         expired_unanswered=sum(partition.expired_unanswered for partition in partitions),
         newest_prediction_age_seconds=None if newest is None else round(max(0.0, now - newest / 1000), 3),
-        dead_letters=sum(
-            count_records(clients, letters.topic, letters.start_offsets, letters.end_offsets, stop).values()
-        ),
+        dead_letters=dead_letters,
+        open_dead_letters=open_dead_letters,
         topics=[raw, predictions, letters],
         partitions=partitions,
     )
@@ -99,6 +102,14 @@ def _lags(clients: Clients, raw: TopicStatus, commits: Mapping[int, Commit], sto
         PartitionLag(partition, committed.get(partition), end, lags[partition], expired.get(partition, 0))
         for partition, end in sorted(raw.end_offsets.items())
     ]
+
+
+def _count_letters(clients: Clients, topic: TopicStatus, stop: Stop) -> tuple[int, int | None]:
+    """Count the dead letters, and the open ones unless too many records would have to be read."""
+    if sum(topic.end_offsets.values()) - sum(topic.start_offsets.values()) > _MAX_READ:
+        counts = count_records(clients, topic.topic, topic.start_offsets, topic.end_offsets, stop)
+        return sum(counts.values()), None
+    return count_letters(clients, StateOptions(max_offsets=_MAX_READ), stop=stop)
 
 
 def _newest(clients: Clients, topic: TopicStatus, stop: Stop) -> int | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from telco_stream.dlq.letters import LetterSummary
+from telco_stream.dlq.listing import LetterSummary, ReasonCount
 from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.model.manifest import Manifest, decode_manifest
 from telco_stream.report.predictions import ContactCosts, PredictionFilter, ReportOptions, report
@@ -65,9 +65,10 @@ def report_data(
     top_k: int = 10,
     letters: dict[str, int] | None = None,
     contact_costs: ContactCosts | None = None,
+    open_letters: dict[str, int] | None = None,
 ) -> ReportData:
     """Return the data of a page about these predictions."""
-    trends, counts = Trends(), letters or {}
+    trends = Trends()
     records = (FakeRecord(encode_prediction(prediction)) for prediction in predictions)
     options = ReportOptions(top_k, criteria, [trends.add], contact_costs=contact_costs, manifest=MANIFEST)
     result = report(records, options)
@@ -77,10 +78,19 @@ def report_data(
         criteria,
         result,
         trends,
-        LetterSummary(sum(counts.values()), counts, 0),
+        _letters(letters or {}, open_letters),
         read,
         OffsetRange("telco.deadletter", {0: 0}, {0: 3}),
     )
+
+
+def _letters(totals: dict[str, int], open_letters: dict[str, int] | None) -> LetterSummary:
+    """Return numbers of letters by type; all of them are open, or as many as given, and the others are answered."""
+    numbers = totals if open_letters is None else open_letters
+    reasons = [ReasonCount(name, "code", None, numbers.get(name, 0), total) for name, total in totals.items()]
+    total, still_open = sum(totals.values()), sum(numbers.values())
+    states = {"open": still_open, "replayed": 0, "answered": total - still_open, "given_up": 0}
+    return LetterSummary(total, totals, 0, states, reasons)
 
 
 def write_page(folder: Path, page: bytes) -> Path:

@@ -1,0 +1,124 @@
+"""The topics of `dlq`: the letters, their replays in the raw topic, and the writer of replays."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+
+from telco_stream.dlq.states import RawTopic, Replay
+from telco_stream.errors import DataError
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.reading import read, settled_ends
+from telco_stream.kafka.transactions import End, transactions_under
+from telco_stream.messages.dead_letter import letter_fingerprint, replay_marker
+from telco_stream.messages.record import Outgoing, Record
+from telco_stream.runtime.signals import Stop
+
+
+class DeadLetterTopic:
+    """Contents of the topic when this object was created; later letters, as from a replay's failures, are left out."""
+
+    def __init__(self, clients: Clients, cluster: Cluster, stop: Stop) -> None:
+        self.name = clients.settings.topics.deadletter
+        self._clients = clients
+        self._cluster = cluster
+        self._stop = stop
+        #: End offsets by partition.
+        self.ends = cluster.ends(self.name, range(cluster.partitions(self.name)[self.name]))
+
+    def records(self, partition: int | None = None) -> Iterator[Record]:
+        """Yield the records of all partitions or of one; the order is always the same."""
+        for number, end in sorted(self.ends.items()):
+            if partition in {None, number}:
+                for batch in read(self._clients, self.name, stop=self._stop, ends={number: end}):
+                    yield from batch
+
+    def record_at(self, partition: int, offset: int) -> Record:
+        """Return the record at this position; raise `DataError` if it is missing."""
+        bounds = {"starts": {partition: offset}, "ends": {partition: offset + 1}}
+        for batch in read(self._clients, self.name, stop=self._stop, **bounds):
+            for record in batch:
+                return record
+        raise DataError(f"{self.name} {partition}:{offset} {self._explain_missing(partition, offset)}")
+
+    def _explain_missing(self, partition: int, offset: int) -> str:
+        if partition not in self.ends:
+            return f"doesn't exist: the topic's partitions are 0 to {max(self.ends)}"
+        oldest, end = self._cluster.starts(self.name, [partition])[partition], self.ends[partition]
+        if offset >= end:
+            return f"is beyond the end: partition {partition} ends before offset {end}"
+        if offset < oldest:
+            return f"has been deleted: the oldest offset of partition {partition} is {oldest}"
+        return "is a transaction marker, not a record; `telco-stream dlq list` shows the positions of letters"
+
+
+class RawTopicReader:
+    """Raw topic when this object was created, and the replays in it, which the markers in their headers name.
+
+    `on_read` is called with the number of records of each batch.
+    """
+
+    def __init__(
+        self, clients: Clients, cluster: Cluster, stop: Stop, on_read: Callable[[int], object] = lambda _: None
+    ) -> None:
+        topics = clients.settings.topics
+        self._clients = clients
+        self._cluster = cluster
+        self._stop = stop
+        self._on_read = on_read
+        self._letters = topics.deadletter
+        ids = cluster.topic_ids(topics.raw, topics.deadletter)
+        #: ID of the dead-letter topic; None if the broker has no topic IDs.
+        self.letters_id = ids[topics.deadletter]
+        partitions = range(cluster.partitions(topics.raw)[topics.raw])
+        self.topic = RawTopic(topics.raw, ids[topics.raw], cluster.ends(topics.raw, partitions))
+
+    def find_replayed(self, fingerprints: AbstractSet[bytes], starts: Mapping[int, int] | None) -> set[bytes]:
+        """Return the fingerprints that belong to replayed letters; wait for open transactions that could hide any."""
+        ends = settled_ends(self._cluster, self.topic.name, len(self.topic.ends), self._stop)
+        return {replay.fingerprint for replay in self.replays(fingerprints, starts, ends)}
+
+    def replays(
+        self, fingerprints: AbstractSet[bytes], starts: Mapping[int, int] | None, ends: Mapping[int, int]
+    ) -> Iterator[Replay]:
+        """Yield the replays of these letters, up to the ends.
+
+        Read the partitions in `starts` from these offsets on; if None, all partitions from the oldest record on. If a
+        marker names a letter but key or value differ from the letter's original, the fingerprint differs too, so a
+        forged marker doesn't hide a letter.
+        """
+        for batch in read(self._clients, self.topic.name, stop=self._stop, starts=starts, ends=ends):
+            self._on_read(len(batch))
+            for record in batch:
+                marker = replay_marker(record)
+                if marker is None or not marker.matches_topic(self._letters, self.letters_id):
+                    continue
+                letter = marker.letter
+                fingerprint = letter_fingerprint(letter.partition, letter.offset, record.key(), record.value())
+                if fingerprint in fingerprints:
+                    yield Replay(fingerprint, record.partition(), record.offset(), record.timestamp()[1])
+
+
+#: Error message of a replay that another one has fenced.
+_FENCED = "Another instance has taken over: a second dlq replay has started; when it has ended, run this command again"
+
+
+class ReplayWriter:
+    """Transactional writer to the raw topic; each dead-letter topic has one transactional ID.
+
+    Creating a writer aborts the open transaction of a killed replay, and fences a replay that is still running.
+    """
+
+    def __init__(self, clients: Clients, stop: Stop) -> None:
+        name = f"telco-stream-replay-{clients.settings.topics.deadletter}"
+        self._topic = clients.settings.topics.raw
+        self._transactions = transactions_under(name, clients, stop, has_unique_id=False, fenced=_FENCED)
+
+    def send(self, messages: Mapping[int | None, Sequence[Outgoing]]) -> bool:
+        """Send messages by partition (None: by key) in one transaction, and return whether it is certainly committed.
+
+        If it is not certain, it may be committed all the same. Raises `FencedError` if another replay has started.
+        """
+        self._transactions.begin()
+        for partition, of_partition in messages.items():
+            self._transactions.send(self._topic, of_partition, partition)
+        return self._transactions.commit() is End.COMMITTED
