@@ -60,8 +60,7 @@ def _snapshot(consumed: int) -> ConsumerSnapshot:
         reading=True,
         joined=True,
         lag={0: 4_001, 1: 4_003, 2: 4_000},
-        sampled=100,
-        sampled_yes=37,
+        flagged=1_000,
         at_risk=tuple(AtRisk(f"7590-{number:05}", 0.871, "Month-to-month", "Fiber optic") for number in range(10)),
     )
 

@@ -39,6 +39,11 @@ class Outcome:
         """Records answered by a prediction or a dead letter."""
         return len(self.prediction_messages) + len(self.dead_letter_messages)
 
+    @property
+    def flagged(self) -> int:
+        """Predictions of Yes."""
+        return sum(prediction.prediction == CHURN for prediction in self.predictions)
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -17,8 +17,7 @@ BUSY = ConsumerSnapshot(
     reading=True,
     joined=True,
     lag={0: 4_001, 1: 4_003, 2: 4_000},
-    sampled=100,
-    sampled_yes=26,
+    flagged=449_092,
     at_risk=(RISKY,) * 9,
 )
 
@@ -50,10 +49,15 @@ def test_consume_view_shows_counts_lag_and_customers() -> None:
     assert "── consume ─" in shown
     assert "reading ── 0:00:00 ──" in shown
     assert "Answered         1,204,331   0/s" in shown
-    assert "Predictions      1,204,000   about 26% of them at risk" in shown
+    assert "Predictions      1,204,000   37.3% flagged" in shown
     assert "Dead letters           331   under 0.1%" in shown
     assert "Lag                 12,004   0: 4,001  1: 4,003  2: 4,000" in shown
     assert shown.count("7590-VHVEG             87.1% ███████▉   Month-to-month  Fiber optic") == 6
+
+
+def test_consume_view_has_no_share_when_windows_have_it() -> None:
+    """A batch prints the exact share of each window above the view."""
+    assert "flagged" not in "\n".join(Harness(ends_with_topic=True).rows())
 
 
 def test_consume_view_has_two_columns_when_wide() -> None:

@@ -43,7 +43,7 @@ def test_snapshot_counts_batches_and_lists_newest_at_risk() -> None:
     commit(stats, prediction_of("a"), prediction_of("b", "No"), letters=1)
     commit(stats, prediction_of("c"))
     assert stats.snapshot() == ConsumerSnapshot(
-        consumed=4, dead_lettered=1, unavailable_for=2.5, sampled=3, sampled_yes=2, at_risk=(risky("c"), risky("a"))
+        consumed=4, dead_lettered=1, unavailable_for=2.5, flagged=2, at_risk=(risky("c"), risky("a"))
     )
 
 
@@ -51,7 +51,7 @@ def test_snapshot_lists_each_customer_once() -> None:
     stats = ConsumerStats(always_available)
     commit(stats, prediction_of("a"))
     stats.snapshot()
-    assert stats.snapshot() == ConsumerSnapshot(consumed=1)
+    assert stats.snapshot() == ConsumerSnapshot(consumed=1, flagged=1)
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 128, 5_000])
@@ -59,7 +59,7 @@ def test_snapshot_samples_64_including_the_newest(size: int) -> None:
     stats = ConsumerStats(always_available)
     commit(stats, *(prediction_of(str(number)) for number in range(size)))
     snapshot = stats.snapshot()
-    assert min(size, 33) <= snapshot.sampled <= 64
+    assert snapshot.flagged == size
     assert snapshot.at_risk[0] == risky(str(size - 1))
     assert len(snapshot.at_risk) <= 10
 
@@ -68,7 +68,8 @@ def test_stats_keep_1024_samples_when_no_snapshot_is_taken() -> None:
     stats = ConsumerStats(always_available)
     for number in range(3_000):
         commit(stats, prediction_of(str(number)))
-    assert stats.snapshot().sampled == 1_024
+    assert len(stats._predictions) == 1_024
+    assert stats.snapshot().flagged == 3_000
 
 
 def test_snapshot_has_lag_when_both_offsets_are_known() -> None:
@@ -88,12 +89,12 @@ def test_snapshot_lag_is_0_when_the_end_is_outdated() -> None:
 
 def test_aggregator_combines_the_snapshots_of_workers() -> None:
     aggregator = WorkerAggregator(lambda _: None)
-    snapshot = ConsumerSnapshot(reading=True, lag={0: 3}, sampled=2, sampled_yes=1, at_risk=(risky("a"),))
+    snapshot = ConsumerSnapshot(reading=True, lag={0: 3}, at_risk=(risky("a"),))
     aggregator.handle(0, snapshot)
     aggregator.handle(0, replace(snapshot, joined=True, lag={0: 2}, at_risk=(risky("b"),)))
     aggregator.handle(1, replace(snapshot, lag={1: None}, unavailable_for=4.0, at_risk=(risky("c"),)))
-    aggregator.handle(0, BatchCommitted(10, 8, 2))
-    aggregator.handle(1, BatchCommitted(5, 5, 0))
+    aggregator.handle(0, BatchCommitted(10, 8, 2, 3))
+    aggregator.handle(1, BatchCommitted(5, 5, 0, 1))
     snapshot = aggregator.snapshot()
     assert (snapshot.consumed, snapshot.dead_lettered, snapshot.reading, snapshot.joined, snapshot.unavailable_for) == (
         15,
@@ -103,10 +104,10 @@ def test_aggregator_combines_the_snapshots_of_workers() -> None:
         4.0,
     )
     assert snapshot.lag == {0: 2, 1: None}
-    assert (snapshot.sampled, snapshot.sampled_yes) == (6, 3)
+    assert snapshot.flagged == 4
     assert snapshot.at_risk == (risky("b"), risky("a"), risky("c"))
     again = aggregator.snapshot()
-    assert (again.sampled, again.sampled_yes, again.at_risk, again.lag) == (0, 0, (), {0: 2, 1: None})
+    assert (again.flagged, again.at_risk, again.lag) == (4, (), {0: 2, 1: None})
 
 
 def test_aggregator_keeps_counts_when_a_worker_is_removed() -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 #: Seconds between two snapshots.
 _SNAPSHOT_SECONDS = 0.25
 #: Fields of a snapshot that count since the last one.
-_NO_SAMPLES: dict[str, Any] = {"sampled": 0, "sampled_yes": 0, "at_risk": ()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +29,7 @@ class BatchCommitted:
     consumed: int
     predicted: int
     dead_lettered: int
+    flagged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,12 @@ class WorkerReporter(RunObserver):
     def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:
         """Report a committed batch."""
         self._send(
-            BatchCommitted(outcome.consumed, len(outcome.prediction_messages), len(outcome.dead_letter_messages))
+            BatchCommitted(
+                outcome.consumed,
+                len(outcome.prediction_messages),
+                len(outcome.dead_letter_messages),
+                outcome.flagged,
+            )
         )
         if self._stats:
             self._stats.on_committed(outcome, timings)
@@ -107,7 +112,7 @@ class WorkerAggregator:
 
     def __init__(self, write_log: Callable[[str], object]) -> None:
         self._write_log = write_log
-        self._batches = self._consumed = self._predicted = self._dead_lettered = 0
+        self._batches = self._consumed = self._predicted = self._dead_lettered = self._flagged = 0
         self._first_commit = self._last_commit = 0.0
         self._snapshots: dict[int, ConsumerSnapshot] = {}
         self._lock = threading.Lock()
@@ -135,7 +140,7 @@ class WorkerAggregator:
         """Return the current state of all workers together, with the samples since the last call."""
         with self._lock:
             snapshots = list(self._snapshots.values())
-            self._snapshots = {slot: replace(snapshot, **_NO_SAMPLES) for slot, snapshot in self._snapshots.items()}
+            self._snapshots = {slot: replace(snapshot, at_risk=()) for slot, snapshot in self._snapshots.items()}
         outages = [snapshot.unavailable_for for snapshot in snapshots if snapshot.unavailable_for is not None]
         return ConsumerSnapshot(
             consumed=self._consumed,
@@ -144,8 +149,7 @@ class WorkerAggregator:
             joined=any(snapshot.joined for snapshot in snapshots),
             lag={partition: lag for snapshot in snapshots for partition, lag in snapshot.lag.items()},
             unavailable_for=max(outages, default=None),
-            sampled=sum(snapshot.sampled for snapshot in snapshots),
-            sampled_yes=sum(snapshot.sampled_yes for snapshot in snapshots),
+            flagged=self._flagged,
             at_risk=tuple(customer for snapshot in snapshots for customer in snapshot.at_risk)[:AT_RISK],
         )
 
@@ -168,6 +172,7 @@ class WorkerAggregator:
         self._consumed += batch.consumed
         self._predicted += batch.predicted
         self._dead_lettered += batch.dead_lettered
+        self._flagged += batch.flagged
         self._last_commit = time.monotonic()
         self._first_commit = self._first_commit or self._last_commit
 
@@ -176,7 +181,5 @@ class WorkerAggregator:
             before = self._snapshots.get(slot, ConsumerSnapshot())
             self._snapshots[slot] = replace(
                 snapshot,
-                sampled=before.sampled + snapshot.sampled,
-                sampled_yes=before.sampled_yes + snapshot.sampled_yes,
                 at_risk=(snapshot.at_risk + before.at_risk)[:AT_RISK],
             )

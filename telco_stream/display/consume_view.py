@@ -13,7 +13,7 @@ from telco_stream.display.widgets import number_field
 from telco_stream.monitoring.snapshot import ConsumerSnapshot
 from telco_stream.report.customers import AtRisk
 from telco_stream.runtime.clock import RateMeter
-from telco_stream.runtime.humanize import format_count, format_elapsed, format_percent, format_rate
+from telco_stream.runtime.humanize import format_count, format_elapsed, format_percent, format_rate, format_share
 
 #: Seconds over which the rate is taken, and seconds per column of its sparkline.
 _RATE_WINDOW = 4.0
@@ -53,7 +53,6 @@ class ConsumeView:
         self._started = self._rates_at = clock()
         self._meter = RateMeter(self._started, _RATE_WINDOW)
         self._rates: deque[float] = deque(maxlen=_RATES)
-        self._sampled = self._sampled_yes = 0
         self._newest: tuple[AtRisk, ...] = ()
         self._listed: tuple[AtRisk, ...] = ()
         self._listed_at = 0.0
@@ -81,20 +80,24 @@ class ConsumeView:
         if snapshot.consumed and now - self._rates_at >= _RATE_EVERY:
             self._rates.append(self._meter.rate(now))
             self._rates_at = now
-        self._sampled += snapshot.sampled
-        self._sampled_yes += snapshot.sampled_yes
         self._newest = (snapshot.at_risk + self._newest)[:_CUSTOMERS]
         if now - self._listed_at >= _CUSTOMERS_EVERY or not self._listed:
             self._listed, self._listed_at = self._newest, now
 
     def _numbers(self, snapshot: ConsumerSnapshot, rate: float, columns: int) -> list[Text]:
         dead = snapshot.dead_lettered
-        at_risk = f"about {self._sampled_yes / self._sampled:.0%} of them at risk" if self._sampled else ""
+        predicted = snapshot.consumed - dead
+        # The lines about the windows of a batch have the exact share of each window.
+        flagged = (
+            f"{format_share(snapshot.flagged, predicted)} flagged"
+            if predicted and not self._run.ends_with_topic
+            else ""
+        )
         share = _format_small_share(dead, snapshot.consumed) if dead else ""
         history = Text(widgets.sparkline(self._rates, _RATES), "cyan")
         return [
             number_field("Answered", format_count(snapshot.consumed), Text(format_rate(rate).ljust(9)), history),
-            number_field("Predictions", format_count(snapshot.consumed - dead), Text(at_risk)),
+            number_field("Predictions", format_count(predicted), Text(flagged)),
             number_field("Dead letters", format_count(dead), Text(share), style="bold red" if dead else "bold"),
             number_field("Lag", _format_total_lag(snapshot.lag), Text(format_lag(snapshot.lag, columns - 31))),
             *self._progress(snapshot, rate),

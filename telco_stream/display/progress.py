@@ -16,7 +16,6 @@ from rich.text import Text
 from telco_stream.display.text import humanize, safe_text
 from telco_stream.display.widgets import join_lines, progress_bar
 from telco_stream.errors import DataError
-from telco_stream.messages.prediction import CHURN
 from telco_stream.report.analytics import Window
 from telco_stream.runtime.clock import RateMeter
 from telco_stream.runtime.humanize import format_count, format_elapsed, format_percent, format_rate
@@ -32,7 +31,7 @@ _MAX_BAR, _MIN_BAR = 30, 5
 #: Windows that are reported one by one, and seconds after which later ones are reported together.
 _SINGLE_WINDOWS, _WINDOWS_EVERY = 5, 10.0
 #: Titles and widths of the columns of a window.
-_WINDOW_COLUMNS = {"Window": 15, "Consumed": 11, "Predicted": 11, "Dead letters": 14, "Churn rate": 12, "Seconds": 9}
+_WINDOW_COLUMNS = {"Window": 15, "Consumed": 11, "Predicted": 11, "Dead letters": 14, "Flagged": 12, "Seconds": 9}
 
 
 class RowProgress:
@@ -182,10 +181,9 @@ class WindowReporter:
     def on_committed(self, outcome: "Outcome", timings: "BatchTimings") -> None:
         """Report the window that this batch was, or add it to those that are reported together."""
         self._number += 1
-        churners = sum(answer.prediction == CHURN for answer in outcome.predictions)
         duration = timings.processing + timings.delivery
         predicted, dead_lettered = len(outcome.prediction_messages), len(outcome.dead_letter_messages)
-        window = Window(self._number, outcome.consumed, predicted, dead_lettered, churners, duration)
+        window = Window(self._number, outcome.consumed, predicted, dead_lettered, outcome.flagged, duration)
         self._unreported = self._unreported.merge(window) if self._unreported else window
         now = self._clock()
         if self._number <= _SINGLE_WINDOWS or now - self._reported_at >= _WINDOWS_EVERY:

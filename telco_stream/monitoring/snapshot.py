@@ -30,9 +30,9 @@ class ConsumerSnapshot:
     lag: Mapping[int, int | None] = field(default_factory=dict)
     #: Seconds for which Kafka has been unavailable.
     unavailable_for: float | None = None
-    #: Predictions sampled since the last snapshot, how many of them are Yes, and the newest of these, newest first.
-    sampled: int = 0
-    sampled_yes: int = 0
+    #: Predictions of Yes.
+    flagged: int = 0
+    #: Newest of the predictions of Yes that were sampled since the last snapshot, newest first.
     at_risk: tuple[AtRisk, ...] = ()
 
 
@@ -42,7 +42,7 @@ class ConsumerStats(RunObserver):
     def __init__(self, unavailable_for: Callable[[], float | None]) -> None:
         self._unavailable_for = unavailable_for
         self._partitions: ViewPartitions | None = None
-        self._consumed = self._dead_lettered = 0
+        self._consumed = self._dead_lettered = self._flagged = 0
         self._predictions: deque[Prediction] = deque(maxlen=_MAX_KEPT)
 
     def attach(self, partitions: ViewPartitions) -> None:
@@ -53,6 +53,7 @@ class ConsumerStats(RunObserver):
         """Count the batch, and sample its predictions."""
         self._consumed += outcome.consumed
         self._dead_lettered += len(outcome.dead_letter_messages)
+        self._flagged += outcome.flagged
         self._predictions.extend(reversed(sample_batch(outcome.predictions[::-1])))  # including the newest
 
     def snapshot(self) -> ConsumerSnapshot:
@@ -67,8 +68,7 @@ class ConsumerStats(RunObserver):
             joined=view is not None and view.joined,
             lag=_lag(view) if view else {},
             unavailable_for=self._unavailable_for(),
-            sampled=len(predictions),
-            sampled_yes=len(churners),
+            flagged=self._flagged,
             at_risk=tuple(map(_at_risk, churners[:AT_RISK])),
         )
 
