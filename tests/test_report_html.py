@@ -13,9 +13,10 @@ import pytest
 
 from telco_stream.display.text import as_json
 from telco_stream.model.manifest import Manifest
+from telco_stream.report.analytics import PreviousPeriod
 from telco_stream.report.html import render
 from telco_stream.report.predictions import ContactCosts, PredictionFilter
-from telco_stream.report.run import ReportData
+from telco_stream.report.run import OffsetRange, ReportData
 from telco_stream.runtime.period import parse_period
 from tests.support.report_data import (
     CONTRACTS,
@@ -84,6 +85,18 @@ def test_page_leads_with_expected_leavers_and_flagged() -> None:
         "flagged_share",
     ]
     assert [text.strip() for text in page.texts("data")[:4]] == ["2", "50.0%", "1", "33.3%"]
+
+
+def test_page_compares_with_the_period_before() -> None:
+    data = report_data([prediction("a", 0.9), prediction("b", 0.7)])
+    before = PreviousPeriod("2026-01-01T00:00:00Z", "2026-01-08T00:00:00Z", 4, 2, 1.0, 0.5, 0, 0.0)
+    summary = dataclasses.replace(data.report.summary, previous=before)
+    changed = dataclasses.replace(data, report=dataclasses.replace(data.report, summary=summary))
+    page = PageParser(html(changed))
+    changes = [text.strip() for text in page.texts("dd") if text.startswith("before: ")]
+    assert changes == ["before: 1 (+100.0%)", "before: 0", "before: 2 (+0.0%)", "before: 4 (-50.0%)"]
+    assert any("from 2026-01-01 00:00 to 2026-01-08 00:00 UTC" in text for text in page.texts("p"))
+    assert "before: " not in html(data).decode()
 
 
 def test_page_has_the_segments_of_the_json() -> None:
@@ -181,6 +194,16 @@ def test_page_names_its_period_version_and_offsets() -> None:
     assert '<th scope="rowgroup" colspan="3">telco.churn.predictions</th>' in text
     assert '<th scope="row">1</th><td class="number">7</td><td class="number">12</td>' in text
     assert '<time datetime="2026-02-01T12:00:00.000Z">2026-02-01 12:00:00 UTC' in text
+
+
+@pytest.mark.parametrize(("partitions", "is_short"), [(12, True), (13, False)])
+def test_page_marks_a_short_list_of_offsets_for_print(partitions: int, is_short: bool) -> None:
+    offsets = OffsetRange(
+        "telco.churn.predictions", dict.fromkeys(range(partitions), 0), dict.fromkeys(range(partitions), 5)
+    )
+    page = PageParser(html(dataclasses.replace(report_data([prediction()]), predictions_read=offsets)))
+    (section,) = [attrs for attrs in page.attributes("section", "id") if attrs["id"] == "sources"]
+    assert (section.get("class") == "short") == is_short
 
 
 def test_page_says_so_when_there_are_no_predictions() -> None:
