@@ -118,6 +118,13 @@ def test_start_resumes_an_unfinished_pass() -> None:
     assert start_of(KEY, HALF_WAY) == HALF_WAY
 
 
+def test_start_leaves_changed_rows_to_their_hash() -> None:
+    """The whole file may differ in later rows."""
+    stored = replace(HALF_WAY, rows_hash="hash")
+    start = start_of(replace(KEY, fingerprint="other"), stored)
+    assert (start.of.fingerprint, start.last_processed_index, start.rows_hash) == ("other", 499, "hash")
+
+
 @pytest.mark.parametrize(
     "stored",
     [
@@ -144,7 +151,7 @@ def test_start_is_row_0_when_nothing_is_unfinished(
     [
         ({"file": "/data/b.csv"}, "unfinished pass of /data/a.csv to raw; finish it"),
         ({"topic": "other"}, "unfinished pass of /data/a.csv to raw; finish it"),
-        ({"fingerprint": "other"}, "/data/a.csv has changed since row 500"),
+        ({"fingerprint": "other"}, "first 500 rows of /data/a.csv has changed"),
         ({"run_id": "monday"}, "the unfinished pass without --run-id"),
     ],
 )
@@ -219,7 +226,7 @@ def test_start_resumes_a_run_when_the_file_has_moved() -> None:
 
 
 def test_start_is_refused_when_the_content_of_a_run_differs() -> None:
-    with pytest.raises(DataError, match=r"run monday has sent 500 rows .* other content.*--run-id.*--restart"):
+    with pytest.raises(DataError, match=r"run monday has sent 500 rows.*--run-id.*--restart"):
         start_of(replace(MONDAY, fingerprint="other"), replace(HALF_WAY, of=MONDAY))
 
 
@@ -238,16 +245,20 @@ def test_start_resumes_when_the_topic_may_be_the_same(before: str | None, now: s
 def test_decode_progress_reads_an_earlier_version() -> None:
     """Its list of finished runs had another form, which is ignored."""
     old = json.loads(encode_progress(HALF_WAY)) | {"finished_runs": [["/data/a.csv", "raw", "monday"]]}
-    del old["finished"], old["of"]["topic_id"]
+    del old["finished"], old["of"]["topic_id"], old["rows_hash"]
     assert decode_progress(json.dumps(old)) == HALF_WAY
 
 
 def test_metadata_has_at_most_4_kib() -> None:
     """With many finished contents and the longest file, topic and run ID."""
     of = PassKey("/" + "f" * 254, "0" * 64, "t" * 249, "\N{GRINNING FACE}" * 255, "1" * 22)
-    done = PassProgress(of, pass_id="0" * 32)
+    done = PassProgress(of, pass_id="0" * 32, rows_hash="0" * 64)
     for number in range(200):
-        done = replace(done, of=replace(of, fingerprint=f"{number:064x}"[::-1])).advanced(10**9, "t" * 24).completed()
+        done = (
+            replace(done, of=replace(of, fingerprint=f"{number:064x}"[::-1]))
+            .advanced(10**9, "t" * 24, rows_hash="0" * 64)
+            .completed()
+        )
     assert len(encode_metadata(done).encode()) <= 4_096
     assert start_of(replace(of, fingerprint=f"{199:064x}"[::-1]), decode_progress(encode_metadata(done))).complete
 

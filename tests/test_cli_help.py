@@ -27,7 +27,7 @@ COMMANDS = {name: command for name, command in EVERY.items() if not hasattr(comm
 DOCUMENTED = {
     "demo": "",
     "produce": "--mode --topic --data-path --events-per-sec --batch-size --checkpoint-file --delivery --run-id --limit"
-    " --seed --restart --no-live --metrics-port --log-format",
+    " --seed --restart --check --bad-rows --no-live --metrics-port --log-format",
     "consume": "--mode --group --model --max-messages --idle-timeout --window-size --delivery --engine --top-k"
     " --workers --no-live --metrics-port --max-consecutive-dead-letters --exit-on-stall --log-format",
     "topics init": "--dry-run",

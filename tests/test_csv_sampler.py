@@ -60,5 +60,5 @@ def test_draw_fails_when_the_file_has_changed(tmp_path: Path) -> None:
 
 
 def test_open_sampler_fails_when_the_file_has_no_rows(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no customers"), open_sampler(write_table(tmp_path)):
+    with pytest.raises(DataError, match="has no rows after its header"), open_sampler(write_table(tmp_path)):
         pass

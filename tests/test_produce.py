@@ -61,9 +61,10 @@ def test_pass_starts_again_when_the_last_one_finished(writer: FakeRowWriter, tmp
     assert writer.keys() == customer_ids((0, 3), (0, 3))
 
 
-def test_pass_is_finished_when_the_file_has_no_rows(writer: FakeRowWriter, tmp_path: Path) -> None:
-    assert run(writer, write_customers(tmp_path, 0)).rows == 0
-    assert checkpoint()["complete"]
+def test_pass_is_refused_when_the_file_has_no_rows(writer: FakeRowWriter, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no rows after its header"):
+        run(writer, write_customers(tmp_path, 0))
+    assert (writer.log, checkpoint()["complete"]) == ([], False)
 
 
 def test_pass_sends_exactly_the_limit_and_resumes_after_it(writer: FakeRowWriter, tmp_path: Path) -> None:
@@ -187,15 +188,6 @@ def test_pass_starts_when_an_invalid_first_chunk_is_corrected(writer: FakeRowWri
         run(writer, write_customers(tmp_path, 2, BAD_ROW))
     assert writer.log == []
     assert run(writer, write_customers(tmp_path, 2)).rows == 2
-
-
-def test_pass_is_refused_when_a_file_is_corrected_behind_it(writer: FakeRowWriter, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="line 17"):
-        run(writer, write_customers(tmp_path, 15, BAD_ROW))
-    corrected = write_customers(tmp_path, 16)
-    with pytest.raises(DataError, match="has changed since row 10"):
-        run(writer, corrected)
-    assert run(writer, corrected, restart=True).rows == 16
 
 
 def test_pass_ignores_an_invalid_row_when_it_is_beyond_the_limit(writer: FakeRowWriter, tmp_path: Path) -> None:
@@ -408,13 +400,6 @@ def test_run_sends_each_content_once(writer: FakeRowWriter, tmp_path: Path) -> N
         assert run(writer, write_customers(tmp_path, rows), run="mon").rows == sent
 
 
-def test_run_is_refused_when_its_content_has_changed(writer: FakeRowWriter, tmp_path: Path) -> None:
-    run(writer, write_customers(tmp_path, 25), run="mon", limit=10)
-    with pytest.raises(DataError, match="run mon has sent 10 rows"):
-        run(writer, write_customers(tmp_path, 26), run="mon")
-    assert run(writer, write_customers(tmp_path, 26), run="mon", restart=True).rows == 26
-
-
 def test_run_starts_again_when_its_topic_was_recreated(
     writer: FakeRowWriter, tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:
@@ -478,14 +463,6 @@ def test_run_stays_finished_when_a_pass_rewrites_the_file(tmp_path: Path) -> Non
     run(by_file, path, run="mon")
     run(FakeRowWriter(), path)
     assert run(by_file, path, run="mon").rows == 0
-
-
-def test_pass_is_refused_when_kafka_has_other_content(tmp_path: Path) -> None:
-    writer, path = FakeRowWriter(), write_customers(tmp_path, 25)
-    run(writer, path, limit=10)
-    Path(CHECKPOINT).unlink()
-    with pytest.raises(DataError, match="has changed since row 10"):
-        run(writer, write_customers(tmp_path, 26))
 
 
 def test_pass_starts_when_kafka_has_progress_without_rows(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from telco_stream.csv.reader import fingerprint
 from telco_stream.produce.progress import PassKey
 from telco_stream.produce.writer import group_of
 from tests.support.cli import RunningCli, run_cli
-from tests.support.csv_files import customer
+from tests.support.csv_files import customer, write_table
 from tests.support.produce_harness import customer_ids, write_customers
 from tests.support.topics import Topics, read_topic
 from tests.support.waiting import wait_until
@@ -69,6 +69,7 @@ def test_produce_returns_the_result_of_the_interface(env: dict[str, str], tmp_pa
     result = run_produce(env, write_customers(tmp_path, 2_000))
     assert list(result) == [
         *("mode", "topic", "run_id", "sent", "failed", "resumed_from", "end_offsets", "seconds", "rate"),
+        *("stopped_by", "bad_rows", "rows_done", "rows_total", "sent_again"),
     ]
     topic = env["TELCO_STREAM_TOPICS__RAW"]
     assert (result["mode"], result["topic"], result["run_id"], result["sent"]) == ("batch", topic, None, 2_000)
@@ -127,6 +128,25 @@ def test_produce_sends_each_row_once_when_killed_at_random(
     assert (last["resumed_from"] or 0) + last["sent"] in {ROWS, 0}
 
 
+def test_produce_skips_each_bad_row_once_when_killed(env: dict[str, str], start_cli: Start, tmp_path: Path) -> None:
+    """Every 700th row is bad. Good rows are in the topic once, and bad rows in their file once."""
+    good, chance = [number for number in range(ROWS) if number % 700], random.Random(3)
+    fields = [{"tenure": "1" if number % 700 else "x"} for number in range(ROWS)]
+    lines = [customer(customerID=str(number), **tenure) for number, tenure in enumerate(fields)]
+    path, options = write_table(tmp_path, *lines), ("--batch-size", "300", "--bad-rows", "bad.csv", "--run-id", "x")
+    for _ in range(4):
+        running = start_cli(*command(path, *options), env=env, cwd=tmp_path)
+        time.sleep(chance.uniform(0.5, 1.6))  # any moment between start and end
+        running.signal(signal.SIGKILL)
+        running.process.wait()
+    assert run_produce(env, path, *options)["stopped_by"] in {"end", "already-complete"}
+    assert keys(env) == Counter(map(str, good))
+    lines = Path("bad.csv").read_text().splitlines()[1:]
+    assert [line.split(",")[:3] for line in lines] == [
+        [str(number + 2), "tenure is not a number", str(number)] for number in range(0, ROWS, 700)
+    ]
+
+
 def test_produce_aborts_the_transaction_of_a_killed_process(
     env: dict[str, str], start_cli: Start, tmp_path: Path
 ) -> None:
@@ -154,6 +174,8 @@ def test_produce_ends_in_two_seconds_when_signalled(
     assert running.wait() == 0
     assert time.monotonic() - requested_at < 2
     result, stored = json.loads(running.stdout()), json.loads(CHECKPOINT.read_text())
+    assert (result["stopped_by"], result["rows_done"], result["rows_total"]) == ("signal", result["sent"], 10 * ROWS)
+    assert f"Interrupted at row {result['sent']:,} of 1,000,000. Run the same command to continue." in running.stderr()
     assert 0 < result["sent"] == stored["total_sent"] == stored["last_processed_index"] + 1 < 10 * ROWS
     assert keys(env) == each_once(result["sent"])
     assert run_produce(env, path, "--limit", "5")["resumed_from"] == result["sent"]
@@ -195,13 +217,44 @@ def test_produce_sends_all_rows_when_restarted(env: dict[str, str], tmp_path: Pa
     assert keys(env) == Counter(customer_ids((0, 4), (0, 10)))
 
 
-def test_produce_exits_5_when_a_row_is_invalid(env: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("run_id", [(), ("--run-id", "x")], ids=["unnamed", "named"])
+def test_produce_continues_when_a_bad_row_is_corrected(
+    env: dict[str, str], tmp_path: Path, run_id: tuple[str, ...]
+) -> None:
     path = write_customers(tmp_path, 25, customer(customerID="bad", tenure="many"))
-    error = run_produce(env, path, "--batch-size", "10", "--quiet", code=5)["error"]
+    error = run_produce(env, path, "--batch-size", "10", "--quiet", *run_id, code=5)["error"]
     assert error.count("\n") == 1
     assert "line 27: tenure is not a number" in error
+    assert "20 rows were sent; the same command continues after the correction" in error
     assert keys(env) == each_once(20)
     assert json.loads(CHECKPOINT.read_text())["total_sent"] == 20
+    done = run_cli(*command(write_customers(tmp_path, 26), "--batch-size", "10", *run_id), env=env)
+    assert (done.returncode, json.loads(done.stdout)["resumed_from"]) == (0, 20)
+    assert "6 rows sent, after 20 rows in earlier runs." in done.stderr
+    assert keys(env) == each_once(26)
+
+
+def test_produce_exits_5_when_a_sent_row_has_changed(env: dict[str, str], tmp_path: Path) -> None:
+    path = write_customers(tmp_path, 25)
+    run_produce(env, path, "--limit", "10")
+    CHECKPOINT.unlink()  # the progress is in Kafka
+    content = path.read_text()
+    path.write_text(content.replace("Female", "Male", 1))
+    assert "first 10 rows" in run_produce(env, path, code=5)["error"]
+    path.write_text(content)
+    assert run_produce(env, path)["sent"] == 15
+    assert keys(env) == each_once(25)
+
+
+def test_produce_says_when_rows_are_sent_again(env: dict[str, str], tmp_path: Path) -> None:
+    path = write_customers(tmp_path, 10)
+    first, again, named, done = (
+        run_cli(*command(path, *options), env=env) for options in ((), (), ("--run-id", "x"), ("--run-id", "x"))
+    )
+    assert [json.loads(run.stdout)["sent_again"] for run in (first, again, named, done)] == [False, True, False, False]
+    assert "--run-id ID sends a file once" in again.stderr
+    assert "Run x is complete: 10 rows sent." in named.stderr
+    assert "Run x is complete; nothing was sent." in done.stderr
 
 
 def test_produce_exits_5_when_an_offset_was_set_by_hand(env: dict[str, str], tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import pytest
 
 from telco_stream.errors import DataError, UsageError
 from telco_stream.messages.record import Message
-from telco_stream.produce.loop import SendResult, produce_pass, produce_stream
+from telco_stream.produce.loop import SendResult, produce_pass
 from telco_stream.produce.progress import CheckpointFile
+from telco_stream.produce.stream import produce_stream
 from telco_stream.runtime.signals import Stop, Stopped
 from tests.support.csv_files import customer
 from tests.support.produce_harness import (
@@ -187,7 +188,7 @@ def test_stream_continues_when_its_file_becomes_unwritable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A stream is never resumed from its file."""
-    monkeypatch.setattr("telco_stream.produce.loop._SECONDS_PER_CONFIRMATION", 0.0)
+    monkeypatch.setattr("telco_stream.produce.stream.SECONDS_PER_CONFIRMATION", 0.0)
     writer = file_writer()
     writer.after = lambda _: _put_folder_in_place_of_file(Path(CHECKPOINT))
     deps = replace(make_deps(writer), checkpoint=CheckpointFile(Path(CHECKPOINT), is_needed=False))

@@ -13,6 +13,7 @@ from telco_stream.dlq.replay import ReplayResult
 from telco_stream.kafka.topics import TopicsResult
 from telco_stream.model.manifest import Manifest
 from telco_stream.model.training import TrainingResult
+from telco_stream.produce.check import CheckResult
 from telco_stream.produce.run import ProduceResult
 from telco_stream.report.analytics import Summary
 from telco_stream.report.lookup import FoundPrediction
@@ -26,6 +27,7 @@ from telco_stream.verify.verdict import VerifyResult
 RESULTS: dict[str, type] = {
     "demo": DemoResult,
     "produce": ProduceResult,
+    "produce --check": CheckResult,
     "consume": ConsumeResult,
     "topics init": TopicsResult,
     "report": Summary,

@@ -7,6 +7,7 @@ import typer
 
 from telco_stream.cli import options
 from telco_stream.cli.session import Session
+from telco_stream.errors import DataError, UsageError
 from telco_stream.runtime.choices import DeliveryGuarantee, Mode
 
 if TYPE_CHECKING:
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
 
 def produce(
     mode: Annotated[
-        Mode, typer.Option(help="batch sends the file once; streaming sends random rows of it until stopped.")
-    ],
+        Mode | None,
+        typer.Option(
+            help="batch sends the file once; streaming sends random rows of it until stopped.  [required, except with"
+            " --check]"
+        ),
+    ] = None,
     broker: options.Broker = None,
     topic: options.Topic = None,
     data_path: Annotated[
@@ -50,6 +55,18 @@ def produce(
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N rows.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the random rows in streaming mode.")] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Ignore saved progress and start over.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Only validate the file, without a broker: list the first 20 bad rows and exit with 5."
+        ),
+    ] = False,
+    bad_rows: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Skip bad rows in batch mode, and write them to FILE with their line and reason."
+        ),
+    ] = None,
     no_live: options.NoLive = False,
     metrics_port: options.MetricsPort = 0,
     metrics_host: options.MetricsHost = None,
@@ -72,15 +89,45 @@ def produce(
     stderr = {"quiet": quiet, "verbose": verbose, "live": not no_live}
     session = Session(output, **stderr, log_format=log_format, flags=flags, timeout=timeout)
     stop = session.stop  # handle signals from here on
+    if check:
+        _check(session, bad_rows)
+        return
+    if mode is None:
+        raise UsageError("Missing option --mode: batch or streaming")
 
+    from telco_stream.display.produce_end import describe_end
     from telco_stream.monitoring import MonitoringOptions
     from telco_stream.produce.run import ProduceOptions, run_produce
+    from telco_stream.produce.run import data_path as file_to_send
 
-    run_options = ProduceOptions(mode, delivery, run_id, limit, seed, restart, MonitoringOptions(metrics_port))
+    run_options = ProduceOptions(
+        mode, delivery, run_id, limit, seed, restart, bad_rows, MonitoringOptions(metrics_port)
+    )
     progress = _progress(session, run_options)
     with session.screen.live(progress):
         result = run_produce(session.clients, run_options, stop=stop, observer=progress)
     session.screen.show(result)
+    for sentence in describe_end(result, run_options, file_to_send(session.settings)):
+        session.screen.say(sentence)
+
+
+def _check(session: Session, bad_rows: Path | None) -> None:
+    """Validate the file and show its bad rows; raise `DataError` if there are any."""
+    from telco_stream.display.produce_end import describe_check, refuse_file
+    from telco_stream.produce.check import check_file
+    from telco_stream.produce.run import data_path
+    from telco_stream.runtime.signals import EXIT_INTERRUPTED, Stopped
+
+    if bad_rows:
+        raise UsageError("--check sends nothing; use --bad-rows without it")
+    try:
+        result = check_file(data_path(session.settings), session.stop)
+    except Stopped:
+        raise typer.Exit(EXIT_INTERRUPTED) from None
+    session.screen.show(result)
+    if result.errors:
+        raise DataError(refuse_file(result))
+    session.screen.say(describe_check(result))
 
 
 def _progress(session: Session, run_options: "ProduceOptions") -> "ProduceProgress":

@@ -1,19 +1,18 @@
 """Reads a CSV file forward in constant memory. Errors name the line, counted as an editor counts lines."""
 
-import csv
 import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from io import BufferedReader, TextIOWrapper
-from itertools import chain, islice
 from pathlib import Path
 from typing import TypeAlias
 
 from telco_stream.contract.raw_row import Row
+from telco_stream.csv.records import ENCODING_ERRORS, RecordReader, Records
 from telco_stream.csv.validation import Layout, RowError, read_header, validate_rows
 from telco_stream.errors import DataError
 
@@ -23,80 +22,96 @@ CsvFile: TypeAlias = "TextIOWrapper[BufferedReader]"
 STRIDE = 1_000
 #: Characters. Bounds the memory for a file without line breaks; the fields of a longer line exceed csv's limit.
 _MAX_LINE = 1 << 22
+#: Bytes to count lines in at a time.
+_BLOCK = 1 << 20
 _EXPECTED = "a header line with the 21 columns, separated by commas, is expected"
 
 
 @dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that can't be sent: the line that it begins on, what is wrong with it, and its text in the file.
+
+    Bytes of the text that are not UTF-8 are escaped by `surrogateescape`.
+    """
+
+    line: int
+    reason: str
+    text: str = field(repr=False)
+
+    def describe(self, path: Path) -> str:
+        """Return a message that says what to do, without the row's values."""
+        return _describe_error(path, self.line, self.reason)
+
+
+@dataclass(frozen=True, slots=True)
 class Chunk:
-    """Validated rows, and the line that each of them begins on."""
+    """Validated rows, the bad rows among them, and the line that each row begins on, good or bad."""
 
     rows: list[Row]
+    bad: Sequence[BadRow]
     lines: Sequence[int]
 
 
 class CsvReader:
-    """The rows of an open CSV file, after its header. Blank lines are skipped; every method raises DataError."""
+    """The rows of an open CSV file, after its header. Blank lines are skipped."""
 
     def __init__(self, path: Path, lines: Iterator[str]) -> None:
         """Read and check the header; `lines` are those of `read_lines`, and `path` is for errors."""
-        self._path, self._lines = path, lines
-        self._line = 1  # where the next row begins
-        self.layout = self._read_header()
+        self._path, self._records = path, RecordReader(lines)
+        header = self._records.read(1)
+        self.layout = self._check_header(header)
+        #: The header line as it is in the file.
+        self.header = header.text_of(0)
 
     def skip(self, count: int) -> None:
-        """Skip `count` rows, checking only their encoding and quotes."""
-        while count > 0 and (rows := self._read(min(count, STRIDE))[0]):
+        """Skip `count` rows without checking them."""
+        while count > 0 and (rows := self._records.read(min(count, STRIDE)).fields):
             count -= len(rows)
 
+    def read(self, size: int) -> Chunk:
+        """Return the next rows, at most `size`, good and bad; none at the end of the file."""
+        chunk = self._read_stride(min(size, STRIDE))
+        while STRIDE <= len(chunk.lines) < size:
+            more = self._read_stride(min(size - len(chunk.lines), STRIDE))
+            if not more.lines:
+                break
+            chunk = Chunk(chunk.rows + more.rows, [*chunk.bad, *more.bad], [*chunk.lines, *more.lines])
+        return chunk
+
     def take(self, size: int) -> Chunk:
-        """Return the next rows, at most `size`; no rows at the end of the file."""
-        fields, lines = self._read(size)
-        rows = validate_rows(self.layout, fields)
-        if isinstance(rows, RowError):
-            raise self._error(lines[rows.index], rows.reason)
-        return Chunk(rows, lines)
+        """Return the next rows, at most `size`; raise `DataError` for a bad one."""
+        chunk = self.read(size)
+        if chunk.bad:
+            raise DataError(chunk.bad[0].describe(self._path))
+        return chunk
 
-    def _read(self, size: int) -> tuple[list[list[str]], Sequence[int]]:
-        """Return the fields of at most `size` rows, and the line that each row begins on."""
-        texts = list(islice(self._lines, size))
-        rows = _split(texts)
-        if rows is None:
-            return self._parse(texts)
-        lines = range(self._line, self._line + len(rows))
-        self._line = lines.stop
-        return rows, lines
+    def digest(self) -> str:
+        """Return a hash of the file's bytes up to the end of the last row, without a byte order mark."""
+        return self._records.digest()
 
-    def _parse(self, texts: list[str]) -> tuple[list[list[str]], Sequence[int]]:
-        """Parse as many rows as there are texts, which needs further lines if a row has several or lines are blank."""
-        rows: list[list[str]] = []
-        lines: list[int] = []
-        reader, line = csv.reader(map(_check_line, chain(texts, self._lines)), strict=True), self._line
-        try:
-            for fields in reader:
-                if fields:
-                    rows.append(fields)
-                    lines.append(line)
-                line = self._line + reader.line_num
-                if len(rows) == len(texts):
-                    break
-        except csv.Error as error:
-            raise self._error(line, str(error)) from None
-        except ValueError as error:
-            raise self._error(self._line + reader.line_num, str(error), "save the file as UTF-8") from None
-        self._line = line
-        return rows, lines
+    def _read_stride(self, size: int) -> Chunk:
+        records = self._records.read(size)
+        rows, errors = validate_rows(self.layout, records.fields, records.broken)
+        bad = [BadRow(records.lines[error.index], error.reason, records.text_of(error.index)) for error in errors]
+        return Chunk(rows, bad, records.lines)
 
-    def _read_header(self) -> Layout:
-        rows, lines = self._read(1)
-        if not rows:
+    def _check_header(self, header: Records) -> Layout:
+        if not header.fields:
             raise DataError(f"{self._path} is empty: {_EXPECTED}")
-        layout = read_header(rows[0])
+        if header.broken:
+            raise HeaderError(self._path, header.lines[0], header.broken[0])
+        layout = read_header(header.fields[0])
         if isinstance(layout, RowError):
-            raise self._error(lines[0], layout.reason, _EXPECTED)
+            raise HeaderError(self._path, header.lines[0], layout.reason, _EXPECTED)
         return layout
 
-    def _error(self, line: int, reason: str, remedy: str = "fix or remove this line") -> DataError:
-        return DataError(f"{self._path}, line {line}: {reason}; {remedy}")
+
+class HeaderError(DataError):
+    """The header is not that of a customer file."""
+
+    def __init__(self, path: Path, line: int, reason: str, remedy: str | None = None) -> None:
+        super().__init__(_describe_error(path, line, reason, remedy))
+        self.line, self.reason = line, reason
 
 
 @contextmanager
@@ -120,11 +135,11 @@ def read_lines(file: CsvFile) -> Iterator[str]:
 
 
 def read_chunks(path: Path, size: int, *, skip: int = 0) -> Iterator[list[Row]]:
-    """Yield validated rows after the first `skip`, `size` at a time; raises DataError before it yields a bad chunk."""
+    """Yield validated rows after the first `skip`, `size` at a time; raise `DataError` before it yields a bad chunk."""
     with open_file(path) as file:
         reader = CsvReader(path, read_lines(file))
         reader.skip(skip)
-        while rows := _take(reader, size):
+        while rows := reader.take(size).rows:
             yield rows
 
 
@@ -135,9 +150,17 @@ def fingerprint(path: Path) -> str:
 
 
 def count_lines_after_header(path: Path) -> int:
-    """Estimate the number of rows: blank lines and line breaks inside quotes count too. Raises DataError."""
+    """Estimate the number of rows: blank lines and line breaks inside quotes count too. Raise `DataError`."""
+    lines, last = 0, b"\n"
     with open_file(path) as file:
-        return max(0, sum(1 for _ in iter(partial(file.buffer.readline, _MAX_LINE), b"")) - 1)
+        for block in iter(partial(file.buffer.read, _BLOCK), b""):
+            lines, last = lines + block.count(b"\n"), block[-1:]
+    return max(0, lines - 1 + (last != b"\n"))
+
+
+def no_rows_error(path: Path) -> DataError:
+    """Return the error for a file with a header only."""
+    return DataError(f"{path} has no rows after its header; nothing was sent")
 
 
 def resolved_path(path: Path) -> str:
@@ -145,32 +168,6 @@ def resolved_path(path: Path) -> str:
     return os.fsencode(path.resolve()).decode(errors="backslashreplace")
 
 
-def _take(reader: CsvReader, size: int) -> list[Row]:
-    rows: list[Row] = []
-    while len(rows) < size and (more := reader.take(min(STRIDE, size - len(rows))).rows):
-        rows += more
-    return rows
-
-
-def _split(lines: list[str]) -> list[list[str]] | None:
-    """Split plain lines, in half the time of csv.reader; None if a line is blank, has quotes or is not text."""
-    text = "".join(lines)
-    if '"' in text or _encoding_error(text) or max(map(len, lines), default=0) > csv.field_size_limit():
-        return None
-    rows = [line.rstrip("\r\n").split(",") for line in lines]
-    return None if [""] in rows else rows
-
-
-def _check_line(line: str) -> str:
-    """Return the line; raises ValueError if it is not text."""
-    if reason := _encoding_error(line):
-        raise ValueError(reason)
-    return line
-
-
-def _encoding_error(text: str) -> str | None:
-    """Return what is wrong with a text in which `surrogateescape` has replaced bytes that are not UTF-8."""
-    try:
-        return "holds a NUL byte" if b"\0" in text.encode() else None
-    except UnicodeEncodeError:
-        return "not UTF-8"
+def _describe_error(path: Path, line: int, reason: str, remedy: str | None = None) -> str:
+    default = "save the file as UTF-8" if reason in ENCODING_ERRORS else "fix or remove this line"
+    return f"{path}, line {line}: {reason}; {remedy or default}"

@@ -10,8 +10,8 @@ from pathlib import Path
 from random import Random
 
 from telco_stream.contract.raw_row import Row
-from telco_stream.csv.reader import STRIDE, CsvFile, CsvReader, open_file, read_lines
-from telco_stream.csv.validation import Layout, RowError, validate_rows
+from telco_stream.csv.reader import STRIDE, CsvFile, CsvReader, no_rows_error, open_file, read_lines
+from telco_stream.csv.validation import Layout, validate_rows
 from telco_stream.errors import DataError
 
 
@@ -29,10 +29,10 @@ class RowSampler:
         """Draw `count` rows with replacement; the same state of `random` draws the same rows. Raises DataError."""
         texts = [self._read(int(random.random() * len(self))) for _ in range(count)]
         try:
-            rows = validate_rows(self._layout, list(csv.reader(map(bytes.decode, texts), strict=True)))
+            rows, errors = validate_rows(self._layout, list(csv.reader(map(bytes.decode, texts), strict=True)))
         except (ValueError, csv.Error):
             raise self._changed() from None
-        if isinstance(rows, RowError) or len(rows) != count:
+        if errors or len(rows) != count:
             raise self._changed()
         return rows
 
@@ -51,7 +51,7 @@ def open_sampler(path: Path) -> Iterator[RowSampler]:
     with open_file(path) as file:
         layout, starts = _index(path, file)
         if len(starts) == 1:
-            raise DataError(f"{path} holds no customers to draw from")
+            raise no_rows_error(path)
         yield RowSampler(path, file.buffer, layout, starts)
 
 

@@ -5,7 +5,7 @@ several times faster than row by row; single rows are checked only to find the b
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from telco_stream.contract.customer import COLUMNS, NUMBERS
@@ -41,12 +41,18 @@ def read_header(names: Sequence[str]) -> Layout | RowError:
     return Layout(len(names), tuple(names.index(column) for column in COLUMNS))
 
 
-def validate_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | RowError:
-    """Return all rows, typed, or the first error among them."""
-    typed = _typed_rows(layout, rows) if rows else []
+def validate_rows(
+    layout: Layout, rows: Sequence[Sequence[str]], broken: Mapping[int, str] | None = None
+) -> tuple[list[Row], list[RowError]]:
+    """Return the good rows, typed, and the errors of the others; `broken` rows are bad for another reason."""
+    typed = _typed_rows(layout, rows) if rows and not broken else None
     if typed is not None:
-        return typed
-    return next(RowError(index, reason) for index, row in enumerate(rows) if (reason := _reason(layout, row)))
+        return typed, []
+    broken = broken or {}
+    reasons = [broken.get(index) or _reason(layout, row) for index, row in enumerate(rows)]
+    good = [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
+    errors = [RowError(index, reason) for index, reason in enumerate(reasons) if reason]
+    return (_typed_rows(layout, good) or [] if good else []), errors
 
 
 def _typed_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | None:

@@ -58,7 +58,8 @@ class PassKey:
 class PassProgress:
     """Progress of a pass: the broker has confirmed all rows up to `last_processed_index`, which counts from 0.
 
-    A stream of random rows only counts `total_sent`. The fields are the keys of the stored JSON.
+    Bad rows that were skipped count as processed, but not as sent. A stream of random rows only counts `total_sent`.
+    The fields are the keys of the stored JSON.
     """
 
     of: PassKey
@@ -71,19 +72,34 @@ class PassProgress:
     finished: tuple[str, ...] = ()
     #: Different for each pass over the same file.
     pass_id: str = ""
+    #: Hash of the file's bytes up to the last processed row; None in progress stored by an earlier version.
+    rows_hash: str | None = None
+
+    @property
+    def rows_done(self) -> int:
+        """Return how many rows of the file were processed."""
+        return self.last_processed_index + 1
+
+    @property
+    def skipped(self) -> int:
+        """Return how many bad rows were skipped."""
+        return self.rows_done - self.total_sent
 
     @property
     def is_unfinished(self) -> bool:
         """Return whether some rows have been sent and some are left."""
         return self.mode == "batch" and not self.complete and self.last_processed_index >= 0
 
-    def advanced(self, rows: int, event_ts: str | None) -> "PassProgress":
-        """Return the progress after `rows` more rows."""
+    def advanced(
+        self, rows: int, event_ts: str | None, *, sent: int | None = None, rows_hash: str | None = None
+    ) -> "PassProgress":
+        """Return the progress after `rows` more rows, of which all or only `sent` were sent."""
         return replace(
             self,
             last_processed_index=self.last_processed_index + rows,
             last_event_ts=event_ts,
-            total_sent=self.total_sent + rows,
+            total_sent=self.total_sent + (rows if sent is None else sent),
+            rows_hash=rows_hash,
         )
 
     def completed(self) -> "PassProgress":

@@ -6,16 +6,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from telco_stream.csv.reader import fingerprint, resolved_path
-from telco_stream.errors import KafkaError, UsageError
+from telco_stream.csv.reader import count_lines_after_header, fingerprint, resolved_path
+from telco_stream.errors import DataError, KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.permissions import require_group, require_read, require_write
 from telco_stream.kafka.sink import Sink
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_produce
 from telco_stream.monitoring.protocols import ProduceObserver
-from telco_stream.produce.loop import ProduceDeps, ProducePlan, SendResult, produce_pass, produce_stream
+from telco_stream.produce.loop import ProduceDeps, ProducePlan, SendResult, StopReason, produce_pass
 from telco_stream.produce.progress import CheckpointFile, PassKey
+from telco_stream.produce.rows import BadRowsFile
+from telco_stream.produce.stream import produce_stream
 from telco_stream.produce.writer import AtLeastOnceWriter, ExactlyOnceWriter, group_of
 from telco_stream.runtime import logs
 from telco_stream.runtime.choices import DeliveryGuarantee, Mode
@@ -43,12 +45,19 @@ class ProduceOptions:
     limit: int | None = None
     seed: int | None = None
     restart: bool = False
+    #: File for the bad rows of a pass, which are then skipped.
+    bad_rows: Path | None = None
     monitoring: MonitoringOptions = NO_MONITORING
 
 
 @dataclass(frozen=True, slots=True)
 class ProduceResult:
-    """Result of one run of `produce`; `end_offsets` are the topic's end offsets after it."""
+    """Result of one run of `produce`; `end_offsets` are the topic's end offsets after it.
+
+    In batch mode, `rows_done` of about `rows_total` rows in the file have been processed, by this and earlier runs.
+    `stopped_by` is `end`, `limit`, `signal`, or `already-complete` for a finished run ID. `sent_again` is true if the
+    file was sent before, without a run ID.
+    """
 
     mode: Mode
     topic: str
@@ -59,6 +68,11 @@ class ProduceResult:
     end_offsets: Mapping[int, int]
     seconds: float
     rate: float
+    stopped_by: StopReason
+    bad_rows: int
+    rows_done: int | None
+    rows_total: int | None
+    sent_again: bool
 
 
 def run_produce(clients: Clients, options: ProduceOptions, *, stop: Stop, observer: ProduceObserver) -> ProduceResult:
@@ -105,13 +119,29 @@ def _produce(
         end_offsets=_end_offsets(clients, topic, stop) if writer else {},
         seconds=round(sent.seconds, 3),
         rate=round(sent.rows / sent.seconds, 1) if sent.seconds else 0.0,
+        stopped_by=sent.stopped_by,
+        bad_rows=sent.bad_rows,
+        rows_done=sent.position,
+        rows_total=_count_rows(data_path(clients.settings), sent) if options.mode == "batch" else None,
+        sent_again=sent.is_repeat and sent.rows > 0,
     )
+
+
+def _count_rows(path: Path, sent: SendResult) -> int | None:
+    """Return the number of rows in the file, or an estimate if the pass is unfinished; None if that is too low."""
+    if sent.stopped_by in {"end", "already-complete"}:
+        return sent.position
+    with suppress(DataError):
+        rows = count_lines_after_header(path)
+        return rows if rows >= (sent.position or 0) else None
+    return None
 
 
 def _plan(clients: Clients, options: ProduceOptions, delivery: DeliveryGuarantee, stop: Stop) -> ProducePlan:
     """Read the file's fingerprint, and check that the topic exists and that the run has the permissions it needs."""
     producer, topic = clients.settings.producer, clients.settings.topics.raw
     path = data_path(clients.settings)
+    bad_rows = BadRowsFile(options.bad_rows, path) if options.bad_rows else None
     with stop.interrupting():  # the whole file is read for the fingerprint, which can take long
         content = fingerprint(path)
     cluster = Cluster(clients, stop)
@@ -122,7 +152,7 @@ def _plan(clients: Clients, options: ProduceOptions, delivery: DeliveryGuarantee
         require_read(cluster, topic)
         require_group(cluster, group_of(key))
     return ProducePlan(
-        key, path, producer.batch_size, options.limit, options.restart, producer.events_per_sec, options.seed
+        key, path, producer.batch_size, options.limit, options.restart, producer.events_per_sec, options.seed, bad_rows
     )
 
 
@@ -136,6 +166,8 @@ def _delivery_guarantee(options: ProduceOptions) -> DeliveryGuarantee:
         raise UsageError("--delivery exactly-once requires --mode batch: a stream of random rows is never resumed")
     if options.run_id is not None:
         raise UsageError("--run-id requires --mode batch: a stream never finishes")
+    if options.bad_rows is not None:
+        raise UsageError("--bad-rows requires --mode batch: a stream draws from a file without bad rows")
     return "at-least-once"
 
 

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from telco_stream.errors import DataError
 from telco_stream.produce.progress import CheckpointFile, PassKey, PassProgress, exclude_content
+from telco_stream.produce.rows import describe_changed_rows
 from telco_stream.produce.writer import RowWriter
 
 log = logging.getLogger("telco_stream.produce.loop")
@@ -14,13 +15,18 @@ log = logging.getLogger("telco_stream.produce.loop")
 _WAYS_OUT = "finish it, use another --checkpoint-file, or start over with --restart"
 
 
-def find_start(pass_key: PassKey, checkpoint: CheckpointFile, writer: RowWriter, *, restart: bool) -> PassProgress:
-    """Return the progress to start from. If Kafka stores the progress, its copy counts and the file is a mirror."""
+def find_start(
+    pass_key: PassKey, checkpoint: CheckpointFile, writer: RowWriter, *, restart: bool
+) -> tuple[PassProgress, bool]:
+    """Return the progress to start from, and whether the pass sends a file again that was sent whole.
+
+    If Kafka stores the progress, its copy counts and the file is a mirror.
+    """
     in_file = _read_unless_damaged(checkpoint.read, restart=restart)
     if in_file and not restart:
         _check_file(pass_key, in_file, is_shared=writer.stores_progress)
     if not writer.stores_progress:
-        return start_of(pass_key, in_file, restart=restart)
+        return start_of(pass_key, in_file, restart=restart), _is_repeat(pass_key, in_file)
     in_kafka = _read_unless_damaged(writer.read_progress, restart=restart)
     if in_kafka is None and not restart:
         in_kafka = _recover_progress(pass_key, in_file, writer)
@@ -29,7 +35,7 @@ def find_start(pass_key: PassKey, checkpoint: CheckpointFile, writer: RowWriter,
     start = start_of(pass_key, in_kafka, restart=restart)
     # Kafka stores each run separately, so only the file has the finished contents of other runs.
     other_runs = [name for name in in_file.finished if not name.startswith(pass_key.run_digest)] if in_file else ()
-    return replace(start, finished=(*other_runs, *start.finished))
+    return replace(start, finished=(*other_runs, *start.finished)), _is_repeat(pass_key, in_kafka)
 
 
 def start_of_stream(stream_key: PassKey, checkpoint: CheckpointFile, *, restart: bool) -> PassProgress:
@@ -58,9 +64,22 @@ def start_of(pass_key: PassKey, stored: PassProgress | None, *, restart: bool = 
         _refuse_other_file_or_topic(pass_key, stored)
         unfinished = "pass without --run-id" if stored.of.run_id is None else f"run {stored.of.run_id}"
         raise DataError(f"The checkpoint file holds the unfinished {unfinished}; {_WAYS_OUT}")
-    if stored.of.fingerprint != pass_key.fingerprint:
-        raise DataError(_describe_other_content(pass_key, stored.last_processed_index + 1))
+    if stored.rows_hash is None and stored.of.fingerprint != pass_key.fingerprint:
+        # Stored by an earlier version, which did not hash the rows that it sent.
+        raise DataError(describe_changed_rows(pass_key, stored.rows_done))
     return replace(stored, of=pass_key)
+
+
+def _is_repeat(pass_key: PassKey, stored: PassProgress | None) -> bool:
+    """Return whether an earlier pass without a run ID has sent the same content to the same topic."""
+    return (
+        stored is not None
+        and stored.mode == "batch"
+        and stored.complete
+        and pass_key.run_id is None
+        and (stored.of.identity, stored.of.fingerprint) == (pass_key.identity, pass_key.fingerprint)
+        and not stored.of.is_to_earlier_topic(pass_key)
+    )
 
 
 def _first_row(pass_key: PassKey, finished: tuple[str, ...] = ()) -> PassProgress:
@@ -104,14 +123,14 @@ def _recover_progress(pass_key: PassKey, in_file: PassProgress | None, writer: R
         _refuse_lost_progress(start_of(pass_key, same_pass))
     if marked is None:
         return None
-    row = marked.progress.last_processed_index + 1
+    row = marked.progress.rows_done
     log.warning("Kafka has deleted the progress of this pass; according to its records, row %d was the last", row)
     return marked.progress
 
 
 def _warn_if_different(pass_key: PassKey, in_file: PassProgress, in_kafka: PassProgress) -> None:
     rows = [
-        progress.last_processed_index + 1 if progress.is_unfinished or progress.has_finished(pass_key) else 0
+        progress.rows_done if progress.is_unfinished or progress.has_finished(pass_key) else 0
         for progress in (in_file, in_kafka)
     ]
     if rows[0] != rows[1]:
@@ -130,7 +149,7 @@ def _refuse_earlier_topic(pass_key: PassKey, stored: PassProgress) -> None:
     is_same_pass = stored.is_unfinished and pass_key.identity == stored.of.identity
     if is_same_pass and stored.of.is_to_earlier_topic(pass_key):
         raise DataError(
-            f"Topic {pass_key.topic} has been deleted and created again since row {stored.last_processed_index + 1} was"
+            f"Topic {pass_key.topic} has been deleted and created again since row {stored.rows_done} was"
             f" sent (its ID was {stored.of.topic_id} and is {pass_key.topic_id}); start over with --restart"
         )
 
@@ -138,22 +157,10 @@ def _refuse_earlier_topic(pass_key: PassKey, stored: PassProgress) -> None:
 def _refuse_lost_progress(in_file: PassProgress | None) -> None:
     """Raise `DataError`: the last row of the pass is unknown."""
     by_file = in_file and (
-        f", or continue after row {in_file.last_processed_index + 1}, the last one in the checkpoint file, with"
+        f", or continue after row {in_file.rows_done}, the last one in the checkpoint file, with"
         " --delivery at-least-once (rows sent after it are then sent twice)"
     )
     raise DataError(
         "Kafka has deleted the progress of this pass (as it does with unused offsets after offsets.retention.minutes),"
         f" and the topic doesn't show how far it came; send all rows again with --restart{by_file or ''}"
-    )
-
-
-def _describe_other_content(pass_key: PassKey, rows: int) -> str:
-    if pass_key.run_id is None:
-        return (
-            f"{pass_key.file} has changed since row {rows} of it was sent; restore the old content to continue, or"
-            " start over with --restart"
-        )
-    return (
-        f"The unfinished run {pass_key.run_id} has sent {rows} rows of a file with other content; continue with that"
-        " file, use another --run-id for this file, or start over with --restart"
     )

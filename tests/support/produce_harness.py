@@ -11,6 +11,7 @@ from telco_stream.csv.reader import fingerprint
 from telco_stream.messages.record import Message
 from telco_stream.produce.loop import ProduceDeps, ProducePlan
 from telco_stream.produce.progress import CheckpointFile, PassKey, PassProgress
+from telco_stream.produce.rows import BadRowsFile
 from telco_stream.produce.writer import MarkedProgress
 from telco_stream.runtime.signals import Stop, Stopped
 from tests.support.csv_files import customer, write_table
@@ -105,9 +106,10 @@ def make_plan(
     run: str | None = None,
     restart: bool = False,
     topic_id: str | None = None,
+    bad_rows: Path | None = None,
 ) -> ProducePlan:
     key = PassKey(str(path), fingerprint(path), TOPIC, run, topic_id)
-    return ProducePlan(key, path, size, limit, restart)
+    return ProducePlan(key, path, size, limit, restart, bad_rows=BadRowsFile(bad_rows, path) if bad_rows else None)
 
 
 def make_deps(writer: FakeRowWriter, stop: Stop | None = None, folder: Path = Path()) -> ProduceDeps:

@@ -1,0 +1,191 @@
+"""`produce --check`, which needs no broker, and what `produce` says at its end."""
+
+import gzip
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telco_stream.display.produce_end import describe_end
+from telco_stream.produce.run import ProduceOptions, ProduceResult
+from tests.support.cli import run_cli
+from tests.support.csv_files import HEADER, customer, write_table
+
+NOWHERE = "127.0.0.1:1"
+BAD_ROW = customer(customerID="SECRET", tenure="many")
+
+
+def check(path: Path, *options: str) -> tuple[int, dict[str, Any], str]:
+    """Return the exit code, the result and stderr."""
+    command = ("produce", "--check", "--data-path", str(path), "--output", "json", "--broker", NOWHERE, *options)
+    done = run_cli(*command)
+    return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+
+
+def test_check_exits_0_when_all_rows_are_good(tmp_path: Path) -> None:
+    path = write_table(tmp_path, *[customer()] * 3, "", customer())
+    assert check(path) == (
+        0,
+        {"file": str(path), "rows": 4, "bad_rows": 0, "errors": []},
+        f"All 4 rows of {path} can be sent.\n",
+    )
+
+
+def test_check_lists_each_bad_row_when_there_are_some(tmp_path: Path) -> None:
+    path = write_table(tmp_path, customer(), BAD_ROW, "", "ragged", customer(Churn='"open'), customer(), BAD_ROW)
+    code, result, stderr = check(path, "--mode", "batch")
+    assert (code, result["rows"], result["bad_rows"]) == (5, 6, 4)
+    assert [(error["line"], error["reason"]) for error in result["errors"]] == [
+        (3, "tenure is not a number"),
+        (5, "1 fields instead of 21"),
+        (6, "unexpected end of data"),
+        (8, "tenure is not a number"),
+    ]
+    assert stderr == (
+        f"Error: 4 bad rows in {path}, which has 6 rows; correct the file, or skip them with --bad-rows FILE\n"
+    )
+
+
+def test_check_lists_20_bad_rows_when_there_are_more(tmp_path: Path) -> None:
+    code, result, _ = check(write_table(tmp_path, *[customer()] * 1_500, *[BAD_ROW] * 3_000))
+    assert (code, result["rows"], result["bad_rows"], len(result["errors"])) == (5, 4_500, 3_000, 20)
+    assert [error["line"] for error in result["errors"]] == list(range(1_502, 1_522))
+
+
+def test_check_shows_a_table_without_values(tmp_path: Path) -> None:
+    done = run_cli("produce", "--check", "--data-path", str(write_table(tmp_path, customer(), BAD_ROW)))
+    assert done.returncode == 5
+    assert "3   tenure is not a number" in done.stdout
+    assert "SECRET" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "reason"),
+    [
+        (HEADER.replace(",Churn", ""), 1, "missing column Churn"),
+        (HEADER.replace(",", ";"), 1, "missing column customerID"),
+        (HEADER.encode("utf-16"), 1, "not UTF-8"),
+        (gzip.compress(HEADER.encode()), 1, "not UTF-8"),
+    ],
+)
+def test_check_names_the_error_when_the_header_is_bad(
+    tmp_path: Path, content: str | bytes, line: int, reason: str
+) -> None:
+    path = tmp_path / "customers.csv"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    code, result, stderr = check(path)
+    assert (code, result["rows"], result["errors"][0]["line"]) == (5, 0, line)
+    assert result["errors"][0]["reason"].startswith(reason)
+    assert "wrong header" in stderr
+
+
+@pytest.mark.parametrize("content", ["", f"{HEADER}\n", None])
+def test_check_exits_5_when_there_are_no_rows(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "customers.csv"
+    if content is not None:
+        path.write_text(content)
+    code, result, stderr = check(path)
+    assert (code, result, stderr.count("\n")) == (5, {}, 1)
+
+
+@pytest.mark.parametrize("mode", ["batch", "streaming"])
+def test_produce_exits_5_when_the_file_has_only_a_header(mode: str, embedded: Any, embedded_topics: Any) -> None:
+    Path("empty.csv").write_text(f"{HEADER}\n")
+    options = ("--mode", mode, "--data-path", "empty.csv", "--delivery", "at-least-once", "--quiet")
+    done = run_cli("produce", *options, env=embedded_topics.env(embedded.bootstrap))
+    assert (done.returncode, done.stdout) == (5, "")
+    assert done.stderr == "Error: empty.csv has no rows after its header; nothing was sent\n"
+
+
+@pytest.mark.parametrize(
+    "options", [("--check", "--bad-rows", "b.csv"), ("--mode", "streaming", "--bad-rows", "b.csv")]
+)
+def test_produce_exits_2_when_bad_rows_have_no_use(options: tuple[str, ...]) -> None:
+    done = run_cli("produce", *options, "--broker", NOWHERE)
+    assert (done.returncode, done.stderr.count("\n"), "--bad-rows" in done.stderr) == (2, 1, True)
+
+
+DONE = ProduceResult(
+    mode="batch",
+    topic="raw",
+    run_id=None,
+    sent=200_000,
+    failed=0,
+    resumed_from=None,
+    end_offsets={},
+    seconds=1.0,
+    rate=1.0,
+    stopped_by="end",
+    bad_rows=0,
+    rows_done=200_000,
+    rows_total=200_000,
+    sent_again=False,
+)
+BATCH = ProduceOptions("batch")
+STREAM = replace(DONE, mode="streaming", sent=1, rows_done=None, rows_total=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "sentences"),
+    [
+        ({}, BATCH, ["c.csv is complete: 200,000 rows sent."]),
+        (
+            {"sent": 123_000, "resumed_from": 77_000, "run_id": "mon"},
+            BATCH,
+            ["Run mon is complete: 123,000 rows sent, after 77,000 rows in earlier runs."],
+        ),
+        (
+            {"stopped_by": "signal", "rows_done": 77_000},
+            BATCH,
+            ["Interrupted at row 77,000 of 200,000. Run the same command to continue."],
+        ),
+        (
+            {"stopped_by": "signal", "rows_done": 77_000, "rows_total": None},
+            replace(BATCH, restart=True),
+            ["Interrupted at row 77,000. Run the same command without --restart to continue."],
+        ),
+        (
+            {"stopped_by": "limit", "rows_done": 10},
+            BATCH,
+            ["Stopped by --limit at row 10 of 200,000. Run the same command to continue."],
+        ),
+        (
+            {"stopped_by": "signal", "rows_done": None},
+            BATCH,
+            ["Interrupted before a row was sent. Run the same command to continue."],
+        ),
+        (
+            {"stopped_by": "already-complete", "run_id": "mon", "sent": 0},
+            BATCH,
+            ["Run mon is complete; nothing was sent. To send c.csv again, use another --run-id or --restart."],
+        ),
+        (
+            {"sent_again": True},
+            BATCH,
+            [
+                "c.csv is complete: 200,000 rows sent.",
+                "An earlier run had sent this file, so its rows were sent again; --run-id ID sends a file once.",
+            ],
+        ),
+        (
+            {"sent": 199_999, "bad_rows": 1},
+            replace(BATCH, bad_rows=Path("bad.csv")),
+            [
+                "c.csv is complete: 199,999 rows sent.",
+                "1 bad row skipped. Correct and send: --data-path bad.csv",
+            ],
+        ),
+    ],
+)
+def test_end_is_described_in_sentences(change: dict[str, Any], options: ProduceOptions, sentences: list[str]) -> None:
+    assert list(describe_end(replace(DONE, **change), options, Path("data/c.csv"))) == sentences
+
+
+@pytest.mark.parametrize(
+    ("reason", "start"), [("limit", "Reached --limit: 1 row of c.csv"), ("signal", "Stopped: 1 row")]
+)
+def test_end_of_a_stream_is_described(reason: Any, start: str) -> None:
+    (sentence,) = describe_end(replace(STREAM, stopped_by=reason), ProduceOptions("streaming"), Path("c.csv"))
+    assert sentence.startswith(start)
