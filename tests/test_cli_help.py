@@ -1,5 +1,7 @@
 """The `--help` of every command."""
 
+import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,7 +10,11 @@ import typer.main
 from typer.testing import CliRunner
 
 from telco_stream.cli import app
+from telco_stream.cli.help import PAGES, settings_of
+from telco_stream.errors import TelcoStreamError
+from telco_stream.runtime.choices import ONLY_FLAGS, variable_of
 from telco_stream.settings import Settings
+from telco_stream.settings.sources import FLAGS
 from telco_stream.settings.tree import FIELDS
 
 ROOT: Any = typer.main.get_command(app)
@@ -28,21 +34,22 @@ DOCUMENTED = {
     "demo": "",
     "produce": "--mode --topic --data-path --events-per-sec --batch-size --checkpoint-file --delivery --run-id --limit"
     " --seed --restart --check --bad-rows --no-live --metrics-port --log-format",
-    "consume": "--mode --group --model --max-messages --idle-timeout --window-size --delivery --engine --top-k"
-    " --workers --no-live --metrics-port --max-consecutive-dead-letters --exit-on-stall --log-format",
-    "topics init": "--dry-run",
+    "consume": "--mode --topic --group --model --limit --max-messages --idle-timeout --batch-size --window-size"
+    " --delivery --engine --top-k --workers --no-live --metrics-port --max-consecutive-dead-letters --exit-on-stall"
+    " --log-format",
+    "topics init": "--topic --dry-run",
     "report": "--top-k --since --until --model-version --html --csv --model",
     "train": "--data-path --out",
     "sample": "--rows --seed --out",
     "data fetch": "--out",
-    "dlq list": "--since --until --limit --summary --all --show-values --max-retries",
+    "dlq list": "--topic --since --until --limit --summary --all --show-values --max-retries",
     "dlq show": "",
-    "dlq replay": "--execute --only-fixed --max-retries",
+    "dlq replay": "--topic --execute --only-fixed --max-retries",
     "predictions show": "--limit --records",
-    "verify": "--group",
-    "status": "--group --max-lag --max-age --watch --ignore-not-found",
-    "doctor": "--group --model --engine --command",
-    "config show": "--broker --group --model",
+    "verify": "--topic --group",
+    "status": "--topic --group --max-lag --max-age --watch --ignore-not-found",
+    "doctor": "--topic --group --model --engine --command",
+    "config show": "--broker --topic --group --model",
     "model show": "--model",
 }
 KAFKA_COMMANDS = [
@@ -61,7 +68,7 @@ KAFKA_COMMANDS = [
 #: Options that are the same in all commands.
 SHARED = [
     *("--broker", "--group", "--output", "--quiet", "--verbose", "--model", "--engine", "--top-k", "--log-format"),
-    *("--metrics-port", "--no-live", "--since", "--until"),
+    *("--metrics-port", "--no-live", "--since", "--until", "--topic"),
 ]
 #: Options whose help shows the default of a setting.
 DEFAULTS = {
@@ -71,7 +78,7 @@ DEFAULTS = {
     ("produce", "--batch-size"): "producer.batch_size",
     ("produce", "--checkpoint-file"): "producer.checkpoint_file",
     ("consume", "--group"): "consumer.group_id",
-    ("consume", "--window-size"): "consumer.window_size",
+    ("consume", "--batch-size"): "consumer.window_size",
     ("consume", "--max-consecutive-dead-letters"): "consumer.max_consecutive_dead_letters",
 }
 
@@ -87,6 +94,12 @@ def help_of(name: str) -> str:
     return result.stdout
 
 
+def section(name: str, title: str) -> list[str]:
+    """Return the lines of a section of the help, or nothing without it."""
+    _, _, rest = help_of(name).partition(f"\n{title}:\n")
+    return rest.split("\n\n")[0].splitlines()
+
+
 @pytest.mark.parametrize("name", EVERY)
 def test_help_fits_80_columns_without_cuts(name: str) -> None:
     text = help_of(name)
@@ -99,6 +112,65 @@ def test_help_fits_80_columns_without_cuts(name: str) -> None:
 def test_every_command_and_option_has_help(name: str) -> None:
     assert EVERY[name].help
     assert [option.name for option in EVERY[name].params if not option.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_ends_with_an_example_that_parses(name: str) -> None:
+    lines = section(name, "Example")
+    words = shlex.split(" ".join(lines))
+    assert words[: len(name.split()) + 1] == ["telco-stream", *name.split()]
+    COMMANDS[name].make_context(name, words[len(name.split()) + 1 :])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_names_the_variable_of_each_setting_on_one_line(name: str) -> None:
+    words = " ".join(section(name, "Environment variables (an option has priority)")).split()
+    overridden = [(option, setting) for option, setting in settings_of(COMMANDS[name])]
+    assert [word for word in words if word.startswith("TELCO_")] == [variable_of(item.name) for _, item in overridden]
+    assert [word for word in words if word.startswith("--")] == [option.opts[0] for option, _ in overridden]
+    assert {FLAGS[setting.name] for _, setting in overridden} <= set(options(name))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_lists_the_exit_codes_of_the_command(name: str) -> None:
+    """Commands of Kafka may exit with 3, those that load a model with 4; the README explains each code."""
+    codes = {int(line.split()[0]) for line in section(name, "Exit codes")}
+    raised = {TelcoStreamError.exit_code, *(error.exit_code for error in TelcoStreamError.__subclasses__())}
+    assert {0, 1, 2, 130} <= codes <= {0, 130, *raised}
+    assert (3 in codes) == (name in KAFKA_COMMANDS)
+    assert (4 in codes) == bool({"--engine", "--model"} & set(options(name)) and name != "config show")
+    assert (6 in codes) == (name in {"produce", "consume", "dlq replay"})
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_help_ends_with_a_link_to_the_page(name: str) -> None:
+    anchor = f"#{name.replace(' ', '-')}" if name in COMMANDS else ""
+    assert help_of(name).splitlines()[-1].endswith(f"/commands.md{anchor}")
+
+
+def test_pages_are_those_of_the_commands() -> None:
+    assert sorted(PAGES) == sorted(COMMANDS)
+
+
+def test_mode_has_the_same_values_in_all_commands() -> None:
+    with_mode = [name for name in COMMANDS if "--mode" in options(name)]
+    assert with_mode == ["consume", "produce"]
+    assert len({help_of(name).split("--mode ")[1].split()[0] for name in with_mode}) == 1
+
+
+@pytest.mark.parametrize("name", ["produce", "consume", "dlq list", "dlq replay", "predictions show"])
+def test_limit_and_batch_size_have_one_name(name: str) -> None:
+    assert "--limit" in options(name)
+    assert ("--batch-size" in options(name)) == (name in {"produce", "consume"})
+
+
+def test_options_that_are_not_settings_exist_with_their_values() -> None:
+    """The errors of settings suggest them."""
+    every = {flag: option for name in COMMANDS for flag, option in options(name).items()}
+    assert ONLY_FLAGS.keys() <= every.keys()
+    for flag, values in ONLY_FLAGS.items():
+        name = next(name for name in COMMANDS if flag in options(name))
+        assert not values or f"{flag} <{'|'.join(values)}>" in help_of(name)
 
 
 def test_commands_are_those_documented() -> None:
@@ -128,7 +200,7 @@ def test_help_shows_the_default_of_the_setting(option: tuple[str, str], setting:
     name, flag = option
     default = FIELDS[setting].default
     text = f"{default:g}" if isinstance(default, float) else str(default)
-    assert f"[default: {text}]" in options(name)[flag].help
+    assert re.search(rf"\[default: {re.escape(text)}[],]", options(name)[flag].help)
 
 
 def test_settings_have_the_defaults_of_their_fields() -> None:

@@ -67,6 +67,29 @@ def test_consume_dead_letters_poison_and_scores_odd_records(kafka: str, topics: 
     assert all(record.key == record.json()["customerID"].encode() for record in odd)
 
 
+def test_commands_use_the_topic_of_the_option(kafka: str, topics: Topics) -> None:
+    """The setting names another topic, which no command touches. Limits and batch sizes have one name."""
+    env = topics.env(kafka) | {"TELCO_STREAM_TOPICS__RAW": f"{topics.raw}-other"}
+    results = {}
+    for command in (
+        "produce --mode batch --limit 40 --batch-size 10",
+        "consume --mode batch --limit 25 --batch-size 10",
+        "consume --mode streaming --limit 5 --batch-size 2",
+        "verify",
+        "status",
+        "dlq replay --dry-run",
+    ):
+        done = run_cli(*command.split(), "--topic", topics.raw, "--output", "json", env=env)
+        assert done.returncode == 0, done.stderr
+        results[command] = json.loads(done.stdout)
+    produced, windows, stream, verified, status, replayed = results.values()
+    assert (produced["sent"], produced["topic"]) == (40, topics.raw)
+    assert (windows["consumed"], windows["batches"]) == (25, 3)
+    assert (stream["consumed"], stream["batches"]) == (5, 3)
+    assert (verified["inputs"], verified["predicted"]) == (30, 30)
+    assert (status["topics"][0]["topic"], status["lag"], replayed["selected"]) == (topics.raw, 10, 0)
+
+
 def test_consume_continues_after_max_messages(kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, customers(range(40)))
     for _ in range(2):

@@ -40,7 +40,7 @@ REQUIRED = {
 }
 #: The command that shows the settings.
 SHOWS = "config show"
-CLAIMS = [(name, setting) for setting, flag in FLAGS.items() for name in commands_with(flag) if name != SHOWS]
+CLAIMS = [(name, setting) for setting in FLAGS for name in commands_with(setting) if name != SHOWS]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -119,7 +119,8 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
 
 @pytest.mark.parametrize(("name", "setting"), CLAIMS)
 def test_flag_sets_the_documented_setting(name: str, setting: str, given: Callable[..., dict[str, Any]]) -> None:
-    settings = given(*name.split(), *REQUIRED.get(name, []), FLAGS[setting], "7")
+    mode = ["--mode", "batch"] if (name, setting) == ("consume", "consumer.window_size") else []
+    settings = given(*name.split(), *REQUIRED.get(name, []), *mode, FLAGS[setting], "7")
     assert [(key, float(value)) for key, value in settings.items()] == [(setting, 7.0)]
 
 
@@ -130,7 +131,7 @@ def test_page_lists_every_flag_that_sets_a_setting(given: Callable[..., dict[str
 
 
 def test_config_show_flags_set_the_documented_settings() -> None:
-    claimed = {setting: flag for setting, flag in FLAGS.items() if SHOWS in commands_with(flag)}
+    claimed = {setting: flag for setting, flag in FLAGS.items() if SHOWS in commands_with(setting)}
     arguments = [argument for flag in claimed.values() for argument in (flag, "7")]
     done = run_in_process("config", "show", *arguments, "--output", "json", env={})
     resolved = map(json.loads, done.out.splitlines())
@@ -196,12 +197,14 @@ _VALUES = {
 def _reached(name: str, given: Callable[..., dict[str, Any]]) -> set[str]:
     options = [option for option in COMMANDS[name].params if option.param_type_name == "option"]
     arguments = REQUIRED.get(name, [])
+    modes = [["--mode", "batch"], []] if name == "consume" else [[]]
     free = [max(option.opts, key=len) for option in options if option.default is None]
     return {
         setting
         for flag in free
         if flag not in arguments
-        for setting in given(*name.split(), *arguments, flag, _VALUES.get(flag, "7"))
+        for mode in modes
+        for setting in given(*name.split(), *arguments, *mode, flag, _VALUES.get(flag, "7"))
     }
 
 

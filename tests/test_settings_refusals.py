@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from telco_stream.errors import UsageError
+from telco_stream.runtime.choices import variable_of
 from telco_stream.settings import load
-from telco_stream.settings.sources import variable_of
 from telco_stream.settings.tree import FIELDS
 
 SECRET = "hunter2"
@@ -36,7 +36,7 @@ def load_error(environ: dict[str, str], cwd: Path, dotenv: str = "", toml: str =
     ("variable", "suggestion"),
     [
         ("TELCO_STREAM_BOOTSTRAP_SERVER", "TELCO_STREAM_BOOTSTRAP_SERVERS"),
-        ("TELCO_STREAM_BATCH_SIZE", "TELCO_STREAM_PRODUCER__BATCH_SIZE"),
+        ("TELCO_STREAM_BATCHSIZE", "TELCO_STREAM_PRODUCER__BATCH_SIZE"),
         ("TELCO_STREAM_CONSUMER_GROUP_ID", "TELCO_STREAM_CONSUMER__GROUP_ID"),
         ("telco_stream_topics__raw_partition", "TELCO_STREAM_TOPICS__RAW_PARTITIONS"),
         ("TELCO_STREAM_MODEL__PATH_FILES", "TELCO_STREAM_MODEL__PATH"),

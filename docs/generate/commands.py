@@ -9,7 +9,8 @@ import typer.main
 from docs.generate.markdown import bullets, code, codes, paragraph
 from docs.generate.results import results
 from telco_stream.cli import app
-from telco_stream.settings.sources import FLAGS
+from telco_stream.cli.help import settings_of
+from telco_stream.cli.options import Setting
 
 
 def _walk(command: Any, *names: str) -> Iterator[tuple[str, Any]]:
@@ -50,18 +51,13 @@ def common_options(_: str) -> str:
     return bullets(line for line, count in _COUNTS.items() if count == len(COMMANDS))
 
 
-def commands_with(flag: str) -> list[str]:
-    """Return the commands in which the flag sets a setting."""
-    return [name for name, command in COMMANDS.items() if any(_sets(option, flag) for option in command.params)]
+def commands_with(setting: str) -> list[str]:
+    """Return the commands with an option that overrides the setting."""
+    return [name for name, command in COMMANDS.items() if setting in {other.name for _, other in settings_of(command)}]
 
 
 def _is_shared(line: str) -> bool:
     return 1 < _COUNTS[line] < len(COMMANDS)
-
-
-def _sets(option: Any, flag: str) -> bool:
-    """Return whether the option is the flag of a setting, which has no other default."""
-    return flag in option.opts and option.default is None and not option.required
 
 
 def _flag(option: Any) -> str:
@@ -71,13 +67,14 @@ def _flag(option: Any) -> str:
 
 def _line(command: Any, option: Any) -> str:
     names, text = option.get_help_record(command.context_class(command))
-    setting = next((name for name, flag in FLAGS.items() if _sets(option, flag)), None)
-    return f"{code(names)}: {' '.join(text.split())}{_link(setting) if setting else ''}"
+    links = " or ".join(_link(setting) for other, setting in settings_of(command) if other is option)
+    return f"{code(names)}: {' '.join(text.split())}" + (f" Setting {links}." if links else "")
 
 
-def _link(setting: str) -> str:
-    group, dot, _ = setting.partition(".")
-    return f" Setting [{code(setting)}](configuration.md#{group if dot else 'brokers'})."
+def _link(setting: Setting) -> str:
+    group, dot, _ = setting.name.partition(".")
+    mode = f" in {setting.mode} mode" if setting.mode else ""
+    return f"[{code(setting.name)}](configuration.md#{group if dot else 'brokers'}){mode}"
 
 
 #: Number of commands by option.

@@ -36,7 +36,7 @@ def _describe(name: str) -> str:
 
 def _flag(name: str) -> str:
     """Return the flag and its commands; options of most commands are described elsewhere."""
-    flag, commands = FLAGS[name], commands_with(FLAGS[name])
+    flag, commands = FLAGS[name], commands_with(name)
     if 2 * len(commands) > len(COMMANDS):
         return f" {code(flag)} of [most commands](commands.md#shared-options)."
     return f" {code(flag)} of {codes(commands)}." if commands else ""

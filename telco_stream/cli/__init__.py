@@ -4,10 +4,10 @@ import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from telco_stream import __version__
 from telco_stream.cli import consume, demo, dlq, health, local, predictions, produce, streams, topics
+from telco_stream.cli.help import Command, Group
 from telco_stream.errors import TelcoStreamError
 from telco_stream.runtime.signals import EXIT_INTERRUPTED, Stopped
 
@@ -15,7 +15,7 @@ from telco_stream.runtime.signals import EXIT_INTERRUPTED, Stopped
 _EXIT_BROKEN_PIPE = 141
 
 
-class _Commands(TyperGroup):
+class _Commands(Group):
     """Commands that end quietly if the reader of stdout has gone, as in `telco-stream dlq list | head -1`."""
 
     def invoke(self, ctx: Any) -> object:  # noqa: ANN401 - the type is private to typer
@@ -42,9 +42,11 @@ for command in (
     *(demo.demo, produce.produce, consume.consume, topics.report, topics.verify, health.status, health.doctor),
     *(local.train, local.sample),
 ):
-    app.command()(command)
+    app.command(cls=Command)(command)
 for group in (topics.group, dlq.group, predictions.group, local.model_group, local.data_group, local.config_group):
-    app.add_typer(group)
+    app.add_typer(group, cls=Group)
+    for registered in group.registered_commands:
+        registered.cls = Command
 
 
 def _show_version(is_requested: bool) -> None:

@@ -25,24 +25,38 @@ if TYPE_CHECKING:
 
 def consume(
     mode: Annotated[
-        Mode, typer.Option(help="batch reads to the end in windows; streaming runs until stopped.")
+        Mode, typer.Option(help="batch scores what the topic holds and ends; streaming runs until stopped.")
     ] = "streaming",
     broker: options.Broker = None,
+    topic: options.Topic = None,
     group: options.Group = None,
     model: options.Model = None,
     engine: options.Engine = "auto",
     delivery: Annotated[DeliveryGuarantee, typer.Option(help="Delivery guarantee.")] = "exactly-once",
-    max_messages: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after exactly N records.")] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option("--limit", "--max-messages", min=1, metavar="N", help="Stop after exactly N records."),
+    ] = None,
     idle_timeout: Annotated[
         float | None, typer.Option(min=0.1, metavar="SECONDS", help="Stop after SECONDS without a record.")
     ] = None,
-    window_size: Annotated[
+    batch_size: Annotated[
         int | None,
-        typer.Option(min=1, metavar="N", help="Number of records in a window of batch mode.  [default: 1000]"),
+        typer.Option(
+            "--batch-size",
+            "--window-size",
+            min=1,
+            metavar="N",
+            help="Records that are read, scored and committed at a time; in batch mode exactly N, as a window with"
+            " a summary.  [default: 1000, or at most 5000 in streaming mode]",
+        ),
+        options.Setting("consumer.window_size", "batch"),
+        options.Setting("consumer.max_poll_records", "streaming"),
     ] = None,
     max_consecutive_dead_letters: Annotated[
         int | None,
         typer.Option(min=0, metavar="N", help="Stop after N consecutive dead letters; 0 disables it.  [default: 1000]"),
+        options.Setting("consumer.max_consecutive_dead_letters"),
     ] = None,
     workers: Annotated[
         int, typer.Option(min=1, metavar="N", help="Number of processes that share the partitions.")
@@ -79,10 +93,11 @@ def consume(
 
     flags = {
         "bootstrap_servers": broker,
+        "topics.raw": topic,
         "consumer.group_id": group,
         "model.path": model and str(model),
         "metrics.host": metrics_host,
-        "consumer.window_size": window_size,
+        "consumer.window_size" if mode == "batch" else "consumer.max_poll_records": batch_size,
         "consumer.max_consecutive_dead_letters": max_consecutive_dead_letters,
     }
     stderr = {"quiet": quiet, "verbose": verbose, "live": not no_live}
@@ -96,7 +111,7 @@ def consume(
 
     monitoring = MonitoringOptions(metrics_port, exit_on_stall, read_manifest(session.model_folder()).created_at)
     if_answered: IfAnswered = "restart" if restart else "resume" if resume_from_answers else "refuse"
-    run_options = ConsumeOptions(mode, delivery, max_messages, idle_timeout, top_k, monitoring, if_answered)
+    run_options = ConsumeOptions(mode, delivery, limit, idle_timeout, top_k, monitoring, if_answered)
     result = (
         _run_workers(session, run_options, engine, workers)
         if workers > 1
@@ -129,7 +144,9 @@ def _run_workers(session: Session, run_options: "ConsumeOptions", engine: Engine
     from telco_stream.runtime.signals import Stopped
 
     if run_options.mode == "batch" or run_options.max_messages or run_options.idle_timeout:
-        raise UsageError("--workers runs until stopped: remove --mode batch, --max-messages and --idle-timeout")
+        raise UsageError(
+            "--workers runs until stopped: remove --mode batch, --limit (--max-messages) and --idle-timeout"
+        )
     name = new_transactional_id(session.settings)
     folder, drawn = session.model_folder(), session.screen.has_live_view
     settings = session.settings

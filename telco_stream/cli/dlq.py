@@ -28,6 +28,7 @@ MaxRetries: TypeAlias = Annotated[int, typer.Option(min=0, metavar="N", help="Gi
 @group.command("list")
 def list_(
     broker: options.Broker = None,
+    topic: options.Topic = None,
     error_type: ErrorTypes = None,
     since: options.Since = None,
     until: options.Until = None,
@@ -60,7 +61,9 @@ def list_(
 
     period = parse_period(since, until, time.time())
     letter_filter = LetterFilter(frozenset(error_type or ()), period.since, period.until, customer, partition, limit)
-    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
+    session = Session(
+        output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker, "topics.raw": topic}, timeout=timeout
+    )
     with session.screen.live(RowProgress("dlq list")) as bar:
         state_options, only_open = StateOptions(max_retries, on_read=bar.advance), not (all_ or summary)
         letters, states = run_list(
@@ -96,13 +99,16 @@ def show(
 @group.command()
 def replay(
     broker: options.Broker = None,
+    topic: options.Topic = None,
     error_type: ErrorTypes = None,
     since: options.Since = None,
     until: options.Until = None,
     customer: Customer = None,
     partition: Partition = None,
     limit: Limit = None,
-    execute: Annotated[bool, typer.Option("--execute", help="Send; without it, only show what would be sent.")] = False,
+    execute: Annotated[
+        bool, typer.Option("--execute/--dry-run", help="Send, or only show what would be sent.")
+    ] = False,
     only_fixed: Annotated[
         bool, typer.Option("--only-fixed", help="Score first, and send only what now succeeds.")
     ] = False,
@@ -123,7 +129,7 @@ def replay(
 
     period = parse_period(since, until, time.time())
     letter_filter = LetterFilter(frozenset(error_type or ()), period.since, period.until, customer, partition, limit)
-    flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
+    flags = {"bootstrap_servers": broker, "topics.raw": topic, "model.path": model and str(model)}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     scorer = session.scorer(engine) if only_fixed else None
     clients, stop = session.clients, session.stop

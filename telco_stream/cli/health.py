@@ -17,6 +17,7 @@ _WATCH_SECONDS = 2.0
 
 def status(
     broker: options.Broker = None,
+    topic: options.Topic = None,
     group: options.Group = None,
     max_lag: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="Exit 5 if the group's lag exceeds N.")
@@ -36,13 +37,13 @@ def status(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show lag, time to catch up, dead letters and the newest prediction. With a limit it is a health check."""
+    """Show lag, time to catch up, dead letters, newest prediction. With a limit it is a health check."""
     import time
 
     from telco_stream.status.results import exceeded
     from telco_stream.status.run import status as read_status
 
-    flags = {"bootstrap_servers": broker, "consumer.group_id": group}
+    flags = {"bootstrap_servers": broker, "topics.raw": topic, "consumer.group_id": group}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     name, stop = session.settings.consumer.group_id, session.stop
 
@@ -63,6 +64,7 @@ def status(
 
 def doctor(
     broker: options.Broker = None,
+    topic: options.Topic = None,
     group: options.Group = None,
     model: options.Model = None,
     engine: options.Engine = "auto",
@@ -81,7 +83,12 @@ def doctor(
     from telco_stream.display.progress import StageProgress
     from telco_stream.status.doctor import Doctor
 
-    flags = {"bootstrap_servers": broker, "consumer.group_id": group, "model.path": model and str(model)}
+    flags = {
+        "bootstrap_servers": broker,
+        "topics.raw": topic,
+        "consumer.group_id": group,
+        "model.path": model and str(model),
+    }
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     checks = Doctor(session.clients, partial(session.scorer, engine), command or [], session.stop)
     with session.screen.live(StageProgress()) as progress:

@@ -94,6 +94,7 @@ def fetch(
 @config_group.command("show")
 def show_config(
     broker: options.Broker = None,
+    topic: options.Topic = None,
     group: options.Group = None,
     model: options.Model = None,
     output: options.Output = "table",
@@ -103,5 +104,10 @@ def show_config(
     """Show the settings and the origin of each. Secrets are masked."""
     from telco_stream.settings import load_traced
 
-    flags = {"bootstrap_servers": broker, "consumer.group_id": group, "model.path": model and str(model)}
+    flags = {
+        "bootstrap_servers": broker,
+        "topics.raw": topic,
+        "consumer.group_id": group,
+        "model.path": model and str(model),
+    }
     Session(output, quiet=quiet, verbose=verbose).screen.show(load_traced(flags).resolved)

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -7,11 +8,22 @@ import typer
 
 from telco_stream.runtime import choices
 
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Dotted name of the setting that an option overrides, as metadata of its type; `mode` if it does in one mode."""
+
+    name: str
+    mode: choices.Mode | None = None
+
+
 Output: TypeAlias = Annotated[choices.Output, typer.Option("--output", "-o", help="Format of the result on stdout.")]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Write only warnings and errors to stderr.")]
 Verbose: TypeAlias = Annotated[bool, typer.Option("--verbose", "-v", help="Log more to stderr.")]
 Broker: TypeAlias = Annotated[
-    str | None, typer.Option("--broker", metavar="HOST:PORT[,...]", help="Kafka brokers.  [default: localhost:9092]")
+    str | None,
+    typer.Option("--broker", metavar="HOST:PORT[,...]", help="Kafka brokers.  [default: localhost:9092]"),
+    Setting("bootstrap_servers"),
 ]
 Timeout: TypeAlias = Annotated[
     float,
@@ -20,17 +32,23 @@ Timeout: TypeAlias = Annotated[
     ),
 ]
 Group: TypeAlias = Annotated[
-    str | None, typer.Option("--group", metavar="NAME", help="Consumer group.  [default: churn-prediction-group]")
+    str | None,
+    typer.Option("--group", metavar="NAME", help="Consumer group.  [default: churn-prediction-group]"),
+    Setting("consumer.group_id"),
 ]
 Model: TypeAlias = Annotated[
-    Path | None, typer.Option("--model", metavar="FOLDER", help="Model folder.  [default: the bundled model]")
+    Path | None,
+    typer.Option("--model", metavar="FOLDER", help="Model folder.  [default: the bundled model]"),
+    Setting("model.path"),
 ]
 Engine: TypeAlias = Annotated[
     choices.Engine,
     typer.Option("--engine", help="Scoring engine; auto is onnx. sklearn unpickles the model, which can run any code."),
 ]
 Topic: TypeAlias = Annotated[
-    str | None, typer.Option("--topic", metavar="NAME", help="Raw topic.  [default: telco.raw.customers]")
+    str | None,
+    typer.Option("--topic", metavar="NAME", help="Raw topic.  [default: telco.raw.customers]"),
+    Setting("topics.raw"),
 ]
 TopK: TypeAlias = Annotated[
     int, typer.Option("--top-k", min=0, metavar="K", help="Number of customers at risk to list.")
@@ -61,4 +79,5 @@ MetricsHost: TypeAlias = Annotated[
     typer.Option(
         "--metrics-host", metavar="HOST", help="Address for --metrics-port; * is all addresses.  [default: localhost]"
     ),
+    Setting("metrics.host"),
 ]

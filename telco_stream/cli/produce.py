@@ -19,32 +19,35 @@ def produce(
     mode: Annotated[
         Mode | None,
         typer.Option(
-            help="batch sends the file once; streaming sends random rows of it until stopped.  [required, except with"
+            help="batch sends the file once and ends; streaming sends random rows until stopped.  [required, except with"
             " --check]"
         ),
     ] = None,
     broker: options.Broker = None,
     topic: options.Topic = None,
     data_path: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="CSV file to send.  [default: the bundled sample]")
+        Path | None,
+        typer.Option(metavar="CSV", help="CSV file to send.  [default: the bundled sample]"),
+        options.Setting("producer.data_path"),
     ] = None,
     events_per_sec: Annotated[
         float | None,
         typer.Option(
             min=0, metavar="RATE", help="Rows per second in streaming mode; 0 is as fast as possible.  [default: 10]"
         ),
+        options.Setting("producer.events_per_sec"),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(
-            min=1, metavar="N", help="Rows that are read, validated and confirmed at a time.  [default: 1000]"
-        ),
+        typer.Option(min=1, metavar="N", help="Rows that are read, checked and confirmed at a time.  [default: 1000]"),
+        options.Setting("producer.batch_size"),
     ] = None,
     checkpoint_file: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE", help="File in which batch mode saves its progress.  [default: checkpoints/producer.json]"
         ),
+        options.Setting("producer.checkpoint_file"),
     ] = None,
     delivery: Annotated[
         DeliveryGuarantee | None, typer.Option(help="Delivery guarantee.  [default: exactly-once in batch mode]")

@@ -16,6 +16,7 @@ group = typer.Typer(name="topics", no_args_is_help=True, help="Create the topics
 @group.command()
 def init(
     broker: options.Broker = None,
+    topic: options.Topic = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be created.")] = False,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
@@ -26,12 +27,14 @@ def init(
     from telco_stream.kafka.cluster import Cluster
     from telco_stream.kafka.topics import compacted_topics, compaction_warning, init_topics
 
-    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
+    session = Session(
+        output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker, "topics.raw": topic}, timeout=timeout
+    )
     cluster = Cluster(session.clients, session.stop)
     result = init_topics(cluster, session.settings, dry_run=dry_run)
     existing = [topic.name for topic in result.topics if not topic.created]
-    for topic in compacted_topics(cluster, *existing):
-        session.screen.warn(compaction_warning(topic))
+    for name in compacted_topics(cluster, *existing):
+        session.screen.warn(compaction_warning(name))
     session.screen.show(result)
 
 
@@ -119,6 +122,7 @@ def report(
 
 def verify(
     broker: options.Broker = None,
+    topic: options.Topic = None,
     group: options.Group = None,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
@@ -133,13 +137,13 @@ def verify(
     from telco_stream.runtime.docs import docs_link
     from telco_stream.verify.run import verify as audit
 
-    flags = {"bootstrap_servers": broker, "consumer.group_id": group}
+    flags = {"bootstrap_servers": broker, "topics.raw": topic, "consumer.group_id": group}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     name, now = session.settings.consumer.group_id, time.time()
     with session.screen.live(RowProgress("verify")) as bar:
         result = audit(session.clients, name, now=now, stop=session.stop, on_read=bar.advance)
-    for topic in result.compacted_topics:
-        session.screen.warn(compaction_warning(topic))
+    for compacted in result.compacted_topics:
+        session.screen.warn(compaction_warning(compacted))
     session.screen.show(result)
     if not result.is_clean:
         causes = "; ".join(dict.fromkeys(finding.likely_cause for finding in result.findings))

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError
 
 from telco_stream import errors
 from telco_stream.kafka.error_policy import AUTHENTICATION_FAILED, CERTIFICATE_REJECTED
-from telco_stream.settings.sources import variable_of
+from telco_stream.runtime.choices import variable_of
 
 #: Seconds for the repeated TLS handshake.
 _HANDSHAKE_TIMEOUT = 2.0

@@ -1,4 +1,4 @@
-"""Values of options that commands share with the command line; imports nothing, so that `--help` stays fast."""
+"""Names and values that commands share with the command line; imports nothing, so that `--help` stays fast."""
 
 from typing import Literal, TypeAlias, get_args
 
@@ -8,6 +8,8 @@ Engine: TypeAlias = Literal["auto", "onnx", "sklearn"]
 LogFormat: TypeAlias = Literal["text", "json"]
 Output: TypeAlias = Literal["table", "json"]
 
+#: Prefix of the environment variables of settings.
+PREFIX = "TELCO_STREAM_"
 #: Options that are not settings although one might set them in the environment, with the values that they accept.
 ONLY_FLAGS: dict[str, tuple[str, ...]] = {
     "--mode": get_args(Mode),
@@ -18,3 +20,8 @@ ONLY_FLAGS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("--timeout", "--metrics-port", "--workers", "--top-k", "--run-id", "--limit", "--seed"), ()),
     **dict.fromkeys(("--max-messages", "--idle-timeout", "--exit-on-stall", "--quiet", "--verbose", "--no-live"), ()),
 }
+
+
+def variable_of(name: str) -> str:
+    """Return the environment variable of a setting, given its dotted name."""
+    return PREFIX + name.upper().replace(".", "__")

@@ -17,13 +17,12 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from telco_stream.errors import UsageError
-from telco_stream.runtime.choices import ONLY_FLAGS
+from telco_stream.runtime.choices import ONLY_FLAGS, PREFIX, variable_of
 from telco_stream.settings.properties import canonical_name, check_property_text, refusal_reason
 from telco_stream.settings.tree import FIELDS
 
 TOML = "telco-stream.toml"
 DOTENV = ".env"
-PREFIX = "TELCO_STREAM_"
 _KAFKA = PREFIX + "KAFKA__"
 _FILE = "_FILE"
 #: Not settings: variables that Kubernetes sets for a service named telco-stream, and those of the test suite.
@@ -36,6 +35,8 @@ _VARIABLE = re.compile(rf"\b{PREFIX}(\w+)")
 FLAGS = {name: "--" + name.rpartition(".")[2].replace("_", "-") for name in FIELDS} | {
     "bootstrap_servers": "--broker",
     "topics.raw": "--topic",
+    "consumer.max_poll_records": "--batch-size",
+    "consumer.window_size": "--batch-size",
     "consumer.group_id": "--group",
     "model.path": "--model",
     "metrics.host": "--metrics-host",
@@ -75,11 +76,6 @@ class LayerSource(PydanticBaseSettingsSource):
     def __call__(self) -> dict[str, Any]:
         """Return the nested values."""
         return self._tree
-
-
-def variable_of(name: str) -> str:
-    """Return the environment variable of a setting, given its dotted name."""
-    return PREFIX + name.upper().replace(".", "__")
 
 
 _NAMES = {variable_of(name): name for name in FIELDS}

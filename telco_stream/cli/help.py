@@ -1,0 +1,110 @@
+"""The end of `--help`: an example, environment variables, exit codes and a link to the documentation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+from telco_stream.cli.options import Setting
+from telco_stream.runtime.choices import variable_of
+
+#: Columns of the longest option in the list of variables that shares its line.
+_OPTION_WIDTH = 18
+
+_ALWAYS = {
+    0: "done, or stopped when asked",
+    1: "a bug: please report the traceback",
+    2: "wrong usage or configuration",
+    130: "ended at once by Ctrl-C",
+}
+_KAFKA = _ALWAYS | {3: "Kafka is unreachable, denies access or lacks a topic"}
+_MODEL = {4: "the model was refused"}
+_FENCED = {6: "another instance has taken over"}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What `--help` adds to the options of a command: an example, and the exit codes that the command can return."""
+
+    example: str
+    exit_codes: dict[int, str]
+
+
+#: By command.
+PAGES = {
+    "demo": Page("telco-stream demo", _ALWAYS | _MODEL),
+    "produce": Page(
+        "telco-stream produce --mode batch --data-path customers.csv",
+        _KAFKA | {5: "a row of the file is malformed, or the checkpoint is of another file"} | _FENCED,
+    ),
+    "consume": Page(
+        "telco-stream consume --mode batch --batch-size 500",
+        _KAFKA | _MODEL | {5: "too many dead letters in a row, or the group's offsets are lost"} | _FENCED,
+    ),
+    "report": Page("telco-stream report --since 24h --html report.html", _KAFKA | _MODEL),
+    "verify": Page("telco-stream verify --output json", _KAFKA | {5: "an input has no answer, or more than one"}),
+    "status": Page("telco-stream status --max-lag 1000 --max-age 300", _KAFKA | {5: "a limit is exceeded"}),
+    "doctor": Page(
+        "telco-stream doctor --command consume", _KAFKA | _MODEL | {5: "topics, clocks or disk need attention"}
+    ),
+    "train": Page(
+        "telco-stream train --data-path labelled.csv --out models/v2",
+        _ALWAYS | {5: "the file has a malformed row or too few customers"},
+    ),
+    "sample": Page("telco-stream sample --rows 500 --out customers.csv", _ALWAYS),
+    "topics init": Page("telco-stream topics init --dry-run", _KAFKA),
+    "dlq list": Page("telco-stream dlq list --since 2h --limit 20", _KAFKA),
+    "dlq show": Page("telco-stream dlq show 0:17", _KAFKA | {5: "no dead letter is at this position"}),
+    "dlq replay": Page("telco-stream dlq replay --only-fixed --execute", _KAFKA | _MODEL | _FENCED),
+    "predictions show": Page("telco-stream predictions show 7590-VHVEG", _KAFKA),
+    "model show": Page("telco-stream model show --model models/v2", _ALWAYS | _MODEL),
+    "data fetch": Page("telco-stream data fetch", _ALWAYS | {5: "the download failed, or is another file"}),
+    "config show": Page("telco-stream config show --output json", _ALWAYS),
+}
+
+
+def settings_of(command: Any) -> Iterator[tuple[Any, Setting]]:  # noqa: ANN401 - the type is private to typer
+    """Yield the options of a command that override settings, each with its setting."""
+    annotations = getattr(command.callback, "__annotations__", {})
+    for option in command.params:
+        for item in getattr(annotations.get(option.name), "__metadata__", ()):
+            if isinstance(item, Setting):
+                yield option, item
+
+
+class Command(TyperCommand):
+    """A command whose help ends with its page."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - types are private to typer
+        """Write the example, the variables, the exit codes and the link."""
+        name = ctx.command_path.removeprefix(ctx.find_root().command_path).strip()
+        page = PAGES[name]
+        with formatter.section("Example"):
+            formatter.write_text(page.example)
+        variables = [(option.opts[0], _describe(setting)) for option, setting in settings_of(self)]
+        if variables:
+            with formatter.section("Environment variables (an option has priority)"):
+                formatter.write_dl(variables, col_max=_OPTION_WIDTH)
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in sorted(page.exit_codes.items())])
+        _write_link(formatter, f"commands.md#{name.replace(' ', '-')}")
+
+
+class Group(TyperGroup):
+    """A group of commands whose help ends with a link."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401, ARG002 - as above
+        """Write the link."""
+        _write_link(formatter, "commands.md")
+
+
+def _describe(setting: Setting) -> str:
+    return variable_of(setting.name) + (f" ({setting.mode})" if setting.mode else "")
+
+
+def _write_link(formatter: Any, page: str) -> None:  # noqa: ANN401 - as above
+    from telco_stream.runtime.docs import docs_link
+
+    formatter.write_paragraph()
+    formatter.write(f"Docs: {docs_link(page)}\n")
