@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telco_stream.runtime.choices import variable_of
 from telco_stream.settings import ConsumerSettings, LoadedSettings, Settings, load, load_traced
-from telco_stream.settings.sources import read_environment, variable_of
+from telco_stream.settings.sources import read_environment
 from telco_stream.settings.tree import FIELDS
 
 Trace = Callable[..., LoadedSettings]

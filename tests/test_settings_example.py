@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
+from telco_stream.runtime.choices import variable_of
 from telco_stream.settings import Settings, load, load_traced
-from telco_stream.settings.sources import variable_of
 from telco_stream.settings.tree import FIELDS
 
 EXAMPLE = Path(__file__).parent.parent / ".env.example"

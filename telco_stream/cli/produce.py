@@ -19,8 +19,8 @@ def produce(
     mode: Annotated[
         Mode | None,
         typer.Option(
-            help="batch sends the file once and ends; streaming sends random rows until stopped.  [required, except with"
-            " --check]"
+            help="batch sends the file once and ends; streaming sends random rows until stopped.  [required, except"
+            " with --check]"
         ),
     ] = None,
     broker: options.Broker = None,
