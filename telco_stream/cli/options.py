@@ -19,7 +19,9 @@ class Setting:
 
 Output: TypeAlias = Annotated[choices.Output, typer.Option("--output", "-o", help="Format of the result on stdout.")]
 Quiet: TypeAlias = Annotated[bool, typer.Option("--quiet", "-q", help="Write only warnings and errors to stderr.")]
-Verbose: TypeAlias = Annotated[bool, typer.Option("--verbose", "-v", help="Log more to stderr.")]
+Verbose: TypeAlias = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Also log settings, files and connections to stderr.")
+]
 Broker: TypeAlias = Annotated[
     str | None,
     typer.Option("--broker", metavar="HOST:PORT[,...]", help="Kafka brokers.  [default: localhost:9092]"),

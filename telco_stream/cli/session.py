@@ -55,6 +55,7 @@ class Session:
         self.log_options = {"quiet": quiet, "verbose": verbose, "as_json": as_json, "as_sentences": as_sentences}
         logs.configure(**self.log_options)
         logs.divert(self._log)
+        logs.log_versions()
 
     @cached_property
     def screen(self) -> "Screen":

@@ -153,6 +153,7 @@ class Clients:
         return self.consumer("telco-stream-reader", enable_partition_eof="true", fetch_wait_max_ms=wait)
 
     def _common(self, kind: Literal["admin", "producer", "consumer"]) -> dict[str, Any]:
+        log.debug("new %s client for %s", kind, self.settings.bootstrap_servers)
         common = {
             "bootstrap.servers": self.settings.bootstrap_servers,
             "client.id": "telco-stream",

@@ -3,6 +3,7 @@
 The end of a partition is a position, not a record: its last offsets may be transaction markers or aborted records.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import cast
 
@@ -16,6 +17,8 @@ from telco_stream.kafka.error_policy import cannot_connect, consumer_failure, is
 from telco_stream.kafka.polling import BoundedPoll
 from telco_stream.messages.record import Record
 from telco_stream.runtime.signals import Stop, Stopped
+
+log = logging.getLogger("telco_stream.kafka.reading")
 
 #: Largest batch, in records and in bytes; these limits and the client's queue bound the memory.
 _BATCH = 10_000
@@ -42,6 +45,8 @@ def read(
     timeout.
     """
     ranges = _ranges(Cluster(clients, stop), topic, starts, ends)
+    offsets = ", ".join(f"{partition}: {start} to {end}" for partition, (start, end) in ranges.items())
+    log.debug("reading topic %s, offsets by partition: %s", topic, offsets or "none")
     if not ranges:
         return
     reader = _Reader(clients, topic, ranges, stop)

@@ -5,6 +5,7 @@ bytes that were hashed, so it cannot change in between.
 """
 
 import hashlib
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,8 @@ from telco_stream.model.manifest import RETRAIN, SCHEMA, Manifest, decode_manife
 from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.choices import Engine
 from telco_stream.runtime.files import copy_owner_and_mode, create_file, status, temporary_path
+
+log = logging.getLogger("telco_stream.model")
 
 MANIFEST = "manifest.json"
 PIPELINE = "pipeline.joblib"
@@ -35,6 +38,7 @@ def read_manifest(folder: Path) -> Manifest:
     for name, entries in ((PIPELINE, manifest.artifacts), (_SKLEARN, manifest.libraries)):
         if name not in entries:
             raise ModelError(f"{folder / MANIFEST} has no entry for {name}: {RETRAIN}")
+    log.debug("model %s is in %s", manifest.model_version, folder)
     return manifest
 
 
@@ -88,6 +92,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             if before:
                 copy_owner_and_mode(draft, before)
             _swap(draft, folder)
+            log.debug("wrote %s to %s", ", ".join(files), folder)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:

@@ -1,5 +1,6 @@
 """Bundled files, and atomic writes: a file gets its name only when it is complete and on disk."""
 
+import logging
 import os
 import stat
 import sys
@@ -11,6 +12,8 @@ from secrets import token_hex
 from typing import BinaryIO
 
 from telco_stream.errors import UsageError
+
+log = logging.getLogger("telco_stream.files")
 
 #: Path of an output file that stands for stdout, as in other programs.
 STDOUT = Path("-")
@@ -62,6 +65,7 @@ def atomic_write(path: Path, *, create_folder: bool = False) -> Iterator[Buffere
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
+            log.debug("wrote %s", path)
         finally:
             with suppress(OSError):
                 draft.unlink()

@@ -60,6 +60,12 @@ def divert(write: Callable[[str], object]) -> None:
             handler.write = write
 
 
+def log_versions() -> None:
+    """Log the versions of the program and of Python, for --verbose."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    log.debug("telco-stream %s on Python %s, %s", __version__, python, sys.platform, extra={"event": "versions"})
+
+
 def log_start(command: str, **facts: object) -> None:
     """Log that a command has started, with its main settings."""
     facts = {"command": command, "version": __version__, **facts}

@@ -1,6 +1,7 @@
 """`telco-stream data fetch`: downloads the public data set and checks its sha256 before the file appears."""
 
 import hashlib
+import logging
 import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 from telco_stream.csv.reader import fingerprint
 from telco_stream.errors import DataError, UsageError
 from telco_stream.runtime.files import atomic_write
+
+log = logging.getLogger("telco_stream.sample")
 
 #: Where the data set is written by default; its folder is created.
 DEFAULT_PATH = Path("data/telco_customer_churn.csv")
@@ -65,6 +68,7 @@ def _is_secure(url: str) -> bool:
 
 def _download(url: str, timeout: float) -> bytes:
     """Return the whole content; raises DataError if the server does not send it, or more than the data set."""
+    log.debug("requesting %s", url)
     try:
         with urllib.request.urlopen(url, timeout=timeout) as response:  # noqa: S310 - https, see `_is_secure`
             data: bytes = response.read(_MAX_BYTES + 1)

@@ -1,5 +1,6 @@
 """Typed settings, loaded with their origins: flag > environment > `.env` > `telco-stream.toml` > default."""
 
+import logging
 import operator
 import os
 import re
@@ -33,6 +34,8 @@ __all__ = [
     "load",
     "load_traced",
 ]
+
+log = logging.getLogger("telco_stream.settings")
 
 #: Parts of pydantic's messages that tell a user nothing, and those in which "should" is a requirement.
 _NOISE = re.compile(r"^(Value error|Assertion failed), |, unable to parse .*$")
@@ -82,6 +85,8 @@ def load_traced(
     )
     settings = _build([LayerSource(Settings, layer, resolved) for layer in layers], resolved)
     redact.register(secrets_of(settings.kafka))
+    origins = ", ".join(f"{name} from {setting.origin}" for name, setting in sorted(resolved.items()))
+    log.debug("settings: %s", origins or "all have their defaults")
     return LoadedSettings(settings, tuple(_list_settings(settings, resolved)))
 
 
