@@ -188,6 +188,10 @@ def test_summary_keeps_whole_headings_when_narrow(columns: int) -> None:
     assert max(map(len, lines)) <= columns
     heading = next(line for line in lines if "#" in line)
     assert heading.split() == ["#", "Customer", "Probability", "Contract", "Internet"]
+    by_model = replace(
+        summary, segments={"model_version": {"2026-11-23-9cebc992": summary.segments["Contract"]["Month-to-month"]}}
+    )
+    assert max(map(len, shown(by_model, {"COLUMNS": str(columns)}).splitlines())) <= columns
     assert any(line.split()[-4:] == ["Customers", "Leavers", "Share", "Flagged"] for line in lines)
 
 
@@ -198,6 +202,13 @@ def test_summary_shows_the_change_from_the_period_before() -> None:
     assert "Expected to leave 2 2 +0 +0.0%" in lines
     assert "Flagged 0 1 +1 -" in lines
     assert "Customers 4 3 -1 -25.0%" in lines
+
+
+def test_summary_says_so_when_the_period_before_is_empty() -> None:
+    before = PreviousPeriod("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z", 0, 0, 0.0, 0.0, 0, 0.0)
+    text = shown(replace(summary_of("a"), previous=before))
+    assert " No predictions in the period before, 2026-01-01 00:00 to 2026-01-02 00:00 UTC." in text
+    assert "Percent" not in text
 
 
 def test_summary_shows_lift_and_the_best_threshold() -> None:

@@ -1,8 +1,8 @@
 """Parts of which all tables of results are made."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import Any, Literal
 
 from rich import box
 from rich.cells import cell_len
@@ -40,22 +40,40 @@ def name_column(title: str, min_width: int | None = None) -> Column:
     return Column(title, no_wrap=True, overflow="ellipsis", min_width=min_width, max_width=_NAME_WIDTH)
 
 
-def fit_name_columns(names: Mapping[str, Sequence[str]], width: int) -> list[Column]:
-    """Return a column of untrusted names for each heading; the widest are cut until all fit, but no heading is."""
-    least = {title: cell_len(title) for title in names}
-    widths = {
-        title: min(_NAME_WIDTH, max(least[title], *(cell_len(safe_text(text).plain) for text in texts)))
-        for title, texts in names.items()
-    }
-    while sum(widths.values()) > width and (longer := [title for title in names if widths[title] > least[title]]):
-        widths[max(longer, key=widths.__getitem__)] -= 1
-    return [Column(title, no_wrap=True, overflow="ellipsis", width=widths[title]) for title in names]
-
-
 def stack(*blocks: RenderableType) -> Group:
     """Return the blocks with an empty line between them."""
     spaced = [part for block in blocks for part in (Text(), block)]
     return Group(*spaced[1:])
+
+
+class NamesTable:
+    """Table of names and `numbers` (titles) that fits: the widest names are cut; headings and numbers are whole."""
+
+    def __init__(self, titles: Sequence[str], rows: Iterable[Sequence[str]], numbers: Container[str]) -> None:
+        self._titles = titles
+        self._rows = [list(map(safe_text, row)) for row in rows]
+        self._numbers = numbers
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        table = new_table(*map(self._column, self._titles, self._widths(options.max_width)))
+        for row in self._rows:
+            table.add_row(*row)
+        yield table
+
+    def _widths(self, columns: int) -> list[int]:
+        least = [min(_NAME_WIDTH, cell_len(title)) for title in self._titles]
+        widths = [max([low, *(row[n].cell_len for row in self._rows)]) for n, low in enumerate(least)]
+        names = [n for n, title in enumerate(self._titles) if title not in self._numbers]
+        for name in names:
+            widths[name] = min(_NAME_WIDTH, widths[name])
+        available = columns - 3 * len(widths) + 1  # three columns between cells, one at each end
+        while sum(widths) > available and (longer := [name for name in names if widths[name] > least[name]]):
+            widths[max(longer, key=widths.__getitem__)] -= 1
+        return widths
+
+    def _column(self, title: str, width: int) -> Column:
+        justify: Literal["left", "right"] = "right" if title in self._numbers else "left"
+        return Column(title, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
 
 
 class _FieldTable:

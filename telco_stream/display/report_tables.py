@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from telco_stream.display.layout import fit_name_columns, name_column, new_table, number_column, stack
-from telco_stream.display.text import safe_text
+from telco_stream.display.layout import NamesTable, name_column, new_table, number_column, stack
 from telco_stream.model.manifest import LiftStep
 from telco_stream.report.analytics import PreviousPeriod, Summary
 from telco_stream.report.customers import AtRisk, ContactPlan, CustomerSegment
@@ -15,8 +14,6 @@ from telco_stream.runtime.humanize import format_count, format_percent, format_s
 
 #: Tenths of the lift table that `report` shows; `model show` shows all of them.
 _LIFT_STEPS = 5
-#: Spaces between and beside the five columns of customers.
-_CUSTOMER_PADDING = 14
 
 
 def summary_tables(summary: Summary) -> Group:
@@ -31,7 +28,7 @@ def summary_tables(summary: Summary) -> Group:
     if summary.contact_plan:
         blocks.append(_facts_table(_contacts(summary.contact_plan, summary)))
     if summary.top:
-        blocks.append(_CustomerTable(summary.top))
+        blocks.append(_customer_table(summary.top))
     return stack(*blocks)
 
 
@@ -80,7 +77,10 @@ def _contacts(plan: ContactPlan, summary: Summary) -> Iterator[tuple[str, str, s
 
 
 def _change_table(summary: Summary, previous: PreviousPeriod) -> RenderableType:
-    """Draw the totals beside those of the period before."""
+    """Draw the totals beside those of the period before, if it has any."""
+    since, until = (time[:16].replace("T", " ") for time in (previous.since, previous.until))
+    if not previous.total:
+        return Text(f" No predictions in the period before, {since} to {until} UTC.")
     table = new_table(name_column("Total"), *map(number_column, ("Before", "Now", "Change", "Percent")))
     for name, before, now in (
         ("Expected to leave", round(previous.expected_leavers), round(summary.expected_leavers)),
@@ -90,7 +90,6 @@ def _change_table(summary: Summary, previous: PreviousPeriod) -> RenderableType:
     ):
         percent = f"{(now - before) / before:+.1%}" if before else "-"
         table.add_row(name, format_count(before), format_count(now), f"{now - before:+,}", percent)
-    since, until = (time[:16].replace("T", " ") for time in (previous.since, previous.until))
     return Group(Text(f" Against the period before, {since} to {until} UTC:"), table)
 
 
@@ -106,34 +105,17 @@ def _facts_table(facts: Iterator[tuple[str, str, str, str]]) -> Table:
     return table
 
 
-def _segment_table(column: str, segments: Mapping[str, CustomerSegment]) -> Table:
-    table = new_table(
-        name_column(column, min_width=16), *map(number_column, ("Customers", "Leavers", "Share", "Flagged"))
-    )
+def _segment_table(column: str, segments: Mapping[str, CustomerSegment]) -> RenderableType:
+    titles, rows = (column, "Customers", "Leavers", "Share", "Flagged"), []
     for value, segment in segments.items():
         leavers, rate = format_count(round(segment.expected_leavers)), format_percent(segment.expected_share)
-        table.add_row(safe_text(value), format_count(segment.customers), leavers, rate, format_count(segment.flagged))
-    return table
+        rows.append((value, format_count(segment.customers), leavers, rate, format_count(segment.flagged)))
+    return NamesTable(titles, rows, titles[1:])
 
 
-class _CustomerTable:
-    """Customers at risk in the width of the terminal: long names are cut, headings and numbers are whole."""
-
-    def __init__(self, customers: Sequence[AtRisk]) -> None:
-        self._customers = customers
-
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        rank, probability = number_column("#"), number_column("Probability")
-        rank.min_width = len(format_count(len(self._customers)))
-        names = {
-            "Customer": [customer.customerID for customer in self._customers],
-            "Contract": [customer.Contract for customer in self._customers],
-            "Internet": [customer.InternetService for customer in self._customers],
-        }
-        taken = rank.min_width + len("Probability") + _CUSTOMER_PADDING
-        customer, *others = fit_name_columns(names, options.max_width - taken)
-        table = new_table(rank, customer, probability, *others)
-        for number, (name, *values) in enumerate(zip(*names.values(), strict=True)):
-            share = format_percent(self._customers[number].churn_probability)
-            table.add_row(format_count(number + 1), safe_text(name), share, *map(safe_text, values))
-        yield table
+def _customer_table(customers: Sequence[AtRisk]) -> RenderableType:
+    titles, rows = ("#", "Customer", "Probability", "Contract", "Internet"), []
+    for rank, customer in enumerate(customers, 1):
+        probability, place = format_percent(customer.churn_probability), format_count(rank)
+        rows.append((place, customer.customerID, probability, customer.Contract, customer.InternetService))
+    return NamesTable(titles, rows, {"#", "Probability"})
