@@ -9,8 +9,8 @@
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from telco_stream.contract.customer import BAD_DATA, Customer, decode_customer, explain
 from telco_stream.errors import ErrorType
@@ -33,6 +33,8 @@ class Outcome:
     #: Length of the longest run of dead letters, and of the run at the end of the batch.
     most_consecutive_dead_letters: int
     consecutive_dead_letters: int
+    #: Different errors of the model in this batch, without values of customers.
+    model_errors: tuple[str, ...] = ()
 
     @property
     def consumed(self) -> int:
@@ -69,10 +71,11 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     """
     sources = SourceHeaders(topic_id)
     decoded, undecodable = _decode(records)
-    probabilities = _score([customer for _, customer in decoded], scorer)
+    failures: dict[int, ScoringError] = {}
+    probabilities = _score(decoded, scorer, failures)
     scored = _build_predictions(decoded, probabilities, scorer, processed_at)
     predictions, prediction_messages, unanswerable = _encode(records, decoded, scored, sources, limits.prediction)
-    rejected_at = undecodable | unanswerable
+    rejected_at = undecodable | unanswerable | _name_errors(failures, unanswerable)
     rejected = [rejected_at[index] for index in sorted(rejected_at)]
     last_records = {record.partition(): record for record in records}
     return Outcome(
@@ -88,6 +91,7 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
         next_offsets={partition: record.offset() + 1 for partition, record in last_records.items()},
         most_consecutive_dead_letters=count_most_consecutive(rejected_at, consecutive_before),
         consecutive_dead_letters=count_consecutive_at_end(rejected_at, len(records), consecutive_before),
+        model_errors=tuple(sorted({error.cause for error in failures.values()})),
     )
 
 
@@ -127,20 +131,29 @@ def _decode(records: Sequence[Record]) -> tuple[list[tuple[int, Customer]], dict
     return decoded, rejected
 
 
-def _score(customers: Sequence[Customer], scorer: Scorer) -> list[float]:
-    """Return a probability for each customer, NaN if the model fails on it.
+def _score(decoded: Sequence[tuple[int, Customer]], scorer: Scorer, failures: dict[int, ScoringError]) -> list[float]:
+    """Return a probability for each customer, NaN if the model fails on it; add its errors to `failures` by index.
 
     One call scores all of them. If it fails, both halves are scored separately until each failing customer is alone.
     """
-    if not customers:
+    if not decoded:
         return []
     try:
-        return scorer.score(customers)
-    except ScoringError:
-        if len(customers) == 1:
+        return scorer.score([customer for _, customer in decoded])
+    except ScoringError as error:
+        if len(decoded) == 1:
+            failures[decoded[0][0]] = error
             return [math.nan]
-        half = len(customers) // 2
-        return _score(customers[:half], scorer) + _score(customers[half:], scorer)
+        half = len(decoded) // 2
+        return _score(decoded[:half], scorer, failures) + _score(decoded[half:], scorer, failures)
+
+
+def _name_errors(failures: Mapping[int, ScoringError], rejected: Mapping[int, Rejected]) -> dict[int, Rejected]:
+    """Return the records on which the model has failed, with its error."""
+    return {
+        index: replace(rejected[index], message=f"The model failed: {error.reason}")
+        for index, error in failures.items()
+    }
 
 
 def _build_predictions(

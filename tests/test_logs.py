@@ -4,7 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import pytest
@@ -356,6 +356,14 @@ def test_log_is_one_json_line_when_broker_is_unreachable() -> None:
 
 def lose_a_transaction() -> None:
     logging.getLogger("telco_stream.kafka").warning("lost", extra={"event": "transaction_lost", "facts": {}})
+
+
+def test_model_errors_are_logged_once_per_cause(caplog: pytest.LogCaptureFixture) -> None:
+    dead_letter_log = DeadLetterLog()
+    for errors in (("KeyError: …",), ("KeyError: …", "ValueError: too large"), ("ValueError: too large",)):
+        dead_letter_log.on_committed(replace(letters(0), model_errors=errors), NO_TIMINGS)
+    logged = [record.__dict__["facts"] for record in caplog.records if record.__dict__.get("event") == "model_error"]
+    assert logged == [{"error": "KeyError: …"}, {"error": "ValueError: too large"}]
 
 
 def letters(count: int) -> Outcome:

@@ -11,6 +11,7 @@ from telco_stream.contract.customer import CATEGORIES, FEATURES, NUMBERS, Custom
 from telco_stream.model.artifact import load_scorer, read_manifest
 from telco_stream.model.onnx_engine import ORDER, code_columns, number_columns
 from telco_stream.model.scorer import Scorer, ScoringError
+from telco_stream.model.sklearn_engine import SklearnScorer
 from tests.support.model_folder import COMMITTED
 from tests.support.training_data import Row, customers_of, labelled_rows
 
@@ -90,6 +91,22 @@ def test_score_raises_without_the_value_when_it_is_invalid(scorer: Scorer, colum
     with pytest.raises(ScoringError) as caught:
         scorer.score(customers)
     assert str(value) not in str(caught.value)
+    assert value is None or str(value) not in caught.value.cause
+    assert type(caught.value.__cause__).__name__ in caught.value.reason
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ZeroDivisionError("by zero"), RuntimeError(), MemoryError("a\nb")])
+def test_score_raises_a_scoring_error_when_a_pipeline_fails(error: Exception) -> None:
+    """The code of an own pipeline may raise anything; the record becomes a dead letter."""
+
+    class Failing:
+        def predict_proba(self, _: object) -> object:
+            raise error
+
+    with pytest.raises(ScoringError) as caught:
+        SklearnScorer("v1", 0.5, Failing()).score(customers_of(labelled_rows(1)))
+    first_line = str(error).partition("\n")[0]
+    assert caught.value.reason == f"{type(error).__name__}: {first_line}".removesuffix(": ")
 
 
 def test_score_is_independent_of_threads() -> None:

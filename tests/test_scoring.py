@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from telco_stream.contract.customer import Customer
 from telco_stream.messages.dead_letter import decode_dead_letter
 from telco_stream.messages.record import ENVELOPE, Headers, size_of
+from telco_stream.model.scorer import ScoringError
 from telco_stream.scoring import Limits, Outcome, count_consecutive_at_end, count_most_consecutive, process
 from tests.support.records import POISON, STRANGE, FakeRecord, RuleScorer, good, refuse
 
@@ -115,6 +116,33 @@ def test_process_isolates_records_when_scoring_fails(failing: set[int]) -> None:
     assert [key for key, _, _ in outcome.prediction_messages] == [
         str(number) for number in range(8) if number not in failing
     ]
+
+
+def test_process_names_the_error_of_the_model() -> None:
+    """The letter has its class and first line; for the log, quoted values and digits are left out."""
+
+    def fail(customer: Customer) -> float:
+        error = ValueError(f"row {customer.tenure}: can't convert '{customer.Contract}' to a number\nsecond line")
+        raise ScoringError("sklearn: ValueError", error)
+
+    outcome = run([good(tenure=7), good(tenure=8), b"hello"], RuleScorer(fail))
+    assert [decode_dead_letter(body).error_message for _, body, _ in outcome.dead_letter_messages][:2] == [
+        "The model failed: ValueError: row 7: can't convert 'Month-to-month' to a number",
+        "The model failed: ValueError: row 8: can't convert 'Month-to-month' to a number",
+    ]
+    assert outcome.model_errors == ("ValueError: row …: can't convert …",)
+    assert {(record.error_type, record.code) for record in outcome.rejected[:2]} == {("scoring", "no_probability")}
+
+
+def test_process_cuts_the_error_of_the_model_when_it_is_long() -> None:
+    def fail(_: Customer) -> float:
+        raise ScoringError("sklearn: KeyError", KeyError("x" * 1_000_000))
+
+    (message,) = [
+        decode_dead_letter(body).error_message for _, body, _ in run([good()], RuleScorer(fail)).dead_letter_messages
+    ]
+    assert len(message) < 250
+    assert message.startswith("The model failed: KeyError: 'xxx")
 
 
 def test_process_needs_few_calls_when_one_record_fails() -> None:

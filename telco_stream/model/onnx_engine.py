@@ -60,7 +60,7 @@ class OnnxScorer:
         try:
             probabilities = _run(self.session, customers)
         except _BAD_DATA as error:
-            raise ScoringError(f"onnx: {type(error).__name__}") from error
+            raise ScoringError(f"onnx: {type(error).__name__}", error) from error
         scores: list[float] = probabilities[:, 1].tolist()
         return scores
 

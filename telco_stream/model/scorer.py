@@ -1,5 +1,6 @@
 """Protocol of a loaded model, independent of its engine, and the check that a model follows it."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from math import nan
 from typing import Any, Protocol
@@ -8,12 +9,29 @@ from telco_stream.contract.customer import Customer
 from telco_stream.errors import ModelError
 from telco_stream.model.manifest import SCHEMA
 
+#: Maximum length of an error's class and first line.
+_MAX_REASON = 200
+#: A quotation mark that is not an apostrophe inside a word, and all that follows.
+_QUOTED = re.compile(r"""((?<!\w)['"`]|['"`](?!\w)).*""", re.DOTALL)
+_DIGITS = re.compile(r"\d+([.,]\d+)*")
 #: Largest deviation of the sum of both probabilities from 1; single precision deviates by 1e-7.
 _TOLERANCE = 1e-3
 
 
 class ScoringError(Exception):
-    """Failure of the engine on bad data; `scoring` splits the batch to isolate the customers that cause it."""
+    """Failure of the engine on bad data; `scoring` splits the batch to isolate the customers that cause it.
+
+    The message names no value of a customer. `reason` is the class and the first line of the engine's error, which may
+    quote values; `cause` is the same up to the first quotation mark and without digits.
+    """
+
+    def __init__(self, message: str, error: Exception | None = None) -> None:
+        super().__init__(message)
+        first_line = str(error or "").strip().partition("\n")[0]
+        kind = type(error).__name__ if error else message
+        reason = f"{kind}: {first_line}" if first_line else kind
+        self.reason = reason if len(reason) <= _MAX_REASON else f"{reason[: _MAX_REASON - 1]}…"
+        self.cause = _DIGITS.sub("…", _QUOTED.sub("…", self.reason))
 
 
 class Scorer(Protocol):
@@ -40,15 +58,23 @@ def make_customer(features: Mapping[str, Any]) -> Customer:
     return Customer(customerID="example", event_ts="1970-01-01T00:00:00Z", **features)
 
 
+def call_model(engine: str, predict: Callable[[Sequence[Customer]], Any], customers: Sequence[Customer]) -> Any:  # noqa: ANN401 - an array of any type
+    """Call the model; raise ScoringError for any error of its code."""
+    try:
+        return predict(customers)
+    except Exception as error:  # the code of a model may raise anything
+        raise ScoringError(f"{engine}: {type(error).__name__}", error) from error
+
+
 def check_probabilities(predict: Callable[[Sequence[Customer]], Any]) -> None:
     """Call the model with three customers and with one; raise ModelError if it fails or returns invalid values."""
     import numpy as np  # noqa: PLC0415 - `scoring` imports this module, but only a loaded model needs numpy
 
     for customers in (_EXAMPLES, _EXAMPLES[:1]):
         try:
-            probabilities = np.asarray(predict(customers))
-        except Exception as error:  # the code of a model may raise anything
-            raise ModelError(f"it fails on a customer ({type(error).__name__})") from error
+            probabilities = call_model("check", lambda examples: np.asarray(predict(examples)), customers)
+        except ScoringError as error:
+            raise ModelError(f"it fails on a customer ({type(error.__cause__).__name__})") from error
         _check_array(probabilities, (len(customers), 2))
 
 

@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline
 from telco_stream.contract.customer import FEATURES, Customer
 from telco_stream.errors import ModelError
 from telco_stream.model.manifest import RETRAIN
-from telco_stream.model.scorer import ScoringError, check_probabilities
+from telco_stream.model.scorer import call_model, check_probabilities
 
 #: Exceptions of `pickle` for invalid bytes; missing libraries raise others.
 _BROKEN_PICKLE = (UnpicklingError, EOFError, KeyError, IndexError, TypeError, ValueError)
@@ -37,10 +37,7 @@ class SklearnScorer:
 
     def score(self, customers: Sequence[Customer]) -> list[float]:
         """Return the churn probability of each customer, in their order; raise ScoringError if the model fails."""
-        try:
-            probabilities = self.pipeline.predict_proba(frame(customers))
-        except (TypeError, ValueError) as error:
-            raise ScoringError(f"sklearn: {type(error).__name__}") from error
+        probabilities = call_model("sklearn", lambda rows: self.pipeline.predict_proba(frame(rows)), customers)
         scores: list[float] = probabilities[:, 1].tolist()
         return scores
 

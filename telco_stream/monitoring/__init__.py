@@ -1,7 +1,7 @@
 """Monitoring of a run: observers, metrics, health checks and stall detection."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 
@@ -11,6 +11,9 @@ from telco_stream.monitoring.protocols import ProduceObserver, RunObserver
 from telco_stream.runtime.logs import MAX_LINES, MINUTE, list_facts, log
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Outcome
+
+#: Maximum number of different errors of the model that are logged.
+MAX_MODEL_ERRORS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +67,16 @@ def monitor_produce(
 
 
 class DeadLetterLog(RunObserver):
-    """Observer that logs dead letters: the first ten of each minute, and the number of the others."""
+    """Observer that logs dead letters, the first ten of each minute and the number of the others, and model errors.
+
+    Each error of the model is logged once.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._minute_started = clock()
         self._logged = self._suppressed = 0
+        self._model_errors: set[str] = set()
 
     def on_poll(self) -> None:
         """Begin a new minute when the last one is over."""
@@ -77,13 +84,20 @@ class DeadLetterLog(RunObserver):
             self.finish()
 
     def on_committed(self, outcome: Outcome, timings: object) -> None:  # noqa: ARG002 - the protocol's parameters
-        """Log the batch's dead letters."""
+        """Log the batch's dead letters and the model's new errors."""
+        self._log_model_errors(outcome.model_errors)
         rejections = outcome.rejected[: MAX_LINES - self._logged]
         for rejection in rejections:
             facts = asdict(rejection)
             log.warning("dead letter for %s", list_facts(facts), extra={"event": "dead_letter", "facts": facts})
         self._logged += len(rejections)
         self._suppressed += len(outcome.rejected) - len(rejections)
+
+    def _log_model_errors(self, errors: Iterable[str]) -> None:
+        for error in errors:
+            if error not in self._model_errors and len(self._model_errors) < MAX_MODEL_ERRORS:
+                self._model_errors.add(error)
+                log.warning("the model failed: %s", error, extra={"event": "model_error", "facts": {"error": error}})
 
     def finish(self) -> None:
         """Log how many were suppressed, and begin a new minute."""
