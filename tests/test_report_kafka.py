@@ -31,8 +31,8 @@ def test_report_includes_only_answers_of_the_period(broker: Broker) -> None:
 def test_report_csv_has_the_counted_predictions(broker: Broker) -> None:
     send(broker.bootstrap, broker.topics.predictions, [prediction(str(age), hours=age) for age in HOURS])
     send(broker.bootstrap, broker.topics.predictions, [("x", "no prediction", []), prediction("z", version="v2")])
-    summary = report(broker, "--since", "1d", "--model-version", "v1", "--csv", "new/out.csv")
-    with Path("new/out.csv").open(newline="") as file:
+    summary = report(broker, "--since", "1d", "--model-version", "v1", "--csv", "out.csv")
+    with Path("out.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     stored = [
         record.json()
@@ -74,8 +74,8 @@ def test_report_page_has_numbers_and_offsets_of_both_topics(broker: Broker) -> N
     assert summary["total"] == 2
     assert '<data value="2" data-name="total">' in page
     assert '<data value="2" data-name="dead_letters">' in page
-    assert f'<th scope="row">{broker.topics.deadletter}</th><td class="number">0</td>' in page
-    assert '<td class="number">4</td>' in page
+    letters_read = page.partition(f'<th scope="rowgroup" colspan="3">{broker.topics.deadletter}</th>')[2]
+    assert '<th scope="row">0</th><td class="number">0</td><td class="number">4</td>' in letters_read
     assert Path("out.csv").read_text().count("\n") == 3
 
 
