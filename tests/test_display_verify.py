@@ -29,6 +29,14 @@ def test_finding_has_a_command_that_can_be_pasted() -> None:
     assert "a cause" in text
 
 
+def test_table_has_columns_only_for_what_was_found() -> None:
+    clean = shown(result("Each of 3 inputs has exactly one answer."))
+    assert "Inputs   Predicted   Dead" in clean
+    assert "Twice" not in clean
+    finding = Finding("duplicated", "1 of 3 inputs has more than one answer", "a cause", "true")
+    assert "Inputs   Predicted   Dead   Twice" in shown(result("1 of 3 inputs has more than one answer.", finding))
+
+
 def result(verdict: str, *findings: Finding) -> VerifyResult:
     account = Account(0, 3, 3, 0, 0, len(findings), 0, 0, [], [], [])
     return VerifyResult(verdict, 3, 3, 0, 0, len(findings), 0, 0, [account], 0, [], 0, list(findings))

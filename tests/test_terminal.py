@@ -86,6 +86,14 @@ def test_consume_prints_log_lines_once_above_the_view(embedded: MockCluster, emb
         assert sum("Warning: Dead letter for" in row for row in terminal.everything()) == 5
 
 
+def test_consume_logs_facts_on_a_terminal_when_asked(embedded: MockCluster, embedded_topics: Topics) -> None:
+    with telco_stream(embedded_topics, embedded.bootstrap, *STREAM, "--log-format", "text") as terminal:
+        terminal.wait_for("INFO started command=consume")
+        terminal.wait_for("INFO assigned partitions")
+        terminal.press(b"\x03")
+        assert terminal.end() == 0
+
+
 def test_consume_prints_window_lines_above_the_view(embedded: MockCluster, embedded_topics: Topics) -> None:
     send(embedded.bootstrap, embedded_topics.raw, customers(range(4_000)))
     args = ("consume", "--mode", "batch", "--window-size", "100", "--delivery", "at-least-once")

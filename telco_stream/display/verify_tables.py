@@ -14,15 +14,9 @@ from telco_stream.verify.ledger import Account
 from telco_stream.verify.verdict import Finding, VerifyResult
 
 #: Counts of a partition's account, by heading.
-_COUNTS = {
-    "Inputs": "inputs",
-    "Predicted": "predicted",
-    "Dead": "dead_lettered",
-    "Missing": "missing",
-    "Twice": "duplicated",
-    "Unexpl.": "unexplained",
-    "Expired": "expired",
-}
+_COUNTS = {"Inputs": "inputs", "Predicted": "predicted", "Dead": "dead_lettered"}
+#: Counts that have a column only if one of them is not 0, so that the table fits a narrow terminal.
+_RARE_COUNTS = {"Missing": "missing", "Twice": "duplicated", "Unexpl.": "unexplained", "Expired": "expired"}
 #: Fields that are drawn separately.
 _SEPARATE_FIELDS = frozenset({"verdict", "partitions", "findings"})
 
@@ -37,10 +31,14 @@ def verify_tables(result: VerifyResult) -> Group:
 
 
 def _account_table(accounts: Sequence[Account]) -> Table:
-    table = new_table(*map(number_column, ("Part.", *_COUNTS)))
+    rare = {
+        title: field for title, field in _RARE_COUNTS.items() if any(getattr(account, field) for account in accounts)
+    }
+    counts = _COUNTS | rare
+    table = new_table(*map(number_column, ("Part.", *counts)))
     for account in accounts:
         partition = "-" if account.partition is None else str(account.partition)
-        table.add_row(partition, *(format_count(getattr(account, field)) for field in _COUNTS.values()))
+        table.add_row(partition, *(format_count(getattr(account, field)) for field in counts.values()))
     return table
 
 
