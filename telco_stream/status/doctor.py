@@ -153,7 +153,8 @@ def _check(kind: str, subject: str, examine: Callable[[], str]) -> Check:
     except _Skipped as reason:
         return Check(kind, subject, "skipped", str(reason))
     except TelcoStreamError as error:
-        return Check(kind, subject, "failed", str(error), error.exit_code)
+        message = str(error).removeprefix(f"Topic {subject}: ")  # the line has the topic already
+        return Check(kind, subject, "failed", message, error.exit_code)
 
 
 def check_replicas(in_sync: dict[int, int], replicas: int, minimum: int) -> None:
