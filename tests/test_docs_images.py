@@ -24,7 +24,7 @@ def test_every_image_is_shown_by_a_page() -> None:
 
 
 def test_every_drawing_is_made_by_make_screenshots() -> None:
-    drawn = set(re.findall(r"\.(?:shot|live|kafka_tool)\(\s*\"([\w-]+)\"", MAKERS)) | {"story"}
+    drawn = set(re.findall(r"\.(?:shot|live|make|kafka_tool)\(\s*\"([\w-]+)\"", MAKERS)) | {"story"}
     assert {path.stem for path in DRAWN} == drawn
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,11 +21,13 @@ from tests.support.topics import Outgoing, Topics, read_topic, send
 
 TOPICS = Topics("telco.raw.customers", "telco.churn.predictions", "telco.deadletter", "churn-prediction-group", "")
 #: Rows of the terminal; an image has only the written rows.
-_ROWS = 60
+_ROWS = 100
 #: Not part of the image: a long timeout for busy machines.
 _TIMEOUT = ("--timeout", "60")
-#: Commands without this option.
-_WITHOUT_KAFKA = {"demo"}
+#: Compose project of `make up`, so that its containers and topics are not the reader's.
+PROJECT = "telco-stream-images"
+#: The old Compose builds without Docker's command line, which would warn.
+MAKE_ENV = {"TZ": "UTC", "COMPOSE_PROJECT_NAME": PROJECT, "COMPOSE_DOCKER_CLI_BUILD": "0"}
 #: Invalid records, which become dead letters.
 BROKEN: list[Outgoing] = [
     ("7590-VHVEG", b'{"customerID": "7590-VHVEG", tenure: 1', []),
@@ -48,16 +51,33 @@ class Studio:
         with self._running(words, columns) as terminal:
             if terminal.end(120):
                 raise SystemExit("\n".join(terminal.everything()))
-            self._draw(name, words, terminal, columns)
+            self._draw(name, f"telco-stream {' '.join(words)}", terminal, columns)
 
     def live(self, name: str, *words: str, until: Iterable[str], columns: int = 80) -> None:
         """Draw the terminal of a running command once it shows these texts, and stop the command."""
         with self._running(words, columns) as terminal:
             for text in until:
                 terminal.wait_for(text, 60)
-            self._draw(name, words, terminal, columns)
+            self._draw(name, f"telco-stream {' '.join(words)}", terminal, columns)
             terminal.press(b"\x03")
             terminal.end(60)
+
+    def make(self, name: str, target: str, columns: int = 80) -> None:
+        """Draw the terminal after `make TARGET`, which starts a Kafka for itself if it needs one."""
+        with TerminalRun(["make", target], size=(columns, _ROWS), env=MAKE_ENV, cwd=ROOT) as terminal:
+            if terminal.end(1_200):
+                raise SystemExit("\n".join(terminal.everything()))
+            self._draw(name, f"make {target}", terminal, columns)
+
+    def remove_containers(self) -> None:
+        """Remove the containers of `make up` and their volumes."""
+        subprocess.run(["make", "down"], cwd=ROOT, env=os.environ | MAKE_ENV, check=True)
+        label = f"label=com.docker.compose.project={PROJECT}"
+        listed = subprocess.run(
+            ["docker", "volume", "ls", "--quiet", "--filter", label], check=True, capture_output=True, text=True
+        )
+        for volume in listed.stdout.split():
+            subprocess.run(["docker", "volume", "rm", volume], check=True)
 
     def kafka_tool(self, name: str, title: str, *words: str, columns: int = 80) -> None:
         """Draw the output of a Kafka tool that runs in the broker's container; `$BROKER` is the broker's address."""
@@ -107,7 +127,7 @@ class Studio:
 
     @contextmanager
     def _running(self, words: tuple[str, ...], columns: int) -> Iterator[TerminalRun]:
-        command = ["telco-stream", *words, *(() if words[0] in _WITHOUT_KAFKA else _TIMEOUT)]
+        command = ["telco-stream", *words, *_TIMEOUT]
         with TerminalRun(command, size=(columns, _ROWS), env=self._env(), cwd=self.folder) as terminal:
             yield terminal
 
@@ -115,9 +135,9 @@ class Studio:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return {**TOPICS.env(self.kafka.bootstrap), "PATH": path, "PYTHONPATH": str(ROOT), "TZ": "UTC"}
 
-    def _draw(self, name: str, words: tuple[str, ...], terminal: TerminalRun, columns: int) -> None:
-        shown = _with_command(f"telco-stream {' '.join(words)}", screen_of(terminal.raw, columns, _ROWS), columns)
-        self.save(name, svg(shown, f"telco-stream {words[0]}", name, columns))
+    def _draw(self, name: str, command: str, terminal: TerminalRun, columns: int) -> None:
+        shown = _with_command(command, screen_of(terminal.raw, columns, _ROWS), columns)
+        self.save(name, svg(shown, " ".join(command.split()[:2]), name, columns))
 
 
 def _with_command(command: str, shown: Text, columns: int) -> Text:

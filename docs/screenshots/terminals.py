@@ -15,7 +15,6 @@ _ANSWERS = ("--topic", TOPICS.predictions, "--from-beginning", "--max-messages",
 def _produce(studio: Studio) -> None:
     """Create the topics and send a stream, a file and three invalid records."""
     studio.quiet("sample", "--rows", "20000", "--seed", "7", "--out", "customers.csv")
-    studio.shot("demo", "demo")
     studio.shot("topics-init", "topics", "init")
     studio.live("produce-live", *_STREAM, "500", "--limit", "9000", until=["0:00:04 left"])
     studio.shot("produce-batch", "produce", "--mode", "batch", "--data-path", "customers.csv")
@@ -24,7 +23,7 @@ def _produce(studio: Studio) -> None:
 
 def _consume(studio: Studio) -> None:
     """Consume, report, and list the results."""
-    studio.shot("consume-batch", "consume", "--mode", "batch", "--window-size", "5000", "--top-k", "5")
+    studio.shot("consume-batch", "consume", "--mode", "batch", "--batch-size", "5000", "--top-k", "5")
     with studio.meanwhile(*_STREAM, "1500"):
         studio.send(BROKEN)
         studio.live("consume-live", "consume", until=["Fiber optic", "0:00:14 ──"])
@@ -50,12 +49,21 @@ def _story(studio: Studio) -> None:
     studio.save("story", story(raw[answer["customerID"]], answer, letter, studio.quiet("verify")))
 
 
+def _make(studio: Studio) -> None:
+    """Draw `make demo` and `make up`, and remove the containers and volumes of the latter."""
+    studio.make("demo", "demo")
+    try:
+        studio.make("up", "up")
+    finally:
+        studio.remove_containers()
+
+
 def shoot(folder: Path) -> Iterator[Path]:
     """Draw all images into the folder and yield their paths."""
     if reason := docker_unavailable_reason():
         raise SystemExit(f"no real Kafka: {reason}")
     with KafkaContainer() as kafka, tempfile.TemporaryDirectory() as work:
         studio = Studio(kafka, Path(work), folder)
-        for part in (_produce, _consume, _story):
+        for part in (_make, _produce, _consume, _story):
             part(studio)
         yield from studio.written
