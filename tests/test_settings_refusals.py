@@ -9,6 +9,7 @@ from telco_stream.errors import UsageError
 from telco_stream.runtime.choices import variable_of
 from telco_stream.settings import load
 from telco_stream.settings.tree import FIELDS
+from tests.support.cli import run_cli
 
 SECRET = "hunter2"
 
@@ -241,3 +242,10 @@ def test_load_fails_when_a_property_affects_delivery(tmp_path: Path, name: str, 
     assert instead in message
     (tmp_path / "f").write_text(SECRET)
     assert instead in load_error({f"TELCO_STREAM_KAFKA__{name}_FILE": "f"}, tmp_path)
+
+
+def test_command_names_toml_keys_when_its_properties_are_there(tmp_path: Path) -> None:
+    (tmp_path / "telco-stream.toml").write_text("[kafka]\nsecurity.protocol = 'SASL_SSL'\nsasl.mechanism = 'PLAIN'")
+    done = run_cli("status", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == "Error: PLAIN needs kafka.sasl.username and kafka.sasl.password (in telco-stream.toml)\n"
