@@ -174,7 +174,7 @@ STREAM = replace(DONE, mode="streaming", sent=1, rows_done=None, rows_total=None
             replace(BATCH, bad_rows=Path("bad.csv")),
             [
                 "c.csv is complete: 199,999 rows sent.",
-                "1 bad row skipped. Correct and send: --data-path bad.csv",
+                "1 bad row skipped. Correct bad.csv, then send it with --data-path bad.csv.",
             ],
         ),
     ],

@@ -18,7 +18,8 @@ def describe_end(result: ProduceResult, options: ProduceOptions, file: Path) -> 
     if result.sent_again:
         yield "An earlier run had sent this file, so its rows were sent again; --run-id ID sends a file once."
     if options.bad_rows and result.bad_rows:
-        yield f"{_rows(result.bad_rows, 'bad row')} skipped. Correct and send: --data-path {options.bad_rows}"
+        skipped, path = _rows(result.bad_rows, "bad row"), options.bad_rows
+        yield f"{skipped} skipped. Correct {path}, then send it with --data-path {path}."
 
 
 def describe_check(result: CheckResult) -> str:
