@@ -16,7 +16,8 @@ from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.sink import Sink
 from telco_stream.messages.record import Message
 from telco_stream.model.scorer import Scorer
-from telco_stream.produce.run import ProduceOptions, ProduceResult, run_produce
+from telco_stream.produce.results import ProduceResult
+from telco_stream.produce.run import ProduceOptions, run_produce
 from telco_stream.report.analytics import Summary
 from telco_stream.report.predictions import ReportOptions
 from telco_stream.report.run import run_report

@@ -11,7 +11,8 @@ import pytest
 
 from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
-from telco_stream.produce.run import ProduceOptions, ProduceResult, run_produce
+from telco_stream.produce.results import ProduceResult
+from telco_stream.produce.run import ProduceOptions, run_produce
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import ProducerSettings, Settings, TopicSettings
 from tests.conftest import Broker

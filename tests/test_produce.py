@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from telco_stream.errors import DataError, UsageError
-from telco_stream.produce.loop import SendResult, produce_pass
+from telco_stream.produce.loop import produce_pass
 from telco_stream.produce.progress import PassKey, PassProgress
+from telco_stream.produce.results import SendResult
 from telco_stream.produce.writer import MarkedProgress
 from telco_stream.runtime.signals import Stop
 from tests.support.csv_files import customer

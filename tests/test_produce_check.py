@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from telco_stream.display.produce_end import describe_end
-from telco_stream.produce.run import ProduceOptions, ProduceResult
+from telco_stream.produce.results import ProduceResult
+from telco_stream.produce.run import ProduceOptions
 from tests.support.cli import run_cli
 from tests.support.csv_files import HEADER, customer, write_table
 

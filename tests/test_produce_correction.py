@@ -11,7 +11,8 @@ import pytest
 
 from telco_stream.csv.reader import read_chunks
 from telco_stream.errors import DataError, UsageError
-from telco_stream.produce.loop import SendResult, produce_pass
+from telco_stream.produce.loop import produce_pass
+from telco_stream.produce.results import SendResult
 from telco_stream.runtime.signals import Stop
 from tests.support.csv_files import HEADER, customer, write_table
 from tests.support.produce_harness import (

@@ -10,8 +10,9 @@ import pytest
 
 from telco_stream.errors import DataError, UsageError
 from telco_stream.messages.record import Message
-from telco_stream.produce.loop import SendResult, produce_pass
+from telco_stream.produce.loop import produce_pass
 from telco_stream.produce.progress import CheckpointFile
+from telco_stream.produce.results import SendResult
 from telco_stream.produce.stream import produce_stream
 from telco_stream.runtime.signals import Stop, Stopped
 from tests.support.csv_files import customer

@@ -14,7 +14,7 @@ from telco_stream.kafka.topics import TopicsResult
 from telco_stream.model.manifest import Manifest
 from telco_stream.model.training import TrainingResult
 from telco_stream.produce.check import CheckResult
-from telco_stream.produce.run import ProduceResult
+from telco_stream.produce.results import ProduceResult
 from telco_stream.report.analytics import Summary
 from telco_stream.report.lookup import FoundPrediction
 from telco_stream.sample import SampleResult

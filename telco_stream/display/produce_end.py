@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from telco_stream.produce.check import CheckResult
-from telco_stream.produce.run import ProduceOptions, ProduceResult
+from telco_stream.produce.results import ProduceResult
+from telco_stream.produce.run import ProduceOptions
 from telco_stream.runtime.humanize import format_count
 
 

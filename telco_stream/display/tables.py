@@ -28,6 +28,7 @@ from telco_stream.dlq.listing import LetterOfAnyState, LetterSummary, ListedLett
 from telco_stream.dlq.replay import ReplayResult
 from telco_stream.messages.dead_letter import format_original
 from telco_stream.model.manifest import Decile, Feature, LiftStep
+from telco_stream.produce.results import ProduceResult
 from telco_stream.report.analytics import Summary
 from telco_stream.report.lookup import FoundPrediction
 from telco_stream.runtime.humanize import escape, format_count, format_percent
@@ -63,6 +64,12 @@ def _field_tables(items: Mapping[str, Any]) -> Group:
             nested = rows_table(value) if isinstance(value, (list, tuple)) else result_table(value)
             blocks += [Text(" ").append_text(safe_text(humanize(name), "bold")), nested]
     return stack(*blocks)
+
+
+def _produce_fields(result: ProduceResult) -> dict[str, Any]:
+    """Return the fields, without those that the sentence about the end of the run says, and without a count of 0."""
+    said = {"rows_done", "rows_total", "sent_again"} | (set() if result.bad_rows else {"bad_rows"})
+    return {name: value for name, value in result_fields(result).items() if name not in said}
 
 
 def _replay_fields(result: ReplayResult) -> dict[str, Any]:
@@ -168,6 +175,7 @@ _RESULT_TABLES: dict[type, Callable[[Any], RenderableType]] = {
     StatusResult: status_tables,
     DoctorResult: lambda result: check_table(result.checks),
     VerifyResult: verify_tables,
+    ProduceResult: lambda result: field_table(_produce_fields(result)),
     ReplayResult: lambda result: field_table(_replay_fields(result)),
 }
 #: The tables of rows that have a form for their type.

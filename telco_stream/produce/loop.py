@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias
 
 from telco_stream.contract.raw_row import Row, encode_row
 from telco_stream.csv.reader import BadRow, no_rows_error
@@ -14,6 +13,7 @@ from telco_stream.errors import DataError, UsageError
 from telco_stream.messages.record import Message
 from telco_stream.monitoring.protocols import ProduceObserver
 from telco_stream.produce.progress import CheckpointFile, PassKey, PassProgress
+from telco_stream.produce.results import SendResult, StopReason
 from telco_stream.produce.rows import BadRowsFile, PassRows, Step, open_rows
 from telco_stream.produce.start import find_start
 from telco_stream.produce.writer import RowWriter
@@ -22,7 +22,6 @@ from telco_stream.runtime.signals import Stop, Stopped
 log = logging.getLogger("telco_stream.produce.loop")
 
 #: Why a run ended: the file or the limit was reached, the run had finished earlier, or a stop was requested.
-StopReason: TypeAlias = Literal["end", "limit", "already-complete", "signal"]
 #: Rows and seconds between two confirmations: large enough to cost little, small enough to lose little.
 _ROWS_PER_CONFIRMATION = 20_000
 SECONDS_PER_CONFIRMATION = 0.5
@@ -55,19 +54,6 @@ class ProduceDeps:
     utc_timestamp: Callable[[], str]
     stop: Stop
     observer: ProduceObserver
-
-
-@dataclass(frozen=True, slots=True)
-class SendResult:
-    """Confirmed rows of one run, and why it ended; `position` counts the file's rows that the pass has processed."""
-
-    rows: int
-    resumed_from: int | None
-    seconds: float
-    stopped_by: StopReason = "signal"
-    position: int | None = None
-    bad_rows: int = 0
-    is_repeat: bool = False
 
 
 def produce_pass(plan: ProducePlan, deps: ProduceDeps) -> SendResult:

@@ -14,8 +14,9 @@ from telco_stream.kafka.permissions import require_group, require_read, require_
 from telco_stream.kafka.sink import Sink
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_produce
 from telco_stream.monitoring.protocols import ProduceObserver
-from telco_stream.produce.loop import ProduceDeps, ProducePlan, SendResult, StopReason, produce_pass
+from telco_stream.produce.loop import ProduceDeps, ProducePlan, produce_pass
 from telco_stream.produce.progress import CheckpointFile, PassKey
+from telco_stream.produce.results import ProduceResult, SendResult
 from telco_stream.produce.rows import BadRowsFile
 from telco_stream.produce.stream import produce_stream
 from telco_stream.produce.writer import AtLeastOnceWriter, ExactlyOnceWriter, group_of
@@ -48,31 +49,6 @@ class ProduceOptions:
     #: File for the bad rows of a pass, which are then skipped.
     bad_rows: Path | None = None
     monitoring: MonitoringOptions = NO_MONITORING
-
-
-@dataclass(frozen=True, slots=True)
-class ProduceResult:
-    """Result of one run of `produce`; `end_offsets` are the topic's end offsets after it.
-
-    In batch mode, `rows_done` of about `rows_total` rows in the file have been processed, by this and earlier runs.
-    `stopped_by` is `end`, `limit`, `signal`, or `already-complete` for a finished run ID. `sent_again` is true if the
-    file was sent before, without a run ID.
-    """
-
-    mode: Mode
-    topic: str
-    run_id: str | None
-    sent: int
-    failed: int
-    resumed_from: int | None
-    end_offsets: Mapping[int, int]
-    seconds: float
-    rate: float
-    stopped_by: StopReason
-    bad_rows: int
-    rows_done: int | None
-    rows_total: int | None
-    sent_again: bool
 
 
 def run_produce(clients: Clients, options: ProduceOptions, *, stop: Stop, observer: ProduceObserver) -> ProduceResult:

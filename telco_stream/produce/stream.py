@@ -8,15 +8,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from telco_stream.csv.sampler import RowSampler, open_sampler
-from telco_stream.produce.loop import (
-    SECONDS_PER_CONFIRMATION,
-    ProduceDeps,
-    ProducePlan,
-    SendResult,
-    StopReason,
-    encode_rows,
-)
+from telco_stream.produce.loop import SECONDS_PER_CONFIRMATION, ProduceDeps, ProducePlan, encode_rows
 from telco_stream.produce.progress import PassProgress
+from telco_stream.produce.results import SendResult, StopReason
 from telco_stream.produce.start import start_of_stream
 from telco_stream.runtime.signals import Stopped
 
