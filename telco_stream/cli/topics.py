@@ -1,7 +1,7 @@
 """The commands that create, read and check the topics: `topics init`, `report` and `verify`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO
 
 import typer
 
@@ -9,6 +9,9 @@ from telco_stream.cli import options
 from telco_stream.cli.session import Session
 from telco_stream.errors import DataError, UsageError
 from telco_stream.runtime.files import STDOUT
+
+if TYPE_CHECKING:
+    from telco_stream.report.predictions import ContactCosts, Report, ReportOptions
 
 group = typer.Typer(name="topics", no_args_is_help=True, help="Create the topics.")
 
@@ -79,13 +82,11 @@ def report(
 
     from telco_stream.display.progress import RowProgress
     from telco_stream.report.customers import DEFAULT_COLUMNS
-    from telco_stream.report.predictions import ContactCosts, PredictionFilter, ReportOptions
-    from telco_stream.report.run import PredictionTable, open_outputs, run_report, run_report_data
+    from telco_stream.report.predictions import PredictionFilter, ReportOptions
+    from telco_stream.report.run import PredictionTable, open_outputs
     from telco_stream.runtime.period import parse_period
 
-    if (contact_cost is None) != (customer_value is None):
-        raise UsageError("--contact-cost and --customer-value belong together; give both")
-    costs = None if contact_cost is None or customer_value is None else ContactCosts(contact_cost, customer_value)
+    costs = _contact_costs(contact_cost, customer_value)
     criteria = PredictionFilter(parse_period(since, until, now := time.time()), model_version)
     flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
     files = (html, csv)
@@ -105,19 +106,35 @@ def report(
                 previous=criteria.period.previous(now),
                 manifest=manifest,
             )
-            if page and manifest:
-                data = run_report_data(session.clients, report_options, stop=session.stop)
-                # Imported only now, because it is slow, and an unreachable broker should be reported first.
-                from telco_stream.report.html import render
-
-                page.write(render(data, manifest))
-                result = data.report
-            else:
-                result = run_report(session.clients, report_options, stop=session.stop)
+            result = _read_report(session, report_options, page)
     session.screen.show(result)
     for path in files:
         if path not in {None, STDOUT}:
             session.screen.say(f"Wrote {path}.")
+
+
+def _contact_costs(cost: float | None, value: float | None) -> "ContactCosts | None":
+    from telco_stream.report.predictions import ContactCosts
+
+    if cost is None or value is None:
+        if cost != value:
+            raise UsageError("--contact-cost and --customer-value belong together; give both")
+        return None
+    return ContactCosts(cost, value)
+
+
+def _read_report(session: Session, report_options: "ReportOptions", page: BinaryIO | None) -> "Report":
+    """Read the topics, and write the page if there is one."""
+    from telco_stream.report.run import run_report, run_report_data
+
+    if page is None or report_options.manifest is None:
+        return run_report(session.clients, report_options, stop=session.stop)
+    data = run_report_data(session.clients, report_options, stop=session.stop)
+    # Imported only now, because it is slow, and an unreachable broker should be reported first.
+    from telco_stream.report.html import render
+
+    page.write(render(data, report_options.manifest))
+    return data.report
 
 
 def verify(

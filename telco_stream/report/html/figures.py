@@ -147,18 +147,15 @@ def _distribution(data: ReportData, threshold: float | None, source: str) -> Fig
     )
 
 
+def _step_row(step: Step) -> tuple[str, str, str, str]:
+    start, share = format_time(to_datetime(step.start)), format_share(step.churners, step.total)
+    return start, format_count(step.total), format_count(step.churners), share
+
+
 def _over_time(steps: Sequence[Step], width: int, source: str) -> Iterator[Figure]:
     ticks, columns = _time_ticks(steps, width), ("From (UTC)", "Predictions", "Churners", "Churn rate")
     totals, churners = [step.total for step in steps], [step.churners for step in steps]
-    rows = [
-        (
-            format_time(to_datetime(step.start)),
-            format_count(step.total),
-            format_count(step.churners),
-            format_share(step.churners, step.total),
-        )
-        for step in steps
-    ]
+    rows = [_step_row(step) for step in steps]
     span = f"from {rows[0][0]} to {format_time(to_datetime(steps[-1].start + width))} UTC"
     most = max(steps, key=lambda step: step.total)
     yield Figure(
