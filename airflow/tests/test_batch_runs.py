@@ -65,7 +65,7 @@ def test_batch_fails_and_alerts_when_the_ledger_has_a_gap(
 
     assert run.tasks == {**ALL_SUCCEEDED, "verify": "failed"}
     assert run.tries["verify"] == 1
-    assert "5 missing" in webhook.messages()["verify"]
+    assert "5 of 55 inputs have no answer" in webhook.messages()["verify"]
     assert ledger(kafka, topics, exit_code=5) == (55, 50, 0)
 
 
