@@ -31,7 +31,7 @@ AIRFLOW := .airflow/venv
 # The tests start the package hundreds of times, so its bytecode is cached even if the environment forbids it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test fast bench faults check docs screenshots up down logs batch compose-test image-test airflow-test axe audit clean
+.PHONY: help demo test fast bench faults faults-short check docs screenshots up down logs batch compose-test image-test airflow-test axe audit clean
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -40,8 +40,8 @@ help: ## This list
 demo: $(RUN) ## The whole pipeline on the embedded broker, in seconds
 	@$(BIN)/telco-stream demo
 
-test: $(TEST) ## All tests that this machine can run, in parallel
-	@$(PARALLEL_PYTEST) $(ARGS)
+test: $(TEST) ## All tests that this machine can run but the fault suite, in parallel
+	@$(PARALLEL_PYTEST) --ignore tests/faults $(ARGS)
 
 fast: $(TEST) ## The tests without Docker
 	@$(PARALLEL_PYTEST) -m "not real and not own_broker and not slow" $(ARGS)
@@ -52,6 +52,9 @@ bench: $(TEST) ## Throughput, latency and memory compared with copy loops and ot
 faults: $(TEST) ## The fault suite in its full form; writes its figures to build/faults.json
 	@TELCO_STREAM_TEST_FULL=1 TELCO_STREAM_TEST_FIGURES=$(CURDIR)/build/faults.json \
 	  $(PYTEST) -p no:cacheprovider tests/faults $(ARGS)
+
+faults-short: $(TEST) ## The fault suite in its short form, in parallel: about two minutes
+	@$(PARALLEL_PYTEST) tests/faults $(ARGS)
 
 check: $(TEST) ## Linter, formatter, type checker, structure test
 	@$(BIN)/ruff check --quiet .
