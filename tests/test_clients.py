@@ -195,6 +195,20 @@ def test_outage_is_not_logged_when_the_broker_answers(caplog: pytest.LogCaptureF
     assert caplog.records == []
 
 
+def test_outage_is_logged_when_suspected_during_a_probe(caplog: pytest.LogCaptureFixture) -> None:
+    """The client reports an outage once, so it must not be lost while the broker answers the probe before."""
+    results = [True, False]
+
+    def answers() -> bool:
+        if len(results) == 2:
+            outage.suspect()
+        return results.pop(0) if results else True
+
+    outage = outage_of(answers)
+    outage.suspect()
+    wait_until(lambda: "is unavailable" in caplog.text, 5, "the log line")
+
+
 def test_outage_is_logged_once_a_minute_when_it_repeats(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,8 @@ class Outage:
         self._timeout = timeout
         self._on_refused = on_refused
         self._watching = threading.Lock()
+        #: Addresses suspected since the last probe began; None is any broker.
+        self._suspects: list[str | None] = []
         self._logged_at = -_LOG_INTERVAL
         #: Start of the outage, by the monotonic clock; None while no outage is known.
         self.since: float | None = None
@@ -57,17 +59,23 @@ class Outage:
 
         Returns at once and raises nothing: the client calls it from its error callback.
         """
+        self._suspects.append(address)
         if self._watching.acquire(blocking=False):
             with suppress(RuntimeError):  # the interpreter is shutting down and cannot start threads
-                threading.Thread(target=self._watch, args=(address,), daemon=True).start()
+                threading.Thread(target=self._watch, daemon=True).start()
 
-    def _watch(self, address: str | None) -> None:
+    def _watch(self) -> None:
+        """Probe until a probe that began after the last suspicion succeeds: the client reports an outage only once."""
         try:
-            error = self._probe(address)
-            if error is not None:
-                self._wait(address, error)
+            while self._suspects:
+                address = self._suspects[-1]
+                self._suspects.clear()
+                if (error := self._probe(address)) is not None:
+                    self._wait(address, error)
         finally:
             self._watching.release()
+        if self._suspects:  # suspected between the last look and the release
+            self.suspect(self._suspects.pop())
 
     def _wait(self, address: str | None, error: KafkaError | None) -> None:
         """Probe until the broker answers, or until it has refused for the timeout."""

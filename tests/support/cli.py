@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -57,8 +58,10 @@ class RunningCli:
 
     def wait_for_stderr(self, text: str, deadline: float = 30) -> None:
         """Wait until `text` appears on stderr; fail if the process ends before."""
-        wait_until(lambda: text in self.stderr() or self.process.poll() is not None, deadline, f"{text!r} on stderr")
-        assert text in self.stderr(), f"the process exited with {self.process.returncode}: {self.stderr()}"
+        end = time.monotonic() + deadline
+        while text not in self.stderr() and self.process.poll() is None and time.monotonic() < end:
+            time.sleep(0.05)
+        assert text in self.stderr(), f"{text!r} is not on stderr after {deadline} s: {self.stderr()}"
 
     def end(self) -> None:
         """Kill the process if it is still running."""
