@@ -40,7 +40,7 @@ def test_command_names_address_when_broker_unreachable(unreachable_kafka: str, c
 
 def test_ends_is_an_error_when_leader_does_not_answer(unreachable_kafka: str) -> None:
     """The client reports such a partition as success, with offset -1001."""
-    topic, clients = "telco.raw.customers", Clients(Settings(bootstrap_servers=unreachable_kafka), 2)
+    topic, clients = "telco.raw.customers", Clients(Settings(bootstrap_servers=unreachable_kafka), 5)
     cluster = Cluster(clients)
     assert cluster.partitions(topic) == {topic: 3}
     with pytest.raises(KafkaError, match="check advertised"):
