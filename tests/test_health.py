@@ -12,6 +12,7 @@ from http.client import HTTPConnection
 import pytest
 from prometheus_client import CollectorRegistry
 
+from telco_stream.consume.run import ConsumeOptions
 from telco_stream.errors import UsageError
 from telco_stream.monitoring import MonitoringOptions
 from telco_stream.monitoring.health import Heartbeat, PartitionProgress, StallDetector, stall_reason
@@ -19,6 +20,7 @@ from telco_stream.monitoring.protocols import PartitionView
 from telco_stream.monitoring.server import Pages, serving
 from telco_stream.runtime.signals import Stopped
 from tests.support.cli import RunningCli, run_cli
+from tests.support.consumer_harness import RunningConsumer, settings_of
 from tests.support.mock_cluster import MockCluster
 from tests.support.scraping import Port, free_port
 from tests.support.topics import Topics, fresh_topics, send
@@ -314,6 +316,14 @@ def test_consumer_exits_3_when_a_partition_stalls(
 
 
 @pytest.mark.slow
+def test_observers_finish_before_partitions_are_revoked(embedded: MockCluster, embedded_topics: Topics) -> None:
+    """So the end of the stall detection is not taken for a partition that moves again."""
+    consumer = RunningConsumer(settings_of(embedded.bootstrap, embedded_topics), ConsumeOptions())
+    consumer.wait_for_start(0, 1, 2)
+    consumer.end()
+    assert consumer.assigned_at_finish == frozenset({0, 1, 2})
+
+
 def test_consumer_is_ready_when_partitions_are_idle(port: Port, consumer: Callable[..., RunningCli]) -> None:
     running = consumer("--exit-on-stall")
     before = port.metrics()["telco_stream_loop_last_turn_timestamp_seconds"]

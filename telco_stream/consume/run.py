@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -147,10 +147,11 @@ def _consume(
     topic = TopicToRead(topics.raw, cluster.ask_offsets, topic_id, partitions[topics.raw], reset)
     _log_start(options, settings, scorer)
     _warn_of_compaction(cluster, partitions)
-    with closing(_source(clients, cluster, topic, options, stop)) as source:
+    with closing(_source(clients, cluster, topic, options, stop)) as source, ExitStack() as attached:
         delivery, outcomes = _delivery(clients, options, source, stop)
         loop = ConsumeLoop(source, delivery, scorer, plan, utc_timestamp=utc_timestamp, stop=stop, observers=observers)
         for observer in observers:
+            attached.callback(observer.finish)
             observer.attach(partial(_view_partitions, source, loop, outcomes))
         return loop.run()
 

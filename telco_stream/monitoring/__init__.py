@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 from telco_stream.kafka.clients import Clients
@@ -41,15 +41,13 @@ def monitor_run(
     Raises `KafkaError` after a stall that ended the run (--exit-on-stall).
     """
     observers = [DeadLetterLog(), *observers]
-    with ExitStack() as stack:
-        for each in observers:
-            stack.callback(each.finish)
-        if options.port or options.exit_on_stall:
-            from telco_stream.monitoring.http import http_run_monitor  # noqa: PLC0415 - imports prometheus_client, which takes long
-
-            scorer, observer = stack.enter_context(http_run_monitor(options, clients, scorer, stop))
-            observers.insert(0, observer)
+    if not (options.port or options.exit_on_stall):
         yield scorer, observers
+        return
+    from telco_stream.monitoring.http import http_run_monitor  # noqa: PLC0415 - imports prometheus_client, which takes long
+
+    with http_run_monitor(options, clients, scorer, stop) as (timed_scorer, observer):
+        yield timed_scorer, [observer, *observers]
 
 
 @contextmanager

@@ -30,10 +30,7 @@ def http_run_monitor(
     Yields the scorer with timed calls and the observer. Raises `KafkaError` after a stall that ended the run.
     """
     monitor = _RunMonitor(clients, options, scorer, stop)
-    with (
-        serving(options.port, monitor.pages, clients.settings.metrics.host) if options.port else nullcontext(),
-        monitor.detection,
-    ):
+    with serving(options.port, monitor.pages, clients.settings.metrics.host) if options.port else nullcontext():
         yield monitor.scorer, monitor
     if monitor.stall:
         raise KafkaError(f"{monitor.stall}; stopped so that a supervisor can restart it (--exit-on-stall)")
@@ -64,8 +61,7 @@ class _RunMonitor(RunObserver):
         clients.on_statistics["consumer"] = self._state.statistics.update
         self.scorer = self._metrics.timed(scorer)
         self.pages = Pages(registry, self._heartbeat.problems, self._readiness_problems)
-        #: Ends the stall detection, which `attach` starts.
-        self.detection = ExitStack()
+        self._detection = ExitStack()
         #: Description of the stall that ended the run.
         self.stall: str | None = None
 
@@ -83,8 +79,12 @@ class _RunMonitor(RunObserver):
         )
         self._state.transactions = lambda: partitions().transactions
         self._metrics.view, self._metrics.stall_detector = partitions, detector
-        self.detection.enter_context(detector)
-        self.detection.callback(end.request)
+        self._detection.enter_context(detector)
+        self._detection.callback(end.request)
+
+    def finish(self) -> None:
+        """End the detection of stalls, before the partitions are given up."""
+        self._detection.close()
 
     def on_poll(self) -> None:
         """Tick."""

@@ -67,7 +67,7 @@ class RunObserver(Protocol):
         """Take note of a committed batch."""
 
     def finish(self) -> None:
-        """Take note that the run has ended, or failed."""
+        """Take note that the loop has ended, or failed; the consumer still has its partitions."""
         return
 
 

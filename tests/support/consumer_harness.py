@@ -36,6 +36,7 @@ class RunningConsumer:
     ) -> None:
         self.stop = Stop()
         self.consumed = 0
+        self.assigned_at_finish: frozenset[int] | None = None
         self._partitions: ViewPartitions = PartitionView
         self.clients = Clients(settings, timeout)
         self._result: Future[ConsumeResult] = Future()
@@ -62,7 +63,8 @@ class RunningConsumer:
         self.consumed += outcome.consumed
 
     def finish(self) -> None:
-        """Ignore the end, which `result` waits for."""
+        """Record the partitions that the consumer still has."""
+        self.assigned_at_finish = self._partitions().assigned
 
     def wait_for(self, consumed: int, deadline: float = 30) -> None:
         """Wait until `consumed` records are committed, or the run has ended; raise its error."""
