@@ -60,6 +60,20 @@ def test_identity_confirms_nothing_from_an_earlier_request() -> None:
     assert not topic_identity.confirm(0.01)
 
 
+def test_identity_reports_each_wait_without_an_answer() -> None:
+    """An outage would not be noticed otherwise while a batch waits to be sent."""
+    waits: list[bool] = []
+    broker = FakeBroker([ID])
+    topic_identity = TopicIdentity("raw", ID, broker.describe, lambda: waits.append(True))
+    topic_identity.ask()
+    assert topic_identity.confirm(1)
+    assert waits == []
+    topic_identity.ask()
+    for _ in range(2):
+        assert not topic_identity.confirm(0.01)
+    assert waits == [True, True]
+
+
 @pytest.mark.parametrize("take_in", [lambda topic_identity: topic_identity.confirm(1), TopicIdentity.check])
 def test_identity_raises_when_the_id_changes(take_in: Callable[[TopicIdentity], object]) -> None:
     topic_identity, _ = identity(ANOTHER)

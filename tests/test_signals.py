@@ -64,7 +64,6 @@ def test_consume_exits_3_when_no_broker_answers() -> None:
     assert time.monotonic() - started < 10
 
 
-@pytest.mark.alone  # two cores with a load of ten took more than 30 s until the outage was logged
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
 def test_consume_waits_and_logs_once_when_broker_is_killed(
     crashing_kafka: CrashingKafka, start_cli: Start, delivery: str

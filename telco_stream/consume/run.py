@@ -168,7 +168,8 @@ def _source(clients: Clients, cluster: Cluster, topic: TopicToRead, options: Con
     )
     # End-of-partition events distinguish an idle partition from a stalled one.
     consumer = clients.consumer(clients.settings.consumer.group_id, enable_partition_eof="true")
-    identity = TopicIdentity(topic.name, topic.topic_id, partial(cluster.describe_topic, topic.name))
+    describe = partial(cluster.describe_topic, topic.name)
+    identity = TopicIdentity(topic.name, topic.topic_id, describe, clients.suspect_outage)
     subscription = Subscription(topic, identity, clients.is_incremental())
     return KafkaSource(consumer, subscription, stop, until=until, errors=errors)
 

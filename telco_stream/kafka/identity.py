@@ -23,14 +23,20 @@ _MISSING_SECONDS = 5.0
 class TopicIdentity:
     """Regular, non-blocking check of a topic's ID; raises `errors.KafkaError` if the ID has changed.
 
-    `describe` starts the request. Without a `topic_id`, as on the embedded broker, nothing is checked.
+    `describe` starts the request. Without a `topic_id`, as on the embedded broker, nothing is checked. `on_unanswered`
+    is called when `confirm` has waited in vain, because the client calls no error callback meanwhile.
     """
 
     def __init__(
-        self, topic: str, topic_id: str | None = None, describe: Callable[[], "Future[TopicDescription]"] | None = None
+        self,
+        topic: str,
+        topic_id: str | None = None,
+        describe: Callable[[], "Future[TopicDescription]"] | None = None,
+        on_unanswered: Callable[[], object] = lambda: None,
     ) -> None:
         self._topic = topic
         self._describe = describe
+        self._on_unanswered = on_unanswered
         self._pending: Future[TopicDescription] | None = None
         self._is_confirmed = True
         self._next_at = time.monotonic() + _INTERVAL
@@ -60,6 +66,8 @@ class TopicIdentity:
                 self.check()
             else:
                 self._wait(self._pending, remaining)
+        if not self._is_confirmed:
+            self._on_unanswered()
         return self._is_confirmed
 
     def suspect(self, error: KafkaError) -> None:

@@ -9,6 +9,7 @@ import re
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -48,8 +49,8 @@ class Outage:
         self._timeout = timeout
         self._on_refused = on_refused
         self._watching = threading.Lock()
-        #: Addresses suspected since the last probe began; None is any broker.
-        self._suspects: list[str | None] = []
+        #: Address suspected last, if no probe has begun since; None is any broker.
+        self._suspects = deque[str | None](maxlen=1)
         self._logged_at = -_LOG_INTERVAL
         #: Start of the outage, by the monotonic clock; None while no outage is known.
         self.since: float | None = None
@@ -60,6 +61,9 @@ class Outage:
         Returns at once and raises nothing: the client calls it from its error callback.
         """
         self._suspects.append(address)
+        self._watch_in_background()
+
+    def _watch_in_background(self) -> None:
         if self._watching.acquire(blocking=False):
             with suppress(RuntimeError):  # the interpreter is shutting down and cannot start threads
                 threading.Thread(target=self._watch, daemon=True).start()
@@ -68,14 +72,13 @@ class Outage:
         """Probe until a probe that began after the last suspicion succeeds: the client reports an outage only once."""
         try:
             while self._suspects:
-                address = self._suspects[-1]
-                self._suspects.clear()
+                address = self._suspects.pop()
                 if (error := self._probe(address)) is not None:
                     self._wait(address, error)
         finally:
             self._watching.release()
         if self._suspects:  # suspected between the last look and the release
-            self.suspect(self._suspects.pop())
+            self._watch_in_background()
 
     def _wait(self, address: str | None, error: KafkaError | None) -> None:
         """Probe until the broker answers, or until it has refused for the timeout."""
