@@ -1,6 +1,5 @@
 """Counts of the ledger, compared with a naive reference that keeps all answers in a list."""
 
-import tracemalloc
 from collections.abc import Mapping
 
 import pytest
@@ -9,6 +8,7 @@ from hypothesis import strategies as st
 
 from telco_stream.messages.record import Headers
 from telco_stream.verify.ledger import Account, AnswerKind, Ledger, PartitionRange
+from tests.support.memory import peak_memory
 from tests.support.records import FakeRecord
 
 Source = tuple[int, int]
@@ -162,25 +162,18 @@ def test_ledger_ignores_topic_ids_when_its_own_is_unknown() -> None:
     assert [account.unexplained for account in ledger.accounts({})] == [0]
 
 
-@pytest.mark.alone  # what other tests' threads allocate would count too
 def test_ledger_takes_one_byte_per_offset() -> None:
     """So ten million inputs and their answers take far less than 300 MB."""
     count = 200_000
-    # The least of three: threads that earlier tests left in this process may allocate meanwhile.
-    assert min(_peak_of(count) for _ in range(3)) < count + 50_000
+    assert peak_memory(_predict_all, count) < count + 50_000
 
 
-def _peak_of(count: int) -> int:
-    """Return the peak memory in bytes of a ledger with this number of inputs and answers."""
-    tracemalloc.start()
-    try:
-        ledger = _ledger(count)
-        ledger.add_answers("prediction", (_answer(b"raw/0/%d" % offset) for offset in range(count)))
-        (account,) = ledger.accounts({})
-        assert account.predicted == count
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+def _predict_all(count: int) -> None:
+    """Add this number of inputs to a ledger, and a prediction to each."""
+    ledger = _ledger(count)
+    ledger.add_answers("prediction", (_answer(b"raw/0/%d" % offset) for offset in range(count)))
+    (account,) = ledger.accounts({})
+    assert account.predicted == count
 
 
 def _ledger(inputs: int, topic_id: str | None = None) -> Ledger:

@@ -1,7 +1,6 @@
 import json
 import math
 import re
-import tracemalloc
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +16,7 @@ from telco_stream.report.analytics import PreviousPeriod
 from telco_stream.report.customers import ContactPlan, CustomerSegment
 from telco_stream.report.predictions import ContactCosts, PredictionFilter, Report, ReportOptions
 from telco_stream.runtime.period import parse_period
+from tests.support.memory import peak_memory
 from tests.support.records import FakeRecord
 from tests.support.report_data import MANIFEST
 
@@ -203,8 +203,7 @@ def test_report_crosstab_adds_up_to_the_segments() -> None:
 
 
 def test_report_memory_does_not_grow_with_the_predictions() -> None:
-    # The least of three: other threads of the process, such as a client's, may allocate memory meanwhile.
-    few, many = peak_of(2_000), min(peak_of(20_000) for _ in range(3))
+    few, many = peak_memory(report_on, 2_000), peak_memory(report_on, 20_000)
     assert many < few + 20_000
 
 
@@ -212,14 +211,9 @@ def report(topic: Iterable[Record], **options: Any) -> Report:
     return predictions.report(topic, ReportOptions(**options))
 
 
-def peak_of(number: int) -> int:
-    """Return the peak memory in bytes of a report on predictions of 100 customers."""
-    tracemalloc.start()
-    try:
-        report(stream(number))
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+def report_on(number: int) -> None:
+    """Report on this number of predictions, of 100 customers."""
+    report(stream(number))
 
 
 def stream(predictions: int) -> Iterator[Record]:
