@@ -226,7 +226,7 @@ def test_start_resumes_a_run_when_the_file_has_moved() -> None:
 
 
 def test_start_is_refused_when_the_content_of_a_run_differs() -> None:
-    with pytest.raises(DataError, match=r"run monday has sent 500 rows.*--run-id.*--restart"):
+    with pytest.raises(DataError, match=r"run monday has sent 500 rows, which this file .*--run-id.*--restart"):
         start_of(replace(MONDAY, fingerprint="other"), replace(HALF_WAY, of=MONDAY))
 
 

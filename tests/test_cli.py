@@ -136,6 +136,7 @@ def test_demo_writes_json_to_stdout_and_messages_to_stderr() -> None:
     assert result["consume"]["dead_lettered"] > 0
     assert result["verify"]["verdict"] == "Each of 1,005 inputs has exactly one answer."
     assert len(result["dead_letters"]) == 5
+    assert "The same on your own Kafka, where consume commits exactly once." in done.stderr
 
 
 @pytest.mark.slow

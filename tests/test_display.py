@@ -79,8 +79,10 @@ def test_summary_aligns_numbers_with_separators() -> None:
 
 def test_summary_has_no_rates_when_it_is_empty() -> None:
     text = shown(Analytics().result(10))
-    assert row(text, "Expected to leave").startswith("Expected to leave 0 - sum")
-    assert row(text, "Flagged").startswith("Flagged 0 - churn")
+    assert row(text, "Customers") == "Customers 0 each by its newest prediction"
+    assert row(text, "Expected to leave") == "Expected to leave 0 - sum of the customers' churn probabilities"
+    assert row(text, "Flagged") == "Flagged 0 - churn probability at or above the threshold"
+    assert row(text, "Predictions") == "Predictions 0 - of any age, and the share of Yes among them"
 
 
 @pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))

@@ -38,6 +38,13 @@ def load_error(environ: dict[str, str], cwd: Path, dotenv: str = "", toml: str =
     [
         ("TELCO_STREAM_BOOTSTRAP_SERVER", "TELCO_STREAM_BOOTSTRAP_SERVERS"),
         ("TELCO_STREAM_BATCHSIZE", "TELCO_STREAM_PRODUCER__BATCH_SIZE"),
+        (
+            "TELCO_STREAM_BATCH_SIZE",  # each has the option --batch-size
+            (
+                "TELCO_STREAM_PRODUCER__BATCH_SIZE or TELCO_STREAM_CONSUMER__MAX_POLL_RECORDS"
+                " or TELCO_STREAM_CONSUMER__WINDOW_SIZE"
+            ),
+        ),
         ("TELCO_STREAM_CONSUMER_GROUP_ID", "TELCO_STREAM_CONSUMER__GROUP_ID"),
         ("telco_stream_topics__raw_partition", "TELCO_STREAM_TOPICS__RAW_PARTITIONS"),
         ("TELCO_STREAM_MODEL__PATH_FILES", "TELCO_STREAM_MODEL__PATH"),

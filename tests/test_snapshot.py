@@ -58,6 +58,7 @@ def test_snapshot_lists_each_customer_once() -> None:
 def test_snapshot_samples_64_including_the_newest(size: int) -> None:
     stats = ConsumerStats(always_available)
     commit(stats, *(prediction_of(str(number)) for number in range(size)))
+    assert min(size, 33) <= len(stats._predictions) <= 64
     snapshot = stats.snapshot()
     assert snapshot.flagged == size
     assert snapshot.at_risk[0] == risky(str(size - 1))

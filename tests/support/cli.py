@@ -61,7 +61,9 @@ class RunningCli:
         end = time.monotonic() + deadline
         while text not in self.stderr() and self.process.poll() is None and time.monotonic() < end:
             time.sleep(0.05)
-        assert text in self.stderr(), f"{text!r} is not on stderr after {deadline} s: {self.stderr()}"
+        code = self.process.poll()
+        state = f"still runs after {deadline} s" if code is None else f"exited with {code}"
+        assert text in self.stderr(), f"{text!r} is not on stderr of a process that {state}: {self.stderr()}"
 
     def end(self) -> None:
         """Kill the process if it is still running."""
