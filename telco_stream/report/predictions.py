@@ -81,6 +81,8 @@ class Report:
     unreadable: int
     #: Customers by contract and internet service.
     crosstab: dict[tuple[str, str], CustomerSegment]
+    #: Whether the model of the options' manifest made any of the predictions.
+    is_by_model: bool = False
 
 
 def report(records: Iterable[Record], options: ReportOptions) -> Report:
@@ -140,7 +142,7 @@ class _Aggregate:
         lift = manifest.metrics.lift if manifest and self._is_by_model else ()
         plan = self._analytics.newest.contact_plan(costs.cost, costs.value) if costs else None
         complete = replace(summary, lift=lift or None, contact_plan=plan, previous=self._previous_period())
-        return Report(complete, self._unreadable, self._analytics.newest.crosstab())
+        return Report(complete, self._unreadable, self._analytics.newest.crosstab(), is_by_model=self._is_by_model)
 
     def _count(self, prediction: Prediction, time: float) -> None:
         self._analytics.add(prediction)

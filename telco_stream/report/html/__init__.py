@@ -12,7 +12,7 @@ from telco_stream import __version__
 from telco_stream.model.manifest import Manifest
 from telco_stream.report.customers import CustomerSegment
 from telco_stream.report.html import charts
-from telco_stream.report.html.figures import draw_figures, few_note, is_by_model, largest
+from telco_stream.report.html.figures import draw_figures, few_note, largest
 from telco_stream.report.run import ReportData, csv_line
 from telco_stream.runtime.humanize import (
     escape_unprintable,
@@ -27,7 +27,7 @@ _SCRIPT = "script.js"
 
 
 def render(data: ReportData, manifest: Manifest) -> bytes:
-    """Render the page in UTF-8, with everything that comes from Kafka escaped."""
+    """Render the page in UTF-8, with everything that comes from Kafka escaped; `manifest` is that of the report."""
     environment, summary = _environment(), data.report.summary
     script = environment.get_template(_SCRIPT).render()
     contracts, services = (_largest_of(data.report.crosstab, position) for position in (0, 1))
@@ -37,7 +37,7 @@ def render(data: ReportData, manifest: Manifest) -> bytes:
         manifest=manifest,
         period=_describe_period(data.criteria.period),
         versions=data.trends.versions.most_common(),
-        is_by_model=is_by_model(data, manifest),
+        is_by_model=data.report.is_by_model,
         figures=draw_figures(data, manifest),
         contracts=contracts,
         services=services,

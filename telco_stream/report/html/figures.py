@@ -53,11 +53,6 @@ def draw_figures(data: ReportData, manifest: Manifest) -> dict[str, Figure]:
     return {figure.key: figure for figure in (*of_predictions, *of_model)}
 
 
-def is_by_model(data: ReportData, manifest: Manifest) -> bool:
-    """Return whether the manifest's model made any of the predictions."""
-    return manifest.model_version in dict(data.trends.versions.most_common())
-
-
 def column_name(column: str) -> str:
     """Return the name of a column in a sentence: `internet service` for `InternetService`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", escape_unprintable(column).replace("_", " ")).lower()
@@ -79,7 +74,7 @@ def _prediction_figures(data: ReportData, manifest: Manifest) -> Iterator[Figure
         yield _by_segment(f"segment-{number}", column_name(column), segments, source)
     if summary.lift:
         yield _lift(summary.lift)
-    yield _distribution(data, manifest.threshold if is_by_model(data, manifest) else None, source)
+    yield _distribution(data, manifest.threshold if data.report.is_by_model else None, source)
     yield from _over_time(data.trends.timeline.steps(), data.trends.timeline.width, source)
 
 
