@@ -178,21 +178,17 @@ def rates_over_time(churners: Sequence[int], totals: Sequence[int], ticks: Mappi
 
 def calibration(predicted: Sequence[float], observed: Sequence[float], totals: Sequence[int]) -> Chart:
     """Draw a dot for each pair of shares of these numbers of predictions; both are equal on the diagonal."""
-    plot = _Plot(1, 1, _format_tick)
-    diagonal = Line([(plot.x(0), plot.y(0)), (plot.x(1), plot.y(1))], "diagonal")
+    plot, diagonal, ticks = _share_plot()
     dots = [_dot(plot.x(x), plot.y(y), 3.5, total) for x, y, total in zip(predicted, observed, totals, strict=True)]
-    ticks = {tick: _format_tick(tick) for tick in plot.ticks}
     legend = [("diagonal", "as predicted"), ("churn", "a tenth")]
     return plot.add_axes(Chart(lines=[diagonal], dots=dots, legend=legend), ticks, "mean predicted probability")
 
 
 def lift(contacted: Sequence[float], reached: Sequence[float]) -> Chart:
     """Draw a line from 0 through the pairs of shares; contacts chosen at random are on the diagonal."""
-    plot = _Plot(1, 1, _format_tick)
+    plot, diagonal, ticks = _share_plot()
     points = [(plot.x(x), plot.y(y)) for x, y in zip((0, *contacted), (0, *reached), strict=True)]
-    diagonal = Line([(plot.x(0), plot.y(0)), (plot.x(1), plot.y(1))], "diagonal")
     dots = [Dot(x, y, 3.5, "churn") for x, y in points[1:]]
-    ticks = {tick: _format_tick(tick) for tick in plot.ticks}
     legend = [("churn", "highest risk first"), ("diagonal", "at random")]
     chart = Chart(lines=[diagonal, Line(points, "rate")], dots=dots, legend=legend)
     return plot.add_axes(chart, ticks, "share of the customers contacted")
@@ -222,6 +218,13 @@ def _tick_label(x: float, y: float, lines: Sequence[str]) -> Label:
 
 def _count_plot(columns: int, totals: Sequence[int]) -> _Plot:
     return _Plot(columns, 1.04 * max(totals), lambda number: format_count(round(number)), smallest_step=1.0)
+
+
+def _share_plot() -> tuple[_Plot, Line, dict[float, str]]:
+    """Return a plot of one share over another, its diagonal, and its horizontal ticks."""
+    plot = _Plot(1, 1, _format_tick)
+    diagonal = Line([(plot.x(0), plot.y(0)), (plot.x(1), plot.y(1))], "diagonal")
+    return plot, diagonal, {tick: _format_tick(tick) for tick in plot.ticks}
 
 
 def _format_tick(share: float) -> str:
