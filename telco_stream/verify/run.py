@@ -111,18 +111,17 @@ class _Audit:
     def evidence(self, accounts: Sequence[Account]) -> Evidence:
         """Collect what explains the findings; other groups are asked only if there are duplicates."""
         duplicated = [position for account in accounts for position in account.first_duplicated]
-        first: dict[FindingKind, str] = {"duplicated": duplicated[0]} if duplicated else {}
-        for account in reversed(accounts):
-            if account.first_missing:
-                first["missing"] = account.first_missing[0]
-            if account.first_unexplained:
-                first["unexplained"] = account.first_unexplained[0]
+        positions: dict[FindingKind, list[str]] = {
+            "missing": [position for account in accounts for position in account.first_missing],
+            "duplicated": duplicated,
+            "unexplained": [position for account in accounts for position in account.first_unexplained],
+        }
         return Evidence(
             brokers=self._clients.settings.bootstrap_servers,
             group=self._group,
             raw=self._raw,
             predictions=self._answers["prediction"],
-            first=first,
+            first={kind: of_kind[0] for kind, of_kind in positions.items() if of_kind},
             answers_to_earlier_topic=sum(account.answers_to_earlier_topic for account in accounts),
             compacted_topics=self.compacted,
             other_groups=self._groups_that_read(duplicated) if duplicated else (),

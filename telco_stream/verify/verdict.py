@@ -55,7 +55,7 @@ class VerifyResult:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What `verify` knows about a group and its topics besides the counts."""
+    """Facts about a group and its topics, besides the counts, that explain the findings."""
 
     brokers: str
     group: str
