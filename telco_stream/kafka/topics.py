@@ -1,5 +1,6 @@
 """Creation of the three topics, and a check for compacted ones."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
@@ -37,7 +38,12 @@ def init_topics(cluster: Cluster, settings: Settings, *, dry_run: bool = False) 
 
 def compacted_topics(cluster: Cluster, *topics: str) -> list[str]:
     """Return the compacted topics; a topic whose configuration this user may not read counts as not compacted."""
-    return [topic for topic in topics if "compact" in cluster.topic_config(topic).get("cleanup.policy", "")]
+    return [topic for topic in topics if is_compacted(cluster.topic_config(topic))]
+
+
+def is_compacted(config: Mapping[str, str]) -> bool:
+    """Return whether a topic with this configuration is compacted."""
+    return "compact" in config.get("cleanup.policy", "")
 
 
 def compaction_warning(topic: str) -> str:

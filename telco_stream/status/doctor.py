@@ -11,10 +11,10 @@ from typing import TypeAlias
 from telco_stream.errors import DataError, KafkaError, TelcoStreamError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.topics import compaction_warning
+from telco_stream.kafka.topics import compaction_warning, is_compacted
 from telco_stream.kafka.transactions import transactions_under
 from telco_stream.model.scorer import Scorer
-from telco_stream.runtime.humanize import format_count, format_interval
+from telco_stream.runtime.humanize import count_of, format_count, format_interval
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import Settings
 from telco_stream.status.needs import Needs, needs_of
@@ -80,7 +80,7 @@ class Doctor:
             yield "permissions", command, partial(self._examine_permissions, needs)
         yield "model", settings.model.path or "bundled", self._examine_model
         yield "clocks", "here and at the broker", self._examine_clocks
-        folder = Path(settings.producer.checkpoint_file if self._produces() else "file").parent
+        folder = Path(settings.producer.checkpoint_file).parent if self._produces() else Path()
         yield "disk", str(folder), partial(_examine_disk, folder, is_written=self._produces())
 
     def _examine_broker(self) -> str:
@@ -89,23 +89,23 @@ class Doctor:
         seconds = time.monotonic() - started
         if error := self._clients.connection_error():
             raise error
-        return f"{_count(len(self._clients.advertised), 'broker')}, answered in {seconds * 1_000:,.0f} ms"
+        return f"{count_of(len(self._clients.advertised), 'broker')}, answered in {seconds * 1_000:,.0f} ms"
 
     def _examine_topic(self, topic: str, setting: str) -> str:
         self._need_broker()
         partitions = self._cluster.partitions(topic)[topic]
-        wanted = getattr(self._settings.topics, f"{setting}_partitions")
-        if partitions < wanted:
+        configured = getattr(self._settings.topics, f"{setting}_partitions")
+        if partitions < configured:
             raise KafkaError(
-                f"{partitions} of {wanted} partitions; add them with kafka-topics.sh --alter, or set"
+                f"{partitions} of {configured} partitions; add them with kafka-topics.sh --alter, or set"
                 f" TELCO_STREAM_TOPICS__{setting.upper()}_PARTITIONS={partitions}"
             )
         config = self._cluster.topic_config(topic)
         replicas = self._cluster.topics()[topic][1]
         check_replicas(self._cluster.in_sync_replicas(topic), replicas, int(config.get("min.insync.replicas", 1)))
-        if "compact" in config.get("cleanup.policy", ""):
+        if is_compacted(config):
             raise KafkaError(compaction_warning(topic))
-        return f"{_count(partitions, 'partition')}, {_count(replicas, 'replica')}, {_describe_config(config)}"
+        return f"{count_of(partitions, 'partition')}, {count_of(replicas, 'replica')}, {_describe_config(config)}"
 
     def _examine_permissions(self, needs: Needs) -> str:
         self._need_broker()
@@ -189,7 +189,3 @@ def _examine_disk(folder: Path, *, is_written: bool) -> str:
     if free < _MIN_FREE:
         raise DataError(f"{free / 1e6:,.0f} MB are free; free at least {_MIN_FREE / 1e6:,.0f} MB")
     return f"{free / 1e9:,.1f} GB free"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{format_count(number)} {noun}{'' if number == 1 else 's'}"

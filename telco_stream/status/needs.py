@@ -1,6 +1,6 @@
-"""What each command needs of Kafka: topics, group and transactional ID, as docs/security.md lists them."""
+"""Topics, groups and transactional IDs that each command needs, as docs/security.md lists them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from telco_stream.errors import UsageError
 from telco_stream.kafka.cluster import Cluster
@@ -21,7 +21,7 @@ class Needs:
     writes: tuple[str, ...] = ()
     describes: str | None = None
     joins: str | None = None
-    transactional_id: str | None = field(default=None)
+    transactional_id: str | None = None
 
     @property
     def topics(self) -> set[str]:
