@@ -184,11 +184,11 @@ class _Reason(NamedTuple):
 
 def _reason(letter: Letter) -> _Reason:
     """Return the letter's type, its code from the headers, and the first field that its message names."""
-    code, found = error_code(letter.record), _FIELD.search(letter.content.error_message)
+    code, match = error_code(letter.record), _FIELD.search(letter.content.error_message)
     return _Reason(
         str(letter.content.error_type),
         code if code and _CODE.fullmatch(code) else None,
-        (found[1] or found[2]) if found else None,
+        (match[1] or match[2]) if match else None,
     )
 
 

@@ -20,7 +20,7 @@ MAX_RETRIES = 3
 
 
 class LetterState(StrEnum):
-    """What became of a letter; `LetterStates.of` defines each state."""
+    """State of a letter; `LetterStates.of` defines each one."""
 
     OPEN = "open"
     REPLAYED = "replayed"
@@ -30,7 +30,7 @@ class LetterState(StrEnum):
 
     @property
     def is_open(self) -> bool:
-        """Whether the letter may still need attention."""
+        """Return whether the letter may still need attention."""
         return self in {LetterState.OPEN, LetterState.UNKNOWN}
 
 

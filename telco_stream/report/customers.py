@@ -112,7 +112,9 @@ class NewestPredictions:
         """Return the customers by pair of contract and internet service, in alphabetical order."""
         contracts, services = (self._columns[name] for name in DEFAULT_COLUMNS)
         pairs = self._group(zip(contracts.numbers, services.numbers, strict=True)).items()
-        named = {(contracts.names[one], services.names[two]): segment for (one, two), segment in pairs}
+        named = {
+            (contracts.names[contract], services.names[service]): segment for (contract, service), segment in pairs
+        }
         return {pair: named[pair] for pair in sorted(named)}
 
     def is_missing(self, column: str) -> bool:

@@ -111,15 +111,15 @@ class Search:
 
     def add(self, records: Iterable[Record]) -> None:
         """Add records of the block, in offset order within each partition."""
-        key, first, found = self._key, self._first, self._newest
+        key, first, matches = self._key, self._first, self._newest
         for record in records:
             self._records += 1
             first.setdefault(record.partition(), record)
             if record.key() == key and (prediction := decode_valid(record.value())):
                 self._matches += 1
                 time = time_of(prediction, record)
-                found.append(_Match(time, record.partition(), record.offset(), record, prediction))
-        self._newest = nlargest(self._options.limit, found, key=lambda match: match[:3])
+                matches.append(_Match(time, record.partition(), record.offset(), record, prediction))
+        self._newest = nlargest(self._options.limit, matches, key=lambda match: match[:3])
 
     def end_block(self, starts: dict[int, int]) -> None:
         """Continue before these offsets in the next block."""

@@ -85,7 +85,7 @@ def run_lookup(clients: Clients, options: LookupOptions, *, stop: Stop) -> Looku
 
 
 def run_report_data(clients: Clients, options: ReportOptions, *, stop: Stop) -> ReportData:
-    """Collect the contents of the HTML page; each topic is read once."""
+    """Collect the contents of the HTML page; read the dead letters for their states, and again to count them."""
     cluster, topics, criteria, trends = Cluster(clients, stop), clients.settings.topics, options.criteria, Trends()
     predictions_read = _offsets_of(cluster, topics.predictions, options.previous or criteria.period, stop)
     letters_read = _offsets_of(cluster, topics.deadletter, criteria.period, stop)
