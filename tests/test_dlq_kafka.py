@@ -22,14 +22,16 @@ from telco_stream.scoring import Limits, process
 from telco_stream.settings import load
 from tests.conftest import Broker
 from tests.support.consumer_harness import RunningConsumer, customers, settings_of
-from tests.support.letters import NOW, letter
+from tests.support.letters import NOW, letter, write_letters
 from tests.support.records import FakeRecord, RuleScorer, good, refuse
 from tests.support.topics import StoredRecord, Topics, read_topic, recreate_topic, send, topic_id
 
 
 def test_run_list_and_run_show_return_letters(broker: Broker) -> None:
     clients = clients_of(broker.bootstrap, broker.topics)
-    write(broker.bootstrap, broker.topics, [letter(b"\xff"), letter(good(tenure="x"), error_type=ErrorType.VALIDATION)])
+    write_letters(
+        broker.bootstrap, broker.topics, [letter(b"\xff"), letter(good(tenure="x"), error_type=ErrorType.VALIDATION)]
+    )
     send(broker.bootstrap, broker.topics.deadletter, [(None, b"foreign", [])])
     lines = listed(clients)
     assert [(line.partition, line.offset, line.error_type) for line in lines] == [(0, 0, "json"), (0, 1, "validation")]
@@ -54,7 +56,7 @@ def test_run_list_returns_nothing_when_the_topic_is_empty(broker: Broker) -> Non
     ],
 )
 def test_run_show_explains_when_there_is_no_letter(broker: Broker, position: tuple[int, int], reason: str) -> None:
-    write(broker.bootstrap, broker.topics, [letter()])
+    write_letters(broker.bootstrap, broker.topics, [letter()])
     with pytest.raises(DataError, match=f"{position[0]}:{position[1]} {reason}"):
         run_show(clients_of(broker.bootstrap, broker.topics), position, stop=Stop())
 
@@ -73,7 +75,7 @@ def test_run_show_explains_when_it_is_a_transaction_marker(kafka: str, topics: T
 
 
 def test_run_show_explains_when_retention_deleted_the_letter(kafka: str, topics: Topics) -> None:
-    write(kafka, topics, [letter(), letter(), letter()])
+    write_letters(kafka, topics, [letter(), letter(), letter()])
     admin = AdminClient({"bootstrap.servers": kafka})
     for deleted in admin.delete_records([TopicPartition(topics.deadletter, 0, 2)]).values():
         deleted.result(15)
@@ -91,7 +93,9 @@ def test_replay_sends_once_in_several_runs(kafka: str, topics: Topics) -> None:
     """As after a kill: letters that were replayed are skipped, the others are sent."""
     originals = [good(customerID=str(n)) for n in range(28)] + [None, b"", b"\xff", None]
     headers = [("traceparent", b"00-1")]
-    write(kafka, topics, [letter(value, n, key=str(n).encode(), headers=headers) for n, value in enumerate(originals)])
+    write_letters(
+        kafka, topics, [letter(value, n, key=str(n).encode(), headers=headers) for n, value in enumerate(originals)]
+    )
     assert run(kafka, topics, execute=False) == ReplayResult(32, 0, {"dry run": 32})
     assert run(kafka, topics, limit=12) == ReplayResult(12, 12, {})
     assert run(kafka, topics) == ReplayResult(32, 20, {"already replayed": 12})
@@ -106,7 +110,7 @@ def test_replay_sends_once_in_several_runs(kafka: str, topics: Topics) -> None:
 
 
 def test_replay_aborts_the_transaction_when_one_was_killed(kafka: str, topics: Topics) -> None:
-    write(kafka, topics, [letter(b"a"), letter(b"b", 1)])
+    write_letters(kafka, topics, [letter(b"a"), letter(b"b", 1)])
     killed = Producer({"bootstrap.servers": kafka, "transactional.id": f"telco-stream-replay-{topics.deadletter}"})
     killed.init_transactions(15)
     killed.begin_transaction()
@@ -117,7 +121,7 @@ def test_replay_aborts_the_transaction_when_one_was_killed(kafka: str, topics: T
 
 
 def test_replay_is_fenced_when_another_starts(kafka: str, topics: Topics) -> None:
-    write(kafka, topics, [letter(b"a")])
+    write_letters(kafka, topics, [letter(b"a")])
     clients = clients_of(kafka, topics)
     first = ReplayWriter(clients, Stop())
     assert run(kafka, topics) == ReplayResult(1, 1, {})
@@ -128,7 +132,7 @@ def test_replay_is_fenced_when_another_starts(kafka: str, topics: Topics) -> Non
 
 def test_replay_waits_when_an_open_transaction_hides_markers(kafka: str, topics: Topics) -> None:
     """Until that transaction ends, readers don't see the replayed letters, so a second replay must wait for it."""
-    write(kafka, topics, [letter(b"a", key=None)])
+    write_letters(kafka, topics, [letter(b"a", key=None)])
     other = Producer({"bootstrap.servers": kafka, "transactional.id": topics.transactional_id})
     other.init_transactions(15)
     other.begin_transaction()
@@ -152,7 +156,7 @@ def test_replay_waits_when_an_open_transaction_hides_markers(kafka: str, topics:
 
 
 def test_replay_raises_the_retry_count_when_it_fails_again(kafka: str, topics: Topics) -> None:
-    write(kafka, topics, [letter(b"hopeless", headers=[("telco.dlq.retry_count", b"1")])])
+    write_letters(kafka, topics, [letter(b"hopeless", headers=[("telco.dlq.retry_count", b"1")])])
     run(kafka, topics)
     again = process(
         [fake_record(stored) for stored in read_topic(kafka, topics.raw)],
@@ -165,7 +169,7 @@ def test_replay_raises_the_retry_count_when_it_fails_again(kafka: str, topics: T
 
 
 def test_replay_skips_letters_when_they_still_fail(kafka: str, topics: Topics) -> None:
-    write(kafka, topics, [letter(good(customerID="a")), letter(good(customerID="b")), letter(b"hello")])
+    write_letters(kafka, topics, [letter(good(customerID="a")), letter(good(customerID="b")), letter(b"hello")])
     assert run(kafka, topics, scorer=RuleScorer(refuse("b"))) == ReplayResult(3, 1, {"still failing": 2})
     assert [stored.value for stored in read_topic(kafka, topics.raw)] == [good(customerID="a")]
 
@@ -239,7 +243,7 @@ def test_replay_ignores_markers_that_are_forged(kafka: str, topics: Topics) -> N
 @pytest.mark.parametrize("form", ["0/{n}", "{topic}/0/{n}"])
 def test_replay_counts_a_marker_without_a_topic_id(kafka: str, topics: Topics, form: str) -> None:
     """Older versions and the embedded broker write markers without an ID."""
-    write(kafka, topics, [letter(b"a", key=b"k"), letter(b"b", 1, key=None), letter(b"c", 2)])
+    write_letters(kafka, topics, [letter(b"a", key=b"k"), letter(b"b", 1, key=None), letter(b"c", 2)])
     markers = [("telco.dlq.replay_of", form.format(n=n, topic=topics.deadletter).encode()) for n in range(2)]
     send(kafka, topics.raw, [(b"k", b"a", [markers[0]]), (None, b"b", [markers[1]])])
     assert run(kafka, topics) == ReplayResult(3, 1, {"already replayed": 2})
@@ -270,11 +274,6 @@ def run(bootstrap: str, topics: Topics, limit: int | None = None, **more: Any) -
 def clients_of(bootstrap: str, topics: Topics, deadletter: str | None = None) -> Clients:
     names = topics if deadletter is None else replace(topics, deadletter=deadletter)
     return Clients(load(environ=names.env(bootstrap)))
-
-
-def write(bootstrap: str, topics: Topics, letters: list[FakeRecord]) -> None:
-    """Write the letters to the dead-letter topic."""
-    send(bootstrap, topics.deadletter, [(record.key(), record.value(), record.headers() or []) for record in letters])
 
 
 def fake_record(stored: StoredRecord) -> FakeRecord:

@@ -21,8 +21,8 @@ from telco_stream.settings import load
 from telco_stream.status.run import status
 from tests.conftest import Broker
 from tests.support.consumer_harness import RunningConsumer, customers, settings_of
-from tests.support.letters import letter
-from tests.support.records import FakeRecord, RuleScorer, refuse
+from tests.support.letters import letter, write_letters
+from tests.support.records import RuleScorer, refuse
 from tests.support.topics import Outgoing, Topics, read_topic, send, topic_id
 
 #: Customers of `customers(range(6))` that a scorer refuses.
@@ -93,7 +93,7 @@ def test_list_ignores_answers_that_are_forged(kafka: str, topics: Topics) -> Non
 @pytest.mark.parametrize("is_answered", [False, True])
 def test_states_are_known_when_there_are_no_topic_ids(broker: Broker, is_answered: bool) -> None:
     """The embedded broker has neither topic IDs nor record times."""
-    write(broker.bootstrap, broker.topics, [letter(b"a", key=b"k"), letter(b"b", 1)])
+    write_letters(broker.bootstrap, broker.topics, [letter(b"a", key=b"k"), letter(b"b", 1)])
     send(broker.bootstrap, broker.topics.raw, [(b"k", b"a", [("telco.dlq.replay_of", b"0/0")])], 2)
     if is_answered:
         source = [("source", f"{broker.topics.raw}/2/0".encode())]
@@ -104,7 +104,7 @@ def test_states_are_known_when_there_are_no_topic_ids(broker: Broker, is_answere
 
 def test_states_are_unknown_when_a_topic_is_missing(kafka: str, topics: Topics) -> None:
     """As without the right to read it: the letters are listed all the same."""
-    write(kafka, topics, [letter(b"a")])
+    write_letters(kafka, topics, [letter(b"a")])
     missing = replace(topics, predictions=f"{topics.predictions}-not")
     _, found = run_list(clients_of(kafka, missing), LetterFilter(), StateOptions(), only_open=True, stop=Stop())
     assert missing.predictions in (found.unknown_because or "")
@@ -193,11 +193,6 @@ def summary(kafka: str, topics: Topics) -> LetterSummary:
 
 def clients_of(bootstrap: str, topics: Topics) -> Clients:
     return Clients(load(environ=topics.env(bootstrap)))
-
-
-def write(bootstrap: str, topics: Topics, letters: list[FakeRecord]) -> None:
-    """Write the letters to the dead-letter topic."""
-    send(bootstrap, topics.deadletter, [(record.key(), record.value(), record.headers() or []) for record in letters])
 
 
 def marked(key: bytes | None, value: bytes | None, position: bytes, identity: bytes) -> Outgoing:

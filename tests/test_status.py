@@ -57,10 +57,10 @@ def _transaction(
     (producer.abort_transaction if abort else producer.commit_transaction)(15)
 
 
-def _commit(bootstrap: str, topics: Topics, *offsets: int) -> None:
-    """Commit one offset per partition of the raw topic, from partition 0 on."""
+def _commit(bootstrap: str, topics: Topics, *offsets: int, metadata: str = "") -> None:
+    """Commit one offset per partition of the raw topic, from partition 0 on, all with the same metadata."""
     client = Consumer({"bootstrap.servers": bootstrap, "group.id": topics.group})
-    positions = [TopicPartition(topics.raw, number, offset) for number, offset in enumerate(offsets)]
+    positions = [TopicPartition(topics.raw, number, offset, metadata) for number, offset in enumerate(offsets)]
     client.commit(offsets=positions, asynchronous=False)
     client.close()
 
@@ -118,9 +118,7 @@ def test_status_lag_excludes_deleted_inputs(query: Query, kafka: str, topics: To
 def test_status_keeps_what_expired_when_the_group_moved_on(query: Query, kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, _values(6), 0)
     metadata = encode_commit_metadata(CommitMetadata(expired_unanswered=40))
-    client = Consumer({"bootstrap.servers": kafka, "group.id": topics.group})
-    client.commit(offsets=[TopicPartition(topics.raw, 0, 5, metadata)], asynchronous=False)
-    client.close()
+    _commit(kafka, topics, 5, metadata=metadata)
     result = query()
     assert (result.expired_unanswered, result.partitions[0].expired_unanswered, result.lag) == (40, 40, 1)
 
@@ -128,9 +126,7 @@ def test_status_keeps_what_expired_when_the_group_moved_on(query: Query, kafka: 
 def test_status_ignores_a_commit_of_an_earlier_topic(query: Query, kafka: str, topics: Topics) -> None:
     send(kafka, topics.raw, _values(6), 0)
     metadata = encode_commit_metadata(CommitMetadata(topic_id="J8qXRwI-Q3SPDXpBcbgeBg", expired_unanswered=40))
-    client = Consumer({"bootstrap.servers": kafka, "group.id": topics.group})
-    client.commit(offsets=[TopicPartition(topics.raw, 0, 5, metadata)], asynchronous=False)
-    client.close()
+    _commit(kafka, topics, 5, metadata=metadata)
     result = query()
     assert (result.expired_unanswered, result.partitions[0].committed, result.lag) == (0, None, 6)
 

@@ -7,6 +7,7 @@ from telco_stream.messages.dead_letter import encode_dead_letter
 from telco_stream.messages.headers import SourceHeaders
 from telco_stream.messages.record import Headers, Rejected
 from tests.support.records import FakeRecord
+from tests.support.topics import Topics, send
 
 #: Record time of the letters, in milliseconds.
 WRITTEN = 1_767_312_000_000
@@ -33,6 +34,11 @@ def letter(
     )
     assert not isinstance(key_sent, str)
     return FakeRecord(body, offset, partition, key_sent, headers_sent, "dead", **{"timestamp_": WRITTEN} | more)
+
+
+def write_letters(bootstrap: str, topics: Topics, letters: list[FakeRecord]) -> None:
+    """Write the letters to the dead-letter topic."""
+    send(bootstrap, topics.deadletter, [(record.key(), record.value(), record.headers() or []) for record in letters])
 
 
 #: Values that another program may have written to the dead-letter topic.
