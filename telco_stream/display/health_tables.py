@@ -8,8 +8,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from telco_stream.display.layout import field_table, name_column, new_table, number_column, stack
-from telco_stream.display.text import humanize, safe_text
-from telco_stream.runtime.humanize import format_count, format_elapsed, format_rate
+from telco_stream.display.text import format_timestamp, humanize, safe_text
+from telco_stream.runtime.humanize import count_of, format_count, format_elapsed, format_rate
 from telco_stream.status.results import Check, PartitionLag, StatusResult, TopicStatus
 
 #: All but the first eight digits of a UUID.
@@ -22,8 +22,8 @@ _MARKS = {"ok": ("ok", "green"), "failed": ("fix", "bold red"), "skipped": ("-",
 def status_tables(result: StatusResult) -> Group:
     """Draw the group, its partitions with their owners, and the topics."""
     fields = {
-        "time": f"{result.time[:19].replace('T', ' ')} UTC",
-        "group": f"{result.group}: {result.state}, {_plural(result.members, 'member')}",
+        "time": f"{format_timestamp(result.time)} UTC",
+        "group": f"{result.group}: {result.state}, {count_of(result.members, 'member')}",
         "lag": result.lag,
         "time_to_catch_up": _time_to_catch_up(result),
         "expired_unanswered": result.expired_unanswered,
@@ -90,7 +90,3 @@ def _topic_table(topics: Sequence[TopicStatus]) -> Table:
         offsets = [f"{number}:{topic.start_offsets[number]}-{end}" for number, end in topic.end_offsets.items()]
         table.add_row(safe_text(topic.topic), ", ".join(offsets))
     return table
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{format_count(count)} {noun}{'' if count == 1 else 's'}"

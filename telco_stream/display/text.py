@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 from rich.text import Text
 
 from telco_stream.report.lookup import Lookup
-from telco_stream.runtime.humanize import escape_unprintable, format_count, format_percent, format_time
+from telco_stream.runtime.humanize import count_of, escape_unprintable, format_count, format_percent, format_time
 
 #: Numbers without thousands separators, so that they can be copied into a command.
 _IDENTIFIERS = frozenset({"partition", "offset", "end_offsets", "port", "seed"})
@@ -74,9 +74,8 @@ def format_value(name: str, value: Any) -> str:  # noqa: ANN401 - any result's f
 def describe_lookup(lookup: Lookup) -> str:
     """Return a sentence about how far the search for a customer went, and what to do if that was not far enough."""
     scope = "all" if lookup.is_complete else "the newest"
-    noun = "record" if lookup.records == 1 else "records"
     since = f", back to {format_time(lookup.since)} UTC" if lookup.since else ""
-    searched = f"Searched {scope} {format_count(lookup.records)} {noun} of the topic{since}"
+    searched = f"Searched {scope} {count_of(lookup.records, 'record')} of the topic{since}"
     if not lookup.predictions:
         dead_letters = "its records may be dead letters: telco-stream dlq list --customer ID"
         advice = dead_letters if lookup.is_complete else "--records 0 searches all of them"
