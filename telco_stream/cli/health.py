@@ -97,5 +97,6 @@ def doctor(
     if not result.ok:
         failed = [check for check in result.checks if check.state == "failed"]
         first = f"{failed[0].check} {failed[0].subject}: {failed[0].message}"
-        error_class = next(kind for kind in TelcoStreamError.__subclasses__() if kind.exit_code == result.exit_code)
-        raise error_class(f"{len(failed)} of {len(result.checks)} checks failed, first: {first}")
+        error = TelcoStreamError(f"{len(failed)} of {len(result.checks)} checks failed, first: {first}")
+        error.exit_code = result.exit_code
+        raise error
