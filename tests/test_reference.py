@@ -19,7 +19,7 @@ from telco_stream.cli.session import Session
 from telco_stream.errors import UsageError
 from telco_stream.report.analytics import Summary
 from telco_stream.settings import load
-from telco_stream.settings.sources import FLAGS
+from telco_stream.settings.sources import FLAGS, read_flags
 from telco_stream.settings.tree import FIELDS
 from tests.support.cli import ROOT
 from tests.support.in_process import run_in_process
@@ -103,7 +103,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     captured: dict[str, Any] = {}
 
     def note(_self: Session, *_: object, flags: dict[str, Any] | None = None, **__: object) -> None:
-        captured.update({name: value for name, value in (flags or {}).items() if value is not None})
+        captured.update({name: setting.value for name, setting in read_flags(flags or {}).items()})
         raise _Captured
 
     monkeypatch.setattr(Session, "__init__", note)

@@ -95,7 +95,7 @@ def consume(
         "bootstrap_servers": broker,
         "topics.raw": topic,
         "consumer.group_id": group,
-        "model.path": model and str(model),
+        "model.path": model,
         "metrics.host": metrics_host,
         "consumer.window_size" if mode == "batch" else "consumer.max_poll_records": batch_size,
         "consumer.max_consecutive_dead_letters": max_consecutive_dead_letters,

@@ -129,7 +129,7 @@ def replay(
 
     period = parse_period(since, until, time.time())
     letter_filter = LetterFilter(frozenset(error_type or ()), period.since, period.until, customer, partition, limit)
-    flags = {"bootstrap_servers": broker, "topics.raw": topic, "model.path": model and str(model)}
+    flags = {"bootstrap_servers": broker, "topics.raw": topic, "model.path": model}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     scorer = session.scorer(engine) if only_fixed else None
     clients, stop = session.clients, session.stop

@@ -83,12 +83,7 @@ def doctor(
     from telco_stream.display.progress import StageProgress
     from telco_stream.status.doctor import Doctor
 
-    flags = {
-        "bootstrap_servers": broker,
-        "topics.raw": topic,
-        "consumer.group_id": group,
-        "model.path": model and str(model),
-    }
+    flags = {"bootstrap_servers": broker, "topics.raw": topic, "consumer.group_id": group, "model.path": model}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     checks = Doctor(session.clients, partial(session.scorer, engine), command or [], session.stop)
     with session.screen.live(StageProgress()) as progress:

@@ -50,7 +50,7 @@ def show_model(
     """Show a model's manifest: version, metrics, features, checksums."""
     from telco_stream.model.artifact import read_manifest
 
-    session = Session(output, quiet=quiet, verbose=verbose, flags={"model.path": model and str(model)})
+    session = Session(output, quiet=quiet, verbose=verbose, flags={"model.path": model})
     session.screen.show(read_manifest(session.model_folder()))
 
 
@@ -102,12 +102,6 @@ def show_config(
     verbose: options.Verbose = False,
 ) -> None:
     """Show the settings and the origin of each. Secrets are masked."""
-    from telco_stream.settings import load_traced
-
-    flags = {
-        "bootstrap_servers": broker,
-        "topics.raw": topic,
-        "consumer.group_id": group,
-        "model.path": model and str(model),
-    }
-    Session(output, quiet=quiet, verbose=verbose).screen.show(load_traced(flags).resolved)
+    flags = {"bootstrap_servers": broker, "topics.raw": topic, "consumer.group_id": group, "model.path": model}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags)
+    session.screen.show(session.loaded.resolved)

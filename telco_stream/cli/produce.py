@@ -83,10 +83,10 @@ def produce(
     flags = {
         "bootstrap_servers": broker,
         "topics.raw": topic,
-        "producer.data_path": data_path and str(data_path),
+        "producer.data_path": data_path,
         "producer.events_per_sec": events_per_sec,
         "producer.batch_size": batch_size,
-        "producer.checkpoint_file": checkpoint_file and str(checkpoint_file),
+        "producer.checkpoint_file": checkpoint_file,
         "metrics.host": metrics_host,
     }
     stderr = {"quiet": quiet, "verbose": verbose, "live": not no_live}

@@ -50,8 +50,8 @@ class Session:
         self._live = live and not (writes_to_stdout and sys.stdout.isatty())
         self._flags = flags or {}
         self._timeout = timeout
-        #: Options of the log, for this process and its workers.
         as_sentences = log_format is None and sys.stderr.isatty()
+        #: Options of the log, for this process and its workers.
         self.log_options = {"quiet": quiet, "verbose": verbose, "as_json": as_json, "as_sentences": as_sentences}
         logs.configure(**self.log_options)
         logs.divert(self._log)
@@ -66,11 +66,12 @@ class Session:
 
     @cached_property
     def settings(self) -> "Settings":
-        """Load the settings."""
-        return self._loaded.settings
+        """Return the settings."""
+        return self.loaded.settings
 
     @cached_property
-    def _loaded(self) -> "LoadedSettings":
+    def loaded(self) -> "LoadedSettings":
+        """Load the settings with their origins."""
         from telco_stream.settings import load_traced
 
         return load_traced(self._flags)
@@ -90,7 +91,7 @@ class Session:
         try:
             return Clients(self.settings, self._timeout)
         except UsageError as error:  # properties that contradict each other
-            raise UsageError(self._loaded.in_users_words(str(error))) from None
+            raise UsageError(self.loaded.in_users_words(str(error))) from None
 
     def _log(self, line: str) -> None:
         self.screen.log(line)

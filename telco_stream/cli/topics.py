@@ -88,7 +88,7 @@ def report(
 
     costs = _contact_costs(contact_cost, customer_value)
     criteria = PredictionFilter(parse_period(since, until, now := time.time()), model_version)
-    flags = {"bootstrap_servers": broker, "model.path": model and str(model)}
+    flags = {"bootstrap_servers": broker, "model.path": model}
     files = (html, csv)
     session = Session(
         output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout, writes_to_stdout=STDOUT in files

@@ -82,8 +82,12 @@ _NAMES = {variable_of(name): name for name in FIELDS}
 
 
 def read_flags(flags: Mapping[str, object]) -> Layer:
-    """Read flags by dotted name; None is a flag that is not given. Raises KeyError for an unknown name, a bug."""
-    return {name: SettingValue(value, "flag", FLAGS[name]) for name, value in flags.items() if value is not None}
+    """Read flags by dotted name, paths as text; None is a flag that is not given.
+
+    Raises KeyError for an unknown name, a bug.
+    """
+    given = {name: str(value) if isinstance(value, Path) else value for name, value in flags.items()}
+    return {name: SettingValue(value, "flag", FLAGS[name]) for name, value in given.items() if value is not None}
 
 
 def read_environment(environ: Mapping[str, str], cwd: Path, source: str = "environment") -> Layer:
