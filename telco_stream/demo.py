@@ -33,6 +33,8 @@ _BROKEN_RECORDS: list[Message] = [
     ("broken-4", b"[]", []),
     ("broken-5", b"", []),
 ]
+#: Number of customers at risk that the report lists.
+_TOP_K = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,7 @@ class DemoResult:
     verify: Answers
 
 
-def run_demo(
-    scorer: Scorer, *, stop: Stop, say: Callable[[str], None], show: Callable[[object], None], top_k: int = 5
-) -> DemoResult:
+def run_demo(scorer: Scorer, *, stop: Stop, say: Callable[[str], None], show: Callable[[object], None]) -> DemoResult:
     """Produce the sample and five broken records, consume them, report and verify.
 
     Calls `say` before each step, and `show` with the results. Raises `Stopped` if a stop is requested before the end.
@@ -89,7 +89,7 @@ def run_demo(
         show(letters)
         say("")
         say("4. Report: summarize the predictions.")
-        report = run_report(clients, ReportOptions(top_k), stop=stop).summary
+        report = run_report(clients, ReportOptions(_TOP_K), stop=stop).summary
         show(report)
         say("")
         say("5. Verify: count the answers to each input.")

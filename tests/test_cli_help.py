@@ -124,7 +124,7 @@ def test_help_ends_with_an_example_that_parses(name: str) -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_names_the_variable_of_each_setting_on_one_line(name: str) -> None:
     words = " ".join(section(name, "Environment variables (an option has priority)")).split()
-    overridden = [(option, setting) for option, setting in settings_of(COMMANDS[name])]
+    overridden = list(settings_of(COMMANDS[name]))
     assert [word for word in words if word.startswith("TELCO_")] == [variable_of(item.name) for _, item in overridden]
     assert [word for word in words if word.startswith("--")] == [option.opts[0] for option, _ in overridden]
     assert {FLAGS[setting.name] for _, setting in overridden} <= set(options(name))

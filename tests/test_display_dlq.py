@@ -5,12 +5,12 @@ import json
 import pytest
 from rich.cells import cell_len
 
-from telco_stream.display.console import Output
 from telco_stream.dlq.letters import LetterFilter, Letters
 from telco_stream.dlq.listing import list_letters, show_letter, summarize
 from telco_stream.dlq.replay import ReplayResult
 from telco_stream.dlq.states import LetterStates
 from telco_stream.errors import ErrorType
+from telco_stream.runtime.choices import Output
 from tests.support.captured_screen import CapturedScreen
 from tests.support.letters import letter
 from tests.support.records import good

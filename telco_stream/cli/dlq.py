@@ -8,7 +8,7 @@ from telco_stream.cli import options
 from telco_stream.cli.session import Session
 from telco_stream.errors import ErrorType
 
-group = typer.Typer(name="dlq", no_args_is_help=True, rich_markup_mode=None, help="List, show and replay dead letters.")
+group = typer.Typer(name="dlq", no_args_is_help=True, help="List, show and replay dead letters.")
 
 
 ErrorTypes: TypeAlias = Annotated[

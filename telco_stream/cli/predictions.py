@@ -7,7 +7,7 @@ import typer
 from telco_stream.cli import options
 from telco_stream.cli.session import Session
 
-group = typer.Typer(name="predictions", no_args_is_help=True, rich_markup_mode=None, help="Look up predictions.")
+group = typer.Typer(name="predictions", no_args_is_help=True, help="Look up predictions.")
 
 
 @group.command()

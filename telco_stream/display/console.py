@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import is_dataclass
 from itertools import islice
-from typing import Literal, TextIO, TypeAlias, TypeVar
+from typing import TextIO, TypeVar
 
 from rich.console import Console, RenderableType
 from rich.text import Text
@@ -19,9 +19,9 @@ from telco_stream.display.text import as_json, describe_lookup, safe_text
 from telco_stream.report.analytics import Window
 from telco_stream.report.lookup import Lookup
 from telco_stream.report.predictions import Report
+from telco_stream.runtime.choices import Output
 from telco_stream.runtime.redaction import redact
 
-Output: TypeAlias = Literal["table", "json"]
 View = TypeVar("View", bound=RenderableType)
 #: Rows of one table: a longer listing is several of them, so that it is shown as it arrives.
 _TABLE_ROWS = 1_000

@@ -3,7 +3,8 @@
 import io
 from collections.abc import Mapping
 
-from telco_stream.display.console import Output, Screen
+from telco_stream.display.console import Screen
+from telco_stream.runtime.choices import Output
 
 
 class FakeTerminal(io.StringIO):
