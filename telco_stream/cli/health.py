@@ -11,7 +11,7 @@ from telco_stream.cli.session import Session
 from telco_stream.errors import DataError, TelcoStreamError
 from telco_stream.runtime.signals import Stopped
 
-#: Seconds between two looks of `status --watch`.
+#: Seconds between two updates of `status --watch`.
 _WATCH_SECONDS = 2.0
 
 

@@ -25,7 +25,7 @@ _FENCED = {6: "another instance has taken over"}
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What `--help` adds to the options of a command: an example, and the exit codes that the command can return."""
+    """End of the help of a command: an example, and the exit codes that the command can return."""
 
     example: str
     exit_codes: dict[int, str]

@@ -1,4 +1,4 @@
-"""What a run shows while it works: progress lines on a terminal, and lines about the windows of `consume --mode batch`.
+"""Progress of a run: progress lines on a terminal, and lines about the windows of `consume --mode batch`.
 
 Counting costs an addition; the live console draws a progress line four times a second.
 """
@@ -58,7 +58,7 @@ class RowProgress:
         return self._total
 
     def details(self, rate: float) -> list[str]:
-        """Return what the line says of the rows done."""
+        """Return the parts of the line that describe the rows done."""
         return [f"{format_count(self.rows)} rows", format_rate(rate)]
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
@@ -68,8 +68,8 @@ class RowProgress:
         rate = self._meter.rate(now)
         share, details = None, self.details(rate)
         if total:
-            done = min(total, self.earlier_rows + self.rows)
-            share, left = done / total, total - done
+            rows_done = min(total, self.earlier_rows + self.rows)
+            share, left = rows_done / total, total - rows_done
             time_left = [f"{format_elapsed(left / rate)} left"] if left and rate else []
             details = [format_percent(share), *details, *time_left]
         yield _draw_line(self.label(), share, details, options.max_width)
@@ -179,7 +179,7 @@ class WindowReporter:
         """Ignore polls."""
 
     def on_committed(self, outcome: "Outcome", timings: "BatchTimings") -> None:
-        """Report the window that this batch was, or add it to those that are reported together."""
+        """Report the window that this batch was, or add it to the windows that are reported together."""
         self._number += 1
         duration = timings.processing + timings.delivery
         predicted, dead_lettered = len(outcome.prediction_messages), len(outcome.dead_letter_messages)

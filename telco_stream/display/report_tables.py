@@ -116,6 +116,6 @@ def _segment_table(column: str, segments: Mapping[str, CustomerSegment]) -> Rend
 def _customer_table(customers: Sequence[AtRisk]) -> RenderableType:
     titles, rows = ("#", "Customer", "Probability", "Contract", "Internet"), []
     for rank, customer in enumerate(customers, 1):
-        probability, place = format_percent(customer.churn_probability), format_count(rank)
-        rows.append((place, customer.customerID, probability, customer.Contract, customer.InternetService))
+        names = customer.Contract, customer.InternetService
+        rows.append((format_count(rank), customer.customerID, format_percent(customer.churn_probability), *names))
     return NamesTable(titles, rows, {"#", "Probability"})

@@ -118,13 +118,11 @@ def _prediction_table(predictions: Sequence[FoundPrediction]) -> RenderableType:
     sources = [(prediction.source or "-").partition("/") for prediction in predictions]
     topics = {topic for topic, _, _ in sources}
     for prediction, (topic, slash, position) in zip(predictions, sources, strict=True):
-        probability, scored_at = (
-            format_percent(prediction.churn_probability),
-            format_timestamp(prediction.processed_ts),
-        )
-        place = position.replace("/", ":") if slash and len(topics) == 1 else f"{topic}{slash}{position}"
-        texts = map(safe_text, (prediction.prediction, prediction.model_version, place))
-        table.add_row(safe_text(scored_at), probability, *texts)
+        scored_at = safe_text(format_timestamp(prediction.processed_ts))
+        probability = format_percent(prediction.churn_probability)
+        read_from = position.replace("/", ":") if slash and len(topics) == 1 else f"{topic}{slash}{position}"
+        texts = map(safe_text, (prediction.prediction, prediction.model_version, read_from))
+        table.add_row(scored_at, probability, *texts)
     if len(topics) == 1 and sources[0][1]:
         return stack(table, Text("Input: partition and offset in ").append_text(safe_text(topics.pop())))
     return table

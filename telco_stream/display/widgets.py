@@ -46,8 +46,8 @@ def bar(share: float, width: int) -> str:
 
 def progress_bar(share: float, width: int) -> Text:
     """Draw a share from 0 to 1 as a line of full width, its part that is done in green."""
-    done = round(max(0.0, min(1.0, share)) * width)
-    return Text().append("━" * done, "green").append("━" * (width - done), "dim")
+    filled = round(max(0.0, min(1.0, share)) * width)
+    return Text().append("━" * filled, "green").append("━" * (width - filled), "dim")
 
 
 def sparkline(values: Iterable[float], width: int) -> str:
