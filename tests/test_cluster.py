@@ -1,4 +1,4 @@
-"""Requests about a group on a broker that has just started: retried until the timeout."""
+"""Admin requests: retried while a group has no coordinator, and sent once for what does not change."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -6,17 +6,23 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
 
 from telco_stream import errors
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.settings import Settings
 
 
-def cluster(timeout: float) -> Cluster:
-    admin = SimpleNamespace(poll=lambda _: None)
+def cluster(timeout: float, **requests: Any) -> Cluster:
+    admin = SimpleNamespace(poll=lambda _: None, **requests)
     known = {"settings": Settings(), "advertised": (), "last_error": None, "connection_error": lambda: None}
     return Cluster(cast("Any", SimpleNamespace(admin=lambda: admin, timeout=timeout, **known)))
+
+
+def metadata(controller: int) -> Any:
+    return SimpleNamespace(
+        brokers={1: SimpleNamespace(host="localhost", port=9092)}, controller_id=controller, topics={}
+    )
 
 
 def answer(what: str | int) -> "Future[str]":
@@ -39,3 +45,27 @@ def test_ask_group_retries_when_no_coordinator_is_ready() -> None:
 def test_ask_group_names_the_group_when_it_times_out(code: int) -> None:
     with pytest.raises(errors.KafkaError, match="Group g"):
         cluster(0.05).ask_group(lambda: answer(code).result(), "g")
+
+
+@pytest.mark.parametrize(
+    ("controllers", "expected"), [([1], [False, False, False]), ([-1, -1, 1], [True, True, False, False])]
+)
+def test_is_embedded_asks_until_it_sees_a_controller(controllers: list[int], expected: list[bool]) -> None:
+    answers = map(metadata, controllers)
+    asked = cluster(1, list_topics=lambda timeout: next(answers))  # noqa: ARG005 - the client's keyword
+    assert [asked.is_embedded() for _ in expected] == expected
+
+
+def test_topic_ids_describes_all_topics_in_one_request() -> None:
+    requests: list[list[str]] = []
+
+    def describe(topics: TopicCollection, **_: Any) -> "dict[str, Future[Any]]":
+        requests.append(topics.topic_names)
+        described: dict[str, Future[Any]] = {name: Future() for name in topics.topic_names}
+        for name, future in described.items():
+            future.set_result(SimpleNamespace(topic_id=f"{name}+/"))
+        return described
+
+    described = cluster(1, list_topics=lambda timeout: metadata(1), describe_topics=describe)  # noqa: ARG005
+    assert described.topic_ids("a", "b", "c") == {"a": "a-_", "b": "b-_", "c": "c-_"}
+    assert requests == [["a", "b", "c"]]

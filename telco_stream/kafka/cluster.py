@@ -83,6 +83,8 @@ class Cluster:
         self.clients = clients
         self._stop = stop or Stop()
         self._admin: AdminClient = clients.admin()
+        #: True once the cluster has named a controller; the embedded broker never does.
+        self._has_controller = False
 
     def partitions(self, *topics: str) -> dict[str, int]:
         """Return the number of partitions of each topic; raise for a topic that is missing or forbidden."""
@@ -109,13 +111,18 @@ class Cluster:
         """
         if self.is_embedded():
             return dict.fromkeys(topics)
-        return {topic: topic_id_of(self.wait(self.describe_topic(topic), f"Topic {topic}")) for topic in topics}
+        descriptions = self.describe_topics(*topics)
+        return {topic: topic_id_of(self.wait(descriptions[topic], f"Topic {topic}")) for topic in topics}
 
-    def describe_topic(self, topic: str, *, with_rights: bool = False) -> "Future[TopicDescription]":
-        """Request a topic's description; keep a reference to the cluster until the future has resolved."""
-        timeout, topics = self.clients.timeout, TopicCollection([topic])
+    def describe_topic(self, topic: str) -> "Future[TopicDescription]":
+        """Request a topic's description, as `describe_topics` does."""
+        return self.describe_topics(topic)[topic]
+
+    def describe_topics(self, *topics: str, with_rights: bool = False) -> "Mapping[str, Future[TopicDescription]]":
+        """Request the descriptions of topics; keep a reference to the cluster until the futures have resolved."""
+        timeout, collection = self.clients.timeout, TopicCollection(list(topics))
         options: dict[str, Any] = {"include_authorized_operations": with_rights, "request_timeout": timeout}
-        return self._admin.describe_topics(topics, **options)[topic]
+        return self._admin.describe_topics(collection, **options)
 
     def describe_group(self, group: str) -> GroupDescription:
         """Return the state of a group; retry while the group has no coordinator."""
@@ -227,8 +234,9 @@ class Cluster:
 
     def is_embedded(self) -> bool:
         """Return whether this is the embedded broker, which lacks a controller and leaves some requests unanswered."""
-        metadata = self._metadata()
-        return metadata.controller_id not in metadata.brokers
+        if not self._has_controller:
+            self._metadata()
+        return not self._has_controller
 
     def wait(self, future: "Future[Result]", doing: str) -> Result:
         """Wait for a future and return its result; an error's message begins with `doing`."""
@@ -258,8 +266,9 @@ class Cluster:
             metadata = self._retry(partial(self._admin.list_topics, timeout=MAX_CALL_SECONDS))
         except KafkaException as error:
             raise self._user_error(error.args[0], "The topics can't be listed") from error
-        brokers = metadata.brokers.values()
-        self.clients.advertised = tuple((str(broker.host), broker.port) for broker in brokers)
+        brokers = metadata.brokers
+        self.clients.advertised = tuple((str(broker.host), broker.port) for broker in brokers.values())
+        self._has_controller = self._has_controller or metadata.controller_id in brokers
         return metadata
 
     def _offsets(

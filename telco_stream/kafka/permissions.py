@@ -33,9 +33,9 @@ def require_group(cluster: Cluster, group: str) -> None:
 def _require(cluster: Cluster, operation: AclOperation, topics: Sequence[str]) -> None:
     if cluster.is_embedded():
         return
-    futures = {topic: cluster.describe_topic(topic, with_rights=True) for topic in topics}
-    for topic, future in futures.items():
-        _check(f"Topic {topic}", operation, cluster.wait(future, f"Topic {topic}").authorized_operations)
+    descriptions = cluster.describe_topics(*topics, with_rights=True)
+    for topic in topics:
+        _check(f"Topic {topic}", operation, cluster.wait(descriptions[topic], f"Topic {topic}").authorized_operations)
 
 
 def _check(resource: str, operation: AclOperation, rights: Sequence[Enum] | None) -> None:
