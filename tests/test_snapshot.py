@@ -94,8 +94,8 @@ def test_aggregator_combines_the_snapshots_of_workers() -> None:
     aggregator.handle(0, snapshot)
     aggregator.handle(0, replace(snapshot, joined=True, lag={0: 2}, at_risk=(risky("b"),)))
     aggregator.handle(1, replace(snapshot, lag={1: None}, unavailable_for=4.0, at_risk=(risky("c"),)))
-    aggregator.handle(0, BatchCommitted(10, 8, 2, 3))
-    aggregator.handle(1, BatchCommitted(5, 5, 0, 1))
+    aggregator.handle(0, BatchCommitted(8, 2, 3))
+    aggregator.handle(1, BatchCommitted(5, 0, 1))
     snapshot = aggregator.snapshot()
     assert (snapshot.consumed, snapshot.dead_lettered, snapshot.reading, snapshot.joined, snapshot.unavailable_for) == (
         15,
@@ -114,7 +114,7 @@ def test_aggregator_combines_the_snapshots_of_workers() -> None:
 def test_aggregator_keeps_counts_when_a_worker_is_removed() -> None:
     aggregator = WorkerAggregator(lambda _: None)
     aggregator.handle(0, ConsumerSnapshot(consumed=3, lag={0: 3}))
-    aggregator.handle(0, BatchCommitted(3, 3, 0))
+    aggregator.handle(0, BatchCommitted(3, 0))
     aggregator.remove(0)
     assert aggregator.snapshot() == ConsumerSnapshot(consumed=3)
 

@@ -45,13 +45,49 @@ class ConsumeResult:
     analytics: Summary | None = None
 
 
+@dataclass(slots=True)
+class CommittedTotals:
+    """Counts of the committed batches of a run."""
+
+    predicted: int = 0
+    dead_lettered: int = 0
+    batches: int = 0
+
+    @property
+    def consumed(self) -> int:
+        """Records answered by a prediction or a dead letter."""
+        return self.predicted + self.dead_lettered
+
+    def add(self, predicted: int, dead_lettered: int) -> None:
+        """Count a committed batch."""
+        self.predicted += predicted
+        self.dead_lettered += dead_lettered
+        self.batches += 1
+
+    def result(
+        self, mode: Mode, seconds: float, stopped_by: StoppedBy, analytics: Summary | None = None
+    ) -> ConsumeResult:
+        """Return the result of a run in which the batches took `seconds`."""
+        return ConsumeResult(
+            mode=mode,
+            consumed=self.consumed,
+            predicted=self.predicted,
+            dead_lettered=self.dead_lettered,
+            batches=self.batches,
+            seconds=round(seconds, 3),
+            rate=round(self.consumed / seconds, 1) if seconds else 0.0,
+            stopped_by=stopped_by,
+            analytics=analytics,
+        )
+
+
 class RunCounters:
     """Counts of the committed batches and of the one in flight."""
 
     def __init__(self, plan: ConsumePlan) -> None:
         self._plan = plan
         self._analytics = Analytics()
-        self._predicted = self._dead_lettered = self._batches = 0
+        self._totals = CommittedTotals()
         self._first_received = self._last_committed = 0.0
         #: Time (`time.perf_counter`) of the last record or commit.
         self.idle_since = time.perf_counter()
@@ -63,7 +99,7 @@ class RunCounters:
         """Return how many records the next batch may have."""
         if self._plan.max_messages is None:
             return self._plan.batch_size
-        return min(self._plan.batch_size, self._plan.max_messages - self._consumed - self._in_flight)
+        return min(self._plan.batch_size, self._plan.max_messages - self._totals.consumed - self._in_flight)
 
     def on_received(self, consecutive: int | None) -> None:
         """Count from this number of dead letters on, if a new partition's last owner has left a higher one."""
@@ -84,9 +120,7 @@ class RunCounters:
     def on_committed(self, outcome: Outcome, ended: float) -> None:
         """Count the batch in flight as committed at this time (`time.perf_counter`)."""
         self._in_flight = 0
-        self._predicted += len(outcome.prediction_messages)
-        self._dead_lettered += len(outcome.dead_letter_messages)
-        self._batches += 1
+        self._totals.add(len(outcome.prediction_messages), len(outcome.dead_letter_messages))
         self._last_committed, self.idle_since = ended, time.perf_counter()
         if self._plan.mode == "batch":
             self._analytics.add_all(outcome.predictions)
@@ -99,21 +133,8 @@ class RunCounters:
     def result(self, stopped_by: StoppedBy) -> ConsumeResult:
         """Return the result; the rate is taken from the first record received to the last commit."""
         seconds = max(0.0, self._last_committed - self._first_received)
-        return ConsumeResult(
-            mode=self._plan.mode,
-            consumed=self._consumed,
-            predicted=self._predicted,
-            dead_lettered=self._dead_lettered,
-            batches=self._batches,
-            seconds=round(seconds, 3),
-            rate=round(self._consumed / seconds, 1) if seconds else 0.0,
-            stopped_by=stopped_by,
-            analytics=self._analytics.result(self._plan.top_k) if self._plan.mode == "batch" else None,
-        )
-
-    @property
-    def _consumed(self) -> int:
-        return self._predicted + self._dead_lettered
+        analytics = self._analytics.result(self._plan.top_k) if self._plan.mode == "batch" else None
+        return self._totals.result(self._plan.mode, seconds, stopped_by, analytics)
 
 
 def _check_consecutive_dead_letters(outcome: Outcome, limit: int) -> None:

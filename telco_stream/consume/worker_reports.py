@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from telco_stream.consume.counters import ConsumeResult
+from telco_stream.consume.counters import CommittedTotals, ConsumeResult
 from telco_stream.errors import TelcoStreamError
 from telco_stream.monitoring.protocols import BatchTimings, RunObserver, ViewPartitions
 from telco_stream.monitoring.snapshot import AT_RISK, ConsumerSnapshot, ConsumerStats
@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 
 #: Seconds between two snapshots.
 _SNAPSHOT_SECONDS = 0.25
-#: Fields of a snapshot that count since the last one.
 
 
 @dataclass(frozen=True, slots=True)
 class BatchCommitted:
     """Counts of a batch that a worker has committed."""
 
-    consumed: int
     predicted: int
     dead_lettered: int
     flagged: int = 0
@@ -79,14 +77,7 @@ class WorkerReporter(RunObserver):
 
     def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:
         """Report a committed batch."""
-        self._send(
-            BatchCommitted(
-                outcome.consumed,
-                len(outcome.prediction_messages),
-                len(outcome.dead_letter_messages),
-                outcome.flagged,
-            )
-        )
+        self._send(BatchCommitted(len(outcome.prediction_messages), len(outcome.dead_letter_messages), outcome.flagged))
         if self._stats:
             self._stats.on_committed(outcome, timings)
 
@@ -112,7 +103,8 @@ class WorkerAggregator:
 
     def __init__(self, write_log: Callable[[str], object]) -> None:
         self._write_log = write_log
-        self._batches = self._consumed = self._predicted = self._dead_lettered = self._flagged = 0
+        self._totals = CommittedTotals()
+        self._flagged = 0
         self._first_commit = self._last_commit = 0.0
         self._snapshots: dict[int, ConsumerSnapshot] = {}
         self._lock = threading.Lock()
@@ -143,8 +135,8 @@ class WorkerAggregator:
             self._snapshots = {slot: replace(snapshot, at_risk=()) for slot, snapshot in self._snapshots.items()}
         outages = [snapshot.unavailable_for for snapshot in snapshots if snapshot.unavailable_for is not None]
         return ConsumerSnapshot(
-            consumed=self._consumed,
-            dead_lettered=self._dead_lettered,
+            consumed=self._totals.consumed,
+            dead_lettered=self._totals.dead_lettered,
             reading=any(snapshot.reading for snapshot in snapshots),
             joined=any(snapshot.joined for snapshot in snapshots),
             lag={partition: lag for snapshot in snapshots for partition, lag in snapshot.lag.items()},
@@ -155,23 +147,10 @@ class WorkerAggregator:
 
     def result(self) -> ConsumeResult:
         """Return one summary; the rate is taken between the first and the last commit."""
-        seconds = self._last_commit - self._first_commit
-        return ConsumeResult(
-            mode="streaming",
-            consumed=self._consumed,
-            predicted=self._predicted,
-            dead_lettered=self._dead_lettered,
-            batches=self._batches,
-            seconds=round(seconds, 3),
-            rate=round(self._consumed / seconds, 1) if seconds else 0.0,
-            stopped_by="signal",
-        )
+        return self._totals.result("streaming", self._last_commit - self._first_commit, "signal")
 
     def _add_batch(self, batch: BatchCommitted) -> None:
-        self._batches += 1
-        self._consumed += batch.consumed
-        self._predicted += batch.predicted
-        self._dead_lettered += batch.dead_lettered
+        self._totals.add(batch.predicted, batch.dead_lettered)
         self._flagged += batch.flagged
         self._last_commit = time.monotonic()
         self._first_commit = self._first_commit or self._last_commit
