@@ -21,7 +21,6 @@ from telco_stream.runtime.signals import Stop, Stopped
 
 log = logging.getLogger("telco_stream.produce.loop")
 
-#: Why a run ended: the file or the limit was reached, the run had finished earlier, or a stop was requested.
 #: Rows and seconds between two confirmations: large enough to cost little, small enough to lose little.
 _ROWS_PER_CONFIRMATION = 20_000
 SECONDS_PER_CONFIRMATION = 0.5

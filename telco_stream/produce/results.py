@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from telco_stream.runtime.choices import Mode
 
+#: Why a run ended: the file or the limit was reached, the run had finished earlier, or a stop was requested.
 StopReason: TypeAlias = Literal["end", "limit", "already-complete", "signal"]
 
 
