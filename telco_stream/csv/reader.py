@@ -134,10 +134,16 @@ def read_lines(file: CsvFile) -> Iterator[str]:
     return iter(partial(file.readline, _MAX_LINE), "")
 
 
+@contextmanager
+def open_reader(path: Path) -> Iterator[CsvReader]:
+    """Open a CSV file after its header, as `open_file` does; raise `DataError` for a bad header."""
+    with open_file(path) as file:
+        yield CsvReader(path, read_lines(file))
+
+
 def read_chunks(path: Path, size: int, *, skip: int = 0) -> Iterator[list[Row]]:
     """Yield validated rows after the first `skip`, `size` at a time; raise `DataError` before it yields a bad chunk."""
-    with open_file(path) as file:
-        reader = CsvReader(path, read_lines(file))
+    with open_reader(path) as reader:
         reader.skip(skip)
         while rows := reader.take(size).rows:
             yield rows

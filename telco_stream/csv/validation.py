@@ -45,18 +45,18 @@ def validate_rows(
     layout: Layout, rows: Sequence[Sequence[str]], broken: Mapping[int, str] | None = None
 ) -> tuple[list[Row], list[RowError]]:
     """Return the good rows, typed, and the errors of the others; `broken` rows are bad for another reason."""
-    typed = _typed_rows(layout, rows) if rows and not broken else None
+    typed = None if broken else _typed_rows(layout, rows)
     if typed is not None:
         return typed, []
     broken = broken or {}
     reasons = [broken.get(index) or _reason(layout, row) for index, row in enumerate(rows)]
     good = [row for row, reason in zip(rows, reasons, strict=True) if reason is None]
     errors = [RowError(index, reason) for index, reason in enumerate(reasons) if reason]
-    return (_typed_rows(layout, good) or [] if good else []), errors
+    return _typed_rows(layout, good) or [], errors
 
 
 def _typed_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | None:
-    """Return all rows, or None if one of them is bad."""
+    """Return all rows, or None if one of them is bad or there are no rows."""
     if set(map(len, rows)) != {layout.width}:
         return None
     table = list(zip(*rows, strict=True))

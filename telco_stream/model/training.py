@@ -20,7 +20,7 @@ from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, PolynomialFeature
 
 from telco_stream.contract.customer import BAD_DATA, CATEGORIES, NUMBERS, Customer, decode_customer, explain
 from telco_stream.contract.raw_row import Row, encode_row
-from telco_stream.csv.reader import STRIDE, CsvReader, fingerprint, open_file, read_lines
+from telco_stream.csv.reader import STRIDE, fingerprint, open_reader
 from telco_stream.errors import DataError
 from telco_stream.model.artifact import MANIFEST, PIPELINE, check_target, write_folder
 from telco_stream.model.compilation import compile_if_equal
@@ -132,8 +132,7 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
 def read_labelled_customers(path: Path) -> LabelledCustomers:
     """Read all rows of the file; raises DataError with the line of a malformed or unlabelled row."""
     data = LabelledCustomers([], [], fingerprint(path))
-    with open_file(path) as file:
-        reader = CsvReader(path, read_lines(file))
+    with open_reader(path) as reader:
         while (chunk := reader.take(STRIDE)).rows:
             data.customers.extend(map(partial(_decode, path), chunk.lines, chunk.rows))
             data.churned.extend(row.Churn == "Yes" for row in chunk.rows)

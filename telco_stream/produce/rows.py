@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from telco_stream.contract.raw_row import Row
-from telco_stream.csv.reader import STRIDE, BadRow, CsvReader, open_file, read_lines
+from telco_stream.csv.reader import STRIDE, BadRow, CsvReader, open_reader
 from telco_stream.errors import DataError, UsageError
 from telco_stream.produce.progress import PassKey, PassProgress
 from telco_stream.runtime.signals import Stop
@@ -98,7 +98,7 @@ class PassRows:
             chunk, remaining = following, remaining - len(following.lines)
 
     def set_aside(self, bad: Sequence[BadRow]) -> bool:
-        """Write bad rows to their file; return False if there is none."""
+        """Write bad rows to their file; return False without such a file."""
         if self._bad_rows:
             self._bad_rows.add(bad)
         return self._bad_rows is not None
@@ -108,10 +108,10 @@ class PassRows:
 def open_rows(path: Path, progress: PassProgress, bad_rows: BadRowsFile | None, stop: Stop) -> Iterator[PassRows]:
     """Open the file after the rows that were sent; raise `DataError` if those have changed.
 
-    The file of bad rows is written from the beginning, so that it is right whatever happened to an earlier run.
+    The file of bad rows is written from the beginning, so that its content does not depend on an earlier run.
     """
     with ExitStack() as open_files:
-        reader = open_files.enter_context(_open_reader(path))
+        reader = open_files.enter_context(open_reader(path))
         with stop.interrupting():  # many rows can take long
             reader.skip(progress.rows_done)
             if progress.rows_hash not in {None, reader.digest()}:
@@ -135,15 +135,9 @@ def describe_changed_rows(pass_key: PassKey, rows: int) -> str:
     )
 
 
-@contextmanager
-def _open_reader(path: Path) -> Iterator[CsvReader]:
-    with open_file(path) as file:
-        yield CsvReader(path, read_lines(file))
-
-
 def _write_earlier_bad_rows(path: Path, count: int, bad_rows: BadRowsFile) -> None:
     """Write the bad rows among the first `count` rows of the file."""
-    with _open_reader(path) as reader:
+    with open_reader(path) as reader:
         while count > 0 and (chunk := reader.read(min(count, STRIDE))).lines:
             bad_rows.add(chunk.bad)
             count -= len(chunk.lines)
