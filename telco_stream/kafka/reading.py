@@ -57,7 +57,7 @@ def read(
 
 
 def starts_since(cluster: Cluster, topic: str, ends: Mapping[int, int], milliseconds: int) -> dict[int, int]:
-    """Return the first offset of each partition that can have been written since a time, the end if there is none.
+    """Return the first offset of each partition that can have been written since a time, or its end without one.
 
     The time is in milliseconds since 1970; the clocks of producers may differ by a minute.
     """

@@ -149,7 +149,7 @@ def error_code(letter: Record) -> str | None:
 
 
 def json_field(original: bytes, name: str) -> str | None:
-    """Return the JSON text of a field, the last of its name, or None if there is none or the original is not JSON."""
+    """Return the JSON text of a field, the last of its name, or None if the original lacks it or is not JSON."""
     try:
         return bytes(_decode_fields(original)[name]).decode(errors="backslashreplace")
     except (*BAD_DATA, KeyError):
@@ -157,7 +157,7 @@ def json_field(original: bytes, name: str) -> str | None:
 
 
 def customer_id(original: bytes) -> str | None:
-    """Return the `customerID` field as text, or None if there is none or the original is not a JSON object."""
+    """Return the `customerID` field as text, or None if the original lacks it or is not a JSON object."""
     try:
         raw = _decode_fields(original)["customerID"]
     except (*BAD_DATA, KeyError):

@@ -51,7 +51,7 @@ class RowWriter(Protocol):
     def search_marks(self, *, whole: bool) -> MarkedProgress | None:
         """Search the topic for progress in record headers: in all records, or in those older than Kafka keeps offsets.
 
-        The result is None if there is none.
+        Return None if no record has progress of the pass.
         """
 
     def send(self, topic: str, messages: Sequence[Message]) -> None:
