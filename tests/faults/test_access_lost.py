@@ -127,6 +127,6 @@ def is_working(port: Port) -> bool:
 
 
 def assert_exits_with_3(running: RunningCli, *parts: str) -> None:
-    assert running.wait(60) == 3, running.stderr()
+    assert running.wait(30) == 3, running.stderr()
     last = running.stderr().splitlines()[-1]
     assert all(part in last for part in ("Error: ", *parts)), last
