@@ -15,6 +15,7 @@ from telco_stream.runtime.choices import ONLY_FLAGS, variable_of
 from telco_stream.settings import Settings
 from telco_stream.settings.sources import FLAGS
 from telco_stream.settings.tree import FIELDS
+from tests.support.in_process import run_in_process
 
 ROOT: Any = typer.main.get_command(app)
 
@@ -209,3 +210,18 @@ def test_settings_have_the_defaults_of_their_fields() -> None:
 
 def _describe(option: Any) -> tuple[str, ...]:
     return tuple(map(str, (option.opts, option.help, option.metavar, option.default, option.required)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ("consume --mode stream", "'stream' is not one of 'batch', 'streaming'."),
+        ("status -o xml", "'xml' is not one of 'table', 'json'."),
+        ("produce --batch-size x", "must be a valid integer"),
+        ("report --timeout 0", "must be greater than or equal to 0.1"),
+    ],
+)
+def test_option_is_refused_in_the_words_of_settings(arguments: str, reason: str) -> None:
+    done = run_in_process(*arguments.split(), env={})
+    assert done.code == 2
+    assert done.err.splitlines()[-1].partition(": ")[2].partition(": ")[2] == reason

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
 
 from telco_stream.cli.options import Setting
@@ -74,7 +75,17 @@ def settings_of(command: Any) -> Iterator[tuple[Any, Setting]]:  # noqa: ANN401 
 
 
 class Command(TyperCommand):
-    """A command whose help ends with its page."""
+    """A command whose help ends with its page, and which refuses options in the same words as settings."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - types are private to typer
+        """Parse the arguments; reword the reason for which a value is refused."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            from telco_stream.settings import reword
+
+            error.message = reword(error.message)
+            raise
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - types are private to typer
         """Write the example, the variables, the exit codes and the link."""

@@ -33,6 +33,7 @@ __all__ = [
     "TopicSettings",
     "load",
     "load_traced",
+    "reword",
 ]
 
 log = logging.getLogger("telco_stream.settings")
@@ -105,12 +106,17 @@ def _describe(error: ValidationError, resolved: Layer) -> str:
     messages = []
     for detail in error.errors(include_url=False, include_context=False, include_input=False):
         name = ".".join(str(part) for part in detail["loc"])
-        reason = _NOISE.sub("", _SHOULD.sub("must", detail["msg"]))
+        reason = reword(detail["msg"])
         # The error of a group names the settings that contradict each other.
         names = [name, *(f"{name}.{word}" for word in re.findall(r"\w+", reason))]
         labels = [resolved[name].label for name in names if name in resolved]
         messages.append(f"{', '.join(labels) or name}: {reason}")
     return "; ".join(messages)
+
+
+def reword(message: str) -> str:
+    """Return a message of pydantic, which also checks the options, without its own terms."""
+    return _NOISE.sub("", _SHOULD.sub("must", message))
 
 
 def _list_settings(settings: Settings, resolved: Layer) -> Iterator[ResolvedSetting]:
