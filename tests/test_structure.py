@@ -51,6 +51,7 @@ PURE_LIBRARIES = {
         "json",
         "math",
         "operator",
+        "pkgutil",
         "re",
         "statistics",
         "string",
