@@ -42,6 +42,8 @@ DOCUMENTED = {
     "train": "--data-path --out",
     "sample": "--rows --seed --out",
     "data fetch": "--out",
+    "contract infer": "--key --label --positive --number-rows --out --replace --delimiter --segment --leave-out"
+    " --entity --name",
     "dlq list": "--topic --since --until --limit --summary --all --show-values --max-retries",
     "dlq show": "",
     "dlq replay": "--topic --execute --only-fixed --max-retries",

@@ -36,6 +36,7 @@ MAY_IMPORT = {
     "model show": SETTINGS | SCREEN,
     "sample --rows 3 --out a.csv": SCREEN,
     "produce --mode batch --data-path customers.csv": CLIENT | SETTINGS | SCREEN,
+    "contract infer customers.csv --key customerID --label Churn --positive Yes": SCREEN,
     "topics init": CLIENT | SETTINGS | SCREEN,
     "report": CLIENT | SETTINGS | SCREEN,
     # The HTML libraries are imported after the topics were read.

@@ -37,6 +37,7 @@ REQUIRED = {
     "report": ["--contact-cost", "5", "--customer-value", "100"],
     "train": ["--data-path", "x"],
     "sample": ["--out", "x"],
+    "contract infer": ["x"],
 }
 #: The command that shows the settings.
 SHOWS = "config show"

@@ -7,6 +7,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from docs.generate.markdown import code
 from telco_stream.consume.counters import ConsumeResult
+from telco_stream.csv.inference import InferResult
 from telco_stream.demo import DemoResult
 from telco_stream.dlq.listing import LetterSummary, ListedLetter, ShownLetter
 from telco_stream.dlq.replay import ReplayResult
@@ -41,6 +42,7 @@ RESULTS: dict[str, type] = {
     "dlq replay": ReplayResult,
     "train": TrainingResult,
     "model show": Manifest,
+    "contract infer": InferResult,
     "sample": SampleResult,
     "data fetch": FetchResult,
     "config show": ResolvedSetting,

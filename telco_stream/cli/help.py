@@ -60,6 +60,10 @@ PAGES = {
     "dlq replay": Page("telco-stream dlq replay --only-fixed --execute", _KAFKA | _MODEL | _FENCED),
     "predictions show": Page("telco-stream predictions show 7590-VHVEG", _KAFKA),
     "model show": Page("telco-stream model show --model models/v2", _ALWAYS | _MODEL),
+    "contract infer": Page(
+        "telco-stream contract infer customers.csv --key customerID --label Churn --positive Yes",
+        _ALWAYS | {5: "the file cannot be read or has a malformed row"},
+    ),
     "data fetch": Page("telco-stream data fetch", _ALWAYS | {5: "the download failed, or is another file"}),
     "config show": Page("telco-stream config show --output json", _ALWAYS),
 }

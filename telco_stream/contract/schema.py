@@ -17,6 +17,9 @@ Value = Annotated[str, Meta(max_length=256)]
 #: Words as they stand in a sentence, such as `customer`.
 Noun = Annotated[str, Meta(pattern=r"^[^\W\d_][\w -]{0,39}\Z")]
 
+#: Name of a contract.
+ContractName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}\Z")]
+
 
 class Column(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="kind"):
     """A column of the records."""
@@ -102,7 +105,7 @@ class Contract(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     """What a record holds, and what the model and the predictions take from it."""
 
     contract: Literal[1]
-    name: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}\Z")]
+    name: ContractName
     key: Key
     time: Time
     label: Label

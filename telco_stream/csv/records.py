@@ -34,9 +34,9 @@ class Records:
 class RecordReader:
     """Reads rows from the lines of a file; blank lines are skipped."""
 
-    def __init__(self, lines: Iterator[str]) -> None:
+    def __init__(self, lines: Iterator[str], delimiter: str = ",") -> None:
         """Read lines with their ends, in which `surrogateescape` has replaced bytes that are not UTF-8."""
-        self._lines = lines
+        self._lines, self._delimiter = lines, delimiter
         self._ahead = deque[str]()  # lines that were read, but belong to the next row
         self._line = 1  # where the next row begins
         self._hash = hashlib.sha256()
@@ -49,7 +49,7 @@ class RecordReader:
         """Read the lines of at most `size` rows."""
         texts = list(islice(chain(_drain(self._ahead), self._lines) if self._ahead else self._lines, size))
         text, first = "".join(texts), self._line
-        fields = _split(text, texts)
+        fields = _split(text, texts, self._delimiter)
         if fields is None:
             records = self._parse(texts)
             text = "".join(records.texts)
@@ -69,7 +69,7 @@ class RecordReader:
         self._ahead.extendleft(reversed(texts))
         while len(fields) < len(texts):
             try:
-                for row in csv.reader(self._recorded(read), strict=True):
+                for row in csv.reader(self._recorded(read), delimiter=self._delimiter, strict=True):
                     if row:
                         fields.append(row)
                         lines.append(self._line + start)
@@ -103,11 +103,11 @@ def _drain(lines: deque[str]) -> Iterator[str]:
         yield lines.popleft()
 
 
-def _split(text: str, lines: Sequence[str]) -> list[list[str]] | None:
+def _split(text: str, lines: Sequence[str], delimiter: str) -> list[list[str]] | None:
     """Split plain lines, in half the time of csv.reader; None if a line is blank, has quotes or is not text."""
     if '"' in text or _encoding_error(text) or max(map(len, lines), default=0) > csv.field_size_limit():
         return None
-    rows = [line.rstrip("\r\n").split(",") for line in lines]
+    rows = [line.rstrip("\r\n").split(delimiter) for line in lines]
     return None if [""] in rows else rows
 
 

@@ -10,6 +10,8 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
+from telco_stream.csv.inference import Candidates, InferResult
+from telco_stream.display.contract_tables import candidate_tables, inferred_tables
 from telco_stream.display.health_tables import check_table, status_tables
 from telco_stream.display.layout import field_table, new_table, number_column, stack
 from telco_stream.display.letter_tables import letter_summary_tables, letter_table
@@ -173,6 +175,8 @@ _RESULT_TABLES: dict[type, Callable[[Any], RenderableType]] = {
     StatusResult: status_tables,
     DoctorResult: lambda result: check_table(result.checks),
     VerifyResult: verify_tables,
+    InferResult: inferred_tables,
+    Candidates: candidate_tables,
     ProduceResult: lambda result: field_table(_produce_fields(result)),
     ReplayResult: lambda result: field_table(_replay_fields(result)),
 }

@@ -1,0 +1,78 @@
+"""`telco-stream contract`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telco_stream.cli import options
+from telco_stream.cli.session import Session
+from telco_stream.errors import UsageError
+from telco_stream.runtime.files import STDOUT
+
+group = typer.Typer(name="contract", no_args_is_help=True, help="Infer the contract of your own columns.")
+
+
+@group.command()
+def infer(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV file with a label.", show_default=False)],
+    key: Annotated[
+        str | None, typer.Option(metavar="COLUMN", help="Column that identifies whom a row is about.")
+    ] = None,
+    label: Annotated[str | None, typer.Option(metavar="COLUMN", help="Column to predict; it has two values.")] = None,
+    positive: Annotated[
+        str | None, typer.Option(metavar="VALUE", help="The label's value whose probability is predicted.")
+    ] = None,
+    number_rows: Annotated[
+        bool, typer.Option("--number-rows", help="The file has no key: number its rows from 1.")
+    ] = False,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Contract to write; - is stdout.")] = Path("contract.json"),
+    replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing contract.")] = False,
+    delimiter: Annotated[str, typer.Option(metavar="CHAR", help="Character between columns, or the word tab.")] = ",",
+    segment: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Category by which reports group; repeatable."),
+    ] = None,
+    leave_out: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="Column to leave out of the features; repeatable.")
+    ] = None,
+    entity: Annotated[
+        str | None, typer.Option(metavar="NOUN", help="What a key identifies, such as customer.  [default: record]")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name of the contract.  [default: the file's name]")
+    ] = None,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Write the contract of a CSV file. Reads the whole file; the contract accepts each of its rows.
+
+    Key, label and positive value are never guessed: without them, the command lists candidates and exits with 2.
+    """
+    from telco_stream.csv.infer_options import InferOptions, parse_delimiter
+    from telco_stream.csv.inference import Candidates, infer_contract, next_steps
+    from telco_stream.display.progress import RowProgress
+
+    session = Session(output, quiet=quiet, verbose=verbose, writes_to_stdout=out == STDOUT)
+    request = InferOptions(
+        path=file,
+        out=out,
+        key=key,
+        label=label,
+        positive=positive,
+        number_rows=number_rows,
+        delimiter=parse_delimiter(delimiter),
+        segments=segment or (),
+        left_out=leave_out or (),
+        entity=entity,
+        name=name,
+        replace=replace,
+    )
+    with session.screen.live(RowProgress("infer")) as bar:
+        result = infer_contract(request, bar.advance)
+    session.screen.show(result)
+    if isinstance(result, Candidates):
+        raise UsageError(f"Name {result.missing}: {result.command}")
+    for step in next_steps(request, result):
+        session.screen.say(step)

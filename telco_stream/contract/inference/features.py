@@ -1,0 +1,188 @@
+"""Decides what each column of a CSV file becomes in a contract, from the profiles of the whole file."""
+
+import math
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from telco_stream.contract.inference.profile import ColumnProfile, Shape
+from telco_stream.contract.rules import snake_case
+from telco_stream.contract.schema import Boolean, Category, Feature, Integer, Name, Number
+
+#: Values up to which a text column is a category as a whole.
+MAX_VALUES = 100
+#: Rows that a value of a larger category needs, so as not to count as other.
+MIN_ROWS_OF_VALUE = 20
+#: Share of the rows whose values must be that frequent, and how many such values a category may have.
+_MIN_SHARE, _MAX_FREQUENT = 0.8, 1_000
+_OTHER = "other"
+#: Values with fewer rows are reported.
+_RARE = 5
+#: Rows up to which different texts in all of them say nothing.
+_FEW_ROWS = 20
+#: Values that too few people share to be personal.
+_MAX_IMPERSONAL = 12
+#: Numbers beyond which columns are left out: ranges of a contract end at 2^53 and 1e37.
+_LARGEST_INTEGER, _LARGEST_NUMBER = 1e15, 1e35
+_MAX_LENGTH = 256
+
+_is_personal = re.compile(
+    r"(.*_)?(e_?mail|phone|mobile|msisdn|imsi|imei|ssn|iban|passport|address|street|birth\w*|dob|ip|lat|latitude|lon|"
+    r"longitude|(first|last|sur|full|given|family|user|customer|client|person|contact)_?name)(_.*)?|name"
+).fullmatch
+_is_id = re.compile(r"(.*_)?(id|uuid|guid|key|nr|no|number|index|idx|row|rownames?)|x|unnamed.*").fullmatch
+_is_code = re.compile(r"(.*_)?(code|zip|id|key|area|type|class|region|group|kind|category|status)(_.*)?").fullmatch
+#: Shapes of the texts of a column that would be numbers if they were written differently.
+_AMOUNTS: frozenset[Shape] = frozenset({"amount", "whole", "number"})
+_NUMBERS_AS_TEXT = "numbers as text: write them without `,`, `%` and currency, as in 1234.5"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Why a column is not a feature."""
+
+    reason: str
+
+
+def conforms(value: object, kind: object) -> bool:
+    """Return whether the value follows the rules of a type of the contract."""
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def has_valid_name(name: str) -> bool:
+    """Return whether a contract can have a column of this name."""
+    return conforms(name, Name) and name == name.strip()
+
+
+def is_id_name(name: str) -> bool:
+    """Return whether the name says that the column identifies something."""
+    return bool(_is_id(snake_case(name)))
+
+
+def missing_words(profiles: Collection[ColumnProfile]) -> tuple[str, ...]:
+    """Return the texts that stand for null in the file, besides blanks."""
+    return tuple(sorted({word for profile in profiles for word in profile.nulls - profile.blanks}))
+
+
+def infer_feature(profile: ColumnProfile, missing: Collection[str]) -> Feature | LeftOut:
+    """Return the feature that accepts every text of the column, or why there is none."""
+    if reason := _reason_against(profile):
+        return LeftOut(reason)
+    if profile.is_numeric:
+        return _infer_number(profile)
+    spellings = {text.strip().lower() for text in profile.values}
+    if profile.shapes.keys() == {"truth"} and (spellings <= {"true", "false"} or spellings <= {"t", "f"}):
+        return Boolean(name=profile.name, nullable=bool(profile.nulls))
+    return _infer_category(profile, missing)
+
+
+def review_notes(profile: ColumnProfile, feature: Feature) -> Iterator[str]:
+    """Yield what a reviewer of the contract should know about a feature."""
+    if nulls := sum(profile.null_rows()):
+        words = ", ".join(f"`{word}`" for word in sorted(profile.nulls - profile.blanks))
+        yield f"{nulls / profile.total:.1%} blank" + (f" ({words} counts as blank)" if words else "")
+    if isinstance(feature, Number | Integer):
+        yield from _notes_on_number(profile)
+        return
+    if isinstance(feature, Category):
+        yield from _notes_on_category(profile, feature)
+
+
+def _reason_against(profile: ColumnProfile) -> str | None:
+    """Return why a column of any kind is left out."""
+    if not profile.has_more_values_than(0):
+        return "always blank"
+    is_constant = profile.low == profile.high if profile.is_numeric else not profile.has_more_values_than(1)
+    if is_constant and not profile.nulls:
+        return "has one value only"
+    if not has_valid_name(profile.name):
+        return "rename it: its name has white space at an end, quotes, or more than 128 characters"
+    is_fraction = profile.is_numeric and "number" in profile.shapes
+    is_varied = profile.has_more_values_than(_MAX_IMPERSONAL)
+    if _is_personal(snake_case(profile.name)) and is_varied and not is_fraction:
+        return "personal, by its name: neither a model nor a prediction needs it"
+    return None
+
+
+def _infer_number(profile: ColumnProfile) -> Feature | LeftOut:
+    is_whole = "number" not in profile.shapes
+    if is_whole and "code" in profile.shapes:
+        if not profile.has_more_values_than(MAX_VALUES):
+            return _category(profile, profile.values)
+        return LeftOut("a code, because it has leading zeros, and it has more than 100 values")
+    largest = max(abs(profile.low), abs(profile.high))
+    if largest > (_LARGEST_INTEGER if is_whole else _LARGEST_NUMBER):
+        return LeftOut("whole numbers of more than 15 digits" if is_whole else "has numbers too large for a model")
+    counts_rows = is_id_name(profile.name) or profile.high - profile.low + 1 == profile.total
+    if is_whole and counts_rows and profile.total > _FEW_ROWS and profile.is_unique:
+        return LeftOut("numbers the rows")
+    nullable, low, high = bool(profile.nulls), _room(-profile.low), _room(profile.high)
+    if is_whole:
+        high = 1 if profile.low >= 0 and profile.high <= 1 else high
+        return Integer(name=profile.name, minimum=-low, maximum=high or int(not low), nullable=nullable)
+    return Number(name=profile.name, minimum=float(-low), maximum=float(high or not low), nullable=nullable)
+
+
+def _infer_category(profile: ColumnProfile, missing: Collection[str]) -> Category | LeftOut:
+    if reason := _reason_against_category(profile):
+        return LeftOut(reason)
+    values = profile.values - set(missing) if profile.nulls else profile.values
+    if not profile.has_more_values_than(MAX_VALUES):
+        return _category(profile, values)
+    frequent = {value for value in values if profile.rows_with(value) >= MIN_ROWS_OF_VALUE}
+    filled = profile.total - sum(profile.null_rows())
+    if len(frequent) <= _MAX_FREQUENT and sum(map(profile.rows_with, frequent)) >= _MIN_SHARE * filled:
+        return _category(profile, frequent, other=_OTHER)
+    if profile.shapes.keys() <= _AMOUNTS:
+        return LeftOut(_NUMBERS_AS_TEXT)
+    return LeftOut("most of its values are rare: free text or a code")
+
+
+def _reason_against_category(profile: ColumnProfile) -> str | None:
+    """Return what the texts are instead, if they are not values of a category."""
+    if profile.shapes.keys() <= {"date", "time"}:
+        return "a date: make a number of it, such as the days since then"
+    if profile.shapes["email"] > profile.shapes.total() / 2:
+        return "e-mail addresses"
+    if profile.longest > _MAX_LENGTH:
+        return "free text"
+    if profile.is_unique and profile.total > _FEW_ROWS and not profile.shapes.keys() <= _AMOUNTS:
+        return "another text in each row: an ID or free text"
+    return None
+
+
+def _category(profile: ColumnProfile, values: Collection[str], other: str | None = None) -> Category:
+    return Category(name=profile.name, values=tuple(sorted(values)), other=other, nullable=bool(profile.nulls))
+
+
+def _notes_on_number(profile: ColumnProfile) -> Iterator[str]:
+    is_whole = "number" not in profile.shapes
+    if is_whole and profile.high - profile.low == 1:
+        return
+    yield f"{profile.low:,.10g} to {profile.high:,.10g} seen"
+    if is_whole and not profile.has_more_values_than(_MAX_IMPERSONAL) and _is_code(snake_case(profile.name)):
+        yield "reads like a code: make it a category, if its order means nothing"
+
+
+def _notes_on_category(profile: ColumnProfile, feature: Category) -> Iterator[str]:
+    if feature.other is not None:
+        yield f"values with fewer than {MIN_ROWS_OF_VALUE} rows, and new ones, count as `{feature.other}`"
+    elif rare := sum(profile.rows_with(value) < _RARE for value in feature.values):
+        yield f"{rare} of {len(feature.values)} values have fewer than {_RARE} rows"
+    if any(value != value.strip() for value in feature.values):
+        yield "values with white space at an end"
+    if "code" in profile.shapes:
+        yield "leading zeros, so it is a code"
+    elif profile.shapes.keys() <= _AMOUNTS:
+        yield _NUMBERS_AS_TEXT
+
+
+def _room(largest: float) -> int:
+    """Return a power of ten that is ten to a hundred times as large, or 0 if nothing is above 0."""
+    return 10 ** (max(0, math.ceil(math.log10(largest))) + 1) if largest > 0 else 0
