@@ -18,12 +18,21 @@ from telco_stream.contract.inference.draft import InferredColumn
 from telco_stream.contract.schema import Boolean, Category, Contract, Feature, Integer, Number
 from telco_stream.csv.infer_options import InferOptions
 from telco_stream.csv.inference import Candidates, InferResult, infer_contract
+from telco_stream.errors import UsageError
 from tests.support.foreign_data import FOREIGN, TELCO, ForeignData, needs_foreign_data, needs_telco_data
 from tests.support.in_process import CompletedRun, run_in_process
 
 ROWS = 200
 #: A label that no column tells.
 LABELS = ["yes" if number % 3 == 0 else "no" for number in range(ROWS)]
+#: A file with 501 columns that could be features.
+WIDE = "".join(
+    f"{','.join(row)}\n"
+    for row in [
+        ["id", "left", *(f"x{n}" for n in range(501))],
+        *([f"k{n}", "yes" if n % 3 else "no", *[str(n % 2)] * 501] for n in range(9)),
+    ]
+).encode()
 COMPLETE = ("--key", "id", "--label", "left", "--positive", "yes")
 
 
@@ -72,6 +81,7 @@ def run(path: Path, *arguments: str) -> CompletedRun:
         (["100", "1000"], Integer(name="x", minimum=0, maximum=10_000)),
         ([".05", "1e-3"], Number(name="x", minimum=0, maximum=10)),
         (["1e+05", "5"], Number(name="x", minimum=0, maximum=1_000_000)),
+        (["1", "1000000000000000"], Integer(name="x", minimum=0, maximum=2**53)),
         (["0", ""], Integer(name="x", minimum=0, maximum=1, nullable=True)),
         (["1", "2", " "], Integer(name="x", minimum=0, maximum=100, nullable=True)),
         (["1", "2", "NA"], Integer(name="x", minimum=0, maximum=100, nullable=True)),
@@ -111,7 +121,8 @@ def test_infer_feature_has_kind_and_range_of_texts(
         ("x", ["5", "5.0"], "one value only"),
         ("x", ["2026-01-31", "2026-02-28"], "a date"),
         ("x", ["31.01.2026 10:00", "01.02.2026 11:30"], "a date"),
-        ("x", ["2026-01-31T10:00:00Z", "2026-02-28T10:00:00+01:00"], "a date"),
+        ("x", ["2026-01-31T10:00:00Z", "2026-02-28T10:00:00+01:00"], "a time"),
+        ("x", ["2026-01-31T10:00:00Z", "2026-02-28"], "a date"),
         ("x", ["a@example.org", "b@example.org", "c@example.org"], "e-mail addresses"),
         ("x", [f"text {number}" for number in range(ROWS)], "another text in each row"),
         ("x", [f"text {number}" for number in range(150)], "rare"),
@@ -254,7 +265,9 @@ def test_infer_segments_are_those_asked_for(tmp_path: Path) -> None:
     assert (contract.segments, list(result.possible_segments)) == ((), ["plan"])
     assert infer_file(path, key="id", label="left", positive="yes", segments=["plan"])[0].segments == ("plan",)
     done = run(path, *COMPLETE, "--segment", "age", "--out", str(tmp_path / "b.json"))
-    assert (done.code, "age" in done.err) == (2, True)
+    assert (done.code, "`age` is not a category" in done.err) == (2, True)
+    done = run(path, *COMPLETE, *["--segment", "plan"] * 5, "--out", str(tmp_path / "b.json"))
+    assert (done.code, "at most 4" in done.err, (tmp_path / "b.json").exists()) == (2, True, False)
 
 
 @needs_telco_data
@@ -292,6 +305,14 @@ def test_infer_on_foreign_data_keeps_every_column(
     assert (result.rows, len(contract.features)) == (data.rows, data.features)
     assert [column.column for column in result.columns if column.leak] == []
     assert contract.missing == (("NA",) if data.name == "credit_data" else ())
+
+
+@needs_telco_data
+def test_infer_lists_key_and_label_of_telco_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    candidates = infer_contract(InferOptions(TELCO), lambda _rows: None)
+    assert isinstance(candidates, Candidates)
+    assert candidates.command.endswith("--key customerID --label Churn --positive Yes")
 
 
 @needs_foreign_data
@@ -354,6 +375,7 @@ SMALL = [[f"k{n}", n % 5, "yes" if n % 3 == 0 else "no"] for n in range(60)]
         ((*COMPLETE, "--delimiter", "ab"), 2, "one character"),
         ((*COMPLETE, "--leave-out", "age"), 5, "no column to predict from"),
         ((*COMPLETE, "--leave-out", "sex"), 2, "no column `sex`"),
+        ((*COMPLETE, "--leave-out", "left"), 2, "which is the key or the label"),
         ((*COMPLETE, "--out", "nowhere/a.json"), 2, "does not exist"),
     ],
 )
@@ -380,6 +402,10 @@ def test_infer_refuses_wrong_options_in_one_line(
         (b"id,age,left\nk1,1,yes\n,2,no\n", 5, "`id` is blank in 1 row"),
         (b"id,age,left\nk1,\xff,yes\n", 5, "line 2: not UTF-8"),
         (b"id,left,left\nk1,no,yes\n", 2, "2 columns `left`"),
+        (b"id;fee, EUR;left\nk1;2,5;yes\n", 2, "separated by semicolons, not by commas"),
+        (b"id" + b";x" * 40_000 + b"\n", 2, "separated by semicolons"),
+        (b"x" * 200_000, 5, "field larger than field limit"),
+        (WIDE, 5, "more than 500 columns"),
         (gzip.compress(b"id,age,left\n"), 5, "gunzip it first"),
         (b"PK\x03\x04...", 5, "save it as CSV"),
     ],
@@ -425,6 +451,14 @@ def test_infer_overwrites_a_contract_only_when_asked(tmp_path: Path) -> None:
     assert "--replace" in done.err
     assert run(path, *COMPLETE, "--out", str(out), "--replace").code == 0
     assert decode_contract(out.read_bytes()).key.name == "id"
+
+
+def test_infer_checks_the_output_before_it_reads_the_file(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ["id", "age", "left"], SMALL)
+    read = list[int]()
+    with pytest.raises(UsageError, match="does not exist"):
+        infer_contract(InferOptions(path, tmp_path / "no/a.json", "id", "left", "yes"), read.append)
+    assert read == []
 
 
 def test_infer_leaves_out_the_columns_named(tmp_path: Path) -> None:

@@ -21,9 +21,9 @@ MAX_ALL_VALUES = 20_000
 #: Combinations of segments that a report may have to count.
 MAX_COMBINATIONS = 10_000
 #: Single precision holds larger numbers, but models compute with their powers.
-_LARGEST_NUMBER = 1e37
+LARGEST_NUMBER = 1e37
 #: Double precision holds every whole number up to this one.
-_LARGEST_INTEGER = 2**53
+LARGEST_INTEGER = 2**53
 
 
 def broken_rules(contract: Contract) -> Iterator[str]:
@@ -81,7 +81,7 @@ def _category(column: Category) -> Iterator[str]:
 
 
 def _number(column: Number | Integer) -> Iterator[str]:
-    name, largest = column.name, _LARGEST_NUMBER if isinstance(column, Number) else _LARGEST_INTEGER
+    name, largest = column.name, LARGEST_NUMBER if isinstance(column, Number) else LARGEST_INTEGER
     # NaN is not below anything.
     if not column.minimum < column.maximum:
         yield f"`{name}` needs a minimum below its maximum"

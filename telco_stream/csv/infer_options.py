@@ -1,5 +1,6 @@
 """Options of `contract infer`: checks against each other and the header, and the command line that repeats them."""
 
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from telco_stream.contract.inference.draft import ROW_ID, is_contract_name, is_noun
 from telco_stream.errors import UsageError
-from telco_stream.runtime.files import STDOUT, status
+from telco_stream.runtime.files import STDOUT
 
 #: Path of the contract that is written by default.
 DEFAULT_OUT = Path("contract.json")
@@ -64,13 +65,15 @@ class InferOptions:
             raise UsageError("`--key` and `--number-rows`: only the rows of a file without a key are numbered")
         if self.key and self.key == self.label:
             raise UsageError(f"`--key` and `--label` both name `{self.key}`: they are different columns")
+        if named := {self.key, self.label}.intersection(self.left_out):
+            raise UsageError(f"`--leave-out` names `{named.pop()}`, which is the key or the label")
         if self.positive is not None and not self.label:
             raise UsageError("`--positive` is a value of the label: name the label's column with `--label`")
         if self.name is not None and not is_contract_name(self.name):
             raise UsageError("`--name`: use up to 63 lower-case letters, digits and hyphens, a letter first")
         if self.entity is not None and not is_noun(self.entity):
             raise UsageError("`--entity`: use a noun of up to 40 letters, such as `customer`")
-        if self.is_complete and self.out != STDOUT and not self.replace and status(self.out):
+        if self.is_complete and self.out != STDOUT and not self.replace and os.path.lexists(self.out):
             raise UsageError(f"{self.out} exists: `--replace` overwrites it, `--out` names another file")
 
     def check_header(self, header: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from telco_stream.contract.inference.draft import (
     possible_segments,
 )
 from telco_stream.contract.inference.profile import ColumnProfile
-from telco_stream.contract.schema import Boolean, Category
+from telco_stream.contract.schema import MAX_FEATURES, MAX_SEGMENTS, Boolean, Category
 from telco_stream.csv.infer_options import InferOptions
 from telco_stream.csv.profiling import DelimiterError, FileOptions, read_profiles
 from telco_stream.errors import DataError, UsageError
@@ -72,24 +72,14 @@ def infer_contract(options: InferOptions, advance: Callable[[int], None]) -> Inf
     `advance` gets the number of rows that were read. Raises `UsageError` and `DataError`.
     """
     options.check()
-    file = FileOptions(options.delimiter, options.label, options.positive)
-    try:
-        profiles = read_profiles(options.path, file, options.check_header, advance)
-    except DelimiterError as error:
-        raise UsageError(f"{error}: {replace(options, delimiter=error.likely).command}") from None
-    by_name = {profile.name: profile for profile in profiles}
-    if options.label:
-        _check_label(options, by_name[options.label])
-    if options.key:
-        _check_key(options, by_name[options.key])
     roles = _roles(options)
     if roles is None:
-        return _candidates(options, profiles)
-    draft = draft_contract(profiles, roles)
-    content = _encode(options, draft)
+        return _candidates(options, _read(options, advance))
     with open_output(options.out) as out:
-        out.write(content)
-    return _result(options, draft, by_name[draft.contract.label.name])
+        profiles = _read(options, advance)
+        draft = draft_contract(profiles, roles)
+        out.write(_encode(options, draft))
+    return _result(options, draft, next(profile for profile in profiles if profile.name == roles.label))
 
 
 def next_steps(options: InferOptions, result: InferResult) -> Iterator[str]:
@@ -100,6 +90,21 @@ def next_steps(options: InferOptions, result: InferResult) -> Iterator[str]:
         yield f"A leak tells the label, perhaps because it is known only after it. To leave it out: {flags}"
     if options.out != STDOUT:
         yield f"Review {options.out}, then train with it: {options.training_command}"
+
+
+def _read(options: InferOptions, advance: Callable[[int], None]) -> list[ColumnProfile]:
+    """Read the file; raise an error if a column cannot have the role that the options give it."""
+    file = FileOptions(options.delimiter, options.label, options.positive)
+    try:
+        profiles = read_profiles(options.path, file, options.check_header, advance)
+    except DelimiterError as error:
+        raise UsageError(f"{error}: {replace(options, delimiter=error.likely).command}") from None
+    for profile in profiles:
+        if profile.name == options.label:
+            _check_label(options, profile)
+        elif profile.name == options.key:
+            _check_key(options, profile)
+    return profiles
 
 
 def _check_label(options: InferOptions, profile: ColumnProfile) -> None:
@@ -169,6 +174,10 @@ def _encode(options: InferOptions, draft: Draft) -> bytes:
     groupable = {feature.name for feature in draft.contract.features if isinstance(feature, Boolean | Category)}
     if other := [name for name in options.segments if name not in groupable]:
         raise UsageError(f"`--segment`: `{other[0]}` is not a category or boolean of this contract")
+    if len(options.segments) > MAX_SEGMENTS:
+        raise UsageError(f"`--segment`: at most {MAX_SEGMENTS}, because a report counts all their combinations")
+    if len(draft.contract.features) > MAX_FEATURES:
+        raise DataError(f"{options.path} has more than {MAX_FEATURES} columns to predict from: `--leave-out` some")
     if not draft.contract.features:
         raise DataError(f"{options.path} has no column to predict from: all others are left out")
     content = encode_contract(draft.contract)

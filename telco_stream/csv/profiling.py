@@ -12,6 +12,8 @@ from telco_stream.errors import DataError
 
 #: Rows that are read at a time.
 _STRIDE = 5_000
+#: Characters of a header in which delimiters are counted; the fields of a longer one may exceed the limit of csv.
+_MAX_HEADER = 65_536
 #: Delimiters of columns.
 _DELIMITERS = ",;\t|"
 _DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs"}
@@ -23,7 +25,7 @@ _SIGNATURES = {
 
 
 class DelimiterError(DataError):
-    """The header has one column, but several with another delimiter."""
+    """The header has more columns with another delimiter."""
 
     def __init__(self, path: Path, delimiter: str, likely: str) -> None:
         used, other = (_DELIMITER_NAMES.get(each, f"`{each}`") for each in (delimiter, likely))
@@ -82,14 +84,14 @@ def _read_header(path: Path, records: RecordReader, delimiter: str) -> list[str]
         raise DataError(f"{path} is empty: a header line with the names of the columns is expected")
     if chunk.broken:
         raise DataError(BadRow(chunk.lines[0], chunk.broken[0], "").describe(path))
-    header = chunk.fields[0]
-    if len(header) == 1:
-        columns = {other: len(next(csv.reader([header[0]], delimiter=other))) for other in _DELIMITERS}
-        likely = max(columns, key=columns.__getitem__)
-        if columns[likely] == 1:
-            raise DataError(f"{path} has one column only: a key, a label and features are needed")
+    lines = chunk.text_of(0)[:_MAX_HEADER].splitlines(keepends=True)
+    columns = {other: len(next(csv.reader(lines, delimiter=other))) for other in (delimiter, *_DELIMITERS)}
+    likely = max(columns, key=columns.__getitem__)
+    if columns[likely] > columns[delimiter]:
         raise DelimiterError(path, delimiter, likely)
-    return header
+    if columns[delimiter] == 1:
+        raise DataError(f"{path} has one column only: a key, a label and features are needed")
+    return chunk.fields[0]
 
 
 def _filled_rows(path: Path, chunk: Records, width: int, blank: BadRow | None) -> tuple[list[list[str]], BadRow | None]:

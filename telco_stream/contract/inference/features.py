@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 
 from telco_stream.contract.inference.profile import ColumnProfile, Shape
-from telco_stream.contract.rules import snake_case
+from telco_stream.contract.rules import LARGEST_INTEGER, LARGEST_NUMBER, snake_case
 from telco_stream.contract.schema import Boolean, Category, Feature, Integer, Name, Number
 
 #: Values up to which a text column is a category as a whole.
@@ -24,8 +24,9 @@ _RARE = 5
 _FEW_ROWS = 20
 #: Values that too few people share to be personal.
 _MAX_IMPERSONAL = 12
-#: Numbers beyond which columns are left out: ranges of a contract end at 2^53 and 1e37.
-_LARGEST_INTEGER, _LARGEST_NUMBER = 1e15, 1e35
+_LARGEST_FLOAT = 1e308
+#: Whole numbers from here on are IDs rather than amounts.
+_LARGEST_AMOUNT = 1e15
 _MAX_LENGTH = 256
 
 _is_personal = re.compile(
@@ -113,20 +114,30 @@ def _reason_against(profile: ColumnProfile) -> str | None:
 def _infer_number(profile: ColumnProfile) -> Feature | LeftOut:
     is_whole = "number" not in profile.shapes
     if is_whole and "code" in profile.shapes:
-        if not profile.has_more_values_than(MAX_VALUES):
-            return _category(profile, profile.values)
-        return LeftOut("a code, because it has leading zeros, and it has more than 100 values")
+        if profile.has_more_values_than(MAX_VALUES):
+            return LeftOut(f"a code, because it has leading zeros, of more than {MAX_VALUES} values")
+        return _category(profile, profile.values)
+    if reason := _reason_against_number(profile, is_whole=is_whole):
+        return LeftOut(reason)
+    nullable, low, high = bool(profile.nulls), _room(-profile.low), _room(profile.high)
+    if not is_whole:
+        return Number(name=profile.name, minimum=float(-low), maximum=float(high or not low), nullable=nullable)
+    low, high = min(low, LARGEST_INTEGER), min(high, LARGEST_INTEGER) or int(not low)
+    is_flag = low == 0 and profile.high <= 1
+    return Integer(name=profile.name, minimum=-low, maximum=1 if is_flag else high, nullable=nullable)
+
+
+def _reason_against_number(profile: ColumnProfile, *, is_whole: bool) -> str | None:
+    """Return what the numbers are instead, if they are not an amount."""
     largest = max(abs(profile.low), abs(profile.high))
-    if largest > (_LARGEST_INTEGER if is_whole else _LARGEST_NUMBER):
-        return LeftOut("whole numbers of more than 15 digits" if is_whole else "has numbers too large for a model")
+    if is_whole and largest > _LARGEST_AMOUNT:
+        return "whole numbers of more than 15 digits: rather a code"
+    if _room(largest) > LARGEST_NUMBER:
+        return "has numbers that are too large for a model"
     counts_rows = is_id_name(profile.name) or profile.high - profile.low + 1 == profile.total
     if is_whole and counts_rows and profile.total > _FEW_ROWS and profile.is_unique:
-        return LeftOut("numbers the rows")
-    nullable, low, high = bool(profile.nulls), _room(-profile.low), _room(profile.high)
-    if is_whole:
-        high = 1 if profile.low >= 0 and profile.high <= 1 else high
-        return Integer(name=profile.name, minimum=-low, maximum=high or int(not low), nullable=nullable)
-    return Number(name=profile.name, minimum=float(-low), maximum=float(high or not low), nullable=nullable)
+        return "numbers the rows"
+    return None
 
 
 def _infer_category(profile: ColumnProfile, missing: Collection[str]) -> Category | LeftOut:
@@ -146,6 +157,8 @@ def _infer_category(profile: ColumnProfile, missing: Collection[str]) -> Categor
 
 def _reason_against_category(profile: ColumnProfile) -> str | None:
     """Return what the texts are instead, if they are not values of a category."""
+    if profile.shapes.keys() == {"time"}:
+        return "a time: let `time` of the contract name it, if it is when the event happened"
     if profile.shapes.keys() <= {"date", "time"}:
         return "a date: make a number of it, such as the days since then"
     if profile.shapes["email"] > profile.shapes.total() / 2:
@@ -185,4 +198,4 @@ def _notes_on_category(profile: ColumnProfile, feature: Category) -> Iterator[st
 
 def _room(largest: float) -> int:
     """Return a power of ten that is ten to a hundred times as large, or 0 if nothing is above 0."""
-    return 10 ** (max(0, math.ceil(math.log10(largest))) + 1) if largest > 0 else 0
+    return 10 ** (max(0, math.ceil(math.log10(min(largest, _LARGEST_FLOAT)))) + 1) if largest > 0 else 0
