@@ -51,6 +51,8 @@ DOCUMENTED = {
     "verify": "--topic --group",
     "status": "--topic --group --max-lag --max-age --watch --ignore-not-found",
     "doctor": "--topic --group --model --engine --command",
+    "contract check": "--against",
+    "contract show": "--model --contract --schema",
     "config show": "--broker --topic --group --model",
     "model show": "--model",
 }

@@ -34,6 +34,8 @@ MAY_IMPORT = {
     "dlq --help": set(),
     "config show": SETTINGS | SCREEN,
     "model show": SETTINGS | SCREEN,
+    "contract show": SETTINGS | SCREEN,
+    "contract check missing.json": SCREEN,
     "sample --rows 3 --out a.csv": SCREEN,
     "produce --mode batch --data-path customers.csv": CLIENT | SETTINGS | SCREEN,
     "contract infer customers.csv --key customerID --label Churn --positive Yes": SCREEN,

@@ -1,11 +1,13 @@
-"""`docs/own-model.md` and `docs/own-schema.md`: their scripts, diffs and commands work."""
+"""`docs/own-model.md`, `docs/own-schema.md` and `docs/contract.md`: their scripts, diffs and commands work."""
 
 import json
 import re
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from telco_stream.contract.document import builtin_content
 from telco_stream.model.artifact import load_scorer
 from telco_stream.model.manifest import Manifest
 from tests.support.cli import ROOT
@@ -14,7 +16,9 @@ from tests.support.scripts import copy_checkout, env_with_path, run_script, writ
 
 MODEL_PAGE = ROOT / "docs/own-model.md"
 SCHEMA_PAGE = ROOT / "docs/own-schema.md"
+CONTRACT_PAGE = ROOT / "docs/contract.md"
 _SCRIPT = re.compile(r"^```python\n# (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _DIFF = re.compile(r"^```diff\n--- (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
@@ -52,6 +56,25 @@ def test_own_schema_page_commands_run(commands: Path, tmp_path: Path) -> None:
     assert "SupportCalls" in (checkout / "data/sample_customers.csv").read_text().partition("\n")[0]
 
 
+def test_contract_page_commands_run(commands: Path, tmp_path: Path) -> None:
+    """The page's contract is valid, and the commands write the built-in contract and the JSON Schema."""
+    (content,) = _blocks("json")
+    (tmp_path / "contract.json").write_text(content)
+    written = run_script(command_lines(CONTRACT_PAGE), tmp_path, env_with_path(commands))
+    assert written.count("The contract is valid.") == 2
+    assert "The contracts are the same." in written
+    assert (tmp_path / "telco.json").read_bytes() == builtin_content()
+    schema = json.loads((tmp_path / "contract.schema.json").read_text())
+    jsonschema.validate({"$schema": "./contract.schema.json"} | json.loads(content), schema)
+
+
+def test_contract_page_quotes_the_built_in_contract() -> None:
+    quoted = [line for block in _blocks("") for line in block.splitlines()]
+    lines = {line.strip(" ,") for line in builtin_content().decode().splitlines()}
+    assert len(quoted) > 8
+    assert [line for line in quoted if line.strip(" ,") not in lines] == []
+
+
 def test_own_model_page_describes_each_manifest_key() -> None:
     table = MODEL_PAGE.read_text().partition("## Manifest")[2]
     assert re.findall(r"^- `(\w+)`:", table, re.MULTILINE) == list(Manifest.__annotations__)
@@ -73,6 +96,11 @@ def test_apply_change_fails_when_the_text_is_missing(tmp_path: Path) -> None:
     assert file.read_text() == "a\nB\nc\n"
     with pytest.raises(AssertionError):
         _apply(file, " a\n-b\n+B\n")
+
+
+def _blocks(language: str) -> list[str]:
+    """Return the code blocks of the contract's page in a language."""
+    return [text for name, text in _BLOCK.findall(CONTRACT_PAGE.read_text()) if name == language]
 
 
 def _apply(file: Path, change: str) -> None:

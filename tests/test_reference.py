@@ -16,6 +16,7 @@ from docs.generate.results import RESULTS
 from docs.generate.settings import refused_properties
 from telco_stream.cli import app
 from telco_stream.cli.session import Session
+from telco_stream.contract.document import builtin_content
 from telco_stream.errors import UsageError
 from telco_stream.report.analytics import Summary
 from telco_stream.settings import load
@@ -33,6 +34,7 @@ SETTINGS_PAGE = (ROOT / "docs/configuration.md").read_text()
 REQUIRED = {
     "produce": ["--mode", "batch"],
     "dlq show": ["0:0"],
+    "contract check": ["x"],
     "predictions show": ["a"],
     "report": ["--contact-cost", "5", "--customer-value", "100"],
     "train": ["--data-path", "x"],
@@ -153,10 +155,15 @@ def test_page_lists_the_json_keys_of_every_result() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", ["model show", "config show", "sample --out a.csv --rows 10", "train --data-path labelled.csv", "demo"]
+    "arguments",
+    [
+        *("model show", "config show", "sample --out a.csv --rows 10", "train --data-path labelled.csv", "demo"),
+        *("contract check contract.json", "contract check --against contract.json contract.json"),
+    ],
 )
 def test_documented_json_keys_match_a_real_result(arguments: str, tmp_path: Path) -> None:
     write_csv(tmp_path / "labelled.csv", labelled_rows(200))
+    (tmp_path / "contract.json").write_bytes(builtin_content())
     _same_keys(arguments, {})
 
 

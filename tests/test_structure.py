@@ -43,6 +43,7 @@ PURE_LIBRARIES = {
     *("abc", "array", "base64", "bisect", "codecs", "collections", "contextlib", "dataclasses", "datetime"),
     *(
         "decimal",
+        "difflib",
         "enum",
         "functools",
         "hashlib",
@@ -56,7 +57,7 @@ PURE_LIBRARIES = {
         "statistics",
         "string",
     ),
-    *("struct", "textwrap", "types", "typing"),
+    *("struct", "textwrap", "types", "typing", "unicodedata"),
 }
 CLOCKS = {"now", "utcnow", "today", "utc_timestamp"}
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from docs.generate.columns import columns
 from docs.generate.commands import command, common_options, shared_options
+from docs.generate.contract_schema import contract_keys
 from docs.generate.settings import refused_properties, settings
 
 #: Generators of parts by the first word of the name; they get the rest of the name.
@@ -15,6 +16,7 @@ GENERATORS: dict[str, Callable[[str], str]] = {
     "shared": shared_options,
     "command": command,
     "columns": columns,
+    "contract-keys": contract_keys,
 }
 
 _PART = re.compile(r"^(<!-- begin ([^>]+) -->\n).*?^(<!-- end -->)$", re.MULTILINE | re.DOTALL)

@@ -5,8 +5,13 @@ from dataclasses import fields, is_dataclass
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+import msgspec
+
 from docs.generate.markdown import code
 from telco_stream.consume.counters import ConsumeResult
+from telco_stream.contract.changes import Comparison
+from telco_stream.contract.schema import Contract
+from telco_stream.contract.summary import ContractSummary
 from telco_stream.csv.inference import InferResult
 from telco_stream.demo import DemoResult
 from telco_stream.dlq.listing import LetterSummary, ListedLetter, ShownLetter
@@ -44,6 +49,9 @@ RESULTS: dict[str, type] = {
     "model show": Manifest,
     "contract infer": InferResult,
     "sample": SampleResult,
+    "contract check": ContractSummary,
+    "contract check --against": Comparison,
+    "contract show": Contract,
     "data fetch": FetchResult,
     "config show": ResolvedSetting,
 }
@@ -59,6 +67,8 @@ def results(command: str) -> Iterator[str]:
 
 def _keys(kind: type) -> str:
     """Return the keys in order, with the keys of nested objects in JSON brackets."""
+    if not is_dataclass(kind):
+        return " ".join(field.encode_name for field in msgspec.structs.fields(kind))
     hints = get_type_hints(kind)
     return " ".join(field.name + _nested_keys(hints[field.name]) for field in fields(kind))
 

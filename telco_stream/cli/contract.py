@@ -1,16 +1,19 @@
 """`telco-stream contract`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from telco_stream.cli import options
 from telco_stream.cli.session import Session
-from telco_stream.errors import UsageError
+from telco_stream.errors import DataError, UsageError
 from telco_stream.runtime.files import STDOUT
 
-group = typer.Typer(name="contract", no_args_is_help=True, help="Infer the contract of your own columns.")
+if TYPE_CHECKING:
+    from telco_stream.contract.schema import Contract
+
+group = typer.Typer(name="contract", no_args_is_help=True, help="Infer, check and show the contract of your columns.")
 
 
 @group.command()
@@ -76,3 +79,72 @@ def infer(
         raise UsageError(f"Name {result.missing}: {result.command}")
     for step in next_steps(request, result):
         session.screen.say(step)
+
+
+@group.command()
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Contract to check.")],
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="OLD", help="Compare with an older contract; exit 5 if a change is breaking."),
+    ] = None,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Check a contract, and compare it with an older one. Each error is one line on stderr."""
+    from telco_stream.contract.changes import compare
+    from telco_stream.contract.summary import summarize
+
+    session = Session(output, quiet=quiet, verbose=verbose)
+    contract = _read(session, file)
+    summary = summarize(contract)
+    for hint in summary.hints:
+        session.screen.warn(f"{file}: {hint}")
+    if against is None:
+        session.screen.show(summary)
+        return
+    comparison = compare(_read(session, against), contract)
+    session.screen.show(comparison)
+    if comparison.verdict == "breaking":
+        breaking = sum(change.effect == "breaking" for change in comparison.changes)
+        count = f"{breaking} of {len(comparison.changes)} changes are breaking"
+        raise DataError(f"{file} is not compatible with {against}: {count}")
+
+
+@group.command()
+def show(
+    model: options.Model = None,
+    contract: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Show this contract instead of the model's.")
+    ] = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Write the JSON Schema of the format instead, for editors.")
+    ] = False,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show the contract in use. With --output json it is a file that other commands read."""
+    from telco_stream.contract.document import builtin_contract, json_schema
+
+    if model and contract:
+        raise UsageError("--model and --contract both name a contract; use one of them")
+    session = Session(output, quiet=quiet, verbose=verbose, flags={"model.path": model})
+    if schema:
+        typer.echo(json_schema(), nl=False)
+    else:
+        session.screen.show(_read(session, contract) if contract else builtin_contract())
+
+
+def _read(session: Session, path: Path) -> "Contract":
+    """Read a contract, or print each of its errors and exit."""
+    from telco_stream.contract.document import MAX_BYTES, ContractError, decode_contract
+    from telco_stream.runtime.files import read_file
+
+    try:
+        return decode_contract(read_file(path, MAX_BYTES))
+    except ContractError as invalid:
+        for error in invalid.errors:
+            session.screen.error(UsageError(f"{path}: {error}"))
+        raise typer.Exit(UsageError.exit_code) from None

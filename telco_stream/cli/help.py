@@ -64,6 +64,10 @@ PAGES = {
         "telco-stream contract infer customers.csv --key customerID --label Churn --positive Yes",
         _ALWAYS | {5: "the file cannot be read or has a malformed row"},
     ),
+    "contract check": Page(
+        "telco-stream contract check contract.json --against old.json", _ALWAYS | {5: "a change is breaking"}
+    ),
+    "contract show": Page("telco-stream contract show --output json", _ALWAYS | _MODEL),
     "data fetch": Page("telco-stream data fetch", _ALWAYS | {5: "the download failed, or is another file"}),
     "config show": Page("telco-stream config show --output json", _ALWAYS),
 }

@@ -1,15 +1,20 @@
 """Reading and writing of `contract.json`, and the built-in contract."""
 
 import pkgutil
+from collections.abc import Sequence
 from functools import cache
 
 import msgspec
 
+from telco_stream.contract.faults import Fault, find_lines, parse_json, syntax_fault
 from telco_stream.contract.rules import broken_rules
 from telco_stream.contract.schema import Contract
+from telco_stream.contract.structure import structure_faults
 
 #: Largest file, in bytes.
 MAX_BYTES = 1 << 20
+#: Errors of one file that are described.
+_MAX_ERRORS = 20
 #: Fields with one line for each of their items.
 _LISTS_OF_COLUMNS = frozenset({"features", "carry"})
 _decode = msgspec.json.Decoder(Contract).decode
@@ -18,10 +23,11 @@ _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class ContractError(ValueError):
-    """The file is not a contract; `errors` are sentences about it."""
+    """The file is not a contract; `errors` are sentences about it, and the text is the first of them."""
 
     def __init__(self, *errors: str) -> None:
-        super().__init__("; ".join(errors))
+        more = f" (and {len(errors) - 1} more: `telco-stream contract check` lists them)" if errors[1:] else ""
+        super().__init__(f"{errors[0]}{more}")
         self.errors = errors
 
 
@@ -32,9 +38,10 @@ def decode_contract(content: bytes) -> Contract:
     try:
         contract = _decode(content)
     except (ValueError, RecursionError) as error:  # msgspec and Unicode errors, and deeply nested JSON
-        raise ContractError(str(error) or "it is nested too deeply") from None
-    if errors := list(broken_rules(contract)):
-        raise ContractError(*errors)
+        raise _explain(content, error) from None
+    _, repeated = parse_json(content)
+    if faults := [*repeated, *broken_rules(contract)]:
+        raise _as_error(content, faults)
     return contract
 
 
@@ -61,6 +68,31 @@ def builtin_content() -> bytes:
     content = pkgutil.get_data(__name__, "telco.json")
     assert content is not None  # noqa: S101 - it is part of the package
     return content
+
+
+def json_schema() -> str:
+    """Return the JSON Schema of the format, for editors; `make docs` generates it."""
+    content = pkgutil.get_data(__name__, "contract.schema.json")
+    assert content is not None  # noqa: S101 - it is part of the package
+    return content.decode()
+
+
+def _explain(content: bytes, error: Exception) -> ContractError:
+    """Return an error that describes all that msgspec can refuse."""
+    if fault := syntax_fault(content):
+        return ContractError(fault)
+    document, repeated = parse_json(content)
+    faults = [*repeated, *structure_faults(document)]
+    return _as_error(content, faults) if faults else ContractError(f"it is not a contract: {error}")
+
+
+def _as_error(content: bytes, faults: Sequence[Fault]) -> ContractError:
+    """Return an error with the lines of the faults."""
+    shown = faults[:_MAX_ERRORS]
+    lines = find_lines(content.decode(), {fault.path for fault in shown if fault.path})
+    errors = [f"line {line}: {fault.text}" if (line := lines.get(fault.path)) else fault.text for fault in shown]
+    more = [f"… and {len(faults) - len(shown):,} more"] if len(faults) > len(shown) else []
+    return ContractError(*errors, *more)
 
 
 def _format(content: bytes) -> str:

@@ -1,9 +1,11 @@
 """Rules of a contract that its types cannot express; each broken one is a sentence about the file."""
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
+from telco_stream.contract.faults import Fault, Path, format_path
 from telco_stream.contract.schema import (
     MODEL_VERSION,
     PREDICTION,
@@ -20,29 +22,33 @@ from telco_stream.contract.schema import (
 MAX_ALL_VALUES = 20_000
 #: Combinations of segments that a report may have to count.
 MAX_COMBINATIONS = 10_000
-#: Single precision holds larger numbers, but models compute with their powers.
-LARGEST_NUMBER = 1e37
-#: Double precision holds every whole number up to this one.
-LARGEST_INTEGER = 2**53
+#: Characters of a value that an error quotes.
+_QUOTED = 40
 
 
-def broken_rules(contract: Contract) -> Iterator[str]:
-    """Yield a sentence about each broken rule, in the order of the file."""
-    yield from _names(contract)
-    columns = {column.name: column for column in contract.columns}
-    for column in columns.values():
-        yield from _column(column)
-    if sum(len(column.values) for column in columns.values() if isinstance(column, Category)) > MAX_ALL_VALUES:
-        yield f"the categories have more than {MAX_ALL_VALUES:,} values together"
+def broken_rules(contract: Contract) -> Iterator[Fault]:
+    """Yield a fault for each broken rule."""
+    columns = _columns(contract)
+    yield from _names(contract, columns)
+    for path, column in columns:
+        yield from (Fault(path, f"{format_path(path)}: `{column.name}` {text}") for text in _column(column, contract))
+    if sum(len(column.values) for _, column in columns if isinstance(column, Category)) > MAX_ALL_VALUES:
+        yield Fault(("features",), f"the categories have more than {MAX_ALL_VALUES:,} values together")
     if contract.label.positive == contract.label.negative:
-        yield "the label's positive and negative value are the same"
-    yield from _segments(contract, columns)
-    for name in contract.carry:
-        if isinstance(name, str) and name not in columns:
-            yield f"carry names `{name}`, which is not a feature"
-    if contract.charge is not None and not isinstance(columns.get(contract.charge), Number | Integer):
-        yield f"charge names `{contract.charge}`, which is not a number"
-    yield from _fields_of_prediction(contract)
+        yield Fault(("label",), "label: `positive` and `negative` are the same")
+    if not (contract.label.positive.strip() and contract.label.negative.strip()):
+        yield Fault(("label",), "label: `positive` and `negative` must not be blank")
+    if len({column.name for _, column in columns}) == len(columns):  # otherwise, names can mean several columns
+        yield from _references(contract)
+        yield from _segments(contract)
+        yield from _fields_of_prediction(contract)
+
+
+def similar_names(contract: Contract) -> list[str]:
+    """Return a hint for each name of a column that looks the same as another one."""
+    names = {column.name for column in contract.columns} | {contract.key.name, contract.time.name, contract.label.name}
+    looks = Counter(unicodedata.normalize("NFKC", name) for name in names)
+    return [f"{times} columns have names that look like `{name}`" for name, times in looks.items() if times > 1]
 
 
 def snake_case(name: str) -> str:
@@ -50,68 +56,107 @@ def snake_case(name: str) -> str:
     return re.sub(r"\W+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).lower().strip("_")
 
 
-def _names(contract: Contract) -> Iterator[str]:
-    read = [contract.key.name, *(column.name for column in contract.columns), contract.time.name]
-    for name, times in Counter([*read, contract.label.name]).items():
-        if times > 1:
-            yield f"`{name}` is the name of {times} columns"
+def _columns(contract: Contract) -> list[tuple[Path, Carried]]:
+    """Return the columns with their paths in the file."""
+    items = [*((("features", index), item) for index, item in enumerate(contract.features))]
+    carried = [(("carry", index), item) for index, item in enumerate(contract.carry) if not isinstance(item, str)]
+    return [*items, *carried]
+
+
+def _names(contract: Contract, columns: Iterable[tuple[Path, Carried]]) -> Iterator[Fault]:
+    key, time, label = contract.key, contract.time, contract.label
+    read = [(("key", "name"), key.name), *(((*path, "name"), column.name) for path, column in columns)]
+    named = [*read, (("time", "name"), time.name), (("label", "name"), label.name)]
+    yield from _repeated(named, "is the name of two columns")
+    for path, name in [*named, (("label", "probability"), label.probability)]:
         if name != name.strip():
-            yield f"`{name}` begins or ends with white space"
+            yield Fault(path, f"{format_path(path)}: `{name}` begins or ends with white space")
 
 
-def _column(column: Carried) -> Iterator[str]:
-    name = column.name
-    if column.nullable < column.optional:
-        yield f"`{name}` is optional, so it must be nullable too"
+def _column(column: Carried, contract: Contract) -> Iterator[str]:
+    if column.optional and not column.nullable:
+        yield "is `optional`, so it must be `nullable` too"
     if isinstance(column, Category):
-        yield from _category(column)
+        yield from _category(column, contract)
     elif isinstance(column, Number | Integer):
         yield from _number(column)
 
 
-def _category(column: Category) -> Iterator[str]:
-    repeated = [value for value, times in Counter(column.values).items() if times > 1]
-    if repeated:
-        yield f"`{column.name}` has a value twice"
+def _category(column: Category, contract: Contract) -> Iterator[str]:
+    repeated = next((value for value, times in Counter(column.values).items() if times > 1), None)
+    if repeated is not None:
+        yield f"has the value {repeated[:_QUOTED]!r} twice"
+    if not column.nullable:
+        return
     texts = [*column.values, *([column.other] if column.other is not None else [])]
-    if column.nullable and not all(map(str.strip, texts)):
-        yield f"`{column.name}` is nullable, so a blank cannot be one of its values"
-    if column.nullable and "null" in map(str.lower, texts):
-        yield f"`{column.name}` is nullable, so the text null cannot be one of its values"
+    if not all(map(str.strip, texts)):
+        yield "is `nullable`, so a blank cannot be one of its values: it means null"
+    if "null" in map(str.lower, texts):
+        yield "is `nullable`, so the text null cannot be one of its values: it means null"
+    if both := set(contract.missing) & set(texts):
+        yield f"is `nullable` and has the value {min(both)!r}, which `missing` turns into null: remove one of them"
 
 
 def _number(column: Number | Integer) -> Iterator[str]:
-    name, largest = column.name, LARGEST_NUMBER if isinstance(column, Number) else LARGEST_INTEGER
-    # NaN is not below anything.
     if not column.minimum < column.maximum:
-        yield f"`{name}` needs a minimum below its maximum"
-    elif max(abs(column.minimum), abs(column.maximum)) > largest:
-        yield f"`{name}` has a range beyond {largest:g}, which models cannot compute with"
+        yield "needs a `minimum` below its `maximum`"
     if column.fill is not None and not column.nullable:
-        yield f"`{name}` has a fill, so it must be nullable"
+        yield "has a `fill`, so it must be `nullable`"
     if column.fill is not None and not column.minimum <= column.fill <= column.maximum:
-        yield f"`{name}` has a fill outside its range"
+        yield "has a `fill` outside its range"
 
 
-def _segments(contract: Contract, columns: dict[str, Carried]) -> Iterator[str]:
-    combinations = 1
-    for name in contract.segments:
+def _references(contract: Contract) -> Iterator[Fault]:
+    """Check the names of columns in `carry` and `charge`."""
+    columns = {column.name: column for column in contract.columns}
+    features = {feature.name for feature in contract.features}
+    names = [(("carry", index), item) for index, item in enumerate(contract.carry) if isinstance(item, str)]
+    for path, name in names:
+        if name not in features:
+            yield Fault(path, f"{format_path(path)}: no feature is named `{name}`")
+    yield from _repeated(names, "is there twice")
+    if contract.charge is not None and not isinstance(columns.get(contract.charge), Number | Integer):
+        yield Fault(("charge",), f"charge: no number is named `{contract.charge}`")
+
+
+def _segments(contract: Contract) -> Iterator[Fault]:
+    columns = {column.name: column for column in contract.columns}
+    combinations, keys = 1, []
+    for index, name in enumerate(contract.segments):
+        path: Path = ("segments", index)
         column = columns.get(name)
         if isinstance(column, Category):
-            combinations *= len(column.values) + (column.other is not None) + column.nullable
+            combinations *= len({*column.values, column.other} - {None}) + column.nullable
         elif isinstance(column, Boolean):
             combinations *= 2 + column.nullable
         else:
-            yield f"segments name `{name}`, which is neither a category nor a boolean"
+            yield Fault(path, f"{format_path(path)}: no category or boolean is named `{name}`")
+        keys.append((path, f"by_{snake_case(name)}"))
     if combinations > MAX_COMBINATIONS:
-        yield f"the segments have {combinations:,} combinations; {MAX_COMBINATIONS:,} are allowed"
-    for key, times in Counter(map(snake_case, contract.segments)).items():
-        if times > 1 or not key:
-            yield f"the segments need different JSON keys: `by_{key}` stands for {times} of them"
+        text = f"segments: they have {combinations:,} combinations; at most {MAX_COMBINATIONS:,} can be counted"
+        yield Fault(("segments",), text)
+    yield from _repeated(keys, "would be the key of two segments in reports")
+    yield from (Fault(path, f"{format_path(path)}: needs a letter or digit") for path, key in keys if key == "by_")
 
 
-def _fields_of_prediction(contract: Contract) -> Iterator[str]:
-    fields = [contract.key.name, contract.label.probability, PREDICTION, contract.time.name]
-    for name, times in Counter([*fields, PROCESSED_TS, MODEL_VERSION, *contract.repeated]).items():
-        if times > 1:
-            yield f"a prediction would have the field `{name}` twice"
+def _fields_of_prediction(contract: Contract) -> Iterator[Fault]:
+    fields: list[tuple[Path, str]] = [((), PREDICTION), ((), PROCESSED_TS), ((), MODEL_VERSION)]
+    fields += [(("key", "name"), contract.key.name), (("time", "name"), contract.time.name)]
+    fields.append((("label",), contract.label.probability))
+    seen = dict.fromkeys(contract.segments)
+    fields += [(("segments", index), name) for index, name in enumerate(seen)]
+    for index, item in enumerate(contract.carry):
+        name = item if isinstance(item, str) else item.name
+        if name not in seen:
+            seen[name] = None
+            fields.append((("carry", index), name))
+    yield from _repeated(fields, "would be a field of predictions twice")
+
+
+def _repeated(named: Iterable[tuple[Path, str]], problem: str) -> Iterator[Fault]:
+    """Yield a fault for each name that stands at an earlier path too."""
+    seen: set[str] = set()
+    for path, name in named:
+        if name in seen:
+            yield Fault(path, f"{format_path(path)}: `{name}` {problem}")
+        seen.add(name)

@@ -1,55 +1,94 @@
-"""The contract as data: key, event time, label and columns of the records, and what a prediction repeats of them."""
+"""The contract as data: key, event time, label and columns of the records, and what a prediction repeats of them.
 
-from typing import Annotated, Literal, TypeAlias
+Descriptions are part of the JSON Schema, which editors show, and of the table in `docs/contract.md`.
+"""
+
+from typing import Annotated, Any, Literal, TypeAlias
 
 from msgspec import Meta, Struct, field
 
 MAX_FEATURES, MAX_CARRIED, MAX_SEGMENTS = 500, 100, 4
 #: Values of one category; `rules` limits the values of all of them together.
 MAX_VALUES = 5_000
+#: Single precision holds larger numbers, but models compute with their powers.
+LARGEST_NUMBER = 1e37
+#: Double precision holds every whole number up to this one.
+LARGEST_INTEGER = 2**53
 #: Fields of a prediction that do not depend on the contract.
 PREDICTION, PROCESSED_TS, MODEL_VERSION = "prediction", "processed_ts", "model_version"
 
+
+def _text(expected: str, **limits: Any) -> Meta:  # noqa: ANN401 - as msgspec
+    """Return limits of a text, and what errors say is expected of it."""
+    return Meta(extra={"expected": expected}, **limits)
+
+
 #: Name of a column, on the wire and in a CSV. Error messages quote names with backticks, and msgspec cannot rename a
 #: field to a name with quotes, backslashes or control characters. U+2028 and U+2029 separate lines.
-Name = Annotated[str, Meta(min_length=1, max_length=128, pattern=r'^[^\x00-\x1f\x7f-\x9f`"\\\u2028\u2029]+\Z')]
-Value = Annotated[str, Meta(max_length=256)]
+Name = Annotated[
+    str,
+    _text(
+        "a name of 1 to 128 characters without double quotes, backticks, backslashes, tabs and line breaks",
+        min_length=1,
+        max_length=128,
+        pattern=r'^[^\x00-\x1f\x7f-\x9f`"\\\u2028\u2029]+\Z',
+    ),
+]
+Value = Annotated[str, _text("a text of at most 256 characters", max_length=256)]
 #: Words as they stand in a sentence, such as `customer`.
-Noun = Annotated[str, Meta(pattern=r"^[^\W\d_][\w -]{0,39}\Z")]
+Noun = Annotated[
+    str,
+    _text(
+        "1 to 40 letters, digits, blanks and hyphens that begin with a letter",
+        min_length=1,
+        max_length=40,
+        pattern=r"^[^\W\d_][\w -]*\Z",
+    ),
+]
+Amount = Annotated[float, Meta(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+Whole = Annotated[int, Meta(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
 
 #: Name of a contract.
-ContractName = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9-]{0,62}\Z")]
+ContractName = Annotated[
+    str,
+    _text(
+        "1 to 63 lower-case letters, digits and hyphens that begin with a letter",
+        pattern=r"^[a-z][a-z0-9-]{0,62}\Z",
+    ),
+]
 
 
 class Column(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="kind"):
     """A column of the records."""
 
-    name: Name
+    name: Annotated[Name, Meta(description="Name in the CSV and in the records.")]
 
 
 class FeatureColumn(Column, frozen=True, kw_only=True, omit_defaults=True):
     """A column that a model can read."""
 
-    #: Whether null and blank text are accepted.
-    nullable: bool = False
-    #: Whether the field may be absent, which is the same as null.
-    optional: bool = False
+    nullable: Annotated[bool, Meta(description="Whether null and blank text are accepted.")] = False
+    optional: Annotated[bool, Meta(description="Whether it may be absent, which means null; needs `nullable`.")] = False
 
 
 class Number(FeatureColumn, frozen=True, tag="number", kw_only=True, omit_defaults=True):
-    """A number in a range; `fill` is the number that null stands for, NaN if it is None."""
+    """A number in a range."""
 
-    minimum: float
-    maximum: float
-    fill: float | None = None
+    minimum: Annotated[Amount, Meta(description="Smallest number accepted.")]
+    maximum: Annotated[Amount, Meta(description="Largest number accepted.")]
+    fill: Annotated[
+        Amount | None, Meta(description="Number that null stands for; without it, null is missing to the model.")
+    ] = None
 
 
 class Integer(FeatureColumn, frozen=True, tag="integer", kw_only=True, omit_defaults=True):
-    """A whole number in a range; `fill` as in `Number`."""
+    """A whole number in a range."""
 
-    minimum: int
-    maximum: int
-    fill: int | None = None
+    minimum: Annotated[Whole, Meta(description="Smallest number accepted.")]
+    maximum: Annotated[Whole, Meta(description="Largest number accepted.")]
+    fill: Annotated[
+        Whole | None, Meta(description="Number that null stands for; without it, null is missing to the model.")
+    ] = None
 
 
 class Boolean(FeatureColumn, frozen=True, tag="boolean", kw_only=True, omit_defaults=True):
@@ -57,19 +96,28 @@ class Boolean(FeatureColumn, frozen=True, tag="boolean", kw_only=True, omit_defa
 
 
 class Category(FeatureColumn, frozen=True, tag="category", kw_only=True, omit_defaults=True):
-    """One of several texts. Their order is part of the model, which reads positions."""
+    """One of several texts."""
 
-    values: Annotated[tuple[Value, ...], Meta(min_length=1, max_length=MAX_VALUES)]
-    #: Value that unknown texts count as; if it is None, a record with one becomes a dead letter.
-    other: Value | None = None
+    values: Annotated[
+        tuple[Value, ...],
+        Meta(
+            min_length=1,
+            max_length=MAX_VALUES,
+            description="Texts accepted. Their order is part of the model, so append new ones.",
+        ),
+    ]
+    other: Annotated[
+        Value | None,
+        Meta(description="Value that unknown texts count as; without it, they are rejected."),
+    ] = None
 
 
 class Text(Column, frozen=True, tag="text", kw_only=True, omit_defaults=True):
     """Any text. Predictions can carry it, but models cannot read it."""
 
-    nullable: bool = False
-    optional: bool = False
-    max_length: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
+    nullable: Annotated[bool, Meta(description="Whether null and blank text are accepted.")] = False
+    optional: Annotated[bool, Meta(description="Whether it may be absent, which means null; needs `nullable`.")] = False
+    max_length: Annotated[int, Meta(ge=1, le=100_000, description="Largest number of characters.")] = 1_000
 
 
 Feature: TypeAlias = Number | Integer | Boolean | Category
@@ -79,50 +127,71 @@ Carried: TypeAlias = Number | Integer | Boolean | Category | Text
 class Key(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Column that identifies whom a record is about; it is the key of the Kafka messages, as text."""
 
-    name: Name
-    kind: Literal["text", "integer"] = "text"
+    name: Annotated[Name, Meta(description="Name of the key column.")]
+    kind: Annotated[
+        Literal["text", "integer"],
+        Meta(description='With `integer`, 7, 7.0 and "7" are the same key.'),
+    ] = "text"
 
 
 class Time(Struct, frozen=True, forbid_unknown_fields=True):
-    """Column with the time of the event, as in RFC 3339."""
+    """Column with the time of the event, in RFC 3339."""
 
-    name: Name
+    name: Annotated[Name, Meta(description="Name of the time column; `produce` adds it if a CSV lacks it.")]
 
 
 class Label(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Column that training learns from, its two values, and the names of the answer."""
 
-    name: Name
-    positive: Value
-    negative: Value
-    #: Field of a prediction that holds the probability of the positive value.
-    probability: Name = "probability"
-    #: Verb for the positive value, such as `leave` in `expected to leave`.
-    verb: Noun | None = None
+    name: Annotated[Name, Meta(description="Name of the label column; only training reads it.")]
+    positive: Annotated[Value, Meta(description="Value whose probability is predicted.")]
+    negative: Annotated[Value, Meta(description="The other value.")]
+    probability: Annotated[
+        Name, Meta(description="Field of predictions with the probability of the positive value.")
+    ] = "probability"
+    verb: Annotated[Noun | None, Meta(description="Verb for the positive value, as in `expected to leave`.")] = None
 
 
 class Contract(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a record holds, and what the model and the predictions take from it."""
 
-    contract: Literal[1]
-    name: ContractName
-    key: Key
-    time: Time
-    label: Label
-    features: Annotated[tuple[Feature, ...], Meta(min_length=1, max_length=MAX_FEATURES)]
-    #: What predictions repeat: names of features, and columns that the model does not read.
-    carry: Annotated[tuple[Carried | Name, ...], Meta(max_length=MAX_CARRIED)] = ()
-    #: Categories and booleans that predictions repeat and reports group by.
-    segments: Annotated[tuple[Name, ...], Meta(max_length=MAX_SEGMENTS)] = ()
-    #: Number that reports multiply by the probability: the revenue at risk.
-    charge: Name | None = None
-    #: Texts of a CSV that stand for null, besides blanks.
-    missing: Annotated[tuple[Annotated[str, Meta(max_length=32)], ...], Meta(max_length=32)] = ()
-    #: Address of the JSON Schema, for editors.
-    json_schema: str | None = field(name="$schema", default=None)
-    #: What a key identifies, in the singular and in the plural.
-    entity: Noun = "record"
-    entities: Noun | None = None
+    contract: Annotated[Literal[1], Meta(description="Version of this format.")]
+    name: Annotated[ContractName, Meta(description="Name of the contract, such as `telco-churn`.")]
+    key: Annotated[Key, Meta(description="Column that says whom a record is about; key of the messages.")]
+    time: Annotated[Time, Meta(description="Column with the time of the event, in RFC 3339.")]
+    label: Annotated[Label, Meta(description="Column that training learns from, and its two values.")]
+    features: Annotated[
+        tuple[Feature, ...],
+        Meta(min_length=1, max_length=MAX_FEATURES, description="Columns that the model reads, in its order."),
+    ]
+    carry: Annotated[
+        tuple[Carried | Name, ...],
+        Meta(
+            max_length=MAX_CARRIED,
+            description="Names of features, and columns the model does not read, that predictions repeat.",
+        ),
+    ] = ()
+    segments: Annotated[
+        tuple[Name, ...],
+        Meta(
+            max_length=MAX_SEGMENTS,
+            description="Categories and booleans that predictions repeat and reports group by.",
+        ),
+    ] = ()
+    charge: Annotated[
+        Name | None,
+        Meta(description="Number that reports multiply by the probability: the revenue at risk."),
+    ] = None
+    missing: Annotated[
+        tuple[Annotated[str, _text("a text of at most 32 characters", max_length=32)], ...],
+        Meta(max_length=32, description="Texts of a CSV that mean null besides blanks, such as `NA`."),
+    ] = ()
+    json_schema: Annotated[
+        Annotated[str, Meta(max_length=2_000)] | None,
+        Meta(description="Path or URL of the JSON Schema, for editors."),
+    ] = field(name="$schema", default=None)
+    entity: Annotated[Noun, Meta(description="What a key identifies, such as `customer`.")] = "record"
+    entities: Annotated[Noun | None, Meta(description="Plural of `entity`, if an s does not make it.")] = None
 
     @property
     def plural(self) -> str:

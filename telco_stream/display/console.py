@@ -12,10 +12,11 @@ from typing import TextIO, TypeVar
 from rich.console import Console, RenderableType
 from rich.text import Text
 
+from telco_stream.contract.schema import Contract
 from telco_stream.display.live_console import LiveConsole
 from telco_stream.display.progress import window_lines
 from telco_stream.display.tables import result_table, rows_table
-from telco_stream.display.text import as_json, describe_lookup, safe_text
+from telco_stream.display.text import as_json, contract_file, describe_lookup, safe_text
 from telco_stream.report.analytics import Window
 from telco_stream.report.lookup import Lookup
 from telco_stream.report.predictions import Report
@@ -70,7 +71,7 @@ class Screen:
         elif isinstance(result, Lookup):
             self._show_rows(result.predictions)
             self.say(describe_lookup(result))
-        elif is_dataclass(result):
+        elif is_dataclass(result) or isinstance(result, Contract):
             self._show_one(result)
         elif isinstance(result, Iterable):
             self._show_rows(result)
@@ -115,7 +116,9 @@ class Screen:
             yield view
 
     def _show_one(self, result: object) -> None:
-        if self._output == "json":
+        if self._output == "json" and isinstance(result, Contract):
+            self._stdout.write(contract_file(result, self._stdout.encoding))
+        elif self._output == "json":
             self._stdout.write(f"{as_json(result)}\n")
         elif self._output == "table":
             self._draw(result_table(result))

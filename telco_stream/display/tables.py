@@ -10,7 +10,11 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
+from telco_stream.contract.changes import Comparison
+from telco_stream.contract.schema import Contract
+from telco_stream.contract.summary import ContractSummary
 from telco_stream.csv.inference import Candidates, InferResult
+from telco_stream.display.contract_check_tables import comparison_table, contract_tables, summary_table
 from telco_stream.display.contract_tables import candidate_tables, inferred_tables
 from telco_stream.display.health_tables import check_table, status_tables
 from telco_stream.display.layout import field_table, new_table, number_column, stack
@@ -175,6 +179,9 @@ _RESULT_TABLES: dict[type, Callable[[Any], RenderableType]] = {
     StatusResult: status_tables,
     DoctorResult: lambda result: check_table(result.checks),
     VerifyResult: verify_tables,
+    Contract: contract_tables,
+    ContractSummary: summary_table,
+    Comparison: comparison_table,
     InferResult: inferred_tables,
     Candidates: candidate_tables,
     ProduceResult: lambda result: field_table(_produce_fields(result)),

@@ -2,12 +2,15 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeGuard
 
 from rich.text import Text
 
+from telco_stream.contract.document import encode_contract
+from telco_stream.contract.schema import Contract
 from telco_stream.report.lookup import Lookup
 from telco_stream.runtime.humanize import count_of, escape_unprintable, format_count, format_percent, format_time
 
@@ -39,6 +42,16 @@ def result_fields(result: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclas
 def as_json(result: object) -> str:
     """Encode a result as one line of ASCII, which every terminal and encoding can show; NaN becomes null."""
     return json.dumps(_to_plain(result), allow_nan=False)
+
+
+def contract_file(contract: Contract, encoding: str | None) -> str:
+    """Return the file of a contract, with JSON's escapes for characters that the encoding lacks."""
+    text = encode_contract(contract).decode()
+    try:
+        text.encode(encoding or "utf-8")
+    except UnicodeEncodeError:
+        return re.sub(r"[^\x00-\x7f]", lambda char: json.dumps(char[0])[1:-1], text)
+    return text
 
 
 def safe_text(text: str, style: str = "") -> Text:

@@ -106,3 +106,19 @@ def status(path: Path) -> os.stat_result | None:
         return path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """Read a regular file that a user names, at most `limit` bytes and one; raise `UsageError` if that is impossible.
+
+    A pipe or device could make the caller wait for ever.
+    """
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+            raise UsageError(f"Cannot read {path}: it is {kind}")
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror or error}") from error

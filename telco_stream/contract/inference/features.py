@@ -8,8 +8,17 @@ from dataclasses import dataclass
 import msgspec
 
 from telco_stream.contract.inference.profile import ColumnProfile, Shape
-from telco_stream.contract.rules import LARGEST_INTEGER, LARGEST_NUMBER, snake_case
-from telco_stream.contract.schema import Boolean, Category, Feature, Integer, Name, Number
+from telco_stream.contract.rules import snake_case
+from telco_stream.contract.schema import (
+    LARGEST_INTEGER,
+    LARGEST_NUMBER,
+    Boolean,
+    Category,
+    Feature,
+    Integer,
+    Name,
+    Number,
+)
 
 #: Values up to which a text column is a category as a whole.
 MAX_VALUES = 100

@@ -1,0 +1,42 @@
+"""What a valid contract holds, in a few lines."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from telco_stream.contract.rules import similar_names
+from telco_stream.contract.schema import Boolean, Category, Contract, Integer, Number
+
+_KINDS = {"number": Number, "integer": Integer, "boolean": Boolean, "category": Category}
+
+
+@dataclass(frozen=True, slots=True)
+class ContractSummary:
+    """Names of the columns with a role, and the number of features by kind. `hints` are sentences."""
+
+    name: str
+    key: str
+    time: str
+    label: str
+    positive: str
+    negative: str
+    features: Mapping[str, int]
+    carry: list[str]
+    segments: list[str]
+    hints: list[str]
+
+
+def summarize(contract: Contract) -> ContractSummary:
+    """Summarize a valid contract."""
+    label = contract.label
+    return ContractSummary(
+        contract.name,
+        contract.key.name,
+        contract.time.name,
+        label.name,
+        label.positive,
+        label.negative,
+        {name: sum(isinstance(feature, kind) for feature in contract.features) for name, kind in _KINDS.items()},
+        [column if isinstance(column, str) else column.name for column in contract.carry],
+        list(contract.segments),
+        similar_names(contract),
+    )
