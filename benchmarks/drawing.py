@@ -14,11 +14,11 @@ from rich.text import Text
 
 from telco_stream.display.consume_view import ConsumeRun, ConsumeView
 from telco_stream.display.live_console import BatchingLive
-from telco_stream.messages.prediction import Prediction
 from telco_stream.monitoring.protocols import BatchTimings
 from telco_stream.monitoring.snapshot import ConsumerSnapshot, ConsumerStats
 from telco_stream.report.customers import AtRisk
 from telco_stream.scoring import Outcome
+from tests.support.telco import CODEC, prediction_of
 
 ROUNDS = 500
 SIZE = 5_000
@@ -32,8 +32,8 @@ def main() -> None:
     for columns in (80, 140):
         print(f"a frame of {columns} columns: {_cpu_time(_draw(columns)) * 1e3:.2f} ms")
         print(f"a frame of {columns} columns and {LINES} lines: {_cpu_time(_draw(columns, LINES)) * 1e3:.2f} ms")
-    answer = Prediction("7590-VHVEG", 0.87, "Yes", TIME, TIME, "v1", "Month-to-month", "Fiber optic")
-    outcome, stats = Outcome([], [], [answer] * SIZE, [], {}, 0, 0), ConsumerStats(lambda: None)
+    answer = prediction_of("7590-VHVEG", 0.87, "Yes", TIME, TIME, "v1", "Month-to-month", "Fiber optic")
+    outcome, stats = Outcome([], [], [answer] * SIZE, [], {}, "Yes", 0, 0), ConsumerStats(CODEC, lambda: None)
     print(f"a batch of {SIZE:,}: {_cpu_time(lambda: stats.on_committed(outcome, BatchTimings(0.0, 0.0))) * 1e6:.1f} µs")
 
 
@@ -53,6 +53,9 @@ def _draw(columns: int, lines: int = 0) -> Callable[[], object]:
     return draw
 
 
+SEGMENTS = {"Contract": "Month-to-month", "InternetService": "Fiber optic"}
+
+
 def _snapshot(consumed: int) -> ConsumerSnapshot:
     return ConsumerSnapshot(
         consumed=consumed,
@@ -61,7 +64,7 @@ def _snapshot(consumed: int) -> ConsumerSnapshot:
         joined=True,
         lag={0: 4_001, 1: 4_003, 2: 4_000},
         flagged=1_000,
-        at_risk=tuple(AtRisk(f"7590-{number:05}", 0.871, "Month-to-month", "Fiber optic") for number in range(10)),
+        at_risk=tuple(AtRisk(f"7590-{number:05}", 0.871, SEGMENTS) for number in range(10)),
     )
 
 

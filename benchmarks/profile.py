@@ -16,8 +16,6 @@ from benchmarks.broker import Topics, running_broker
 from benchmarks.processes import cli, run
 from benchmarks.session import MODEL, BenchSession, Counts
 from telco_stream import scoring as core
-from telco_stream.contract.customer import decode_customer
-from telco_stream.contract.raw_row import encode_row
 from telco_stream.csv.reader import read_chunks
 from telco_stream.csv.validation import RowError, read_header, validate_rows
 from telco_stream.kafka.clients import Clients
@@ -30,10 +28,12 @@ from telco_stream.messages.headers import SourceHeaders
 from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.messages.record import Message
 from telco_stream.model.artifact import load_scorer
-from telco_stream.model.onnx_engine import OnnxScorer, code_columns, number_columns
+from telco_stream.model.features import feature_table
+from telco_stream.model.onnx_engine import OnnxScorer
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.gc_tuning import reduced_gc
 from telco_stream.runtime.signals import Stop
+from tests.support.telco import FORMAT, encode_row
 
 SIZE = 5_000
 ROUNDS = 30
@@ -67,21 +67,21 @@ def _reading(path: Path) -> Stages:
     lines = path.read_bytes().splitlines(keepends=True)[: SIZE + 1]
     texts = list(map(bytes.decode, lines))
     header, *fields = csv.reader(texts)
-    layout = read_header(header)
+    layout = read_header(header, FORMAT)
     assert not isinstance(layout, RowError)
     chunks = [fields[start : start + 1_000] for start in range(0, SIZE, 1_000)]
-    rows = next(read_chunks(path, SIZE))
+    rows = next(read_chunks(path, SIZE, FORMAT))
     yield "lines and their decoding", _best(lambda: [*map(bytes.decode, b"".join(lines).splitlines(keepends=True))])
     yield "csv.reader", _best(lambda: list(csv.reader(texts)))
     yield "check and typed rows", _best(lambda: [validate_rows(layout, chunk) for chunk in chunks])
-    yield "all three", _best(lambda: next(read_chunks(path, SIZE)))
+    yield "all three", _best(lambda: next(read_chunks(path, SIZE, FORMAT)))
     yield "encode", _best(lambda: [encode_row(row, "2026-01-01T00:00:00.000Z") for row in rows])
 
 
 def _sending(session: BenchSession, raw: str) -> Stages:
     """Measure sending, which also fills the topic."""
     sink, spent = Sink(Clients(session.settings()).producer(), Stop()), []
-    for rows in islice(read_chunks(session.csv, SIZE), BATCHES):
+    for rows in islice(read_chunks(session.csv, SIZE, FORMAT), BATCHES):
         messages: list[Message] = [(row.key, encode_row(row, utc_timestamp()), []) for row in rows]
         spent.append(_spent(lambda messages=messages: sink.send(raw, messages)))  # type: ignore[misc]
         sink.flush()
@@ -122,24 +122,27 @@ def _consuming(session: BenchSession, raw: str, out: str, letters: str) -> Stage
 
 
 def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
-    decoded, _ = core._decode(records)
-    values, customers = [record.value() for record in records], [customer for _, customer in decoded]
-    columns = {"numbers": number_columns(customers), "codes": code_columns(customers)}
-    (raw,) = scorer.session.run(["probabilities"], columns)
-    probabilities, limits = scorer.score(customers), core.Limits()
+    codec = scorer.codec
+    decoded, _ = core._decode(records, codec.events)
+    values, events = [record.value() for record in records], [event for _, event in decoded]
+    table = feature_table(codec.events, events)
+    arrays = {node.name: table.take(node.positions, axis=1).astype(node.dtype) for node in scorer.inputs}
+    (raw,) = scorer.session.run(["probabilities"], arrays)
+    probabilities, limits = scorer.score(events), core.Limits()
     sources = SourceHeaders(TOPIC_ID)
 
     def build_predictions() -> list[Prediction]:
-        return core._build_predictions(decoded, probabilities, scorer, utc_timestamp())
+        return codec.build_predictions(
+            events, probabilities, threshold=scorer.threshold, processed_at=utc_timestamp(), model_version="v"
+        )
 
     predictions = build_predictions()
-    yield "decode and check by the contract", _best(lambda: [*map(decode_customer, values)])
-    yield "decode, total", _best(lambda: core._decode(records))
-    yield "number columns", _best(lambda: number_columns(customers))
-    yield "code columns", _best(lambda: code_columns(customers))
-    yield "ONNX session", _best(lambda: scorer.session.run(["probabilities"], columns))
+    yield "decode and check by the contract", _best(lambda: [*map(codec.events.decode, values)])
+    yield "decode, total", _best(lambda: core._decode(records, codec.events))
+    yield "features as a table", _best(lambda: feature_table(codec.events, events))
+    yield "ONNX session", _best(lambda: scorer.session.run(["probabilities"], arrays))
     yield "probabilities as numbers", _best(raw[:, 1].tolist)
-    yield "score, total", _best(lambda: scorer.score(customers))
+    yield "score, total", _best(lambda: scorer.score(events))
     yield "encoding of predictions", _best(lambda: [*map(encode_prediction, predictions)])
     yield "headers", _best(lambda: [*map(sources.of, records)])
     yield (

@@ -25,14 +25,6 @@ from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.settings import ProducerSettings, Settings
 from telco_stream.verify.run import verify
 
-#: Invalid records; each becomes a dead letter.
-_BROKEN_RECORDS: list[Message] = [
-    ("broken-1", b"not JSON at all", []),
-    ("broken-2", b'{"customerID": "broken-2"}', []),
-    ("broken-3", b"\xff\xfe\x00", []),
-    ("broken-4", b"[]", []),
-    ("broken-5", b"", []),
-]
 #: Number of customers at risk that the report lists.
 _TOP_K = 5
 
@@ -80,7 +72,7 @@ def run_demo(scorer: Scorer, *, stop: Stop, say: Callable[[str], None], show: Ca
         say("2. Produce: the sample customers and five broken records.")
         produced = run_produce(clients, ProduceOptions("batch", "at-least-once"), stop=stop, observer=_NoObserver())
         _check(stop)
-        _send_broken_records(clients, topics.raw, stop)
+        _send_broken_records(clients, topics.raw, scorer.codec.contract.key.name, stop)
         say("3. Consume: each record becomes a prediction, or a dead letter with the reason.")
         say("")
         consumed = run_consume(clients, scorer, ConsumeOptions("batch", "at-least-once"), stop=stop)
@@ -127,9 +119,15 @@ def _temporary_folder() -> "tempfile.TemporaryDirectory[str]":
         raise UsageError("Cannot create a temporary folder: set TMPDIR to a folder that can be written") from error
 
 
-def _send_broken_records(clients: Clients, topic: str, stop: Stop) -> None:
+def _broken_records(key_name: str) -> list[Message]:
+    """Return invalid records; each becomes a dead letter."""
+    values = [b"not JSON at all", f'{{"{key_name}": "broken-2"}}'.encode(), b"\xff\xfe\x00", b"[]", b""]
+    return [(f"broken-{number}", value, []) for number, value in enumerate(values, 1)]
+
+
+def _send_broken_records(clients: Clients, topic: str, key_name: str, stop: Stop) -> None:
     sink = Sink(clients.producer(), stop)
-    sink.send(topic, _BROKEN_RECORDS)
+    sink.send(topic, _broken_records(key_name))
     sink.flush()
 
 

@@ -2,8 +2,8 @@
 
 `process` is pure: it uses no Kafka client, no clock and no file. It takes four steps:
 
-1. Decode each record to a customer, or reject the record.
-2. Score all customers in one call.
+1. Decode each record to an event, or reject the record.
+2. Score all events in one call.
 3. Build a prediction from each probability, or reject the record if the prediction cannot be sent.
 4. Write a dead letter for each rejected record.
 """
@@ -12,11 +12,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from telco_stream.contract.customer import BAD_DATA, Customer, decode_customer, explain
+from telco_stream.contract.events import BAD_DATA, Event, EventCodec
 from telco_stream.errors import ErrorType
 from telco_stream.messages.dead_letter import encode_dead_letter, forwarded_headers
 from telco_stream.messages.headers import SourceHeaders
-from telco_stream.messages.prediction import CHURN, NO_CHURN, Prediction, encode_prediction
+from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.messages.record import ENVELOPE, Message, Record, Rejected, Rejection, size_of
 from telco_stream.model.scorer import Scorer, ScoringError
 
@@ -30,6 +30,8 @@ class Outcome:
     predictions: list[Prediction]
     rejected: list[Rejection]
     next_offsets: dict[int, int]
+    #: Value of `prediction` that flags an event.
+    positive: str
     #: Length of the longest run of dead letters, and of the run at the end of the batch.
     most_consecutive_dead_letters: int
     consecutive_dead_letters: int
@@ -43,8 +45,9 @@ class Outcome:
 
     @property
     def flagged(self) -> int:
-        """Predictions of Yes."""
-        return sum(prediction.prediction == CHURN for prediction in self.predictions)
+        """Predictions of the positive label."""
+        positive = self.positive
+        return sum([prediction.prediction == positive for prediction in self.predictions])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +72,17 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     All records are from one topic, whose ID is `topic_id`. `processed_at` is the time of processing (RFC 3339), and
     `consecutive_before` is the number of consecutive dead letters directly before this batch.
     """
-    sources = SourceHeaders(topic_id)
-    decoded, undecodable = _decode(records)
+    sources, codec = SourceHeaders(topic_id), scorer.codec
+    decoded, undecodable = _decode(records, codec.events)
     failures: dict[int, ScoringError] = {}
     probabilities = _score(decoded, scorer, failures)
-    scored = _build_predictions(decoded, probabilities, scorer, processed_at)
+    scored = codec.build_predictions(
+        [event for _, event in decoded],
+        probabilities,
+        threshold=scorer.threshold,
+        processed_at=processed_at,
+        model_version=scorer.version,
+    )
     predictions, prediction_messages, unanswerable = _encode(records, decoded, scored, sources, limits.prediction)
     rejected_at = undecodable | unanswerable | _name_errors(failures, unanswerable)
     rejected = [rejected_at[index] for index in sorted(rejected_at)]
@@ -89,6 +98,7 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
         predictions=predictions,
         rejected=[record.rejection for record in rejected],
         next_offsets={partition: record.offset() + 1 for partition, record in last_records.items()},
+        positive=codec.contract.label.positive,
         most_consecutive_dead_letters=count_most_consecutive(rejected_at, consecutive_before),
         consecutive_dead_letters=count_consecutive_at_end(rejected_at, len(records), consecutive_before),
         model_errors=tuple(sorted({error.cause for error in failures.values()})),
@@ -119,27 +129,28 @@ def count_consecutive_at_end(rejected: Iterable[int], size: int, before: int) ->
     return run + before if run == size else run
 
 
-def _decode(records: Sequence[Record]) -> tuple[list[tuple[int, Customer]], dict[int, Rejected]]:
-    """Return the customers with their indices in the batch, and the records that hold no valid customer by index."""
-    decoded: list[tuple[int, Customer]] = []
+def _decode(records: Sequence[Record], codec: EventCodec) -> tuple[list[tuple[int, Event]], dict[int, Rejected]]:
+    """Return the events with their indices in the batch, and the records that hold no valid event by index."""
+    decoded: list[tuple[int, Event]] = []
     rejected: dict[int, Rejected] = {}
+    decode = codec.decode
     for index, record in enumerate(records):
         try:
-            decoded.append((index, decode_customer(record.value())))
+            decoded.append((index, decode(record.value())))
         except BAD_DATA as error:
-            rejected[index] = Rejected(record, *explain(record.value(), error))
+            rejected[index] = Rejected(record, *codec.explain(record.value(), error))
     return decoded, rejected
 
 
-def _score(decoded: Sequence[tuple[int, Customer]], scorer: Scorer, failures: dict[int, ScoringError]) -> list[float]:
-    """Return a probability for each customer, NaN if the model fails on it; add its errors to `failures` by index.
+def _score(decoded: Sequence[tuple[int, Event]], scorer: Scorer, failures: dict[int, ScoringError]) -> list[float]:
+    """Return a probability for each event, NaN if the model fails on it; add its errors to `failures` by index.
 
-    One call scores all of them. If it fails, both halves are scored separately until each failing customer is alone.
+    One call scores all of them. If it fails, both halves are scored separately until each failing event is alone.
     """
     if not decoded:
         return []
     try:
-        return scorer.score([customer for _, customer in decoded])
+        return scorer.score([event for _, event in decoded])
     except ScoringError as error:
         if len(decoded) == 1:
             failures[decoded[0][0]] = error
@@ -156,29 +167,9 @@ def _name_errors(failures: Mapping[int, ScoringError], rejected: Mapping[int, Re
     }
 
 
-def _build_predictions(
-    decoded: list[tuple[int, Customer]], probabilities: list[float], scorer: Scorer, processed_ts: str
-) -> list[Prediction]:
-    """Return a prediction for each customer, even if its probability is not one."""
-    threshold, model_version = scorer.threshold, scorer.version
-    return [
-        Prediction(
-            customer.customerID,
-            probability,
-            CHURN if probability >= threshold else NO_CHURN,
-            customer.event_ts,
-            processed_ts,
-            model_version,
-            customer.Contract,
-            customer.InternetService,
-        )
-        for (_, customer), probability in zip(decoded, probabilities, strict=True)
-    ]
-
-
 def _encode(
     records: Sequence[Record],
-    decoded: list[tuple[int, Customer]],
+    decoded: list[tuple[int, Event]],
     scored: list[Prediction],
     sources: SourceHeaders,
     limit: int,
@@ -198,10 +189,10 @@ def _encode(
         headers = source_headers(record)
         if record.headers() is not None:
             headers = [*forwarded_headers(record), *headers]
-        message = (prediction.customerID, encode_prediction(prediction), headers)
+        message = (prediction.key, encode_prediction(prediction), headers)
         is_small = len(headers) == source_header_count and len(message[1]) <= small_value
-        if not (is_small and 0.0 <= prediction.churn_probability <= 1.0) and (
-            reason := _reason_to_reject(prediction.churn_probability, message, limit)
+        if not (is_small and 0.0 <= prediction.probability <= 1.0) and (
+            reason := _reason_to_reject(prediction.probability, message, limit)
         ):
             rejected[index] = Rejected(record, *reason)
         else:

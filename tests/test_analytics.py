@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from telco_stream.messages.prediction import Prediction
 from telco_stream.report.analytics import Analytics, Segment, Summary, Window
 from telco_stream.report.customers import MAX_SEGMENTS, OTHER, AtRisk, CustomerSegment
+from tests.support.telco import CODEC, prediction_of
 
 CONTRACTS = ["Month-to-month", "One year", "Two year"]
 SERVICES = ["DSL", "Fiber optic", "No"]
@@ -32,13 +33,15 @@ def test_analytics_counts_segments_and_each_customer_once() -> None:
     assert (summary.total, summary.customers, summary.churners) == (4, 3, 2)
     assert summary.churn_rate == 0.5
     assert summary.mean_probability == pytest.approx(0.5)
-    assert summary.by_contract == {"One year": Segment(1, 0, 0.0), "Two year": Segment(3, 2, 2 / 3)}
-    assert summary.by_internet_service == {"DSL": Segment(3, 2, 2 / 3), "No": Segment(1, 0, 0.0)}
+    assert summary.by["Contract"] == {"One year": Segment(1, 0, 0.0), "Two year": Segment(3, 2, 2 / 3)}
+    assert summary.by["InternetService"] == {"DSL": Segment(3, 2, 2 / 3), "No": Segment(1, 0, 0.0)}
 
 
 def test_analytics_result_is_zero_without_predictions() -> None:
     segments: dict[str, dict[str, CustomerSegment]] = {"Contract": {}, "InternetService": {}}
-    assert summary_of() == Summary(0, 0, 0, 0.0, 0.0, {}, {}, (), 0.0, 0.0, 0, 0.0, None, segments)
+    assert summary_of() == Summary(
+        0, 0, 0, 0.0, 0.0, {"Contract": {}, "InternetService": {}}, (), 0.0, 0.0, 0, 0.0, None, segments
+    )
 
 
 def test_analytics_counts_each_customer_by_its_newest_prediction() -> None:
@@ -53,7 +56,7 @@ def test_analytics_counts_each_customer_by_its_newest_prediction() -> None:
 
 def test_analytics_flags_by_the_recorded_prediction() -> None:
     """The threshold of the model that made a prediction decides, whatever the threshold is now."""
-    flagged = Prediction("a", 0.31, "Yes", INSTANTS[0], INSTANTS[0], "v1", "One year", "DSL")
+    flagged = prediction_of("a", 0.31, "Yes", INSTANTS[0], INSTANTS[0], "v1", "One year", "DSL")
     assert summary_of(flagged, answer("b", 0.31)).flagged == 1
 
 
@@ -64,12 +67,12 @@ def test_analytics_segments_have_customers_of_the_newest_prediction() -> None:
         answer("b", 0.2, contract="Two year"),
     )
     assert summary.segments["Contract"] == {"Two year": CustomerSegment(2, 0.8, 0.4, 1, 0.5)}
-    assert summary.by_contract["One year"].total == 1
+    assert summary.by["Contract"]["One year"].total == 1
 
 
 def test_contact_plan_has_the_most_profitable_threshold() -> None:
     """No other threshold earns more."""
-    analytics = Analytics()
+    analytics = Analytics(CODEC.predictions)
     analytics.add_all(answer(str(number), number / 100) for number in range(101))
     plan = analytics.newest.contact_plan(5, 20)
     assert (plan.threshold, plan.customers) == (0.25, 76)
@@ -82,12 +85,12 @@ def test_contact_plan_has_the_most_profitable_threshold() -> None:
 
 def test_analytics_orders_segments_by_name() -> None:
     summary = summary_of(*(answer("a", 0.5, contract=name) for name in reversed(CONTRACTS)))
-    assert list(summary.by_contract) == CONTRACTS
+    assert list(summary.by["Contract"]) == CONTRACTS
 
 
 def test_analytics_orders_top_by_probability_and_id() -> None:
     answers = [answer(name, 0.5) for name in "dbca"] + [answer("z", 0.7), answer("y", 0.1)]
-    assert [customer.customerID for customer in summary_of(*answers, top_k=4).top] == ["z", "a", "b", "c"]
+    assert [customer.key for customer in summary_of(*answers, top_k=4).top] == ["z", "a", "b", "c"]
 
 
 def test_analytics_top_is_empty_when_top_k_is_0() -> None:
@@ -99,7 +102,7 @@ def test_analytics_top_has_the_newest_prediction() -> None:
         answer("a", 0.9, INSTANTS[0], contract="Two year", service="DSL"),
         answer("a", 0.3, INSTANTS[1], contract="One year", service="No"),
     )
-    assert summary.top == (AtRisk("a", 0.3, "One year", "No"),)
+    assert summary.top == (AtRisk("a", 0.3, {"Contract": "One year", "InternetService": "No"}),)
 
 
 @pytest.mark.parametrize(
@@ -116,18 +119,18 @@ def test_analytics_top_has_the_newest_prediction() -> None:
 def test_analytics_newest_is_by_event_time_in_any_order(earlier: str, later: str) -> None:
     """Instants are compared, not texts; a replayed dead letter brings an old event late."""
     old, new = answer("a", 0.9, earlier), answer("a", 0.3, later)
-    assert [customer.churn_probability for customer in summary_of(old, new).top] == [0.3]
-    assert [customer.churn_probability for customer in summary_of(new, old).top] == [0.3]
+    assert [customer.probability for customer in summary_of(old, new).top] == [0.3]
+    assert [customer.probability for customer in summary_of(new, old).top] == [0.3]
 
 
 def test_analytics_newest_is_the_last_when_events_are_equal() -> None:
     """A topic that another model has scored again has the same events."""
-    assert summary_of(answer("a", 0.9), answer("a", 0.3)).top[0].churn_probability == 0.3
+    assert summary_of(answer("a", 0.9), answer("a", 0.3)).top[0].probability == 0.3
 
 
 def test_analytics_result_is_equal_when_added_in_parts() -> None:
     answers = [answer(str(number % 7), number / 20, INSTANTS[number % 3]) for number in range(20)]
-    parts = Analytics()
+    parts = Analytics(CODEC.predictions)
     parts.add_all(answers[:5])
     parts.result(3)
     parts.add_all(iter(answers[5:]))
@@ -158,23 +161,23 @@ def test_analytics_groups_other_segments_when_there_are_many(number: int) -> Non
     answers = [answer(str(index), 0.5, contract=f"contract {index}") for index in range(number)]
     known = [answer(f"known {name}", 0.9, contract=name) for name in CONTRACTS]
     summary = summary_of(*answers, *known, top_k=1)
-    assert len(summary.by_contract) <= MAX_SEGMENTS + 1 + len(CONTRACTS)
-    assert summary.by_contract[OTHER].total == number - MAX_SEGMENTS
-    assert [summary.by_contract[name].total for name in CONTRACTS] == [1] * len(CONTRACTS)
-    assert sum(segment.total for segment in summary.by_contract.values()) == summary.total == number + len(known)
+    assert len(summary.by["Contract"]) <= MAX_SEGMENTS + 1 + len(CONTRACTS)
+    assert summary.by["Contract"][OTHER].total == number - MAX_SEGMENTS
+    assert [summary.by["Contract"][name].total for name in CONTRACTS] == [1] * len(CONTRACTS)
+    assert sum(segment.total for segment in summary.by["Contract"].values()) == summary.total == number + len(known)
 
 
 def test_analytics_counts_a_segment_as_other_when_name_is_long() -> None:
     summary = summary_of(answer("a", 0.5, contract="x" * 201, service="DSL"), answer("b", 0.5, contract="x" * 200))
-    assert list(summary.by_contract) == [OTHER, "x" * 200]
-    assert "DSL" in summary.by_internet_service
+    assert list(summary.by["Contract"]) == [OTHER, "x" * 200]
+    assert "DSL" in summary.by["InternetService"]
 
 
 def test_analytics_tells_customers_apart_when_ids_are_long() -> None:
     long = "x" * 100_000
     summary = summary_of(answer(f"{long}a", 0.5), answer(f"{long}b", 0.6), answer(f"{long}a", 0.7))
-    assert (summary.customers, [customer.churn_probability for customer in summary.top]) == (2, [0.7, 0.6])
-    assert max(len(customer.customerID) for customer in summary.top) < 300
+    assert (summary.customers, [customer.probability for customer in summary.top]) == (2, [0.7, 0.6])
+    assert max(len(customer.key) for customer in summary.top) < 300
 
 
 def test_window_churn_rate_is_0_without_predictions() -> None:
@@ -182,14 +185,17 @@ def test_window_churn_rate_is_0_without_predictions() -> None:
     assert Window(1, 5, 4, 1, 1, 0.1).churn_rate == 0.25
 
 
+SEGMENTS = ("Contract", "InternetService")
+
+
 def answer(
     name: str, share: float, time: str = INSTANTS[0], *, contract: str = CONTRACTS[0], service: str = SERVICES[0]
 ) -> Prediction:
-    return Prediction(name, share, "Yes" if share >= 0.5 else "No", time, INSTANTS[0], "v1", contract, service)
+    return prediction_of(name, share, "Yes" if share >= 0.5 else "No", time, INSTANTS[0], "v1", contract, service)
 
 
 def summary_of(*answers: Prediction, top_k: int = 10) -> Summary:
-    analytics = Analytics()
+    analytics = Analytics(CODEC.predictions)
     analytics.add_all(answers)
     return analytics.result(top_k)
 
@@ -199,28 +205,32 @@ def naive(answers: list[Prediction], top_k: int) -> dict[str, object]:
     for prediction in sorted(
         answers, key=lambda prediction: datetime.fromisoformat(prediction.event_ts)
     ):  # stable: the last of equal times
-        newest[prediction.customerID] = prediction
-    top = sorted(newest.values(), key=lambda prediction: (-prediction.churn_probability, prediction.customerID))[:top_k]
+        newest[prediction.key] = prediction
+    top = sorted(newest.values(), key=lambda prediction: (-prediction.probability, prediction.key))[:top_k]
     churners = sum(prediction.prediction == "Yes" for prediction in answers)
     return {
         "total": len(answers),
-        "customers": len({prediction.customerID for prediction in answers}),
+        "customers": len({prediction.key for prediction in answers}),
         "churners": churners,
         "churn_rate": churners / max(1, len(answers)),
-        "mean_probability": math.fsum(prediction.churn_probability for prediction in answers) / max(1, len(answers)),
-        "expected_leavers": math.fsum(prediction.churn_probability for prediction in newest.values()),
+        "mean_probability": math.fsum(prediction.probability for prediction in answers) / max(1, len(answers)),
+        "expected_leavers": math.fsum(prediction.probability for prediction in newest.values()),
         "flagged": sum(prediction.prediction == "Yes" for prediction in newest.values()),
-        "by_contract": naive_segments(answers, "Contract"),
-        "by_internet_service": naive_segments(answers, "InternetService"),
+        "by": {name: naive_segments(answers, name) for name in SEGMENTS},
         "top": tuple(
-            AtRisk(prediction.customerID, prediction.churn_probability, prediction.Contract, prediction.InternetService)
+            AtRisk(prediction.key, prediction.probability, {name: segment(prediction, name) for name in SEGMENTS})
             for prediction in top
         ),
     }
 
 
+def segment(prediction: Prediction, name: str) -> str:
+    value: str = getattr(prediction, CODEC.predictions.attributes[name])
+    return value
+
+
 def naive_segments(answers: list[Prediction], field: str) -> dict[str, Segment]:
     groups: dict[str, list[bool]] = defaultdict(list)
     for prediction in answers:
-        groups[getattr(prediction, field)].append(prediction.prediction == "Yes")
+        groups[segment(prediction, field)].append(prediction.prediction == "Yes")
     return {name: Segment(len(group), sum(group), sum(group) / len(group)) for name, group in groups.items()}

@@ -9,7 +9,7 @@ import pytest
 
 from telco_stream import errors
 from telco_stream.consume.loop import sample_timestamps
-from telco_stream.contract.customer import Customer
+from telco_stream.contract.events import Event
 from telco_stream.runtime.signals import Stopped
 from tests.support.loop_harness import (
     FakeSource,
@@ -187,7 +187,7 @@ def test_batch_mode_ends_with_a_summary_of_the_run() -> None:
 def test_loop_finishes_its_batch_when_a_stop_is_requested() -> None:
     harness = harness_with(*goods(9))
 
-    def request_stop(_customer: Customer) -> float:
+    def request_stop(_customer: Event) -> float:
         harness.stop.request()
         return 0.25
 

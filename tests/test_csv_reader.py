@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from telco_stream.contract.customer import CATEGORIES, COLUMNS, decode_customer
-from telco_stream.contract.raw_row import Row, encode_row
+from telco_stream.contract.rows import Row
 from telco_stream.csv.reader import count_lines_after_header, fingerprint, read_chunks
 from telco_stream.csv.sampler import open_sampler
 from telco_stream.errors import DataError
 from telco_stream.sample.synthetic import synthesize
 from tests.support.cli import ROOT
 from tests.support.csv_files import HEADER, customer, write_table
+from tests.support.telco import CATEGORIES, COLUMNS, FORMAT, decode, encode_row, value_of
 
 REAL = Path(os.environ.get("TELCO_STREAM_TEST_DATA", ROOT.parent / "shared/data/telco_customer_churn.csv"))
 NOW = "2024-05-01T12:00:00.000Z"
@@ -38,7 +38,7 @@ CUSTOMERS = st.fixed_dictionaries(
 
 
 def rows(path: Path, size: int = 1_000, skip: int = 0) -> list[Row]:
-    return [row for chunk in read_chunks(path, size, skip=skip) for row in chunk]
+    return [row for chunk in read_chunks(path, size, FORMAT, skip=skip) for row in chunk]
 
 
 def value(row: Row) -> dict[str, object]:
@@ -75,13 +75,15 @@ def test_consumer_reads_the_values_of_the_csv(
 
     for expected, sent in zip(customers, values, strict=True):
         assert list(json.loads(sent)) == [*COLUMNS, "event_ts"]
-        read = decode_customer(sent)
-        assert [getattr(read, name) for name in CATEGORIES] == [expected[name] for name in CATEGORIES]
-        assert (read.customerID, read.event_ts) == (expected["customerID"], NOW)
-        assert (read.SeniorCitizen, read.tenure) == (int(expected["SeniorCitizen"]), int(expected["tenure"]))
-        assert read.MonthlyCharges == float(expected["MonthlyCharges"])
-        assert str(read.TotalCharges) == str(float(expected["TotalCharges"].strip() or "nan"))
-    with open_sampler(path) as sampler:
+        read = decode(sent)
+        assert [value_of(read, name) for name in CATEGORIES] == [expected[name] for name in CATEGORIES]
+        assert (read.key, read.event_ts) == (expected["customerID"], NOW)
+        assert [value_of(read, name) for name in ("SeniorCitizen", "tenure")] == [
+            int(expected[name]) for name in ("SeniorCitizen", "tenure")
+        ]
+        assert value_of(read, "MonthlyCharges") == float(expected["MonthlyCharges"])
+        assert value_of(read, "TotalCharges") == float(expected["TotalCharges"].strip() or 0)
+    with open_sampler(path, FORMAT) as sampler:
         assert {encode_row(row, NOW) for row in sampler.draw(random.Random(1), 50)} <= set(values)
 
 
@@ -136,7 +138,7 @@ def test_row_key_is_the_customer_id(tmp_path: Path) -> None:
 
 def test_read_chunks_fills_chunks_when_lines_are_blank(tmp_path: Path) -> None:
     path = write_table(tmp_path, "", customer(), "", "", customer(), customer(), "")
-    assert [len(chunk) for chunk in read_chunks(path, 2)] == [2, 1]
+    assert [len(chunk) for chunk in read_chunks(path, 2, FORMAT)] == [2, 1]
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ def test_read_chunks_fills_chunks_when_lines_are_blank(tmp_path: Path) -> None:
 )
 def test_read_chunks_yields_all_rows_after_the_skipped(tmp_path: Path, size: int, skip: int) -> None:
     path = write_table(tmp_path, *(",".join(fields) for fields in islice(synthesize(1), 3_000)))
-    chunks = list(read_chunks(path, size, skip=skip))
+    chunks = list(read_chunks(path, size, FORMAT, skip=skip))
     assert [row.key for chunk in chunks for row in chunk] == [
         fields[0] for fields in islice(synthesize(1), skip, 3_000)
     ]
@@ -154,7 +156,7 @@ def test_read_chunks_yields_all_rows_after_the_skipped(tmp_path: Path, size: int
 def test_read_chunks_yields_no_row_of_a_bad_chunk(tmp_path: Path) -> None:
     """It does yield the chunk before: a resumed pass starts after it."""
     path = write_table(tmp_path, *[customer()] * 5, customer(tenure="x"))
-    chunks = read_chunks(path, 3)
+    chunks = read_chunks(path, 3, FORMAT)
     assert len(next(chunks)) == 3
     with pytest.raises(DataError, match="line 7: tenure is not a number"):
         next(chunks)
@@ -167,7 +169,7 @@ def test_read_chunks_memory_is_constant_when_file_grows(tmp_path: Path) -> None:
     def peak(count: int) -> int:
         path = write_table(tmp_path, *lines[:count])
         tracemalloc.start()
-        assert sum(1 for chunk in read_chunks(path, 500) for _ in chunk) == count
+        assert sum(1 for chunk in read_chunks(path, 500, FORMAT) for _ in chunk) == count
         highest = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return highest
@@ -176,7 +178,7 @@ def test_read_chunks_memory_is_constant_when_file_grows(tmp_path: Path) -> None:
 
 
 def test_read_chunks_yields_nothing_when_only_header(tmp_path: Path) -> None:
-    assert list(read_chunks(write_table(tmp_path), 10)) == []
+    assert list(read_chunks(write_table(tmp_path), 10, FORMAT)) == []
 
 
 def test_fingerprint_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:

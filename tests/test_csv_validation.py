@@ -2,15 +2,16 @@
 
 import csv
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from telco_stream.contract.customer import COLUMNS
 from telco_stream.csv.reader import fingerprint, read_chunks
 from telco_stream.csv.sampler import open_sampler
 from telco_stream.errors import DataError
 from tests.support.csv_files import HEADER, customer, write_table
+from tests.support.telco import COLUMNS, FORMAT
 
 TWO_LINES = customer(customerID='"two\nlines"')
 
@@ -18,9 +19,9 @@ TWO_LINES = customer(customerID='"two\nlines"')
 def error_of(path: Path, skip: int = 0) -> str:
     """Return the error, which is the same for reading and for sampling."""
     with pytest.raises(DataError) as caught:
-        list(read_chunks(path, 1_000, skip=skip))
+        list(read_chunks(path, 1_000, FORMAT, skip=skip))
     if not skip:
-        with pytest.raises(DataError) as sampling, open_sampler(path):
+        with pytest.raises(DataError) as sampling, open_sampler(path, FORMAT):
             pass
         assert str(sampling.value) == str(caught.value)
     assert caught.value.exit_code == 5
@@ -110,10 +111,18 @@ def test_read_chunks_names_the_line_that_is_not_utf8(tmp_path: Path, encoding: s
     assert f"line {before + 2}: not UTF-8" in error_of(path)
 
 
-@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize("column", COLUMNS[:-1])
 def test_read_chunks_names_the_column_when_it_is_missing(tmp_path: Path, column: str) -> None:
     header = HEADER.replace(column, "other", 1)
     assert f"line 1: missing column {column};" in error_of(write_table(tmp_path, customer(), header=header))
+
+
+def test_read_chunks_accepts_a_file_without_the_label(tmp_path: Path) -> None:
+    path = write_table(tmp_path, customer().rpartition(",")[0], header=HEADER.rpartition(",")[0])
+    (row,) = next(read_chunks(path, 10, FORMAT))
+    assert not hasattr(row, "label")
+    with pytest.raises(DataError, match="missing column Churn"):
+        list(read_chunks(path, 10, replace(FORMAT, requires_label=True)))
 
 
 def test_read_chunks_names_the_column_when_it_is_repeated(tmp_path: Path) -> None:
@@ -128,9 +137,9 @@ def test_read_chunks_fails_when_separator_is_a_semicolon(tmp_path: Path) -> None
 
 
 def test_read_chunks_asks_for_a_header_when_it_is_bad(tmp_path: Path) -> None:
-    for header in (HEADER.replace("Churn", "churn"), HEADER + ",Churn"):
+    for header in (HEADER.replace("tenure", "Tenure"), HEADER + ",Churn"):
         error = error_of(write_table(tmp_path, customer(), header=header))
-        assert error.endswith("; a header line with the 21 columns, separated by commas, is expected")
+        assert error.endswith("; a header line with the 20 columns of the contract, separated by commas, is expected")
     assert error_of(write_table(tmp_path, customer(tenure="x"))).endswith("; fix or remove this line")
 
 
@@ -189,4 +198,4 @@ def test_read_chunks_equals_csv_reader_when_some_have_quotes(tmp_path: Path, siz
     path.write_text(end.join([HEADER, *(customer(customerID=name) for name in names), ""]), newline="")
     with path.open(newline="") as file:
         expected = [row["customerID"] for row in csv.DictReader(file)]
-    assert [row.customerID for chunk in read_chunks(path, size) for row in chunk] == expected
+    assert [row.key for chunk in read_chunks(path, size, FORMAT) for row in chunk] == expected

@@ -8,7 +8,6 @@ import pytest
 from rich.cells import cell_len
 
 from telco_stream.display.console import Screen
-from telco_stream.messages.prediction import Prediction
 from telco_stream.model.artifact import read_manifest
 from telco_stream.report.analytics import Analytics, PreviousPeriod, Summary, Window
 from telco_stream.report.customers import ContactPlan
@@ -16,6 +15,7 @@ from telco_stream.report.predictions import Report
 from telco_stream.runtime.files import bundled
 from tests.support.captured_screen import FakeTerminal
 from tests.support.report_data import MANIFEST
+from tests.support.telco import CODEC, prediction_of
 
 HOSTILE = [
     "[red]markup[/red]",
@@ -78,7 +78,7 @@ def test_summary_aligns_numbers_with_separators() -> None:
 
 
 def test_summary_has_no_rates_when_it_is_empty() -> None:
-    text = shown(Analytics().result(10))
+    text = shown(Analytics(CODEC.predictions).result(10))
     assert row(text, "Customers") == "Customers 0 each by its newest prediction"
     assert row(text, "Expected to leave") == "Expected to leave 0 - sum of the customers' churn probabilities"
     assert row(text, "Flagged") == "Flagged 0 - churn probability at or above the threshold"
@@ -189,7 +189,7 @@ def test_summary_keeps_whole_headings_when_narrow(columns: int) -> None:
     lines = shown(summary, {"COLUMNS": str(columns)}).splitlines()
     assert max(map(len, lines)) <= columns
     heading = next(line for line in lines if "#" in line)
-    assert heading.split() == ["#", "Customer", "Probability", "Contract", "Internet"]
+    assert heading.split() == ["#", "Customer", "Probability", "Contract", "InternetService"]
     by_model = replace(
         summary, segments={"model_version": {"2026-11-23-9cebc992": summary.segments["Contract"]["Month-to-month"]}}
     )
@@ -259,11 +259,9 @@ def row(text: str, start: str) -> str:
 
 def summary_of(*names: str) -> Summary:
     """Summarize a prediction for each customer: churn at 95 % for the first, no churn at 45 % for the others."""
-    analytics, time = Analytics(), "2026-01-01T00:00:00Z"
+    analytics, time = Analytics(CODEC.predictions), "2026-01-01T00:00:00Z"
     for number, name in enumerate(names):
         share = 0.45 if number else 0.95
         verdict = "No" if number else "Yes"
-        analytics.add(
-            Prediction(name, share, verdict, time, time, "v1", "Month-to-month", "Fiber optic")  # type: ignore[arg-type]
-        )
+        analytics.add(prediction_of(name, share, verdict, time, time, "v1", "Month-to-month", "Fiber optic"))
     return analytics.result(10)

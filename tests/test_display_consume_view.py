@@ -9,8 +9,9 @@ from telco_stream.display.consume_view import ConsumeRun, ConsumeView, customer_
 from telco_stream.display.widgets import bar, progress_bar, rule, sparkline, table_row
 from telco_stream.monitoring.snapshot import ConsumerSnapshot
 from telco_stream.report.customers import AtRisk
+from tests.support.telco import CONTRACT
 
-RISKY = AtRisk("7590-VHVEG", 0.871, "Month-to-month", "Fiber optic")
+RISKY = AtRisk("7590-VHVEG", 0.871, {"Contract": "Month-to-month", "InternetService": "Fiber optic"})
 BUSY = ConsumerSnapshot(
     consumed=1_204_331,
     dead_lettered=331,
@@ -102,9 +103,9 @@ def test_consume_view_shows_no_progress_when_it_has_no_end() -> None:
 
 
 def test_consume_view_keeps_customers_for_a_second() -> None:
-    harness = Harness(replace(BUSY, at_risk=(replace(RISKY, customerID="first"),)))
+    harness = Harness(replace(BUSY, at_risk=(replace(RISKY, key="first"),)))
     assert any("first" in line for line in harness.rows())
-    harness.time, harness.snapshot = 0.25, replace(BUSY, at_risk=(replace(RISKY, customerID="second"),))
+    harness.time, harness.snapshot = 0.25, replace(BUSY, at_risk=(replace(RISKY, key="second"),))
     assert not any("second" in line for line in harness.rows())
     harness.time, harness.snapshot = 1.25, replace(BUSY, at_risk=())
     listed = [line.split()[0] for line in harness.rows() if "Fiber" in line]
@@ -152,9 +153,9 @@ def test_format_lag_shows_the_highest_when_not_all_fit() -> None:
     ],
 )
 def test_customer_lines_escape_and_cut_ids(name: str, shown: str) -> None:
-    line = customer_lines([replace(RISKY, customerID=name)])[1]
+    line = customer_lines([replace(RISKY, key=name)], CONTRACT)[1]
     assert line.plain.split("  ")[1].strip() == shown
-    assert line.cell_len == customer_lines([RISKY])[1].cell_len
+    assert line.cell_len == customer_lines([RISKY], CONTRACT)[1].cell_len
 
 
 @pytest.mark.parametrize(

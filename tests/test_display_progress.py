@@ -9,17 +9,17 @@ from rich.console import Console
 
 from telco_stream.display.progress import ProduceProgress, ProduceRun, RowProgress, StageProgress, WindowReporter
 from telco_stream.errors import DataError
-from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message
 from telco_stream.monitoring.protocols import BatchTimings, SendCounters
 from telco_stream.report.analytics import Window
 from telco_stream.scoring import Outcome
 from tests.support.captured_screen import CapturedScreen
+from tests.support.telco import prediction_of
 from tests.support.waiting import wait_until
 
 TIME = "2026-01-01T00:00:00Z"
-CHURNER = Prediction("a", 0.75, "Yes", TIME, TIME, "v1", "One year", "DSL")
-STAYER = Prediction("b", 0.25, "No", TIME, TIME, "v1", "One year", "No")
+CHURNER = prediction_of("a", 0.75, "Yes", TIME, TIME, "v1", "One year", "DSL")
+STAYER = prediction_of("b", 0.25, "No", TIME, TIME, "v1", "One year", "No")
 
 
 def test_progress_shows_rows_and_rate_and_is_erased() -> None:
@@ -165,7 +165,7 @@ def test_window_reporter_merges_windows_when_there_are_many() -> None:
 def outcome() -> Outcome:
     """Two predictions, one of them of a churner, and a dead letter."""
     message: Message = ("a", b"", [])
-    return Outcome([message] * 2, [message], [CHURNER, STAYER], [], {0: 3}, 1, 0)
+    return Outcome([message] * 2, [message], [CHURNER, STAYER], [], {0: 3}, "Yes", 1, 0)
 
 
 def drawn(progress: RowProgress, columns: int = 80) -> str:

@@ -7,19 +7,19 @@ import pytest
 
 from telco_stream.display.progress import RowProgress
 from telco_stream.display.text import as_json
-from telco_stream.messages.prediction import Prediction
 from telco_stream.report.analytics import Analytics, Summary, Window
 from telco_stream.report.predictions import Report
 from tests.support.captured_screen import CapturedScreen
+from tests.support.telco import CODEC, prediction_of
 
 KEYS = (
     "total customers churners churn_rate mean_probability by_contract by_internet_service top"
     " expected_leavers expected_share flagged flagged_share revenue_at_risk segments"
 )
-NOTHING = Analytics().result(10)
+NOTHING = Analytics(CODEC.predictions).result(10)
 TIME = "2026-01-01T00:00:00Z"
-CHURNER = Prediction("a", 0.75, "Yes", TIME, TIME, "v1", "One year", "DSL")
-STAYER = Prediction("b", 0.25, "No", TIME, TIME, "v1", "One year", "No")
+CHURNER = prediction_of("a", 0.75, "Yes", TIME, TIME, "v1", "One year", "DSL")
+STAYER = prediction_of("b", 0.25, "No", TIME, TIME, "v1", "One year", "No")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Run:
 
 
 def test_report_json_has_the_documented_keys_in_order() -> None:
-    captured, analytics = CapturedScreen("json"), Analytics()
+    captured, analytics = CapturedScreen("json"), Analytics(CODEC.predictions)
     analytics.add_all([CHURNER, STAYER])
     captured.screen.show(Report(analytics.result(1), unreadable=0, crosstab={}))
     written = json.loads(captured.stdout)

@@ -24,7 +24,7 @@ RUN_BY = {
     **dict.fromkeys(["docs/tutorial.md", "docs/kafka-guide.md"], "test_guides"),
     **dict.fromkeys(["docs/operations.md", "docs/commands.md", "docs/configuration.md"], "test_guides"),
     **dict.fromkeys(["docs/report.md", "docs/personal-data.md", "docs/scores.md"], "test_guides"),
-    **dict.fromkeys(["docs/own-model.md", "docs/own-schema.md", "docs/contract.md"], "test_own_pages"),
+    **dict.fromkeys(["docs/own-model.md", "docs/contract.md"], "test_own_pages"),
 }
 #: Paths that commands create, or that are not paths of this repository.
 NOT_IN_REPOSITORY = {"checkpoints/producer.json", "topic/partition/offset"}

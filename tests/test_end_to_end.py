@@ -179,7 +179,7 @@ def feed(kafka: str, topics: Topics, member: RunningConsumer) -> None:
 def probabilities() -> dict[str, float]:
     """Return the probabilities that the scikit-learn pipeline predicts for the sample."""
     frame = pd.read_csv(SAMPLE, na_values=[" ", ""], keep_default_na=False)
-    frame[NUMBERS] = frame[NUMBERS].astype(float)
+    frame[NUMBERS] = frame[NUMBERS].astype(float).fillna(0.0)  # as the contract fills blanks
     pipeline = joblib.load(ROOT / "models/churn/pipeline.joblib")
     positive = list(pipeline.classes_).index(pipeline.classes_[-1])
     predicted = pipeline.predict_proba(frame[list(pipeline.feature_names_in_)])[:, positive]

@@ -369,7 +369,7 @@ def test_model_errors_are_logged_once_per_cause(caplog: pytest.LogCaptureFixture
 def letters(count: int) -> Outcome:
     """Return the outcome of a batch with this many dead letters."""
     rejected = [Rejection("raw", 1, number, ErrorType.JSON, "malformed") for number in range(count)]
-    return Outcome([], [], [], rejected, {1: count}, count, count)
+    return Outcome([], [], [], rejected, {1: count}, "Yes", count, count)
 
 
 NO_TIMINGS = BatchTimings(0.0, 0.0)
@@ -377,4 +377,4 @@ NO_TIMINGS = BatchTimings(0.0, 0.0)
 
 def batch(*, predictions: int, letters: int) -> Outcome:
     message: Message = ("", b"", [])
-    return Outcome([message] * predictions, [message] * letters, [], [], {}, 0, 0)
+    return Outcome([message] * predictions, [message] * letters, [], [], {}, "Yes", 0, 0)

@@ -125,7 +125,7 @@ def search(broker: Broker, customer: str, limit: int = 10, max_records: int = 1_
 
 
 def found(result: Lookup) -> list[tuple[str, int]]:
-    return [(prediction.processed_ts, prediction.partition) for prediction in result.predictions]
+    return [(found.prediction.processed_ts, found.partition) for found in result.predictions]
 
 
 def cli(broker: Broker, *arguments: str) -> Any:

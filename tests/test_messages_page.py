@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from telco_stream.contract.customer import COLUMNS, decode_customer, explain
 from telco_stream.errors import ErrorType
 from telco_stream.messages.dead_letter import (
     REPLAY_OF,
@@ -15,10 +14,10 @@ from telco_stream.messages.dead_letter import (
     encode_dead_letter,
 )
 from telco_stream.messages.headers import DROPPED, SourceHeaders
-from telco_stream.messages.prediction import Prediction, decode_prediction
 from telco_stream.messages.record import Rejected
 from tests.support.cli import ROOT
 from tests.support.records import FakeRecord
+from tests.support.telco import CODEC, COLUMNS, decode, explain, value_of
 
 PAGE = (ROOT / "docs/messages.md").read_text()
 CUSTOMER, PREDICTION, LETTER = (
@@ -29,20 +28,20 @@ TYPES = PAGE.partition("Values of `error_type`:\n\n")[2].partition("\n\n")[0]
 
 
 def test_customer_example_is_valid_and_has_every_column() -> None:
-    assert decode_customer(CUSTOMER).tenure == 1
+    assert value_of(decode(CUSTOMER), "tenure") == 1
     assert re.findall(r'"(\w+)":', CUSTOMER.decode()) == [*COLUMNS, "event_ts"]
 
 
 def test_prediction_example_is_valid_and_has_every_field() -> None:
-    assert decode_prediction(PREDICTION).customerID == decode_customer(CUSTOMER).customerID
-    assert re.findall(r'"(\w+)":', PREDICTION.decode()) == list(Prediction.__struct_fields__)
+    assert CODEC.predictions.decode(PREDICTION).key == decode(CUSTOMER).key
+    assert re.findall(r'"(\w+)":', PREDICTION.decode()) == list(CODEC.predictions.names)
 
 
 def test_letter_example_is_what_its_original_produces() -> None:
     """Error type and message are those of the original in the example."""
     letter = decode_dead_letter(LETTER)
     with pytest.raises(ValueError, match="tenure") as refused:
-        decode_customer(letter.original)
+        decode(letter.original)
     error_type, _, message = explain(letter.original, refused.value)
     assert (letter.error_type, letter.error_message) == (error_type, message)
 

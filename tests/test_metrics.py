@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
-from telco_stream.contract.customer import Customer
+from telco_stream.contract.events import Event
 from telco_stream.errors import ErrorType
 from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message, Rejection
@@ -24,6 +24,7 @@ from telco_stream.monitoring.metrics import ProduceMetrics, RunState, Statistics
 from telco_stream.monitoring.protocols import BatchTimings
 from telco_stream.scoring import Outcome
 from tests.support.scraping import Section, documented, families, series
+from tests.support.telco import CODEC, CONTRACT, prediction_of
 
 LINUX = sys.platform == "linux"
 
@@ -31,9 +32,9 @@ LINUX = sys.platform == "linux"
 class HalfScorer:
     """Scorer that gives every customer a probability of 0.5."""
 
-    version, threshold, engine = "7", 0.5, "onnx"
+    version, threshold, engine, codec = "7", 0.5, "onnx", CODEC
 
-    def score(self, customers: Sequence[Customer]) -> list[float]:
+    def score(self, customers: Sequence[Event]) -> list[float]:
         return [0.5 for _ in customers]
 
 
@@ -57,7 +58,7 @@ def test_metric_names_end_in_base_units(section: Section) -> None:
 
 def test_consume_metrics_count_a_committed_batch() -> None:
     registry = CollectorRegistry()
-    ConsumeMetrics(registry).on_committed(outcome(), BatchTimings(0.2, 0.03, [0.5, 2.0]))
+    ConsumeMetrics(registry, CONTRACT.label).on_committed(outcome(), BatchTimings(0.2, 0.03, [0.5, 2.0]))
     exported = series(generate_latest(registry).decode())
     assert exported["telco_stream_records_consumed_total"] == 5
     assert exported['telco_stream_predictions_total{prediction="Yes"}'] == 1
@@ -76,7 +77,7 @@ def test_consume_metrics_count_a_committed_batch() -> None:
 
 def test_timed_scorer_measures_each_call() -> None:
     registry = CollectorRegistry()
-    scorer = ConsumeMetrics(registry).timed(HalfScorer())
+    scorer = ConsumeMetrics(registry, CONTRACT.label).timed(HalfScorer())
     assert (scorer.version, scorer.threshold, scorer.engine) == ("7", 0.5, "onnx")
     assert scorer.score([]) == []
     assert series(generate_latest(registry).decode())["telco_stream_scoring_seconds_count"] == 1
@@ -84,7 +85,7 @@ def test_timed_scorer_measures_each_call() -> None:
 
 def test_show_model_exports_version_and_engine() -> None:
     registry = CollectorRegistry()
-    ConsumeMetrics(registry).show_model(registry, HalfScorer(), 1_700_000_000.0)
+    ConsumeMetrics(registry, CONTRACT.label).show_model(registry, HalfScorer(), 1_700_000_000.0)
     exported = series(generate_latest(registry).decode())
     assert exported['telco_stream_model_info{engine="onnx",version="7"}'] == 1
     assert exported["telco_stream_model_created_timestamp_seconds"] == 1_700_000_000
@@ -188,8 +189,8 @@ def test_registry_reads_the_run_state_at_each_scrape() -> None:
 
 def test_consume_metrics_cost_under_a_hundredth_of_a_batch() -> None:
     """5,000 records take at least 60 ms in the loop; the limit leaves room for busy machines."""
-    many = Outcome([MESSAGE] * 5_000, [], [answer("No", 0.2)] * 5_000, [], {0: 5_000}, 0, 0)
-    metrics = ConsumeMetrics(CollectorRegistry())
+    many = Outcome([MESSAGE] * 5_000, [], [answer("No", 0.2)] * 5_000, [], {0: 5_000}, "Yes", 0, 0)
+    metrics = ConsumeMetrics(CollectorRegistry(), CONTRACT.label)
     assert fastest(lambda: metrics.on_committed(many, BatchTimings(0.05, 0.01, [0.5] * 64))) < 0.0012
 
 
@@ -197,14 +198,14 @@ MESSAGE: Message = ("a", b"", [])
 
 
 def answer(prediction: Any, probability: float) -> Prediction:
-    return Prediction("a", probability, prediction, "", "", "7", "One year", "DSL")
+    return prediction_of("a", probability, prediction, "", "", "7", "One year", "DSL")
 
 
 def outcome() -> Outcome:
     """Return a batch of one churner, two customers who stay and two records that are not JSON."""
     rejected = [Rejection("raw", 0, 0, ErrorType.JSON, "malformed")] * 2
     answers = [answer("Yes", 0.9), answer("No", 0.1), answer("No", 0.2)]
-    return Outcome([MESSAGE] * 3, [MESSAGE] * 2, answers, rejected, {0: 5}, 2, 2)
+    return Outcome([MESSAGE] * 3, [MESSAGE] * 2, answers, rejected, {0: 5}, "Yes", 2, 2)
 
 
 def full_registry(section: Section) -> CollectorRegistry:
@@ -213,7 +214,7 @@ def full_registry(section: Section) -> CollectorRegistry:
     if section == "produce":
         ProduceMetrics(1.0, registry)
     else:
-        ConsumeMetrics(registry).show_model(registry, HalfScorer(), 0.0)
+        ConsumeMetrics(registry, CONTRACT.label).show_model(registry, HalfScorer(), 0.0)
     return registry
 
 

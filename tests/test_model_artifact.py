@@ -6,13 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from telco_stream.errors import ModelError
 from telco_stream.model.artifact import load_scorer, read_manifest
+from telco_stream.model.manifest import features_of
 from telco_stream.runtime.choices import Engine
 from tests.support.cli import ROOT
 from tests.support.model_folder import COMMITTED, copy_model, edit_manifest, replace_artifact
+from tests.support.telco import CONTRACT
 
 ENGINES: tuple[Engine, ...] = ("auto", "onnx", "sklearn")
 FILES = ("manifest.json", "pipeline.joblib", "pipeline.onnx")
@@ -98,7 +101,6 @@ def test_load_scorer_fails_when_manifest_is_not_valid_json(model: Path, content:
         lambda manifest: manifest.pop("threshold"),
         lambda manifest: manifest.update(threshold=1.5),
         lambda manifest: manifest.update(threshold="0.5"),
-        lambda manifest: manifest.update(classes=["Yes", "No"]),
         lambda manifest: manifest.pop("model_version"),
         lambda manifest: manifest["artifacts"].pop("pipeline.joblib"),
         lambda manifest: manifest["artifacts"].update({"pipeline.joblib": "abc"}),
@@ -128,9 +130,19 @@ def test_load_scorer_fails_when_manifest_is_invalid(model: Path, edit: Callable[
 def test_load_scorer_names_features_when_they_differ(
     model: Path, engine: Engine, edit: Callable[[dict[str, Any]], object], names: str
 ) -> None:
+    remove_contract(model)
+    load_scorer(model, engine)
     edit_manifest(model, edit)
-    with pytest.raises(ModelError, match=rf"other features \({names}\)"):
+    with pytest.raises(ModelError, match=rf"other features \({names}\).*train --contract"):
         load_scorer(model, engine)
+
+
+def remove_contract(folder: Path) -> None:
+    """Turn the folder into one of an earlier version, whose manifest lists the features."""
+    (folder / "contract.json").unlink()
+    features = msgspec.to_builtins(features_of(CONTRACT))
+    edit_manifest(folder, lambda manifest: manifest.update(features=features))
+    edit_manifest(folder, lambda manifest: manifest["artifacts"].pop("contract.json"))
 
 
 def test_load_scorer_names_pip_command_when_sklearn_differs(model: Path) -> None:
@@ -181,6 +193,7 @@ import sys
 from pathlib import Path
 from telco_stream.model.artifact import load_scorer
 from tests.support.training_data import customers_of, labelled_rows
+from tests.support.telco import CONTRACT
 assert len(load_scorer(Path(sys.argv[1])).score(customers_of(labelled_rows(3)))) == 3
 print(*sorted({name.partition(".")[0] for name in sys.modules} & set(sys.argv[2:])))
 """

@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import onnx
 import pytest
+from msgspec import structs
 from onnx import TensorProto, helper
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
@@ -17,13 +18,15 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression
 
 from telco_stream.errors import ModelError
+from telco_stream.messages.codec import compile_contract
 from telco_stream.model.artifact import ONNX, PIPELINE, load_scorer
 from telco_stream.model.compilation import compile_if_equal
 from telco_stream.model.onnx_engine import load_onnx
+from telco_stream.model.pipelines import linear
 from telco_stream.model.sklearn_engine import check_pipeline, frame
-from telco_stream.model.training import build_pipeline
 from tests.support.in_process import run_in_process
 from tests.support.model_folder import copy_model, edit_manifest, replace_artifact
+from tests.support.telco import CODEC, CONTRACT
 from tests.support.training_data import customers_of, labelled_rows
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
@@ -66,7 +69,7 @@ def graph(
 
 
 def test_load_onnx_accepts_a_graph_when_it_fits() -> None:
-    scorer = load_onnx(graph(*TO_ONE, PAIR), version="v", threshold=0.5)
+    scorer = load_onnx(graph(*TO_ONE, PAIR), CODEC, version="v", threshold=0.5)
     assert scorer.score(CUSTOMERS[:2]) == [0.5, 0.5]
 
 
@@ -92,7 +95,7 @@ CODES_WITHOUT_NAME = ("Cast", ["c"], ["x"], {"to": FLOAT})
         ),
         (
             graph(*TO_ONE, ("Squeeze", ["p"], ["probabilities"], {}), output=("probabilities", FLOAT, None)),
-            "gives 3 values for 3 customers",
+            "gives 3 values for 3 events",
         ),
         (
             graph(
@@ -121,7 +124,7 @@ CODES_WITHOUT_NAME = ("Cast", ["c"], ["x"], {"to": FLOAT})
             graph(("ReduceSum", ["numbers", "axis"], ["s"], {}), ("Sigmoid", ["s"], ["p"], {}), PAIR),
             "not probabilities",
         ),
-        (graph(*TO_ONE, ("Reshape", ["p", "shape"], ["probabilities"], {})), r"fails on a customer"),
+        (graph(*TO_ONE, ("Reshape", ["p", "shape"], ["probabilities"], {})), r"fails on an example"),
     ],
     ids=[
         *("input renamed", "input added", "input missing", "input wider", "input of integers", "one row only"),
@@ -159,12 +162,15 @@ class Swapped(NoProbability):
     [
         ({"not": "a model"}, "a dict has no predict_proba"),
         (LinearRegression(), "LinearRegression has no predict_proba"),
-        (DummyClassifier().fit(frame(CUSTOMERS), [index % 3 for index in range(60)]), "classes are not"),
-        (DummyClassifier().fit(frame(CUSTOMERS), [0] * 60), "classes are not"),
-        (DummyClassifier().fit(frame(CUSTOMERS), ["stay", "leave"] * 30), "classes are not"),
+        (DummyClassifier().fit(frame(CODEC.events, CUSTOMERS), [index % 3 for index in range(60)]), "classes are not"),
+        (DummyClassifier().fit(frame(CODEC.events, CUSTOMERS), [0] * 60), "classes are not"),
+        (DummyClassifier().fit(frame(CODEC.events, CUSTOMERS), ["stay", "leave"] * 30), "classes are not"),
         (Swapped(), "classes are not"),
-        (NoProbability(), "fails on a customer .OSError"),
-        (RandomForestClassifier(2).fit(frame(CUSTOMERS)[["tenure"]], CHURNED), "fails on a customer .ValueError"),
+        (NoProbability(), "fails on an example .OSError"),
+        (
+            RandomForestClassifier(2).fit(frame(CODEC.events, CUSTOMERS)[["tenure"]], CHURNED),
+            "fails on an example .ValueError",
+        ),
     ],
     ids=["a dict", "regression", "three classes", "one class", "other classes", "swapped", "fails", "other columns"],
 )
@@ -185,7 +191,7 @@ def test_load_sklearn_refuses_when_bytes_are_not_a_pickle(content: bytes, tmp_pa
     "labels", [CHURNED, [int(churned) for churned in CHURNED], ["Yes" if churned else "No" for churned in CHURNED]]
 )
 def test_check_pipeline_accepts_each_spelling_of_the_classes(labels: list[Any]) -> None:
-    check_pipeline(build_pipeline().fit(frame(CUSTOMERS), labels))
+    check_pipeline(linear(CODEC).fit(frame(CODEC.events, CUSTOMERS), labels), CODEC)
 
 
 #: Graph that passes the check with its few customers, and fails if the tenure exceeds 1.
@@ -199,18 +205,22 @@ SHORT_TABLE = graph(
 
 @pytest.mark.parametrize("content", [SHORT_TABLE, graph(*TO_ONE, ("Reshape", ["p", "shape"], ["probabilities"], {}))])
 def test_compile_if_equal_refuses_when_the_graph_fails(content: bytes) -> None:
-    pipeline = build_pipeline().fit(frame(CUSTOMERS), CHURNED)
-    files, parity = compile_if_equal(pipeline, 0.5, CUSTOMERS, seed=0, convert=lambda _: content)
+    pipeline = linear(CODEC).fit(frame(CODEC.events, CUSTOMERS), CHURNED)
+    files, parity = compile_if_equal(pipeline, CODEC, 0.5, CUSTOMERS, seed=0, convert=lambda *_: content)
     assert files == {}
-    assert re.search("fails on (some|a) customer", str(parity.refused))
+    assert re.search("fails on (some events|an example)", str(parity.refused))
 
 
 def test_compile_if_equal_refuses_when_graph_cannot_be_run() -> None:
     """The converter turns an imputer with an indicator into a graph that loads but cannot be run."""
-    pipeline = build_pipeline()
-    pipeline.named_steps["columns"].transformers[0][1].steps[0] = ("fill", SimpleImputer(add_indicator=True))
-    pipeline.set_params(classifier=RandomForestClassifier(3)).fit(frame(CUSTOMERS), CHURNED)
-    files, parity = compile_if_equal(pipeline, 0.5, CUSTOMERS, seed=0)
+    total = structs.replace(CONTRACT.features[-1], fill=None)
+    codec = compile_contract(structs.replace(CONTRACT, features=(*CONTRACT.features[:-1], total)))
+    pipeline = linear(codec)
+    curves = pipeline.named_steps["columns"].transformers[0][1]
+    curves.steps[0] = ("fill", SimpleImputer(add_indicator=True))
+    customers = customers_of(ROWS, codec)
+    pipeline.set_params(classifier=RandomForestClassifier(3)).fit(frame(codec.events, customers), CHURNED)
+    files, parity = compile_if_equal(pipeline, codec, 0.5, customers, seed=0)
     assert (files, parity.refused is None) == ({}, False)
 
 
@@ -249,5 +259,5 @@ def test_a_dumped_pipeline_scores_when_sklearn_is_chosen(tmp_path: Path) -> None
     folder = copy_model(tmp_path)
     edit_manifest(folder, lambda manifest: manifest["artifacts"].pop(ONNX))
     assert load_scorer(folder, "sklearn").score(CUSTOMERS[:1]) == pytest.approx(
-        joblib.load(folder / PIPELINE).predict_proba(frame(CUSTOMERS[:1]))[:, 1]
+        joblib.load(folder / PIPELINE).predict_proba(frame(CODEC.events, CUSTOMERS[:1]))[:, 1]
     )

@@ -1,13 +1,15 @@
 """Quality of the committed model, and that `train` reproduces it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from telco_stream.model.artifact import load_scorer, read_manifest
-from telco_stream.model.training import read_labelled_customers, train
+from telco_stream.model.training import read_labelled_events, train
 from telco_stream.runtime.files import bundled
 from tests.support.model_folder import COMMITTED
+from tests.support.telco import CODEC, FORMAT
 
 #: Of the public data set, as IBM publishes it.
 PUBLIC_SHA256 = "16320c9c1ec72448db59aa0a26a0b95401046bef5d02fd3aeb906448e3055e91"
@@ -48,7 +50,7 @@ def test_train_reproduces_the_committed_model(real_data: Path, tmp_path: Path) -
     assert again.metrics.brier == pytest.approx(committed.metrics.brier, abs=1e-6)
     assert again.metrics.lift == committed.metrics.lift
     assert again.seconds < 60
-    customers = read_labelled_customers(real_data).customers
+    customers = read_labelled_events(real_data, replace(FORMAT, requires_label=True), CODEC).events
     first, second = (load_scorer(folder, "sklearn").score(customers) for folder in (COMMITTED, again.path))
     assert first == pytest.approx(second, abs=1e-6)
 

@@ -1,18 +1,17 @@
 """Tests of the `Scorer` protocol, for both engines."""
 
-import math
 from pathlib import Path
 
 import joblib
 import pandas as pd
 import pytest
 
-from telco_stream.contract.customer import CATEGORIES, FEATURES, NUMBERS, Customer
 from telco_stream.model.artifact import load_scorer, read_manifest
-from telco_stream.model.onnx_engine import ORDER, code_columns, number_columns
+from telco_stream.model.features import feature_table
 from telco_stream.model.scorer import Scorer, ScoringError
 from telco_stream.model.sklearn_engine import SklearnScorer
 from tests.support.model_folder import COMMITTED
+from tests.support.telco import CATEGORIES, CODEC, FEATURES, NUMBERS
 from tests.support.training_data import Row, customers_of, labelled_rows
 
 #: Largest difference per engine: rounding for the original, single precision for the compiled pipeline.
@@ -31,7 +30,7 @@ def tolerance(scorer: Scorer) -> float:
 
 def expected(rows: list[Row]) -> list[float]:
     """Return the probabilities of the pickled pipeline for a data frame built without the package."""
-    frame = pd.DataFrame(rows)[list(FEATURES)].replace({"TotalCharges": " "}, math.nan)
+    frame = pd.DataFrame(rows)[list(FEATURES)].replace({"TotalCharges": " "}, 0.0)
     probabilities = joblib.load(COMMITTED / "pipeline.joblib").predict_proba(
         frame.astype(dict.fromkeys(NUMBERS, float))
     )
@@ -84,17 +83,6 @@ def test_score_is_constant_beyond_the_training_range(scorer: Scorer) -> None:
     assert beyond == pytest.approx(at_limit, abs=1e-6)
 
 
-@pytest.mark.parametrize(("column", "value"), [("Contract", "Ten years"), ("gender", None), ("tenure", "many")])
-def test_score_raises_without_the_value_when_it_is_invalid(scorer: Scorer, column: str, value: object) -> None:
-    customers = customers_of(labelled_rows(3))
-    setattr(customers[1], column, value)
-    with pytest.raises(ScoringError) as caught:
-        scorer.score(customers)
-    assert str(value) not in str(caught.value)
-    assert value is None or str(value) not in caught.value.cause
-    assert type(caught.value.__cause__).__name__ in caught.value.reason
-
-
 @pytest.mark.parametrize("error", [KeyError("x"), ZeroDivisionError("by zero"), RuntimeError(), MemoryError("a\nb")])
 def test_score_raises_a_scoring_error_when_a_pipeline_fails(error: Exception) -> None:
     """The code of an own pipeline may raise anything; the record becomes a dead letter."""
@@ -104,7 +92,7 @@ def test_score_raises_a_scoring_error_when_a_pipeline_fails(error: Exception) ->
             raise error
 
     with pytest.raises(ScoringError) as caught:
-        SklearnScorer("v1", 0.5, Failing()).score(customers_of(labelled_rows(1)))
+        SklearnScorer("v1", 0.5, Failing(), CODEC).score(customers_of(labelled_rows(1)))
     first_line = str(error).partition("\n")[0]
     assert caught.value.reason == f"{type(error).__name__}: {first_line}".removesuffix(": ")
 
@@ -114,21 +102,20 @@ def test_score_is_independent_of_threads() -> None:
     assert load_scorer(COMMITTED, "onnx", threads=2).score(customers) == load_scorer(COMMITTED, "onnx").score(customers)
 
 
-def test_columns_hold_numbers_and_category_positions() -> None:
-    """Look up each value separately here; the package looks them up in groups."""
-    customers: list[Customer] = customers_of(labelled_rows(200, seed=3))
-    arrays = zip(number_columns(customers).tolist(), code_columns(customers).tolist(), strict=True)
-    for customer, (numbers, codes) in zip(customers, arrays, strict=True):
-        assert codes == [values.index(getattr(customer, name)) for name, values in CATEGORIES.items()]
-        assert numbers == pytest.approx([getattr(customer, name) for name in NUMBERS], rel=1e-6, nan_ok=True)
-    assert (*NUMBERS, *CATEGORIES) == ORDER
+def test_feature_table_holds_numbers_and_category_positions() -> None:
+    rows = labelled_rows(200, seed=3)
+    for row, features in zip(rows, feature_table(CODEC.events, customers_of(rows)).tolist(), strict=True):
+        assert features == [
+            CATEGORIES[name].index(row[name]) if name in CATEGORIES else float(row[name].strip() or 0)
+            for name in FEATURES
+        ]
 
 
 def test_pipeline_includes_all_preprocessing(tmp_path: Path) -> None:
-    """The pipeline takes a data frame as pandas reads it, with strings and with missing values for blanks."""
+    """The pipeline takes a data frame as pandas reads it, with texts, and with 0 for blank totals."""
     rows = labelled_rows(100)
     path = tmp_path / "rows.csv"
     pd.DataFrame(rows).to_csv(path, index=False)
     pipeline = joblib.load(COMMITTED / "pipeline.joblib")
-    probabilities = pipeline.predict_proba(pd.read_csv(path, na_values=" "))[:, 1]
+    probabilities = pipeline.predict_proba(pd.read_csv(path, na_values=" ").fillna(0.0))[:, 1]
     assert probabilities == pytest.approx(expected(rows), abs=1e-12)

@@ -1,4 +1,4 @@
-"""`docs/own-model.md`, `docs/own-schema.md` and `docs/contract.md`: their scripts, diffs and commands work."""
+"""`docs/own-model.md` and `docs/contract.md`: their scripts and commands work."""
 
 import json
 import re
@@ -12,14 +12,12 @@ from telco_stream.model.artifact import load_scorer
 from telco_stream.model.manifest import Manifest
 from tests.support.cli import ROOT
 from tests.support.pages import command_lines
-from tests.support.scripts import copy_checkout, env_with_path, run_script, write_launchers
+from tests.support.scripts import env_with_path, run_script, write_launchers
 
 MODEL_PAGE = ROOT / "docs/own-model.md"
-SCHEMA_PAGE = ROOT / "docs/own-schema.md"
 CONTRACT_PAGE = ROOT / "docs/contract.md"
 _SCRIPT = re.compile(r"^```python\n# (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_DIFF = re.compile(r"^```diff\n--- (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -38,22 +36,6 @@ def test_own_model_page_commands_run(commands: Path, tmp_path: Path) -> None:
     edited = json.loads((tmp_path / "models/mine/manifest.json").read_text())
     assert edited["threshold"] == 0.5
     assert edited["model_version"].endswith("-half")
-
-
-@pytest.mark.slow
-def test_own_schema_page_commands_run(commands: Path, tmp_path: Path) -> None:
-    """The changed copy of the code produces, trains on and scores customers with an additional column."""
-    checkout = copy_checkout(tmp_path)
-    changes = _DIFF.findall(SCHEMA_PAGE.read_text())
-    assert len(changes) > 3
-    for name, change in changes:
-        _apply(checkout / name, change)
-    env = env_with_path(commands, {"CHECKOUT": str(checkout)})
-    written = run_script(command_lines(SCHEMA_PAGE), checkout, env)
-    assert re.search(r"Predicted +1,000", written)
-    manifest = json.loads((checkout / "models/churn/manifest.json").read_text())
-    assert "SupportCalls" in [feature["name"] for feature in manifest["features"]]
-    assert "SupportCalls" in (checkout / "data/sample_customers.csv").read_text().partition("\n")[0]
 
 
 def test_contract_page_commands_run(commands: Path, tmp_path: Path) -> None:
@@ -80,34 +62,6 @@ def test_own_model_page_describes_each_manifest_key() -> None:
     assert re.findall(r"^- `(\w+)`:", table, re.MULTILINE) == list(Manifest.__annotations__)
 
 
-def test_own_schema_page_names_existing_files() -> None:
-    table = SCHEMA_PAGE.read_text().partition("## Other changes")[2]
-    names = set(re.findall(r"`([\w/]+\.py)`", table))
-    assert len(names) > 10
-    assert [
-        name for name in names if not (ROOT / name).is_file() and not (ROOT / "telco_stream" / name).is_file()
-    ] == []
-
-
-def test_apply_change_fails_when_the_text_is_missing(tmp_path: Path) -> None:
-    file = tmp_path / "file.py"
-    file.write_text("a\nb\nc\n")
-    _apply(file, " a\n-b\n+B\n c\n")
-    assert file.read_text() == "a\nB\nc\n"
-    with pytest.raises(AssertionError):
-        _apply(file, " a\n-b\n+B\n")
-
-
 def _blocks(language: str) -> list[str]:
     """Return the code blocks of the contract's page in a language."""
     return [text for name, text in _BLOCK.findall(CONTRACT_PAGE.read_text()) if name == language]
-
-
-def _apply(file: Path, change: str) -> None:
-    """Apply one hunk of a diff, whose old lines must occur exactly once."""
-    lines = [line for line in change.splitlines(keepends=True) if line.strip()]
-    before = "".join(line[1:] for line in lines if line[0] != "+")
-    after = "".join(line[1:] for line in lines if line[0] != "-")
-    text = file.read_text()
-    assert text.count(before) == 1, f"{file.name} has changed: {before}"
-    file.write_text(text.replace(before, after))

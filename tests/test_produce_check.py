@@ -65,7 +65,7 @@ def test_check_shows_a_table_without_values(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "line", "reason"),
     [
-        (HEADER.replace(",Churn", ""), 1, "missing column Churn"),
+        (HEADER.replace(",tenure", ""), 1, "missing column tenure"),
         (HEADER.replace(",", ";"), 1, "missing column customerID"),
         (HEADER.encode("utf-16"), 1, "not UTF-8"),
         (gzip.compress(HEADER.encode()), 1, "not UTF-8"),

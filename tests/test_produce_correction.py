@@ -23,6 +23,7 @@ from tests.support.produce_harness import (
     make_plan,
     write_customers,
 )
+from tests.support.telco import FORMAT
 
 BAD_ROW = customer(customerID="bad", tenure="many")
 BAD_ROWS = Path("bad.csv")
@@ -253,7 +254,7 @@ def test_reader_resumes_after_a_quote_that_is_not_closed(tmp_path: Path) -> None
     result = run(sent, path, size=1_000, bad_rows=BAD_ROWS)
     assert (result.rows, result.bad_rows) == (1_999, 1)
     good = write_table(tmp_path, *(line for number, line in enumerate(lines) if number != 700))
-    assert sent.keys() == [row.key for chunk in read_chunks(good, 1_000) for row in chunk]
+    assert sent.keys() == [row.key for chunk in read_chunks(good, 1_000, FORMAT) for row in chunk]
     assert [line.split(",")[0] for line in bad_lines()] == ["line", "702"]
 
 

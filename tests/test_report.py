@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from telco_stream.errors import UsageError
-from telco_stream.messages.prediction import Prediction, encode_prediction
+from telco_stream.messages.prediction import encode_prediction
 from telco_stream.messages.record import Record
 from telco_stream.model.manifest import decode_manifest, encode_manifest
 from telco_stream.report import predictions
@@ -19,6 +19,7 @@ from telco_stream.runtime.period import parse_period
 from tests.support.memory import peak_memory
 from tests.support.records import FakeRecord
 from tests.support.report_data import MANIFEST
+from tests.support.telco import prediction_of
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 
@@ -38,7 +39,7 @@ NOT_PREDICTIONS = [
 def test_report_aggregates_predictions() -> None:
     result = report(records(value("a", 0.9), value("b", 0.1)), top_k=1)
     assert (result.summary.total, result.summary.churners, result.unreadable) == (2, 1, 0)
-    assert [customer.customerID for customer in result.summary.top] == ["a"]
+    assert [customer.key for customer in result.summary.top] == ["a"]
 
 
 @pytest.mark.parametrize("foreign", NOT_PREDICTIONS)
@@ -67,7 +68,7 @@ def test_report_filters_by_processed_ts_with_an_exclusive_end() -> None:
         records(*(value(str(hour), 0.5, at=time) for hour, time in times.items())),
         criteria=PredictionFilter(parse_period("2026-01-31T23:30:00Z", "2026-02-01T01:30:00Z", NOW)),
     )
-    assert {customer.customerID for customer in result.summary.top} == {"1", "2"}
+    assert {customer.key for customer in result.summary.top} == {"1", "2"}
 
 
 def test_report_uses_the_record_time_when_processed_ts_is_bad() -> None:
@@ -78,13 +79,13 @@ def test_report_uses_the_record_time_when_processed_ts_is_bad() -> None:
         ],
         criteria=PredictionFilter(parse_period("1970-01-01T00:00:05Z", None, NOW)),
     )
-    assert [customer.customerID for customer in result.summary.top] == ["new"]
+    assert [customer.key for customer in result.summary.top] == ["new"]
 
 
 def test_report_filters_by_model_version() -> None:
     both = records(value("a", 0.9, version="v1"), value("b", 0.9, version="v2"))
     result = report(both, criteria=PredictionFilter(model_version="v2"))
-    assert [customer.customerID for customer in result.summary.top] == ["b"]
+    assert [customer.key for customer in result.summary.top] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_report_passes_counted_predictions_and_times_on() -> None:
     report(
         records(value("a", 0.9, "1970-01-01T00:00:07Z"), b"?", value("b", 0.1, version="v2"), value("c", 0.1, "")),
         criteria=PredictionFilter(model_version="v1"),
-        on_prediction=[lambda prediction, time: calls.append((prediction.customerID, time))],
+        on_prediction=[lambda prediction, time: calls.append((prediction.key, time))],
     )
     assert calls == [("a", 7.0), ("c", 1_767_225_600.0)]
 
@@ -233,5 +234,5 @@ def value(name: str, probability: float, at: str = "2026-01-01T00:00:00Z", versi
     event = "2026-01-01T00:00:00Z"
     churns = probability >= 0.5
     return encode_prediction(
-        Prediction(name, probability, "Yes" if churns else "No", event, at, version, "One year", "DSL")
+        prediction_of(name, probability, "Yes" if churns else "No", event, at, version, "One year", "DSL")
     )

@@ -7,6 +7,7 @@ import pytest
 
 from telco_stream.messages.prediction import Prediction
 from telco_stream.report.run import PredictionTable, harmless
+from tests.support.telco import CODEC, prediction_of
 
 STRANGE = ["a,b", 'a"b', "a\nb", "  a ", "مرحبا", "<script>alert(1)</script>", "\u202eabc", "\x00", "😀", "7590-VHVEG"]
 
@@ -46,7 +47,7 @@ def test_harmless_keeps_a_number_when_it_is_negative() -> None:
 
 def written(*answers: Prediction) -> str:
     file = io.BytesIO()
-    table = PredictionTable(file)
+    table = PredictionTable(file, CODEC.predictions)
     for prediction in answers:
         table.add(prediction, 0.0)
     return file.getvalue().decode()
@@ -55,4 +56,4 @@ def written(*answers: Prediction) -> str:
 def answer(name: str, share: float) -> Prediction:
     churns = share >= 0.5
     times = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z")
-    return Prediction(name, share, "Yes" if churns else "No", *times, "v1", "One year", "DSL")
+    return prediction_of(name, share, "Yes" if churns else "No", *times, "v1", "One year", "DSL")

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from telco_stream.contract.customer import COLUMNS, Customer, decode_customer
-from telco_stream.contract.raw_row import encode_row
+from telco_stream.contract.events import Event
 from telco_stream.csv.reader import read_chunks
 from telco_stream.errors import UsageError
 from telco_stream.model.artifact import load_scorer
 from telco_stream.sample import SampleResult, synthetic, write_sample
 from telco_stream.sample.synthetic import synthesize
 from tests.support.cli import ROOT
+from tests.support.telco import COLUMNS, FORMAT, decode, encode_row
 
 REAL = Path(os.environ.get("TELCO_STREAM_TEST_DATA", ROOT.parent / "shared/data/telco_customer_churn.csv"))
 MODEL = ROOT / "models/churn"
@@ -46,9 +46,9 @@ def write(path: Path, rows: int, seed: int = 1) -> SampleResult:
     return write_sample(path, rows, seed, lambda _: None)
 
 
-def customers(path: Path) -> list[Customer]:
+def customers(path: Path) -> list[Event]:
     return [
-        decode_customer(encode_row(row, "2024-01-01T00:00:00Z")) for chunk in read_chunks(path, 1_000) for row in chunk
+        decode(encode_row(row, "2024-01-01T00:00:00Z")) for chunk in read_chunks(path, 1_000, FORMAT) for row in chunk
     ]
 
 

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.contract.customer import Customer
+from telco_stream.contract.events import Event
 from telco_stream.messages.dead_letter import decode_dead_letter
 from telco_stream.messages.record import ENVELOPE, Headers, size_of
 from telco_stream.model.scorer import ScoringError
 from telco_stream.scoring import Limits, Outcome, count_consecutive_at_end, count_most_consecutive, process
 from tests.support.records import POISON, STRANGE, FakeRecord, RuleScorer, good, refuse
+from tests.support.telco import value_of
 
 NOW = "2026-01-02T03:04:05.678Z"
 
@@ -21,7 +22,7 @@ def test_process_answers_each_record_once_in_order() -> None:
     outcome = run([good(customerID="a"), b"bad 1", good(customerID="b"), b"bad 2", good(customerID="c")])
     assert [key for key, _, _ in outcome.prediction_messages] == ["a", "b", "c"]
     assert originals(outcome) == [b"bad 1", b"bad 2"]
-    assert [prediction.customerID for prediction in outcome.predictions] == ["a", "b", "c"]
+    assert [prediction.key for prediction in outcome.predictions] == ["a", "b", "c"]
     assert [record.offset for record in outcome.rejected] == [1, 3]
     assert outcome.consumed == 5
 
@@ -121,8 +122,9 @@ def test_process_isolates_records_when_scoring_fails(failing: set[int]) -> None:
 def test_process_names_the_error_of_the_model() -> None:
     """The letter has its class and first line; for the log, quoted values and digits are left out."""
 
-    def fail(customer: Customer) -> float:
-        error = ValueError(f"row {customer.tenure}: can't convert '{customer.Contract}' to a number\nsecond line")
+    def fail(customer: Event) -> float:
+        tenure, contract = (value_of(customer, name) for name in ("tenure", "Contract"))
+        error = ValueError(f"row {tenure}: can't convert '{contract}' to a number\nsecond line")
         raise ScoringError("sklearn: ValueError", error)
 
     outcome = run([good(tenure=7), good(tenure=8), b"hello"], RuleScorer(fail))
@@ -135,7 +137,7 @@ def test_process_names_the_error_of_the_model() -> None:
 
 
 def test_process_cuts_the_error_of_the_model_when_it_is_long() -> None:
-    def fail(_: Customer) -> float:
+    def fail(_: Event) -> float:
         raise ScoringError("sklearn: KeyError", KeyError("x" * 1_000_000))
 
     (message,) = [
@@ -186,7 +188,7 @@ def test_next_offsets_follow_the_last_record_per_partition() -> None:
 
 def test_process_raises_when_the_scorer_omits_a_customer() -> None:
     class IncompleteScorer(RuleScorer):
-        def score(self, customers: Sequence[Customer]) -> list[float]:
+        def score(self, customers: Sequence[Event]) -> list[float]:
             return super().score(customers)[1:]
 
     with pytest.raises(ValueError, match="shorter"):

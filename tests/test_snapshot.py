@@ -12,21 +12,22 @@ from telco_stream.monitoring.protocols import BatchTimings, PartitionView
 from telco_stream.monitoring.snapshot import ConsumerSnapshot, ConsumerStats
 from telco_stream.report.customers import AtRisk
 from telco_stream.scoring import Outcome
+from tests.support.telco import CODEC, prediction_of
 
 TIME = "2026-01-01T00:00:00Z"
 MESSAGE: Message = ("a", b"", [])
 
 
-def prediction_of(name: str, answer: Literal["Yes", "No"] = "Yes") -> Prediction:
-    return Prediction(name, 0.75, answer, TIME, TIME, "v1", "One year", "DSL")
+def prediction(name: str, answer: Literal["Yes", "No"] = "Yes") -> Prediction:
+    return prediction_of(name, 0.75, answer, TIME, TIME, "v1", "One year", "DSL")
 
 
 def risky(name: str) -> AtRisk:
-    return AtRisk(name, 0.75, "One year", "DSL")
+    return AtRisk(name, 0.75, {"Contract": "One year", "InternetService": "DSL"})
 
 
 def commit(stats: ConsumerStats, *predictions: Prediction, letters: int = 0) -> None:
-    outcome = Outcome([MESSAGE] * len(predictions), [MESSAGE] * letters, list(predictions), [], {}, 0, 0)
+    outcome = Outcome([MESSAGE] * len(predictions), [MESSAGE] * letters, list(predictions), [], {}, "Yes", 0, 0)
     stats.on_committed(outcome, BatchTimings(0.0, 0.0))
 
 
@@ -35,29 +36,29 @@ def always_available() -> None:
 
 
 def test_snapshot_is_empty_when_nothing_is_attached() -> None:
-    assert ConsumerStats(always_available).snapshot() == ConsumerSnapshot()
+    assert ConsumerStats(CODEC, always_available).snapshot() == ConsumerSnapshot()
 
 
 def test_snapshot_counts_batches_and_lists_newest_at_risk() -> None:
-    stats = ConsumerStats(lambda: 2.5)
-    commit(stats, prediction_of("a"), prediction_of("b", "No"), letters=1)
-    commit(stats, prediction_of("c"))
+    stats = ConsumerStats(CODEC, lambda: 2.5)
+    commit(stats, prediction("a"), prediction("b", "No"), letters=1)
+    commit(stats, prediction("c"))
     assert stats.snapshot() == ConsumerSnapshot(
         consumed=4, dead_lettered=1, unavailable_for=2.5, flagged=2, at_risk=(risky("c"), risky("a"))
     )
 
 
 def test_snapshot_lists_each_customer_once() -> None:
-    stats = ConsumerStats(always_available)
-    commit(stats, prediction_of("a"))
+    stats = ConsumerStats(CODEC, always_available)
+    commit(stats, prediction("a"))
     stats.snapshot()
     assert stats.snapshot() == ConsumerSnapshot(consumed=1, flagged=1)
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 65, 128, 5_000])
 def test_snapshot_samples_64_including_the_newest(size: int) -> None:
-    stats = ConsumerStats(always_available)
-    commit(stats, *(prediction_of(str(number)) for number in range(size)))
+    stats = ConsumerStats(CODEC, always_available)
+    commit(stats, *(prediction(str(number)) for number in range(size)))
     assert min(size, 33) <= len(stats._predictions) <= 64
     snapshot = stats.snapshot()
     assert snapshot.flagged == size
@@ -66,15 +67,15 @@ def test_snapshot_samples_64_including_the_newest(size: int) -> None:
 
 
 def test_stats_keep_1024_samples_when_no_snapshot_is_taken() -> None:
-    stats = ConsumerStats(always_available)
+    stats = ConsumerStats(CODEC, always_available)
     for number in range(3_000):
-        commit(stats, prediction_of(str(number)))
+        commit(stats, prediction(str(number)))
     assert len(stats._predictions) == 1_024
     assert stats.snapshot().flagged == 3_000
 
 
 def test_snapshot_has_lag_when_both_offsets_are_known() -> None:
-    stats = ConsumerStats(always_available)
+    stats = ConsumerStats(CODEC, always_available)
     assigned = frozenset({0, 1, 2, 3})
     stats.attach(lambda: PartitionView({0: 5, 1: 7, 3: 9}, {0: 8, 2: 4, 3: 9}, assigned, joined=True))
     snapshot = stats.snapshot()
@@ -83,7 +84,7 @@ def test_snapshot_has_lag_when_both_offsets_are_known() -> None:
 
 
 def test_snapshot_lag_is_0_when_the_end_is_outdated() -> None:
-    stats = ConsumerStats(always_available)
+    stats = ConsumerStats(CODEC, always_available)
     stats.attach(lambda: PartitionView({0: 9}, {0: 8}, frozenset({0})))
     assert stats.snapshot().lag == {0: 0}
 

@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewPartitions
 
 from telco_stream.consume.run import ConsumeOptions
-from telco_stream.contract.customer import Customer
+from telco_stream.contract.events import Event
 from telco_stream.kafka.offsets import decode_commit_metadata
 from tests.support.consumer_harness import RunningConsumer, answers, coordinates, customers, settings_of, sources
 from tests.support.records import RuleScorer
@@ -101,7 +101,7 @@ def test_expired_records_are_counted_when_a_run_is_overtaken(kafka: str, topics:
     settings = settings_of(kafka, topics, small | {"fetch.queue.backoff.ms": "1"}, max_poll_records=10)
     is_scoring, may_answer = threading.Event(), threading.Event()
 
-    def rule(_: Customer) -> float:
+    def rule(_: Event) -> float:
         is_scoring.set()
         assert may_answer.wait(30)
         return 0.25

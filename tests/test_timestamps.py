@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.contract.customer import parse_timestamp
+from telco_stream.contract.timestamps import parse_timestamp
 
 TIME = datetime(2026, 11, 1, 10, 0, tzinfo=UTC)
 

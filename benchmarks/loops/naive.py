@@ -40,14 +40,14 @@ def answers(model: Any, messages: list[Any]) -> list[tuple[str, str]]:
     probabilities = model.predict_proba(customers)[:, 1]
     now = datetime.now(UTC).isoformat()
     return [
-        (str(row.customerID), json.dumps(_answer(row, float(probability), now)))
+        (str(row.key), json.dumps(_answer(row, float(probability), now)))
         for row, probability in zip(customers.itertuples(), probabilities, strict=True)
     ]
 
 
 def _answer(row: Any, probability: float, now: str) -> dict[str, object]:
     return {
-        "customerID": row.customerID,
+        "customerID": row.key,
         "churn_probability": probability,
         "prediction": "Yes" if probability >= THRESHOLD else "No",
         "event_ts": row.event_ts,

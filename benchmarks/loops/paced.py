@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from itertools import cycle
 
 from benchmarks.loops.common import Clock, Job, read_job
-from telco_stream.contract.raw_row import encode_row
 from telco_stream.csv.reader import read_chunks
+from tests.support.telco import FORMAT, encode_row
 
 #: Seconds between two checks of the schedule.
 TICK = 0.001
@@ -17,7 +17,7 @@ TICK = 0.001
 
 def send(job: Job) -> Clock:
     """Send row n at start + n / rate."""
-    rows, clock = cycle(next(read_chunks(job.csv, 1_000))), Clock()
+    rows, clock = cycle(next(read_chunks(job.csv, 1_000, FORMAT))), Clock()
     producer = job.producer()
     producer.list_topics(job.raw, 10)
     started = time.perf_counter()

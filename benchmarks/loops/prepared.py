@@ -7,8 +7,8 @@ from typing import Any
 from confluent_kafka import Producer
 
 from benchmarks.loops.common import Clock, Job, read_job
-from telco_stream.contract.raw_row import encode_row
 from telco_stream.csv.reader import read_chunks
+from tests.support.telco import FORMAT, encode_row
 
 #: Number of prepared payloads, which are sent repeatedly.
 PREPARED = 50_000
@@ -18,7 +18,7 @@ TRANSACTION = 20_000
 
 def send(job: Job) -> Clock:
     """Send `count` payloads, including the last flush or commit."""
-    rows = [row for chunk in islice(read_chunks(job.csv, 1_000), PREPARED // 1_000) for row in chunk]
+    rows = [row for chunk in islice(read_chunks(job.csv, 1_000, FORMAT), PREPARED // 1_000) for row in chunk]
     payloads = [{"key": row.key, "value": encode_row(row, "2026-01-01T00:00:00.000Z")} for row in rows]
     producer, clock = job.producer(), Clock()
     clock.took()

@@ -14,8 +14,8 @@ from faststream.confluent.response import KafkaResponse
 from benchmarks.loops.common import Clock, Job, read_job
 from benchmarks.peers.shared import (
     BAD_DATA,
-    Customer,
-    decode_customer,
+    Event,
+    decode,
     encode_answers,
     framework_config,
     load,
@@ -23,15 +23,15 @@ from benchmarks.peers.shared import (
 )
 
 
-async def decode(message: KafkaMessage) -> list[Customer]:
+async def decode_batch(message: KafkaMessage) -> list[Event]:
     """Decode the valid customers of a batch; a custom decoder is the documented way to avoid an object per record."""
-    customers = []
+    events = []
     for record in message.raw_message:
         try:
-            customers.append(decode_customer(record.value()))
+            events.append(decode(record.value()))
         except BAD_DATA as error:
             report_bad_record(error)
-    return customers
+    return events
 
 
 def main(job: Job) -> Clock:
@@ -49,7 +49,7 @@ def main(job: Job) -> Clock:
         batch=True,
         max_records=job.size,
         ack_policy=AckPolicy.NACK_ON_ERROR,
-        decoder=decode,
+        decoder=decode_batch,
     )
     async def handle(customers: list[Any]) -> None:
         clock.took()

@@ -9,7 +9,7 @@ import tempfile
 from quixstreams import Application
 
 from benchmarks.loops.common import Clock, Job, read_job
-from benchmarks.peers.shared import BAD_DATA, decode_customer, encode_answers, framework_config, load, report_bad_record
+from benchmarks.peers.shared import BAD_DATA, decode, encode_answers, framework_config, load, report_bad_record
 
 
 def main(job: Job) -> Clock:
@@ -30,7 +30,7 @@ def main(job: Job) -> Clock:
     def score(value: bytes) -> list[bytes]:
         clock.took()
         try:
-            return [answer for _, answer in encode_answers(scorer, [decode_customer(value)])]
+            return [answer for _, answer in encode_answers(scorer, [decode(value)])]
         except BAD_DATA as error:
             report_bad_record(error)
             return []

@@ -4,12 +4,13 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from telco_stream.contract.customer import BAD_DATA, Customer, decode_customer
-from telco_stream.messages.prediction import Prediction, encode_prediction
+from telco_stream.contract.events import BAD_DATA, Event
+from telco_stream.messages.prediction import encode_prediction
 from telco_stream.model.artifact import load_scorer
 from telco_stream.model.scorer import Scorer
+from tests.support.telco import decode
 
-__all__ = ["BAD_DATA", "Customer", "decode_customer", "encode_answers", "load"]
+__all__ = ["BAD_DATA", "Event", "decode", "encode_answers", "load"]
 
 #: Properties that the frameworks set, or that would change how they work.
 FRAMEWORK_PROPERTIES = {
@@ -34,26 +35,16 @@ def framework_config(properties: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in properties.items() if name not in FRAMEWORK_PROPERTIES}
 
 
-def encode_answers(scorer: Scorer, customers: list[Customer]) -> list[tuple[str, bytes]]:
+def encode_answers(scorer: Scorer, events: list[Event]) -> list[tuple[str, bytes]]:
     """Score with one call of the model and return key and value of each prediction."""
-    now = datetime.now(UTC).isoformat()
-    return [
-        (customer.customerID, encode_prediction(_answer(customer, probability, scorer, now)))
-        for customer, probability in zip(customers, scorer.score(customers), strict=True)
-    ]
-
-
-def _answer(customer: Customer, probability: float, scorer: Scorer, now: str) -> Prediction:
-    return Prediction(
-        customer.customerID,
-        probability,
-        "Yes" if probability >= scorer.threshold else "No",
-        customer.event_ts,
-        now,
-        scorer.version,
-        customer.Contract,
-        customer.InternetService,
+    predictions = scorer.codec.build_predictions(
+        events,
+        scorer.score(events),
+        threshold=scorer.threshold,
+        processed_at=datetime.now(UTC).isoformat(),
+        model_version=scorer.version,
     )
+    return [(prediction.key, encode_prediction(prediction)) for prediction in predictions]
 
 
 def report_bad_record(error: Exception) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from telco_stream.consume.counters import ConsumeResult
     from telco_stream.consume.first_start import IfAnswered
     from telco_stream.consume.run import ConsumeOptions
+    from telco_stream.contract.schema import Contract
     from telco_stream.display.consume_view import ConsumeView
     from telco_stream.model.scorer import Scorer
     from telco_stream.monitoring.protocols import RunObserver
@@ -113,7 +114,7 @@ def consume(
     if_answered: IfAnswered = "restart" if restart else "resume" if resume_from_answers else "refuse"
     run_options = ConsumeOptions(mode, delivery, limit, idle_timeout, top_k, monitoring, if_answered)
     result = (
-        _run_workers(session, run_options, engine, workers)
+        _run_workers(session, run_options, engine, workers, scorer.codec.contract)
         if workers > 1
         else _run_one(session, run_options, scorer, stop)
     )
@@ -126,17 +127,19 @@ def _run_one(session: Session, run_options: "ConsumeOptions", scorer: "Scorer", 
     from telco_stream.display.progress import WindowReporter
     from telco_stream.monitoring.snapshot import ConsumerStats, ProgressLog
 
-    stats = ConsumerStats(session.clients.unavailable_for)
+    stats = ConsumerStats(scorer.codec, session.clients.unavailable_for)
     observers: list[RunObserver] = [stats]
     if run_options.mode == "batch":
         observers.insert(0, WindowReporter(session.screen.window))
     elif not session.screen.has_live_view:
         observers.append(ProgressLog())
-    with session.screen.live(_view(session, run_options, stats.snapshot)):
+    with session.screen.live(_view(session, run_options, scorer.codec.contract, stats.snapshot)):
         return run_consume(session.clients, scorer, run_options, stop=stop, observers=observers)
 
 
-def _run_workers(session: Session, run_options: "ConsumeOptions", engine: Engine, count: int) -> "ConsumeResult":
+def _run_workers(
+    session: Session, run_options: "ConsumeOptions", engine: Engine, count: int, contract: "Contract"
+) -> "ConsumeResult":
     """Consume in several processes, each of which loads the model that this process has checked."""
     from telco_stream.consume.run import WorkerTask, decide_first_start, new_transactional_id
     from telco_stream.consume.worker_reports import WorkerAggregator
@@ -154,16 +157,21 @@ def _run_workers(session: Session, run_options: "ConsumeOptions", engine: Engine
         settings, run_options = decide_first_start(session.clients, run_options, session.stop)
     task = WorkerTask(settings, folder, engine, run_options, session.clients.timeout, session.log_options, name, drawn)
     aggregator = WorkerAggregator(session.screen.log)
-    with session.screen.live(_view(session, run_options, aggregator.snapshot, f"{count} workers")):
+    with session.screen.live(_view(session, run_options, contract, aggregator.snapshot, f"{count} workers")):
         return run_workers(task, count, stop=session.stop, aggregator=aggregator)
 
 
 def _view(
-    session: Session, run_options: "ConsumeOptions", snapshot: "Callable[[], ConsumerSnapshot]", *details: str
+    session: Session,
+    run_options: "ConsumeOptions",
+    contract: "Contract",
+    snapshot: "Callable[[], ConsumerSnapshot]",
+    *details: str,
 ) -> "ConsumeView":
     """Return the live view of the run."""
     from telco_stream.display.consume_view import ConsumeRun, ConsumeView
 
     title = " · ".join((f"consume {run_options.mode}", run_options.delivery.replace("-", " "), *details))
-    run = ConsumeRun(title, lambda: session.stop.requested, run_options.mode == "batch", run_options.max_messages)
+    is_batch, limit = run_options.mode == "batch", run_options.max_messages
+    run = ConsumeRun(title, lambda: session.stop.requested, is_batch, limit, contract)
     return ConsumeView(run, snapshot)

@@ -126,7 +126,7 @@ def show(
     verbose: options.Verbose = False,
 ) -> None:
     """Show the contract in use. With --output json it is a file that other commands read."""
-    from telco_stream.contract.document import builtin_contract, json_schema
+    from telco_stream.contract.document import json_schema
 
     if model and contract:
         raise UsageError("--model and --contract both name a contract; use one of them")
@@ -134,7 +134,7 @@ def show(
     if schema:
         typer.echo(json_schema(), nl=False)
     else:
-        session.screen.show(_read(session, contract) if contract else builtin_contract())
+        session.screen.show(_read(session, contract) if contract else session.contract())
 
 
 def _read(session: Session, path: Path) -> "Contract":

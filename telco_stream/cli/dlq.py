@@ -60,10 +60,12 @@ def list_(
     from telco_stream.runtime.period import parse_period
 
     period = parse_period(since, until, time.time())
-    letter_filter = LetterFilter(frozenset(error_type or ()), period.since, period.until, customer, partition, limit)
     session = Session(
         output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker, "topics.raw": topic}, timeout=timeout
     )
+    key_name = session.contract().key.name if customer else ""
+    error_types = frozenset(error_type or ())
+    letter_filter = LetterFilter(error_types, period.since, period.until, customer, partition, limit, key_name)
     with session.screen.live(RowProgress("dlq list")) as bar:
         state_options, only_open = StateOptions(max_retries, on_read=bar.advance), not (all_ or summary)
         letters, states = run_list(
@@ -128,9 +130,11 @@ def replay(
     from telco_stream.runtime.period import parse_period
 
     period = parse_period(since, until, time.time())
-    letter_filter = LetterFilter(frozenset(error_type or ()), period.since, period.until, customer, partition, limit)
     flags = {"bootstrap_servers": broker, "topics.raw": topic, "model.path": model}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    key_name = session.contract().key.name if customer else ""
+    error_types = frozenset(error_type or ())
+    letter_filter = LetterFilter(error_types, period.since, period.until, customer, partition, limit, key_name)
     scorer = session.scorer(engine) if only_fixed else None
     clients, stop = session.clients, session.stop
     result = run_replay(clients, letter_filter, max_retries=max_retries, execute=execute, scorer=scorer, stop=stop)

@@ -18,12 +18,15 @@ model_group = typer.Typer(name="model", no_args_is_help=True, help="Inspect the 
 def train(
     data_path: Annotated[Path, typer.Option(metavar="CSV", help="CSV file with labelled customers.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Model folder to write.")] = Path("models/churn"),
+    contract: options.ContractFile = None,
+    number_rows: options.NumberRows = False,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the cross-validation folds.")] = 0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Train the model on a labelled CSV file. Cross-validates it and writes it with its manifest."""
+    from telco_stream.csv.validation import CsvFormat
     from telco_stream.display.progress import StageProgress
     from telco_stream.model.artifact import requiring_libraries
     from telco_stream.runtime.clock import utc_timestamp
@@ -34,8 +37,9 @@ def train(
         from telco_stream.model.training import train as fit
 
     session = Session(output, quiet=quiet, verbose=verbose)
+    csv_format = CsvFormat(session.contract(contract), number_rows=number_rows)
     with session.screen.live(StageProgress()) as stages:
-        result = fit(data_path, out, created_at=utc_timestamp(), seed=seed, progress=stages)
+        result = fit(data_path, out, csv_format, created_at=utc_timestamp(), seed=seed, progress=stages)
     session.screen.show(result)
     session.screen.say(f"To score with it, use --model {out} or TELCO_STREAM_MODEL__PATH={out}")
 

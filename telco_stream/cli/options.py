@@ -52,6 +52,13 @@ Topic: TypeAlias = Annotated[
     typer.Option("--topic", metavar="NAME", help="Raw topic.  [default: telco.raw.customers]"),
     Setting("topics.raw"),
 ]
+ContractFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--contract", metavar="FILE", help="Contract of the file's columns.  [default: that of the model]"),
+]
+NumberRows: TypeAlias = Annotated[
+    bool, typer.Option("--number-rows", help="Use the number of each row, from 1, as its key; the file has no key.")
+]
 TopK: TypeAlias = Annotated[
     int, typer.Option("--top-k", min=0, metavar="K", help="Number of customers at risk to list.")
 ]

@@ -30,5 +30,6 @@ def show(
 
     session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
     with session.screen.live(RowProgress("search")) as bar:
-        lookup = run_lookup(session.clients, LookupOptions(customer, limit, records, bar.advance), stop=session.stop)
+        lookup_options = LookupOptions(customer, limit, records, bar.advance, session.contract())
+        lookup = run_lookup(session.clients, lookup_options, stop=session.stop)
     session.screen.show(lookup)

@@ -11,6 +11,7 @@ from telco_stream.errors import DataError, UsageError
 from telco_stream.runtime.choices import DeliveryGuarantee, Mode
 
 if TYPE_CHECKING:
+    from telco_stream.csv.validation import CsvFormat
     from telco_stream.display.progress import ProduceProgress
     from telco_stream.produce.run import ProduceOptions
 
@@ -30,6 +31,8 @@ def produce(
         typer.Option(metavar="CSV", help="CSV file to send.  [default: the bundled sample]"),
         options.Setting("producer.data_path"),
     ] = None,
+    contract: options.ContractFile = None,
+    number_rows: options.NumberRows = False,
     events_per_sec: Annotated[
         float | None,
         typer.Option(
@@ -80,6 +83,8 @@ def produce(
     log_format: options.LogFormat = None,
 ) -> None:
     """Send customers from a CSV file to the raw topic. An interrupted batch resumes after the last confirmed row."""
+    from telco_stream.csv.validation import CsvFormat
+
     flags = {
         "bootstrap_servers": broker,
         "topics.raw": topic,
@@ -92,8 +97,9 @@ def produce(
     stderr = {"quiet": quiet, "verbose": verbose, "live": not no_live}
     session = Session(output, **stderr, log_format=log_format, flags=flags, timeout=timeout)
     stop = session.stop  # handle signals from here on
+    csv_format = CsvFormat(session.contract(contract), number_rows=number_rows)
     if check:
-        _check(session, bad_rows)
+        _check(session, csv_format, bad_rows)
         return
     if mode is None:
         raise UsageError("Missing option --mode: batch or streaming")
@@ -104,7 +110,7 @@ def produce(
     from telco_stream.produce.run import data_path as file_to_send
 
     run_options = ProduceOptions(
-        mode, delivery, run_id, limit, seed, restart, bad_rows, MonitoringOptions(metrics_port)
+        mode, delivery, run_id, limit, seed, restart, bad_rows, MonitoringOptions(metrics_port), csv_format
     )
     progress = _progress(session, run_options)
     with session.screen.live(progress):
@@ -114,7 +120,7 @@ def produce(
         session.screen.say(sentence)
 
 
-def _check(session: Session, bad_rows: Path | None) -> None:
+def _check(session: Session, csv_format: "CsvFormat", bad_rows: Path | None) -> None:
     """Validate the file and show its bad rows; raise `DataError` if there are any."""
     from telco_stream.display.produce_end import describe_check, refuse_file
     from telco_stream.produce.check import check_file
@@ -124,7 +130,7 @@ def _check(session: Session, bad_rows: Path | None) -> None:
     if bad_rows:
         raise UsageError("--check sends nothing; use --bad-rows without it")
     try:
-        result = check_file(data_path(session.settings), session.stop)
+        result = check_file(data_path(session.settings), csv_format, session.stop)
     except Stopped:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     session.screen.show(result)

@@ -10,6 +10,7 @@ from telco_stream.errors import UsageError
 
 if TYPE_CHECKING:
     from telco_stream.cli.options import LogFormat, Output
+    from telco_stream.contract.schema import Contract
     from telco_stream.display.console import Screen
     from telco_stream.kafka.clients import Clients
     from telco_stream.model.manifest import Manifest
@@ -113,6 +114,28 @@ class Session:
             if required:
                 raise
             return None
+
+    def contract(self, file: Path | None = None) -> "Contract":
+        """Read the contract of this file, or else of the model, or else the built-in one.
+
+        Raises `UsageError` if the file is not a contract, and `ModelError` if a configured model has none.
+        """
+        from telco_stream.contract.document import MAX_BYTES, ContractError, builtin_contract, decode_contract
+        from telco_stream.errors import ModelError
+        from telco_stream.model.artifact import read_contract
+        from telco_stream.runtime.files import read_file
+
+        if file is None:
+            try:
+                return read_contract(self.model_folder())
+            except ModelError:
+                if self.settings.model.path:
+                    raise
+                return builtin_contract()
+        try:
+            return decode_contract(read_file(file, MAX_BYTES))
+        except ContractError as error:
+            raise UsageError(f"{file}: {error}") from error
 
     def scorer(self, engine: "Engine") -> "Scorer":
         """Check and load the model."""

@@ -54,7 +54,7 @@ def report(
         typer.Option(
             "--by",
             metavar="COLUMN",
-            help="Show segments by COLUMN of the predictions; repeatable.  [default: Contract, InternetService]",
+            help="Show segments by COLUMN of the predictions; repeatable.  [default: the contract's segments]",
         ),
     ] = None,
     contact_cost: Annotated[
@@ -81,7 +81,7 @@ def report(
     import time
 
     from telco_stream.display.progress import RowProgress
-    from telco_stream.report.customers import DEFAULT_COLUMNS
+    from telco_stream.messages.prediction import PredictionCodec
     from telco_stream.report.predictions import PredictionFilter, ReportOptions
     from telco_stream.report.run import PredictionTable, open_outputs
     from telco_stream.runtime.period import parse_period
@@ -95,15 +95,17 @@ def report(
     )
     with open_outputs(*files) as (page, table):
         manifest = session.manifest(required=page is not None or model is not None)
+        contract = session.contract()
         with session.screen.live(RowProgress("report")) as bar:
             report_options = ReportOptions(
                 top_k,
                 criteria,
-                on_prediction=[PredictionTable(table).add] if table else [],
+                on_prediction=[PredictionTable(table, PredictionCodec(contract)).add] if table else [],
                 on_read=bar.advance,
                 contact_costs=costs,
-                by=by or tuple(DEFAULT_COLUMNS),
+                by=by,
                 previous=criteria.period.previous(now),
+                contract=contract,
                 manifest=manifest,
             )
             result = _read_report(session, report_options, page)

@@ -1,10 +1,13 @@
 """Plan, counters and result of a run of `consume`."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from telco_stream.contract.document import builtin_contract
+from telco_stream.contract.schema import Contract
 from telco_stream.errors import DataError
+from telco_stream.messages.codec import compile_contract
 from telco_stream.report.analytics import Analytics, Summary
 from telco_stream.runtime.choices import Mode
 from telco_stream.scoring import Limits, Outcome
@@ -28,6 +31,8 @@ class ConsumePlan:
     top_k: int = 10
     #: ID of the raw topic when the run began; None if the broker has no topic IDs.
     topic_id: str | None = None
+    #: Contract of the model.
+    contract: Contract = field(default_factory=builtin_contract)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ class RunCounters:
 
     def __init__(self, plan: ConsumePlan) -> None:
         self._plan = plan
-        self._analytics = Analytics()
+        self._analytics = Analytics(compile_contract(plan.contract).predictions)
         self._totals = CommittedTotals()
         self._first_received = self._last_committed = 0.0
         #: Time (`time.perf_counter`) of the last record or commit.

@@ -83,8 +83,10 @@ class WorkerTask:
         settings = self.settings.model_copy(update={"consumer": consumer, "kafka": self._properties(slot)})
         clients = Clients(settings, self.timeout)
         options = replace(self.options, monitoring=self.options.monitoring.in_slot(slot))
-        with reporter.reporting_snapshots(clients.unavailable_for) if self.has_live_view else nullcontext():
-            scorer = load_scorer(self.model, self.engine, consumer.scoring_threads)
+        scorer = load_scorer(self.model, self.engine, consumer.scoring_threads)
+        with (
+            reporter.reporting_snapshots(scorer.codec, clients.unavailable_for) if self.has_live_view else nullcontext()
+        ):
             observers: list[RunObserver] = [reporter] if self.has_live_view else [reporter, ProgressLog()]
             return run_consume(clients, scorer, options, stop=stop, observers=observers)
 
@@ -117,7 +119,7 @@ def run_consume(
         try:
             result = _consume(clients, options, stop, *monitored)
         except Stopped:  # while a request to the broker was pending, before the loop
-            result = RunCounters(_plan(options, clients, Limits())).result("signal")
+            result = RunCounters(_plan(options, clients, scorer, Limits())).result("signal")
         stop.raise_failure()
     logs.log_end(
         "consume",
@@ -142,7 +144,7 @@ def _consume(
     partitions = cluster.partitions(topics.raw, topics.predictions, topics.deadletter)
     _check_permissions(cluster, settings)
     topic_id = cluster.topic_ids(topics.raw)[topics.raw]
-    plan = _plan(options, clients, _limits(cluster, topics), topic_id)
+    plan = _plan(options, clients, scorer, _limits(cluster, topics), topic_id)
     reset = choose_reset(clients, topic_id, options.if_answered, stop)
     topic = TopicToRead(topics.raw, cluster.ask_offsets, topic_id, partitions[topics.raw], reset)
     _log_start(options, settings, scorer)
@@ -213,7 +215,9 @@ def _warn_of_compaction(cluster: Cluster, topics: Iterable[str]) -> None:
         log.warning("%s", compaction_warning(topic), extra={"event": "compacted_topic", "facts": {"topic": topic}})
 
 
-def _plan(options: ConsumeOptions, clients: Clients, limits: Limits, topic_id: str | None = None) -> ConsumePlan:
+def _plan(
+    options: ConsumeOptions, clients: Clients, scorer: Scorer, limits: Limits, topic_id: str | None = None
+) -> ConsumePlan:
     consumer = clients.settings.consumer
     return ConsumePlan(
         mode=options.mode,
@@ -225,6 +229,7 @@ def _plan(options: ConsumeOptions, clients: Clients, limits: Limits, topic_id: s
         max_consecutive_dead_letters=consumer.max_consecutive_dead_letters,
         top_k=options.top_k,
         topic_id=topic_id,
+        contract=scorer.codec.contract,
     )
 
 

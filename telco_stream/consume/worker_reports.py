@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from telco_stream.consume.counters import CommittedTotals, ConsumeResult
 from telco_stream.errors import TelcoStreamError
+from telco_stream.messages.codec import Codec
 from telco_stream.monitoring.protocols import BatchTimings, RunObserver, ViewPartitions
 from telco_stream.monitoring.snapshot import AT_RISK, ConsumerSnapshot, ConsumerStats
 from telco_stream.runtime import logs
@@ -57,9 +58,9 @@ class WorkerReporter(RunObserver):
         self._stats: ConsumerStats | None = None
 
     @contextmanager
-    def reporting_snapshots(self, unavailable_for: Callable[[], float | None]) -> Iterator[None]:
+    def reporting_snapshots(self, codec: Codec, unavailable_for: Callable[[], float | None]) -> Iterator[None]:
         """Send snapshots and log lines too while the block runs: only one process can draw on the terminal."""
-        stats, end = ConsumerStats(unavailable_for), threading.Event()
+        stats, end = ConsumerStats(codec, unavailable_for), threading.Event()
         self._stats = stats
         logs.divert(lambda line: self._send(LogLine(line)))
         thread = threading.Thread(target=self._send_snapshots, args=(stats, end), name="worker-reporter", daemon=True)

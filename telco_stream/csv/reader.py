@@ -11,9 +11,9 @@ from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import TypeAlias
 
-from telco_stream.contract.raw_row import Row
+from telco_stream.contract.rows import Row
 from telco_stream.csv.records import ENCODING_ERRORS, RecordReader, Records
-from telco_stream.csv.validation import Layout, RowError, read_header, validate_rows
+from telco_stream.csv.validation import CsvFormat, Layout, RowError, read_header, validate_rows
 from telco_stream.errors import DataError
 
 #: Text, whose `buffer` gives the bytes.
@@ -24,7 +24,6 @@ STRIDE = 1_000
 _MAX_LINE = 1 << 22
 #: Bytes to count lines in at a time.
 _BLOCK = 1 << 20
-_EXPECTED = "a header line with the 21 columns, separated by commas, is expected"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +54,10 @@ class Chunk:
 class CsvReader:
     """The rows of an open CSV file, after its header. Blank lines are skipped."""
 
-    def __init__(self, path: Path, lines: Iterator[str]) -> None:
+    def __init__(self, path: Path, lines: Iterator[str], csv_format: CsvFormat) -> None:
         """Read and check the header; `lines` are those of `read_lines`, and `path` is for errors."""
-        self._path, self._records = path, RecordReader(lines)
+        self._path, self._format = path, csv_format
+        self._records, self._rows = RecordReader(lines, csv_format.delimiter), 0
         header = self._records.read(1)
         self.layout = self._check_header(header)
         #: The header line as it is in the file.
@@ -67,6 +67,7 @@ class CsvReader:
         """Skip `count` rows without checking them."""
         while count > 0 and (rows := self._records.read(min(count, STRIDE)).fields):
             count -= len(rows)
+            self._rows += len(rows)
 
     def read(self, size: int) -> Chunk:
         """Return the next rows, at most `size`, good and bad; none at the end of the file."""
@@ -91,19 +92,26 @@ class CsvReader:
 
     def _read_stride(self, size: int) -> Chunk:
         records = self._records.read(size)
-        rows, errors = validate_rows(self.layout, records.fields, records.broken)
+        first, self._rows = self._rows + 1, self._rows + len(records.fields)
+        numbers = range(first, self._rows + 1)
+        rows, errors = validate_rows(self.layout, records.fields, records.broken, numbers=numbers)
         bad = [BadRow(records.lines[error.index], error.reason, records.text_of(error.index)) for error in errors]
         return Chunk(rows, bad, records.lines)
 
     def _check_header(self, header: Records) -> Layout:
         if not header.fields:
-            raise DataError(f"{self._path} is empty: {_EXPECTED}")
+            raise DataError(f"{self._path} is empty: {self._expected()}")
         if header.broken:
             raise HeaderError(self._path, header.lines[0], header.broken[0])
-        layout = read_header(header.fields[0])
+        layout = read_header(header.fields[0], self._format)
         if isinstance(layout, RowError):
-            raise HeaderError(self._path, header.lines[0], layout.reason, _EXPECTED)
+            raise HeaderError(self._path, header.lines[0], layout.reason, self._expected())
         return layout
+
+    def _expected(self) -> str:
+        columns = len(self._format.contract.columns) + (not self._format.number_rows) + self._format.requires_label
+        separator = {",": "commas", ";": "semicolons", "\t": "tabs"}.get(self._format.delimiter, "the delimiter")
+        return f"a header line with the {columns} columns of the contract, separated by {separator}, is expected"
 
 
 class HeaderError(DataError):
@@ -135,15 +143,15 @@ def read_lines(file: CsvFile) -> Iterator[str]:
 
 
 @contextmanager
-def open_reader(path: Path) -> Iterator[CsvReader]:
+def open_reader(path: Path, csv_format: CsvFormat) -> Iterator[CsvReader]:
     """Open a CSV file after its header, as `open_file` does; raise `DataError` for a bad header."""
     with open_file(path) as file:
-        yield CsvReader(path, read_lines(file))
+        yield CsvReader(path, read_lines(file), csv_format)
 
 
-def read_chunks(path: Path, size: int, *, skip: int = 0) -> Iterator[list[Row]]:
+def read_chunks(path: Path, size: int, csv_format: CsvFormat, *, skip: int = 0) -> Iterator[list[Row]]:
     """Yield validated rows after the first `skip`, `size` at a time; raise `DataError` before it yields a bad chunk."""
-    with open_reader(path) as reader:
+    with open_reader(path, csv_format) as reader:
         reader.skip(skip)
         while rows := reader.take(size).rows:
             yield rows

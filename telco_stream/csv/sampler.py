@@ -9,27 +9,30 @@ from io import BufferedReader
 from pathlib import Path
 from random import Random
 
-from telco_stream.contract.raw_row import Row
+from telco_stream.contract.rows import Row
 from telco_stream.csv.reader import STRIDE, CsvFile, CsvReader, no_rows_error, open_file, read_lines
-from telco_stream.csv.validation import Layout, validate_rows
+from telco_stream.csv.validation import CsvFormat, Layout, validate_rows
 from telco_stream.errors import DataError
 
 
 class RowSampler:
     """Draws rows of a checked CSV file. Holds 8 bytes for each row; the rows are read from the file."""
 
-    def __init__(self, path: Path, file: BufferedReader, layout: Layout, starts: "array[int]") -> None:
+    def __init__(self, path: Path, file: BufferedReader, layout: Layout, starts: "array[int]", delimiter: str) -> None:
         """`starts` holds the byte that each row begins at, and the size of the file."""
-        self._path, self._file, self._layout, self._starts = path, file, layout, starts
+        self.layout = layout
+        self._path, self._file, self._starts, self._delimiter = path, file, starts, delimiter
 
     def __len__(self) -> int:
         return len(self._starts) - 1
 
     def draw(self, random: Random, count: int) -> list[Row]:
         """Draw `count` rows with replacement; the same state of `random` draws the same rows. Raises DataError."""
-        texts = [self._read(int(random.random() * len(self))) for _ in range(count)]
+        drawn = [int(random.random() * len(self)) for _ in range(count)]
+        texts = map(bytes.decode, map(self._read, drawn))
         try:
-            rows, errors = validate_rows(self._layout, list(csv.reader(map(bytes.decode, texts), strict=True)))
+            fields = list(csv.reader(texts, delimiter=self._delimiter, strict=True))
+            rows, errors = validate_rows(self.layout, fields, numbers=[index + 1 for index in drawn])
         except (ValueError, csv.Error):
             raise self._changed() from None
         if errors or len(rows) != count:
@@ -46,20 +49,20 @@ class RowSampler:
 
 
 @contextmanager
-def open_sampler(path: Path) -> Iterator[RowSampler]:
+def open_sampler(path: Path, csv_format: CsvFormat) -> Iterator[RowSampler]:
     """Check the whole CSV file and open it for drawing; raises DataError."""
     with open_file(path) as file:
-        layout, starts = _index(path, file)
+        layout, starts = _index(path, file, csv_format)
         if len(starts) == 1:
             raise no_rows_error(path)
-        yield RowSampler(path, file.buffer, layout, starts)
+        yield RowSampler(path, file.buffer, layout, starts, csv_format.delimiter)
 
 
-def _index(path: Path, file: CsvFile) -> tuple[Layout, "array[int]"]:
+def _index(path: Path, file: CsvFile, csv_format: CsvFormat) -> tuple[Layout, "array[int]"]:
     """Return the layout, and the byte that each row begins at, followed by the size of the file."""
     has_bom = file.buffer.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8)
     line_starts, starts = array("Q", [len(codecs.BOM_UTF8) if has_bom else 0]), array("Q")
-    reader = CsvReader(path, _record_starts(read_lines(file), line_starts))
+    reader = CsvReader(path, _record_starts(read_lines(file), line_starts), csv_format)
     while (chunk := reader.take(STRIDE)).rows:
         starts.extend(line_starts[line - 1] for line in chunk.lines)
     starts.append(line_starts[-1])

@@ -1,27 +1,58 @@
-"""Checks the form of a CSV before its rows are sent: columns, widths, customer IDs and numbers. Pure.
+"""Checks the form of a CSV before its rows are sent: columns, widths, keys and numbers. Pure.
 
 Unknown categories and numbers out of range pass: the consumer rejects them. Whole columns are checked at once, which is
 several times faster than row by row; single rows are checked only to find the bad one.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeAlias
 
-from telco_stream.contract.customer import COLUMNS, NUMBERS
-from telco_stream.contract.raw_row import Row, are_json_numbers, make_rows
+from telco_stream.contract.rows import Row, RowCodec, are_json_numbers
+from telco_stream.contract.schema import Boolean, Carried, Contract, Integer, Number
 
-#: Blank for a customer who has not been billed yet.
-_MAY_BE_BLANK = ("TotalCharges",)
 _NUMBER = re.compile(r"\s*([+-]?)(?=\.?\d)0*(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?\s*", re.ASCII)
+_is_whole = re.compile(r"-?(0|[1-9]\d*)", re.ASCII).fullmatch
+_BOOLEANS = {"true": "true", "t": "true", "1": "true", "false": "false", "f": "false", "0": "false"}
+
+#: Returns the values of a column as the row codec takes them, or None if one of the texts is wrong.
+Convert: TypeAlias = Callable[[Sequence[str]], Sequence[str | None] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class CsvFormat:
+    """What a file should hold: the contract's columns, with the label or maybe without.
+
+    With `number_rows` the file has no key, and the number of a row in the file, from 1, is its key.
+    """
+
+    contract: Contract
+    delimiter: str = ","
+    number_rows: bool = False
+    requires_label: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CsvColumn:
+    """A column of the file, its position in a row, and how its texts become values."""
+
+    name: str
+    position: int
+    convert: Convert
+    #: What a text is not that cannot be converted.
+    expected: str
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The number of fields in a row, and the positions of the 21 columns among them, in the public order."""
+    """The number of fields in a row, and the columns to read, in the order of `codec`."""
 
     width: int
-    positions: tuple[int, ...]
+    columns: tuple[CsvColumn, ...]
+    codec: RowCodec
+    number_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,19 +63,39 @@ class RowError:
     reason: str
 
 
-def read_header(names: Sequence[str]) -> Layout | RowError:
-    """Find the 21 columns; columns beyond them are ignored."""
-    if missing := [column for column in COLUMNS if column not in names]:
+def read_header(names: Sequence[str], csv_format: CsvFormat) -> Layout | RowError:
+    """Find the columns of the contract; columns beyond them are ignored."""
+    contract = csv_format.contract
+    if csv_format.number_rows:
+        names = [contract.key.name, *names]
+    columns = {column.name: column for column in contract.columns}
+    required = [contract.key.name, *(name for name, column in columns.items() if not column.optional)]
+    if csv_format.requires_label:
+        required.append(contract.label.name)
+    if missing := [column for column in required if column not in names]:
         return RowError(0, f"missing column {', '.join(missing)}")
-    if repeated := [column for column in COLUMNS if names.count(column) > 1]:
+    codec = RowCodec(contract, names)
+    if repeated := [column for column in codec.names if names.count(column) > 1]:
         return RowError(0, f"repeated column {', '.join(repeated)}")
-    return Layout(len(names), tuple(names.index(column) for column in COLUMNS))
+    converted = (
+        CsvColumn(name, names.index(name), *_conversion(name, columns.get(name), contract)) for name in codec.names
+    )
+    return Layout(len(names), tuple(converted), codec, csv_format.number_rows)
 
 
 def validate_rows(
-    layout: Layout, rows: Sequence[Sequence[str]], broken: Mapping[int, str] | None = None
+    layout: Layout,
+    rows: Sequence[Sequence[str]],
+    broken: Mapping[int, str] | None = None,
+    *,
+    numbers: Sequence[int] = (),
 ) -> tuple[list[Row], list[RowError]]:
-    """Return the good rows, typed, and the errors of the others; `broken` rows are bad for another reason."""
+    """Return the good rows, typed, and the errors of the others; `broken` rows are bad for another reason.
+
+    `numbers` are those of the rows in the file, which are their keys if the layout says so.
+    """
+    if layout.number_rows:
+        rows = [[str(number), *row] for number, row in zip(numbers, rows, strict=True)]
     typed = None if broken else _typed_rows(layout, rows)
     if typed is not None:
         return typed, []
@@ -60,28 +111,71 @@ def _typed_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | No
     if set(map(len, rows)) != {layout.width}:
         return None
     table = list(zip(*rows, strict=True))
-    columns: list[Sequence[str]] = []
-    for name, position in zip(COLUMNS, layout.positions, strict=True):
-        column = _json_column(name, table[position]) if name in NUMBERS else table[position]
-        if column is None:
+    values: list[Sequence[str | None]] = []
+    for column in layout.columns:
+        converted = column.convert(table[column.position])
+        if converted is None:
             return None
-        columns.append(column)
-    return make_rows(columns) if all(map(str.strip, columns[0])) else None
+        values.append(converted)
+    return layout.codec.make(values)
 
 
-def _json_column(name: str, texts: Sequence[str]) -> Sequence[str] | None:
-    """Return a column's numbers as JSON writes them, or None if one of the texts is not a number."""
-    filled = [text for text in texts if text.strip()] if name in _MAY_BE_BLANK else texts
-    if not are_json_numbers(filled):
-        numbers = [number for text in texts if (number := _json_number(name, text))]
-        return numbers if len(numbers) == len(texts) else None
-    return texts if len(filled) == len(texts) else [text if text.strip() else "null" for text in texts]
+def _conversion(name: str, column: Carried | None, contract: Contract) -> tuple[Convert, str]:
+    """Return how the texts of a column become values, and what a wrong text is not."""
+    missing = frozenset(contract.missing)
+    if name == contract.key.name:
+        return (_whole_keys, "a whole number") if contract.key.kind == "integer" else (_keys, "")
+    if isinstance(column, Number | Integer):
+        return partial(_numbers, nullable=column.nullable, missing=missing), "a number"
+    if isinstance(column, Boolean):
+        return partial(_booleans, nullable=column.nullable, missing=missing), "true or false"
+    if column is not None and column.nullable:
+        return partial(_texts, missing=missing), ""
+    return _unchanged, ""
 
 
-def _json_number(name: str, text: str) -> str | None:
+def _unchanged(texts: Sequence[str]) -> Sequence[str]:
+    return texts
+
+
+def _keys(texts: Sequence[str]) -> Sequence[str] | None:
+    return texts if all(map(str.strip, texts)) else None
+
+
+def _whole_keys(texts: Sequence[str]) -> Sequence[str] | None:
+    return texts if all(map(_is_whole, texts)) else None
+
+
+def _texts(texts: Sequence[str], *, missing: frozenset[str]) -> list[str | None]:
+    return [None if not text.strip() or text in missing else text for text in texts]
+
+
+def _booleans(texts: Sequence[str], *, nullable: bool, missing: frozenset[str]) -> list[str] | None:
+    blanks = {"": "null"} if nullable else {}
+    values = [
+        "null" if nullable and text in missing else (_BOOLEANS | blanks).get(text.strip().lower()) for text in texts
+    ]
+    return [value for value in values if value] if all(values) else None
+
+
+def _numbers(texts: Sequence[str], *, nullable: bool, missing: frozenset[str]) -> Sequence[str] | None:
+    """Return the numbers as JSON writes them."""
+    filled = [text for text in texts if text.strip() and text not in missing] if nullable else texts
+    if len(filled) == len(texts):
+        return texts if are_json_numbers(texts) else _rewritten(map(_json_number, texts))
+    is_json = are_json_numbers(filled)
+    return _rewritten(
+        "null" if not text.strip() or text in missing else text if is_json else _json_number(text) for text in texts
+    )
+
+
+def _rewritten(numbers: Iterable[str | None]) -> list[str] | None:
+    rewritten = list(numbers)
+    return None if None in rewritten else [number for number in rewritten if number is not None]
+
+
+def _json_number(text: str) -> str | None:
     """Return a number as JSON writes it (`+5`, `05`, `.5` and `5.` are not JSON), or None if it is not a number."""
-    if name in _MAY_BE_BLANK and not text.strip():
-        return "null"
     if not (match := _NUMBER.fullmatch(text)):
         return None
     sign, whole, fraction, exponent = match.groups()
@@ -95,8 +189,11 @@ def _json_number(name: str, text: str) -> str | None:
 
 def _reason(layout: Layout, row: Sequence[str]) -> str | None:
     if len(row) != layout.width:
-        return f"{len(row)} fields instead of {layout.width}"
-    fields = {name: row[position] for name, position in zip(COLUMNS, layout.positions, strict=True)}
-    if not fields["customerID"].strip():
-        return "no customerID"
-    return next((f"{name} is not a number" for name in NUMBERS if not _json_number(name, fields[name])), None)
+        return f"{len(row) - layout.number_rows} fields instead of {layout.width - layout.number_rows}"
+    bad = next((column for column in layout.columns if column.convert([row[column.position]]) is None), None)
+    if bad is None:
+        return None
+    is_key = bad is layout.columns[0]
+    if not bad.expected or (is_key and not row[bad.position].strip()):
+        return f"no {bad.name}"
+    return f"{bad.name} is not {bad.expected}"

@@ -3,11 +3,13 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from telco_stream.contract.document import builtin_contract
+from telco_stream.contract.schema import Contract
 from telco_stream.display import widgets
 from telco_stream.display.widgets import number_field
 from telco_stream.monitoring.snapshot import ConsumerSnapshot
@@ -22,7 +24,8 @@ _RATES = 30
 #: Customers listed, and seconds for which a list stays so that it can be read.
 _CUSTOMERS = 6
 _CUSTOMERS_EVERY = 1.0
-_CUSTOMER_WIDTHS = (20, 16, 14, 12)
+#: Widths of the customers' keys, probabilities, and first two segments.
+_CUSTOMER_WIDTHS, _SEGMENTS = (20, 16, 14, 12), 2
 #: Columns from which on the customers are beside the numbers, and the column where they begin.
 _WIDE, _RIGHT = 116, 62
 _PROGRESS_WIDTH = 30
@@ -39,6 +42,7 @@ class ConsumeRun:
     #: Whether the run ends with the topic, and after how many records.
     ends_with_topic: bool = False
     max_messages: int | None = None
+    contract: Contract = field(default_factory=builtin_contract)
 
 
 class ConsumeView:
@@ -67,7 +71,7 @@ class ConsumeView:
         self._update(now, snapshot)
         is_wide = columns >= _WIDE
         numbers = self._numbers(snapshot, self._meter.rate(now), _RIGHT - 2 if is_wide else columns)
-        customers = customer_lines(self._listed)
+        customers = customer_lines(self._listed, self._run.contract)
         body = widgets.join_columns(numbers, customers, _RIGHT) if is_wide else [*numbers, Text(), *customers]
         text, style = describe_state(snapshot, is_stopping=self._run.is_stopping())
         state = Text(text, style).append(f" ── {format_elapsed(now - self._started)}", "default not bold")
@@ -150,13 +154,14 @@ def format_lag(lag: Mapping[int, int | None], columns: int) -> str:
     return ""
 
 
-def customer_lines(customers: Sequence[AtRisk]) -> list[Text]:
+def customer_lines(customers: Sequence[AtRisk], contract: Contract) -> list[Text]:
     """Draw a heading and always the same number of lines, so that the view keeps its height."""
-    titles = ("Newest at risk", "Churn", "Contract", "Internet")
+    segments = contract.segments[:_SEGMENTS]
+    titles = ("Newest at risk", contract.label.name, *segments)
     lines = [widgets.table_row([(title, "bold") for title in titles], _CUSTOMER_WIDTHS)]
     for customer in customers:
-        risk = f"{format_percent(customer.churn_probability):>6} {widgets.bar(customer.churn_probability, 9)}"
-        cells = [(customer.customerID, ""), (risk, "red"), (customer.Contract, ""), (customer.InternetService, "")]
+        risk = f"{format_percent(customer.probability):>6} {widgets.bar(customer.probability, 9)}"
+        cells = [(customer.key, ""), (risk, "red"), *((customer.segments[name], "") for name in segments)]
         lines.append(widgets.table_row(cells, _CUSTOMER_WIDTHS))
     return lines + [Text()] * (_CUSTOMERS - len(customers))
 

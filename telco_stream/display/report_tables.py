@@ -9,7 +9,7 @@ from rich.text import Text
 from telco_stream.display.layout import NamesTable, name_column, new_table, number_column, stack
 from telco_stream.model.manifest import LiftStep
 from telco_stream.report.analytics import PreviousPeriod, Summary
-from telco_stream.report.customers import AtRisk, ContactPlan, CustomerSegment
+from telco_stream.report.customers import ContactPlan, CustomerSegment
 from telco_stream.runtime.humanize import format_count, format_percent, format_share
 
 #: Tenths of the lift table that `report` shows; `model show` shows all of them.
@@ -28,7 +28,7 @@ def summary_tables(summary: Summary) -> Group:
     if summary.contact_plan:
         blocks.append(_facts_table(_contacts(summary.contact_plan, summary)))
     if summary.top:
-        blocks.append(_customer_table(summary.top))
+        blocks.append(_customer_table(summary))
     return stack(*blocks)
 
 
@@ -113,9 +113,10 @@ def _segment_table(column: str, segments: Mapping[str, CustomerSegment]) -> Rend
     return NamesTable(titles, rows, titles[1:])
 
 
-def _customer_table(customers: Sequence[AtRisk]) -> RenderableType:
-    titles, rows = ("#", "Customer", "Probability", "Contract", "Internet"), []
-    for rank, customer in enumerate(customers, 1):
-        names = customer.Contract, customer.InternetService
-        rows.append((format_count(rank), customer.customerID, format_percent(customer.churn_probability), *names))
+def _customer_table(summary: Summary) -> RenderableType:
+    segments = summary.contract.segments
+    titles, rows = ("#", summary.contract.entity.capitalize(), "Probability", *segments), []
+    for rank, customer in enumerate(summary.top, 1):
+        values = (customer.segments[name] for name in segments)
+        rows.append((format_count(rank), customer.key, format_percent(customer.probability), *values))
     return NamesTable(titles, rows, {"#", "Probability"})

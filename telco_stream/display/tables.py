@@ -33,7 +33,7 @@ from telco_stream.display.verify_tables import verify_tables
 from telco_stream.dlq.listing import LetterOfAnyState, LetterSummary, ListedLetter, ShownLetter
 from telco_stream.dlq.replay import ReplayResult
 from telco_stream.messages.dead_letter import format_original
-from telco_stream.model.manifest import Decile, Feature, LiftStep
+from telco_stream.model.manifest import Decile, LiftStep
 from telco_stream.produce.results import ProduceResult
 from telco_stream.report.analytics import Summary
 from telco_stream.report.lookup import FoundPrediction
@@ -120,12 +120,13 @@ def _prediction_table(predictions: Sequence[FoundPrediction]) -> RenderableType:
     """Draw a row for each prediction; name the topic of the inputs once, if it is the same."""
     time = Column("Scored at (UTC)", no_wrap=True, max_width=TIME_WIDTH)
     model, source = Column("Model", overflow="fold"), Column("Input", overflow="fold")
-    table = new_table(time, number_column("Probability"), Column("Churn"), model, source, pad_edge=False)
-    sources = [(prediction.source or "-").partition("/") for prediction in predictions]
+    table = new_table(time, number_column("Probability"), Column("Prediction"), model, source, pad_edge=False)
+    sources = [(found.source or "-").partition("/") for found in predictions]
     topics = {topic for topic, _, _ in sources}
-    for prediction, (topic, slash, position) in zip(predictions, sources, strict=True):
+    for found, (topic, slash, position) in zip(predictions, sources, strict=True):
+        prediction = found.prediction
         scored_at = safe_text(format_timestamp(prediction.processed_ts))
-        probability = format_percent(prediction.churn_probability)
+        probability = format_percent(prediction.probability)
         read_from = position.replace("/", ":") if slash and len(topics) == 1 else f"{topic}{slash}{position}"
         texts = map(safe_text, (prediction.prediction, prediction.model_version, read_from))
         table.add_row(scored_at, probability, *texts)
@@ -151,15 +152,6 @@ def _draw_original(letter: ShownLetter) -> Text:
     original = base64.b64decode(message) if letter.original_encoding else message
     lines = format_original(original).split("\n")
     return Text("\n".join(escape(line) for line in lines), overflow="fold")
-
-
-def _feature_table(features: Sequence[Feature]) -> Table:
-    """Draw a row for each feature with its allowed values."""
-    table = new_table(Column("Feature", no_wrap=True), Column("Values", overflow="fold"))
-    for feature in features:
-        values = ", ".join(feature.categories) or f"{feature.minimum:,.10g} to {feature.maximum:,.10g}"
-        table.add_row(safe_text(feature.name), safe_text(values))
-    return table
 
 
 def _calibration_table(deciles: Sequence[Decile]) -> Table:
@@ -192,7 +184,6 @@ _ROW_TABLES: dict[type, Callable[[Sequence[Any]], RenderableType]] = {
     ListedLetter: letter_table,
     LetterOfAnyState: letter_table,
     FoundPrediction: _prediction_table,
-    Feature: _feature_table,
     Decile: _calibration_table,
     LiftStep: lift_table,
 }

@@ -10,8 +10,10 @@ from typing import Any, TypeGuard
 from rich.text import Text
 
 from telco_stream.contract.document import encode_contract
+from telco_stream.contract.rules import snake_case
 from telco_stream.contract.schema import Contract
-from telco_stream.report.lookup import Lookup
+from telco_stream.report.analytics import Summary
+from telco_stream.report.lookup import FoundPrediction, Lookup
 from telco_stream.runtime.humanize import count_of, escape_unprintable, format_count, format_percent, format_time
 
 #: Numbers without thousands separators, so that they can be copied into a command.
@@ -36,7 +38,26 @@ def result_fields(result: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclas
     if isinstance(result, Mapping):
         return {str(key): value for key, value in result.items()}
     values = {field.name: getattr(result, field.name) for field in fields(result)}
+    if isinstance(result, Summary):
+        values = _summary_fields(result, values)
+    elif isinstance(result, FoundPrediction):
+        values = {"partition": result.partition, "offset": result.offset, **result.message, "source": result.source}
     return {name: value for name, value in values.items() if value is not None or name not in _OPTIONAL_FIELDS}
+
+
+def _summary_fields(summary: Summary, values: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields with the names of the contract: `by_` and each segment, and those of the customers at risk."""
+    contract = values.pop("contract")
+    named: dict[str, Any] = {}
+    for name, value in values.items():
+        if name == "by":
+            named |= {f"by_{snake_case(column)}": groups for column, groups in summary.by.items()}
+        elif name == "top":
+            key, probability = contract.key.name, contract.label.probability
+            named[name] = [{key: one.key, probability: one.probability, **one.segments} for one in summary.top]
+        else:
+            named[name] = value
+    return named
 
 
 def as_json(result: object) -> str:

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TypeAlias
 
-from telco_stream.contract.customer import BAD_DATA, parse_timestamp
+from telco_stream.contract.events import BAD_DATA
+from telco_stream.contract.timestamps import parse_timestamp
 from telco_stream.errors import UsageError
-from telco_stream.messages.dead_letter import DeadLetter, customer_id, decode_dead_letter, letter_fingerprint
+from telco_stream.messages.dead_letter import DeadLetter, decode_dead_letter, field_as_text, letter_fingerprint
 from telco_stream.messages.headers import source_of
 from telco_stream.messages.record import Record
 
@@ -56,7 +57,8 @@ class Letter:
 class LetterFilter:
     """Selects the letters that match all given values.
 
-    `since` is inclusive, `until` exclusive; `customer` is compared with the key and the customer ID.
+    `since` is inclusive, `until` exclusive; `customer` is compared with the key of the letter and with the field
+    `key_name` of the original.
     """
 
     error_types: frozenset[str] = frozenset()
@@ -65,6 +67,7 @@ class LetterFilter:
     customer: str | None = None
     partition: int | None = None
     limit: int | None = None
+    key_name: str = ""
 
     def matches(self, letter: Letter) -> bool:
         """Return whether the letter matches; the limit and the partition are not checked."""
@@ -72,8 +75,12 @@ class LetterFilter:
             (not self.error_types or letter.content.error_type in self.error_types)
             and (self.since is None or letter.time >= self.since)
             and (self.until is None or letter.time < self.until)
-            and (self.customer is None or self.customer in _customers(letter))
+            and (self.customer is None or self.customer in self._keys(letter))
         )
+
+    def _keys(self, letter: Letter) -> set[str | None]:
+        """Return what may identify the letter's customer."""
+        return {text_of(letter.record.key()), field_as_text(letter.original or b"", self.key_name)}
 
 
 class Letters:
@@ -125,8 +132,3 @@ def parse_letter_position(text: str) -> LetterPosition:
 def text_of(value: bytes | None) -> str | None:
     """Decode a key or header; escape bytes that are not UTF-8."""
     return None if value is None else value.decode(errors="backslashreplace")
-
-
-def _customers(letter: Letter) -> set[str | None]:
-    """Return the names that identify the letter's customer."""
-    return {text_of(letter.record.key()), customer_id(letter.original or b"")}

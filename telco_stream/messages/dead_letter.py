@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from telco_stream.contract.customer import BAD_DATA
+from telco_stream.contract.events import BAD_DATA
 from telco_stream.errors import ErrorType
 from telco_stream.messages.headers import (
     PROGRESS_MARK,
@@ -156,10 +156,10 @@ def json_field(original: bytes, name: str) -> str | None:
         return None
 
 
-def customer_id(original: bytes) -> str | None:
-    """Return the `customerID` field as text, or None if the original lacks it or is not a JSON object."""
+def field_as_text(original: bytes, name: str) -> str | None:
+    """Return a field as text, or None if the original lacks it or is not a JSON object."""
     try:
-        raw = _decode_fields(original)["customerID"]
+        raw = _decode_fields(original)[name]
     except (*BAD_DATA, KeyError):
         return None
     try:

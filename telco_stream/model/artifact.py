@@ -12,8 +12,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from telco_stream.contract.document import ContractError, builtin_contract, decode_contract
+from telco_stream.contract.schema import Contract
 from telco_stream.errors import ModelError, TelcoStreamError, UsageError
-from telco_stream.model.manifest import RETRAIN, SCHEMA, Manifest, decode_manifest
+from telco_stream.messages.codec import Codec, compile_contract
+from telco_stream.model.manifest import RETRAIN, Manifest, decode_features, decode_manifest, features_of
 from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.choices import Engine
 from telco_stream.runtime.files import copy_owner_and_mode, create_file, status, temporary_path
@@ -21,6 +24,7 @@ from telco_stream.runtime.files import copy_owner_and_mode, create_file, status,
 log = logging.getLogger("telco_stream.model")
 
 MANIFEST = "manifest.json"
+CONTRACT = "contract.json"
 PIPELINE = "pipeline.joblib"
 ONNX = "pipeline.onnx"
 _SKLEARN = "scikit-learn"
@@ -42,16 +46,27 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def read_contract(folder: Path) -> Contract:
+    """Read the contract that the model was trained with; raise ModelError if it is missing, changed or invalid.
+
+    A folder of an earlier version has none; its features must be those of the built-in contract.
+    """
+    manifest = read_manifest(folder)
+    if CONTRACT in manifest.artifacts:
+        return _decode_contract(folder, _read_checked(folder, CONTRACT, manifest.artifacts[CONTRACT]))
+    _check_features(folder)
+    return builtin_contract()
+
+
 def load_scorer(folder: Path, engine: Engine = "auto", threads: int = 1) -> Scorer:
     """Check and load the model; `threads` is the number of threads of the ONNX session.
 
     Raise ModelError if a file is missing or changed, or if the model cannot be used here.
     """
-    manifest = read_manifest(folder)
-    _check_schema(folder, manifest)
+    manifest, codec = read_manifest(folder), compile_contract(read_contract(folder))
     files = {name: _read_checked(folder, name, sha256) for name, sha256 in manifest.artifacts.items()}
     if engine == "sklearn":
-        return _load_sklearn(files[PIPELINE], manifest)
+        return _load_sklearn(files[PIPELINE], codec, manifest)
     if ONNX not in files:
         reason = manifest.onnx.refused or f"the manifest has no entry for {ONNX}"
         raise ModelError(
@@ -61,7 +76,7 @@ def load_scorer(folder: Path, engine: Engine = "auto", threads: int = 1) -> Scor
     # Imported here, because only this engine needs onnxruntime.
     from telco_stream.model.onnx_engine import load_onnx  # noqa: PLC0415
 
-    return load_onnx(files[ONNX], version=manifest.model_version, threshold=manifest.threshold, threads=threads)
+    return load_onnx(files[ONNX], codec, version=manifest.model_version, threshold=manifest.threshold, threads=threads)
 
 
 def check_target(folder: Path) -> None:
@@ -70,7 +85,7 @@ def check_target(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give a folder for the model")
-    if others := sorted({entry.name for entry in folder.iterdir()} - {MANIFEST, PIPELINE, ONNX}):
+    if others := sorted({entry.name for entry in folder.iterdir()} - {MANIFEST, CONTRACT, PIPELINE, ONNX}):
         raise UsageError(
             f"{folder} holds files that do not belong to a model ({others[0]}): give an empty or new folder"
         )
@@ -128,16 +143,31 @@ def _read_checked(folder: Path, name: str, sha256: str) -> bytes:
     return content
 
 
-def _check_schema(folder: Path, manifest: Manifest) -> None:
-    if manifest.features == SCHEMA:
-        return
-    features = {feature.name: feature for feature in manifest.features}
-    expected = {feature.name: feature for feature in SCHEMA}
-    names = [name for name in features | expected if features.get(name) != expected.get(name)] or ["their order"]
-    raise ModelError(f"The model in {folder} was trained on other features ({', '.join(names)}): train it again")
+def _decode_contract(folder: Path, content: bytes) -> Contract:
+    try:
+        return decode_contract(content)
+    except ContractError as error:
+        raise ModelError(f"{folder / CONTRACT} is not a contract ({error}): {RETRAIN}") from error
 
 
-def _load_sklearn(pickled: bytes, manifest: Manifest) -> Scorer:
+def _check_features(folder: Path) -> None:
+    """Raise ModelError unless a folder without a contract has the features of the built-in one."""
+    try:
+        features = {feature.name: feature for feature in decode_features(_read(folder, MANIFEST))}
+    except (ValueError, RecursionError):
+        raise ModelError(f"{folder / MANIFEST} has no entry for {CONTRACT}: {RETRAIN}") from None
+    expected = {feature.name: feature for feature in features_of(builtin_contract())}
+    names = [name for name in features | expected if features.get(name) != expected.get(name)]
+    if not names and list(features) != list(expected):
+        names = ["their order"]
+    if names:
+        raise ModelError(
+            f"The model in {folder} has no {CONTRACT} and was trained on other features ({', '.join(names)}) than "
+            f"those of the built-in contract: telco-stream train --contract FILE --out {folder} writes one"
+        )
+
+
+def _load_sklearn(pickled: bytes, codec: Codec, manifest: Manifest) -> Scorer:
     # Imported here, because only this engine needs pandas and scikit-learn.
     with requiring_libraries("To load the uncompiled model", ModelError, _ALTERNATIVE):
         from telco_stream.model.sklearn_engine import SKLEARN_VERSION, load_sklearn  # noqa: PLC0415
@@ -148,7 +178,7 @@ def _load_sklearn(pickled: bytes, manifest: Manifest) -> Scorer:
             f"The model was trained with {_SKLEARN} {trained_with}, but {SKLEARN_VERSION} is installed: "
             f"pip install {_SKLEARN}=={trained_with}"
         )
-    return load_sklearn(pickled, version=manifest.model_version, threshold=manifest.threshold)
+    return load_sklearn(pickled, codec, version=manifest.model_version, threshold=manifest.threshold)
 
 
 def _fill(draft: Path, folder: Path, files: Mapping[str, bytes]) -> None:

@@ -1,88 +1,68 @@
-"""Conversion of a fitted pipeline to an ONNX graph, and the comparison of both on the same customers."""
+"""Compilation of a fitted pipeline, and the comparison of both forms on the same events."""
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
-from math import isnan, nan
+from math import nan
 from random import Random
 from textwrap import shorten
 from typing import Any
 
 import numpy as np
-from skl2onnx import to_onnx
-from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
-from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from telco_stream.contract.customer import CATEGORIES, NUMBERS, Customer
+from telco_stream.contract.events import Event
+from telco_stream.contract.schema import Boolean, Category, Feature, Integer
 from telco_stream.errors import ModelError
+from telco_stream.messages.codec import Codec
 from telco_stream.model.artifact import ONNX
-from telco_stream.model.manifest import SCHEMA, Feature, Parity
-from telco_stream.model.onnx_engine import ORDER, load_onnx
-from telco_stream.model.scorer import Scorer, ScoringError, make_customer
+from telco_stream.model.conversion import convert
+from telco_stream.model.features import category_texts, feature_table
+from telco_stream.model.manifest import Parity
+from telco_stream.model.onnx_engine import load_onnx
+from telco_stream.model.scorer import Scorer, ScoringError
 from telco_stream.model.sklearn_engine import SklearnScorer
 
-#: ONNX operator sets, old enough for every supported version of onnxruntime.
-_OPERATORS = {"": 18, "ai.onnx.ml": 3}
-_INPUTS = [("numbers", FloatTensorType([None, len(NUMBERS)])), ("codes", Int64TensorType([None, len(CATEGORIES)]))]
 #: Largest allowed difference of two probabilities.
 TOLERANCE = 1e-6
-EDGE_CUSTOMERS = 10_000
-_MAY_BE_BLANK = "TotalCharges"
-#: Distances from an edge: none, a cent and 1 on either side.
+EDGE_EVENTS = 10_000
+#: Distances from an edge: none, and a step on either side; a fraction of the range that was seen for large numbers.
 _STEPS = (0, -0.01, 0.01, -1, 1)
+_FRACTION = 1e-3
 
 
-def convert(pipeline: Pipeline) -> bytes:
-    """Convert the whole pipeline, from `number_columns` and `code_columns` to the two probabilities.
-
-    Raise RuntimeError or ValueError if skl2onnx cannot convert it.
-    """
-    coded = _with_codes(pipeline)
-    graph = to_onnx(
-        coded,
-        name="churn",
-        initial_types=_INPUTS,
-        options={id(coded): {"zipmap": False}},
-        target_opset=_OPERATORS,
-    )
-    graph = select_model_inputs_outputs(graph, ["probabilities"])
-    graph.opset_import.sort(key=lambda operators: operators.domain)  # skl2onnx takes them from a set, in random order
-    content: bytes = graph.SerializeToString()
-    return content
-
-
-def compile_if_equal(
+def compile_if_equal(  # noqa: PLR0913 - what both forms depend on, and the converter
     pipeline: Pipeline,
+    codec: Codec,
     threshold: float,
-    customers: Sequence[Customer],
+    events: Sequence[Event],
     *,
     seed: int,
-    convert: Callable[[Pipeline], bytes] = convert,
+    convert: Callable[[Pipeline, Codec], bytes] = convert,
 ) -> tuple[dict[str, bytes], Parity]:
-    """Convert the pipeline to ONNX and compare both on these customers and on edge cases.
+    """Convert the pipeline to ONNX and compare both on these events and on edge cases.
 
     Return the ONNX file, or no file if it cannot be built or differs, and the comparison.
     """
     try:
-        content = convert(pipeline)
-        compiled = load_onnx(content, version="", threshold=threshold)
+        content = convert(pipeline, codec)
+        compiled = load_onnx(content, codec, version="", threshold=threshold)
     except (RuntimeError, ValueError, ModelError) as error:  # of the converter, and of onnxruntime
         first_line = str(error).partition("\n")[0]  # the converter may append a whole tree
         return {}, Parity(refused=f"it can't be compiled: {shorten(first_line, 200)}")
-    test_customers = [*customers, *edge_customers(customers, seed=seed)]
+    test_events = [*events, *edge_events(codec, events, seed=seed)]
     try:
-        parity = compare(SklearnScorer("", threshold, pipeline), compiled, test_customers)
+        parity = compare(SklearnScorer("", threshold, pipeline, codec), compiled, test_events)
     except ScoringError as error:
-        return {}, Parity(refused=f"it fails on some customers: {error}")
+        return {}, Parity(refused=f"it fails on some events: {error}")
     return ({} if parity.refused else {ONNX: content}), parity
 
 
-def compare(original: Scorer, compiled: Scorer, customers: Sequence[Customer]) -> Parity:
+def compare(original: Scorer, compiled: Scorer, events: Sequence[Event]) -> Parity:
     """Return the largest difference, and the reason if the compiled pipeline must not be used.
 
     A difference within the tolerance changes a decision only if the probability is that close to the threshold.
     """
-    expected, actual = np.array(original.score(customers)), np.array(compiled.score(customers))
+    expected, actual = np.array(original.score(events)), np.array(compiled.score(events))
     largest = float(np.abs(expected - actual).max())
     differing = int(((expected >= original.threshold) != (actual >= compiled.threshold)).sum())
     if np.isnan(largest):
@@ -91,41 +71,29 @@ def compare(original: Scorer, compiled: Scorer, customers: Sequence[Customer]) -
     return Parity(len(expected), largest, differing, refused if largest > TOLERANCE else None)
 
 
-def edge_customers(trained_on: Sequence[Customer], *, seed: int) -> list[Customer]:
-    """Draw 10,000 customers with numbers at and just beyond the limits of the contract and of the training data."""
+def edge_events(codec: Codec, trained_on: Sequence[Event], *, seed: int) -> list[Event]:
+    """Draw 10,000 events with numbers at and just beyond the limits of the contract and of the training data."""
     random = Random(seed)  # noqa: S311 - not used for cryptography
-    choices = {feature.name: _choices(feature, trained_on) for feature in SCHEMA}
+    table = feature_table(codec.events, trained_on)
+    choices = {
+        feature.name: _choices(codec, feature, table[:, position])
+        for position, feature in enumerate(codec.contract.features)
+    }
     return [
-        make_customer({name: random.choice(values) for name, values in choices.items()}) for _ in range(EDGE_CUSTOMERS)
+        codec.events.make({name: random.choice(values) for name, values in choices.items()}) for _ in range(EDGE_EVENTS)
     ]
 
 
-def _with_codes(pipeline: Pipeline) -> Pipeline:
-    """Return a copy that takes arrays instead of a data frame, and codes instead of strings, which are slow to copy."""
-    coded = deepcopy(pipeline)
-    columns, encoder = _find_steps(coded)
-    encoder.categories_ = [np.arange(len(values)) for values in encoder.categories_]
-    columns.transformers_ = [
-        (name, step, [ORDER.index(column) for column in names])
-        for name, step, names in columns.transformers_
-        if name != "remainder"
-    ]
-    return coded
-
-
-def _find_steps(pipeline: Pipeline) -> tuple[Any, Any]:
-    """Return the step that transforms the columns, and the encoder of the categories in it."""
-    columns = pipeline.named_steps.get("columns")
-    encoder = getattr(columns, "named_transformers_", {}).get("categories")
-    if not hasattr(encoder, "categories_"):
-        raise NotImplementedError('it has no step "columns" with an encoder named "categories"')
-    return columns, encoder
-
-
-def _choices(feature: Feature, trained_on: Sequence[Customer]) -> list[Any]:
-    if feature.kind == "category":
-        return list(feature.categories)
-    trained = [value for customer in trained_on if not isnan(value := getattr(customer, feature.name))]
-    edges = [edge for edge in (feature.minimum, feature.maximum, min(trained), max(trained)) if edge is not None]
-    blank = [nan] * len(_STEPS) if feature.name == _MAY_BE_BLANK else []
-    return [edge + step for edge in edges for step in _STEPS] + blank
+def _choices(codec: Codec, feature: Feature, trained_on: NDArray[np.float64]) -> list[Any]:
+    match feature:
+        case Category():
+            return list(category_texts(codec.events, feature))
+        case Boolean():
+            return [True, False, *([None] if feature.nullable else [])]
+    trained = trained_on[~np.isnan(trained_on)]
+    seen = [float(trained.min()), float(trained.max())] if len(trained) else []
+    span = seen[1] - seen[0] if seen else 0.0
+    steps = (0, -1, 1) if isinstance(feature, Integer) else (*_STEPS, -span * _FRACTION, span * _FRACTION)
+    edges = dict.fromkeys([feature.minimum, feature.maximum, *seen])
+    blank = [nan if feature.fill is None else feature.fill] * len(_STEPS) if feature.nullable else []
+    return [edge + step for edge in edges for step in steps] + blank

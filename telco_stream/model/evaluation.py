@@ -1,4 +1,4 @@
-"""Evaluation of a model on customers it was not fitted to: repeated stratified cross-validation."""
+"""Evaluation of a model on rows it was not fitted to: repeated stratified cross-validation."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -29,7 +29,7 @@ _THRESHOLDS = np.arange(1, 100) / 100
 def cross_validate(
     build: Callable[[], Pipeline], features: pd.DataFrame, churned: Labels, *, seed: int, progress: ReportStage
 ) -> Floats:
-    """Return the out-of-fold probabilities as [repeats, customers]."""
+    """Return the out-of-fold probabilities as [repeats, rows]."""
     probabilities = np.empty((REPEATS, len(churned)))
     folds = [
         (repeat, *fold)

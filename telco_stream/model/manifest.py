@@ -1,12 +1,12 @@
-"""Manifest of a model folder: version, features, metrics and checksums, read before any file is loaded."""
+"""Manifest of a model folder: version, metrics and checksums, read before any other file is loaded."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta, inspect, structs
+from msgspec import Meta
 
-from telco_stream.contract.customer import CATEGORIES, FEATURES, Customer
+from telco_stream.contract.schema import Category, Column, Contract, Integer, Number
 
 #: Advice at the end of errors about a model that cannot be used.
 RETRAIN = "create a model with telco-stream train"
@@ -18,7 +18,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """Input column of the model with its allowed values."""
+    """Input column of a model whose folder has no contract, with its allowed values."""
 
     name: str
     kind: Literal["number", "category"]
@@ -88,10 +88,8 @@ class Manifest:
 
     model_version: str
     created_at: str
-    classes: tuple[Literal["No"], Literal["Yes"]]
     threshold: Share
     threshold_rule: str
-    features: tuple[Feature, ...]
     metrics: Metrics
     training_data: TrainingData
     artifacts: dict[FileName, Sha256]
@@ -107,15 +105,26 @@ def encode_manifest(manifest: Manifest) -> bytes:
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
-def _feature(field: structs.FieldInfo) -> Feature:
-    if field.name in CATEGORIES:
-        return Feature(field.name, "category", CATEGORIES[field.name])
-    kind = inspect.type_info(field.type)
-    number = kind.types[0] if isinstance(kind, inspect.UnionType) else kind
-    if not isinstance(number, inspect.IntType | inspect.FloatType) or number.ge is None or number.le is None:
-        raise TypeError(f"The contract gives no range for {field.name}")
-    return Feature(field.name, "number", minimum=float(number.ge), maximum=float(number.le))
+def decode_features(content: bytes) -> tuple[Feature, ...]:
+    """Return the features that the manifest of an earlier version lists; raise a ValueError if it lists none."""
+    return _decode_features(content).features
 
 
-#: Features of the current contract; models with other features are refused.
-SCHEMA = tuple(_feature(field) for field in structs.fields(Customer) if field.name in FEATURES)
+def features_of(contract: Contract) -> tuple[Feature, ...]:
+    """Return the features of a contract as manifests of earlier versions list them."""
+    return tuple(map(_feature, contract.features))
+
+
+class _FeatureList(msgspec.Struct):
+    features: tuple[Feature, ...]
+
+
+_decode_features = msgspec.json.Decoder(_FeatureList).decode
+
+
+def _feature(column: Column) -> Feature:
+    if isinstance(column, Category):
+        return Feature(column.name, "category", column.values)
+    if isinstance(column, Number | Integer):
+        return Feature(column.name, "number", minimum=float(column.minimum), maximum=float(column.maximum))
+    return Feature(column.name, "number")

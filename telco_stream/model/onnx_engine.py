@@ -1,15 +1,12 @@
 """ONNX engine: runs the compiled pipeline without pandas, scikit-learn or unpickling.
 
-The pipeline takes customers as two arrays: numbers, and codes of categories. A code is the category's position in the
-contract. Columns are encoded in groups: looking up a tuple of five values takes less time than five look-ups
-(`docs/performance.md`).
+The pipeline takes events as two arrays: numbers, and codes of categories. A code is the category's position in the
+contract. A contract without numbers or without categories has one array only.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, product
-from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -23,27 +20,33 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
     RuntimeException,
 )
 
-from telco_stream.contract.customer import CATEGORIES, NUMBERS, Customer
+from telco_stream.contract.events import Event, EventCodec
 from telco_stream.errors import ModelError
+from telco_stream.messages.codec import Codec
+from telco_stream.model.features import code_positions, feature_table, number_positions
 from telco_stream.model.manifest import RETRAIN
 from telco_stream.model.scorer import ScoringError, check_probabilities
 
-#: Exceptions of the encoding and of the session for values outside the contract.
-_BAD_DATA = (KeyError, TypeError, ValueError, OverflowError, Fail, InvalidArgument, RuntimeException)
+#: Exceptions of a session that fails on some events.
+_BAD_DATA = (Fail, InvalidArgument, RuntimeException)
 _UNLOADABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
 #: Log level "fatal" of onnxruntime; errors are raised and need not be logged.
 _FATAL_ONLY = 4
-#: Type and width of each input of a graph, and the name of its output.
-_INPUTS = {"numbers": ("tensor(float)", len(NUMBERS)), "codes": ("tensor(int64)", len(CATEGORIES))}
+#: Types that an input of a graph can have, by its name; models of earlier versions have single precision.
+_TYPES: dict[str, dict[str, Any]] = {
+    "numbers": {"tensor(double)": np.float64, "tensor(float)": np.float32},
+    "codes": {"tensor(int64)": np.int64},
+}
 _OUTPUT = "probabilities"
-#: Columns of the numbers, followed by the columns of the codes.
-ORDER = (*NUMBERS, *CATEGORIES)
-#: Columns per group. Tables for five have at most 243 rows; tables for eight would save 50 ns per customer with 3,240.
-_GROUP_SIZE = 5
-_numbers_of = attrgetter(*NUMBERS)
 
-Floats: TypeAlias = NDArray[np.float32]
-Codes: TypeAlias = NDArray[np.int64]
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """Input of a graph, the columns of the feature table that it takes, and the type of its numbers."""
+
+    name: str
+    positions: NDArray[np.intp]
+    dtype: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +56,21 @@ class OnnxScorer:
     version: str
     threshold: float
     session: onnxruntime.InferenceSession
+    codec: Codec
+    inputs: tuple[_Input, ...]
     engine: str = "onnx"
 
-    def score(self, customers: Sequence[Customer]) -> list[float]:
-        """Return the churn probability of each customer, in their order; raise ScoringError if the model fails."""
+    def score(self, events: Sequence[Event]) -> list[float]:
+        """Return the probability of each event, in their order; raise ScoringError if the model fails."""
         try:
-            probabilities = _run(self.session, customers)
+            probabilities = _run(self.session, self.inputs, self.codec.events, events)
         except _BAD_DATA as error:
             raise ScoringError(f"onnx: {type(error).__name__}", error) from error
         scores: list[float] = probabilities[:, 1].tolist()
         return scores
 
 
-def load_onnx(model: bytes, *, version: str, threshold: float, threads: int = 1) -> OnnxScorer:
+def load_onnx(model: bytes, codec: Codec, *, version: str, threshold: float, threads: int = 1) -> OnnxScorer:
     """Create the scorer from the verified bytes of an ONNX file; raise ModelError if onnxruntime cannot run it."""
     try:
         session = onnxruntime.InferenceSession(model, _options(threads), providers=["CPUExecutionProvider"])
@@ -75,42 +80,42 @@ def load_onnx(model: bytes, *, version: str, threshold: float, threads: int = 1)
             "install a newer one, or use --engine sklearn"
         ) from error
     try:
-        _check_interface(session)
-        check_probabilities(lambda customers: _run(session, customers))
+        inputs = _check_interface(session, codec)
+        check_probabilities(codec.events, lambda events: _run(session, inputs, codec.events, events))
     except ModelError as error:
         raise ModelError(f"The compiled model can't be used: {error}; {RETRAIN}") from error
-    return OnnxScorer(version, threshold, session)
+    return OnnxScorer(version, threshold, session, codec, inputs)
 
 
-def number_columns(customers: Sequence[Customer]) -> Floats:
-    """Return the numbers as [customers, 4], NaN for a blank TotalCharges."""
-    flat = chain.from_iterable(map(_numbers_of, customers))
-    return np.fromiter(flat, np.float32, len(customers) * len(NUMBERS)).reshape(-1, len(NUMBERS))
-
-
-def code_columns(customers: Sequence[Customer]) -> Codes:
-    """Return the codes of the categories as [customers, 15]; raise KeyError for a value outside the contract."""
-    return np.hstack([group.codes(customers) for group in _GROUPS])
-
-
-def _run(session: onnxruntime.InferenceSession, customers: Sequence[Customer]) -> Any:  # noqa: ANN401 - the library is untyped
-    (probabilities,) = session.run([_OUTPUT], {"numbers": number_columns(customers), "codes": code_columns(customers)})
+def _run(
+    session: onnxruntime.InferenceSession, inputs: Iterable[_Input], codec: EventCodec, events: Sequence[Event]
+) -> Any:  # noqa: ANN401 - the library is untyped
+    table = feature_table(codec, events)
+    # `take` returns rows that are contiguous in memory; onnxruntime would copy those of an indexed table.
+    arrays = {node.name: table.take(node.positions, axis=1).astype(node.dtype, copy=False) for node in inputs}
+    (probabilities,) = session.run([_OUTPUT], arrays)
     return probabilities
 
 
-def _check_interface(session: onnxruntime.InferenceSession) -> None:
-    """Raise ModelError if inputs or outputs differ in name, type or shape from the graphs of `convert`."""
-    inputs = {node.name: node for node in session.get_inputs()}
-    if inputs.keys() != _INPUTS.keys():
-        raise ModelError(f"its inputs are {_listed(inputs)}, not {_listed(_INPUTS)}")
-    for name, (kind, width) in _INPUTS.items():
-        node = inputs[name]
+def _check_interface(session: onnxruntime.InferenceSession, codec: Codec) -> tuple[_Input, ...]:
+    """Return the inputs; raise ModelError if inputs or outputs differ from the graphs of `convert`."""
+    nodes = {node.name: node for node in session.get_inputs()}
+    expected = {"numbers": number_positions(codec.contract), "codes": code_positions(codec.contract)}
+    expected = {name: positions for name, positions in expected.items() if len(positions)}
+    if nodes.keys() != expected.keys():
+        raise ModelError(f"its inputs are {_listed(nodes)}, not {_listed(expected)}")
+    inputs = []
+    for name, positions in expected.items():
+        node, types = nodes[name], _TYPES[name]
         has_free_rows = len(node.shape) == 2 and not isinstance(node.shape[0], int)  # noqa: PLR2004 - rows, columns
-        if node.type != kind or not has_free_rows or node.shape[1] not in {width, None}:
-            raise ModelError(f"its input {name} is {node.type} {node.shape}, not {kind} [n, {width}]")
+        if node.type not in types or not has_free_rows or node.shape[1] not in {len(positions), None}:
+            kind = next(iter(types))
+            raise ModelError(f"its input {name} is {node.type} {node.shape}, not {kind} [n, {len(positions)}]")
+        inputs.append(_Input(name, positions, types[node.type]))
     outputs = {node.name: node for node in session.get_outputs()}
     if _OUTPUT not in outputs:
         raise ModelError(f"its outputs are {_listed(outputs)}, without {_OUTPUT}")
+    return tuple(inputs)
 
 
 def _listed(names: Iterable[str]) -> str:
@@ -125,24 +130,3 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
     options.enable_cpu_mem_arena = False
     options.log_severity_level = _FATAL_ONLY
     return options
-
-
-class _CodeGroup:
-    """Encoder of several columns: reads their values, finds the row for the combination, and takes its codes."""
-
-    def __init__(self, columns: Sequence[str]) -> None:
-        codes: Any = list(product(*(range(len(CATEGORIES[name])) for name in columns)))
-        self._values_of = attrgetter(*columns)
-        self._rows = {values: row for row, values in enumerate(product(*(CATEGORIES[name] for name in columns)))}
-        self._table: Codes = np.array(codes, np.int64)
-
-    def codes(self, customers: Sequence[Customer]) -> Codes:
-        rows = map(self._rows.__getitem__, map(self._values_of, customers))
-        return self._table[np.fromiter(rows, np.intp, len(customers))]
-
-
-_CATEGORY_COLUMNS = tuple(CATEGORIES)
-_GROUPS = [
-    _CodeGroup(_CATEGORY_COLUMNS[start : start + _GROUP_SIZE])
-    for start in range(0, len(_CATEGORY_COLUMNS), _GROUP_SIZE)
-]

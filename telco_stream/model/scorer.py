@@ -1,13 +1,13 @@
 """Protocol of a loaded model, independent of its engine, and the check that a model follows it."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from math import nan
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from telco_stream.contract.customer import Customer
+from telco_stream.contract.events import Event, EventCodec
+from telco_stream.contract.schema import Boolean, Category, Feature
 from telco_stream.errors import ModelError
-from telco_stream.model.manifest import SCHEMA
+from telco_stream.messages.codec import Codec
 
 #: Maximum length of an error's class and first line.
 _MAX_REASON = 200
@@ -43,61 +43,65 @@ class Scorer(Protocol):
 
     @property
     def threshold(self) -> float:
-        """Lowest probability for which the prediction is churn."""
+        """Lowest probability for which the prediction is the positive value of the label."""
+
+    @property
+    def codec(self) -> Codec:
+        """Codec of the contract that the model was trained with."""
 
     @property
     def engine(self) -> str:
         """Name of the engine: onnx or sklearn."""
 
-    def score(self, customers: Sequence[Customer]) -> list[float]:
-        """Return the churn probability of each customer, in their order; raise ScoringError if the model fails."""
+    def score(self, events: Sequence[Event]) -> list[float]:
+        """Return the probability of each event, in their order; raise ScoringError if the model fails."""
 
 
-def make_customer(features: Mapping[str, Any]) -> Customer:
-    """Build a customer from its features; models ignore the other fields."""
-    return Customer(customerID="example", event_ts="1970-01-01T00:00:00Z", **features)
-
-
-def call_model(engine: str, predict: Callable[[Sequence[Customer]], Any], customers: Sequence[Customer]) -> Any:  # noqa: ANN401 - an array of any type
+def call_model(engine: str, predict: Callable[[Sequence[Event]], Any], events: Sequence[Event]) -> Any:  # noqa: ANN401 - an array of any type
     """Call the model; raise ScoringError for any error of its code."""
     try:
-        return predict(customers)
+        return predict(events)
     except Exception as error:  # the code of a model may raise anything
         raise ScoringError(f"{engine}: {type(error).__name__}", error) from error
 
 
-def check_probabilities(predict: Callable[[Sequence[Customer]], Any]) -> None:
-    """Call the model with three customers and with one; raise ModelError if it fails or returns invalid values."""
+def check_probabilities(codec: EventCodec, predict: Callable[[Sequence[Event]], Any]) -> None:
+    """Call the model with three events and with one; raise ModelError if it fails or returns invalid values."""
     import numpy as np  # noqa: PLC0415 - `scoring` imports this module, but only a loaded model needs numpy
 
-    for customers in (_EXAMPLES, _EXAMPLES[:1]):
+    examples = [_example(codec, number) for number in range(3)]
+    for events in (examples, examples[:1]):
         try:
-            probabilities = call_model("check", lambda examples: np.asarray(predict(examples)), customers)
+            probabilities = call_model("check", lambda events: np.asarray(predict(events)), events)
         except ScoringError as error:
-            raise ModelError(f"it fails on a customer ({type(error.__cause__).__name__})") from error
-        _check_array(probabilities, (len(customers), 2))
+            raise ModelError(f"it fails on an example ({type(error.__cause__).__name__})") from error
+        _check_array(probabilities, (len(events), 2))
 
 
 def _check_array(probabilities: Any, expected: tuple[int, int]) -> None:  # noqa: ANN401 - an array of any type
     if probabilities.shape != expected:
         shape = "x".join(map(str, probabilities.shape)) or "a single"
         raise ModelError(
-            f"it gives {shape} values for {expected[0]} customers, not the probabilities of No and Yes for each"
+            f"it gives {shape} values for {expected[0]} events, not the probabilities of both labels for each"
         )
     if probabilities.dtype.kind != "f":
         raise ModelError(f"its probabilities are of type {probabilities.dtype}, not floating point")
     in_range = ((probabilities >= 0) & (probabilities <= 1)).all()
     if not (in_range and (abs(probabilities.sum(axis=1) - 1) <= _TOLERANCE).all()):
-        raise ModelError("its two values for a customer are not probabilities that add up to 1")
+        raise ModelError("its two values for an event are not probabilities that add up to 1")
 
 
-def _example(choice: int, total: float) -> Customer:
-    features = {
-        feature.name: feature.categories[choice] if feature.categories else (feature.minimum or 0.0) - choice
-        for feature in SCHEMA
-    }
-    return make_customer(features | {"TotalCharges": total})
+def _example(codec: EventCodec, number: int) -> Event:
+    """Return a valid event: with the first values (0), the last ones (1), or null wherever it is allowed (2)."""
+    return codec.make({feature.name: _example_value(feature, number) for feature in codec.contract.features})
 
 
-#: Three valid customers with the first and last category of each column; the third has not been billed yet.
-_EXAMPLES = [_example(0, 0.0), _example(-1, 1.0), _example(0, nan)]
+def _example_value(feature: Feature, number: int) -> Any:  # noqa: ANN401 - of any column
+    if number == 2 and feature.nullable:  # noqa: PLR2004 - the third example
+        return None
+    match feature:
+        case Category():
+            return feature.values[-1 if number == 1 else 0]
+        case Boolean():
+            return number == 1
+    return feature.minimum + (number == 1)

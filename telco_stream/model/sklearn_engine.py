@@ -4,26 +4,27 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from operator import attrgetter
 from pickle import UnpicklingError
 from typing import Any
 
 import joblib
+import numpy as np
 import pandas as pd
 import sklearn
 from sklearn.exceptions import InconsistentVersionWarning
 from sklearn.pipeline import Pipeline
 
-from telco_stream.contract.customer import FEATURES, Customer
+from telco_stream.contract.events import Event, EventCodec
+from telco_stream.contract.schema import Category
 from telco_stream.errors import ModelError
+from telco_stream.messages.codec import Codec
+from telco_stream.model.features import category_texts, feature_table
 from telco_stream.model.manifest import RETRAIN
 from telco_stream.model.scorer import call_model, check_probabilities
 
 #: Exceptions of `pickle` for invalid bytes; missing libraries raise others.
 _BROKEN_PICKLE = (UnpicklingError, EOFError, KeyError, IndexError, TypeError, ValueError)
 SKLEARN_VERSION: str = sklearn.__version__
-
-_features_of = attrgetter(*FEATURES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,21 +34,31 @@ class SklearnScorer:
     version: str
     threshold: float
     pipeline: Pipeline
+    codec: Codec
     engine: str = "sklearn"
 
-    def score(self, customers: Sequence[Customer]) -> list[float]:
-        """Return the churn probability of each customer, in their order; raise ScoringError if the model fails."""
-        probabilities = call_model("sklearn", lambda rows: self.pipeline.predict_proba(frame(rows)), customers)
+    def score(self, events: Sequence[Event]) -> list[float]:
+        """Return the probability of each event, in their order; raise ScoringError if the model fails."""
+        codec = self.codec.events
+        probabilities = call_model("sklearn", lambda rows: self.pipeline.predict_proba(frame(codec, rows)), events)
         scores: list[float] = probabilities[:, 1].tolist()
         return scores
 
 
-def frame(customers: Sequence[Customer]) -> pd.DataFrame:
-    """Build the input of the pipeline: one row per customer, one column per feature."""
-    return pd.DataFrame(list(map(_features_of, customers)), columns=list(FEATURES))
+def frame(codec: EventCodec, events: Sequence[Event]) -> pd.DataFrame:
+    """Build the input of the pipeline: a row per event, a column per feature; categories are texts, None for null."""
+    table, columns = feature_table(codec, events), {}
+    for position, feature in enumerate(codec.contract.features):
+        column = table[:, position]
+        if isinstance(feature, Category):
+            texts = np.array(category_texts(codec, feature), object)
+            columns[feature.name] = pd.Series(texts[column.astype(np.intp)], dtype=object)
+        else:
+            columns[feature.name] = pd.Series(column)
+    return pd.DataFrame(columns)
 
 
-def load_sklearn(pickled: bytes, *, version: str, threshold: float) -> SklearnScorer:
+def load_sklearn(pickled: bytes, codec: Codec, *, version: str, threshold: float) -> SklearnScorer:
     """Create the scorer from the verified bytes of a pipeline; raise ModelError if it cannot be loaded or used here."""
     with warnings.catch_warnings():
         # Major and minor version have been compared; another patch level is harmless.
@@ -60,21 +71,22 @@ def load_sklearn(pickled: bytes, *, version: str, threshold: float) -> SklearnSc
             raise ModelError(
                 f"The model needs other versions of its libraries ({error}): install those in its manifest"
             ) from error
-    check_pipeline(pipeline)
-    return SklearnScorer(version, threshold, pipeline)
+    check_pipeline(pipeline, codec)
+    return SklearnScorer(version, threshold, pipeline, codec)
 
 
-def check_pipeline(pipeline: Any) -> None:  # noqa: ANN401 - an unpickled object of any type
-    """Raise ModelError unless the pipeline returns the probabilities of No and Yes for each customer."""
+def check_pipeline(pipeline: Any, codec: Codec) -> None:  # noqa: ANN401 - an unpickled object of any type
+    """Raise ModelError unless the pipeline returns the probabilities of both labels for each event."""
     try:
-        _check_classes(pipeline)
-        check_probabilities(lambda customers: pipeline.predict_proba(frame(customers)))
+        _check_classes(pipeline, codec)
+        check_probabilities(codec.events, lambda events: pipeline.predict_proba(frame(codec.events, events)))
     except ModelError as error:
         raise ModelError(f"The pipeline can't be used: {error}; {RETRAIN}") from error
 
 
-def _check_classes(pipeline: Any) -> None:  # noqa: ANN401 - as above
+def _check_classes(pipeline: Any, codec: Codec) -> None:  # noqa: ANN401 - as above
     if not hasattr(pipeline, "predict_proba"):
         raise ModelError(f"a {type(pipeline).__name__} has no predict_proba")
-    if list(getattr(pipeline, "classes_", ())) not in ([False, True], ["No", "Yes"]):
-        raise ModelError("its classes are not No and Yes, nor 0 and 1")
+    negative, positive = codec.contract.label.negative, codec.contract.label.positive
+    if list(getattr(pipeline, "classes_", ())) not in ([False, True], [negative, positive]):
+        raise ModelError(f"its classes are not {negative} and {positive}, nor 0 and 1")

@@ -10,9 +10,9 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
-from telco_stream.contract.customer import Customer
+from telco_stream.contract.events import Event
+from telco_stream.contract.schema import Label
 from telco_stream.errors import ErrorType
-from telco_stream.messages.prediction import CHURN, NO_CHURN
 from telco_stream.model.scorer import Scorer
 from telco_stream.monitoring.health import StallDetector
 from telco_stream.monitoring.protocols import BatchTimings, PartitionView, ViewPartitions, sample_batch
@@ -27,7 +27,8 @@ _PROBABILITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 class ConsumeMetrics(Collector):
     """Metrics of `consume`."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, label: Label) -> None:
+        self._label = label
         #: The partitions and their stall detector, as soon as they exist.
         self.view: ViewPartitions = PartitionView
         self.stall_detector: StallDetector | None = None
@@ -36,7 +37,7 @@ class ConsumeMetrics(Collector):
         self._predictions = Counter(f"{prefix}predictions", "Predictions committed", ["prediction"], registry=registry)
         self._letters = Counter(f"{prefix}dead_letters", "Dead letters committed", ["error_type"], registry=registry)
         self._last = Gauge(f"{prefix}last_commit_timestamp_seconds", "Time of the last commit", registry=registry)
-        for prediction in (CHURN, NO_CHURN):
+        for prediction in (label.positive, label.negative):
             self._predictions.labels(prediction)
         for error_type in ErrorType:
             self._letters.labels(error_type)
@@ -46,9 +47,11 @@ class ConsumeMetrics(Collector):
         self._scoring = _seconds("scoring", "The model's call for a micro-batch", registry)
         self._commit = _seconds("commit", "Sending a micro-batch's answers and committing them", registry)
         name, description = f"{prefix}end_to_end_seconds", "From a record's timestamp to its commit"
-        self._ages = SampledHistogram(name, description, _LONG_SECONDS, registry)
-        name, description = f"{prefix}churn_probability", "Probability of churn"
-        self._probability = SampledHistogram(name, description, _PROBABILITIES, registry)
+        self._ages = SampledHistogram([name], description, _LONG_SECONDS, registry)
+        name, description = f"{prefix}probability", "Probability of the positive label"
+        # Earlier versions had the second name only; it will be dropped in the next one.
+        names = (name, f"{prefix}churn_probability")
+        self._probability = SampledHistogram(names, description, _PROBABILITIES, registry)
         registry.register(self)
 
     def timed(self, scorer: Scorer) -> Scorer:
@@ -65,16 +68,16 @@ class ConsumeMetrics(Collector):
     def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:
         """Count a committed batch."""
         self._consumed.inc(outcome.consumed)
-        churners = sum([prediction.prediction == CHURN for prediction in outcome.predictions])
-        self._predictions.labels(CHURN).inc(churners)
-        self._predictions.labels(NO_CHURN).inc(len(outcome.predictions) - churners)
+        flagged = outcome.flagged
+        self._predictions.labels(self._label.positive).inc(flagged)
+        self._predictions.labels(self._label.negative).inc(len(outcome.predictions) - flagged)
         for error_type, number in Count(rejection.error_type for rejection in outcome.rejected).items():
             self._letters.labels(error_type).inc(number)
         self._sizes.observe(outcome.consumed)
         self._processing.observe(timings.processing)
         self._commit.observe(timings.delivery)
         self._ages.add(timings.ages, outcome.consumed)
-        probabilities = [prediction.churn_probability for prediction in sample_batch(outcome.predictions)]
+        probabilities = [prediction.probability for prediction in sample_batch(outcome.predictions)]
         self._probability.add(probabilities, len(outcome.predictions))
         self._last.set_to_current_time()
 
@@ -96,10 +99,15 @@ class ConsumeMetrics(Collector):
 
 
 class SampledHistogram(Collector):
-    """Histogram of evenly spaced samples of batches, weighted so that its count is the number of records."""
+    """Histogram of evenly spaced samples of batches, weighted so that its count is the number of records.
 
-    def __init__(self, name: str, description: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
-        self._name = name
+    It is exported under each of its names.
+    """
+
+    def __init__(
+        self, names: Sequence[str], description: str, bounds: Sequence[float], registry: CollectorRegistry
+    ) -> None:
+        self._names = names
         self._description = description
         self._bounds = tuple(bounds)
         self._counts = [0] * (len(self._bounds) + 1)
@@ -118,9 +126,10 @@ class SampledHistogram(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield the histogram."""
-        names = [*map(str, map(float, self._bounds)), "+Inf"]
-        buckets = list(zip(names, accumulate(self._counts), strict=True))
-        yield HistogramMetricFamily(self._name, self._description, buckets=buckets, sum_value=self._sum)
+        bounds = [*map(str, map(float, self._bounds)), "+Inf"]
+        buckets = list(zip(bounds, accumulate(self._counts), strict=True))
+        for name in self._names:
+            yield HistogramMetricFamily(name, self._description, buckets=buckets, sum_value=self._sum)
 
 
 class _TimedScorer:
@@ -132,11 +141,12 @@ class _TimedScorer:
         self.version = scorer.version
         self.threshold = scorer.threshold
         self.engine = scorer.engine
+        self.codec = scorer.codec
 
-    def score(self, customers: Sequence[Customer]) -> list[float]:
+    def score(self, events: Sequence[Event]) -> list[float]:
         """Return the wrapped scorer's probabilities."""
         started = time.perf_counter()
-        probabilities = self._scorer.score(customers)
+        probabilities = self._scorer.score(events)
         self._seconds.observe(time.perf_counter() - started)
         return probabilities
 

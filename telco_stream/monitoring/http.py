@@ -56,7 +56,7 @@ class _RunMonitor(RunObserver):
         self._heartbeat = Heartbeat(clients.settings.consumer.stall_seconds)
         self._state = RunState(self._heartbeat, client_errors=clients.errors)
         registry = new_registry(self._state)
-        self._metrics = ConsumeMetrics(registry)
+        self._metrics = ConsumeMetrics(registry, scorer.codec.contract.label)
         self._metrics.show_model(registry, scorer, max(0.0, to_timestamp(options.model_created or "")))
         clients.on_statistics["consumer"] = self._state.statistics.update
         self.scorer = self._metrics.timed(scorer)

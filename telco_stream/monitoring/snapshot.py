@@ -5,9 +5,10 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from telco_stream.messages.prediction import CHURN, Prediction
+from telco_stream.messages.codec import Codec
+from telco_stream.messages.prediction import Prediction
 from telco_stream.monitoring.protocols import BatchTimings, PartitionView, RunObserver, ViewPartitions, sample_batch
-from telco_stream.report.customers import AtRisk
+from telco_stream.report.customers import AtRisk, segment_name
 from telco_stream.runtime.logs import MINUTE, list_facts, log
 from telco_stream.scoring import Outcome
 
@@ -30,17 +31,17 @@ class ConsumerSnapshot:
     lag: Mapping[int, int | None] = field(default_factory=dict)
     #: Seconds for which Kafka has been unavailable.
     unavailable_for: float | None = None
-    #: Predictions of Yes.
+    #: Predictions of the positive label.
     flagged: int = 0
-    #: Newest of the predictions of Yes that were sampled since the last snapshot, newest first.
+    #: Newest of those predictions that were sampled since the last snapshot, newest first.
     at_risk: tuple[AtRisk, ...] = ()
 
 
 class ConsumerStats(RunObserver):
     """Observer that takes snapshots of a consumer; one other thread may take them."""
 
-    def __init__(self, unavailable_for: Callable[[], float | None]) -> None:
-        self._unavailable_for = unavailable_for
+    def __init__(self, codec: Codec, unavailable_for: Callable[[], float | None]) -> None:
+        self._codec, self._unavailable_for = codec, unavailable_for
         self._partitions: ViewPartitions | None = None
         self._consumed = self._dead_lettered = self._flagged = 0
         self._predictions: deque[Prediction] = deque(maxlen=_MAX_KEPT)
@@ -59,7 +60,8 @@ class ConsumerStats(RunObserver):
     def snapshot(self) -> ConsumerSnapshot:
         """Return the current state, with the samples since the last call."""
         predictions = [self._predictions.popleft() for _ in range(len(self._predictions))]
-        churners = [prediction for prediction in reversed(predictions) if prediction.prediction == CHURN]
+        positive = self._codec.contract.label.positive
+        flagged = [prediction for prediction in reversed(predictions) if prediction.prediction == positive]
         view = self._partitions() if self._partitions else None
         return ConsumerSnapshot(
             consumed=self._consumed,
@@ -69,8 +71,13 @@ class ConsumerStats(RunObserver):
             lag=_lag(view) if view else {},
             unavailable_for=self._unavailable_for(),
             flagged=self._flagged,
-            at_risk=tuple(map(_at_risk, churners[:AT_RISK])),
+            at_risk=tuple(map(self._at_risk, flagged[:AT_RISK])),
         )
+
+    def _at_risk(self, prediction: Prediction) -> AtRisk:
+        attributes = self._codec.predictions.attributes
+        segments = {name: segment_name(getattr(prediction, attributes[name])) for name in self._codec.contract.segments}
+        return AtRisk(prediction.key, prediction.probability, segments)
 
 
 class ProgressLog(RunObserver):
@@ -111,7 +118,3 @@ def _lag(view: PartitionView) -> dict[int, int | None]:
         partition: max(0, ends[partition] - answered[partition]) if partition in known else None
         for partition in sorted(view.assigned)
     }
-
-
-def _at_risk(prediction: Prediction) -> AtRisk:
-    return AtRisk(prediction.customerID, prediction.churn_probability, prediction.Contract, prediction.InternetService)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from telco_stream.csv.reader import STRIDE, CsvReader, HeaderError, no_rows_error, open_file, read_lines
+from telco_stream.csv.validation import CsvFormat
 from telco_stream.runtime.signals import Stop
 
 #: Errors that are listed; all are counted.
@@ -29,12 +30,12 @@ class CheckResult:
     errors: Sequence[ListedError] = field(default_factory=list)
 
 
-def check_file(path: Path, stop: Stop) -> CheckResult:
+def check_file(path: Path, csv_format: CsvFormat, stop: Stop) -> CheckResult:
     """Validate all rows; raise `DataError` if the file can't be read or has no rows, `Stopped` if asked to stop."""
     rows, bad_rows, errors = 0, 0, list[ListedError]()
     with stop.interrupting(), open_file(path) as file:
         try:
-            reader = CsvReader(path, read_lines(file))
+            reader = CsvReader(path, read_lines(file), csv_format)
         except HeaderError as error:
             return CheckResult(str(path), errors=[ListedError(error.line, error.reason)])
         while (chunk := reader.read(STRIDE)).lines:

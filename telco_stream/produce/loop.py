@@ -4,11 +4,13 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from telco_stream.contract.raw_row import Row, encode_row
+from telco_stream.contract.document import builtin_contract
+from telco_stream.contract.rows import Row, RowCodec
 from telco_stream.csv.reader import BadRow, no_rows_error
+from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError, UsageError
 from telco_stream.messages.record import Message
 from telco_stream.monitoring.protocols import ProduceObserver
@@ -42,6 +44,7 @@ class ProducePlan:
     seed: int | None = None
     #: File for bad rows, which are then skipped.
     bad_rows: BadRowsFile | None = None
+    csv_format: CsvFormat = field(default_factory=lambda: CsvFormat(builtin_contract()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def produce_pass(plan: ProducePlan, deps: ProduceDeps) -> SendResult:
     last = math.inf if plan.limit is None else start.last_processed_index + plan.limit
     try:
         while _should_continue(progress, last, deps.stop):
-            with open_rows(plan.path, progress, plan.bad_rows, deps.stop) as rows:
+            with open_rows(plan.path, plan.csv_format, progress, plan.bad_rows, deps.stop) as rows:
                 if progress is start:  # fail before the first row if the file can't be written
                     deps.checkpoint.write(start)
                 for confirmed in _send_until_uncertain(plan, rows, progress, last, deps):
@@ -143,7 +146,7 @@ def _send_chunks(
             break
         if not (step.rows or step.bad or sent.rows_done):
             raise no_rows_error(plan.path)
-        sent = _send_step(step, sent, deps)
+        sent = _send_step(step, rows.codec, sent, deps)
         is_full = sent.last_processed_index + size > yielded.last_processed_index + _ROWS_PER_CONFIRMATION
         if is_full or time.monotonic() > deadline or deps.stop.requested:
             yield (yielded := sent)
@@ -156,12 +159,12 @@ def _send_chunks(
         raise error
 
 
-def _send_step(step: Step, sent: PassProgress, deps: ProduceDeps) -> PassProgress:
+def _send_step(step: Step, codec: RowCodec, sent: PassProgress, deps: ProduceDeps) -> PassProgress:
     """Send the rows of a step and return the progress after it."""
     event_ts = sent.last_event_ts
     if step.rows:
         event_ts = deps.utc_timestamp()
-        deps.writer.send(sent.of.topic, encode_rows(step.rows, event_ts))
+        deps.writer.send(sent.of.topic, encode_rows(codec, step.rows, event_ts))
     rows = len(step.rows)
     sent = sent.advanced(rows + len(step.bad), event_ts, sent=rows, rows_hash=step.rows_hash)
     return sent.completed() if step.ends_file else sent
@@ -177,6 +180,7 @@ def _describe_bad_row(plan: ProducePlan, row: BadRow, sent: PassProgress) -> str
     )
 
 
-def encode_rows(rows: Sequence[Row], event_ts: str) -> list[Message]:
+def encode_rows(codec: RowCodec, rows: Sequence[Row], event_ts: str) -> list[Message]:
     """Encode rows as messages of the raw topic."""
-    return [(row.key, encode_row(row, event_ts), []) for row in rows]
+    key, encode = codec.key, codec.encode
+    return [(key(row), encode(row, event_ts), []) for row in rows]

@@ -8,8 +8,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from telco_stream.contract.raw_row import Row
+from telco_stream.contract.rows import Row, RowCodec
 from telco_stream.csv.reader import STRIDE, BadRow, CsvReader, open_reader
+from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError, UsageError
 from telco_stream.produce.progress import PassKey, PassProgress
 from telco_stream.runtime.signals import Stop
@@ -82,6 +83,11 @@ class PassRows:
         self._reader = reader
         self._bad_rows = bad_rows
 
+    @property
+    def codec(self) -> RowCodec:
+        """Encoder of the rows."""
+        return self._reader.layout.codec
+
     def steps(self, size: int, limit: float) -> Iterator[Step]:
         """Yield the next rows up to the limit, `size` at a time; yield one step without rows if none are left.
 
@@ -105,20 +111,22 @@ class PassRows:
 
 
 @contextmanager
-def open_rows(path: Path, progress: PassProgress, bad_rows: BadRowsFile | None, stop: Stop) -> Iterator[PassRows]:
+def open_rows(
+    path: Path, csv_format: CsvFormat, progress: PassProgress, bad_rows: BadRowsFile | None, stop: Stop
+) -> Iterator[PassRows]:
     """Open the file after the rows that were sent; raise `DataError` if those have changed.
 
     The file of bad rows is written from the beginning, so that its content does not depend on an earlier run.
     """
     with ExitStack() as open_files:
-        reader = open_files.enter_context(open_reader(path))
+        reader = open_files.enter_context(open_reader(path, csv_format))
         with stop.interrupting():  # many rows can take long
             reader.skip(progress.rows_done)
             if progress.rows_hash not in {None, reader.digest()}:
                 raise DataError(describe_changed_rows(progress.of, progress.rows_done))
             if bad_rows:
                 open_files.enter_context(bad_rows.replaced(reader.header))
-                _write_earlier_bad_rows(path, progress.rows_done, bad_rows)
+                _write_earlier_bad_rows(path, csv_format, progress.rows_done, bad_rows)
         yield PassRows(reader, bad_rows)
 
 
@@ -135,9 +143,9 @@ def describe_changed_rows(pass_key: PassKey, rows: int) -> str:
     )
 
 
-def _write_earlier_bad_rows(path: Path, count: int, bad_rows: BadRowsFile) -> None:
+def _write_earlier_bad_rows(path: Path, csv_format: CsvFormat, count: int, bad_rows: BadRowsFile) -> None:
     """Write the bad rows among the first `count` rows of the file."""
-    with open_reader(path) as reader:
+    with open_reader(path, csv_format) as reader:
         while count > 0 and (chunk := reader.read(min(count, STRIDE))).lines:
             bad_rows.add(chunk.bad)
             count -= len(chunk.lines)

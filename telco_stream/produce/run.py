@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from telco_stream.contract.document import builtin_contract
 from telco_stream.csv.reader import count_lines_after_header, fingerprint, resolved_path
+from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError, KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
@@ -49,6 +51,7 @@ class ProduceOptions:
     #: File for the bad rows of a pass, which are then skipped.
     bad_rows: Path | None = None
     monitoring: MonitoringOptions = NO_MONITORING
+    csv_format: CsvFormat = field(default_factory=lambda: CsvFormat(builtin_contract()))
 
 
 def run_produce(clients: Clients, options: ProduceOptions, *, stop: Stop, observer: ProduceObserver) -> ProduceResult:
@@ -128,7 +131,15 @@ def _plan(clients: Clients, options: ProduceOptions, delivery: DeliveryGuarantee
         require_read(cluster, topic)
         require_group(cluster, group_of(key))
     return ProducePlan(
-        key, path, producer.batch_size, options.limit, options.restart, producer.events_per_sec, options.seed, bad_rows
+        key,
+        path,
+        producer.batch_size,
+        options.limit,
+        options.restart,
+        producer.events_per_sec,
+        options.seed,
+        bad_rows,
+        options.csv_format,
     )
 
 

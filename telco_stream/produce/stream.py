@@ -25,7 +25,7 @@ def produce_stream(plan: ProducePlan, deps: ProduceDeps) -> SendResult:
     deps.checkpoint.write(progress)
     with ExitStack() as open_file:
         with deps.stop.interrupting():  # the whole file is checked, which can take long
-            sampler = open_file.enter_context(open_sampler(plan.path))
+            sampler = open_file.enter_context(open_sampler(plan.path, plan.csv_format))
         for confirmed in _confirm(progress, _send_paced(plan, sampler, deps), deps):
             deps.observer.advance(confirmed.total_sent - progress.total_sent)
             deps.checkpoint.write(progress := confirmed)
@@ -42,7 +42,7 @@ def _send_paced(plan: ProducePlan, sampler: RowSampler, deps: ProduceDeps) -> It
         while sent < limit and not deps.stop.requested:
             if rows := _rows_due(plan, clock() - started, sent, limit):
                 event_ts = deps.utc_timestamp()
-                deps.writer.send(plan.key.topic, encode_rows(sampler.draw(rng, rows), event_ts))
+                deps.writer.send(plan.key.topic, encode_rows(sampler.layout.codec, sampler.draw(rng, rows), event_ts))
                 sent += rows
             else:
                 deps.stop.wait(min(_MAX_WAIT, max(0.0, started + sent / plan.rate - clock())))

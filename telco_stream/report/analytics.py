@@ -1,13 +1,15 @@
 """Aggregation of predictions, for `report` and for the summary of a batch run."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
 
-from telco_stream.contract.customer import CATEGORIES
-from telco_stream.messages.prediction import CHURN, Prediction
+from telco_stream.contract.document import builtin_contract
+from telco_stream.contract.schema import Carried, Category, Contract
+from telco_stream.messages.prediction import Prediction, PredictionCodec
 from telco_stream.model.manifest import LiftStep
 from telco_stream.report.customers import (
-    DEFAULT_COLUMNS,
     MAX_NAME,
     MAX_SEGMENTS,
     OTHER,
@@ -15,10 +17,9 @@ from telco_stream.report.customers import (
     ContactPlan,
     CustomerSegment,
     NewestPredictions,
+    segment_name,
     share,
 )
-
-_CONTRACTS, _SERVICES = map(frozenset, (CATEGORIES["Contract"], CATEGORIES["InternetService"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +51,12 @@ class Summary:
 
     By each customer's newest prediction: `expected_leavers` is the sum of the probabilities, `flagged` the number of
     customers at or above the threshold (prediction Yes), `revenue_at_risk` the monthly charges expected to be lost
-    (null unless the predictions have a numeric `MonthlyCharges`), and `segments` have the same by value of each column.
-    By prediction: `total`, `churners` (Yes), `churn_rate`, `mean_probability` and `by_*`. `report` alone has `lift`
-    (the share of leavers reached by contacting a share of the customers, from cross-validation; if the model made any
-    of the predictions), with `--since` the totals of the `previous` period of the same length, and with the options for
-    it the `contact_plan`.
+    (null unless the predictions have the contract's charge as a number), and `segments` have the same by value of each
+    column. By prediction: `total`, `churners` (the positive label), `churn_rate`, `mean_probability`, and the same `by`
+    value of each of the contract's segments (`by_contract` in JSON). `report` alone has `lift` (the share of leavers
+    reached by contacting a share of the customers, from cross-validation; if the model made any of the predictions),
+    with `--since` the totals of the `previous` period of the same length, and with the options for it the
+    `contact_plan`.
     """
 
     total: int
@@ -62,8 +64,7 @@ class Summary:
     churners: int
     churn_rate: float
     mean_probability: float
-    by_contract: Mapping[str, Segment]
-    by_internet_service: Mapping[str, Segment]
+    by: Mapping[str, Mapping[str, Segment]]
     top: tuple[AtRisk, ...]
     expected_leavers: float
     expected_share: float
@@ -74,6 +75,8 @@ class Summary:
     lift: tuple[LiftStep, ...] | None = None
     contact_plan: ContactPlan | None = None
     previous: PreviousPeriod | None = None
+    #: Contract of the predictions, by which the summary is worded; not part of the JSON.
+    contract: Contract = field(default_factory=builtin_contract)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,26 +111,30 @@ class Window:
 
 
 class Analytics:
-    """Running aggregate of predictions; `columns` are segments and the attributes of a prediction that hold them."""
+    """Running aggregate of the predictions of a contract, and of their customers by value of the columns `by`."""
 
-    def __init__(self, columns: Mapping[str, str] = DEFAULT_COLUMNS) -> None:
-        self._segments: dict[tuple[str, str], int] = {}
-        self._totals: list[int] = []
-        self._churners: list[int] = []
+    def __init__(self, codec: PredictionCodec, by: Sequence[str] | None = None) -> None:
+        contract = self._contract = codec.contract
+        columns = {column.name: column for column in contract.columns}
+        self._known = [_values(columns[name]) for name in contract.segments]
+        self._group_of = _getter(["prediction", *(codec.attributes[name] for name in contract.segments)])
+        #: Predictions by their word and the values of their segments.
+        self._groups: dict[tuple[Any, ...], int] = {}
+        #: Different values of the segments.
+        self._combinations: set[tuple[Any, ...]] = set()
         self._probability_sum = 0.0
         #: Newest prediction of each customer.
-        self.newest = NewestPredictions(columns)
+        self.newest = NewestPredictions(contract, codec.attributes, contract.segments if by is None else by)
 
     def add(self, prediction: Prediction) -> None:
         """Count one prediction."""
-        pair = (prediction.Contract, prediction.InternetService)
-        segment = self._segments.get(pair)
-        if segment is None:
-            segment = self._new_segment(pair)
-        self._totals[segment] += 1
-        if prediction.prediction == CHURN:
-            self._churners[segment] += 1
-        self._probability_sum += prediction.churn_probability
+        group = self._group_of(prediction)
+        if group in self._groups:
+            self._groups[group] += 1
+        else:
+            group = self._new_group(group)
+            self._groups[group] = self._groups.get(group, 0) + 1
+        self._probability_sum += prediction.probability
         self.newest.add(prediction)
 
     def add_all(self, predictions: Iterable[Prediction]) -> None:
@@ -138,7 +145,9 @@ class Analytics:
 
     def result(self, top_k: int) -> Summary:
         """Return the summary so far, with the `top_k` customers at the highest risk, equal risks ordered by ID."""
-        total, churners = sum(self._totals), sum(self._churners)
+        positive = self._contract.label.positive
+        total = sum(self._groups.values())
+        churners = sum(number for group, number in self._groups.items() if group[0] == positive)
         customers = self.newest.total()
         return Summary(
             total=total,
@@ -146,8 +155,7 @@ class Analytics:
             churners=churners,
             churn_rate=share(churners, total),
             mean_probability=share(self._probability_sum, total),
-            by_contract=self._grouped(0),
-            by_internet_service=self._grouped(1),
+            by={name: self._by_value(position) for position, name in enumerate(self._contract.segments, 1)},
             top=tuple(self.newest.top(top_k)),
             expected_leavers=customers.expected_leavers,
             expected_share=customers.expected_share,
@@ -155,22 +163,35 @@ class Analytics:
             flagged_share=customers.flagged_share,
             revenue_at_risk=self.newest.revenue_at_risk(),
             segments=self.newest.segments(),
+            contract=self._contract,
         )
 
-    def _new_segment(self, pair: tuple[str, str]) -> int:
-        """Return the number of the pair's segment; beyond the limits, of a segment with `OTHER`."""
-        if len(self._segments) >= MAX_SEGMENTS or max(map(len, pair)) > MAX_NAME:
-            contract, service = pair
-            pair = (contract if contract in _CONTRACTS else OTHER, service if service in _SERVICES else OTHER)
-        if pair not in self._segments:
-            self._totals.append(0)
-            self._churners.append(0)
-        return self._segments.setdefault(pair, len(self._segments))
+    def _new_group(self, group: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return the group; beyond the limits, the one in which unknown values count as `OTHER`."""
+        values = [segment_name(value) for value in group[1:]]
+        if group[1:] in self._combinations:
+            return group
+        if len(self._combinations) < MAX_SEGMENTS and max(map(len, values), default=0) <= MAX_NAME:
+            self._combinations.add(group[1:])
+            return group
+        pairs = zip(values, self._known, strict=True)
+        return group[0], *(value if value in known else OTHER for value, known in pairs)
 
-    def _grouped(self, position: int) -> dict[str, Segment]:
-        """Return the segments by the contract (0) or the internet service (1), in alphabetical order."""
-        sums: dict[str, tuple[int, int]] = {}
-        for pair, segment in self._segments.items():
-            total, churners = sums.get(pair[position], (0, 0))
-            sums[pair[position]] = (total + self._totals[segment], churners + self._churners[segment])
+    def _by_value(self, position: int) -> dict[str, Segment]:
+        """Return the predictions by the value at this position of their group, in alphabetical order."""
+        positive, sums = self._contract.label.positive, dict[str, tuple[int, int]]()
+        for group, number in self._groups.items():
+            name = segment_name(group[position])
+            total, churners = sums.get(name, (0, 0))
+            sums[name] = (total + number, churners + number * (group[0] == positive))
         return {name: Segment(*sums[name], share(sums[name][1], sums[name][0])) for name in sorted(sums)}
+
+
+def _getter(attributes: Sequence[str]) -> Callable[[Prediction], tuple[Any, ...]]:
+    """Return a function that returns these attributes, also a single one as a tuple."""
+    get = attrgetter(*attributes)
+    return get if len(attributes) > 1 else lambda prediction: (get(prediction),)
+
+
+def _values(column: Carried) -> frozenset[str]:
+    return frozenset(column.values) if isinstance(column, Category) else frozenset({"true", "false"})

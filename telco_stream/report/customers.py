@@ -11,13 +11,13 @@ can write any text to the topic, so the number of segments and the length of IDs
 import hashlib
 import math
 from array import array
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from typing import TypeVar
 
-from telco_stream.contract.customer import CATEGORIES
-from telco_stream.messages.prediction import CHURN, Prediction
+from telco_stream.contract.schema import Category, Contract
+from telco_stream.messages.prediction import Prediction
 from telco_stream.runtime.period import to_timestamp
 
 #: Key of a group of customers.
@@ -28,8 +28,6 @@ OTHER, MISSING = "(other)", "(missing)"
 MAX_SEGMENTS = 100
 #: Maximum length of a segment's name and of an ID that is kept in full, in characters.
 MAX_NAME = 200
-#: Columns of the default segments, each with the attribute of a prediction that holds it.
-DEFAULT_COLUMNS: Mapping[str, str] = {"Contract": "Contract", "InternetService": "InternetService"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,11 @@ class CustomerSegment:
 
 @dataclass(frozen=True, slots=True)
 class AtRisk:
-    """Newest prediction of a customer at high risk."""
+    """Newest prediction of a customer at high risk, with the values of the contract's segments."""
 
-    customerID: str  # noqa: N815 - named as in the message
-    churn_probability: float
-    Contract: str
-    InternetService: str
+    key: str
+    probability: float
+    segments: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +63,22 @@ class ContactPlan:
 
 
 class NewestPredictions:
-    """Newest prediction of each customer, in arrays; `columns` are segments and the attributes that hold them."""
+    """Newest prediction of each customer, in arrays, and the customers by value of the columns `by`.
 
-    def __init__(self, columns: Mapping[str, str] = DEFAULT_COLUMNS) -> None:
+    `attributes` has the attribute of a prediction that holds each column.
+    """
+
+    def __init__(self, contract: Contract, attributes: Mapping[str, str], by: Sequence[str] = ()) -> None:
+        self._positive, self._charge_of = contract.label.positive, attributes.get(contract.charge or "")
+        self._contract_segments = contract.segments
         self._rows: dict[str, int] = {}
         self._instants, self._probabilities, self._flagged = array("d"), array("d"), array("B")
         #: Monthly charges expected to be lost; None until a prediction has a charge.
         self._revenues: array[float] | None = None
-        self._columns = {name: _Column(name, path) for name, path in {**DEFAULT_COLUMNS, **columns}.items()}
-        self._segments = tuple(columns)
+        known = {column.name: column.values for column in contract.columns if isinstance(column, Category)}
+        names = dict.fromkeys([*contract.segments, *by])
+        self._columns = {name: _Column(known.get(name, ()), attributes[name]) for name in names}
+        self._by = tuple(by)
         self._arrays: list[array[float] | array[int]] = [
             self._instants,
             self._probabilities,
@@ -84,7 +88,7 @@ class NewestPredictions:
 
     def add(self, prediction: Prediction) -> None:
         """Keep the prediction if it is the customer's newest."""
-        when, customer = to_timestamp(prediction.event_ts), prediction.customerID
+        when, customer = to_timestamp(prediction.event_ts), prediction.key
         row = self._rows.setdefault(customer if len(customer) <= MAX_NAME else shorten_id(customer), len(self._rows))
         if row == len(self._instants):
             for values in self._arrays:
@@ -92,9 +96,9 @@ class NewestPredictions:
         elif when < self._instants[row]:
             return
         self._instants[row] = when
-        self._probabilities[row] = prediction.churn_probability
-        self._flagged[row] = prediction.prediction == CHURN
-        charge = getattr(prediction, "MonthlyCharges", None)
+        self._probabilities[row] = prediction.probability
+        self._flagged[row] = prediction.prediction == self._positive
+        charge = getattr(prediction, self._charge_of) if self._charge_of else None
         if charge is not None or self._revenues:
             self._set_revenue(row, charge)
         for column in self._columns.values():
@@ -106,15 +110,15 @@ class NewestPredictions:
 
     def segments(self) -> dict[str, dict[str, CustomerSegment]]:
         """Return the customers by value of each column, in alphabetical order."""
-        return {name: self._by_value(self._columns[name]) for name in self._segments}
+        return {name: self._by_value(self._columns[name]) for name in self._by}
 
     def crosstab(self) -> dict[tuple[str, str], CustomerSegment]:
-        """Return the customers by pair of contract and internet service, in alphabetical order."""
-        contracts, services = (self._columns[name] for name in DEFAULT_COLUMNS)
-        pairs = self._group(zip(contracts.numbers, services.numbers, strict=True)).items()
-        named = {
-            (contracts.names[contract], services.names[service]): segment for (contract, service), segment in pairs
-        }
+        """Return the customers by pair of values of the first two segments, in alphabetical order; none without two."""
+        if len(self._contract_segments) < 2:  # noqa: PLR2004 - a pair
+            return {}
+        rows, columns = (self._columns[name] for name in self._contract_segments[:2])
+        pairs = self._group(zip(rows.numbers, columns.numbers, strict=True)).items()
+        named = {(rows.names[row], columns.names[column]): segment for (row, column), segment in pairs}
         return {pair: named[pair] for pair in sorted(named)}
 
     def is_missing(self, column: str) -> bool:
@@ -122,15 +126,16 @@ class NewestPredictions:
         return self._columns[column].names == [MISSING]
 
     def revenue_at_risk(self) -> float | None:
-        """Return the monthly charges expected to be lost; None if no prediction has a numeric `MonthlyCharges`."""
+        """Return the monthly charges expected to be lost; None if no prediction has a number as charge."""
         return None if self._revenues is None else math.fsum(self._revenues)
 
     def top(self, size: int) -> Iterator[AtRisk]:
         """Yield the customers at the highest risk, equal risks ordered by ID."""
-        probabilities, columns = self._probabilities, [self._columns[name] for name in DEFAULT_COLUMNS]
+        probabilities, columns = self._probabilities, [self._columns[name] for name in self._contract_segments]
         highest = nsmallest(size, self._rows.items(), key=lambda item: (-probabilities[item[1]], item[0]))
         for customer, row in highest:
-            yield AtRisk(customer, probabilities[row], *(column.names[column.numbers[row]] for column in columns))
+            values = (column.names[column.numbers[row]] for column in columns)
+            yield AtRisk(customer, probabilities[row], dict(zip(self._contract_segments, values, strict=True)))
 
     def contact_plan(self, cost: float, value: float) -> ContactPlan:
         """Return the customers whose contact is expected to earn more than it costs; `cost` is below `value`.
@@ -173,17 +178,16 @@ class NewestPredictions:
 class _Column:
     """Values of a column, numbered in the order in which they were first seen, and each customer's number."""
 
-    def __init__(self, name: str, attribute: str) -> None:
+    def __init__(self, known: Iterable[str], attribute: str) -> None:
         self.names: list[str] = []
         self.numbers = array("H")
         self._attribute = attribute
-        self._known = frozenset(CATEGORIES.get(name, ()))
+        self._known = frozenset(known)
         self._number_of: dict[str, int] = {}
 
     def number_of(self, prediction: Prediction) -> int:
         """Return the number of the prediction's value; beyond the limits, of `OTHER`."""
-        value = getattr(prediction, self._attribute)
-        name = value if isinstance(value, str) else MISSING if value is None else str(value)
+        name = segment_name(getattr(prediction, self._attribute))
         number = self._number_of.get(name)
         return self._add(name) if number is None else number
 
@@ -194,6 +198,15 @@ class _Column:
         if number == len(self.names):
             self.names.append(name)
         return number
+
+
+def segment_name(value: object) -> str:
+    """Return the name of the segment with a value: booleans as in JSON, and `MISSING` for null."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return MISSING
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def share(part: float, whole: int) -> float:

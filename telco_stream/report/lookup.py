@@ -6,14 +6,16 @@ program. All partitions are therefore searched.
 """
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import nlargest
 from typing import NamedTuple
 
+from telco_stream.contract.document import builtin_contract
+from telco_stream.contract.schema import Contract
 from telco_stream.messages.headers import source_of
-from telco_stream.messages.prediction import Prediction
+from telco_stream.messages.prediction import Prediction, PredictionCodec
 from telco_stream.messages.record import Record
 from telco_stream.report.predictions import decode_valid, time_of
 from telco_stream.runtime.humanize import to_datetime
@@ -32,22 +34,17 @@ class LookupOptions:
     #: Number of records to read; 0 is unlimited.
     max_records: int = 1_000_000
     on_read: Callable[[int], None] = lambda _records: None
+    contract: Contract = field(default_factory=builtin_contract)
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPrediction:
-    """One prediction, newest first: its position, the fields of the message, and the position of its input."""
+    """One prediction: its position, the prediction and its fields as in the message, and the position of its input."""
 
     partition: int
     offset: int
-    customerID: str  # noqa: N815 - named as in the message
-    churn_probability: float
-    prediction: str
-    event_ts: str
-    processed_ts: str
-    model_version: str
-    Contract: str
-    InternetService: str
+    prediction: Prediction
+    message: Mapping[str, str | float | None]
     source: str | None
 
 
@@ -83,7 +80,7 @@ class Search:
     """
 
     def __init__(self, options: LookupOptions, starts: dict[int, int], ends: dict[int, int]) -> None:
-        self._options = options
+        self._options, self._codec = options, PredictionCodec(options.contract)
         self._key = options.customer.encode(errors="surrogateescape")
         self._starts = starts
         #: End of the part that is still unread, by partition.
@@ -115,7 +112,7 @@ class Search:
         for record in records:
             self._records += 1
             first.setdefault(record.partition(), record)
-            if record.key() == key and (prediction := decode_valid(record.value())):
+            if record.key() == key and (prediction := decode_valid(record.value(), self._codec)):
                 self._matches += 1
                 time = time_of(prediction, record)
                 matches.append(_Match(time, record.partition(), record.offset(), record, prediction))
@@ -125,7 +122,7 @@ class Search:
         """Continue before these offsets in the next block."""
         self.unread.update(starts)
         for partition, record in self._first.items():
-            prediction = decode_valid(record.value())
+            prediction = decode_valid(record.value(), self._codec)
             self._oldest[partition] = time_of(prediction, record) if prediction else record.timestamp()[1] / 1_000
         self._first.clear()
 
@@ -135,7 +132,7 @@ class Search:
         times = [self._oldest[partition] for partition in unfinished]
         since = max(times) if times else min(self._oldest.values(), default=math.inf)
         return Lookup(
-            predictions=tuple(map(_found, self._newest)),
+            predictions=tuple(map(self._found, self._newest)),
             records=self._records,
             since=to_datetime(since) if math.isfinite(since) else None,
             is_complete=not unfinished,
@@ -146,19 +143,8 @@ class Search:
     def _unfinished(self) -> list[int]:
         return [partition for partition, end in self.unread.items() if end > self._starts[partition]]
 
-
-def _found(match: _Match) -> FoundPrediction:
-    answer, source = match.prediction, source_of(match.record)[0]
-    return FoundPrediction(
-        match.partition,
-        match.offset,
-        answer.customerID,
-        answer.churn_probability,
-        answer.prediction,
-        answer.event_ts,
-        answer.processed_ts,
-        answer.model_version,
-        answer.Contract,
-        answer.InternetService,
-        source.decode(errors="backslashreplace") or None,
-    )
+    def _found(self, match: _Match) -> FoundPrediction:
+        source = source_of(match.record)[0].decode(errors="backslashreplace")
+        attributes = self._codec.attributes
+        message = {name: getattr(match.prediction, attributes[name]) for name in self._codec.names}
+        return FoundPrediction(match.partition, match.offset, match.prediction, message, source or None)

@@ -7,17 +7,19 @@ the event time of a dead letter may be missing or wrong.
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
 
-from telco_stream.contract.customer import BAD_DATA
+from telco_stream.contract.document import builtin_contract
+from telco_stream.contract.events import BAD_DATA
+from telco_stream.contract.schema import Contract
 from telco_stream.errors import UsageError
-from telco_stream.messages.prediction import Prediction, carrying_decoder, decode_prediction
+from telco_stream.messages.prediction import Prediction, PredictionCodec
 from telco_stream.messages.record import Record
 from telco_stream.model.manifest import Manifest
 from telco_stream.report.analytics import Analytics, PreviousPeriod, Summary
-from telco_stream.report.customers import DEFAULT_COLUMNS, CustomerSegment, NewestPredictions
+from telco_stream.report.customers import CustomerSegment, NewestPredictions
 from telco_stream.report.trends import TopCounter
 from telco_stream.runtime.period import ALWAYS, Period, to_rfc3339, to_timestamp
 
@@ -26,9 +28,8 @@ OnPrediction: TypeAlias = Callable[[Prediction, float], None]
 
 #: Maximum number of model versions that the error for an unknown version names.
 _MAX_NAMED = 3
-#: Fields of a prediction that are its answer or its origin rather than the customer's, and those of them that segment.
-_ANSWER = frozenset(Prediction.__struct_fields__)
-SEGMENT_COLUMNS = ("Contract", "InternetService", "model_version")
+#: Field of a prediction that segments although the contract does not name it.
+_MODEL_VERSION = "model_version"
 #: Maximum number of columns that the error for an unknown one names.
 _MAX_COLUMNS = 30
 #: Caches the last time: all answers of a micro-batch have the same one.
@@ -64,10 +65,11 @@ class ReportOptions:
     on_prediction: Sequence[OnPrediction] = ()
     on_read: Callable[[int], None] = lambda _records: None
     contact_costs: ContactCosts | None = None
-    #: Columns whose segments are included.
-    by: Sequence[str] = tuple(DEFAULT_COLUMNS)
+    #: Columns whose segments are included; None for the contract's.
+    by: Sequence[str] | None = None
     #: Period whose totals are included for comparison.
     previous: Period | None = None
+    contract: Contract = field(default_factory=builtin_contract)
     #: Manifest of the model whose lift table is included if it made any of the predictions.
     manifest: Manifest | None = None
 
@@ -79,7 +81,7 @@ class Report:
     summary: Summary
     #: Records whose value is not a prediction; another program wrote them.
     unreadable: int
-    #: Customers by contract and internet service.
+    #: Customers by pair of values of the contract's first two segments.
     crosstab: dict[tuple[str, str], CustomerSegment]
     #: Whether the model of the options' manifest made any of the predictions.
     is_by_model: bool = False
@@ -101,8 +103,12 @@ class _Aggregate:
 
     def __init__(self, options: ReportOptions) -> None:
         self._options, self._criteria = options, options.criteria
-        self._decode, columns = carrying_decoder(_check_columns(options.by))
-        self._analytics, self._previous, self._previous_total = Analytics(columns), NewestPredictions({}), 0
+        contract = options.contract
+        self._by = contract.segments if options.by is None else _check_columns(options.by, contract)
+        extra = [*self._by, *([contract.charge] if contract.charge else [])]
+        self._codec = PredictionCodec(contract, extra)
+        self._analytics = Analytics(self._codec, self._by)
+        self._previous, self._previous_total = NewestPredictions(contract, self._codec.attributes), 0
         self._bounds = self._criteria.period.bounds()
         self._previous_bounds = options.previous.bounds() if options.previous else (math.inf, math.inf)
         self._other_versions, self._unreadable, self._is_by_model = TopCounter(), 0, False
@@ -112,7 +118,7 @@ class _Aggregate:
     def add(self, record: Record) -> None:
         """Count the record's prediction if it is of one of the periods."""
         value = record.value() or b""
-        prediction = decode_valid(value, self._decode)
+        prediction = decode_valid(value, self._codec)
         if prediction is None:
             self._unreadable += 1
             return
@@ -136,9 +142,10 @@ class _Aggregate:
         if version is not None and not summary.total:
             versions = _describe_versions(self._other_versions)
             raise UsageError(f"No prediction here has model version {version[:40]!r}: {versions}")
-        if missing := next(filter(self._analytics.newest.is_missing, options.by), None):
-            columns = [*SEGMENT_COLUMNS, *(name for name in json.loads(self._example) if name not in _ANSWER)]
-            raise UsageError(_describe_columns(missing, list(dict.fromkeys(columns))))
+        if missing := next(filter(self._analytics.newest.is_missing, self._by), None):
+            others = (name for name in json.loads(self._example) if name not in self._codec.names)
+            columns = dict.fromkeys([*_segment_columns(options.contract), *others])
+            raise UsageError(_describe_columns(missing, list(columns)))
         lift = manifest.metrics.lift if manifest and self._is_by_model else ()
         plan = self._analytics.newest.contact_plan(costs.cost, costs.value) if costs else None
         complete = replace(summary, lift=lift or None, contact_plan=plan, previous=self._previous_period())
@@ -168,11 +175,17 @@ class _Aggregate:
         )
 
 
-def _check_columns(columns: Sequence[str]) -> Sequence[str]:
+def _segment_columns(contract: Contract) -> tuple[str, ...]:
+    """Return the columns of every prediction that can be segments."""
+    return (*contract.repeated, _MODEL_VERSION)
+
+
+def _check_columns(columns: Sequence[str], contract: Contract) -> Sequence[str]:
     """Return the columns; raise `UsageError` for a field that describes the answer, or that no JSON field can be."""
+    answer = set(PredictionCodec(contract).names) - set(_segment_columns(contract))
     for column in columns:
-        if column in _ANSWER - set(SEGMENT_COLUMNS) or not column.isprintable() or {'"', "\\"} & set(column):
-            raise UsageError(_describe_columns(column, SEGMENT_COLUMNS))
+        if column in answer or not column.isprintable() or {'"', "\\"} & set(column):
+            raise UsageError(_describe_columns(column, _segment_columns(contract)))
     return tuple(dict.fromkeys(columns))
 
 
@@ -181,13 +194,13 @@ def _describe_columns(column: str, existing: Sequence[str]) -> str:
     return f"--by: the predictions have no column {column[:40]!r} to group by; they have {names}"
 
 
-def decode_valid(value: bytes | None, decode: Callable[[bytes], Prediction] = decode_prediction) -> Prediction | None:
+def decode_valid(value: bytes | None, codec: PredictionCodec) -> Prediction | None:
     """Return the prediction; None if the value is not a prediction with a probability from 0 to 1."""
     try:
-        prediction = decode(value or b"")
+        prediction: Prediction = codec.decode(value or b"")
     except BAD_DATA:
         return None
-    return prediction if 0 <= prediction.churn_probability <= 1 else None
+    return prediction if 0 <= prediction.probability <= 1 else None
 
 
 def time_of(prediction: Prediction, record: Record) -> float:

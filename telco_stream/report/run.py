@@ -21,7 +21,7 @@ from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read, settled_ends, starts_since
-from telco_stream.messages.prediction import Prediction
+from telco_stream.messages.prediction import Prediction, PredictionCodec
 from telco_stream.messages.record import Record
 from telco_stream.report.lookup import Lookup, LookupOptions, Search
 from telco_stream.report.predictions import PredictionFilter, Report, ReportOptions, report
@@ -32,9 +32,6 @@ from telco_stream.runtime.period import ALWAYS, Period
 from telco_stream.runtime.signals import Stop
 
 _MODEL_VERSION = "telco.dlq.model.version"
-#: Columns of the CSV table.
-COLUMNS = Prediction.__struct_fields__
-_values = attrgetter(*COLUMNS)
 #: Spreadsheets run a text that begins with one of these characters as a formula.
 _FORMULA = frozenset("=+-@\t\r\n")
 
@@ -86,7 +83,8 @@ def run_lookup(clients: Clients, options: LookupOptions, *, stop: Stop) -> Looku
 
 def run_report_data(clients: Clients, options: ReportOptions, *, stop: Stop) -> ReportData:
     """Collect the contents of the HTML page; read the dead letters for their states, and again to count them."""
-    cluster, topics, criteria, trends = Cluster(clients, stop), clients.settings.topics, options.criteria, Trends()
+    cluster, topics, criteria = Cluster(clients, stop), clients.settings.topics, options.criteria
+    trends = Trends(options.contract.label.positive)
     predictions_read = _offsets_of(cluster, topics.predictions, options.previous or criteria.period, stop)
     letters_read = _offsets_of(cluster, topics.deadletter, criteria.period, stop)
     as_of = utc_timestamp()
@@ -116,13 +114,14 @@ def open_outputs(*paths: Path | None) -> Iterator[list[BinaryIO | None]]:
 class PredictionTable:
     """CSV table of predictions with a header line: RFC 4180 in UTF-8."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, codec: PredictionCodec) -> None:
+        self._values_of = attrgetter(*(codec.attributes[name] for name in codec.names))
         self._write = csv.writer(codecs.getwriter("utf-8")(file, "backslashreplace")).writerow
-        self._write(COLUMNS)
+        self._write(codec.names)
 
     def add(self, prediction: Prediction, _time: float) -> None:
         """Write a prediction."""
-        self._write([harmless(value) for value in _values(prediction)])
+        self._write([harmless(value) for value in self._values_of(prediction)])
 
 
 def harmless(value: str | float) -> str | float:

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from telco_stream.messages.prediction import CHURN, Prediction
+from telco_stream.messages.prediction import Prediction
 
 #: Number of bins of the distribution from 0 to 1; the thresholds that `train` chooses are edges of bins.
 BINS = 100
@@ -104,17 +104,18 @@ class Timeline:
 
 
 class Trends:
-    """Distribution, timeline and predictions per model version."""
+    """Distribution, timeline and predictions per model version; `positive` is the label that flags."""
 
-    def __init__(self) -> None:
+    def __init__(self, positive: str) -> None:
+        self._positive = positive
         self.distribution = Distribution()
         self.timeline = Timeline()
         self.versions = TopCounter()
 
     def add(self, prediction: Prediction, time: float) -> None:
         """Count a prediction made at `time`, in seconds since 1970."""
-        churns = prediction.prediction == CHURN
-        self.distribution.add(prediction.churn_probability, churns=churns)
+        churns = prediction.prediction == self._positive
+        self.distribution.add(prediction.probability, churns=churns)
         self.timeline.add(time, churns=churns)
         self.versions.add(prediction.model_version)
 

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from telco_stream.contract.customer import parse_timestamp
+from telco_stream.contract.timestamps import parse_timestamp
 from telco_stream.errors import UsageError
 
 _AGE = re.compile(r"(\d{1,6})([smhdw])")

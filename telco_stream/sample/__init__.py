@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from telco_stream.contract.customer import COLUMNS
+from telco_stream.contract.document import builtin_contract
 from telco_stream.runtime.files import open_output
 from telco_stream.sample.synthetic import synthesize
 
@@ -30,16 +30,17 @@ def write_sample(path: Path, rows: int, seed: int, advance: Callable[[int], None
 
     Raises `UsageError` if the file can't be written.
     """
-    customers = islice(synthesize(seed), rows)
+    contract, customers = builtin_contract(), islice(synthesize(seed), rows)
+    names = [contract.key.name, *(column.name for column in contract.columns), contract.label.name]
     digest = hashlib.sha256()
     churners = 0
     with open_output(path) as file:
-        chunk = [list(COLUMNS)]
+        chunk = [names]
         while chunk:
             text = "".join([f"{','.join(fields)}\n" for fields in chunk]).encode()
             digest.update(text)
             file.write(text)
             chunk = list(islice(customers, _CHUNK))
-            churners += sum(fields[-1] == "Yes" for fields in chunk)
+            churners += sum(fields[-1] == contract.label.positive for fields in chunk)
             advance(len(chunk))
     return SampleResult(str(path), rows, seed, churners / rows if rows else 0.0, digest.hexdigest())

@@ -15,9 +15,9 @@ from random import Random
 import joblib
 import pandas as pd
 
-from telco_stream.contract.customer import COLUMNS, NUMBERS
 from telco_stream.sample.synthetic import synthesize
 from tests.support.cli import ROOT
+from tests.support.telco import COLUMNS, NUMBERS
 
 #: Number of different customers; a prime, so that they change their positions in batches.
 _KINDS = 1_999

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from telco_stream.contract.customer import COLUMNS
+from tests.support.telco import COLUMNS
 
 HEADER = ",".join(COLUMNS)
 _CUSTOMER = (

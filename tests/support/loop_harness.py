@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult
 from telco_stream.consume.loop import ConsumeLoop
-from telco_stream.contract.customer import Customer
+from telco_stream.contract.events import Event
 from telco_stream.kafka.source import Batch
 from telco_stream.monitoring.protocols import BatchTimings, ViewPartitions
 from telco_stream.runtime.signals import Stop
@@ -183,7 +183,7 @@ class LoopHarness:
         harness = self
 
         class LoggingScorer(RuleScorer):
-            def score(self, customers: Sequence[Customer]) -> list[float]:
+            def score(self, customers: Sequence[Event]) -> list[float]:
                 harness.source.log.append("process")
                 return harness.scorer.score(customers)
 
@@ -204,12 +204,12 @@ class RecordingScorer(RuleScorer):
     read_answered: Callable[[], Mapping[int, int]] = dict
     answered: list[Mapping[int, int]] = field(default_factory=list)
 
-    def score(self, customers: Sequence[Customer]) -> list[float]:
+    def score(self, customers: Sequence[Event]) -> list[float]:
         self.answered.append(self.read_answered())
         return super().score(customers)
 
 
-def score_slowly(_customer: Customer) -> float:
+def score_slowly(_customer: Event) -> float:
     """Take longer for a batch than the idle timeout of the test."""
     time.sleep(0.003)
     return 0.25

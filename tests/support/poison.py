@@ -5,8 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from telco_stream.contract.customer import CATEGORIES, COLUMNS, NUMBERS
 from tests.support.records import GOOD, good, raw, without
+from tests.support.telco import CATEGORIES, COLUMNS, NUMBERS
 
 #: The fields that the codec reads.
 READ = (*COLUMNS[:-1], "event_ts")

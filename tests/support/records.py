@@ -5,9 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from telco_stream.contract.customer import Customer
+from telco_stream.contract.events import Event
+from telco_stream.messages.codec import Codec
 from telco_stream.messages.record import Headers
 from telco_stream.model.scorer import ScoringError
+from tests.support.telco import CODEC
 
 #: A customer that passes every check.
 GOOD: dict[str, Any] = {
@@ -74,22 +76,23 @@ class FakeRecord:
 class RuleScorer:
     """Scores each customer with `rule`, which may raise `ScoringError`; records the size of each call."""
 
-    rule: Callable[[Customer], float] = lambda _: 0.25
+    rule: Callable[[Event], float] = lambda _: 0.25
     version: str = "rule-1"
     threshold: float = 0.5
     engine: str = "sklearn"
+    codec: Codec = CODEC
     calls: list[int] = field(default_factory=list)
 
-    def score(self, customers: Sequence[Customer]) -> list[float]:
-        self.calls.append(len(customers))
-        return [self.rule(customer) for customer in customers]
+    def score(self, events: Sequence[Event]) -> list[float]:
+        self.calls.append(len(events))
+        return [self.rule(event) for event in events]
 
 
-def refuse(*ids: str) -> Callable[[Customer], float]:
+def refuse(*ids: str) -> Callable[[Event], float]:
     """Return a rule that fails for these customers."""
 
-    def rule(customer: Customer) -> float:
-        if customer.customerID in ids:
+    def rule(customer: Event) -> float:
+        if customer.key in ids:
             raise ScoringError("no")
         return 0.25
 

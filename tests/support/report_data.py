@@ -12,6 +12,7 @@ from telco_stream.report.run import OffsetRange, ReportData
 from telco_stream.report.trends import Trends
 from tests.support.cli import ROOT
 from tests.support.records import FakeRecord
+from tests.support.telco import make_prediction
 
 MANIFEST: Manifest = decode_manifest((ROOT / "models/churn/manifest.json").read_bytes())
 OWN_VERSION = MANIFEST.model_version
@@ -46,7 +47,7 @@ def prediction(name: str = "a", share: float = 0.5, **more: Any) -> Prediction:
         "Contract": CONTRACTS[0],
         "InternetService": SERVICES[1],
     }
-    return Prediction(**fields | more)
+    return make_prediction(**fields | more)
 
 
 def many_predictions(number: int) -> Iterable[Prediction]:
@@ -68,7 +69,7 @@ def report_data(
     open_letters: dict[str, int] | None = None,
 ) -> ReportData:
     """Return the data of a page about these predictions."""
-    trends = Trends()
+    trends = Trends("Yes")
     records = (FakeRecord(encode_prediction(prediction)) for prediction in predictions)
     options = ReportOptions(top_k, criteria, [trends.add], contact_costs=contact_costs, manifest=MANIFEST)
     result = report(records, options)

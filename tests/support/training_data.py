@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
-from telco_stream.contract.customer import CATEGORIES, COLUMNS, Customer, decode_customer
+from telco_stream.contract.events import Event
+from telco_stream.messages.codec import Codec
+from tests.support.telco import CATEGORIES, CODEC, COLUMNS
 
 NUMBERS = ("SeniorCitizen", "tenure", "MonthlyCharges", "TotalCharges")
 
@@ -27,8 +29,9 @@ def write_csv(path: Path, rows: Iterable[Row]) -> Path:
     return path
 
 
-def customers_of(rows: Iterable[Row]) -> list[Customer]:
-    return [decode_customer(json.dumps(row | {"event_ts": "2026-01-01T00:00:00Z"}).encode()) for row in rows]
+def customers_of(rows: Iterable[Row], codec: Codec = CODEC) -> list[Event]:
+    time = {"event_ts": "2026-01-01T00:00:00Z"}
+    return [codec.events.decode(json.dumps(row | time).encode()) for row in rows]
 
 
 def _row(random: Random, number: int) -> Row:

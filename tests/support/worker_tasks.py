@@ -17,11 +17,12 @@ from telco_stream.monitoring.snapshot import ConsumerSnapshot
 from telco_stream.runtime import logs
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Outcome
+from tests.support.telco import CODEC
 from tests.support.waiting import wait_until
 
 LETTER: Message = (b"", b"", [])
 #: A batch of three records, one of them bad.
-BATCH = Outcome([LETTER, LETTER], [LETTER], [], [], {}, 0, 0)
+BATCH = Outcome([LETTER, LETTER], [LETTER], [], [], {}, "Yes", 0, 0)
 TIMINGS = BatchTimings(0.0, 0.0)
 
 
@@ -103,7 +104,7 @@ class ReportingTask(SteadyTask):
 
     def __call__(self, slot: int, stop: Stop, reporter: WorkerReporter) -> None:
         logs.configure()
-        with reporter.reporting_snapshots(lambda: 1.5):
+        with reporter.reporting_snapshots(CODEC, lambda: 1.5):
             logging.getLogger("telco_stream.test").warning("slot %d has started", slot)
             super().__call__(slot, stop, reporter)
 

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from telco_stream.contract.customer import parse_timestamp
+from telco_stream.contract.timestamps import parse_timestamp
 
 #: Texts of a column that are counted. When they are more, the rarest ones are forgotten.
 MAX_COUNTED = 20_000

@@ -12,7 +12,7 @@ from telco_stream import __version__
 from telco_stream.model.manifest import Manifest
 from telco_stream.report.customers import CustomerSegment
 from telco_stream.report.html import charts
-from telco_stream.report.html.figures import draw_figures, few_note, largest
+from telco_stream.report.html.figures import column_name, draw_figures, few_note, largest
 from telco_stream.report.run import ReportData, csv_line
 from telco_stream.runtime.humanize import (
     escape_unprintable,
@@ -30,7 +30,8 @@ def render(data: ReportData, manifest: Manifest) -> bytes:
     """Render the page in UTF-8, with everything that comes from Kafka escaped; `manifest` is that of the report."""
     environment, summary = _environment(), data.report.summary
     script = environment.get_template(_SCRIPT).render()
-    contracts, services = (_largest_of(data.report.crosstab, position) for position in (0, 1))
+    rows, columns = (_largest_of(data.report.crosstab, position) for position in (0, 1))
+    segments = summary.contract.segments
     page = environment.get_template("page.html").render(
         data=data,
         summary=summary,
@@ -39,9 +40,10 @@ def render(data: ReportData, manifest: Manifest) -> bytes:
         versions=data.trends.versions.most_common(),
         is_by_model=data.report.is_by_model,
         figures=draw_figures(data, manifest),
-        contracts=contracts,
-        services=services,
-        hidden_segments=sum(pair[0] not in contracts or pair[1] not in services for pair in data.report.crosstab),
+        pair_names=tuple(map(column_name, segments[:2])) if len(segments) > 1 else None,
+        pair_rows=rows,
+        pair_columns=columns,
+        hidden_segments=sum(pair[0] not in rows or pair[1] not in columns for pair in data.report.crosstab),
         version=__version__,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
@@ -49,7 +51,7 @@ def render(data: ReportData, manifest: Manifest) -> bytes:
 
 
 def _largest_of(crosstab: Mapping[tuple[str, str], CustomerSegment], position: int) -> list[str]:
-    """Return the names of the contracts (0) or of the internet services (1) with the most customers."""
+    """Return the values of the first segment (0) or of the second (1) with the most customers."""
     sizes = Counter[str]()
     for pair, segment in crosstab.items():
         sizes[pair[position]] += segment.customers
@@ -73,6 +75,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "column_name": column_name,
         "count": format_count,
         "percent": format_percent,
         "printable": escape_unprintable,

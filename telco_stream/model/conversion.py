@@ -1,0 +1,102 @@
+"""Conversion of a fitted pipeline to an ONNX graph."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any, TypeAlias
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
+from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import Pipeline
+
+from telco_stream.contract.schema import Contract
+from telco_stream.messages.codec import Codec
+from telco_stream.model.features import category_texts
+
+#: ONNX operator sets, old enough for every supported version of onnxruntime.
+_OPERATORS = {"": 18, "ai.onnx.ml": 3}
+
+#: Code of each value of a category, None for null.
+Codes: TypeAlias = Mapping[str | None, int]
+
+
+def convert(pipeline: Pipeline, codec: Codec) -> bytes:
+    """Convert the whole pipeline, from the arrays of numbers and codes to the two probabilities.
+
+    Raise RuntimeError or ValueError if it cannot be converted.
+    """
+    contract = codec.contract
+    coded = _with_codes(pipeline, codec)
+    inputs = {
+        "numbers": FloatTensorType([None, len(contract.numbers)]),
+        "codes": Int64TensorType([None, len(contract.categories)]),
+    }
+    graph = to_onnx(
+        coded,
+        name=contract.name,
+        initial_types=[(name, kind) for name, kind in inputs.items() if kind.shape[1]],
+        options={id(coded): {"zipmap": False}},
+        target_opset=_OPERATORS,
+    )
+    graph = select_model_inputs_outputs(graph, ["probabilities"])
+    graph.opset_import.sort(key=lambda operators: operators.domain)  # skl2onnx takes them from a set, in random order
+    _read_doubles(graph)
+    content: bytes = graph.SerializeToString()
+    return content
+
+
+def _read_doubles(model: ModelProto) -> None:
+    """Let the graph take its numbers in double precision, and cast them itself."""
+    for node in model.graph.input:
+        if node.name == "numbers":
+            node.type.tensor_type.elem_type = TensorProto.DOUBLE
+            for step in model.graph.node:
+                step.input[:] = ["single" if name == "numbers" else name for name in step.input]
+            model.graph.node.insert(0, helper.make_node("Cast", ["numbers"], ["single"], to=TensorProto.FLOAT))
+
+
+def _with_codes(pipeline: Pipeline, codec: Codec) -> Pipeline:
+    """Return a copy that takes arrays instead of a data frame, and codes instead of texts, which are slow to copy."""
+    coded = deepcopy(pipeline)
+    columns = coded.steps[0][1]
+    if not isinstance(columns, ColumnTransformer):
+        raise NotImplementedError("its first step is not a ColumnTransformer")
+    order, codes = _order(codec.contract), _codes(codec)
+    transformers = []
+    for name, step, selected in columns.transformers_:
+        if step == "drop" or not len(selected):
+            continue
+        names = [columns.feature_names_in_[one] if isinstance(one, (int, np.integer)) else one for one in selected]
+        if any(one in codes for one in names):
+            _encode_categories(name, step, names, codes)
+        transformers.append((name, step, [order.index(one) for one in names]))
+    columns.transformers_ = transformers
+    return coded
+
+
+def _order(contract: Contract) -> list[str]:
+    """Return the names of the columns: of the array of numbers, followed by the array of codes."""
+    return [feature.name for feature in (*contract.numbers, *contract.categories)]
+
+
+def _codes(codec: Codec) -> dict[str, Codes]:
+    return {
+        category.name: {text: code for code, text in enumerate(category_texts(codec.events, category))}
+        for category in codec.contract.categories
+    }
+
+
+def _encode_categories(name: str, step: Any, columns: Sequence[str], codes: Mapping[str, Codes]) -> None:  # noqa: ANN401
+    """Replace the texts that the encoder of this step was fitted to by their codes."""
+    if not all(column in codes for column in columns):
+        raise NotImplementedError(f"its step {name} reads numbers and categories")
+    first = step.steps[0][1] if isinstance(step, Pipeline) else step
+    if not hasattr(first, "categories_"):
+        raise NotImplementedError(f"its step {name} reads categories without an encoder")
+    first.categories_ = [
+        np.array([codes[column][None if text != text else text] for text in texts], np.int64)  # noqa: PLR0124 - NaN
+        for column, texts in zip(columns, first.categories_, strict=True)
+    ]
