@@ -10,6 +10,8 @@ import msgspec
 from docs.generate.markdown import code
 from telco_stream.consume.counters import ConsumeResult
 from telco_stream.contract.changes import Comparison
+from telco_stream.contract.document import builtin_contract
+from telco_stream.contract.rules import snake_case
 from telco_stream.contract.schema import Contract
 from telco_stream.contract.summary import ContractSummary
 from telco_stream.csv.inference import InferResult
@@ -17,11 +19,12 @@ from telco_stream.demo import DemoResult
 from telco_stream.dlq.listing import LetterSummary, ListedLetter, ShownLetter
 from telco_stream.dlq.replay import ReplayResult
 from telco_stream.kafka.topics import TopicsResult
+from telco_stream.messages.prediction import PredictionCodec
 from telco_stream.model.manifest import Manifest
 from telco_stream.model.training import TrainingResult
 from telco_stream.produce.check import CheckResult
 from telco_stream.produce.results import ProduceResult
-from telco_stream.report.analytics import Summary
+from telco_stream.report.analytics import Segment, Summary
 from telco_stream.report.lookup import FoundPrediction
 from telco_stream.sample import SampleResult
 from telco_stream.sample.dataset import FetchResult
@@ -70,7 +73,22 @@ def _keys(kind: type) -> str:
     if not is_dataclass(kind):
         return " ".join(field.encode_name for field in msgspec.structs.fields(kind))
     hints = get_type_hints(kind)
-    return " ".join(field.name + _nested_keys(hints[field.name]) for field in fields(kind))
+    named = _named_by_contract(kind)
+    keys = (named.get(field.name, field.name + _nested_keys(hints[field.name])) for field in fields(kind))
+    return " ".join(filter(None, keys))
+
+
+def _named_by_contract(kind: type) -> dict[str, str]:
+    """Return the keys of the fields whose JSON has the names of the contract, here those of the built-in one."""
+    contract = builtin_contract()
+    if kind is Summary:
+        segment = f"{{…: {{{_keys(Segment)}}}}}"
+        at_risk = " ".join([contract.key.name, contract.label.probability, *contract.segments])
+        by = " ".join(f"by_{snake_case(name)}: {segment}" for name in contract.segments)
+        return {"by": by, "top": f"top: [{{{at_risk}}}]", "contract": ""}
+    if kind is FoundPrediction:
+        return {"prediction": "", "message": " ".join(PredictionCodec(contract).names)}
+    return {}
 
 
 def _nested_keys(hint: Any) -> str:

@@ -52,11 +52,10 @@ class Summary:
     By each customer's newest prediction: `expected_leavers` is the sum of the probabilities, `flagged` the number of
     customers at or above the threshold (prediction Yes), `revenue_at_risk` the monthly charges expected to be lost
     (null unless the predictions have the contract's charge as a number), and `segments` have the same by value of each
-    column. By prediction: `total`, `churners` (the positive label), `churn_rate`, `mean_probability`, and the same `by`
-    value of each of the contract's segments (`by_contract` in JSON). `report` alone has `lift` (the share of leavers
-    reached by contacting a share of the customers, from cross-validation; if the model made any of the predictions),
-    with `--since` the totals of the `previous` period of the same length, and with the options for it the
-    `contact_plan`.
+    column. By prediction: `total`, `churners` (the positive label), `churn_rate`, `mean_probability`, and the same
+    `by_*` value of each of the contract's segments. `report` alone has `lift` (the share of leavers reached by
+    contacting a share of the customers, from cross-validation; if the model made any of the predictions), with
+    `--since` the totals of the `previous` period of the same length, and with the options for it the `contact_plan`.
     """
 
     total: int

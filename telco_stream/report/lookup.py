@@ -39,7 +39,7 @@ class LookupOptions:
 
 @dataclass(frozen=True, slots=True)
 class FoundPrediction:
-    """One prediction: its position, the prediction and its fields as in the message, and the position of its input."""
+    """One prediction, newest first: its position, the fields of the message, and the position of its input."""
 
     partition: int
     offset: int
