@@ -90,7 +90,7 @@ def run(path: Path, *arguments: str) -> CompletedRun:
         (["t", "f", ""], Boolean(name="x", nullable=True)),
         (["true", "f"], Category(name="x", values=("f", "true"))),
         (["Yes", "No"], Category(name="x", values=("No", "Yes"))),
-        (["Yes", "No", "null"], Category(name="x", values=("No", "Yes"), nullable=True)),
+        (["Yes", "No", "Null", "NULL "], Category(name="x", values=("No", "Yes"), nullable=True)),
         (["gold", "None"], Category(name="x", values=("None", "gold"))),
         (["only", ""], Category(name="x", values=("only",), nullable=True)),
         (["01", "12"], Category(name="x", values=("01", "12"))),
@@ -183,11 +183,24 @@ def test_infer_finds_a_frequent_value_among_too_many_to_count(tmp_path: Path, mo
     texts = [f"rare {number}" if number % 10 == 0 else "usual" for number in range(3_000)]
     rows = [[n, text, "NA" if n == 5 else n / 8, "yes" if n % 3 else "no"] for n, text in enumerate(texts)]
     path = write(tmp_path / "a.csv", ["id", "x", "n", "left"], rows)
-    contract, _ = infer_file(path, key="id", label="left", positive="yes")
+    contract, result = infer_file(path, key="id", label="left", positive="yes")
     assert contract.features == (
         Category(name="x", values=("usual",), other="other"),
         Number(name="n", minimum=0, maximum=10_000, nullable=True),
     )
+    assert result.columns[0].notes == ()
+    assert result.columns[2].notes[0] == "0.0% blank (`NA` counts as blank)"
+
+
+def test_profile_forgets_texts_that_are_rare_but_not_unique(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(profiles, "MAX_COUNTED", 100)
+    profile = profiles.ColumnProfile("x")
+    for start in range(0, 1_000, 50):
+        profile.add(
+            start % 2, [f"text {number}" for number in range(start, start + 50) for _ in range(3)] + ["usual"] * 9
+        )
+    assert sum(map(len, profile.counts)) <= 100
+    assert profile.rows_with("usual") == 180
 
 
 @pytest.mark.parametrize(
@@ -198,6 +211,7 @@ def test_infer_finds_a_frequent_value_among_too_many_to_count(tmp_path: Path, mo
         ([""], ["a", "b", "c"], "each of its values"),
         ([""], ["1.5", "2.5", "1.7"], "each of its values"),
         (["7", "8", "9"], ["1", "2", "3", "4", "5", "6", "7"], "AUC of 0.9"),
+        (["1", "2", "3"], ["3", "4", "5", "6", "7"], "AUC of 0.9"),
         (["a", "a", "a", "b"], ["b"], None),
         (["5", "6", "7"], ["4", "5", "6"], None),
         (["", "", "", "1"], ["1", "2"], None),
@@ -229,6 +243,44 @@ def test_infer_key_is_an_integer_when_all_programs_write_it_so(
     )
     contract, _ = infer_file(path, key="id", label="left", positive="yes")
     assert (contract.key.name, contract.key.kind) == ("id", kind)
+
+
+def test_infer_key_is_text_when_it_has_many_digits(tmp_path: Path) -> None:
+    """JSON readers that use floating point would change it."""
+    rows = [[10**16 + n, n % 4, "yes" if n % 3 else "no"] for n in range(30)]
+    path = write(tmp_path / "a.csv", ["id", "x", "left"], rows)
+    assert infer_file(path, key="id", label="left", positive="yes")[0].key.kind == "text"
+
+
+def test_infer_reports_a_key_that_repeats(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "a.csv", ["id", "x", "left"], [[n % 20, n % 4, "yes" if n % 3 else "no"] for n in range(30)]
+    )
+    _, result = infer_file(path, key="id", label="left", positive="yes")
+    assert result.columns[0].notes == ("several rows have the same key",)
+
+
+def test_infer_word_for_null_is_a_value_in_texts_without_blanks(tmp_path: Path) -> None:
+    """It is null in a text column with blanks, where the CSV reader cannot tell them apart."""
+    rows = [["12?"[n % 3], "a?"[n % 2], ["a", "?", ""][n % 3], "yes" if n % 5 else "no"] for n in range(60)]
+    path = write(tmp_path / "a.csv", ["number", "text", "blank", "left"], rows)
+    contract, _ = infer_file(path, number_rows=True, label="left", positive="yes")
+    assert contract.missing == ("?",)
+    assert contract.features == (
+        Integer(name="number", minimum=0, maximum=100, nullable=True),
+        Category(name="text", values=("?", "a")),
+        Category(name="blank", values=("a",), nullable=True),
+    )
+
+
+def test_infer_lists_likely_candidates_first(tmp_path: Path) -> None:
+    rows = [[f"m{n}", f"k{n}", n * 1.5, "ab"[n % 2], "xy"[n % 2], "no" if n % 3 == 0 else "yes"] for n in range(60)]
+    path = write(tmp_path / "a.csv", ["mail", "row id", "fee", "sex", "churned", "paid"], rows)
+    candidates = infer_contract(InferOptions(path), lambda _rows: None)
+    assert isinstance(candidates, Candidates)
+    assert candidates.keys == ["row id", "mail"]
+    assert [label.column for label in candidates.labels] == ["churned", "paid", "sex"]
+    assert list(candidates.labels[1].values.items()) == [("yes", 40), ("no", 20)]
 
 
 def test_infer_numbers_rows_when_asked(tmp_path: Path) -> None:
