@@ -7,7 +7,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from telco_stream.contract.document import builtin_content
+from telco_stream.contract.document import builtin_content, decode_contract
 from telco_stream.model.artifact import load_scorer
 from telco_stream.model.manifest import Manifest
 from tests.support.cli import ROOT
@@ -39,11 +39,17 @@ def test_own_model_page_commands_run(commands: Path, tmp_path: Path) -> None:
 
 
 def test_contract_page_commands_run(commands: Path, tmp_path: Path) -> None:
-    """The page's contract is valid, and the commands write the built-in contract and the JSON Schema."""
+    """The page's contract is valid, and the commands write it as a draft, the built-in contract and the JSON Schema."""
     (content,) = _blocks("json")
-    (tmp_path / "contract.json").write_text(content)
+    rows = [f"{n},{'prepaid' if n % 2 else 'basic'},9.5,{n % 3 or 'NA'},{n % 4},{n % 5 // 4}\n" for n in range(60)]
+    (tmp_path / "customers.csv").write_text("account_id,plan,monthly_fee,data_gb,complaints,left\n" + "".join(rows))
     written = run_script(command_lines(CONTRACT_PAGE), tmp_path, env_with_path(commands))
     assert written.count("The contract is valid.") == 2
+    drafted, described = (
+        decode_contract(text) for text in ((tmp_path / "contract.json").read_bytes(), content.encode())
+    )
+    assert (drafted.key, drafted.segments, drafted.missing) == (described.key, described.segments, described.missing)
+    assert drafted.label.positive == described.label.positive
     assert "The contracts are the same." in written
     assert (tmp_path / "telco.json").read_bytes() == builtin_content()
     schema = json.loads((tmp_path / "contract.schema.json").read_text())
