@@ -79,9 +79,16 @@ def test_contract_keeps_its_content_when_encoded() -> None:
         (put("features", 3, "kind", value=7), "features[3]: `kind` is 7; it must be one of number, integer"),
         (put("features", 3, value=None), "`features[3]` is null; it must be an object"),
         (put("features", 3, "maximum", value="5"), "features[3]: `maximum` is '5'; it must be a whole number"),
+        (
+            put("carry", 0, "max_length", value=0),
+            "carry[0]: `max_length` is 0; it must be a whole number from 1 to 100",
+        ),
         (put("features", 3, "maximum", value=5.5), "features[3]: `maximum` is 5.5; it must be a whole number"),
         (put("features", 3, "maximum", value=2**60), "features[3]: `maximum` is 1152921504606846976; it must be"),
-        (put("features", 1, "maximum", value=1e39), "features[1]: `maximum` is 1e+39; it must be a number from -1e+37"),
+        (
+            put("features", 1, "maximum", value=1e39),
+            "`maximum` is 1e+39; it must be a number from -1e37 to 1e37",
+        ),
         (put("features", 2, "fill", value="0"), "features[2]: `fill` is '0'; it must be a number"),
         (put("features", 2, "nullable", value=1), "features[2]: `nullable` is 1; it must be true or false"),
         (put("features", 0, "values", 1, value=408), "features[0]: `values[1]` is 408; it must be a text"),

@@ -74,6 +74,13 @@ def test_schema_refuses_what_the_types_refuse(name: str) -> None:
         decode_contract(content)
 
 
+def test_schema_names_the_kinds_when_one_is_unknown() -> None:
+    """With a plain union, editors would list the first kind only, or every key of every kind."""
+    document = json.loads(edited(lambda document: document["features"][0].update(kind="float")))
+    (error,) = VALIDATOR.iter_errors(document)
+    assert error.message == "'float' is not one of ['number', 'integer', 'boolean', 'category']"
+
+
 @pytest.mark.parametrize("name", ["__class__", "it's", "Ünï cödé", "漢字", "🙂", "$.a"])
 def test_schema_accepts_unusual_names(name: str) -> None:
     assert VALIDATOR.is_valid(json.loads(edited(lambda document: document["features"][5].update(name=name))))

@@ -60,15 +60,31 @@ def _describe_keys(definition: dict[str, Any]) -> None:
 
 
 def _for_editors(schema: Any) -> Any:
-    """Convert patterns to the regular expressions of JavaScript, and leave out what JSON Schema does not define."""
+    """Convert a schema, and all that is in it, to what editors know."""
     if isinstance(schema, list):
         return [_for_editors(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    kept = {key: _for_editors(value) for key, value in schema.items() if key != "discriminator"}
+    if "discriminator" in schema:
+        return _by_kind(schema["discriminator"]["mapping"])
+    kept = {key: _for_editors(value) for key, value in schema.items()}
     pattern = kept.get("pattern")
     if isinstance(pattern, str):
-        kept["pattern"] = pattern.replace(r"\Z", "$")
+        kept["pattern"] = pattern.replace(r"\Z", "$")  # as JavaScript writes it
         if r"\w" in pattern:  # only ASCII in JavaScript
             del kept["pattern"]
     return kept
+
+
+def _by_kind(references: dict[str, str]) -> dict[str, Any]:
+    """Return a schema of columns that depends on `kind`, so that errors and completion are about one kind only."""
+    kind = {"enum": [*references], "title": "Kind", "description": "Kind of the values."}
+    return {
+        "type": "object",
+        "properties": {"kind": kind},
+        "required": ["kind"],
+        "allOf": [
+            {"if": {"properties": {"kind": {"const": tag}}, "required": ["kind"]}, "then": {"$ref": reference}}
+            for tag, reference in references.items()
+        ],
+    }

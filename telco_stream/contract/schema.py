@@ -18,8 +18,8 @@ LARGEST_INTEGER = 2**53
 PREDICTION, PROCESSED_TS, MODEL_VERSION = "prediction", "processed_ts", "model_version"
 
 
-def _text(expected: str, **limits: Any) -> Meta:  # noqa: ANN401 - as msgspec
-    """Return limits of a text, and what errors say is expected of it."""
+def _limits(expected: str, **limits: Any) -> Meta:  # noqa: ANN401 - as msgspec
+    """Return limits of a value, and what errors say is expected of it."""
     return Meta(extra={"expected": expected}, **limits)
 
 
@@ -27,31 +27,36 @@ def _text(expected: str, **limits: Any) -> Meta:  # noqa: ANN401 - as msgspec
 #: field to a name with quotes, backslashes or control characters. U+2028 and U+2029 separate lines.
 Name = Annotated[
     str,
-    _text(
+    _limits(
         "a name of 1 to 128 characters without double quotes, backticks, backslashes, tabs and line breaks",
         min_length=1,
         max_length=128,
         pattern=r'^[^\x00-\x1f\x7f-\x9f`"\\\u2028\u2029]+\Z',
     ),
 ]
-Value = Annotated[str, _text("a text of at most 256 characters", max_length=256)]
+Value = Annotated[str, _limits("a text of at most 256 characters", max_length=256)]
 #: Words as they stand in a sentence, such as `customer`.
 Noun = Annotated[
     str,
-    _text(
+    _limits(
         "1 to 40 letters, digits, blanks and hyphens that begin with a letter",
         min_length=1,
         max_length=40,
         pattern=r"^[^\W\d_][\w -]*\Z",
     ),
 ]
-Amount = Annotated[float, Meta(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
-Whole = Annotated[int, Meta(ge=-LARGEST_INTEGER, le=LARGEST_INTEGER)]
+Amount = Annotated[float, _limits("a number from -1e37 to 1e37, without quotes", ge=-LARGEST_NUMBER, le=LARGEST_NUMBER)]
+Whole = Annotated[
+    int,
+    _limits(
+        "a whole number from -2^53 to 2^53, without quotes or a decimal point", ge=-LARGEST_INTEGER, le=LARGEST_INTEGER
+    ),
+]
 
 #: Name of a contract.
 ContractName = Annotated[
     str,
-    _text(
+    _limits(
         "1 to 63 lower-case letters, digits and hyphens that begin with a letter",
         pattern=r"^[a-z][a-z0-9-]{0,62}\Z",
     ),
@@ -155,7 +160,10 @@ class Label(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 class Contract(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a record holds, and what the model and the predictions take from it."""
 
-    contract: Annotated[Literal[1], Meta(description="Version of this format.")]
+    contract: Annotated[
+        Literal[1],
+        _limits("1, the version of the format that this telco-stream reads", description="Version of this format."),
+    ]
     name: Annotated[ContractName, Meta(description="Name of the contract, such as `telco-churn`.")]
     key: Annotated[Key, Meta(description="Column that says whom a record is about; key of the messages.")]
     time: Annotated[Time, Meta(description="Column with the time of the event, in RFC 3339.")]
@@ -183,7 +191,7 @@ class Contract(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         Meta(description="Number that reports multiply by the probability: the revenue at risk."),
     ] = None
     missing: Annotated[
-        tuple[Annotated[str, _text("a text of at most 32 characters", max_length=32)], ...],
+        tuple[Annotated[str, _limits("a text of at most 32 characters", max_length=32)], ...],
         Meta(max_length=32, description="Texts of a CSV that mean null besides blanks, such as `NA`."),
     ] = ()
     json_schema: Annotated[

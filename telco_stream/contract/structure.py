@@ -120,16 +120,15 @@ def _is_in_range(value: float, kind: inspect.IntType | inspect.FloatType) -> boo
     return (-math.inf if kind.ge is None else kind.ge) <= value <= (math.inf if kind.le is None else kind.le)
 
 
-def _expected(kind: inspect.Type) -> str:  # noqa: PLR0911 - one for each type
+def _expected(kind: inspect.Type) -> str:
+    """Return what is expected of a type whose limits do not say it."""
     match kind:
         case inspect.StrType():
             return f"a text of at most {kind.max_length:,} characters" if kind.max_length else "a text"
         case inspect.BoolType():
             return "true or false"
         case inspect.IntType():
-            return f"a whole number from {kind.ge:,} to {kind.le:,}, without a decimal point"
-        case inspect.FloatType():
-            return f"a number from {kind.ge:g} to {kind.le:g}"
+            return f"a whole number from {kind.ge:,} to {kind.le:,}"
         case inspect.LiteralType():
             return " or ".join(map(str, kind.values))
         case inspect.VarTupleType():
