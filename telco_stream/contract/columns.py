@@ -6,7 +6,7 @@ text, so neither models nor predictions look anything up.
 
 import enum
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Annotated, Any, Self
 
 from msgspec import Meta, ValidationError
@@ -94,18 +94,6 @@ def converter(column: Carried, categories: dict[str, type[CategoryValue]]) -> tu
             return categories[column.name], lambda _null: blank
         case Text():
             return str, lambda _null: None
-
-
-def encodable(column: Carried) -> Callable[[Iterable[Any]], list[Any]]:
-    """Return a function from decoded values of a column to those that a prediction repeats; null for NaN."""
-    match column:
-        case Category():
-            return lambda values: [value._value_ for value in values]
-        case Text():
-            return list
-    if column.nullable:
-        return lambda values: [value if value == value else None for value in values]  # noqa: PLR0124 - NaN
-    return list
 
 
 def _to_number(column: Number) -> Callable[[Any], float]:

@@ -2,7 +2,7 @@
 
 import codecs
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import starmap
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +16,6 @@ from telco_stream.contract.columns import (
     category_type,
     converter,
     decoded_type,
-    encodable,
 )
 from telco_stream.contract.schema import Carried, Category, Contract, Text
 from telco_stream.contract.timestamps import parse_timestamp
@@ -55,27 +54,12 @@ class EventCodec:
         self._fields = {column.name: f"f{number}" for number, column in enumerate(columns)}
         self._columns = {column.name: column for column in columns}
         self._type = self._event_type()
-        self._decode = msgspec.json.Decoder(self._type, strict=False).decode
-        self._converters = tuple(self._nullable_converters())
+        #: Decode the value of a record; raises one of `BAD_DATA`, which `explain` turns into a reason.
+        self.decode = _decoder(self._type, tuple(self._nullable_converters()))
         self._wire_names = (contract.key.name, *self._columns, contract.time.name)
         #: Features of an event as packed doubles.
         self._pack = struct.Struct(f"{len(contract.features)}d").pack
         self._features_of = itemgetter(slice(1, 1 + len(contract.features)))
-
-    def decode(self, value: bytes | None) -> Event:
-        """Decode the value of a record; raise one of `BAD_DATA`, which `explain` turns into a reason."""
-        if len(value or b"") > MAX_VALUE_BYTES:
-            raise msgspec.ValidationError(f"Expected a value of at most {MAX_VALUE_BYTES} bytes")
-        try:
-            event: Event = self._decode(value or b"")
-        except (msgspec.ValidationError, UnicodeDecodeError) as error:
-            event = self._decode_last_duplicates(value or b"", error)
-        for get, field, kind, convert in self._converters:
-            found = get(event)
-            if type(found) is not kind:
-                setattr(event, field, convert(found))
-        parse_timestamp(event.event_ts)
-        return event
 
     def explain(self, value: bytes | None, error: Exception) -> tuple[ErrorType, str, str]:
         """Return type, code and text of an error that `decode` raised. The text names the field, not its value."""
@@ -100,7 +84,12 @@ class EventCodec:
 
     def values(self, name: str, events: Iterable[Event]) -> list[Any]:
         """Return the values of a column as a prediction repeats them: texts for categories, None for NaN."""
-        return encodable(self._columns[name])(map(attrgetter(self._fields[name]), events))
+        column, field = self._columns[name], self._fields[name]
+        if isinstance(column, Category):
+            return list(map(attrgetter(f"{field}._value_"), events))
+        values = list(map(attrgetter(field), events))
+        may_be_nan = column.nullable and not isinstance(column, Text)
+        return [None if value != value else value for value in values] if may_be_nan else values  # noqa: PLR0124 - NaN
 
     def make(self, values: Mapping[str, Any], *, key: str = "example", event_ts: str = _EPOCH) -> Event:
         """Build an event from the values of its columns by name: texts for categories, NaN or None for null."""
@@ -129,18 +118,6 @@ class EventCodec:
         if self.contract.key.kind == "integer":
             yield attrgetter("key"), "key", str, str
 
-    def _decode_last_duplicates(self, value: bytes, error: Exception) -> Any:  # noqa: ANN401 - an event
-        """Decode with the last value of each repeated field; msgspec validates the values before it, too.
-
-        Raise `error` if a field cannot be read. Errors of JSON syntax and nesting take precedence over `error`.
-        """
-        _check_syntax(value)
-        try:
-            last = msgspec.json.encode(_decode_fields(value))
-        except BAD_DATA:
-            raise error from None
-        return self._decode(last)
-
     def _value(self, name: str, value: Any) -> Any:  # noqa: ANN401 - of any column
         column: Carried = self._columns[name]
         if isinstance(column, Category):
@@ -159,6 +136,40 @@ class EventCodec:
 
 #: Getter and name of a field, the type that its values should have, and a function from other values to it.
 _Converter = tuple[Callable[[Any], Any], str, type, Callable[[Any], Any]]
+
+
+def _decoder(event_type: Any, converters: Sequence[_Converter]) -> Callable[[bytes | None], Event]:  # noqa: ANN401
+    """Return the function that decodes a value. As a closure it looks up nothing per event."""
+    decode_json = msgspec.json.Decoder(event_type, strict=False).decode
+
+    def decode(value: bytes | None) -> Event:
+        content = value or b""
+        if len(content) > MAX_VALUE_BYTES:
+            raise msgspec.ValidationError(f"Expected a value of at most {MAX_VALUE_BYTES} bytes")
+        try:
+            event: Event = decode_json(content)
+        except (msgspec.ValidationError, UnicodeDecodeError) as error:
+            event = decode_json(_last_duplicates(content, error))
+        for get, field, kind, convert in converters:
+            found = get(event)
+            if type(found) is not kind:
+                setattr(event, field, convert(found))
+        parse_timestamp(event.event_ts)
+        return event
+
+    return decode
+
+
+def _last_duplicates(value: bytes, error: Exception) -> bytes:
+    """Return the value with the last one of each repeated field; msgspec validates the values before it, too.
+
+    Raise `error` if a field cannot be read. Errors of JSON syntax and nesting take precedence over `error`.
+    """
+    _check_syntax(value)
+    try:
+        return msgspec.json.encode(_decode_fields(value))
+    except BAD_DATA:
+        raise error from None
 
 
 def _is_utf8(value: bytes | msgspec.Raw) -> bool:
