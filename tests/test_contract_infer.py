@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from telco_stream.contract.document import builtin_contract, decode_contract
 from telco_stream.contract.inference import profile as profiles
+from telco_stream.contract.inference.candidates import KeyCandidate
 from telco_stream.contract.inference.draft import InferredColumn
 from telco_stream.contract.schema import Boolean, Category, Contract, Feature, Integer, Number
 from telco_stream.csv.infer_options import InferOptions
@@ -274,11 +275,16 @@ def test_infer_word_for_null_is_a_value_in_texts_without_blanks(tmp_path: Path) 
 
 
 def test_infer_lists_likely_candidates_first(tmp_path: Path) -> None:
-    rows = [[f"m{n}", f"k{n}", n * 1.5, "ab"[n % 2], "xy"[n % 2], "no" if n % 3 == 0 else "yes"] for n in range(60)]
-    path = write(tmp_path / "a.csv", ["mail", "row id", "fee", "sex", "churned", "paid"], rows)
+    rows = [
+        [n % 20, f"m{n}", f"k{n}", n * 1.5, "ab"[n % 2], "xy"[n % 2], "no" if n % 3 == 0 else "yes"] for n in range(60)
+    ]
+    path = write(tmp_path / "a.csv", ["customerID", "mail", "row id", "fee", "sex", "churned", "paid"], rows)
     candidates = infer_contract(InferOptions(path), lambda _rows: None)
     assert isinstance(candidates, Candidates)
-    assert candidates.keys == ["row id", "mail"]
+    assert candidates.keys == [
+        *(KeyCandidate("row id", is_unique=True), KeyCandidate("mail", is_unique=True)),
+        KeyCandidate("customerID", is_unique=False),
+    ]
     assert [label.column for label in candidates.labels] == ["churned", "paid", "sex"]
     assert list(candidates.labels[1].values.items()) == [("yes", 40), ("no", 20)]
 
@@ -392,7 +398,7 @@ def test_infer_exits_2_with_a_command_that_works_when_roles_are_open(
     done = run(path, "--output", "json", "--entity", "customer")
     assert done.code == 2
     candidates = json.loads(done.out)
-    assert candidates["keys"] == ["code"]
+    assert candidates["keys"] == [{"column": "code", "is_unique": True}]
     assert [label["column"] for label in candidates["labels"]] == ["has left", "sex"]
     assert candidates["labels"][0]["values"] == {"left it": 20, "no": 40}
     assert done.err == f"Error: Name {candidates['missing']}: {candidates['command']}\n"
@@ -454,6 +460,7 @@ def test_infer_refuses_wrong_options_in_one_line(
         (b"id,age,left\nk1,1,yes\n,2,no\n", 5, "`id` is blank in 1 row"),
         (b"id,age,left\nk1,\xff,yes\n", 5, "line 2: not UTF-8"),
         (b"id,left,left\nk1,no,yes\n", 2, "2 columns `left`"),
+        (b"id, left\nk1,no\n", 2, "did you mean ` left`?"),
         (b"id;fee, EUR;left\nk1;2,5;yes\n", 2, "separated by semicolons, not by commas"),
         (b"id" + b";x" * 40_000 + b"\n", 2, "separated by semicolons"),
         (b"x" * 200_000, 5, "field larger than field limit"),
@@ -503,6 +510,12 @@ def test_infer_overwrites_a_contract_only_when_asked(tmp_path: Path) -> None:
     assert "--replace" in done.err
     assert run(path, *COMPLETE, "--out", str(out), "--replace").code == 0
     assert decode_contract(out.read_bytes()).key.name == "id"
+
+
+def test_infer_refuses_a_label_that_a_contract_cannot_name(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ["id", "age", " left"], SMALL)
+    done = run(path, *COMPLETE, "--label", " left")
+    assert (done.code, "rename ` left`" in done.err) == (2, True)
 
 
 def test_infer_checks_the_output_before_it_reads_the_file(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from telco_stream.contract.inference.draft import ROW_ID, is_contract_name, is_noun
+from telco_stream.contract.inference.features import has_valid_name
 from telco_stream.errors import UsageError
 from telco_stream.runtime.files import STDOUT
 
@@ -83,6 +84,10 @@ class InferOptions:
                 raise UsageError(f"`{flag}`: {self.path} has no column `{name}`{_suggestion(name, header)}")
             if header.count(name) > 1:
                 raise UsageError(f"`{flag}`: {self.path} has {header.count(name)} columns `{name}`; rename them")
+            if flag != "--leave-out" and not has_valid_name(name):
+                raise UsageError(
+                    f"`{flag}`: rename `{name}` in {self.path}, without quotes and white space at its ends"
+                )
         if self.number_rows and ROW_ID in header:
             raise UsageError(f"{self.path} has a column `{ROW_ID}`: use `--key {ROW_ID}`, not `--number-rows`")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from telco_stream.contract.document import ContractError, decode_contract, encode_contract
 from telco_stream.contract.inference.candidates import (
+    KeyCandidate,
     LabelCandidate,
     key_candidates,
     label_candidates,
@@ -39,8 +40,8 @@ class Candidates:
 
     file: str
     rows: int
-    #: Columns with another text in each row; None if the options name the key.
-    keys: Sequence[str] | None
+    #: None if the options name the key.
+    keys: Sequence[KeyCandidate] | None
     labels: Sequence[LabelCandidate]
     #: The roles that are open, as a phrase.
     missing: str
@@ -133,7 +134,7 @@ def _candidates(options: InferOptions, profiles: Sequence[ColumnProfile]) -> Can
     labels = label_candidates([profile for profile in profiles if options.label in {None, profile.name}])
     best = replace(
         options,
-        key=options.key or next(iter(keys or ()), None),
+        key=options.key or (keys[0].column if keys else None),
         number_rows=options.number_rows or not (options.key or keys),
         label=options.label or (labels[0].column if labels else "COLUMN"),
         positive=options.positive or (next(iter(labels[0].values)) if labels else "VALUE"),

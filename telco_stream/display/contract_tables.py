@@ -40,8 +40,9 @@ def candidate_tables(candidates: Candidates) -> Group:
     blocks: list[RenderableType] = [Text(_NEVER_GUESSED)]
     if candidates.keys is not None:
         keys = new_table(name_column("Key"), Column("Why"))
-        for name in candidates.keys:
-            keys.add_row(safe_text(name), "another text in each row")
+        for key in candidates.keys:
+            reason = "another text in each row" if key.is_unique else "named like an ID; several rows have the same"
+            keys.add_row(safe_text(key.column), reason)
         keys.add_row("--number-rows", "numbers the rows of a file without a key")
         blocks.append(keys)
     labels = new_table(

@@ -13,6 +13,9 @@ from telco_stream.contract.rules import snake_case
 _LISTED = 8
 #: Characters of a key: longer texts are rather free text.
 _MAX_KEY = 64
+#: Values of a column named like an ID up to which it is rather a code.
+_FEW = 12
+_is_id_of_many = re.compile(r"(.*_)?(id|uuid|guid)").fullmatch
 _is_positive = re.compile(
     r"\s*(yes|true|1|y|t|bad|churn(ed)?|default(ed)?|left|leaves|fraud\w*|positive)\s*", re.IGNORECASE
 ).fullmatch
@@ -23,6 +26,14 @@ _is_label_name = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
+class KeyCandidate:
+    """A column that could identify whom a row is about; `is_unique` if no two rows have the same text."""
+
+    column: str
+    is_unique: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LabelCandidate:
     """A column with two values: each with its rows, the likelier positive one first."""
 
@@ -30,11 +41,11 @@ class LabelCandidate:
     values: dict[str, int]
 
 
-def key_candidates(profiles: Sequence[ColumnProfile]) -> list[str]:
-    """Return the columns with another text in each row and no blank, those named like IDs first."""
-    unique = [profile for profile in profiles if _can_be_key(profile)]
-    unique.sort(key=lambda profile: not is_id_name(profile.name))
-    return [profile.name for profile in unique[:_LISTED]]
+def key_candidates(profiles: Sequence[ColumnProfile]) -> list[KeyCandidate]:
+    """Return columns without blanks: first those with another text in each row, then others that are named like IDs."""
+    candidates = [KeyCandidate(profile.name, profile.is_unique) for profile in profiles if _can_be_key(profile)]
+    candidates.sort(key=lambda candidate: (not candidate.is_unique, not is_id_name(candidate.column)))
+    return candidates[:_LISTED]
 
 
 def label_candidates(profiles: Sequence[ColumnProfile]) -> list[LabelCandidate]:
@@ -53,4 +64,7 @@ def positive_candidates(profile: ColumnProfile) -> dict[str, int]:
 
 def _can_be_key(profile: ColumnProfile) -> bool:
     is_text_or_whole = not profile.shapes.keys() & {"number", "date", "time", "truth", "amount"}
-    return profile.is_unique and not profile.nulls and is_text_or_whole and profile.longest <= _MAX_KEY
+    if profile.nulls or not is_text_or_whole or profile.longest > _MAX_KEY:
+        return False
+    is_id = _is_id_of_many(snake_case(profile.name)) and profile.has_more_values_than(_FEW)
+    return profile.is_unique or bool(is_id)
