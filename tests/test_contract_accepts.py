@@ -61,7 +61,7 @@ def refused(path: Path, contract: Contract, *, number_rows: bool) -> list[tuple[
 
 @given(
     columns=st.lists(COLUMNS, min_size=1, max_size=4),
-    names=st.permutations(["x", "event_ts", "model_version", "__class__", " blank"]),
+    names=st.permutations(["x", "event_ts", "model_version", "__class__", "a `name`"]),
     counted=st.sampled_from([3, 20_000]),
 )
 @example(columns=[["0", "1000000000000000"] * 3], names=["x"], counted=20_000)

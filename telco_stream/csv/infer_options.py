@@ -9,7 +9,7 @@ from pathlib import Path
 
 from telco_stream.contract.inference.draft import ROW_ID, is_contract_name, is_noun
 from telco_stream.contract.inference.features import has_valid_name
-from telco_stream.errors import UsageError
+from telco_stream.errors import DataError, UsageError
 from telco_stream.runtime.files import STDOUT
 
 #: Path of the contract that is written by default.
@@ -78,7 +78,15 @@ class InferOptions:
             raise UsageError(f"{self.out} exists: `--replace` overwrites it, `--out` names another file")
 
     def check_header(self, header: Sequence[str]) -> None:
-        """Raise `UsageError` if the file does not have the columns that the options name."""
+        """Raise `UsageError` if the file lacks columns that the options name, `DataError` for names with blanks around.
+
+        Such names are an accident: they look like others, and a contract cannot have them.
+        """
+        if padded := [name for name in header if name.strip() and name != name.strip() and name not in self.left_out]:
+            count = "1 name" if len(padded) == 1 else f"{len(padded)} names"
+            raise DataError(
+                f"{self.path}, line 1: {count} with white space at an end, such as `{padded[0]}`; remove it"
+            )
         for flag, name in self._column_flags():
             if name not in header:
                 raise UsageError(f"`{flag}`: {self.path} has no column `{name}`{_suggestion(name, header)}")

@@ -112,7 +112,11 @@ def _reason_against(profile: ColumnProfile) -> str | None:
     if is_constant and not profile.nulls:
         return "has one value only"
     if not has_valid_name(profile.name):
-        return "rename it: its name has white space at an end, quotes, or more than 128 characters"
+        return (
+            "rename it: its name has quotes, white space at an end or too many characters"
+            if profile.name
+            else "no name"
+        )
     is_fraction = profile.is_numeric and "number" in profile.shapes
     is_varied = profile.has_more_values_than(_MAX_IMPERSONAL)
     if _is_personal(snake_case(profile.name)) and is_varied and not is_fraction:
