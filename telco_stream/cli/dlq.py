@@ -45,6 +45,7 @@ def list_(
         bool, typer.Option("--show-values", help="Show the rejected values, which are customer data.")
     ] = False,
     max_retries: MaxRetries = 3,
+    model: options.Model = None,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
@@ -60,9 +61,8 @@ def list_(
     from telco_stream.runtime.period import parse_period
 
     period = parse_period(since, until, time.time())
-    session = Session(
-        output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker, "topics.raw": topic}, timeout=timeout
-    )
+    flags = {"bootstrap_servers": broker, "topics.raw": topic, "model.path": model}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     key_name = session.contract().key.name if customer else ""
     error_types = frozenset(error_type or ())
     letter_filter = LetterFilter(error_types, period.since, period.until, customer, partition, limit, key_name)

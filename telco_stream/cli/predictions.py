@@ -14,6 +14,7 @@ group = typer.Typer(name="predictions", no_args_is_help=True, help="Look up pred
 def show(
     customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="ID of the customer.")],
     broker: options.Broker = None,
+    model: options.Model = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most N predictions.")] = 10,
     records: Annotated[
         int, typer.Option(min=0, metavar="N", help="Search the newest N records of the topic; 0 searches all.")
@@ -28,7 +29,9 @@ def show(
     from telco_stream.report.lookup import LookupOptions
     from telco_stream.report.run import run_lookup
 
-    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
+    session = Session(
+        output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker, "model.path": model}, timeout=timeout
+    )
     with session.screen.live(RowProgress("search")) as bar:
         lookup_options = LookupOptions(customer, limit, records, bar.advance, session.contract())
         lookup = run_lookup(session.clients, lookup_options, stop=session.stop)

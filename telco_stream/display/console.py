@@ -67,7 +67,8 @@ class Screen:
         if isinstance(result, Report):
             self._show_one(result.summary)
             if result.unreadable:
-                self.warn(f"{result.unreadable:,} values of the topic are not predictions and were not counted")
+                advice = "" if result.summary.total else "; --model names the model that made them, if it was another"
+                self.warn(f"{result.unreadable:,} values of the topic are not predictions and were not counted{advice}")
         elif isinstance(result, Lookup):
             self._show_rows(result.predictions)
             self.say(describe_lookup(result))
