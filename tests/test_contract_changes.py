@@ -192,6 +192,23 @@ def test_compare_is_breaking_when_predictions_can_hold_null_or_less(edit: Edit) 
     assert compare(small(), small(edit)).verdict == "breaking"
 
 
+@pytest.mark.parametrize(("max_length", "effect"), [(5, "compatible"), (4, "breaking")])
+def test_compare_accepts_any_text_for_a_carried_category(max_length: int, effect: str) -> None:
+    old, new = (
+        lambda document: document["carry"].append({"kind": "category", "name": "city", "values": ["Paris", "Rome"]}),
+        lambda document: document["carry"].append({"kind": "text", "name": "city", "max_length": max_length}),
+    )
+    assert rows(old, new) == [("city.kind", effect)]
+
+
+def test_compare_ignores_null_in_predictions_that_did_not_have_the_field() -> None:
+    def edit(document: Document) -> None:
+        column(FEE, nullable=True)(document)
+        document["carry"].append("monthly_fee")
+
+    assert rows(same, edit) == [("monthly_fee.nullable", "needs retraining"), ("carry", "compatible")]
+
+
 def test_compare_needs_retraining_when_null_has_a_number() -> None:
     edit = column(COMPLAINTS, nullable=True, fill=0)
     assert rows(same, edit) == [("complaints.nullable", "needs retraining")]

@@ -211,6 +211,7 @@ def test_contract_error_is_one_line_with_the_number_of_others() -> None:
         (b'{"contract": Infinity}', "line 1, column 14: JSON has no Infinity"),
         (b"{'contract': 1}", "line 1, column 2: JSON needs double quotes"),
         ("{“contract”: 1}".encode(), "line 1, column 2: JSON needs straight double quotes"),
+        (b'{"contract": True}', "line 1, column 14: JSON writes true"),
         (b"// telco\n{}", "line 1, column 1: JSON has no comments"),
         (b'{\n  "contract": 1\n  "name": "a"}', "line 3, column 3: not JSON: expected ',' or '}'"),
         ('{"é": 1,}'.encode(), "line 1, column 9: not JSON: trailing comma in object"),
