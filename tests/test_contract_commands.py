@@ -12,6 +12,7 @@ from telco_stream.display.console import Screen
 from tests.support.cli import run_cli
 from tests.support.contracts import SMALL, Document, Edit, edited, small
 from tests.support.in_process import CompletedRun, run_in_process
+from tests.support.model_folder import copy_model, replace_artifact
 
 _HOSTILE = {
     "empty": b"",
@@ -150,6 +151,23 @@ def test_show_writes_the_built_in_contract() -> None:
 def test_show_writes_a_contract_that_check_accepts(file: Path) -> None:
     written = show("--contract", str(file), "--output", "json").out
     assert decode_contract(written.encode()) == small()
+
+
+def test_show_writes_the_contract_of_the_model(tmp_path: Path) -> None:
+    folder = copy_model(tmp_path)
+    contract = builtin_content().replace(b'"telco-churn"', b'"telco-two"')
+    replace_artifact(folder, "contract.json", contract)
+    assert show("--model", str(folder), "--output", "json").out.encode() == contract
+
+
+@pytest.mark.parametrize("name", _HOSTILE)
+def test_show_exits_4_when_the_contract_of_the_model_is_hostile(name: str, tmp_path: Path) -> None:
+    folder = copy_model(tmp_path)
+    replace_artifact(folder, "contract.json", _HOSTILE[name])
+    done = show("--model", str(folder))
+    assert (done.code, done.out, done.err.count("\n")) == (4, "", 1)
+    assert done.err.startswith(f"Error: {folder / 'contract.json'} is not a contract (")
+    assert len(done.err) < 700
 
 
 def test_show_escapes_characters_that_the_encoding_lacks() -> None:

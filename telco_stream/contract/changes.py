@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from telco_stream.contract.column_changes import MORE, NOT_ACCEPTED, UNSEEN, Change, ColumnChanges, Effect, quote
+from telco_stream.contract.column_changes import ADDED, NOT_ACCEPTED, UNSEEN, Change, ColumnChanges, Effect, quote
 from telco_stream.contract.schema import Carried, Contract
 
 _SEVERITY: tuple[Effect, ...] = ("breaking", "needs retraining", "compatible")
@@ -78,7 +78,7 @@ def _added(column: Carried, *, is_read: bool) -> Change:
         return Change(column.name, "added", "breaking", reason)
     if is_read:
         return Change(column.name, "added", "needs retraining", UNSEEN)
-    return Change(column.name, "added", "compatible", "records may lack it; predictions have one more field")
+    return Change(column.name, "added", "compatible", ADDED)
 
 
 def _predictions(old: Contract, new: Contract) -> Iterator[Change]:
@@ -91,7 +91,7 @@ def _predictions(old: Contract, new: Contract) -> Iterator[Change]:
             yield Change("segments", f"removed {quote([name])}", "breaking", "reports no longer group by it")
     for name in new.repeated:
         if name not in old.repeated and name in columns:
-            yield Change(_list_of(new, name), f"added {quote([name])}", "compatible", MORE)
+            yield Change(_list_of(new, name), f"added {quote([name])}", "compatible", ADDED)
         elif name in new.segments and name not in old.segments:
             yield Change("segments", f"added {quote([name])}", "compatible", "reports group by it, too")
 
@@ -105,9 +105,9 @@ def _others(old: Contract, new: Contract) -> Iterator[Change]:
     if old.segments != new.segments and set(old.segments) == set(new.segments):
         yield Change("segments", "in another order", "compatible", "reports show them in this order")
     if removed := [text for text in old.missing if text not in new.missing]:
-        yield Change("missing", f"removed {quote(removed)}", "breaking", "CSV files with it are refused")
+        yield Change("missing", f"removed {quote(removed)}", "breaking", "CSV files with it no longer mean null")
     if added := [text for text in new.missing if text not in old.missing]:
-        yield Change("missing", f"added {quote(added)}", "compatible", "only CSV files have it")
+        yield Change("missing", f"added {quote(added)}", "compatible", "only CSV files hold it")
 
 
 def _list_of(contract: Contract, name: str) -> str:

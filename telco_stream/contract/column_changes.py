@@ -10,6 +10,7 @@ Effect: TypeAlias = Literal["compatible", "needs retraining", "breaking"]
 NOT_ACCEPTED = "records that were accepted become dead letters"
 UNSEEN = "the model has not learned it"
 MORE = "predictions can hold more than before"
+ADDED = "predictions have one more field; reports leave out older ones, which lack it"
 _NARROWER: tuple[Effect, str] = ("breaking", NOT_ACCEPTED)
 #: Values of a change that are quoted, and characters of each.
 _QUOTED, _QUOTED_LENGTH = 3, 40

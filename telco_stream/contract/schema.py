@@ -120,7 +120,7 @@ class Category(FeatureColumn, frozen=True, tag="category", kw_only=True, omit_de
 class Text(Column, frozen=True, tag="text", kw_only=True, omit_defaults=True):
     """Any text. Predictions can carry it, but models cannot read it."""
 
-    nullable: Annotated[bool, Meta(description="Whether null and blank text are accepted.")] = False
+    nullable: Annotated[bool, Meta(description="Whether null is accepted.")] = False
     optional: Annotated[bool, Meta(description="Whether it may be absent, which means null; needs `nullable`.")] = False
     max_length: Annotated[int, Meta(ge=1, le=100_000, description="Largest number of characters.")] = 1_000
 

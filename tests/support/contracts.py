@@ -35,6 +35,24 @@ SMALL: Document = {
     "entities": "accounts",
 }
 
+#: Names of columns that a contract can hold, although Python, msgspec or JSON Path give them a meaning.
+UNUSUAL_NAMES = [
+    *(
+        "__class__",
+        "__dict__",
+        "__struct_fields__",
+        "class",
+        "key",
+        "label",
+        "f0",
+        "kind",
+        "values",
+        ">= 5",
+        "x - at y",
+    ),
+    *("it's", "a{b}%s", "$.a", "$", "<b>", "[red]", "a b", "Ünï cödé", "漢字", "🙂", "a\u202eb", "\u200b", "x" * 128),
+]
+
 
 def telco() -> Document:
     """Return the built-in contract as parsed JSON."""
@@ -52,6 +70,15 @@ def edited(edit: Edit, document: Document = SMALL) -> bytes:
 def small(edit: Edit = lambda _: None) -> Contract:
     """Return the contract of the small telco, edited."""
     return decode_contract(edited(edit))
+
+
+def rename(name: str) -> Edit:
+    """Return an edit that renames the column `complaints`, which predictions repeat."""
+
+    def edit(document: Document) -> None:
+        document["features"][3]["name"] = document["carry"][1] = name
+
+    return edit
 
 
 def line_of(content: bytes, text: str) -> int:
