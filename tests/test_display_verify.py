@@ -37,9 +37,17 @@ def test_table_has_columns_only_for_what_was_found() -> None:
     assert "Inputs   Predicted   Dead   Twice" in shown(result("1 of 3 inputs has more than one answer.", finding))
 
 
+def test_table_shows_inputs_that_are_not_answered_yet() -> None:
+    account = Account(0, 14, 14, 0, 0, 0, 0, 0, [], [], [], unanswered=1_000)
+    text = shown(VerifyResult("A verdict.", 14, 14, 0, 0, 0, 0, 0, 1_000, [account], 0, [], 0, []))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "Not answered yet 1,000" in lines
+    assert lines[-3:] == ["Part. Inputs Predicted Dead Not yet", lines[-2], "0 14 14 0 1,000"]
+
+
 def result(verdict: str, *findings: Finding) -> VerifyResult:
     account = Account(0, 3, 3, 0, 0, len(findings), 0, 0, [], [], [])
-    return VerifyResult(verdict, 3, 3, 0, 0, len(findings), 0, 0, [account], 0, [], 0, list(findings))
+    return VerifyResult(verdict, 3, 3, 0, 0, len(findings), 0, 0, 0, [account], 0, [], 0, list(findings))
 
 
 def shown(value: VerifyResult) -> str:

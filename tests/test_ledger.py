@@ -66,6 +66,16 @@ def _is_unexplained(source: Source, inputs: set[Source], oldest: Mapping[int, in
     return oldest[number] <= offset < end and source not in inputs
 
 
+def test_ledger_counts_inputs_beyond_the_range_as_unanswered() -> None:
+    """They are not verified, even if they have answers already."""
+    ledger = Ledger("raw", {0: PartitionRange(2, 4, LATEST), 1: PartitionRange(5, 3, LATEST)})
+    ledger.add_inputs(_input(0, offset) for offset in range(2, 7))
+    ledger.add_inputs(_input(1, offset) for offset in (5, 9))
+    ledger.add_answers("prediction", [_answer(b"raw/0/%d" % offset) for offset in (2, 3, 4)])
+    accounts = ledger.accounts({})
+    assert [(account.inputs, account.predicted, account.unanswered) for account in accounts] == [(2, 2, 3), (0, 0, 2)]
+
+
 def test_ledger_counts_each_input_in_one_field() -> None:
     ledger = _ledger(4)
     ledger.add_answers("prediction", [_answer(b"raw/0/0"), _answer(b"raw/0/2")])

@@ -4,7 +4,8 @@ import pytest
 
 from telco_stream.verify.verdict import Evidence, FindingKind, list_findings, state_verdict
 
-NOTHING = dict.fromkeys(("inputs", "missing", "duplicated", "unexplained", "expired", "expired_unanswered"), 0)
+COUNTS = ("inputs", "missing", "duplicated", "unexplained", "expired", "expired_unanswered", "unanswered")
+NOTHING = dict.fromkeys(COUNTS, 0)
 FIRST: dict[FindingKind, str] = {"missing": "raw/0/4", "duplicated": "raw/0/1", "unexplained": "answers/2/7"}
 EVIDENCE = Evidence("localhost:9092", "churn", "raw", "answers", FIRST)
 
@@ -26,7 +27,17 @@ EVIDENCE = Evidence("localhost:9092", "churn", "raw", "answers", FIRST)
             {"inputs": 1, "expired": 1},
             "1 older input cannot be checked, because retention has deleted the answers.",
         ),
+        (
+            {"inputs": 14, "unanswered": 1_000},
+            "Each of 14 inputs has exactly one answer; 1,000 inputs are not answered yet.",
+        ),
+        ({"inputs": 1, "unanswered": 1}, "1 input has exactly one answer; 1 input is not answered yet."),
+        (
+            {"unanswered": 20},
+            "The group has not answered any input that is still in the topic; 20 inputs are not answered yet.",
+        ),
         ({"inputs": 6, "missing": 1}, "1 of 6 inputs has no answer."),
+        ({"inputs": 6, "missing": 1, "unanswered": 2}, "1 of 6 inputs has no answer; 2 inputs are not answered yet."),
         (
             {"inputs": 6_000, "missing": 2, "duplicated": 3, "unexplained": 1},
             "2 of 6,000 inputs have no answer; 3 of 6,000 inputs have more than one answer; 1 answer has no input.",

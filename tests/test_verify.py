@@ -182,10 +182,28 @@ def test_verify_ignores_answers_beyond_committed_offsets(pipeline: Pipeline) -> 
     pipeline.predict(_sources(0, 4))
     pipeline.predict([(0, 3)])
     pipeline.commit(2)
-    assert pipeline.verify().is_clean
-    assert pipeline.verify().inputs == 2
+    result = pipeline.verify()
+    assert (result.is_clean, result.inputs, result.unanswered) == (True, 2, 2)
     pipeline.predict([(0, 4)])
     assert pipeline.verify().unexplained == 1
+
+
+def test_verify_counts_inputs_that_are_not_answered_yet(pipeline: Pipeline) -> None:
+    """In partitions with and without a commit, without transaction markers and aborted records."""
+    raw = pipeline.topics.raw
+    pipeline.send_inputs(3)
+    pipeline.predict(_sources(0, 2))
+    for name, partition, end in [("a", 0, "commit"), ("b", 0, "abort"), ("c", 2, "commit")]:
+        with pipeline.transaction(name) as producer:
+            pipeline.send_in(producer, raw, [(None, b"{}", [])] * 5, partition)
+            getattr(producer, f"{end}_transaction")(15)
+    pipeline.commit(2)
+    result = pipeline.verify()
+    assert [account.unanswered for account in result.partitions] == [6, 0, 5]
+    assert (result.unanswered, result.inputs, result.missing, result.is_clean) == (11, 2, 0, True)
+    assert result.verdict == "Each of 2 inputs has exactly one answer; 11 inputs are not answered yet."
+    run = run_cli("verify", "--output", "json", env=pipeline.topics.env(pipeline.bootstrap))
+    assert (run.returncode, json.loads(run.stdout)["unanswered"]) == (0, 11)
 
 
 def test_verify_counts_a_replayed_input_separately(pipeline: Pipeline) -> None:
@@ -343,7 +361,7 @@ def test_findings_share_a_cause_when_the_topic_was_recreated(pipeline: Pipeline)
 def test_verify_raises_usage_error_when_the_group_is_unknown(pipeline: Pipeline) -> None:
     assert pipeline.verify("unknown").inputs == 0
     pipeline.send_inputs(1)
-    with pytest.raises(errors.UsageError, match=r"Group unknown has committed nothing .* is --group right"):
+    with pytest.raises(errors.UsageError, match=r"Group unknown has committed no offsets .* check --group"):
         pipeline.verify("unknown")
 
 
@@ -416,7 +434,7 @@ def test_verify_command_warns_when_a_topic_is_compacted(pipeline: Pipeline) -> N
     clean, gap = (_verified(pipeline, offset) for offset in (1, 2))
     assert (clean.returncode, gap.returncode) == (0, 5)
     assert f"Topic {predictions} is compacted" in clean.stderr
-    assert "The only input has exactly one answer." in clean.stdout
+    assert "1 input has exactly one answer; 1 input is not answered yet." in clean.stdout
     assert f"Likely cause: topic {predictions} is compacted" in gap.stderr
 
 

@@ -25,6 +25,7 @@ _LABELS = {
     "brier": "Brier score",
     "onnx": "Compiled model (ONNX), compared with the pipeline",
     "refused": "Refused because",
+    "unanswered": "Not answered yet",
     "artifacts": "Files and their SHA-256",
 }
 #: Characters of a time up to its seconds.

@@ -16,7 +16,13 @@ from telco_stream.verify.verdict import Finding, VerifyResult
 #: Counts of a partition's account, by heading.
 _COUNTS = {"Inputs": "inputs", "Predicted": "predicted", "Dead": "dead_lettered"}
 #: Counts that have a column only if one of them is not 0, so that the table fits a narrow terminal.
-_RARE_COUNTS = {"Missing": "missing", "Twice": "duplicated", "Unexpl.": "unexplained", "Expired": "expired"}
+_RARE_COUNTS = {
+    "Missing": "missing",
+    "Twice": "duplicated",
+    "Unexpl.": "unexplained",
+    "Expired": "expired",
+    "Not yet": "unanswered",
+}
 #: Fields that are drawn separately.
 _SEPARATE_FIELDS = frozenset({"verdict", "partitions", "findings"})
 

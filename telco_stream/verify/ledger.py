@@ -57,6 +57,8 @@ class Account:
     answers_to_earlier_topic: int = 0
     #: Offsets that retention deleted before the group answered them; transaction markers may be among them.
     expired_unanswered: int = 0
+    #: Inputs at and above the group's committed offset; they are not verified.
+    unanswered: int = 0
 
 
 class Ledger:
@@ -84,11 +86,14 @@ class Ledger:
         self.other_sources: set[str] = set()
 
     def add_inputs(self, records: Iterable[Record]) -> None:
-        """Add records of the raw topic."""
+        """Add records of the raw topic; those beyond the ranges are only counted as unanswered."""
         partitions = self._partitions
         for record in records:
-            ledger = partitions[record.partition()]
-            ledger.states[record.offset() - ledger.start] = _INPUT
+            ledger, offset = partitions[record.partition()], record.offset()
+            if offset < ledger.end:
+                ledger.states[offset - ledger.start] = _INPUT
+            else:
+                ledger.unanswered += 1
 
     def forget(self, starts: Mapping[int, int]) -> None:
         """Drop the offsets below `starts`: retention may have deleted inputs before they could be added."""
@@ -142,8 +147,8 @@ class _PartitionLedger:
         self.name = name
         self.start = offsets.start
         self.states = bytearray(max(0, offsets.end - offsets.start))
-        self.unexplained = self.answers_to_earlier_topic = 0
-        self._end = offsets.start + len(self.states)
+        self.end = offsets.start + len(self.states)
+        self.unexplained = self.answers_to_earlier_topic = self.unanswered = 0
         self._latest = offsets.latest
         self._first_unexplained: list[str] = []
 
@@ -157,7 +162,7 @@ class _PartitionLedger:
         if not text.isdigit() or len(text) > _MAX_OFFSET_DIGITS:
             return False
         offset = int(text)
-        if not self.start <= offset < self._end:
+        if not self.start <= offset < self.end:
             return offset < self._latest  # deleted, or not committed yet: not verified
         state = self.states[offset - self.start]
         if state != _NOTHING:
@@ -188,6 +193,7 @@ class _PartitionLedger:
             first_unexplained=self._first_unexplained,
             answers_to_earlier_topic=self.answers_to_earlier_topic,
             expired_unanswered=expired_unanswered,
+            unanswered=self.unanswered,
         )
 
     def _first(self, state: int, begin: int) -> list[str]:

@@ -20,7 +20,7 @@ from telco_stream.verify.verdict import Evidence, FindingKind, VerifyResult, lis
 #: Fields of the result that are sums over the accounts.
 _SUMS = (
     *("inputs", "predicted", "dead_lettered", "missing", "duplicated", "unexplained", "expired"),
-    *("answers_to_earlier_topic", "expired_unanswered"),
+    *("unanswered", "answers_to_earlier_topic", "expired_unanswered"),
 )
 #: Maximum number of other groups that are asked whether they have read a duplicated input.
 _MAX_GROUPS = 50
@@ -31,10 +31,10 @@ _PASSES = "telco-stream-produce-"
 def verify(
     clients: Clients, group: str, *, now: float, stop: Stop, on_read: Callable[[int], None] = lambda _records: None
 ) -> VerifyResult:
-    """Account for all inputs below the group's committed offsets.
+    """Account for all inputs below the group's committed offsets, and count those that are not answered yet.
 
     `now` is in seconds since 1970. `on_read` is called with the number of records of each batch. Raises `UsageError` if
-    the group has committed nothing although there are inputs.
+    the group has committed no offsets although there are inputs.
     """
     audit = _Audit(clients, group, now, stop)
     for count in audit.read():
@@ -71,7 +71,7 @@ class _Audit:
         self._ranges = self._ranges_up_to({partition: commit.offset for partition, commit in self._commits.items()})
         if not self._commits and any(offsets.start < offsets.latest for offsets in self._ranges.values()):
             raise UsageError(
-                f"Group {group} has committed nothing in topic {self._raw}; is --group right? Kafka deletes offsets"
+                f"Group {group} has committed no offsets of topic {self._raw}: check --group. Kafka deletes offsets"
                 " with their topic, and those of a group without members after offsets.retention.minutes (7 days)"
             )
         self._ledger = Ledger(self._raw, self._ranges, self._cluster.topic_ids(self._raw)[self._raw])
@@ -79,7 +79,7 @@ class _Audit:
 
     def read(self) -> Iterator[int]:
         """Read everything into the ledger, inputs first; yield the number of records of each batch."""
-        ends = {partition: offsets.end for partition, offsets in self._ranges.items()}
+        ends = {partition: offsets.latest for partition, offsets in self._ranges.items()}
         for records in read(self._clients, self._raw, stop=self._stop, ends=ends):
             self._ledger.add_inputs(records)
             yield len(records)

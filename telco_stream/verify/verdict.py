@@ -1,6 +1,6 @@
 """The result of `verify`: its verdict in a sentence, and findings with a likely cause and a command to investigate."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -26,8 +26,9 @@ class VerifyResult:
     """Sums over the accounts of all partitions.
 
     Each input is counted in one of `predicted`, `dead_lettered`, `missing`, `duplicated` and `expired` (retention may
-    have deleted its answer); `unexplained` counts answers. `expired_unanswered` counts offsets that retention deleted
-    before the group answered them, including transaction markers. `findings` holds what is wrong, if anything.
+    have deleted its answer); `unexplained` counts answers. `unanswered` counts inputs beyond the group's committed
+    offsets, which are not verified. `expired_unanswered` counts offsets that retention deleted before the group
+    answered them, including transaction markers. `findings` holds what is wrong, if anything.
     """
 
     #: The result in a sentence.
@@ -39,6 +40,7 @@ class VerifyResult:
     duplicated: int
     unexplained: int
     expired: int
+    unanswered: int
     partitions: list[Account]
     #: Unexplained answers whose input was in an earlier topic with the same name, which has been deleted.
     answers_to_earlier_topic: int
@@ -73,20 +75,12 @@ class Evidence:
 
 def state_verdict(counts: Mapping[str, int]) -> str:
     """Return a sentence about the counts of a `VerifyResult`, given by field name."""
-    inputs, expired = counts["inputs"], counts["expired"]
-    if problems := [_describe(kind, counts[kind], inputs) for kind in _EXPLANATIONS if counts[kind]]:
-        sentence = "; ".join(problems)
-        return f"{sentence[0].upper()}{sentence[1:]}."
-    if not inputs:
-        return "The group has not answered any input that is still in the topic; there is nothing to verify."
-    checked = inputs - expired
-    verdict = "The only input has exactly one answer"
-    if checked != 1:
-        verdict = f"Each of {format_count(checked)} inputs has exactly one answer"
-    if not expired:
-        return f"{verdict}."
-    unchecked = f"{count_of(expired, 'older input')} cannot be checked, because retention has deleted the answers"
-    return f"{verdict}; {unchecked}." if checked else f"{unchecked}."
+    problems = [_describe(kind, counts[kind], counts["inputs"]) for kind in _EXPLANATIONS if counts[kind]]
+    parts = problems or list(_describe_clean(counts))
+    if waiting := counts["unanswered"]:
+        parts.append(f"{count_of(waiting, 'input')} {'is' if waiting == 1 else 'are'} not answered yet")
+    sentence = "; ".join(parts)
+    return f"{sentence[0].upper()}{sentence[1:]}."
 
 
 def list_findings(counts: Mapping[str, int], evidence: Evidence) -> list[Finding]:
@@ -96,6 +90,21 @@ def list_findings(counts: Mapping[str, int], evidence: Evidence) -> list[Finding
         for kind, explain in _EXPLANATIONS.items()
         if counts[kind]
     ]
+
+
+def _describe_clean(counts: Mapping[str, int]) -> Iterator[str]:
+    """Yield parts of the sentence about a group without findings."""
+    expired, checked = counts["expired"], counts["inputs"] - counts["expired"]
+    if not counts["inputs"]:
+        yield "the group has not answered any input that is still in the topic"
+        if not counts["unanswered"]:
+            yield "there is nothing to verify"
+    if checked == 1:
+        yield f"{'1' if counts['unanswered'] else 'the only'} input has exactly one answer"
+    elif checked:
+        yield f"each of {format_count(checked)} inputs has exactly one answer"
+    if expired:
+        yield f"{count_of(expired, 'older input')} cannot be checked, because retention has deleted the answers"
 
 
 def _describe(kind: FindingKind, count: int, inputs: int) -> str:
