@@ -1,5 +1,6 @@
 # `make` lists the targets. PYTHON=… selects the interpreter for a new .venv, ARGS=… adds arguments for pytest.
 # WORKERS=… is the number of parallel tests, by default the number of cores + 2; 0 runs them one after another.
+# SERVICES=… selects the services of `make logs`, COMPOSE_PROFILES=ui,monitoring adds some to `make up`.
 # DEPENDENCIES=newest or lowest installs the newest or oldest versions that pyproject.toml allows, not constraints.txt.
 PYTHON ?=
 DEPENDENCIES ?= tested
@@ -40,20 +41,20 @@ help: ## This list
 demo: $(RUN) ## The whole pipeline on the embedded broker, in seconds
 	@$(BIN)/telco-stream demo
 
-test: $(TEST) ## All tests that this machine can run but the fault suite, in parallel
+test: $(TEST) ## All tests that can run here, without the fault suite
 	@$(PARALLEL_PYTEST) --ignore tests/faults $(ARGS)
 
 fast: $(TEST) ## The tests without Docker
 	@$(PARALLEL_PYTEST) -m "not real and not own_broker and not slow" $(ARGS)
 
-bench: $(TEST) ## Throughput, latency and memory compared with copy loops and other frameworks: about 20 minutes
+bench: $(TEST) ## Compare throughput, latency, memory; about 20 minutes
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-faults: $(TEST) ## The fault suite in its full form; writes its figures to build/faults.json
+faults: $(TEST) ## The whole fault suite; figures in build/faults.json
 	@TELCO_STREAM_TEST_FULL=1 TELCO_STREAM_TEST_FIGURES=$(CURDIR)/build/faults.json \
 	  $(PYTEST) -p no:cacheprovider tests/faults $(ARGS)
 
-faults-short: $(TEST) ## The fault suite in its short form, in parallel: about two minutes
+faults-short: $(TEST) ## The short fault suite, in about two minutes
 	@$(PARALLEL_PYTEST) tests/faults $(ARGS)
 
 check: $(TEST) ## Linter, formatter, type checker, structure test
@@ -65,37 +66,37 @@ check: $(TEST) ## Linter, formatter, type checker, structure test
 docs: $(TEST) ## Update the generated parts of docs/
 	@$(BIN)/python -m docs.generate
 
-screenshots: $(TEST) $(AIRFLOW)/installed ## Update the images of docs/ from real runs; needs Docker, chromium and pdftoppm
+screenshots: $(TEST) $(AIRFLOW)/installed ## Update docs/images; needs Docker, chromium, pdftoppm
 	@$(BIN)/python -m docs.screenshots
 
-up: ## Kafka, producer and consumer in containers; COMPOSE_PROFILES=ui,monitoring for more
+up: ## Start Kafka, producer and consumer in containers
 	@compose/run up
 
-down: ## Stop and remove the containers; the volumes with the topics stay
+down: ## Remove the containers; the volumes with topics stay
 	@compose/run down
 
-logs: ## Follow the logs of producer and consumer; SERVICES=kafka selects others
+logs: ## Follow the logs of producer and consumer
 	@compose/run logs
 
-batch: ## Score a file once on separate topics and report; BATCH_FILE=/path/to.csv selects it
+batch: ## Score and report a file once; BATCH_FILE=/path/to.csv
 	@compose/run batch
 
-compose-test: ## Run the Compose file, kill its processes, verify the ledger
+compose-test: ## Run the Compose file, kill processes, verify answers
 	@compose/test/pipeline
 
 image-test: ## Build both images and check them
 	@compose/test/image
 
-airflow-test: $(TEST) $(AIRFLOW)/installed ## Test both DAGs with Airflow and a real Kafka, including faults
+airflow-test: $(TEST) $(AIRFLOW)/installed ## Test the DAGs with Airflow, Kafka and faults
 	@$(PYTEST) --timeout 600 airflow/tests $(ARGS)
 
-axe: build/axe/node_modules/axe-core/axe.min.js ## Install axe-core for the accessibility test of the report; needs npm
+axe: build/axe/node_modules/axe-core/axe.min.js ## Install axe-core for the report's test; needs npm
 
-# A mirror of the package index may have no advisories ("not found" for each package): ARGS=-sosv uses another service.
-audit: $(AUDIT)/bin/pip-audit ## Check the tested versions for known vulnerabilities; fail if a package cannot be looked up
+# Fails if a package cannot be looked up. A mirror of the package index may have no advisories ("not found" for each package): ARGS=-sosv uses another service.
+audit: $(AUDIT)/bin/pip-audit ## Check the tested versions for known vulnerabilities
 	@$(AUDIT)/bin/pip-audit --progress-spinner off --strict --no-deps --disable-pip --requirement constraints.txt $(ARGS)
 
-clean: ## Remove .venv, .airflow, caches and builds; topics, checkpoints and settings stay
+clean: ## Remove .venv, .airflow, caches and builds
 	@rm -rf .venv .airflow .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -15,6 +15,7 @@ from telco_stream import __version__
 from telco_stream.cli import main
 from tests.support.cli import ROOT, RunningCli, run_cli
 from tests.support.csv_files import customer, write_table
+from tests.support.in_process import run_in_process
 from tests.support.mock_cluster import MockCluster
 from tests.support.topics import Topics
 
@@ -65,6 +66,25 @@ def test_produce_exits_2_when_option_needs_batch_mode(option: str) -> None:
     done = run_cli("produce", "--mode", "streaming", option, "--broker", NOWHERE)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "requires --mode batch" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ("produce --mode batch --events-per-sec 5", "--events-per-sec requires --mode streaming"),
+        ("produce --mode batch --seed 5", "--seed requires --mode streaming"),
+        ("produce --mode batch --metrics-host localhost", "--metrics-host requires --metrics-port"),
+        ("consume --metrics-host localhost", "--metrics-host requires --metrics-port"),
+        ("consume --top-k 3", "--top-k requires --mode batch"),
+        ("dlq list --summary --show-values", "--show-values has no effect with --summary"),
+        ("dlq replay --model models/v2", "--model and --engine require --only-fixed"),
+        ("dlq replay --engine sklearn", "--model and --engine require --only-fixed"),
+    ],
+)
+def test_command_exits_2_when_an_option_has_no_effect(arguments: str, problem: str) -> None:
+    done = run_in_process(*arguments.split(), env={"TELCO_STREAM_BOOTSTRAP_SERVERS": NOWHERE})
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith(f"Error: {problem}")
 
 
 @pytest.mark.parametrize(

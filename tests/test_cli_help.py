@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from telco_stream.cli import app
 from telco_stream.cli.help import PAGES, settings_of
+from telco_stream.cli.unknown_options import OTHERWISE, SAME, advise
 from telco_stream.errors import TelcoStreamError
 from telco_stream.runtime.choices import ONLY_FLAGS, variable_of
 from telco_stream.settings import Settings
@@ -110,6 +111,10 @@ def test_help_fits_80_columns_without_cuts(name: str) -> None:
     assert max(map(len, text.splitlines())) <= 80
     assert "..." not in text.replace("[,...]", "").replace("[ARGS]...", "")
     assert "…" not in text
+
+
+def test_usage_names_a_required_argument_without_braces() -> None:
+    assert help_of("predictions show").startswith("Usage: telco-stream predictions show [OPTIONS] CUSTOMER\n")
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -214,6 +219,44 @@ def test_settings_have_the_defaults_of_their_fields() -> None:
 
 def _describe(option: Any) -> tuple[str, ...]:
     return tuple(map(str, (option.opts, option.help, option.metavar, option.default, option.required)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "advice"),
+    [
+        ("consume --bootstrap-server x", "use --broker"),
+        ("dlq list --bootstrap-server=x", "use --broker"),
+        ("topics init -b x", "use --broker"),
+        ("verify --group-id x", "use --group"),
+        ("consume --from-beginning", "a new --group starts at the oldest record"),
+        ("report --from-beginning", "without --since, everything is read"),
+        ("consume --partition 0", "Kafka assigns the partitions to the members of --group"),
+        ("produce --max-messages 3", "use --limit"),
+        ("consume --timeout-ms 500", "use --idle-timeout"),
+        ("status --timeout-ms 500", "use --timeout"),
+        ("topics init --replication-factor 3", "set TELCO_STREAM_TOPICS__REPLICATION_FACTOR"),
+        (
+            "report --consumer.config x",
+            "set client properties as TELCO_STREAM_KAFKA__NAME, with __ for each dot",
+        ),
+    ],
+)
+def test_unknown_option_of_other_tools_gets_advice(arguments: str, advice: str) -> None:
+    done = run_in_process(*arguments.split(), env={})
+    words = arguments.split()
+    option = next(word for word in words if word.startswith("-")).partition("=")[0]
+    assert (done.code, done.err.splitlines()[-1]) == (2, f"Error: No such option: {option}; {advice}")
+
+
+@pytest.mark.parametrize("arguments", ["demo --bootstrap-server x", "report --partition 0", "verify --xyz"])
+def test_unknown_option_gets_no_advice_when_nothing_does_the_same(arguments: str) -> None:
+    assert run_in_process(*arguments.split(), env={}).err.splitlines()[-1].endswith(arguments.split()[1])
+
+
+@pytest.mark.parametrize("option", sorted({*SAME, *OTHERWISE}))
+def test_advice_is_about_an_option_that_is_unknown_somewhere(option: str) -> None:
+    known = {name: {flag for each in command.params for flag in each.opts} for name, command in COMMANDS.items()}
+    assert any(option not in flags and advise(option, flags) for flags in known.values())
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ def error_of(path: Path, skip: int = 0) -> str:
     [
         (customer() + ",more", "22 fields instead of 21"),
         (customer().removesuffix(",No"), "20 fields instead of 21"),
-        ("   ", "1 fields instead of 21"),
+        ("   ", "1 field instead of 21"),
         (customer(customerID=""), "no customerID"),
         (customer(customerID="  "), "no customerID"),
         (customer(MonthlyCharges=""), "MonthlyCharges is not a number"),

@@ -96,6 +96,7 @@ def test_summary_and_replay_have_the_documented_keys() -> None:
         "selected": 3,
         "replayed": 1,
         "skipped": {"truncated": 2},
+        "dry_run": False,
     }
     assert json.loads(shown(summarize(Letters([letter()], LetterFilter()), LetterStates({})), "json")) == {
         "total": 1,
@@ -108,8 +109,10 @@ def test_summary_and_replay_have_the_documented_keys() -> None:
 
 
 def test_replay_says_what_it_would_replay_when_dry() -> None:
-    text = " ".join(shown(ReplayResult(7, 0, {"dry run": 5, "truncated": 2})).split())
+    text = " ".join(shown(ReplayResult(7, 0, {"dry run": 5, "truncated": 2}, dry_run=True)).split())
     assert text == "Selected 7 Would replay 5 Skipped truncated: 2"
+    text = " ".join(shown(ReplayResult(2, 0, {"still failing": 2}, dry_run=True)).split())
+    assert text == "Selected 2 Would replay 0 Skipped still failing: 2"
 
 
 def shown(result: object, output: Output = "table") -> str:

@@ -86,7 +86,8 @@ def test_replay_sends_the_original_key_and_bytes(value: bytes | None, key: bytes
 def test_replay_sends_nothing_when_it_is_a_dry_run() -> None:
     raw = FakeRawTopic([FakeRecord(b"hello", headers_=[("telco.dlq.replay_of", b"0/1")])])
     result = run([letter(offset=n) for n in range(3)], raw, execute=False)
-    assert result == ReplayResult(selected=3, replayed=0, skipped={"dry run": 2, "already replayed": 1})
+    assert result == ReplayResult(3, 0, {"dry run": 2, "already replayed": 1}, dry_run=True)
+    assert result.would_replay == 2
     assert raw.log == ["read"]
 
 

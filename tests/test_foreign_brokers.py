@@ -9,6 +9,8 @@ import pytest
 
 from tests.support.cli import run_cli
 
+NOWHERE = "127.0.0.1:1"
+
 
 @contextmanager
 def stranger(reply: bytes) -> Iterator[str]:
@@ -45,6 +47,25 @@ def test_error_names_the_protocol_when_the_port_is_not_kafka(reply: bytes, statu
         said = status(address)
     assert f"Kafka at {address} doesn't answer within 1 s: something else answers there" in said
     assert "message.max.bytes" not in said
+
+
+@pytest.mark.parametrize(
+    ("broker", "reason"), [(NOWHERE, "Connection refused"), ("no-such-host.invalid:9092", "Failed to resolve")]
+)
+def test_wait_for_the_broker_is_logged_before_the_error(broker: str, reason: str) -> None:
+    """Not at once, because a broker may be slow, and only once."""
+    done = run_cli("status", "--broker", broker, "--timeout", "4")
+    notice, error = done.stderr.splitlines()
+    assert f"INFO Kafka at {broker} has not answered yet ({reason}" in notice
+    assert notice.endswith("; waiting up to 4 s")
+    assert error.startswith(f"Error: Kafka at {broker} doesn't answer within 4 s: {reason}")
+    assert error.endswith("; check --broker, and that it is running")
+    assert "(after" not in done.stderr
+
+
+def test_wait_for_the_broker_is_not_logged_when_quiet() -> None:
+    done = run_cli("status", "--broker", NOWHERE, "--timeout", "4", "--quiet")
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
 
 
 def test_error_has_no_numbers_when_the_connection_is_closed(status: Callable[[str], str]) -> None:

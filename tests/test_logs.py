@@ -66,6 +66,17 @@ def test_sentence_says_what_is_consumed(as_sentences: list[str]) -> None:
     ]
 
 
+def test_start_says_that_a_run_ends_only_by_a_signal(lines: list[str]) -> None:
+    facts = {"mode": "streaming", "delivery": "exactly-once", "until": "signal"}
+    for as_sentences in (True, False):
+        logs.configure(as_sentences=as_sentences)
+        logs.divert(lines.append)
+        logs.log_start("consume", **facts, **STARTED)
+        logs.log_start("produce", **facts, topic="raw", run_id=None, file="a.csv")
+    assert all(line.endswith("; it runs until SIGTERM or Ctrl-C") for line in lines)
+    assert "until=" not in "".join(lines)
+
+
 def test_sentence_says_what_is_sent(as_sentences: list[str]) -> None:
     facts = {"topic": "raw", "delivery": "at-least-once", "file": "a.csv"}
     logs.log_start("produce", mode="batch", run_id=None, **facts)
@@ -106,7 +117,7 @@ def test_sentence_names_partitions(as_sentences: list[str], partitions: list[int
     for event in ("assigned", "revoked"):
         extra = {"event": event, "facts": {"topic": "raw", "partitions": partitions}}
         logging.getLogger("telco_stream.kafka").info("", extra=extra)
-    assert as_sentences == [f"Assigned {listed}", f"Gave up {listed}"]
+    assert as_sentences == [f"Assigned {listed}", f"Revoked {listed}"]
 
 
 def test_sentence_names_the_worker(lines: list[str]) -> None:

@@ -46,11 +46,14 @@ def test_show_finds_predictions_in_other_partitions(broker: Broker) -> None:
     assert found(search(broker, "a")) == [(at(2), 2), (at(1), 1), (at(0), 0)]
 
 
-def test_show_exits_0_with_a_sentence_when_nothing_is_found(broker: Broker) -> None:
-    assert cli(broker, "a").stderr.startswith("No prediction of this customer was found. Searched all 0 records")
+def test_show_exits_5_when_nothing_is_found(broker: Broker) -> None:
+    """As `dlq show` does."""
+    nothing = "Error: No prediction of this customer was found. Searched all"
+    assert cli(broker, "a", code=5).stderr.startswith(f"{nothing} 0 records")
     write(broker, [prediction("b", 1), ("a", b"not a prediction", [])])
-    done = cli(broker, "a", "--output", "json")
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (0, "", 1)
+    done = cli(broker, "a", "--output", "json", "--quiet", code=5)
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+    assert done.stderr.startswith(f"{nothing} 2 records")
     assert "its records may be dead letters: telco-stream dlq list" in done.stderr
 
 
@@ -78,8 +81,8 @@ def test_search_ends_at_the_record_limit(broker: Broker, monkeypatch: pytest.Mon
 
 def test_show_says_how_to_search_further(broker: Broker) -> None:
     write(broker, [prediction("a", minute) for minute in range(3)])
-    assert "the newest 2 records" in cli(broker, "b", "--records", "2").stderr
-    assert "--records 0 searches all" in cli(broker, "b", "--records", "2").stderr
+    assert "the newest 2 records" in cli(broker, "b", "--records", "2", code=5).stderr
+    assert "--records 0 searches all" in cli(broker, "b", "--records", "2", code=5).stderr
     assert "a higher --limit lists older" in cli(broker, "a", "--limit", "2").stderr
 
 
@@ -128,7 +131,7 @@ def found(result: Lookup) -> list[tuple[str, int]]:
     return [(found.prediction.processed_ts, found.partition) for found in result.predictions]
 
 
-def cli(broker: Broker, *arguments: str) -> Any:
+def cli(broker: Broker, *arguments: str, code: int = 0) -> Any:
     done = run_cli("predictions", "show", *arguments, env=broker.topics.env(broker.bootstrap))
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done

@@ -60,6 +60,15 @@ def make(checkout: Path, *arguments: str, **env: str) -> tuple[int, list[str]]:
     return completed.returncode, calls.read_text().splitlines()
 
 
+def test_make_help_names_each_target_within_80_columns(checkout: Path) -> None:
+    listed = subprocess.run(["make", "help"], cwd=checkout, capture_output=True, text=True, check=True)
+    lines = listed.stdout.splitlines()
+    targets = re.search(r"^\.PHONY: (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert targets
+    assert [line.split()[1] for line in lines] == targets[1].split()
+    assert max(map(len, lines)) <= 80
+
+
 def test_make_installs_with_uv_and_runs_the_demo(checkout: Path) -> None:
     code, (bootstrap, install, demo) = make(checkout, "demo")
     assert code == 0

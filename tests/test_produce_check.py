@@ -40,7 +40,7 @@ def test_check_lists_each_bad_row_when_there_are_some(tmp_path: Path) -> None:
     assert (code, result["rows"], result["bad_rows"]) == (5, 6, 4)
     assert [(error["line"], error["reason"]) for error in result["errors"]] == [
         (3, "tenure is not a number"),
-        (5, "1 fields instead of 21"),
+        (5, "1 field instead of 21"),
         (6, "unexpected end of data"),
         (8, "tenure is not a number"),
     ]

@@ -253,6 +253,10 @@ def test_produce_says_when_rows_are_sent_again(env: dict[str, str], tmp_path: Pa
     )
     assert [json.loads(run.stdout)["sent_again"] for run in (first, again, named, done)] == [False, True, False, False]
     assert "--run-id ID sends a file once" in again.stderr
+    warning = again.stderr.index("WARNING an earlier run has sent customers.csv to ")
+    assert again.stderr.index("started command=produce") < warning < again.stderr.index("stopped command=produce")
+    assert not any("WARNING" in run.stderr for run in (first, named, done))
+    assert "WARNING" not in run_cli(*command(path, "--restart"), env=env).stderr
     assert "Run x is complete: 10 rows sent." in named.stderr
     assert "Run x is complete; nothing was sent." in done.stderr
 

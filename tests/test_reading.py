@@ -1,5 +1,6 @@
 """Bounded reads of a topic: markers and aborted records after the last record must not block the reader."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,7 @@ from confluent_kafka.admin import AdminClient
 from telco_stream import errors
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.reading import read, settled_ends
+from telco_stream.kafka.reading import ends_after_commit, read, settled_ends
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.settings import load
 from tests.conftest import Broker
@@ -54,6 +55,27 @@ def test_read_returns_all_when_some_partitions_are_empty(broker: Broker) -> None
     _fill(broker.bootstrap, broker.topics.raw, 0, b"a", b"b")
     _fill(broker.bootstrap, broker.topics.raw, 2, b"c")
     assert _values(broker.bootstrap, broker.topics.raw) == [b"a", b"b", b"c"]
+
+
+def test_ends_after_commit_include_markers_that_come_later(kafka: str, topics: Topics) -> None:
+    """The broker may confirm a commit before it has written all markers."""
+    producer = Producer({"bootstrap.servers": kafka, "transactional.id": topics.transactional_id})
+    producer.init_transactions(15)
+    producer.begin_transaction()
+    for value in (b"a", b"b"):
+        producer.produce(topics.raw, value, partition=0)
+    producer.flush(15)
+    commit = threading.Timer(0.3, producer.commit_transaction)
+    commit.start()
+    ends = ends_after_commit(Cluster(_clients(kafka)), topics.raw)
+    commit.join()
+    assert ends == {0: 3, 1: 0, 2: 0}
+
+
+def test_ends_after_commit_does_not_wait_for_open_transactions(kafka: str, topics: Topics) -> None:
+    with _transactions(kafka, topics) as write:
+        write(b"a", b"b", end="leave open")
+        assert ends_after_commit(Cluster(_clients(kafka)), topics.raw) == {0: 2, 1: 0, 2: 0}
 
 
 def test_read_yields_nothing_when_the_topic_is_empty(broker: Broker) -> None:

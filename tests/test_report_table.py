@@ -50,6 +50,7 @@ def written(*answers: Prediction) -> str:
     table = PredictionTable(file, CODEC.predictions)
     for prediction in answers:
         table.add(prediction, 0.0)
+    table.finish()
     return file.getvalue().decode()
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 STREAM = ("consume", "--delivery", "at-least-once")
 #: Parts of the live views, none of which may be left at the end.
-DRAWN = ("── consume", "Ctrl-C", "Newest at risk", "━", "sending", "connecting")
+DRAWN = ("── consume", "Ctrl-C finishes", "Newest at risk", "━", "sending", "connecting")
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def test_consume_prints_window_lines_above_the_view(embedded: MockCluster, embed
     send(embedded.bootstrap, embedded_topics.raw, customers(range(4_000)))
     args = ("consume", "--mode", "batch", "--window-size", "100", "--delivery", "at-least-once")
     with telco_stream(embedded_topics, embedded.bootstrap, *args) as terminal:
-        terminal.wait_for("Ctrl-C")
+        terminal.wait_for("Ctrl-C finishes")
         assert terminal.end() == 0
         rows = terminal.everything()
         numbers = [found[1] for row in rows if (found := re.match(r" +(\d+(?:-\d+)?) .*% +[\d.]+$", row))]
@@ -126,7 +126,7 @@ def _has_two_columns(terminal: TerminalRun) -> bool:
 
 def _fits(terminal: TerminalRun) -> bool:
     """Return whether the first and last line of the view are there once, the first one in the window's width."""
-    rules = [row for row in terminal.rows() if "── consume" in row or "Ctrl-C" in row]
+    rules = [row for row in terminal.rows() if "── consume" in row or "Ctrl-C finishes" in row]
     return len(rules) == 2 and len(rules[0]) == terminal.emulated.columns - 1
 
 

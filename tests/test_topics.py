@@ -1,5 +1,7 @@
 """Creation of the three topics, and the admin requests of `Cluster`."""
 
+from dataclasses import replace
+
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
 
@@ -61,6 +63,22 @@ def test_init_topics_raises_when_replication_is_impossible(kafka: str) -> None:
 def test_partitions_names_the_topic_when_it_is_missing(kafka: str, topics: Topics) -> None:
     with pytest.raises(errors.KafkaError, match=r"no-such-topic.*topics init"):
         cluster_of(settings(kafka, topics)).partitions(topics.raw, "no-such-topic")
+
+
+@pytest.mark.parametrize(
+    ("missing", "name"),
+    [
+        ("raw", "--topic"),
+        ("predictions", "TELCO_STREAM_TOPICS__PREDICTIONS"),
+        ("deadletter", "TELCO_STREAM_TOPICS__DEADLETTER"),
+    ],
+)
+def test_missing_topic_error_names_what_sets_its_name(kafka: str, topics: Topics, missing: str, name: str) -> None:
+    """The name may be misspelt."""
+    cluster = cluster_of(settings(kafka, replace(topics, **{missing: "no-such-topic"})))
+    for request in (cluster.partitions, cluster.topic_ids):
+        with pytest.raises(errors.KafkaError, match=rf"topics init`, or correct {name}$"):
+            request("no-such-topic")
 
 
 def test_starts_and_ends_return_offsets_by_partition(kafka: str, topics: Topics) -> None:

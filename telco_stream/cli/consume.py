@@ -62,7 +62,7 @@ def consume(
     workers: Annotated[
         int, typer.Option(min=1, metavar="N", help="Number of processes that share the partitions.")
     ] = 1,
-    top_k: options.TopK = 10,
+    top_k: options.TopK = options.TOP_K,
     no_live: options.NoLive = False,
     metrics_port: options.MetricsPort = 0,
     metrics_host: options.MetricsHost = None,
@@ -91,7 +91,8 @@ def consume(
     """Score the records of the raw topic. Writes predictions and dead letters to their topics."""
     if restart and resume_from_answers:
         raise UsageError("--restart and --resume-from-answers cannot be combined; use one of them")
-
+    if mode == "streaming" and top_k not in {0, options.TOP_K}:
+        raise UsageError("--top-k requires --mode batch: a stream lists no customers; `telco-stream report` does")
     flags = {
         "bootstrap_servers": broker,
         "topics.raw": topic,
@@ -103,6 +104,7 @@ def consume(
     }
     stderr = {"quiet": quiet, "verbose": verbose, "live": not no_live}
     session = Session(output, **stderr, log_format=log_format, flags=flags, timeout=timeout)
+    options.check_metrics(metrics_host, metrics_port)
     stop = session.stop  # handle signals while the model is loaded
     scorer = session.scorer(engine)
 

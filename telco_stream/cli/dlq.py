@@ -6,7 +6,7 @@ import typer
 
 from telco_stream.cli import options
 from telco_stream.cli.session import Session
-from telco_stream.errors import ErrorType
+from telco_stream.errors import ErrorType, UsageError
 
 group = typer.Typer(name="dlq", no_args_is_help=True, help="List, show and replay dead letters.")
 
@@ -60,6 +60,8 @@ def list_(
     from telco_stream.dlq.run import StateOptions, run_list
     from telco_stream.runtime.period import parse_period
 
+    if show_values and summary:
+        raise UsageError("--show-values has no effect with --summary, which only counts; use one of them")
     period = parse_period(since, until, time.time())
     flags = {"bootstrap_servers": broker, "topics.raw": topic, "model.path": model}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
@@ -132,6 +134,8 @@ def replay(
     period = parse_period(since, until, time.time())
     flags = {"bootstrap_servers": broker, "topics.raw": topic, "model.path": model}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    if (model or engine != "auto") and not only_fixed:
+        raise UsageError("--model and --engine require --only-fixed: without it, dead letters are sent unscored")
     key_name = session.contract().key.name if customer else ""
     error_types = frozenset(error_type or ())
     letter_filter = LetterFilter(error_types, period.since, period.until, customer, partition, limit, key_name)
@@ -140,4 +144,5 @@ def replay(
     result = run_replay(clients, letter_filter, max_retries=max_retries, execute=execute, scorer=scorer, stop=stop)
     session.screen.show(result)
     if not execute:
-        session.screen.say("Nothing was sent. To send, add --execute.")
+        advice = "To send, add --execute." if result.would_replay else "--execute would send nothing either."
+        session.screen.say(f"Nothing was sent. {advice}")

@@ -8,8 +8,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from telco_stream.cli.options import Setting
+from telco_stream.cli.unknown_options import advise
 from telco_stream.runtime.choices import variable_of
 
+#: The base of typer's usage errors, which typer does not export; that of an unknown option has an `option_name`.
+_UsageError: Any = typer.BadParameter.__base__
 #: Columns of the longest option in the list of variables that shares its line.
 _OPTION_WIDTH = 18
 
@@ -58,7 +61,7 @@ PAGES = {
     "dlq list": Page("telco-stream dlq list --since 2h --limit 20", _KAFKA),
     "dlq show": Page("telco-stream dlq show 0:17", _KAFKA | {5: "no dead letter is at this position"}),
     "dlq replay": Page("telco-stream dlq replay --only-fixed --execute", _KAFKA | _MODEL | _FENCED),
-    "predictions show": Page("telco-stream predictions show 7590-VHVEG", _KAFKA),
+    "predictions show": Page("telco-stream predictions show 7590-VHVEG", _KAFKA | {5: "no prediction was found"}),
     "model show": Page("telco-stream model show --model models/v2", _ALWAYS | _MODEL),
     "contract infer": Page(
         "telco-stream contract infer customers.csv --key customerID --label Churn --positive Yes",
@@ -86,7 +89,7 @@ class Command(TyperCommand):
     """A command whose help ends with its page, and which refuses options in the same words as settings."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - types are private to typer
-        """Parse the arguments; reword the reason for which a value is refused."""
+        """Parse the arguments; reword the reason for which a value is refused, and advise on options of other tools."""
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -94,6 +97,16 @@ class Command(TyperCommand):
 
             error.message = reword(error.message)
             raise
+        except _UsageError as error:
+            known = {name for option in self.params for name in option.opts}
+            option = getattr(error, "option_name", "")
+            if option not in known and (advice := advise(option, known)):
+                error.message, error.possibilities = f"{error.message}; {advice}", None
+            raise
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ANN401 - types are private to typer
+        """Return the parts of the usage line; a required argument is `NAME`, for which typer writes `{NAME}`."""
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - types are private to typer
         """Write the example, the variables, the exit codes and the link."""

@@ -6,6 +6,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from telco_stream.errors import UsageError
 from telco_stream.runtime import choices
 
 
@@ -59,6 +60,7 @@ ContractFile: TypeAlias = Annotated[
 NumberRows: TypeAlias = Annotated[
     bool, typer.Option("--number-rows", help="Use the number of each row, from 1, as its key; the file has no key.")
 ]
+TOP_K = 10
 TopK: TypeAlias = Annotated[
     int, typer.Option("--top-k", min=0, metavar="K", help="Number of customers at risk to list.")
 ]
@@ -90,3 +92,9 @@ MetricsHost: TypeAlias = Annotated[
     ),
     Setting("metrics.host"),
 ]
+
+
+def check_metrics(host: str | None, port: int) -> None:
+    """Raise `UsageError` for a metrics host without a port, which would have no effect."""
+    if host is not None and not port:
+        raise UsageError("--metrics-host requires --metrics-port: without it, no metrics are served")

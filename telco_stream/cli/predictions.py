@@ -6,6 +6,7 @@ import typer
 
 from telco_stream.cli import options
 from telco_stream.cli.session import Session
+from telco_stream.errors import DataError
 
 group = typer.Typer(name="predictions", no_args_is_help=True, help="Look up predictions.")
 
@@ -24,8 +25,9 @@ def show(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """List the predictions of a customer, newest first. Says how far back it searched."""
+    """List the predictions of a customer, newest first. Says how far back it searched; exits 5 if it found none."""
     from telco_stream.display.progress import RowProgress
+    from telco_stream.display.text import describe_lookup
     from telco_stream.report.lookup import LookupOptions
     from telco_stream.report.run import run_lookup
 
@@ -35,4 +37,6 @@ def show(
     with session.screen.live(RowProgress("search")) as bar:
         lookup_options = LookupOptions(customer, limit, records, bar.advance, session.contract())
         lookup = run_lookup(session.clients, lookup_options, stop=session.stop)
+    if not lookup.predictions:
+        raise DataError(describe_lookup(lookup))
     session.screen.show(lookup)

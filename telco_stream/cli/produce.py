@@ -96,6 +96,7 @@ def produce(
     }
     stderr = {"quiet": quiet, "verbose": verbose, "live": not no_live}
     session = Session(output, **stderr, log_format=log_format, flags=flags, timeout=timeout)
+    options.check_metrics(metrics_host, metrics_port)
     stop = session.stop  # handle signals from here on
     csv_format = CsvFormat(session.contract(contract), number_rows=number_rows)
     if check:
@@ -103,6 +104,9 @@ def produce(
         return
     if mode is None:
         raise UsageError("Missing option --mode: batch or streaming")
+    if mode == "batch" and (events_per_sec is not None or seed is not None):
+        option = "--seed" if events_per_sec is None else "--events-per-sec"
+        raise UsageError(f"{option} requires --mode streaming: a batch sends the rows in order, as fast as possible")
 
     from telco_stream.display.produce_end import describe_end
     from telco_stream.monitoring import MonitoringOptions

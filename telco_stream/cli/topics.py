@@ -43,7 +43,7 @@ def init(
 
 def report(
     broker: options.Broker = None,
-    top_k: options.TopK = 10,
+    top_k: options.TopK = options.TOP_K,
     since: options.Since = None,
     until: options.Until = None,
     model_version: Annotated[
@@ -93,14 +93,15 @@ def report(
     session = Session(
         output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout, writes_to_stdout=STDOUT in files
     )
-    with open_outputs(*files) as (page, table):
+    with open_outputs(*files) as (page, csv_file):
         manifest = session.manifest(required=page is not None or model is not None)
         contract = session.contract()
+        table = PredictionTable(csv_file, PredictionCodec(contract)) if csv_file else None
         with session.screen.live(RowProgress("report")) as bar:
             report_options = ReportOptions(
                 top_k,
                 criteria,
-                on_prediction=[PredictionTable(table, PredictionCodec(contract)).add] if table else [],
+                on_prediction=[table.add] if table else [],
                 on_read=bar.advance,
                 contact_costs=costs,
                 by=by,
@@ -109,6 +110,8 @@ def report(
                 manifest=manifest,
             )
             result = _read_report(session, report_options, page)
+        if table:
+            table.finish()
     session.screen.show(result)
     for path in files:
         if path not in {None, STDOUT}:

@@ -60,6 +60,11 @@ class ConsumeOptions:
     monitoring: MonitoringOptions = NO_MONITORING
     if_answered: IfAnswered = "refuse"
 
+    @property
+    def is_bounded(self) -> bool:
+        """Return whether the run ends before a stop is requested."""
+        return self.mode == "batch" or self.idle_timeout is not None or self.max_messages is not None
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerTask:
@@ -164,9 +169,8 @@ def _source(clients: Clients, cluster: Cluster, topic: TopicToRead, options: Con
     if options.mode == "batch":
         # The high watermark, not the last stable offset: a transaction just committed becomes visible a moment later.
         until = cluster.ends(topic.name, range(topic.partitions), committed_only=False)
-    is_bounded = options.mode == "batch" or options.idle_timeout is not None or options.max_messages is not None
     errors = ConsumerErrors(
-        clients.timeout if is_bounded else math.inf, counts=clients.errors, too_large=lambda: clients.too_large
+        clients.timeout if options.is_bounded else math.inf, counts=clients.errors, too_large=lambda: clients.too_large
     )
     # End-of-partition events distinguish an idle partition from a stalled one.
     consumer = clients.consumer(clients.settings.consumer.group_id, enable_partition_eof="true")
@@ -207,7 +211,8 @@ def _log_start(options: ConsumeOptions, settings: Settings, scorer: Scorer) -> N
     topics = settings.topics
     facts = {"mode": options.mode, "delivery": options.delivery, "group": settings.consumer.group_id}
     names = {"raw": topics.raw, "predictions": topics.predictions, "deadletter": topics.deadletter}
-    logs.log_start("consume", **facts, **names, model_version=scorer.version, engine=scorer.engine)
+    until = {} if options.is_bounded else {"until": "signal"}
+    logs.log_start("consume", **facts, **names, model_version=scorer.version, engine=scorer.engine, **until)
 
 
 def _warn_of_compaction(cluster: Cluster, topics: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from telco_stream.contract.rows import Row, RowCodec, are_json_numbers
 from telco_stream.contract.schema import Boolean, Carried, Contract, Integer, Number
+from telco_stream.runtime.humanize import count_of
 
 _NUMBER = re.compile(r"\s*([+-]?)(?=\.?\d)0*(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?\s*", re.ASCII)
 _is_whole = re.compile(r"-?(0|[1-9]\d*)", re.ASCII).fullmatch
@@ -189,7 +190,7 @@ def _json_number(text: str) -> str | None:
 
 def _reason(layout: Layout, row: Sequence[str]) -> str | None:
     if len(row) != layout.width:
-        return f"{len(row) - layout.number_rows} fields instead of {layout.width - layout.number_rows}"
+        return f"{count_of(len(row) - layout.number_rows, 'field')} instead of {layout.width - layout.number_rows}"
     bad = next((column for column in layout.columns if column.convert([row[column.position]]) is None), None)
     if bad is None:
         return None

@@ -79,11 +79,11 @@ def _produce_fields(result: ProduceResult) -> dict[str, Any]:
 
 
 def _replay_fields(result: ReplayResult) -> dict[str, Any]:
-    """Return the fields; those of a dry run say what would be replayed."""
-    skipped = dict(result.skipped)
-    if (ready := skipped.pop("dry run", None)) is None:
-        return result_fields(result)
-    return {"selected": result.selected, "would_replay": ready, "skipped": skipped}
+    """Return the counts; those of a dry run say what would be replayed."""
+    if not result.dry_run:
+        return {"selected": result.selected, "replayed": result.replayed, "skipped": result.skipped}
+    skipped = {reason: count for reason, count in result.skipped.items() if reason != "dry run"}
+    return {"selected": result.selected, "would_replay": result.would_replay, "skipped": skipped}
 
 
 def _is_nested(value: object) -> bool:

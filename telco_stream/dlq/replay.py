@@ -25,11 +25,20 @@ _MAX_BYTES = 16_777_216
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """Numbers of letters that matched, were replayed, and were skipped, by reason."""
+    """Numbers of letters that matched, were replayed, and were skipped, by reason.
+
+    In a dry run, the reason `dry run` counts the letters that would be replayed.
+    """
 
     selected: int
     replayed: int
     skipped: dict[str, int]
+    dry_run: bool = False
+
+    @property
+    def would_replay(self) -> int:
+        """Return how many letters a dry run would have sent."""
+        return self.skipped.get("dry run", 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +81,8 @@ def replay(options: ReplayOptions, deps: ReplayDeps) -> ReplayResult:
         _replay(options, deps, counts)
     except Stopped:
         counts.skipped["interrupted"] += counts.selected - counts.replayed - counts.skipped.total()
-    return ReplayResult(counts.selected, counts.replayed, dict((+counts.skipped).most_common()))
+    skipped = dict((+counts.skipped).most_common())
+    return ReplayResult(counts.selected, counts.replayed, skipped, dry_run=deps.send is None)
 
 
 @dataclass(slots=True)

@@ -19,9 +19,11 @@ from telco_stream.runtime.choices import variable_of
 
 #: Seconds for the repeated TLS handshake.
 _HANDSHAKE_TIMEOUT = 2.0
-#: An error message of the client: `PROTOCOL://HOST:PORT/BROKER: … (after 5ms in state …)`.
+#: An error message of the client: `PROTOCOL://HOST:PORT/BROKER: … (after 5ms in state …)`; plaintext has no protocol.
 _MESSAGE = re.compile(
-    r"(?:\w+://(?P<address>\S+)/\w+: )?(?P<reason>.*?)(?: \(after \d+ms in state \w+.*\))?", re.DOTALL
+    r"(?:(?:\w+://)?(?P<address>\S+)/\w+: )?(?:Connect to \S+ failed: )?"
+    r"(?P<reason>.*?)(?: \(after \d+ms in state \w+.*\))?",
+    re.DOTALL,
 )
 #: The part of a message in which the client repeats a property's value, which may be a secret.
 _ECHO = re.compile(r" beginning at: .*", re.DOTALL)
@@ -133,6 +135,20 @@ def address_of(error: KafkaError) -> str | None:
     """Return `HOST:PORT` of the broker that an error is about, if the client names it."""
     match = re.search(r"\w+://(\S+)/\w+: ", error.str())
     return match[1] if match else None
+
+
+def reason_of(error: KafkaError) -> str:
+    """Return the reason in an error message of the client, without the broker's address and the connection's state."""
+    if error.code() == KafkaError._BAD_MSG:  # noqa: SLF001 - the client's own message would suggest to raise a limit
+        return "something else answers there"
+    message = without_echo(error.str())
+    match = _MESSAGE.fullmatch(message)
+    return match["reason"] if match else message
+
+
+def is_unconnected(error: KafkaError) -> bool:
+    """Return whether the client could not open a connection: nothing listens there, or the name is unknown."""
+    return "in state CONNECT" in error.str()
 
 
 def without_echo(text: str) -> str:

@@ -192,6 +192,10 @@ class Clients:
         elif cannot_connect(error):
             self._outage.suspect(address_of(error))
 
+    def note_slow_answer(self) -> None:
+        """Log once that no broker has answered yet."""
+        self._outage.note_slow_answer(self.last_error)
+
     def suspect_outage(self) -> None:
         """Probe the brokers, because a request has not been answered; log an outage, and end the run if they refuse."""
         self._outage.suspect()

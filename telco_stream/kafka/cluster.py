@@ -22,9 +22,11 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from telco_stream import errors
+from telco_stream.kafka.auth_errors import is_unconnected, reason_of
 from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS, Deadline, retry
 from telco_stream.kafka.clients import Clients
-from telco_stream.kafka.error_policy import cannot_connect, topic_error, user_error
+from telco_stream.kafka.error_policy import cannot_connect, is_missing_topic, topic_error, user_error
+from telco_stream.runtime.choices import variable_of
 from telco_stream.runtime.signals import Stop, Stopped
 
 Result = TypeVar("Result")
@@ -52,6 +54,8 @@ _COORDINATOR_PENDING = frozenset(
     }
 )
 _NO_ANSWER = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT})  # noqa: SLF001
+#: Seconds after which a command that waits for its first answer says so.
+_SLOW_ANSWER = 1.5
 #: Seconds between two tries of such a request.
 _PAUSE = 0.1
 _URL_SAFE = str.maketrans("+/", "-_")
@@ -91,7 +95,7 @@ class Cluster:
         visible = self.topics()
         for topic in topics:
             if topic not in visible:
-                self.wait(self.describe_topic(topic), f"Topic {topic}")  # raises the broker's error
+                self.wait(self.describe_topic(topic), topic)  # raises the broker's error
                 raise errors.KafkaError(f"Topic {topic} was created a moment ago; try again")
         return {topic: visible[topic][0] for topic in topics}
 
@@ -112,7 +116,7 @@ class Cluster:
         if self.is_embedded():
             return dict.fromkeys(topics)
         descriptions = self.describe_topics(*topics)
-        return {topic: topic_id_of(self.wait(descriptions[topic], f"Topic {topic}")) for topic in topics}
+        return {topic: topic_id_of(self.wait(descriptions[topic], topic)) for topic in topics}
 
     def describe_topic(self, topic: str) -> "Future[TopicDescription]":
         """Request a topic's description, as `describe_topics` does."""
@@ -238,12 +242,15 @@ class Cluster:
             self._metadata()
         return not self._has_controller
 
-    def wait(self, future: "Future[Result]", doing: str) -> Result:
-        """Wait for a future and return its result; an error's message begins with `doing`."""
+    def wait(self, future: "Future[TopicDescription]", topic: str) -> TopicDescription:
+        """Wait for the description of a topic; the error for a missing one says what to do."""
         try:
             return self._result(future)
         except KafkaException as error:
-            raise self._user_error(error.args[0], doing) from error
+            problem = self._user_error(error.args[0], f"Topic {topic}")
+            if is_missing_topic(error.args[0]):
+                problem = errors.KafkaError(f"{problem}, or correct {self._name_of(topic)}")
+            raise problem from error
 
     def ask_group(self, ask: Callable[[], Result], group: str) -> Result:
         """Return the result of a blocking call about a group; retry while the group has no coordinator."""
@@ -251,6 +258,12 @@ class Cluster:
             return self._retry(ask, _COORDINATOR_PENDING, _PAUSE)
         except KafkaException as error:
             raise self._user_error(error.args[0], f"Group {group}") from error
+
+    def _name_of(self, topic: str) -> str:
+        """Return the option or the variable that names the topic."""
+        topics = self.clients.settings.topics
+        names = {topics.predictions: "topics.predictions", topics.deadletter: "topics.deadletter"}
+        return variable_of(names[topic]) if topic in names else "--topic"
 
     def _check_visible(self, topic: str) -> None:
         """Raise if this user may not describe an existing topic: its number of partitions would be unknown."""
@@ -262,8 +275,15 @@ class Cluster:
 
     def _metadata(self) -> ClusterMetadata:
         """Fetch the cluster's metadata: a blocking call, so it is repeated with a short timeout to handle signals."""
+        expected = Deadline(_SLOW_ANSWER)
+
+        def list_topics() -> ClusterMetadata:
+            if expected.has_passed:
+                self.clients.note_slow_answer()
+            return self._admin.list_topics(timeout=MAX_CALL_SECONDS)
+
         try:
-            metadata = self._retry(partial(self._admin.list_topics, timeout=MAX_CALL_SECONDS))
+            metadata = self._retry(list_topics)
         except KafkaException as error:
             raise self._user_error(error.args[0], "The topics can't be listed") from error
         brokers = metadata.brokers
@@ -338,13 +358,12 @@ class Cluster:
             return connection_error
         if not is_unanswered:
             return user_error(error, doing)
-        last, brokers = self.clients.last_error, self.clients.settings.bootstrap_servers
-        # The client's own message would suggest to raise a message size limit.
-        is_other_protocol = last is not None and last.code() == KafkaError._BAD_MSG  # noqa: SLF001
-        reason = ": something else answers there" if is_other_protocol else f": {last.str()}" if last else ""
+        last = self.clients.last_error
+        reason = f": {reason_of(last)}" if last else ""
+        login = "" if last and is_unconnected(last) else ", the TLS and SASL settings"
         return errors.KafkaError(
-            f"Kafka at {brokers} doesn't answer within {self.clients.timeout:g} s{reason}; check that it is running,"
-            " --broker, and the TLS and SASL settings"
+            f"Kafka at {self.clients.settings.bootstrap_servers} doesn't answer within {self.clients.timeout:g} s"
+            f"{reason}; check --broker{login}, and that it is running"
         )
 
 

@@ -160,7 +160,7 @@ class Membership:
         self.out_of_range -= numbers
         for number in numbers:
             self.positions.pop(number, None)
-        self._log("revoked", "gave up partitions %s of %s", numbers)
+        self._log("revoked", "revoked partitions %s of %s", numbers)
 
     def _unassign(self, partitions: Iterable[int]) -> None:
         self._consumer.incremental_unassign([TopicPartition(self._topic, partition) for partition in partitions])

@@ -17,7 +17,7 @@ from functools import partial
 from confluent_kafka import KafkaError
 
 from telco_stream import errors
-from telco_stream.kafka.auth_errors import without_echo
+from telco_stream.kafka.auth_errors import reason_of, without_echo
 from telco_stream.kafka.blocking_calls import BackgroundCall, Deadline
 from telco_stream.kafka.error_policy import cannot_connect
 
@@ -27,6 +27,8 @@ log = logging.getLogger("telco_stream.kafka")
 _PAUSE = 0.5
 #: Seconds in which repeated outages are logged once.
 _LOG_INTERVAL = 60.0
+#: Longest timeout in seconds within which a missing answer is only reported as an error.
+_SHORT_TIMEOUT = 3.0
 #: Seconds in which all advertised addresses must accept a connection; they are probed at the same time.
 _CONNECT_SECONDS = 1.0
 _DEFAULT_PORT = 9092
@@ -52,6 +54,7 @@ class Outage:
         #: Address suspected last, if no probe has begun since; None is any broker.
         self._suspects = deque[str | None](maxlen=1)
         self._logged_at = -_LOG_INTERVAL
+        self._is_slow_noted = False
         #: Start of the outage, by the monotonic clock; None while no outage is known.
         self.since: float | None = None
 
@@ -62,6 +65,15 @@ class Outage:
         """
         self._suspects.append(address)
         self._watch_in_background()
+
+    def note_slow_answer(self, error: KafkaError | None) -> None:
+        """Log once that no broker has answered yet, and the error; not if the timeout is so short that it ends soon."""
+        if not self._is_slow_noted and self._timeout > _SHORT_TIMEOUT:
+            reason = f" ({reason_of(error)})" if error else ""
+            extra = {"event": "kafka_slow", "facts": {"brokers": self._brokers, "timeout": self._timeout}}
+            text = "Kafka at %s has not answered yet%s; waiting up to %g s"
+            log.info(text, self._brokers, reason, self._timeout, extra=extra)
+        self._is_slow_noted = True
 
     def _watch_in_background(self) -> None:
         if self._watching.acquire(blocking=False):

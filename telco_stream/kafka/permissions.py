@@ -35,7 +35,7 @@ def _require(cluster: Cluster, operation: AclOperation, topics: Sequence[str]) -
         return
     descriptions = cluster.describe_topics(*topics, with_rights=True)
     for topic in topics:
-        _check(f"Topic {topic}", operation, cluster.wait(descriptions[topic], f"Topic {topic}").authorized_operations)
+        _check(f"Topic {topic}", operation, cluster.wait(descriptions[topic], topic).authorized_operations)
 
 
 def _check(resource: str, operation: AclOperation, rights: Sequence[Enum] | None) -> None:

@@ -4,12 +4,14 @@ The end of a partition is a position, not a record: its last offsets may be tran
 """
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from telco_stream import errors
+from telco_stream.kafka.auth_errors import reason_of
 from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS, Deadline
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
@@ -28,6 +30,8 @@ _MAX_CLOCK_SKEW = 60_000
 #: Seconds to wait for open transactions. A killed process blocks readers for 40 s: its timeout of 30 s, and up to 10 s
 #: until the broker notices.
 _TRANSACTION_TIMEOUT = 60.0
+#: Seconds to wait for the markers of a commit, and between two queries; they usually take a few milliseconds.
+_MARKER_SECONDS, _MARKER_PAUSE = 1.0, 0.02
 
 
 def read(
@@ -85,6 +89,20 @@ def settled_ends(cluster: Cluster, topic: str, partitions: int, stop: Stop) -> d
         if stop.wait(MAX_CALL_SECONDS):
             raise Stopped
     return written
+
+
+def ends_after_commit(cluster: Cluster, topic: str) -> dict[int, int]:
+    """Return the high watermarks, including the markers of transactions that were committed before the call.
+
+    The broker writes the markers a moment after the commit, one partition after the other. Waits for them only briefly,
+    because another producer's transaction can be open for long.
+    """
+    partitions = range(cluster.partitions(topic)[topic])
+    written = cluster.ends(topic, partitions, committed_only=False)
+    deadline = Deadline(_MARKER_SECONDS)
+    while _behind(written, cluster.ends(topic, partitions)) and not deadline.has_passed:
+        time.sleep(_MARKER_PAUSE)
+    return cluster.ends(topic, partitions, committed_only=False)
 
 
 def _behind(written: Mapping[int, int], visible: Mapping[int, int]) -> list[int]:
@@ -209,5 +227,5 @@ class _Reader:
             return response_too_large(too_large, self._topic, unread)
         return self._clients.connection_error() or errors.KafkaError(
             f"Kafka at {self._clients.settings.bootstrap_servers} has sent nothing of topic {self._topic} for"
-            f" {self._clients.timeout:g} s{f': {last.str()}' if last else ''}; check that it is running"
+            f" {self._clients.timeout:g} s{f': {reason_of(last)}' if last else ''}; check that it is running"
         )

@@ -62,6 +62,13 @@ def produce_pass(plan: ProducePlan, deps: ProduceDeps) -> SendResult:
     """Send the file's rows once, after the rows that earlier runs sent; raise `DataError` for an invalid row."""
     started = time.perf_counter()
     start, is_repeat = find_start(plan.key, deps.checkpoint, deps.writer, restart=plan.restart)
+    if is_repeat and not plan.restart:
+        log.warning(
+            "an earlier run has sent %s to %s: its rows are sent again; --run-id ID sends a file once",
+            plan.path.name,
+            plan.key.topic,
+            extra={"event": "sent_again", "facts": {"topic": plan.key.topic, "file": plan.path.name}},
+        )
     progress = start
     deps.observer.resumed(start.rows_done)
     last = math.inf if plan.limit is None else start.last_processed_index + plan.limit

@@ -25,7 +25,7 @@ class SendResult:
 
 @dataclass(frozen=True, slots=True)
 class ProduceResult:
-    """Result of one run of `produce`; `end_offsets` are the topic's end offsets after it.
+    """Result of one run of `produce`; `end_offsets` are the topic's end offsets after it, with transaction markers.
 
     In batch mode, `rows_done` of about `rows_total` rows in the file have been processed, by this and earlier runs.
     `stopped_by` is `end`, `limit`, `signal`, or `already-complete` for a finished run ID. `sent_again` is true if the

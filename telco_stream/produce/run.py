@@ -13,6 +13,7 @@ from telco_stream.errors import DataError, KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.permissions import require_group, require_read, require_write
+from telco_stream.kafka.reading import ends_after_commit
 from telco_stream.kafka.sink import Sink
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_produce
 from telco_stream.monitoring.protocols import ProduceObserver
@@ -80,9 +81,7 @@ def _produce(
         plan = _plan(clients, options, delivery, stop)
         writer = _make_writer(clients, delivery, plan.key, stop)
         observer.attach(writer.counters)
-        logs.log_start(
-            "produce", mode=options.mode, delivery=delivery, topic=topic, run_id=options.run_id, file=plan.path.name
-        )
+        _log_start(options, delivery, topic, plan.path)
         # A stream is never resumed, and exactly once, Kafka stores the progress.
         needs_file = options.mode == "batch" and not writer.stores_progress
         checkpoint = CheckpointFile(Path(clients.settings.producer.checkpoint_file), is_needed=needs_file)
@@ -104,6 +103,12 @@ def _produce(
         rows_total=_count_rows(data_path(clients.settings), sent) if options.mode == "batch" else None,
         sent_again=sent.is_repeat and sent.rows > 0,
     )
+
+
+def _log_start(options: ProduceOptions, delivery: DeliveryGuarantee, topic: str, path: Path) -> None:
+    facts = {"mode": options.mode, "delivery": delivery, "topic": topic, "run_id": options.run_id, "file": path.name}
+    until = {} if options.mode == "batch" or options.limit else {"until": "signal"}
+    logs.log_start("produce", **facts, **until)
 
 
 def _count_rows(path: Path, sent: SendResult) -> int | None:
@@ -184,8 +189,7 @@ def _end_offsets(clients: Clients, topic: str, stop: Stop) -> Mapping[int, int]:
     """
     timeout = _TIMEOUT_WHEN_STOPPING if stop.requested else clients.timeout
     try:
-        cluster = Cluster(Clients(clients.settings, timeout))
-        return cluster.ends(topic, range(cluster.partitions(topic)[topic]), committed_only=False)
+        return ends_after_commit(Cluster(Clients(clients.settings, timeout)), topic)
     except KafkaError as error:
         log.warning("the end offsets are unknown: %s", error)
         return {}

@@ -112,16 +112,26 @@ def open_outputs(*paths: Path | None) -> Iterator[list[BinaryIO | None]]:
 
 
 class PredictionTable:
-    """CSV table of predictions with a header line: RFC 4180 in UTF-8."""
+    """CSV table of predictions with a header line: RFC 4180 in UTF-8.
+
+    Nothing is written before the first prediction or `finish`, so that stdout stays empty if the topic can't be read.
+    """
 
     def __init__(self, file: BinaryIO, codec: PredictionCodec) -> None:
         self._values_of = attrgetter(*(codec.attributes[name] for name in codec.names))
         self._write = csv.writer(codecs.getwriter("utf-8")(file, "backslashreplace")).writerow
-        self._write(codec.names)
+        self._names, self._has_header = codec.names, False
 
     def add(self, prediction: Prediction, _time: float) -> None:
         """Write a prediction."""
+        self.finish()
         self._write([harmless(value) for value in self._values_of(prediction)])
+
+    def finish(self) -> None:
+        """Write the header, unless that has been done: a table without predictions has it too."""
+        if not self._has_header:
+            self._write(self._names)
+            self._has_header = True
 
 
 def harmless(value: str | float) -> str | float:

@@ -18,7 +18,7 @@ from telco_stream import __version__
 from telco_stream.errors import TelcoStreamError
 from telco_stream.runtime.humanize import escape
 from telco_stream.runtime.redaction import redact
-from telco_stream.runtime.sentences import sentence_of
+from telco_stream.runtime.sentences import UNTIL_STOPPED, sentence_of
 
 log = logging.getLogger("telco_stream")
 #: Events that are not throttled here because `DeadLetterLog` limits them per batch.
@@ -67,9 +67,11 @@ def log_versions() -> None:
 
 
 def log_start(command: str, **facts: object) -> None:
-    """Log that a command has started, with its main settings."""
+    """Log that a command has started, with its main settings; a run with the fact `until` ends only by a signal."""
     facts = {"command": command, "version": __version__, **facts}
-    log.info("started %s", list_facts(facts), extra={"event": "started", "facts": facts})
+    listed = list_facts({name: value for name, value in facts.items() if name != "until"})
+    end = f"; it runs {UNTIL_STOPPED}" if "until" in facts else ""
+    log.info("started %s%s", listed, end, extra={"event": "started", "facts": facts})
 
 
 def log_end(command: str, **facts: object) -> None:

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 from telco_stream.runtime.humanize import count_of, format_count
 
 Facts: TypeAlias = Mapping[str, Any]
+#: How long an unbounded run takes.
+UNTIL_STOPPED = "until SIGTERM or Ctrl-C"
 
 
 def sentence_of(event: str, message: str, facts: Facts) -> str:
@@ -19,12 +21,13 @@ def sentence_of(event: str, message: str, facts: Facts) -> str:
 
 def _started(facts: Facts) -> str:
     guarantee = facts["delivery"].replace("-", " ")
+    until = f"; it runs {UNTIL_STOPPED}" if "until" in facts else ""
     if facts["command"] == "produce":
         rows = facts["file"] if facts["mode"] == "batch" else f"random rows of {facts['file']}"
         run = f" as run {facts['run_id']}" if facts["run_id"] else ""
-        return f"Sending {rows} to {facts['topic']}{run}, {guarantee}"
+        return f"Sending {rows} to {facts['topic']}{run}, {guarantee}{until}"
     topic = f"{facts['raw']}{' to its end' if facts['mode'] == 'batch' else ''}"
-    return f"Consuming {topic} as {facts['group']}, {guarantee}, model {facts['model_version']}"
+    return f"Consuming {topic} as {facts['group']}, {guarantee}, model {facts['model_version']}{until}"
 
 
 def _stopped(facts: Facts) -> str:
@@ -62,7 +65,7 @@ def _assigned(facts: Facts) -> str:
 
 
 def _revoked(facts: Facts) -> str:
-    return f"Gave up {_partitions(facts)}"
+    return f"Revoked {_partitions(facts)}"
 
 
 def _partitions(facts: Facts) -> str:
