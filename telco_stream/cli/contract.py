@@ -55,6 +55,7 @@ def infer(
     """
     from telco_stream.csv.infer_options import InferOptions, parse_delimiter
     from telco_stream.csv.inference import Candidates, infer_contract, next_steps
+    from telco_stream.csv.reader import count_lines_after_header
     from telco_stream.display.progress import RowProgress
 
     session = Session(output, quiet=quiet, verbose=verbose, writes_to_stdout=out == STDOUT)
@@ -72,7 +73,8 @@ def infer(
         name=name,
         replace=replace,
     )
-    with session.screen.live(RowProgress("infer")) as bar:
+    total = count_lines_after_header(file) if session.screen.has_live_view else None
+    with session.screen.live(RowProgress("infer", total)) as bar:
         result = infer_contract(request, bar.advance)
     session.screen.show(result)
     if isinstance(result, Candidates):

@@ -11,9 +11,9 @@ from telco_stream.contract.inference.features import (
     has_valid_name,
     infer_feature,
     missing_words,
-    review_notes,
 )
 from telco_stream.contract.inference.leaks import describe_leak
+from telco_stream.contract.inference.notes import review_notes
 from telco_stream.contract.inference.profile import ColumnProfile
 from telco_stream.contract.rules import snake_case
 from telco_stream.contract.schema import (

@@ -2,12 +2,13 @@
 
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import msgspec
 
-from telco_stream.contract.inference.profile import ColumnProfile, Shape
+from telco_stream.contract.inference.profile import ColumnProfile
+from telco_stream.contract.inference.texts import Shape
 from telco_stream.contract.rules import snake_case
 from telco_stream.contract.schema import (
     LARGEST_INTEGER,
@@ -27,12 +28,10 @@ MIN_ROWS_OF_VALUE = 20
 #: Share of the rows whose values must be that frequent, and how many such values a category may have.
 _MIN_SHARE, _MAX_FREQUENT = 0.8, 1_000
 _OTHER = "other"
-#: Values with fewer rows are reported.
-_RARE = 5
 #: Rows up to which different texts in all of them say nothing.
 _FEW_ROWS = 20
 #: Values that too few people share to be personal.
-_MAX_IMPERSONAL = 12
+MAX_IMPERSONAL = 12
 _LARGEST_FLOAT = 1e308
 #: Whole numbers from here on are IDs rather than amounts.
 _LARGEST_AMOUNT = 1e15
@@ -43,10 +42,9 @@ _is_personal = re.compile(
     r"longitude|(first|last|sur|full|given|family|user|customer|client|person|contact)_?name)(_.*)?|name"
 ).fullmatch
 _is_id = re.compile(r"(.*_)?(id|uuid|guid|key|nr|no|number|index|idx|row|rownames?)|x|unnamed.*").fullmatch
-_is_code = re.compile(r"(.*_)?(code|zip|id|key|area|type|class|region|group|kind|category|status)(_.*)?").fullmatch
 #: Shapes of the texts of a column that would be numbers if they were written differently.
-_AMOUNTS: frozenset[Shape] = frozenset({"amount", "whole", "number"})
-_NUMBERS_AS_TEXT = "numbers as text: write them without `,`, `%` and currency, as in 1234.5"
+AMOUNTS: frozenset[Shape] = frozenset({"amount", "whole", "number"})
+NUMBERS_AS_TEXT = "numbers as text: write them without `,`, `%` and currency, as in 1234.5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +90,6 @@ def infer_feature(profile: ColumnProfile, missing: Collection[str]) -> Feature |
     return _infer_category(profile, missing)
 
 
-def review_notes(profile: ColumnProfile, feature: Feature) -> Iterator[str]:
-    """Yield what a reviewer of the contract should know about a feature."""
-    if nulls := sum(profile.null_rows()):
-        words = ", ".join(f"`{word}`" for word in sorted(profile.nulls - profile.blanks))
-        yield f"{nulls / profile.total:.1%} blank" + (f" ({words} counts as blank)" if words else "")
-    if isinstance(feature, Number | Integer):
-        yield from _notes_on_number(profile)
-        return
-    if isinstance(feature, Category):
-        yield from _notes_on_category(profile, feature)
-
-
 def _reason_against(profile: ColumnProfile) -> str | None:
     """Return why a column of any kind is left out."""
     if not profile.has_more_values_than(0):
@@ -118,7 +104,7 @@ def _reason_against(profile: ColumnProfile) -> str | None:
             else "no name"
         )
     is_fraction = profile.is_numeric and "number" in profile.shapes
-    is_varied = profile.has_more_values_than(_MAX_IMPERSONAL)
+    is_varied = profile.has_more_values_than(MAX_IMPERSONAL)
     if _is_personal(snake_case(profile.name)) and is_varied and not is_fraction:
         return "personal, by its name: neither a model nor a prediction needs it"
     return None
@@ -163,8 +149,8 @@ def _infer_category(profile: ColumnProfile, missing: Collection[str]) -> Categor
     filled = profile.total - sum(profile.null_rows())
     if len(frequent) <= _MAX_FREQUENT and sum(map(profile.rows_with, frequent)) >= _MIN_SHARE * filled:
         return _category(profile, frequent, other=_OTHER)
-    if profile.shapes.keys() <= _AMOUNTS:
-        return LeftOut(_NUMBERS_AS_TEXT)
+    if profile.shapes.keys() <= AMOUNTS:
+        return LeftOut(NUMBERS_AS_TEXT)
     return LeftOut("most of its values are rare: free text or a code")
 
 
@@ -178,35 +164,13 @@ def _reason_against_category(profile: ColumnProfile) -> str | None:
         return "e-mail addresses"
     if profile.longest > _MAX_LENGTH:
         return "free text"
-    if profile.is_unique and profile.total > _FEW_ROWS and not profile.shapes.keys() <= _AMOUNTS:
+    if profile.is_unique and profile.total > _FEW_ROWS and not profile.shapes.keys() <= AMOUNTS:
         return "another text in each row: an ID or free text"
     return None
 
 
 def _category(profile: ColumnProfile, values: Collection[str], other: str | None = None) -> Category:
     return Category(name=profile.name, values=tuple(sorted(values)), other=other, nullable=bool(profile.nulls))
-
-
-def _notes_on_number(profile: ColumnProfile) -> Iterator[str]:
-    is_whole = "number" not in profile.shapes
-    if is_whole and profile.high - profile.low == 1:
-        return
-    yield f"{profile.low:,.10g} to {profile.high:,.10g} seen"
-    if is_whole and not profile.has_more_values_than(_MAX_IMPERSONAL) and _is_code(snake_case(profile.name)):
-        yield "reads like a code: make it a category, if its order means nothing"
-
-
-def _notes_on_category(profile: ColumnProfile, feature: Category) -> Iterator[str]:
-    if feature.other is not None:
-        yield f"values with fewer than {MIN_ROWS_OF_VALUE} rows, and new ones, count as `{feature.other}`"
-    elif rare := sum(profile.rows_with(value) < _RARE for value in feature.values):
-        yield f"{rare} of {len(feature.values)} values have fewer than {_RARE} rows"
-    if any(value != value.strip() for value in feature.values):
-        yield "values with white space at an end"
-    if "code" in profile.shapes:
-        yield "leading zeros, so it is a code"
-    elif profile.shapes.keys() <= _AMOUNTS:
-        yield _NUMBERS_AS_TEXT
 
 
 def _room(largest: float) -> int:

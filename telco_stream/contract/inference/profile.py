@@ -1,48 +1,16 @@
 """What the texts of a CSV column look like, gathered chunk by chunk in bounded memory."""
 
 import math
-import re
 from array import array
 from collections import Counter
 from collections.abc import Collection, Sequence
-from typing import Literal, TypeAlias
 
-import msgspec
-
-from telco_stream.contract.timestamps import parse_timestamp
+from telco_stream.contract.inference.texts import NUMERIC, Shape, is_plain, is_whole, json_numbers, null_kind, shape_of
 
 #: Texts of a column that are counted. When they are more, the rarest ones are forgotten.
 MAX_COUNTED = 20_000
 #: Numbers of a column that are kept for each label.
 MAX_SAMPLED = 20_000
-#: Texts that stand for null in any column, besides `null` in any case.
-_NULL_WORDS = frozenset({"NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan"})
-#: Texts that stand for null among numbers, and among true and false.
-_WEAK_NULL_WORDS = frozenset({"None", "?"})
-#: Characters of a text that a contract can list as missing.
-_MAX_WORD = 32
-
-#: What a text looks like. A `code` is a whole number with leading zeros, an `amount` has `,`, `%` or a currency sign,
-#: and a `time` is as in RFC 3339.
-Shape: TypeAlias = Literal["whole", "number", "code", "truth", "amount", "date", "time", "email", "text"]
-_NUMERIC: frozenset[Shape] = frozenset({"whole", "number", "code"})
-
-_decode_numbers = msgspec.json.Decoder(list[float]).decode
-_is_number = re.compile(r"\s*[+-]?(?=\.?\d)\d*(\.\d*)?([eE][+-]?\d+)?\s*", re.ASCII).fullmatch
-_is_whole = re.compile(r"\s*[+-]?\d+\s*", re.ASCII).fullmatch
-_is_plain = re.compile(r"-?(0|[1-9]\d*)", re.ASCII).fullmatch
-#: Of the shapes that are not numbers, in the order in which they are tried.
-_SHAPES: dict[Shape, re.Pattern[str]] = {
-    "truth": re.compile(r"\s*(true|false|t|f)\s*", re.ASCII | re.IGNORECASE),
-    "date": re.compile(
-        r"\s*(\d{4}[-/.](0?[1-9]|1[0-2])([-/.]\d{1,2})?|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d\d))([ T]\d{1,2}:\d.*)?\s*",
-        re.ASCII,
-    ),
-    "amount": re.compile(
-        r"\s*[-+]?([$€£¥]\s*)?(\d+|\d{1,3}([,'. ]\d{3})+)([.,]\d+)?\s*([%$€£¥]|EUR|USD)?\s*", re.ASCII
-    ),
-    "email": re.compile(r"\s*[^@\s]+@[^@\s]+\.[^@\s]+\s*"),
-}
 
 
 class ColumnProfile:
@@ -69,13 +37,19 @@ class ColumnProfile:
 
     def add(self, label: int, texts: Sequence[str]) -> None:
         """Add the texts of rows with this label."""
-        new = set(texts).difference(self.counts[0]).difference(self.counts[1])  # at once it takes four times as long
+        new = set(texts)
+        if not (self.is_pruned and self.is_numeric):
+            for counts in self.counts:  # one by one: `difference` of both takes four times as long
+                new = new.difference(counts)
         self._note_hashes(texts, is_new=len(new) == len(texts))
         self.rows[label] += len(texts)
-        self.counts[label].update(texts)
         self._classify(new)
         if self.is_numeric:
-            self.samples[label].add(texts, self.nulls)
+            nulls = self.nulls
+            self.samples[label].add(texts, nulls)
+            if self.is_pruned:  # nothing depends on the rows of one number of many
+                texts = [text for text in texts if text in nulls]
+        self.counts[label].update(texts)
         if sum(map(len, self.counts)) > MAX_COUNTED:
             self._prune()
 
@@ -87,7 +61,7 @@ class ColumnProfile:
     @property
     def is_numeric(self) -> bool:
         """Return whether all texts are numbers, except those that stand for null."""
-        return bool(self.shapes) and self.shapes.keys() <= _NUMERIC
+        return bool(self.shapes) and self.shapes.keys() <= NUMERIC
 
     @property
     def nulls(self) -> set[str]:
@@ -131,11 +105,11 @@ class ColumnProfile:
 
     def _classify(self, texts: Collection[str]) -> None:
         self.longest = max(self.longest, max(map(len, texts), default=0))
-        self.is_plain = self.is_plain and all(map(_is_plain, texts))
-        numbers = _json_numbers(texts)
+        self.is_plain = self.is_plain and all(map(is_plain, texts))
+        numbers = json_numbers(texts)
         if numbers:
             self.low, self.high = min(self.low, *numbers), max(self.high, *numbers)
-            whole = sum(1 for text in texts if _is_whole(text))
+            whole = sum(1 for text in texts if is_whole(text))
             self.shapes.update({"whole": whole, "number": len(texts) - whole})
         else:
             has_text = self.is_pruned and "text" in self.shapes
@@ -146,23 +120,15 @@ class ColumnProfile:
 
     def _note_null(self, text: str) -> bool:
         """Remember a text that may stand for null; return whether it is one."""
-        word = text.strip()
-        if not word:
-            self.blanks.add(text)
-        elif len(text) > _MAX_WORD:
-            return False
-        elif word in _NULL_WORDS or word.lower() == "null":
-            self.words.add(text)
-        elif word in _WEAK_NULL_WORDS:
-            self.weak_words.add(text)
-        else:
-            return False
-        return True
+        texts = {"blank": self.blanks, "word": self.words, "weak word": self.weak_words}
+        if kind := null_kind(text):
+            texts[kind].add(text)
+        return kind is not None
 
     def _note_shape(self, text: str) -> None:
-        shape = _shape(text)
+        shape = shape_of(text)
         self.shapes[shape] += 1
-        if shape in _NUMERIC:
+        if shape in NUMERIC:
             self.low, self.high = min(self.low, float(text)), max(self.high, float(text))
 
     def _prune(self) -> None:
@@ -198,30 +164,3 @@ class NumberSample:
         self.numbers.extend(float(text) for text in texts[first :: self._step] if text not in nulls)
         while len(self.numbers) > MAX_SAMPLED:
             self.numbers, self._step = self.numbers[::2], 2 * self._step
-
-
-def _json_numbers(texts: Collection[str]) -> list[float] | None:
-    """Parse texts that are all JSON numbers, in about 50 ns each; None if one of them is not."""
-    try:
-        numbers = _decode_numbers(f"[{','.join(texts)}]")
-    except msgspec.MsgspecError:
-        return None
-    return numbers if len(numbers) == len(texts) else None
-
-
-def _shape(text: str) -> Shape:
-    if _is_number(text):
-        if not _is_whole(text):
-            return "number"
-        digits = text.strip().lstrip("+-")
-        return "code" if digits[0] == "0" and len(digits) > 1 else "whole"
-    shape: Shape = next((shape for shape, pattern in _SHAPES.items() if pattern.fullmatch(text)), "text")
-    return "time" if shape == "date" and _is_time(text) else shape
-
-
-def _is_time(text: str) -> bool:
-    try:
-        parse_timestamp(text)
-    except ValueError:
-        return False
-    return True
