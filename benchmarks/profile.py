@@ -147,7 +147,11 @@ def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
     yield "headers", _best(lambda: [*map(sources.of, records)])
     yield (
         "answer, total",
-        _best(lambda: core._encode(records, decoded, build_predictions(), sources, limits.prediction)),
+        _best(
+            lambda: core._encode(
+                records, zip(decoded, build_predictions(), strict=True), sources, limits.prediction, "customer"
+            )
+        ),
     )
     yield (
         "scoring.process, total",

@@ -83,7 +83,9 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
         processed_at=processed_at,
         model_version=scorer.version,
     )
-    predictions, prediction_messages, unanswerable = _encode(records, decoded, scored, sources, limits.prediction)
+    predictions, prediction_messages, unanswerable = _encode(
+        records, zip(decoded, scored, strict=True), sources, limits.prediction, codec.contract.entity
+    )
     rejected_at = undecodable | unanswerable | _name_errors(failures, unanswerable)
     rejected = [rejected_at[index] for index in sorted(rejected_at)]
     last_records = {record.partition(): record for record in records}
@@ -169,14 +171,14 @@ def _name_errors(failures: Mapping[int, ScoringError], rejected: Mapping[int, Re
 
 def _encode(
     records: Sequence[Record],
-    decoded: list[tuple[int, Event]],
-    scored: list[Prediction],
+    scored: Iterable[tuple[tuple[int, Event], Prediction]],
     sources: SourceHeaders,
     limit: int,
+    entity: str,
 ) -> tuple[list[Prediction], list[Message], dict[int, Rejected]]:
     """Return the predictions, their messages, and the records whose prediction cannot be sent by index.
 
-    `limit` is the largest message in bytes.
+    `limit` is the largest message in bytes, `entity` whom a record is about.
     """
     predictions: list[Prediction] = []
     messages: list[Message] = []
@@ -184,7 +186,7 @@ def _encode(
     # The key is at most as long as the value, which contains it. So a message with source headers only is small if its
     # value is, and its size need not be counted.
     source_headers, source_header_count, small_value = sources.of, sources.count, limit // 4
-    for (index, _), prediction in zip(decoded, scored, strict=True):
+    for (index, _), prediction in scored:
         record = records[index]
         headers = source_headers(record)
         if record.headers() is not None:
@@ -192,7 +194,7 @@ def _encode(
         message = (prediction.key, encode_prediction(prediction), headers)
         is_small = len(headers) == source_header_count and len(message[1]) <= small_value
         if not (is_small and 0.0 <= prediction.probability <= 1.0) and (
-            reason := _reason_to_reject(prediction.probability, message, limit)
+            reason := _reason_to_reject(prediction.probability, message, limit, entity)
         ):
             rejected[index] = Rejected(record, *reason)
         else:
@@ -201,10 +203,12 @@ def _encode(
     return predictions, messages, rejected
 
 
-def _reason_to_reject(probability: float, message: Message, limit: int) -> tuple[ErrorType, str, str] | None:
+def _reason_to_reject(
+    probability: float, message: Message, limit: int, entity: str
+) -> tuple[ErrorType, str, str] | None:
     """Return type, code and text of the error, or None if the prediction can be sent."""
     if not 0.0 <= probability <= 1.0:  # also true for NaN
-        return ErrorType.SCORING, "no_probability", "The model has no probability for this customer"
+        return ErrorType.SCORING, "no_probability", f"The model has no probability for this {entity}"
     if ENVELOPE + size_of(*message) > limit:
         text = f"The prediction would exceed the topic's {limit} bytes"
         return ErrorType.OUTPUT_TOO_LARGE, "too_large", text

@@ -80,7 +80,7 @@ def test_summary_aligns_numbers_with_separators() -> None:
 def test_summary_has_no_rates_when_it_is_empty() -> None:
     text = shown(Analytics(CODEC.predictions).result(10))
     assert row(text, "Customers") == "Customers 0 each by its newest prediction"
-    assert row(text, "Expected to leave") == "Expected to leave 0 - sum of the customers' churn probabilities"
+    assert row(text, "Expected to leave") == "Expected to leave 0 - churn probability summed over the customers"
     assert row(text, "Flagged") == "Flagged 0 - churn probability at or above the threshold"
     assert row(text, "Predictions") == "Predictions 0 - of any age, and the share of Yes among them"
 
@@ -175,7 +175,7 @@ def test_report_warns_of_unreadable_values_when_quiet() -> None:
 
 def test_summary_leads_with_customers_and_explains_each_number() -> None:
     text = shown(summary_of("a", "b", "c"))
-    assert row(text, "Expected to leave") == "Expected to leave 2 61.7% sum of the customers' churn probabilities"
+    assert row(text, "Expected to leave") == "Expected to leave 2 61.7% churn probability summed over the customers"
     assert row(text, "Flagged") == "Flagged 1 33.3% churn probability at or above the threshold"
     assert row(text, "Predictions") == "Predictions 3 33.3% of any age, and the share of Yes among them"
     assert [line.split()[0] for line in text.splitlines()[:4]] == ["Customers", "Expected", "Flagged", "Predictions"]
@@ -194,7 +194,7 @@ def test_summary_keeps_whole_headings_when_narrow(columns: int) -> None:
         summary, segments={"model_version": {"2026-11-23-9cebc992": summary.segments["Contract"]["Month-to-month"]}}
     )
     assert max(map(len, shown(by_model, {"COLUMNS": str(columns)}).splitlines())) <= columns
-    assert any(line.split()[-4:] == ["Customers", "Leavers", "Share", "Flagged"] for line in lines)
+    assert any(line.split()[-4:] == ["Customers", "Expected", "Share", "Flagged"] for line in lines)
 
 
 def test_summary_shows_the_change_from_the_period_before() -> None:

@@ -58,12 +58,12 @@ def test_consume_view_shows_counts_lag_and_customers() -> None:
 
 def test_consume_view_has_no_share_when_windows_have_it() -> None:
     """A batch prints the exact share of each window above the view."""
-    assert "flagged" not in "\n".join(Harness(ends_with_topic=True).rows())
+    assert "% flagged" not in "\n".join(Harness(ends_with_topic=True).rows())
 
 
 def test_consume_view_has_two_columns_when_wide() -> None:
-    assert any("Answered" in line and "Newest at risk" in line for line in Harness().rows(140))
-    assert not any("Answered" in line and "Newest at risk" in line for line in Harness().rows(100))
+    assert any("Answered" in line and "Newest flagged" in line for line in Harness().rows(140))
+    assert not any("Answered" in line and "Newest flagged" in line for line in Harness().rows(100))
 
 
 def test_consume_view_keeps_its_height_when_customers_arrive() -> None:

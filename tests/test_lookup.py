@@ -74,7 +74,7 @@ def test_search_ends_at_the_record_limit(broker: Broker, monkeypatch: pytest.Mon
     monkeypatch.setattr(lookup, "_FIRST_BLOCK", 4)
     send(broker.bootstrap, broker.topics.predictions, [prediction("a", 0)], 0)
     send(broker.bootstrap, broker.topics.predictions, [prediction("b", minute) for minute in range(1, 30)], 0)
-    assert search(broker, "a", max_records=9) == Lookup((), 9, START + timedelta(minutes=21), False, False)
+    assert search(broker, "a", max_records=9) == Lookup((), 9, START + timedelta(minutes=21), False, False, "customer")
     assert found(search(broker, "a", max_records=0)) == [(at(0), 0)]
     assert found(search(broker, "a", max_records=30)) == [(at(0), 0)]
 

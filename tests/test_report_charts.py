@@ -38,21 +38,21 @@ def test_rate_bars_keep_names_that_are_equal() -> None:
     assert len(charts.rate_bars([("a…", 0.5, 99), ("a…", 0.25, 99)]).bars) == 2
 
 
-def test_distribution_stacks_churn_on_stay() -> None:
-    chart = charts.distribution([200, 0, 100], [0, 300, 100], 0.5)
-    stay, churn = ([bar for bar in chart.bars if bar.style == style] for style in ("stay", "churn"))
-    unit = stay[0].height / 2
-    assert [round(bar.height / unit) for bar in stay] == [2, 1]
-    assert [round(bar.height / unit) for bar in churn] == [3, 1]
-    assert churn[1].y + churn[1].height == pytest.approx(stay[1].y)
-    assert churn[0].x == pytest.approx(stay[0].x + stay[0].width, abs=0.5)
+def test_distribution_stacks_flagged_on_others() -> None:
+    chart = charts.distribution([200, 0, 100], [0, 300, 100], 0.5, "churn probability")
+    others, flagged = ([bar for bar in chart.bars if bar.style == style] for style in ("other", "flagged"))
+    unit = others[0].height / 2
+    assert [round(bar.height / unit) for bar in others] == [2, 1]
+    assert [round(bar.height / unit) for bar in flagged] == [3, 1]
+    assert flagged[1].y + flagged[1].height == pytest.approx(others[1].y)
+    assert flagged[0].x == pytest.approx(others[0].x + others[0].width, abs=0.5)
 
 
 @pytest.mark.parametrize(
-    ("threshold", "names"), [(0.5, ["stays", "churns", "threshold 0.5"]), (None, ["stays", "churns"])]
+    ("threshold", "names"), [(0.5, ["not flagged", "flagged", "threshold 0.5"]), (None, ["not flagged", "flagged"])]
 )
 def test_distribution_has_a_threshold_when_known(threshold: float | None, names: list[str]) -> None:
-    chart = charts.distribution([1, 1], [1, 1], threshold)
+    chart = charts.distribution([1, 1], [1, 1], threshold, "churn probability")
     assert [name for _, name in chart.legend] == names
     assert len(chart.lines) == len(names) - 2
     for line in chart.lines:
@@ -83,7 +83,7 @@ def test_calibration_dots_are_on_the_diagonal_when_equal() -> None:
 def test_bins_are_pale_when_they_have_few_predictions(total: int, is_pale: bool) -> None:
     drawn = [
         charts.rate_bars([("a", 0.5, total)]),
-        charts.distribution([1], [total - 1], None),
+        charts.distribution([1], [total - 1], None, "churn probability"),
         charts.counts_over_time([total], {}),
         charts.rates_over_time([1], [total], {}),
         charts.calibration([0.5], [0.5], [total]),
@@ -94,7 +94,7 @@ def test_bins_are_pale_when_they_have_few_predictions(total: int, is_pale: bool)
 
 
 def test_lift_starts_at_zero_and_ends_at_the_top_right() -> None:
-    chart = charts.lift([0.5, 1.0], [0.9, 1.0])
+    chart = charts.lift([0.5, 1.0], [0.9, 1.0], "customers")
     diagonal, line = chart.lines
     assert (line.points[0], line.points[-1]) == (diagonal.points[0], diagonal.points[1])
     assert len(line.points) == 3
@@ -105,11 +105,11 @@ def test_lift_starts_at_zero_and_ends_at_the_top_right() -> None:
     "chart",
     [
         charts.rate_bars([("x" * 30, 1.0, 99), ("y", 0.0, 1)]),
-        charts.distribution([9_999_999] * 50, [1] * 50, 1.0),
+        charts.distribution([9_999_999] * 50, [1] * 50, 1.0, "churn probability"),
         charts.counts_over_time([1], {0: "a"}),
         charts.rates_over_time([1] * 400, [1] * 400, {399: "23:59:59\n31 Dec"}),
         charts.calibration([1.0], [1.0], [1]),
-        charts.lift([0.5, 1.0], [0.9, 1.0]),
+        charts.lift([0.5, 1.0], [0.9, 1.0], "customers"),
     ],
 )
 def test_shapes_are_inside_the_chart(chart: Chart) -> None:

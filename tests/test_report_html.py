@@ -7,8 +7,8 @@ import json
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from typing import Any
 
-import msgspec
 import pytest
 
 from telco_stream.display.text import as_json
@@ -116,7 +116,7 @@ def test_page_shows_whom_to_contact() -> None:
     text = html(report_data([prediction()])).decode()
     (first, *_) = MANIFEST.metrics.lift
     assert f"<bdi>{first.share:.0%}</bdi></th><td>{first.reached:.1%}</td>" in text
-    assert f"highest risk reaches {first.reached:.1%} of the leavers" in text
+    assert f"highest churn probability reaches {first.reached:.1%} of all that leave" in text
     assert "Most profitable threshold" not in text
 
 
@@ -131,7 +131,7 @@ def test_page_shows_which_contacts_pay_when_costs_are_given() -> None:
 def test_page_has_no_lift_when_the_model_has_none() -> None:
     other = PageParser(html(report_data([prediction(model_version="v2")])))
     assert charts(other) == CHARTS - {"lift"}
-    assert "Whom to contact" not in other.texts("h2")
+    assert "Which customers to contact" not in other.texts("h2")
 
 
 def test_every_chart_says_what_it_shows_and_its_source() -> None:
@@ -237,12 +237,8 @@ def test_every_header_cell_has_a_scope() -> None:
 
 def test_page_escapes_hostile_text() -> None:
     fields = ["customerID", "Contract", "InternetService", "model_version"]
-    answers = [prediction(str(number)) for number in range(len(HOSTILE))]
     hostile, harmless = (
-        [
-            msgspec.structs.replace(answer, **dict.fromkeys(fields, name))
-            for answer, name in zip(answers, names, strict=True)
-        ]
+        [prediction(**dict[str, Any].fromkeys(fields, name)) for name in names]
         for names in (HOSTILE, [f"{number:02}" for number in range(len(HOSTILE))])
     )
     page, harmless_page = (

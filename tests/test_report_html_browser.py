@@ -96,7 +96,7 @@ def test_page_follows_the_colour_scheme(browser: Any, pages: dict[str, Path]) ->
                     page.locator(where).first.evaluate(f"element => getComputedStyle(element).{what}")
                     for where, what in [
                         ("body", "backgroundColor"),
-                        ("svg .churn", "fill"),
+                        ("svg .flagged", "fill"),
                         ("svg text", "fill"),
                     ]
                 ]

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 STREAM = ("consume", "--delivery", "at-least-once")
 #: Parts of the live views, none of which may be left at the end.
-DRAWN = ("── consume", "Ctrl-C finishes", "Newest at risk", "━", "sending", "connecting")
+DRAWN = ("── consume", "Ctrl-C finishes", "Newest flagged", "━", "sending", "connecting")
 
 
 @contextmanager
@@ -121,7 +121,7 @@ def test_consume_view_follows_the_window_when_resized(embedded: MockCluster, emb
 
 
 def _has_two_columns(terminal: TerminalRun) -> bool:
-    return any("Answered" in row and "Newest at risk" in row for row in terminal.rows())
+    return any("Answered" in row and "Newest flagged" in row for row in terminal.rows())
 
 
 def _fits(terminal: TerminalRun) -> bool:

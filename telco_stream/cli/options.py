@@ -62,7 +62,7 @@ NumberRows: TypeAlias = Annotated[
 ]
 TOP_K = 10
 TopK: TypeAlias = Annotated[
-    int, typer.Option("--top-k", min=0, metavar="K", help="Number of customers at risk to list.")
+    int, typer.Option("--top-k", min=0, metavar="K", help="Number of the highest probabilities to list.")
 ]
 #: These filter by the time of the answer, because the event time of a dead letter can be invalid.
 Since: TypeAlias = Annotated[

@@ -1,4 +1,4 @@
-"""The live view of `consume`: counts, rate, lag by partition and the newest customers at risk."""
+"""The live view of `consume`: counts, rate, lag by partition and the newest flagged customers."""
 
 import time
 from collections import deque
@@ -14,6 +14,7 @@ from telco_stream.display import widgets
 from telco_stream.display.widgets import number_field
 from telco_stream.monitoring.snapshot import ConsumerSnapshot
 from telco_stream.report.customers import AtRisk
+from telco_stream.report.wording import Wording, capitalize
 from telco_stream.runtime.clock import RateMeter
 from telco_stream.runtime.humanize import format_count, format_elapsed, format_percent, format_rate, format_share
 
@@ -25,7 +26,7 @@ _RATES = 30
 _CUSTOMERS = 6
 _CUSTOMERS_EVERY = 1.0
 #: Widths of the customers' keys, probabilities, and first two segments.
-_CUSTOMER_WIDTHS, _SEGMENTS = (20, 16, 14, 12), 2
+_CUSTOMER_WIDTHS, _MAX_SEGMENTS = (20, 16, 14, 12), 2
 #: Columns from which on the customers are beside the numbers, and the column where they begin.
 _WIDE, _RIGHT = 116, 62
 _PROGRESS_WIDTH = 30
@@ -156,13 +157,14 @@ def format_lag(lag: Mapping[int, int | None], columns: int) -> str:
 
 def customer_lines(customers: Sequence[AtRisk], contract: Contract) -> list[Text]:
     """Draw a heading and always the same number of lines, so that the view keeps its height."""
-    segments = contract.segments[:_SEGMENTS]
-    titles = ("Newest at risk", contract.label.name, *segments)
-    lines = [widgets.table_row([(title, "bold") for title in titles], _CUSTOMER_WIDTHS)]
+    segments = contract.segments[:_MAX_SEGMENTS]
+    titles = ("Newest flagged", capitalize(Wording(contract).outcome), *segments)
+    widths = _CUSTOMER_WIDTHS[: len(titles)]
+    lines = [widgets.table_row([(title, "bold") for title in titles], widths)]
     for customer in customers:
         risk = f"{format_percent(customer.probability):>6} {widgets.bar(customer.probability, 9)}"
         cells = [(customer.key, ""), (risk, "red"), *((customer.segments[name], "") for name in segments)]
-        lines.append(widgets.table_row(cells, _CUSTOMER_WIDTHS))
+        lines.append(widgets.table_row(cells, widths))
     return lines + [Text()] * (_CUSTOMERS - len(customers))
 
 

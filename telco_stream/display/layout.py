@@ -5,7 +5,6 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from rich import box
-from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Column, Table
 from rich.text import Text
@@ -14,6 +13,8 @@ from telco_stream.display.text import format_value, humanize, safe_text
 
 #: Columns after which a name is cut.
 _NAME_WIDTH = 26
+#: Columns to which names and headings are cut at most.
+_LEAST_WIDTH = 8
 #: Columns around a name and its value.
 _PADDING = 4
 #: Values that are useless in parts: checksums and URLs.
@@ -47,33 +48,64 @@ def stack(*blocks: RenderableType) -> Group:
 
 
 class NamesTable:
-    """Table of names and `numbers` (titles) that fits: the widest names are cut; headings and numbers are whole."""
+    """Table of names and `numbers` (titles) that fits.
+
+    The widest names are cut first, then headings. Columns of names for which that is not enough are left out, the
+    last ones first, and named below the table.
+    """
 
     def __init__(self, titles: Sequence[str], rows: Iterable[Sequence[str]], numbers: Container[str]) -> None:
-        self._titles = titles
+        self._titles = list(map(safe_text, titles))
         self._rows = [list(map(safe_text, row)) for row in rows]
-        self._numbers = numbers
+        self._is_number = [title in numbers for title in titles]
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
-        table = new_table(*map(self._column, self._titles, self._widths(options.max_width)))
+        shown, least = self._shown(options.max_width)
+        table = new_table(*map(self._column, shown, self._widths(shown, least, options.max_width)))
         for row in self._rows:
-            table.add_row(*row)
+            table.add_row(*(row[column] for column in shown))
         yield table
+        hidden = [title.plain for column, title in enumerate(self._titles) if column not in shown]
+        if hidden:
+            yield Text(f" Too narrow for {', '.join(hidden)}.", "dim", no_wrap=True, overflow="ellipsis")
 
-    def _widths(self, columns: int) -> list[int]:
-        least = [min(_NAME_WIDTH, cell_len(title)) for title in self._titles]
-        widths = [max([low, *(row[n].cell_len for row in self._rows)]) for n, low in enumerate(least)]
-        names = [n for n, title in enumerate(self._titles) if title not in self._numbers]
-        for name in names:
-            widths[name] = min(_NAME_WIDTH, widths[name])
-        available = columns - 3 * len(widths) + 1  # three columns between cells, one at each end
-        while sum(widths) > available and (longer := [name for name in names if widths[name] > least[name]]):
-            widths[max(longer, key=widths.__getitem__)] -= 1
+    def _shown(self, columns: int) -> tuple[list[int], list[int]]:
+        """Return the columns that fit if their names and headings are cut, and their least widths."""
+        shown = list(range(len(self._titles)))
+        least = [self._contents(column) if number else 0 for column, number in enumerate(self._is_number)]
+        least = [min(max(width, _LEAST_WIDTH), self._full(column)) for column, width in enumerate(least)]
+        while sum(least[column] for column in shown) > _available(columns, len(shown)):
+            names = [column for column in shown if not self._is_number[column]]
+            if len(names) == 1:
+                break
+            shown.remove(names[-1])
+        return shown, [least[column] for column in shown]
+
+    def _widths(self, shown: Sequence[int], least: Sequence[int], columns: int) -> list[int]:
+        widths, available = list(map(self._full, shown)), _available(columns, len(shown))
+        headings = [min(_NAME_WIDTH, self._titles[column].cell_len) for column in shown]
+        for floors in (headings, least):
+            while sum(widths) > available and (longer := [n for n, low in enumerate(floors) if widths[n] > low]):
+                names = [n for n in longer if not self._is_number[shown[n]]]
+                widths[max(names or longer, key=widths.__getitem__)] -= 1
         return widths
 
-    def _column(self, title: str, width: int) -> Column:
-        justify: Literal["left", "right"] = "right" if title in self._numbers else "left"
-        return Column(title, justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+    def _full(self, column: int) -> int:
+        """Return the width of a column in which nothing but long names and headings is cut."""
+        contents, heading = self._contents(column), min(_NAME_WIDTH, self._titles[column].cell_len)
+        return max(heading, contents if self._is_number[column] else min(_NAME_WIDTH, contents))
+
+    def _contents(self, column: int) -> int:
+        return max([0, *(row[column].cell_len for row in self._rows)])
+
+    def _column(self, column: int, width: int) -> Column:
+        justify: Literal["left", "right"] = "right" if self._is_number[column] else "left"
+        return Column(self._titles[column], justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+
+
+def _available(columns: int, number: int) -> int:
+    """Return the columns of a terminal for the contents: three are between cells, one is at each end."""
+    return columns - 3 * number + 1
 
 
 class _FieldTable:

@@ -1,4 +1,4 @@
-"""The summary of predictions as tables: customers first, then segments, lift, contacts and the customers at risk."""
+"""The summary of predictions as tables: customers first, then segments, lift, contacts and the likeliest customers."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,82 +10,87 @@ from telco_stream.display.layout import NamesTable, name_column, new_table, numb
 from telco_stream.model.manifest import LiftStep
 from telco_stream.report.analytics import PreviousPeriod, Summary
 from telco_stream.report.customers import ContactPlan, CustomerSegment
+from telco_stream.report.wording import Wording, capitalize
 from telco_stream.runtime.humanize import format_count, format_percent, format_share
 
 #: Tenths of the lift table that `report` shows; `model show` shows all of them.
 _LIFT_STEPS = 5
+#: Columns after which the name of a total continues on the next line.
+_FACT_WIDTH = 30
 
 
 def summary_tables(summary: Summary) -> Group:
-    """Draw the totals, their change, the segments, what contacts reach and earn, and the customers most at risk."""
-    blocks: list[RenderableType] = [_facts_table(_totals(summary))]
+    """Draw the totals, their change, the segments, what contacts reach and earn, and the highest probabilities."""
+    words = Wording(summary.contract)
+    blocks: list[RenderableType] = [_facts_table(_totals(summary, words))]
     if summary.previous:
-        blocks.append(_change_table(summary, summary.previous))
+        blocks.append(_change_table(summary, summary.previous, words))
     if summary.total:
-        blocks += [_segment_table(name, segments) for name, segments in summary.segments.items()]
+        blocks += [_segment_table(name, segments, words) for name, segments in summary.segments.items()]
     if summary.lift:
         blocks.append(lift_table(summary.lift[:_LIFT_STEPS]))
     if summary.contact_plan:
-        blocks.append(_facts_table(_contacts(summary.contact_plan, summary)))
+        blocks.append(_facts_table(_contacts(summary.contact_plan, summary, words)))
     if summary.top:
-        blocks.append(_customer_table(summary))
+        blocks.append(_customer_table(summary, words))
     return stack(*blocks)
 
 
 def lift_table(steps: Sequence[LiftStep]) -> RenderableType:
-    """Draw the share of leavers that each share of customers reaches."""
-    table = new_table(number_column("Contact the top"), number_column("Reach of the leavers"))
+    """Draw the share of the positive labels that contacts with each share of the highest probabilities reach."""
+    table = new_table(number_column("Contact the top"), number_column("Reach"))
     for step in steps:
         table.add_row(f"{step.share:.0%}", format_percent(step.reached))
-    return Group(Text(" From cross-validation on the training data:"), table)
+    return Group(Text(" Reach of contacts, from cross-validation on the training data:"), table)
 
 
-def _totals(summary: Summary) -> Iterator[tuple[str, str, str, str]]:
+def _totals(summary: Summary, words: Wording) -> Iterator[tuple[str, str, str, str]]:
     """Yield a name, a number, a share and an explanation for each total; those of customers come first."""
     known = summary.total or None
-    yield "Customers", format_count(summary.customers), "", "each by its newest prediction"
+    yield capitalize(words.entities), format_count(summary.customers), "", "each by its newest prediction"
     yield (
-        "Expected to leave",
+        words.expected,
         format_count(round(summary.expected_leavers)),
         format_percent(known and summary.expected_share),
-        "sum of the customers' churn probabilities",
+        f"{words.probability} summed over the {words.entities}",
     )
     yield (
         "Flagged",
         format_count(summary.flagged),
         format_percent(known and summary.flagged_share),
-        "churn probability at or above the threshold",
+        f"{words.probability} at or above the threshold",
     )
     if summary.revenue_at_risk is not None:
-        yield "Revenue at risk", f"{summary.revenue_at_risk:,.0f}", "", "monthly charges x churn probability"
+        yield "Revenue at risk", f"{summary.revenue_at_risk:,.0f}", "", words.revenue
     yield (
         "Predictions",
         format_count(summary.total),
         format_percent(known and summary.churn_rate),
-        "of any age, and the share of Yes among them",
+        f"of any age, and the share of {words.positive} among them",
     )
 
 
-def _contacts(plan: ContactPlan, summary: Summary) -> Iterator[tuple[str, str, str, str]]:
+def _contacts(plan: ContactPlan, summary: Summary, words: Wording) -> Iterator[tuple[str, str, str, str]]:
     """Yield the most profitable threshold, and whom it flags now."""
     cost, value = f"{plan.contact_cost:,g}", f"{plan.customer_value:,g}"
     yield "Best threshold", f"{plan.threshold:.4g}", "", f"cost {cost} / value {value} of a contact"
-    yield "Customers", format_count(plan.customers), format_share(plan.customers, summary.customers), "at or above it"
-    leavers, reached = plan.expected_leavers, plan.expected_leavers / (summary.expected_leavers or 1)
-    yield "Leavers among them", format_count(round(leavers)), format_percent(reached), "of those expected to leave"
-    yield "Expected profit", f"{plan.expected_profit:,.0f}", "", "value x leavers - cost x customers"
+    share = format_share(plan.customers, summary.customers)
+    yield capitalize(words.entities), format_count(plan.customers), share, "at or above it"
+    expected, reached = plan.expected_leavers, plan.expected_leavers / (summary.expected_leavers or 1)
+    yield words.expected, format_count(round(expected)), format_percent(reached), "among them, and their share of all"
+    yield "Expected profit", f"{plan.expected_profit:,.0f}", "", f"value x expected - cost x {words.entities}"
 
 
-def _change_table(summary: Summary, previous: PreviousPeriod) -> RenderableType:
+def _change_table(summary: Summary, previous: PreviousPeriod, words: Wording) -> RenderableType:
     """Draw the totals beside those of the period before, if it has any."""
     since, until = (time[:16].replace("T", " ") for time in (previous.since, previous.until))
     if not previous.total:
         return Text(f" No predictions in the period before, {since} to {until} UTC.")
     table = new_table(name_column("Total"), *map(number_column, ("Before", "Now", "Change", "Percent")))
     for name, before, now in (
-        ("Expected to leave", round(previous.expected_leavers), round(summary.expected_leavers)),
+        (words.expected, round(previous.expected_leavers), round(summary.expected_leavers)),
         ("Flagged", previous.flagged, summary.flagged),
-        ("Customers", previous.customers, summary.customers),
+        (capitalize(words.entities), previous.customers, summary.customers),
         ("Predictions", previous.total, summary.total),
     ):
         percent = f"{(now - before) / before:+.1%}" if before else "-"
@@ -96,7 +101,7 @@ def _change_table(summary: Summary, previous: PreviousPeriod) -> RenderableType:
 def _facts_table(facts: Iterator[tuple[str, str, str, str]]) -> Table:
     """Draw a row for each name, number, share and explanation."""
     table = Table(box=None, show_header=False, pad_edge=True)
-    table.add_column(style="bold", no_wrap=True)
+    table.add_column(style="bold", max_width=_FACT_WIDTH)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(style="dim")
@@ -105,17 +110,17 @@ def _facts_table(facts: Iterator[tuple[str, str, str, str]]) -> Table:
     return table
 
 
-def _segment_table(column: str, segments: Mapping[str, CustomerSegment]) -> RenderableType:
-    titles, rows = (column, "Customers", "Leavers", "Share", "Flagged"), []
+def _segment_table(column: str, segments: Mapping[str, CustomerSegment], words: Wording) -> RenderableType:
+    titles, rows = (column, capitalize(words.entities), "Expected", "Share", "Flagged"), []
     for value, segment in segments.items():
-        leavers, rate = format_count(round(segment.expected_leavers)), format_percent(segment.expected_share)
-        rows.append((value, format_count(segment.customers), leavers, rate, format_count(segment.flagged)))
+        expected, rate = format_count(round(segment.expected_leavers)), format_percent(segment.expected_share)
+        rows.append((value, format_count(segment.customers), expected, rate, format_count(segment.flagged)))
     return NamesTable(titles, rows, titles[1:])
 
 
-def _customer_table(summary: Summary) -> RenderableType:
+def _customer_table(summary: Summary, words: Wording) -> RenderableType:
     segments = summary.contract.segments
-    titles, rows = ("#", summary.contract.entity.capitalize(), "Probability", *segments), []
+    titles, rows = ("#", capitalize(words.entity), "Probability", *segments), []
     for rank, customer in enumerate(summary.top, 1):
         values = (customer.segments[name] for name in segments)
         rows.append((format_count(rank), customer.key, format_percent(customer.probability), *values))

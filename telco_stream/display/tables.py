@@ -155,8 +155,8 @@ def _draw_original(letter: ShownLetter) -> Text:
 
 
 def _calibration_table(deciles: Sequence[Decile]) -> Table:
-    """Draw a row for each tenth of the predictions with its predicted and its observed churn rate."""
-    table = new_table(*map(number_column, ("Tenth", "Predictions", "Mean probability", "Churn rate")))
+    """Draw a row for each tenth of the predictions with its predicted and its observed rate of positive labels."""
+    table = new_table(*map(number_column, ("Tenth", "Predictions", "Mean probability", "Observed rate")))
     for number, decile in enumerate(deciles, 1):
         predicted, observed = format_percent(decile.mean_probability), format_percent(decile.churn_rate)
         table.add_row(str(number), format_count(decile.predictions), predicted, observed)

@@ -27,6 +27,8 @@ _LABELS = {
     "refused": "Refused because",
     "unanswered": "Not answered yet",
     "artifacts": "Files and their SHA-256",
+    "churners": "Positive labels",
+    "churn_rate": "Positive rate",
 }
 #: Characters of a time up to its seconds.
 TIME_WIDTH = 19
@@ -47,7 +49,7 @@ def result_fields(result: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclas
 
 
 def _summary_fields(summary: Summary, values: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields with the names of the contract: `by_` and each segment, and those of the customers at risk."""
+    """Return the fields with the names of the contract: `by_` and each segment, and the keys at the top."""
     contract = values.pop("contract")
     named: dict[str, Any] = {}
     for name, value in values.items():
@@ -107,14 +109,14 @@ def format_value(name: str, value: Any) -> str:  # noqa: ANN401 - any result's f
 
 
 def describe_lookup(lookup: Lookup) -> str:
-    """Return a sentence about how far the search for a customer went, and what to do if that was not far enough."""
+    """Return a sentence about how far the search for predictions went, and what to do if that was not far enough."""
     scope = "all" if lookup.is_complete else "the newest"
     since = f", back to {format_time(lookup.since)} UTC" if lookup.since else ""
     searched = f"Searched {scope} {count_of(lookup.records, 'record')} of the topic{since}"
     if not lookup.predictions:
         dead_letters = "its records may be dead letters: telco-stream dlq list --customer ID"
         advice = dead_letters if lookup.is_complete else "--records 0 searches all of them"
-        return f"No prediction of this customer was found. {searched}; {advice}."
+        return f"No prediction of this {lookup.entity} was found. {searched}; {advice}."
     if lookup.is_limited:
         return f"{searched}; a higher --limit lists older predictions."
     return f"{searched}." if lookup.is_complete else f"{searched}; --records 0 searches all of them."

@@ -16,8 +16,8 @@ from telco_stream.messages.record import Record
 MAX_LISTED = 256
 #: Different reasons that a summary counts; letters of further ones count as `other`.
 MAX_REASONS = 100
-#: Field that an error message names, at its end or as a missing one.
-_FIELD = re.compile(r" - at `\$\.(\w{1,64})|required field `(\w{1,64})`")
+#: Field that an error message names, at its end or as a missing one; names of a contract have no backticks.
+_FIELD = re.compile(r" - at `\$\.([^`]{1,128})`|required field `([^`]{1,128})`")
 _CODE = re.compile(r"[a-z0-9_]{1,64}")
 
 

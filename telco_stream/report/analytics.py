@@ -12,6 +12,7 @@ from telco_stream.model.manifest import LiftStep
 from telco_stream.report.customers import (
     MAX_NAME,
     MAX_SEGMENTS,
+    MISSING,
     OTHER,
     AtRisk,
     ContactPlan,
@@ -50,8 +51,8 @@ class Summary:
     """Aggregated predictions; shares and rates are from 0 to 1, and 0 without predictions.
 
     By each customer's newest prediction: `expected_leavers` is the sum of the probabilities, `flagged` the number of
-    customers at or above the threshold (prediction Yes), `revenue_at_risk` the monthly charges expected to be lost
-    (null unless the predictions have the contract's charge as a number), and `segments` have the same by value of each
+    customers at or above the threshold (the positive label), `revenue_at_risk` the charges expected to be lost (null
+    unless the predictions have the contract's charge as a number), and `segments` have the same by value of each
     column. By prediction: `total`, `churners` (the positive label), `churn_rate`, `mean_probability`, and the same
     `by_*` value of each of the contract's segments. `report` alone has `lift` (the share of leavers reached by
     contacting a share of the customers, from cross-validation; if the model made any of the predictions), with
@@ -174,7 +175,7 @@ class Analytics:
             self._combinations.add(group[1:])
             return group
         pairs = zip(values, self._known, strict=True)
-        return group[0], *(value if value in known else OTHER for value, known in pairs)
+        return group[0], *(value if value in known or value == MISSING else OTHER for value, known in pairs)
 
     def _by_value(self, position: int) -> dict[str, Segment]:
         """Return the predictions by the value at this position of their group, in alphabetical order."""

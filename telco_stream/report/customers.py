@@ -192,7 +192,7 @@ class _Column:
         return self._add(name) if number is None else number
 
     def _add(self, name: str) -> int:
-        if (len(self.names) >= MAX_SEGMENTS and name not in self._known) or len(name) > MAX_NAME:
+        if name not in self._known and (len(self.names) >= MAX_SEGMENTS or len(name) > MAX_NAME):
             name = OTHER
         number = self._number_of.setdefault(name, len(self.names))
         if number == len(self.names):
@@ -201,10 +201,10 @@ class _Column:
 
 
 def segment_name(value: object) -> str:
-    """Return the name of the segment with a value: booleans as in JSON, and `MISSING` for null."""
-    if isinstance(value, str):
+    """Return the name of the segment with a value: booleans as in JSON, and `MISSING` for null and empty text."""
+    if isinstance(value, str) and value:
         return value
-    if value is None:
+    if value is None or value == "":
         return MISSING
     return str(value).lower() if isinstance(value, bool) else str(value)
 

@@ -50,7 +50,7 @@ class FoundPrediction:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """Predictions of a customer, newest first, and how far the search went."""
+    """Predictions of one key, newest first, and how far the search went."""
 
     predictions: tuple[FoundPrediction, ...]
     #: Records that were read.
@@ -61,6 +61,8 @@ class Lookup:
     is_complete: bool
     #: Whether there are, or may be, older predictions than the limit allows.
     is_limited: bool
+    #: What the key identifies, such as `customer`.
+    entity: str
 
 
 class _Match(NamedTuple):
@@ -138,6 +140,7 @@ class Search:
             is_complete=not unfinished,
             is_limited=self._matches > self._options.limit
             or (bool(unfinished) and self._matches == self._options.limit),
+            entity=self._options.contract.entity,
         )
 
     def _unfinished(self) -> list[int]:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.events import BAD_DATA
-from telco_stream.contract.schema import Contract
+from telco_stream.contract.schema import Contract, Number
 from telco_stream.errors import UsageError
 from telco_stream.messages.prediction import Prediction, PredictionCodec
 from telco_stream.messages.record import Record
@@ -142,7 +142,8 @@ class _Aggregate:
         if version is not None and not summary.total:
             versions = _describe_versions(self._other_versions)
             raise UsageError(f"No prediction here has model version {version[:40]!r}: {versions}")
-        if missing := next(filter(self._analytics.newest.is_missing, self._by), None):
+        unknown = (name for name in self._by if name not in self._codec.names)
+        if missing := next(filter(self._analytics.newest.is_missing, unknown), None):
             others = (name for name in json.loads(self._example) if name not in self._codec.names)
             columns = dict.fromkeys([*_segment_columns(options.contract), *others])
             raise UsageError(_describe_columns(missing, list(columns)))
@@ -176,15 +177,16 @@ class _Aggregate:
 
 
 def _segment_columns(contract: Contract) -> tuple[str, ...]:
-    """Return the columns of every prediction that can be segments."""
-    return (*contract.repeated, _MODEL_VERSION)
+    """Return the columns of every prediction that can be segments: texts, categories, booleans and whole numbers."""
+    numbers = {column.name for column in contract.columns if isinstance(column, Number)}
+    return (*(name for name in contract.repeated if name not in numbers), _MODEL_VERSION)
 
 
 def _check_columns(columns: Sequence[str], contract: Contract) -> Sequence[str]:
     """Return the columns; raise `UsageError` for a field that describes the answer, or that no JSON field can be."""
-    answer = set(PredictionCodec(contract).names) - set(_segment_columns(contract))
+    others = set(PredictionCodec(contract).names) - set(_segment_columns(contract))
     for column in columns:
-        if column in answer or not column.isprintable() or {'"', "\\"} & set(column):
+        if column in others or not column.isprintable() or {'"', "\\"} & set(column):
             raise UsageError(_describe_columns(column, _segment_columns(contract)))
     return tuple(dict.fromkeys(columns))
 

@@ -1,9 +1,10 @@
 """Data for a report page, aggregated from predictions as `report` does it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from telco_stream.contract.schema import Contract
 from telco_stream.dlq.listing import LetterSummary, ReasonCount
 from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.model.manifest import Manifest, decode_manifest
@@ -12,7 +13,7 @@ from telco_stream.report.run import OffsetRange, ReportData
 from telco_stream.report.trends import Trends
 from tests.support.cli import ROOT
 from tests.support.records import FakeRecord
-from tests.support.telco import make_prediction
+from tests.support.telco import CONTRACT, make_prediction
 
 MANIFEST: Manifest = decode_manifest((ROOT / "models/churn/manifest.json").read_bytes())
 OWN_VERSION = MANIFEST.model_version
@@ -67,11 +68,15 @@ def report_data(
     letters: dict[str, int] | None = None,
     contact_costs: ContactCosts | None = None,
     open_letters: dict[str, int] | None = None,
+    contract: Contract = CONTRACT,
+    by: Sequence[str] | None = None,
 ) -> ReportData:
     """Return the data of a page about these predictions."""
-    trends = Trends("Yes")
+    trends = Trends(contract.label.positive)
     records = (FakeRecord(encode_prediction(prediction)) for prediction in predictions)
-    options = ReportOptions(top_k, criteria, [trends.add], contact_costs=contact_costs, manifest=MANIFEST)
+    options = ReportOptions(
+        top_k, criteria, [trends.add], contact_costs=contact_costs, manifest=MANIFEST, contract=contract, by=by
+    )
     result = report(records, options)
     read = OffsetRange("telco.churn.predictions", {0: 0, 1: 7}, {0: 10, 1: 12})
     return ReportData(

@@ -12,8 +12,9 @@ from telco_stream import __version__
 from telco_stream.model.manifest import Manifest
 from telco_stream.report.customers import CustomerSegment
 from telco_stream.report.html import charts
-from telco_stream.report.html.figures import column_name, draw_figures, few_note, largest
+from telco_stream.report.html.figures import draw_figures, few_note, largest
 from telco_stream.report.run import ReportData, csv_line
+from telco_stream.report.wording import Wording, capitalize, column_name
 from telco_stream.runtime.humanize import (
     escape_unprintable,
     format_count,
@@ -35,12 +36,14 @@ def render(data: ReportData, manifest: Manifest) -> bytes:
     page = environment.get_template("page.html").render(
         data=data,
         summary=summary,
+        words=Wording(summary.contract),
         manifest=manifest,
         period=_describe_period(data.criteria.period),
         versions=data.trends.versions.most_common(),
         is_by_model=data.report.is_by_model,
         figures=draw_figures(data, manifest),
         pair_names=tuple(map(column_name, segments[:2])) if len(segments) > 1 else None,
+        has_segments=bool(segments or summary.segments),
         pair_rows=rows,
         pair_columns=columns,
         hidden_segments=sum(pair[0] not in rows or pair[1] not in columns for pair in data.report.crosstab),
@@ -75,6 +78,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
+        "capitalized": capitalize,
         "column_name": column_name,
         "count": format_count,
         "percent": format_percent,

@@ -135,35 +135,35 @@ def rate_bars(rates: Sequence[tuple[str, float, int]]) -> Chart:
     bars, labels = [], []
     for row, (name, rate, total) in enumerate(rates):
         y = row * _BAR_STEP + _LINE + 4
-        bars.append(Bar(0, y, rate * scale, _BAR_HEIGHT, _style("churn", total)))
+        bars.append(Bar(0, y, rate * scale, _BAR_HEIGHT, _style("flagged", total)))
         labels.append(Label(0, y - 6, [name], style="name"))
         labels.append(Label(rate * scale + 6, y + 15, [format_percent(rate)], style="name"))
     return Chart(len(rates) * _BAR_STEP, bars=bars, labels=labels)
 
 
-def distribution(stay: Sequence[int], churn: Sequence[int], threshold: float | None) -> Chart:
+def distribution(others: Sequence[int], flagged: Sequence[int], threshold: float | None, probability: str) -> Chart:
     """Draw stacked columns of equal width from 0 to 1, and a line at the threshold if there is one."""
-    bins, totals = len(stay), [low + high for low, high in zip(stay, churn, strict=True)]
+    bins, totals = len(others), [low + high for low, high in zip(others, flagged, strict=True)]
     plot = _count_plot(bins, totals)
-    bars = [*plot.columns_of(stay, [0] * bins, totals, "stay"), *plot.columns_of(churn, stay, totals, "churn")]
-    lines, legend = [], [("stay", "stays"), ("churn", "churns")]
+    bars = plot.columns_of(others, [0] * bins, totals, "other") + plot.columns_of(flagged, others, totals, "flagged")
+    lines, legend = [], [("other", "not flagged"), ("flagged", "flagged")]
     if threshold is not None:
         x = plot.x(threshold * bins)
         lines.append(Line([(x, _TOP - 6), (x, plot.y(0))], "threshold"))
         legend.append(("threshold", f"threshold {threshold:g}"))
     ticks = {bins * tenth / 10: f"{tenth / 10:.1f}" for tenth in range(0, 11, 2)}
-    return plot.add_axes(Chart(bars=bars, lines=lines, legend=legend), ticks, "probability of churn")
+    return plot.add_axes(Chart(bars=bars, lines=lines, legend=legend), ticks, probability)
 
 
 def counts_over_time(totals: Sequence[int], ticks: Mapping[float, str]) -> Chart:
     """Draw a column for each step of time."""
     plot = _count_plot(len(totals), totals)
-    return plot.add_axes(Chart(bars=plot.columns_of(totals, [0] * len(totals), totals, "stay")), ticks)
+    return plot.add_axes(Chart(bars=plot.columns_of(totals, [0] * len(totals), totals, "other")), ticks)
 
 
-def rates_over_time(churners: Sequence[int], totals: Sequence[int], ticks: Mapping[float, str]) -> Chart:
-    """Draw a line through each step's share of churners; a step without predictions interrupts it."""
-    rates = [part / total if total else None for part, total in zip(churners, totals, strict=True)]
+def rates_over_time(flagged: Sequence[int], totals: Sequence[int], ticks: Mapping[float, str]) -> Chart:
+    """Draw a line through each step's share of flagged predictions; a step without predictions interrupts it."""
+    rates = [part / total if total else None for part, total in zip(flagged, totals, strict=True)]
     plot = _Plot(len(rates), 1.12 * max([_SMALLEST_TOP, *filter(None, rates)]), _format_tick)
     radius = max(1.0, 2.5 - len(rates) / 40)
     lines, dots = [list[tuple[float, float]]()], []
@@ -180,18 +180,18 @@ def calibration(predicted: Sequence[float], observed: Sequence[float], totals: S
     """Draw a dot for each pair of shares of these numbers of predictions; both are equal on the diagonal."""
     plot, diagonal, ticks = _share_plot()
     dots = [_dot(plot.x(x), plot.y(y), 3.5, total) for x, y, total in zip(predicted, observed, totals, strict=True)]
-    legend = [("diagonal", "as predicted"), ("churn", "a tenth")]
+    legend = [("diagonal", "as predicted"), ("flagged", "a tenth")]
     return plot.add_axes(Chart(lines=[diagonal], dots=dots, legend=legend), ticks, "mean predicted probability")
 
 
-def lift(contacted: Sequence[float], reached: Sequence[float]) -> Chart:
+def lift(contacted: Sequence[float], reached: Sequence[float], entities: str) -> Chart:
     """Draw a line from 0 through the pairs of shares; contacts chosen at random are on the diagonal."""
     plot, diagonal, ticks = _share_plot()
     points = [(plot.x(x), plot.y(y)) for x, y in zip((0, *contacted), (0, *reached), strict=True)]
-    dots = [Dot(x, y, 3.5, "churn") for x, y in points[1:]]
-    legend = [("churn", "highest risk first"), ("diagonal", "at random")]
+    dots = [Dot(x, y, 3.5, "flagged") for x, y in points[1:]]
+    legend = [("flagged", "highest first"), ("diagonal", "at random")]
     chart = Chart(lines=[diagonal, Line(points, "rate")], dots=dots, legend=legend)
-    return plot.add_axes(chart, ticks, "share of the customers contacted")
+    return plot.add_axes(chart, ticks, f"share of the {entities} contacted")
 
 
 def round_ticks(top: float, smallest_step: float = 0.0) -> list[float]:
@@ -207,7 +207,7 @@ def _style(style: str, total: int) -> str:
 
 
 def _dot(x: float, y: float, radius: float, total: int) -> Dot:
-    return Dot(x, y, radius + 0.7 if is_few(total) else radius, _style("churn", total))
+    return Dot(x, y, radius + 0.7 if is_few(total) else radius, _style("flagged", total))
 
 
 def _tick_label(x: float, y: float, lines: Sequence[str]) -> Label:

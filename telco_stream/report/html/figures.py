@@ -1,6 +1,5 @@
 """The figures of the page: each is a chart with a caption, a description for screen readers, and its numbers."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,6 +9,7 @@ from telco_stream.report.customers import CustomerSegment
 from telco_stream.report.html import charts
 from telco_stream.report.run import ReportData
 from telco_stream.report.trends import Step, next_width
+from telco_stream.report.wording import Wording, capitalize, column_name, shorten
 from telco_stream.runtime.humanize import (
     escape_unprintable,
     format_count,
@@ -22,8 +22,6 @@ from telco_stream.runtime.humanize import (
 
 #: Segments of a column in a chart or a table; a topic can hold any number of them, with names of any length.
 _MAX_SEGMENTS = 8
-#: Characters of a name in a chart.
-_MAX_NAME_LENGTH = 30
 #: Predictions from which on the distribution has narrow bins.
 _MANY = 1_000
 _MIN_TICKS, _MAX_TICKS = 3, 5
@@ -48,14 +46,10 @@ class Figure:
 
 def draw_figures(data: ReportData, manifest: Manifest) -> dict[str, Figure]:
     """Return the figures by their keys; without predictions only those of the model."""
-    of_model = [_calibration(manifest)] if manifest.metrics.calibration else []
-    of_predictions = _prediction_figures(data, manifest) if data.report.summary.total else ()
+    words = Wording(data.report.summary.contract)
+    of_model = [_calibration(manifest, words)] if manifest.metrics.calibration else []
+    of_predictions = _prediction_figures(data, manifest, words) if data.report.summary.total else ()
     return {figure.key: figure for figure in (*of_predictions, *of_model)}
-
-
-def column_name(column: str) -> str:
-    """Return the name of a column in a sentence: `internet service` for `InternetService`."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", escape_unprintable(column).replace("_", " ")).lower()
 
 
 def largest(sizes: Mapping[str, int]) -> list[str]:
@@ -68,23 +62,23 @@ def few_note(shapes: str, totals: Iterable[int], counted: str = "predictions") -
     return f" {shapes} have fewer than {charts.FEW} {counted}." if any(map(charts.is_few, totals)) else ""
 
 
-def _prediction_figures(data: ReportData, manifest: Manifest) -> Iterator[Figure]:
+def _prediction_figures(data: ReportData, manifest: Manifest, words: Wording) -> Iterator[Figure]:
     summary, source = data.report.summary, f"Source: {data.predictions_read.topic}."
     for number, (column, segments) in enumerate(summary.segments.items()):
-        yield _by_segment(f"segment-{number}", column_name(column), segments, source)
+        yield _by_segment(f"segment-{number}", column_name(column), segments, source, words)
     if summary.lift:
-        yield _lift(summary.lift)
-    yield _distribution(data, manifest.threshold if data.report.is_by_model else None, source)
-    yield from _over_time(data.trends.timeline.steps(), data.trends.timeline.width, source)
+        yield _lift(summary.lift, words)
+    yield _distribution(data, manifest.threshold if data.report.is_by_model else None, source, words)
+    yield from _over_time(data.trends.timeline.steps(), data.trends.timeline.width, source, words)
 
 
-def _by_segment(key: str, column: str, segments: Mapping[str, CustomerSegment], source: str) -> Figure:
+def _by_segment(key: str, column: str, segments: Mapping[str, CustomerSegment], source: str, words: Wording) -> Figure:
     names = largest({name: segment.customers for name, segment in segments.items()})
     shown = {escape_unprintable(name): segments[name] for name in names}
     shares = ", ".join(f"{name} {format_percent(segment.expected_share)}" for name, segment in shown.items())
     cut = f"; the {_MAX_SEGMENTS} largest of {format_count(len(segments))}" if len(segments) > len(shown) else ""
-    note = few_note("Pale bars", [segment.customers for segment in shown.values()], "customers")
-    bars = [(_shorten(name), segment.expected_share, segment.customers) for name, segment in shown.items()]
+    note = few_note("Pale bars", [segment.customers for segment in shown.values()], words.entities)
+    bars = [(shorten(name), segment.expected_share, segment.customers) for name, segment in shown.items()]
     rows = [
         (
             name,
@@ -97,37 +91,39 @@ def _by_segment(key: str, column: str, segments: Mapping[str, CustomerSegment], 
     ]
     return Figure(
         key,
-        f"Expected to leave, by {column}",
-        f"Mean probability of the customers, each by its newest prediction.{note} {source}",
+        f"{words.expected}, by {column}",
+        f"Mean probability of the {words.entities}, each by its newest prediction.{note} {source}",
         f"Bars: {shares}{cut}.",
         charts.rate_bars(bars),
-        (column.capitalize(), "Customers", "Leavers", "Share", "Flagged"),
+        (capitalize(column), capitalize(words.entities), "Expected", "Share", "Flagged"),
         rows,
     )
 
 
-def _lift(steps: Sequence[LiftStep]) -> Figure:
+def _lift(steps: Sequence[LiftStep], words: Wording) -> Figure:
     contacted, reached = [step.share for step in steps], [step.reached for step in steps]
     return Figure(
         "lift",
-        "Leavers reached by contacts",
-        "Share of the leavers among the customers at the highest risk. Source: cross-validation on the training data.",
-        f"A line: the top {contacted[0]:.0%} of the customers have {format_percent(reached[0])} of the leavers.",
-        charts.lift(contacted, reached),
-        ("Contact the top", "Reach of the leavers"),
+        "Reach of contacts",
+        f"Share of all that {words.verb} among the {words.entities} with the highest probabilities."
+        " Source: cross-validation on the training data.",
+        f"A line: the top {contacted[0]:.0%} of the {words.entities} have {format_percent(reached[0])} of all"
+        f" that {words.verb}.",
+        charts.lift(contacted, reached, words.entities),
+        ("Contact the top", "Reach"),
         [(f"{step.share:.0%}", format_percent(step.reached)) for step in steps],
     )
 
 
-def _distribution(data: ReportData, threshold: float | None, source: str) -> Figure:
+def _distribution(data: ReportData, threshold: float | None, source: str, words: Wording) -> Figure:
     number = 50 if data.report.summary.total >= _MANY else 20
     bins = data.trends.distribution.bins(number)
     totals = [part.total for part in bins]
-    stay, churn = [part.total - part.churners for part in bins], [part.churners for part in bins]
+    others, flagged = [part.total - part.churners for part in bins], [part.churners for part in bins]
     most = max(range(number), key=totals.__getitem__)
-    limit = "" if threshold is None else f"; from {threshold:g} on the model predicts churn"
+    limit = "" if threshold is None else f"; from {threshold:g} on the prediction is {words.positive}"
     rows = [
-        (_bin_name(index, number), format_count(stay[index]), format_count(churn[index]))
+        (_bin_name(index, number), format_count(others[index]), format_count(flagged[index]))
         for index in range(number)
         if totals[index]
     ]
@@ -136,8 +132,8 @@ def _distribution(data: ReportData, threshold: float | None, source: str) -> Fig
         "Predictions by probability",
         f"Number of predictions in {number} ranges of the probability.{few_note('Pale columns', totals)} {source}",
         f"Columns from 0 to 1: most, {format_count(totals[most])}, are from {_bin_name(most, number)}{limit}.",
-        charts.distribution(stay, churn, threshold),
-        ("Probability", "Stays", "Churns"),
+        charts.distribution(others, flagged, threshold, words.probability),
+        ("Probability", "Not flagged", "Flagged"),
         rows,
     )
 
@@ -147,8 +143,8 @@ def _step_row(step: Step) -> tuple[str, str, str, str]:
     return start, format_count(step.total), format_count(step.churners), share
 
 
-def _over_time(steps: Sequence[Step], width: int, source: str) -> Iterator[Figure]:
-    ticks, columns = _time_ticks(steps, width), ("From (UTC)", "Predictions", "Churners", "Churn rate")
+def _over_time(steps: Sequence[Step], width: int, source: str, words: Wording) -> Iterator[Figure]:
+    ticks, columns = _time_ticks(steps, width), ("From (UTC)", "Predictions", "Flagged", "Share")
     totals, churners = [step.total for step in steps], [step.churners for step in steps]
     rows = [_step_row(step) for step in steps]
     span = f"from {rows[0][0]} to {format_time(to_datetime(steps[-1].start + width))} UTC"
@@ -165,8 +161,9 @@ def _over_time(steps: Sequence[Step], width: int, source: str) -> Iterator[Figur
     rates = [step.churners / step.total for step in steps if step.total]
     yield Figure(
         "rates",
-        "Churn rate over time",
-        f"Share of the predictions made in each {_each(width)} that are Yes.{few_note('Pale dots', totals)} {source}",
+        f"{capitalize(words.rate)} over time",
+        f"Share of the predictions made in each {_each(width)} that are {words.positive}."
+        f"{few_note('Pale dots', totals)} {source}",
         f"A line {span}; between {format_percent(min(rates))} and {format_percent(max(rates))}.",
         charts.rates_over_time(churners, totals, ticks),
         columns,
@@ -174,7 +171,7 @@ def _over_time(steps: Sequence[Step], width: int, source: str) -> Iterator[Figur
     )
 
 
-def _calibration(manifest: Manifest) -> Figure:
+def _calibration(manifest: Manifest, words: Wording) -> Figure:
     deciles = manifest.metrics.calibration
     predicted, observed = [part.mean_probability for part in deciles], [part.churn_rate for part in deciles]
     totals = [part.predictions for part in deciles]
@@ -185,12 +182,13 @@ def _calibration(manifest: Manifest) -> Figure:
     ]
     return Figure(
         "calibration",
-        "Predicted and observed churn",
-        "Mean predicted probability and share who left, for each tenth of the training customers by probability."
+        f"Predicted and observed {words.rate}",
+        f"Mean predicted probability and share with {words.condition}, for each tenth of the training data by"
+        " probability."
         f"{few_note('Pale dots', totals)} Source: cross-validation on the training data.",
-        f"Dots near the diagonal: predicted and observed churn rate differ by at most {format_percent(gap)}.",
+        f"Dots near the diagonal: predicted and observed {words.rate} differ by at most {format_percent(gap)}.",
         charts.calibration(predicted, observed, totals),
-        ("Mean predicted", "Churned", "Predictions"),
+        ("Mean predicted", "Observed", "Predictions"),
         rows,
     )
 
@@ -220,7 +218,3 @@ def _format_tick(time: datetime, interval: int) -> str:
         return f"{time.day} {time:%b}\n{time.year}"
     clock = f"{time:%H:%M}" if interval >= _MINUTE else f"{time:%H:%M:%S}"
     return f"{clock}\n{time.day} {time:%b}"
-
-
-def _shorten(name: str) -> str:
-    return name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 1]}…"
