@@ -14,7 +14,7 @@ from telco_stream.contract.document import (
     decode_contract,
     encode_contract,
 )
-from telco_stream.contract.rules import MAX_ALL_VALUES, similar_names, snake_case
+from telco_stream.contract.rules import MAX_ALL_VALUES, hints, snake_case
 from telco_stream.contract.schema import MAX_FEATURES, MAX_VALUES
 from tests.support.contracts import SMALL, UNUSUAL_NAMES, Document, Edit, edited, line_of, rename, small
 
@@ -307,10 +307,18 @@ def test_decode_contract_accepts_the_largest_contract() -> None:
     assert len(small(edit).features) == MAX_FEATURES
 
 
-def test_similar_names_finds_a_composed_and_a_decomposed_letter() -> None:
-    assert similar_names(small()) == []
+def test_hints_finds_a_composed_and_a_decomposed_letter() -> None:
+    assert list(hints(small())) == []
     contract = small(lambda document: [put("features", i, "name", value=n)(document) for i, n in _LOOK_ALIKES.items()])
-    assert similar_names(contract) == ["2 columns have names that look like `Café`"]
+    assert list(hints(contract)) == ["2 columns have names that look like `Café`"]
+
+
+def test_hints_finds_missing_texts_that_no_column_accepts() -> None:
+    def edit(document: Document) -> None:
+        document["features"], document["carry"] = document["features"][:2], []
+        document["segments"] = ["plan"]
+
+    assert list(hints(small(edit))) == ["`missing` has no effect, because no column is `nullable`"]
 
 
 _LOOK_ALIKES = {2: "Caf\u00e9", 5: "Cafe\u0301"}

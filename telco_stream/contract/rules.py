@@ -44,11 +44,13 @@ def broken_rules(contract: Contract) -> Iterator[Fault]:
         yield from _fields_of_prediction(contract)
 
 
-def similar_names(contract: Contract) -> list[str]:
-    """Return a hint for each name of a column that looks the same as another one."""
+def hints(contract: Contract) -> Iterator[str]:
+    """Yield a sentence about each thing that is allowed but is probably a mistake."""
     names = {column.name for column in contract.columns} | {contract.key.name, contract.time.name, contract.label.name}
     looks = Counter(unicodedata.normalize("NFKC", name) for name in names)
-    return [f"{times} columns have names that look like `{name}`" for name, times in looks.items() if times > 1]
+    yield from (f"{times} columns have names that look like `{name}`" for name, times in looks.items() if times > 1)
+    if contract.missing and not any(column.nullable for column in contract.columns):
+        yield "`missing` has no effect, because no column is `nullable`"
 
 
 def snake_case(name: str) -> str:

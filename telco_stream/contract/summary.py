@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from telco_stream.contract.rules import similar_names
+from telco_stream.contract.rules import hints
 from telco_stream.contract.schema import Boolean, Category, Contract, Integer, Number
 
 _KINDS = {"number": Number, "integer": Integer, "boolean": Boolean, "category": Category}
@@ -11,7 +11,7 @@ _KINDS = {"number": Number, "integer": Integer, "boolean": Boolean, "category": 
 
 @dataclass(frozen=True, slots=True)
 class ContractSummary:
-    """Names of the columns with a role, and the number of features by kind. `hints` are sentences."""
+    """Names of the columns with a role, the number of features by kind, and `hints` at likely mistakes."""
 
     name: str
     key: str
@@ -38,5 +38,5 @@ def summarize(contract: Contract) -> ContractSummary:
         {name: sum(isinstance(feature, kind) for feature in contract.features) for name, kind in _KINDS.items()},
         [column if isinstance(column, str) else column.name for column in contract.carry],
         list(contract.segments),
-        similar_names(contract),
+        list(hints(contract)),
     )
