@@ -236,10 +236,11 @@ def test_every_header_cell_has_a_scope() -> None:
 
 
 def test_page_escapes_hostile_text() -> None:
-    fields = ["customerID", "Contract", "InternetService", "model_version"]
+    def named(name: str) -> Any:
+        return prediction(customerID=name, Contract=name, InternetService=name, model_version=name)
+
     hostile, harmless = (
-        [prediction(**dict[str, Any].fromkeys(fields, name)) for name in names]
-        for names in (HOSTILE, [f"{number:02}" for number in range(len(HOSTILE))])
+        [named(name) for name in names] for names in (HOSTILE, [f"{number:02}" for number in range(len(HOSTILE))])
     )
     page, harmless_page = (
         PageParser(html(report_data(hostile, top_k=99))),
