@@ -8,6 +8,7 @@ from pathlib import Path
 
 from telco_stream.consume.counters import ConsumeResult
 from telco_stream.consume.run import ConsumeOptions, run_consume
+from telco_stream.csv.validation import CsvFormat
 from telco_stream.dlq.letters import LetterFilter, Letters, text_of
 from telco_stream.dlq.topics import DeadLetterTopic
 from telco_stream.errors import UsageError
@@ -22,11 +23,14 @@ from telco_stream.report.analytics import Summary
 from telco_stream.report.predictions import ReportOptions
 from telco_stream.report.run import run_report
 from telco_stream.runtime.signals import Stop, Stopped
+from telco_stream.sample import write_sample
 from telco_stream.settings import ProducerSettings, Settings
 from telco_stream.verify.run import verify
 
 #: Number of customers at risk that the report lists.
 _TOP_K = 5
+#: Rows and seed of the sample, as in the bundled file.
+_ROWS, _SEED = 1_000, 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +64,22 @@ class DemoResult:
 
 
 def run_demo(scorer: Scorer, *, stop: Stop, say: Callable[[str], None], show: Callable[[object], None]) -> DemoResult:
-    """Produce the sample and five broken records, consume them, report and verify.
+    """Produce a sample of the model's contract and five broken records, consume them, report and verify.
 
     Calls `say` before each step, and `show` with the results. Raises `Stopped` if a stop is requested before the end.
     """
-    topics = Settings().topics
+    topics, contract = Settings().topics, scorer.codec.contract
     with _temporary_folder() as folder, embedded_broker(topics.raw, topics.predictions, topics.deadletter) as address:
-        producer = ProducerSettings(checkpoint_file=str(Path(folder) / "producer.json"))
+        sample, checkpoint = (Path(folder) / name for name in ("sample.csv", "producer.json"))
+        producer = ProducerSettings(data_path=str(sample), checkpoint_file=str(checkpoint))
         clients = Clients(Settings(bootstrap_servers=address, producer=producer))
         say(f"1. Start a broker inside this process, at {address}.")
-        say("2. Produce: the sample customers and five broken records.")
-        produced = run_produce(clients, ProduceOptions("batch", "at-least-once"), stop=stop, observer=_NoObserver())
+        say(f"2. Produce: the sample {contract.plural} and five broken records.")
+        write_sample(sample, _ROWS, _SEED, lambda _rows: None, contract)
+        options = ProduceOptions("batch", "at-least-once", csv_format=CsvFormat(contract))
+        produced = run_produce(clients, options, stop=stop, observer=_NoObserver())
         _check(stop)
-        _send_broken_records(clients, topics.raw, scorer.codec.contract.key.name, stop)
+        _send_broken_records(clients, topics.raw, contract.key.name, stop)
         say("3. Consume: each record becomes a prediction, or a dead letter with the reason.")
         say("")
         consumed = run_consume(clients, scorer, ConsumeOptions("batch", "at-least-once"), stop=stop)
@@ -81,7 +88,7 @@ def run_demo(scorer: Scorer, *, stop: Stop, say: Callable[[str], None], show: Ca
         show(letters)
         say("")
         say("4. Report: summarize the predictions.")
-        report = run_report(clients, ReportOptions(_TOP_K), stop=stop).summary
+        report = run_report(clients, ReportOptions(_TOP_K, contract=contract), stop=stop).summary
         show(report)
         say("")
         say("5. Verify: count the answers to each input.")

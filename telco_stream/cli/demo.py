@@ -10,14 +10,15 @@ from telco_stream.cli import options
 from telco_stream.cli.session import Session
 
 #: Lines that can be pasted into a shell, between comments; {} is the program.
-_NEXT = """
+_PRODUCE = "{} produce --mode batch"
+_NEXT = f"""
 The same on your own Kafka, where consume commits exactly once. For example:
   docker run -d --name telco-kafka -p 127.0.0.1:9092:9092 apache/kafka:4.3.1
-  {} topics init --timeout 60
-  {} produce --mode batch
-  {} consume --mode batch
-  {} verify
-  {} report --html report.html"""
+  {{}} topics init --timeout 60
+  {_PRODUCE}
+  {{}} consume --mode batch
+  {{}} verify
+  {{}} report --html report.html"""
 
 
 def demo(
@@ -33,13 +34,17 @@ def demo(
     stop = session.stop  # handle signals while the model is loaded
     screen, scorer = session.screen, session.scorer(engine)
 
+    from telco_stream.contract.document import builtin_contract
     from telco_stream.demo import run_demo
 
     if output == "json":
         screen.show(run_demo(scorer, stop=stop, say=screen.say, show=lambda _result: None))
     else:
         run_demo(scorer, stop=stop, say=screen.say, show=screen.show)
-    for line in _NEXT.replace("{}", program(Path(sys.argv[0]))).splitlines():
+    steps = _NEXT
+    if scorer.codec.contract != builtin_contract():
+        steps = steps.replace(_PRODUCE, f"{{}} sample --out sample.csv\n  {_PRODUCE} --data-path sample.csv")
+    for line in steps.replace("{}", program(Path(sys.argv[0]))).splitlines():
         screen.say(line)
 
 

@@ -60,19 +60,21 @@ def show_model(
 
 def sample(
     out: Annotated[Path, typer.Option(metavar="FILE", help="CSV file to write; - is stdout.")],
-    rows: Annotated[int, typer.Option(min=0, metavar="N", help="Number of customers.")] = 1000,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed; the same seed generates the same customers.")] = 7,
+    contract: options.ContractFile = None,
+    rows: Annotated[int, typer.Option(min=0, metavar="N", help="Number of rows.")] = 1000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed; the same seed generates the same rows.")] = 7,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Generate synthetic customers. They are similar to those of the public data set."""
+    """Generate synthetic rows with labels. Those of the built-in contract are similar to the public data set."""
     from telco_stream.display.progress import RowProgress
     from telco_stream.sample import write_sample
 
     session = Session(output, quiet=quiet, verbose=verbose, writes_to_stdout=out == STDOUT)
+    columns = session.contract(contract)
     with session.screen.live(RowProgress("sample", rows)) as bar:
-        result = write_sample(out, rows, seed, bar.advance)
+        result = write_sample(out, rows, seed, bar.advance, columns)
     session.screen.show(result)
 
 

@@ -1,13 +1,17 @@
-"""`telco-stream sample`: writes synthetic customers to a CSV file, in constant memory."""
+"""`telco-stream sample`: writes synthetic rows to a CSV file, in constant memory."""
 
+import csv
 import hashlib
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from telco_stream.contract.document import builtin_contract
+from telco_stream.contract.schema import Contract
 from telco_stream.runtime.files import open_output
+from telco_stream.sample.contract_rows import draw_rows
 from telco_stream.sample.synthetic import synthesize
 
 #: Rows written at a time.
@@ -25,22 +29,33 @@ class SampleResult:
     sha256: str
 
 
-def write_sample(path: Path, rows: int, seed: int, advance: Callable[[int], None]) -> SampleResult:
-    """Write `rows` customers to `path`, or to stdout for `-`; call `advance` with the rows of each write.
+def write_sample(
+    path: Path, rows: int, seed: int, advance: Callable[[int], None], contract: Contract | None = None
+) -> SampleResult:
+    """Write `rows` rows of the contract to `path`, or to stdout for `-`; call `advance` with the rows of each write.
 
-    Raises `UsageError` if the file can't be written.
+    Without a contract, or with the built-in one, the rows are customers as in the public data set. Raises `UsageError`
+    if the file can't be written.
     """
-    contract, customers = builtin_contract(), islice(synthesize(seed), rows)
+    contract = contract or builtin_contract()
+    drawn = synthesize(seed) if contract == builtin_contract() else draw_rows(contract, seed)
+    remaining = islice(drawn, rows)
     names = [contract.key.name, *(column.name for column in contract.columns), contract.label.name]
     digest = hashlib.sha256()
-    churners = 0
+    positive = 0
     with open_output(path) as file:
         chunk = [names]
         while chunk:
-            text = "".join([f"{','.join(fields)}\n" for fields in chunk]).encode()
+            text = _encode(chunk)
             digest.update(text)
             file.write(text)
-            chunk = list(islice(customers, _CHUNK))
-            churners += sum(fields[-1] == contract.label.positive for fields in chunk)
+            chunk = list(islice(remaining, _CHUNK))
+            positive += sum(fields[-1] == contract.label.positive for fields in chunk)
             advance(len(chunk))
-    return SampleResult(str(path), rows, seed, churners / rows if rows else 0.0, digest.hexdigest())
+    return SampleResult(str(path), rows, seed, positive / rows if rows else 0.0, digest.hexdigest())
+
+
+def _encode(rows: Iterable[list[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().encode()
