@@ -11,6 +11,7 @@ import pytest
 
 from telco_stream.errors import TelcoStreamError
 from tests.support.cli import ROOT, run_cli
+from tests.support.csv_files import write_accounts
 from tests.support.pages import anchors, broken_links, command_lines, mentions, named_commands, replace_words
 from tests.support.scripts import env_with_path, write_launchers
 from tests.support.topics import Topics
@@ -21,7 +22,7 @@ PAGES = sorted(path for folder in ("", "docs", "data", "models") for path in (RO
 #: Pages with command lines, and the test that runs them.
 RUN_BY = {
     "README.md": "test_docs",
-    **dict.fromkeys(["docs/tutorial.md", "docs/kafka-guide.md"], "test_guides"),
+    **dict.fromkeys(["docs/tutorial.md", "docs/own-columns.md", "docs/kafka-guide.md"], "test_guides"),
     **dict.fromkeys(["docs/operations.md", "docs/commands.md", "docs/configuration.md"], "test_guides"),
     **dict.fromkeys(["docs/report.md", "docs/personal-data.md", "docs/scores.md"], "test_guides"),
     **dict.fromkeys(["docs/own-model.md", "docs/contract.md"], "test_own_pages"),
@@ -46,6 +47,7 @@ def test_readme_commands_work(kafka: str, topics: Topics, tmp_path: Path) -> Non
     assert len(lines) > 10
     (tmp_path / "data").mkdir()
     shutil.copy(ROOT / "data/sample_customers.csv", tmp_path / "data/telco_customer_churn.csv")
+    write_accounts(tmp_path / "customers.csv")
     for line in lines:
         if not any(re.fullmatch(pattern, line) for pattern in NOT_RUN):
             _run(line, tmp_path, topics.env(kafka))

@@ -11,6 +11,7 @@ from telco_stream.contract.document import builtin_content, decode_contract
 from telco_stream.model.artifact import load_scorer
 from telco_stream.model.manifest import Manifest
 from tests.support.cli import ROOT
+from tests.support.csv_files import write_accounts
 from tests.support.pages import command_lines
 from tests.support.scripts import env_with_path, run_script, write_launchers
 
@@ -41,8 +42,7 @@ def test_own_model_page_commands_run(commands: Path, tmp_path: Path) -> None:
 def test_contract_page_commands_run(commands: Path, tmp_path: Path) -> None:
     """The page's contract is valid, and the commands write it as a draft, the built-in contract and the JSON Schema."""
     (content,) = _blocks("json")
-    rows = [f"{n},{'prepaid' if n % 2 else 'basic'},9.5,{n % 3 or 'NA'},{n % 4},{n % 5 // 4}\n" for n in range(60)]
-    (tmp_path / "customers.csv").write_text("account_id,plan,monthly_fee,data_gb,complaints,left\n" + "".join(rows))
+    write_accounts(tmp_path / "customers.csv")
     written = run_script(command_lines(CONTRACT_PAGE), tmp_path, env_with_path(commands))
     assert written.count("The contract is valid.") == 2
     drafted, described = (

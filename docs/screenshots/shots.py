@@ -127,7 +127,7 @@ class Studio:
 
     @contextmanager
     def _running(self, words: tuple[str, ...], columns: int) -> Iterator[TerminalRun]:
-        command = ["telco-stream", *words, *_TIMEOUT]
+        command = ["telco-stream", *words, *(() if words[0] == "contract" else _TIMEOUT)]
         with TerminalRun(command, size=(columns, _ROWS), env=self._env(), cwd=self.folder) as terminal:
             yield terminal
 

@@ -1,15 +1,25 @@
 """Terminal images of the pipeline on a real Kafka, and the first image of the README."""
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from docs.screenshots.shots import BROKEN, TOPICS, Studio
 from docs.screenshots.story import story
+from tests.support.foreign_data import FOLDER as FOREIGN_DATA
 from tests.support.kafka_container import KafkaContainer, docker_unavailable_reason
 
 _STREAM = ("produce", "--mode", "streaming", "--seed", "7", "--events-per-sec")
 _ANSWERS = ("--topic", TOPICS.predictions, "--from-beginning", "--max-messages", "3")
+
+
+def _infer(studio: Studio) -> None:
+    """Draft the contract of docs/own-columns.md."""
+    shutil.copy(FOREIGN_DATA / "mlc_churn.csv", studio.folder)
+    roles = ("--number-rows", "--label", "churn", "--positive", "yes")
+    segments = ("--segment", "international_plan", "--segment", "area_code")
+    studio.shot("contract-infer", "contract", "infer", "mlc_churn.csv", *roles, *segments, "--entity", "customer")
 
 
 def _produce(studio: Studio) -> None:
@@ -64,6 +74,6 @@ def shoot(folder: Path) -> Iterator[Path]:
         raise SystemExit(f"no real Kafka: {reason}")
     with KafkaContainer() as kafka, tempfile.TemporaryDirectory() as work:
         studio = Studio(kafka, Path(work), folder)
-        for part in (_make, _produce, _consume, _story):
+        for part in (_make, _infer, _produce, _consume, _story):
             part(studio)
         yield from studio.written

@@ -21,3 +21,10 @@ def write_table(folder: Path, *lines: str, header: str = HEADER, bom: str = "") 
     path = folder / "customers.csv"
     path.write_bytes((bom + "".join(f"{line}\n" for line in (header, *lines))).encode())
     return path
+
+
+def write_accounts(path: Path, rows: int = 60) -> None:
+    """Write a file of the accounts that docs/contract.md describes."""
+    header = "account_id,plan,monthly_fee,data_gb,complaints,left\n"
+    lines = [f"{n},{'prepaid' if n % 2 else 'basic'},9.5,{n % 3 or 'NA'},{n % 4},{n % 5 // 4}\n" for n in range(rows)]
+    path.write_text(header + "".join(lines))
