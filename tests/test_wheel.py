@@ -58,6 +58,12 @@ def test_wheel_contains_the_report_templates(wheel: Path) -> None:
     assert names == {path.name for path in (ROOT / template).iterdir()}
 
 
+def test_installed_command_shows_the_contract_and_its_schema(installed: Path, tmp_path: Path) -> None:
+    for arguments, name in (["--output", "json"], "telco.json"), (["--schema"], "contract.schema.json"):
+        completed = _run(installed / "telco-stream", "contract", "show", *arguments, cwd=tmp_path)
+        assert completed.stdout == (ROOT / "telco_stream/contract" / name).read_text(), completed.stderr
+
+
 def test_installed_command_imports_the_wheel(installed: Path, tmp_path: Path) -> None:
     completed = _run(installed / "python", "-c", "import telco_stream; print(telco_stream.__file__)", cwd=tmp_path)
     assert completed.stdout.startswith(str(installed.parent)), completed

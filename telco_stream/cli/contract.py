@@ -1,6 +1,7 @@
 """`telco-stream contract`."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -112,6 +113,10 @@ def check(
         breaking = sum(change.effect == "breaking" for change in comparison.changes)
         count = f"{breaking} of {len(comparison.changes)} changes are breaking"
         raise DataError(f"{file} is not compatible with {against}: {count}")
+    if comparison.verdict == "needs retraining":
+        session.screen.say(
+            f"To use it, train a model: telco-stream train --data-path CSV --contract {quote(str(file))}"
+        )
 
 
 @group.command()

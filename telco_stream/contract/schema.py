@@ -188,7 +188,7 @@ class Contract(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
     ] = ()
     charge: Annotated[
         Name | None,
-        Meta(description="Number that reports multiply by the probability: the revenue at risk."),
+        Meta(description="Number that gives the revenue at risk in reports, if predictions repeat it."),
     ] = None
     missing: Annotated[
         tuple[Annotated[str, _limits("a text of at most 32 characters", max_length=32)], ...],
