@@ -96,7 +96,7 @@ def test_replay_sends_once_in_several_runs(kafka: str, topics: Topics) -> None:
     write_letters(
         kafka, topics, [letter(value, n, key=str(n).encode(), headers=headers) for n, value in enumerate(originals)]
     )
-    assert run(kafka, topics, execute=False) == ReplayResult(32, 0, {"dry run": 32})
+    assert run(kafka, topics, execute=False) == ReplayResult(32, 0, {"dry run": 32}, dry_run=True)
     assert run(kafka, topics, limit=12) == ReplayResult(12, 12, {})
     assert run(kafka, topics) == ReplayResult(32, 20, {"already replayed": 12})
     assert run(kafka, topics) == ReplayResult(32, 0, {"already replayed": 32})

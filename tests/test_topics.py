@@ -124,6 +124,12 @@ def test_topics_init_warns_when_a_topic_is_compacted(kafka: str, topics: Topics)
     assert f"Topic {topics.predictions} is compacted" in run.stderr
 
 
+def test_topics_init_says_that_a_dry_run_creates_nothing(kafka: str, topics: Topics) -> None:
+    run = run_cli("topics", "init", "--dry-run", "--topic", "other.raw", env=topics.env(kafka))
+    assert run.stderr == "Nothing was created. Without --dry-run, 1 topic would be.\n"
+    assert "other.raw" not in cluster_of(settings(kafka, topics)).topics()
+
+
 def config(kafka: str, topic: str, name: str) -> str:
     admin = AdminClient({"bootstrap.servers": kafka})
     resource = ConfigResource(ResourceType.TOPIC, topic)

@@ -29,6 +29,7 @@ def init(
     """Create the three topics. Reports existing topics and leaves them unchanged."""
     from telco_stream.kafka.cluster import Cluster
     from telco_stream.kafka.topics import compacted_topics, compaction_warning, init_topics
+    from telco_stream.runtime.humanize import count_of
 
     session = Session(
         output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker, "topics.raw": topic}, timeout=timeout
@@ -39,6 +40,9 @@ def init(
     for name in compacted_topics(cluster, *existing):
         session.screen.warn(compaction_warning(name))
     session.screen.show(result)
+    if dry_run:
+        missing = count_of(len(result.topics) - len(existing), "topic")
+        session.screen.say(f"Nothing was created. Without --dry-run, {missing} would be.")
 
 
 def report(
