@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-#: For each option of other tools, our options that do the same; a command is told the first one that it has.
+#: For each option of other tools, our options that do the same; the error names the first that the command has.
 SAME = {
     **dict.fromkeys(("--bootstrap-server", "--bootstrap-servers", "--brokers", "--broker-list", "-b"), ("--broker",)),
     **dict.fromkeys(("--group-id", "--consumer-group", "-G"), ("--group",)),

@@ -77,7 +77,7 @@ class ColumnChanges:
                 yield self._change(key, text, self._wider if low < high else _NARROWER)
         if before.fill != after.fill and before.nullable and after.nullable:
             text = f"{_number(before.fill)} became {_number(after.fill)}"
-            effect: tuple[Effect, str] = (self._wider[0], "null stands for another number")
+            effect: tuple[Effect, str] = (self._wider[0], "null counts as another number")
             yield self._change("fill", text, self._null() if after.fill is None else effect)
 
     def _null(self) -> tuple[Effect, str]:

@@ -1,4 +1,4 @@
-"""What is wrong with the content of a `contract.json`: sentences for its author, with lines and columns."""
+"""Faults in the content of a `contract.json`, as sentences for its author with lines and columns."""
 
 import json
 import re

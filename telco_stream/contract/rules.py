@@ -54,7 +54,7 @@ def hints(contract: Contract) -> Iterator[str]:
 
 
 def snake_case(name: str) -> str:
-    """Return a name as it stands in JSON keys: `internet_service` for `InternetService` and `internet service`."""
+    """Return a name as in JSON keys: `internet_service` for `InternetService` and `internet service`."""
     return re.sub(r"\W+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).lower().strip("_")
 
 
@@ -156,7 +156,7 @@ def _fields_of_prediction(contract: Contract) -> Iterator[Fault]:
 
 
 def _repeated(named: Iterable[tuple[Path, str]], problem: str) -> Iterator[Fault]:
-    """Yield a fault for each name that stands at an earlier path too."""
+    """Yield a fault for each name that an earlier path has too."""
     seen: set[str] = set()
     for path, name in named:
         if name in seen:

@@ -35,7 +35,7 @@ Name = Annotated[
     ),
 ]
 Value = Annotated[str, _limits("a text of at most 256 characters", max_length=256)]
-#: Words as they stand in a sentence, such as `customer`.
+#: Words for use in a sentence, such as `customer`.
 Noun = Annotated[
     str,
     _limits(
@@ -82,7 +82,7 @@ class Number(FeatureColumn, frozen=True, tag="number", kw_only=True, omit_defaul
     minimum: Annotated[Amount, Meta(description="Smallest number accepted.")]
     maximum: Annotated[Amount, Meta(description="Largest number accepted.")]
     fill: Annotated[
-        Amount | None, Meta(description="Number that null stands for; without it, null is missing to the model.")
+        Amount | None, Meta(description="Number that null counts as; without it, null is missing to the model.")
     ] = None
 
 
@@ -92,7 +92,7 @@ class Integer(FeatureColumn, frozen=True, tag="integer", kw_only=True, omit_defa
     minimum: Annotated[Whole, Meta(description="Smallest number accepted.")]
     maximum: Annotated[Whole, Meta(description="Largest number accepted.")]
     fill: Annotated[
-        Whole | None, Meta(description="Number that null stands for; without it, null is missing to the model.")
+        Whole | None, Meta(description="Number that null counts as; without it, null is missing to the model.")
     ] = None
 
 
@@ -158,7 +158,7 @@ class Label(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True)
 
 
 class Contract(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a record holds, and what the model and the predictions take from it."""
+    """Description of records, and of what the model and the predictions take from them."""
 
     contract: Annotated[
         Literal[1],
@@ -203,7 +203,7 @@ class Contract(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
 
     @property
     def plural(self) -> str:
-        """What several keys identify."""
+        """The plural of the entity."""
         return self.entities or f"{self.entity}s"
 
     @property

@@ -51,19 +51,19 @@ def _check(value: object, kind: inspect.Type, path: Path, depth: int, expected: 
 def _check_object(fields: Mapping[str, object], kind: inspect.StructType, path: Path) -> Iterator[Fault]:
     known = {field.encode_name: field for field in kind.fields}
     keys = {*known, *([kind.tag_field] if kind.tag_field else [])}
-    place = f"{format_path(path)}: " if path else ""
+    where = f"{format_path(path)}: " if path else ""
     hint = f"known are {', '.join(sorted(keys))}"
     has_few_unknown = sum(key not in keys for key in fields) <= _MAX_SUGGESTIONS
     for name, field in known.items():
         if field.required and name not in fields:
-            yield Fault(path, f"{place}`{name}` is missing")
+            yield Fault(path, f"{where}`{name}` is missing")
     for name, value in fields.items():
         if name in known:
             yield from _check(value, known[name].type, (*path, name), len(path))
         elif name not in keys:
             similar = get_close_matches(name, keys, n=1) if has_few_unknown else []
             advice = f"did you mean `{similar[0]}`?" if similar else hint
-            yield Fault((*path, name), f"{place}`{_shorten(name)}` is not a key here; {advice}")
+            yield Fault((*path, name), f"{where}`{_shorten(name)}` is not a key here; {advice}")
 
 
 def _check_items(items: list[object], kind: inspect.Type, path: Path, depth: int) -> Iterator[Fault]:
@@ -77,9 +77,9 @@ def _check_items(items: list[object], kind: inspect.Type, path: Path, depth: int
 
 def _check_union(value: object, kind: inspect.UnionType, path: Path, depth: int) -> Iterator[Fault]:
     """Check against the member of the union for which the value is meant."""
-    structs = {one.tag: one for one in kind.types if isinstance(one, inspect.StructType)}
-    others = [one for one in kind.types if not isinstance(one, inspect.StructType | inspect.NoneType)]
-    if value is None and any(isinstance(one, inspect.NoneType) for one in kind.types):
+    structs = {option.tag: option for option in kind.types if isinstance(option, inspect.StructType)}
+    others = [option for option in kind.types if not isinstance(option, inspect.StructType | inspect.NoneType)]
+    if value is None and any(isinstance(option, inspect.NoneType) for option in kind.types):
         return
     if isinstance(value, dict) and structs:
         tag = value.get("kind")
@@ -87,9 +87,9 @@ def _check_union(value: object, kind: inspect.UnionType, path: Path, depth: int)
             yield from _check_object(value, structs[tag], path)
             return
         said = f"is {_describe(tag)}; it" if "kind" in value else "is missing; it"
-        found = (*path, "kind") if "kind" in value else path
+        at = (*path, "kind") if "kind" in value else path
         kinds = ", ".join(map(str, structs))
-        yield Fault(found, f"{format_path(path)}: `kind` {said} must be one of {kinds}")
+        yield Fault(at, f"{format_path(path)}: `kind` {said} must be one of {kinds}")
     elif others and (isinstance(value, str) or not structs):
         yield from _check(value, others[0], path, depth)
     else:
@@ -112,7 +112,7 @@ def _is_valid(value: object, kind: inspect.Type) -> bool:
         case inspect.FloatType():
             return isinstance(value, int | float) and not isinstance(value, bool) and _is_in_range(value, kind)
         case inspect.LiteralType():
-            return any(value == one and type(value) is type(one) for one in kind.values)
+            return any(value == allowed and type(value) is type(allowed) for allowed in kind.values)
     return False
 
 
@@ -150,8 +150,8 @@ def _describe(value: object) -> str:
 
 
 def _name(path: Path, depth: int) -> str:
-    place = f"{format_path(path[:depth])}: " if depth else ""
-    return f"{place}`{format_path(path[depth:])}`" if path else "the file"
+    where = f"{format_path(path[:depth])}: " if depth else ""
+    return f"{where}`{format_path(path[depth:])}`" if path else "the file"
 
 
 def _shorten(text: str) -> str:

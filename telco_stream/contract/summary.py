@@ -1,4 +1,4 @@
-"""What a valid contract holds, in a few lines."""
+"""Summary of a valid contract in a few lines."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -88,7 +88,7 @@ def next_steps(options: InferOptions, result: InferResult) -> Iterator[str]:
     leaks = [column.column for column in result.columns if column.leak]
     if leaks:
         flags = shlex.join(word for name in leaks for word in ("--leave-out", name))
-        yield f"A leak tells the label, perhaps because it is known only after it. To leave it out: {flags}"
+        yield f"A leak gives the label away, perhaps because it is known only after it. To leave it out: {flags}"
     if options.out != STDOUT:
         yield f"Review {options.out}, then train with it: {options.training_command}"
 

@@ -35,7 +35,7 @@ class DelimiterError(DataError):
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
-    """How to read a file; `label` and `positive` are the name of its label and the label's positive value."""
+    """Options for reading a file; `label` and `positive` are the name of its label and the label's positive value."""
 
     delimiter: str = ","
     label: str | None = None

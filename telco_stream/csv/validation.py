@@ -24,7 +24,7 @@ Convert: TypeAlias = Callable[[Sequence[str]], Sequence[str | None] | None]
 
 @dataclass(frozen=True, slots=True)
 class CsvFormat:
-    """What a file should hold: the contract's columns, with the label or maybe without.
+    """Expected content of a file: the contract's columns, with the label or maybe without.
 
     With `number_rows` the file has no key, and the number of a row in the file, from 1, is its key.
     """

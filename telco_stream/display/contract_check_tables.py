@@ -39,7 +39,7 @@ def contract_tables(contract: Contract) -> Group:
 
 
 class _ColumnTable:
-    """A row for each column of the records, of one line: long values are cut before what stands for null."""
+    """A row for each column of the records, of one line: long values are cut before the meaning of null."""
 
     def __init__(self, contract: Contract) -> None:
         label = f"{contract.label.positive}, {contract.label.negative}"

@@ -36,7 +36,7 @@ def inferred_tables(result: InferResult) -> Group:
 
 
 def candidate_tables(candidates: Candidates) -> Group:
-    """Draw the columns that could be the key, and those that could be the label with their values."""
+    """Draw the columns that could be the key, and possible labels with their values."""
     blocks: list[RenderableType] = [Text(_NEVER_GUESSED)]
     if candidates.keys is not None:
         keys = new_table(name_column("Key"), Column("Why"))

@@ -58,6 +58,6 @@ def _type(column: Carried) -> Any:  # noqa: ANN401 - an annotation
 
 
 def _own_names(contract: Contract) -> dict[str, str]:
-    """Return the attribute of each field that is no column to repeat, by its name on the wire, in their order."""
+    """Return the attribute of each field that is not a repeated column, by its name on the wire, in their order."""
     names = {"key": contract.key.name, "probability": contract.label.probability, "event_ts": contract.time.name}
     return {names.get(field, field): field for field in Prediction.__struct_fields__}

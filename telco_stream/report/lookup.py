@@ -95,7 +95,7 @@ class Search:
         self._size = _FIRST_BLOCK
 
     def next_block(self) -> dict[int, int]:
-        """Return the first offset of the next block by partition: of those that can hold a newer prediction."""
+        """Return the first offset of the next block by partition, for partitions that can hold a newer prediction."""
         size, self._size = self._size, min(2 * self._size, _LARGEST_BLOCK)
         options, newest = self._options, self._newest
         enough = newest[-1].time if len(newest) == options.limit else -math.inf

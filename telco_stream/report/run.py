@@ -69,7 +69,7 @@ def run_report(clients: Clients, options: ReportOptions, *, stop: Stop) -> Repor
 
 
 def run_lookup(clients: Clients, options: LookupOptions, *, stop: Stop) -> Lookup:
-    """Find the customer's newest predictions among those that the topic holds now."""
+    """Find the customer's newest predictions among the records that the topic holds now."""
     cluster, topic = Cluster(clients, stop), clients.settings.topics.predictions
     offsets = _offsets_of(cluster, topic, ALWAYS, stop)
     search = Search(options, offsets.starts, offsets.ends)

@@ -15,7 +15,7 @@ from telco_stream.errors import UsageError
 
 log = logging.getLogger("telco_stream.files")
 
-#: Path of an output file that stands for stdout, as in other programs.
+#: Path of an output file that means stdout, as in other programs.
 STDOUT = Path("-")
 _PACKAGE = Path(__file__).parent.parent
 #: The folder of the sample and the default model in a wheel, set in `pyproject.toml`.

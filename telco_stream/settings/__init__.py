@@ -38,7 +38,7 @@ __all__ = [
 
 log = logging.getLogger("telco_stream.settings")
 
-#: Parts of pydantic's messages that tell a user nothing, and those in which "should" is a requirement.
+#: Parts of pydantic's messages that do not help a user, and those in which "should" is a requirement.
 _NOISE = re.compile(r"^(Value error|Assertion failed), |, unable to parse .*$")
 _SHOULD = re.compile(r"^(Input|String|Value) should")
 

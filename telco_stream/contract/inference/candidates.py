@@ -57,7 +57,7 @@ def label_candidates(profiles: Sequence[ColumnProfile]) -> list[LabelCandidate]:
 
 
 def positive_candidates(profile: ColumnProfile) -> dict[str, int]:
-    """Return the values of a label with their rows: first one that sounds positive, otherwise the rarer one."""
+    """Return the values of a label with their rows: first one that sounds positive, otherwise the rarer."""
     texts = sorted(label_texts(profile), key=lambda text: (not _is_positive(text), profile.rows_with(text)))
     return {text: profile.rows_with(text) for text in texts}
 

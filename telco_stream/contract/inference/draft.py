@@ -44,7 +44,7 @@ _MAX_DIGITS = 15
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """What the user says about the columns; without a key the rows are numbered."""
+    """Choices of the user about the columns; without a key the rows are numbered."""
 
     name: str
     key: str | None
@@ -57,7 +57,7 @@ class Roles:
 
 @dataclass(frozen=True, slots=True)
 class InferredColumn:
-    """What a column of the file has become, what to review about it, and how it tells the label, if it does."""
+    """Column of the file with its role, what to review about it, and how it gives the label away, if it does."""
 
     column: str
     role: Literal["key", "label", "time", "feature", "left out"]
@@ -153,7 +153,7 @@ def describe_feature(feature: Feature) -> str:
 
 
 def _time_name(profiles: Mapping[str, ColumnProfile]) -> str:
-    """Return the name of the file's event time, or of the one that producers add."""
+    """Return the name of the file's event time, or the name under which producers add it."""
     name = _TIMES[0]
     if name in profiles and (profiles[name].shapes.keys() != {"time"} or profiles[name].nulls):
         return next(other for other in _TIMES[1:] if other not in profiles)

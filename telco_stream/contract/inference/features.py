@@ -74,7 +74,7 @@ def is_id_name(name: str) -> bool:
 
 
 def missing_words(profiles: Collection[ColumnProfile]) -> tuple[str, ...]:
-    """Return the texts that stand for null in the file, besides blanks."""
+    """Return the texts that mean null in the file, besides blanks."""
     return tuple(sorted({word for profile in profiles for word in profile.nulls - profile.blanks}))
 
 

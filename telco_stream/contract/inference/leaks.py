@@ -1,4 +1,4 @@
-"""Columns that tell the label too well, as those do that are filled in only after the label is known."""
+"""Columns that give the label away, such as those filled in only after it is known."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
@@ -10,12 +10,12 @@ from telco_stream.contract.schema import Category, Feature, Integer, Number
 MAX_AUC = 0.95
 #: Rows of each label without which nothing is reported.
 _MIN_ROWS = 5
-#: Rows for each value of a category: with fewer, its values tell the label by chance.
+#: Rows for each value of a category: with fewer, its values predict the label by chance.
 _ROWS_PER_VALUE = 5
 
 
 def describe_leak(profile: ColumnProfile, feature: Feature, labels: tuple[str, str]) -> str | None:
-    """Describe how the column tells the label, or return None; `labels` are the negative and the positive value."""
+    """Describe how the column gives the label away, or return None; `labels` are the negative and positive value."""
     if min(profile.rows) < _MIN_ROWS:
         return None
     groups = _groups(profile, feature)

@@ -1,4 +1,4 @@
-"""What a reviewer of a contract should know about its features."""
+"""Notes on features for the reviewer of a contract."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What the texts of a CSV column look like, gathered chunk by chunk in bounded memory."""
+"""Profile of the texts of a CSV column, gathered chunk by chunk in bounded memory."""
 
 import math
 from array import array
@@ -23,7 +23,7 @@ class ColumnProfile:
         #: Rows of each text, by label; without the rarest texts if `is_pruned`.
         self.counts: tuple[Counter[str], Counter[str]] = (Counter(), Counter())
         self.is_pruned = False
-        #: Number of texts of each shape, without those that may stand for null.
+        #: Number of texts of each shape, without texts that may mean null.
         self.shapes: Counter[Shape] = Counter()
         #: Smallest and largest number, and the length of the longest text.
         self.low, self.high, self.longest = math.inf, -math.inf, 0
@@ -60,18 +60,18 @@ class ColumnProfile:
 
     @property
     def is_numeric(self) -> bool:
-        """Return whether all texts are numbers, except those that stand for null."""
+        """Return whether all texts are numbers, except texts that mean null."""
         return bool(self.shapes) and self.shapes.keys() <= NUMERIC
 
     @property
     def nulls(self) -> set[str]:
-        """Return the texts that stand for null."""
+        """Return the texts that mean null."""
         certain = self.blanks | self.words
         return certain | self.weak_words if self.is_numeric or self.shapes.keys() == {"truth"} else certain
 
     @property
     def values(self) -> set[str]:
-        """Return the texts that do not stand for null; the frequent ones, if `is_pruned`."""
+        """Return the texts that do not mean null; the frequent ones, if `is_pruned`."""
         return {*self.counts[0], *self.counts[1]} - self.nulls
 
     def has_more_values_than(self, number: int) -> bool:
@@ -119,7 +119,7 @@ class ColumnProfile:
         self.shapes = +self.shapes  # without zeros
 
     def _note_null(self, text: str) -> bool:
-        """Remember a text that may stand for null; return whether it is one."""
+        """Remember a text that may mean null; return whether it is one."""
         texts = {"blank": self.blanks, "word": self.words, "weak word": self.weak_words}
         if kind := null_kind(text):
             texts[kind].add(text)
@@ -132,7 +132,7 @@ class ColumnProfile:
             self.low, self.high = min(self.low, float(text)), max(self.high, float(text))
 
     def _prune(self) -> None:
-        """Forget the rarest texts, except those that may stand for null, until half of the limit is left."""
+        """Forget the rarest texts, except texts that may mean null, until half of the limit is left."""
         self.is_pruned = True
         kept, least = self.blanks | self.words | self.weak_words, 0
         while sum(map(len, self.counts)) > MAX_COUNTED // 2 and least < self.total:

@@ -1,4 +1,4 @@
-"""What one text of a CSV column looks like."""
+"""Shapes of the texts of a CSV column."""
 
 import re
 from collections.abc import Collection
@@ -8,9 +8,9 @@ import msgspec
 
 from telco_stream.contract.timestamps import parse_timestamp
 
-#: Texts that stand for null in any column, besides `null` in any case.
+#: Texts that mean null in any column, besides `null` in any case.
 _NULL_WORDS = frozenset({"NA", "N/A", "n/a", "<NA>", "#N/A", "NaN", "nan"})
-#: Texts that stand for null among numbers, and among true and false.
+#: Texts that mean null among numbers, and among true and false.
 _WEAK_NULL_WORDS = frozenset({"None", "?"})
 #: Characters of a text that a contract can list as missing.
 _MAX_WORD = 32
@@ -39,7 +39,7 @@ _SHAPES: dict[Shape, re.Pattern[str]] = {
 
 
 def null_kind(text: str) -> Literal["blank", "word", "weak word"] | None:
-    """Return how a text may stand for null: a weak word does among numbers, and among true and false."""
+    """Return how a text may mean null: a weak word does among numbers, and among true and false."""
     word = text.strip()
     if not word:
         return "blank"
@@ -60,7 +60,7 @@ def json_numbers(texts: Collection[str]) -> list[float] | None:
 
 
 def shape_of(text: str) -> Shape:
-    """Return what a text looks like that does not stand for null."""
+    """Return the shape of a text that does not mean null."""
     if _is_number(text):
         if not is_whole(text):
             return "number"
