@@ -16,13 +16,7 @@ from telco_stream.verify.verdict import Finding, VerifyResult
 #: Counts of a partition's account, by heading.
 _COUNTS = {"Inputs": "inputs", "Predicted": "predicted", "Dead": "dead_lettered"}
 #: Counts that have a column only if one of them is not 0, so that the table fits a narrow terminal.
-_RARE_COUNTS = {
-    "Missing": "missing",
-    "Twice": "duplicated",
-    "Unexpl.": "unexplained",
-    "Expired": "expired",
-    "Not yet": "unanswered",
-}
+_RARE_COUNTS = {"Missing": "missing", "Twice": "duplicated", "Unexpl.": "unexplained", "Expired": "expired"}
 #: Fields that are drawn separately.
 _SEPARATE_FIELDS = frozenset({"verdict", "partitions", "findings"})
 
@@ -32,6 +26,7 @@ def verify_tables(result: VerifyResult) -> Group:
     verdict = safe_text(f" {result.verdict}", "bold green" if result.is_clean else "bold red")
     sums = {name: value for name, value in result_fields(result).items() if name not in _SEPARATE_FIELDS}
     positions = [line for account in result.partitions for line in _position_lines(account)]
+    positions += _unanswered_lines(result.partitions)
     blocks: list[RenderableType] = [verdict, field_table(sums), _account_table(result.partitions)]
     return stack(*blocks, *([Group(*positions)] if positions else []), *map(_FindingBlock, result.findings))
 
@@ -60,6 +55,13 @@ def _position_lines(account: Account) -> Iterator[Text]:
     if account.answers_to_earlier_topic:
         answers = format_count(account.answers_to_earlier_topic)
         yield Text(f" {answers} of the unexplained belong to an earlier topic of this name.", overflow="fold")
+
+
+def _unanswered_lines(accounts: Sequence[Account]) -> Iterator[Text]:
+    """Yield a line with the unanswered inputs of each partition; another column might not fit beside the others."""
+    counts = [f"{account.partition}: {format_count(account.unanswered)}" for account in accounts if account.unanswered]
+    if counts:
+        yield Text(f" Not answered yet, by partition: {', '.join(counts)}", overflow="fold")
 
 
 class _FindingBlock:
