@@ -94,7 +94,7 @@ def test_bins_are_pale_when_they_have_few_predictions(total: int, is_pale: bool)
 
 
 def test_lift_starts_at_zero_and_ends_at_the_top_right() -> None:
-    chart = charts.lift([0.5, 1.0], [0.9, 1.0], "customers")
+    chart = charts.lift([0.5, 1.0], [0.9, 1.0])
     diagonal, line = chart.lines
     assert (line.points[0], line.points[-1]) == (diagonal.points[0], diagonal.points[1])
     assert len(line.points) == 3
@@ -109,7 +109,7 @@ def test_lift_starts_at_zero_and_ends_at_the_top_right() -> None:
         charts.counts_over_time([1], {0: "a"}),
         charts.rates_over_time([1] * 400, [1] * 400, {399: "23:59:59\n31 Dec"}),
         charts.calibration([1.0], [1.0], [1]),
-        charts.lift([0.5, 1.0], [0.9, 1.0], "customers"),
+        charts.lift([0.5, 1.0], [0.9, 1.0]),
     ],
 )
 def test_shapes_are_inside_the_chart(chart: Chart) -> None:

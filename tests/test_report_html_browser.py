@@ -4,6 +4,7 @@ import csv
 import io
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +16,7 @@ from telco_stream.report.html import render
 from telco_stream.report.run import ReportData
 from tests.support.browser import AXE, chromium, open_page, running_browser, violations
 from tests.support.report_data import HOSTILE, MANIFEST, many_predictions, prediction, report_data, write_page
+from tests.support.worded_contracts import data_of
 
 pytestmark = pytest.mark.slow
 
@@ -24,8 +26,11 @@ PAGES: dict[str, Callable[[], ReportData]] = {
     "one": lambda: report_data([prediction()]),
     "none": lambda: report_data([]),
     "long names": lambda: report_data(long_names(60), letters={"json": 1}),
+    **{name: partial(data_of, name) for name in ("other value", "no verb", "four segments", "long contract")},
     "hostile": lambda: report_data(prediction(name, 0.9 - rank / 99) for rank, name in enumerate(HOSTILE)),
 }
+#: Pages that are checked on each device.
+DETAILED = ("many", "hostile", "four segments", "long contract")
 #: Long and unbreakable names of segments, and IDs like e-mail addresses.
 LONG = ("Month-to-month with a discount for students", "Donaudampfschifffahrtsgesellschaftskapitänsvertrag")
 DEVICES = {"light": (1280, "light"), "dark": (1280, "dark"), "phone": (390, "light"), "dark phone": (320, "dark")}
@@ -55,7 +60,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.mark.parametrize(
     ("name", "device"),
-    [("one", "light"), ("none", "phone"), *((name, device) for name in ("many", "hostile") for device in DEVICES)],
+    [
+        ("one", "light"),
+        ("none", "phone"),
+        *((name, device) for name in ("many", "hostile", "four segments", "long contract") for device in DEVICES),
+    ],
 )
 def test_page_is_accessible_and_fits_the_window(browser: Any, pages: dict[str, Path], name: str, device: str) -> None:
     """It makes no request, logs nothing, does not scroll sideways, and axe finds nothing."""
@@ -177,7 +186,7 @@ def test_page_prints_on_a4_without_controls(browser: Any, pages: dict[str, Path]
     assert b"/MediaBox [0 0 594.95996 841.91998]" in pdf or b"/MediaBox [0 0 595" in pdf
 
 
-@pytest.mark.parametrize("name", ["one", "many", "long names"])
+@pytest.mark.parametrize("name", ["one", "many", "long names", "four segments", "long contract"])
 def test_first_printed_page_says_what_was_read(browser: Any, pages: dict[str, Path], name: str) -> None:
     """Beside the headline, and with nothing past the right edge of the sheet."""
     with open_page(browser, pages[name], width=A4_WIDTH) as page:

@@ -84,10 +84,11 @@ class NamesTable:
     def _widths(self, shown: Sequence[int], least: Sequence[int], columns: int) -> list[int]:
         widths, available = list(map(self._full, shown)), _available(columns, len(shown))
         headings = [min(_NAME_WIDTH, self._titles[column].cell_len) for column in shown]
-        for floors in (headings, least):
-            while sum(widths) > available and (longer := [n for n, low in enumerate(floors) if widths[n] > low]):
-                names = [n for n in longer if not self._is_number[shown[n]]]
-                widths[max(names or longer, key=widths.__getitem__)] -= 1
+        whole = [max(low, heading) for low, heading in zip(least, headings, strict=True)]
+        names = [n for n, column in enumerate(shown) if not self._is_number[column]]
+        for floors, cut in ((whole, names), (least, names), (least, range(len(shown)))):
+            while sum(widths) > available and (longer := [n for n in cut if widths[n] > floors[n]]):
+                widths[max(longer, key=widths.__getitem__)] -= 1
         return widths
 
     def _full(self, column: int) -> int:

@@ -14,7 +14,7 @@ from telco_stream.report.customers import CustomerSegment
 from telco_stream.report.html import charts
 from telco_stream.report.html.figures import draw_figures, few_note, largest
 from telco_stream.report.run import ReportData, csv_line
-from telco_stream.report.wording import Wording, capitalize, column_name
+from telco_stream.report.wording import Wording, capitalize, column_name, shorten
 from telco_stream.runtime.humanize import (
     escape_unprintable,
     format_count,
@@ -84,6 +84,7 @@ def _environment() -> Environment:
         "percent": format_percent,
         "printable": escape_unprintable,
         "px": "{:.1f}".format,
+        "shortened": shorten,
     }
     environment.globals |= {
         "csv_line": csv_line,

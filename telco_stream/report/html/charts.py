@@ -184,14 +184,14 @@ def calibration(predicted: Sequence[float], observed: Sequence[float], totals: S
     return plot.add_axes(Chart(lines=[diagonal], dots=dots, legend=legend), ticks, "mean predicted probability")
 
 
-def lift(contacted: Sequence[float], reached: Sequence[float], entities: str) -> Chart:
+def lift(contacted: Sequence[float], reached: Sequence[float]) -> Chart:
     """Draw a line from 0 through the pairs of shares; contacts chosen at random are on the diagonal."""
     plot, diagonal, ticks = _share_plot()
     points = [(plot.x(x), plot.y(y)) for x, y in zip((0, *contacted), (0, *reached), strict=True)]
     dots = [Dot(x, y, 3.5, "flagged") for x, y in points[1:]]
     legend = [("flagged", "highest first"), ("diagonal", "at random")]
     chart = Chart(lines=[diagonal, Line(points, "rate")], dots=dots, legend=legend)
-    return plot.add_axes(chart, ticks, f"share of the {entities} contacted")
+    return plot.add_axes(chart, ticks, "share contacted")
 
 
 def round_ticks(top: float, smallest_step: float = 0.0) -> list[float]:

@@ -109,7 +109,7 @@ def _lift(steps: Sequence[LiftStep], words: Wording) -> Figure:
         " Source: cross-validation on the training data.",
         f"A line: the top {contacted[0]:.0%} of the {words.entities} have {format_percent(reached[0])} of all"
         f" that {words.verb}.",
-        charts.lift(contacted, reached, words.entities),
+        charts.lift(contacted, reached),
         ("Contact the top", "Reach"),
         [(f"{step.share:.0%}", format_percent(step.reached)) for step in steps],
     )
