@@ -193,7 +193,7 @@ def test_fingerprint_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
 def test_count_lines_after_header_counts_lines(text: bytes, rows: int, tmp_path: Path) -> None:
     path = tmp_path / "any"
     path.write_bytes(text)
-    assert count_lines_after_header(path) == rows
+    assert count_lines_after_header(path, ",") == rows
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"the public data set isn't at {REAL}: see TELCO_STREAM_TEST_DATA")

@@ -63,23 +63,28 @@ def test_check_shows_a_table_without_values(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "line", "reason"),
+    ("header", "line", "reason"),
     [
         (HEADER.replace(",tenure", ""), 1, "missing column tenure"),
         (HEADER.replace(",", ";"), 1, "missing column customerID"),
-        (HEADER.encode("utf-16"), 1, "not UTF-8"),
-        (gzip.compress(HEADER.encode()), 1, "not UTF-8"),
+        (HEADER.encode("utf-16-le").decode(), 1, "holds a NUL byte"),
     ],
 )
-def test_check_names_the_error_when_the_header_is_bad(
-    tmp_path: Path, content: str | bytes, line: int, reason: str
-) -> None:
+def test_check_names_the_error_when_the_header_is_bad(tmp_path: Path, header: str, line: int, reason: str) -> None:
     path = tmp_path / "customers.csv"
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    path.write_text(header)
     code, result, stderr = check(path)
     assert (code, result["rows"], result["errors"][0]["line"]) == (5, 0, line)
     assert result["errors"][0]["reason"].startswith(reason)
     assert "wrong header" in stderr
+
+
+@pytest.mark.parametrize("content", [gzip.compress(HEADER.encode()), HEADER.encode("utf-16")])
+def test_check_exits_5_when_the_file_is_not_text(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "customers.csv"
+    path.write_bytes(content)
+    code, result, stderr = check(path)
+    assert (code, result, stderr.count("\n")) == (5, {}, 1)
 
 
 @pytest.mark.parametrize("content", ["", f"{HEADER}\n", None])

@@ -32,7 +32,7 @@ def infer(
     ] = False,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Contract to write; - is stdout.")] = Path("contract.json"),
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing contract.")] = False,
-    delimiter: Annotated[str, typer.Option(metavar="CHAR", help="Character between columns, or the word tab.")] = ",",
+    delimiter: options.Delimiter = ",",
     segment: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Category by which reports group; repeatable."),
@@ -54,7 +54,8 @@ def infer(
 
     Key, label and positive value are never guessed: without them, the command lists candidates and exits with 2.
     """
-    from telco_stream.csv.infer_options import InferOptions, parse_delimiter
+    from telco_stream.csv.header import parse_delimiter
+    from telco_stream.csv.infer_options import InferOptions
     from telco_stream.csv.inference import Candidates, infer_contract, next_steps
     from telco_stream.csv.reader import count_lines_after_header
     from telco_stream.display.progress import RowProgress
@@ -74,7 +75,7 @@ def infer(
         name=name,
         replace=replace,
     )
-    total = count_lines_after_header(file) if session.screen.has_live_view else None
+    total = count_lines_after_header(file, request.delimiter) if session.screen.has_live_view else None
     with session.screen.live(RowProgress("infer", total)) as bar:
         result = infer_contract(request, bar.advance)
     session.screen.show(result)

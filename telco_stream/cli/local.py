@@ -20,12 +20,14 @@ def train(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Model folder to write.")] = Path("models/churn"),
     contract: options.ContractFile = None,
     number_rows: options.NumberRows = False,
+    delimiter: options.Delimiter = ",",
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the cross-validation folds.")] = 0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
     """Train the model on a labelled CSV file. Cross-validates it and writes it with its manifest."""
+    from telco_stream.csv.header import parse_delimiter
     from telco_stream.csv.validation import CsvFormat
     from telco_stream.display.progress import StageProgress
     from telco_stream.model.artifact import requiring_libraries
@@ -37,7 +39,8 @@ def train(
         from telco_stream.model.training import train as fit
 
     session = Session(output, quiet=quiet, verbose=verbose)
-    csv_format = CsvFormat(session.contract(contract), number_rows=number_rows)
+    separator = parse_delimiter(delimiter)
+    csv_format = CsvFormat(session.contract(contract), separator, number_rows)
     with session.screen.live(StageProgress()) as stages:
         result = fit(data_path, out, csv_format, created_at=utc_timestamp(), seed=seed, progress=stages)
     session.screen.show(result)

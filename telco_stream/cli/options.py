@@ -57,6 +57,9 @@ ContractFile: TypeAlias = Annotated[
     Path | None,
     typer.Option("--contract", metavar="FILE", help="Contract of the file's columns.  [default: that of the model]"),
 ]
+Delimiter: TypeAlias = Annotated[
+    str, typer.Option("--delimiter", metavar="CHAR", help="Character between columns, or the word tab.")
+]
 NumberRows: TypeAlias = Annotated[
     bool, typer.Option("--number-rows", help="Use the number of each row, from 1, as its key; the file has no key.")
 ]

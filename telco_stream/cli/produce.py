@@ -33,6 +33,7 @@ def produce(
     ] = None,
     contract: options.ContractFile = None,
     number_rows: options.NumberRows = False,
+    delimiter: options.Delimiter = ",",
     events_per_sec: Annotated[
         float | None,
         typer.Option(
@@ -83,6 +84,7 @@ def produce(
     log_format: options.LogFormat = None,
 ) -> None:
     """Send customers from a CSV file to the raw topic. An interrupted batch resumes after the last confirmed row."""
+    from telco_stream.csv.header import parse_delimiter
     from telco_stream.csv.validation import CsvFormat
 
     flags = {
@@ -98,7 +100,8 @@ def produce(
     session = Session(output, **stderr, log_format=log_format, flags=flags, timeout=timeout)
     options.check_metrics(metrics_host, metrics_port)
     stop = session.stop  # handle signals from here on
-    csv_format = CsvFormat(session.contract(contract), number_rows=number_rows)
+    separator = parse_delimiter(delimiter)
+    csv_format = CsvFormat(session.contract(contract), separator, number_rows)
     if check:
         _check(session, csv_format, bad_rows)
         return
@@ -152,7 +155,8 @@ def _progress(session: Session, run_options: "ProduceOptions") -> "ProduceProgre
     from telco_stream.produce.run import data_path
 
     settings, is_batch = session.settings, run_options.mode == "batch"
-    count_rows = partial(count_lines_after_header, data_path(settings)) if is_batch else None
+    delimiter = run_options.csv_format.delimiter
+    count_rows = partial(count_lines_after_header, data_path(settings), delimiter) if is_batch else None
     target = 0.0 if is_batch else settings.producer.events_per_sec
     unavailable_for = session.clients.unavailable_for
     run = ProduceRun(lambda: session.stop.requested, unavailable_for, target, run_options.limit, count_rows)

@@ -1,5 +1,6 @@
 """Rows of a CSV file and their encoding for the raw topic. Only their form is checked, not their values."""
 
+import hashlib
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +66,20 @@ class RowCodec:
         """Return the key of the row's record."""
         key: str = bytes(row.key).decode() if self._has_raw_key else row.key
         return key
+
+
+def digest_of_rows(contract: Contract) -> str:
+    """Return a digest of what determines the messages of a file's rows; ranges and values, for example, do not."""
+    columns = [
+        (
+            column.name,
+            "number" if isinstance(column, Number | Integer) else isinstance(column, Boolean),
+            column.nullable,
+        )
+        for column in contract.columns
+    ]
+    form = (contract.key, contract.time.name, contract.label.name, columns, sorted(contract.missing))
+    return hashlib.sha256(_encode(form)).hexdigest()[:8]
 
 
 def are_json_numbers(texts: Sequence[str]) -> bool:

@@ -116,14 +116,6 @@ class InferOptions:
         yield from (("--leave-out", name) for name in self.left_out)
 
 
-def parse_delimiter(text: str) -> str:
-    """Return the delimiter that an option names; raise `UsageError` if it is not one character."""
-    delimiter = "\t" if text in {"tab", "\\t"} else text
-    if len(delimiter) != 1 or delimiter in '"\r\n ' or not delimiter.isascii():
-        raise UsageError("`--delimiter`: use one character such as `;`, or the word `tab`")
-    return delimiter
-
-
 def _suggestion(name: str, header: Sequence[str]) -> str:
     """Return a question with the most similar name of a column, or the names if they are few."""
     by_lower_case = {column.strip().lower(): column for column in header}

@@ -1,15 +1,16 @@
 """Draws random rows from a CSV file without holding it in memory."""
 
-import codecs
 import csv
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 from random import Random
 
 from telco_stream.contract.rows import Row
+from telco_stream.csv.blank_rows import start_of_text
 from telco_stream.csv.reader import STRIDE, CsvFile, CsvReader, no_rows_error, open_file, read_lines
 from telco_stream.csv.validation import CsvFormat, Layout, validate_rows
 from telco_stream.errors import DataError
@@ -60,9 +61,9 @@ def open_sampler(path: Path, csv_format: CsvFormat) -> Iterator[RowSampler]:
 
 def _index(path: Path, file: CsvFile, csv_format: CsvFormat) -> tuple[Layout, "array[int]"]:
     """Return the layout, and the byte that each row begins at, followed by the size of the file."""
-    has_bom = file.buffer.peek(len(codecs.BOM_UTF8)).startswith(codecs.BOM_UTF8)
-    line_starts, starts = array("Q", [len(codecs.BOM_UTF8) if has_bom else 0]), array("Q")
-    reader = CsvReader(path, _record_starts(read_lines(file), line_starts), csv_format)
+    line_starts, starts = array("Q", [start_of_text(file.buffer)]), array("Q")
+    lines = _record_starts(read_lines(file, csv_format.delimiter), line_starts)
+    reader = CsvReader(path, lines, replace(csv_format, ignores_time=True))
     while (chunk := reader.take(STRIDE)).rows:
         starts.extend(line_starts[line - 1] for line in chunk.lines)
     starts.append(line_starts[-1])

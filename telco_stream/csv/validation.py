@@ -12,10 +12,13 @@ from typing import TypeAlias
 
 from telco_stream.contract.rows import Row, RowCodec, are_json_numbers
 from telco_stream.contract.schema import Boolean, Carried, Contract, Integer, Number
+from telco_stream.contract.timestamps import parse_timestamp
 from telco_stream.runtime.humanize import count_of
 
 _NUMBER = re.compile(r"\s*([+-]?)(?=\.?\d)0*(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?\s*", re.ASCII)
 _is_whole = re.compile(r"-?(0|[1-9]\d*)", re.ASCII).fullmatch
+#: Columns that a message names.
+_MAX_NAMED = 3
 _BOOLEANS = {"true": "true", "t": "true", "1": "true", "false": "false", "f": "false", "0": "false"}
 
 #: Returns the values of a column as the row codec takes them, or None if one of the texts is wrong.
@@ -26,13 +29,15 @@ Convert: TypeAlias = Callable[[Sequence[str]], Sequence[str | None] | None]
 class CsvFormat:
     """Expected content of a file: the contract's columns, with the label or maybe without.
 
-    With `number_rows` the file has no key, and the number of a row in the file, from 1, is its key.
+    With `number_rows` the file has no key, and the number of a row in the file, from 1, is its key. The time of the
+    event is the file's, if it has the column, unless `ignores_time`.
     """
 
     contract: Contract
     delimiter: str = ","
     number_rows: bool = False
     requires_label: bool = False
+    ignores_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +59,8 @@ class Layout:
     columns: tuple[CsvColumn, ...]
     codec: RowCodec
     number_rows: bool = False
+    #: Names of the file's columns that the contract does not have.
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,19 +76,34 @@ def read_header(names: Sequence[str], csv_format: CsvFormat) -> Layout | RowErro
     contract = csv_format.contract
     if csv_format.number_rows:
         names = [contract.key.name, *names]
+    if missing := missing_columns(names, csv_format):
+        return RowError(0, f"missing column {list_names(missing)}")
     columns = {column.name: column for column in contract.columns}
-    required = [contract.key.name, *(name for name, column in columns.items() if not column.optional)]
-    if csv_format.requires_label:
-        required.append(contract.label.name)
-    if missing := [column for column in required if column not in names]:
-        return RowError(0, f"missing column {', '.join(missing)}")
-    codec = RowCodec(contract, names)
+    codec = RowCodec(contract, set(names) - ({contract.time.name} if csv_format.ignores_time else set()))
     if repeated := [column for column in codec.names if names.count(column) > 1]:
-        return RowError(0, f"repeated column {', '.join(repeated)}")
+        return RowError(0, f"repeated column {list_names(repeated)}")
     converted = (
         CsvColumn(name, names.index(name), *_conversion(name, columns.get(name), contract)) for name in codec.names
     )
-    return Layout(len(names), tuple(converted), codec, csv_format.number_rows)
+    known = {*codec.names, contract.time.name}
+    ignored = tuple(dict.fromkeys(name for name in names if name not in known and name.strip()))
+    return Layout(len(names), tuple(converted), codec, csv_format.number_rows, ignored)
+
+
+def missing_columns(names: Sequence[str], csv_format: CsvFormat) -> list[str]:
+    """Return the columns that the file should have and that are not among these names."""
+    contract = csv_format.contract
+    required = [] if csv_format.number_rows else [contract.key.name]
+    required += [column.name for column in contract.columns if not column.optional]
+    if csv_format.requires_label:
+        required.append(contract.label.name)
+    return [name for name in required if name not in names]
+
+
+def list_names(names: Sequence[str], quote: str = "") -> str:
+    """Return the first names, and how many more there are."""
+    shown = ", ".join(f"{quote}{name}{quote}" for name in names[:_MAX_NAMED])
+    return f"{shown} and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else shown
 
 
 def validate_rows(
@@ -130,6 +152,8 @@ def _conversion(name: str, column: Carried | None, contract: Contract) -> tuple[
         return partial(_numbers, nullable=column.nullable, missing=missing), "a number"
     if isinstance(column, Boolean):
         return partial(_booleans, nullable=column.nullable, missing=missing), "true or false"
+    if name == contract.time.name:
+        return _times, "a time as in RFC 3339"
     if column is not None and column.nullable:
         return partial(_texts, missing=missing), ""
     return _unchanged, ""
@@ -147,16 +171,24 @@ def _whole_keys(texts: Sequence[str]) -> Sequence[str] | None:
     return texts if all(map(_is_whole, texts)) else None
 
 
+def _times(texts: Sequence[str]) -> Sequence[str] | None:
+    try:
+        for text in texts:
+            parse_timestamp(text)
+    except ValueError:
+        return None
+    return texts
+
+
 def _texts(texts: Sequence[str], *, missing: frozenset[str]) -> list[str | None]:
     return [None if not text.strip() or text in missing else text for text in texts]
 
 
 def _booleans(texts: Sequence[str], *, nullable: bool, missing: frozenset[str]) -> list[str] | None:
-    blanks = {"": "null"} if nullable else {}
-    values = [
-        "null" if nullable and text in missing else (_BOOLEANS | blanks).get(text.strip().lower()) for text in texts
-    ]
-    return [value for value in values if value] if all(values) else None
+    return _rewritten(
+        "null" if nullable and (not text.strip() or text in missing) else _BOOLEANS.get(text.strip().lower())
+        for text in texts
+    )
 
 
 def _numbers(texts: Sequence[str], *, nullable: bool, missing: frozenset[str]) -> Sequence[str] | None:

@@ -21,7 +21,8 @@ def describe_end(result: ProduceResult, options: ProduceOptions, file: Path) -> 
         yield "An earlier run had sent this file, so its rows were sent again; --run-id ID sends a file once."
     if options.bad_rows and result.bad_rows:
         skipped, path = count_of(result.bad_rows, "bad row"), options.bad_rows
-        yield f"{skipped} skipped. Correct {path}, then send it with --data-path {path}."
+        without = " and without --number-rows: it has their numbers as keys" if options.csv_format.number_rows else ""
+        yield f"{skipped} skipped. Correct {path}, then send it with --data-path {path}{without}."
 
 
 def describe_check(result: CheckResult) -> str:
@@ -32,7 +33,7 @@ def describe_check(result: CheckResult) -> str:
 def refuse_file(result: CheckResult) -> str:
     """Return the error for a file with bad rows, or with a wrong header."""
     if not result.bad_rows:
-        return f"{result.file} has a wrong header, so no row was checked; correct the header"
+        return f"{result.file} has a wrong header, so no row was checked"
     return (
         f"{count_of(result.bad_rows, 'bad row')} in {result.file}, which has {count_of(result.rows, 'row')}; correct"
         " the file, or skip them with --bad-rows FILE"

@@ -19,6 +19,7 @@ from telco_stream.contract.document import builtin_contract, encode_contract
 from telco_stream.contract.events import BAD_DATA, Event
 from telco_stream.contract.rows import Row, RowCodec
 from telco_stream.contract.schema import Contract
+from telco_stream.csv.header import log_ignored_columns
 from telco_stream.csv.reader import STRIDE, fingerprint, open_reader
 from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError
@@ -87,7 +88,7 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
     started = time.perf_counter()
     check_target(out)
     progress("reading", 0, 1)
-    csv_format = replace(csv_format or CsvFormat(builtin_contract()), requires_label=True)
+    csv_format = replace(csv_format or CsvFormat(builtin_contract()), requires_label=True, ignores_time=True)
     codec = compile_contract(csv_format.contract)
     data = read_labelled_events(source, csv_format, codec)
     _check_class_sizes(source, data, codec.contract)
@@ -113,6 +114,7 @@ def read_labelled_events(path: Path, csv_format: CsvFormat, codec: Codec) -> Lab
     """Read all rows of the file; raises DataError with the line of a malformed or unlabelled row."""
     data = LabelledEvents([], [], fingerprint(path))
     with open_reader(path, csv_format) as reader:
+        log_ignored_columns(reader.layout, csv_format)
         while (chunk := reader.take(STRIDE)).rows:
             decode = partial(_decode, path, reader.layout.codec, codec)
             data.events.extend(map(decode, chunk.lines, chunk.rows))

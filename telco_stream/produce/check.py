@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from telco_stream.csv.header import log_ignored_columns
 from telco_stream.csv.reader import STRIDE, CsvReader, HeaderError, no_rows_error, open_file, read_lines
 from telco_stream.csv.validation import CsvFormat
 from telco_stream.runtime.signals import Stop
@@ -35,9 +36,10 @@ def check_file(path: Path, csv_format: CsvFormat, stop: Stop) -> CheckResult:
     rows, bad_rows, errors = 0, 0, list[ListedError]()
     with stop.interrupting(), open_file(path) as file:
         try:
-            reader = CsvReader(path, read_lines(file), csv_format)
+            reader = CsvReader(path, read_lines(file, csv_format.delimiter), csv_format)
         except HeaderError as error:
             return CheckResult(str(path), errors=[ListedError(error.line, error.reason)])
+        log_ignored_columns(reader.layout, csv_format)
         while (chunk := reader.read(STRIDE)).lines:
             rows, bad_rows = rows + len(chunk.lines), bad_rows + len(chunk.bad)
             errors += [ListedError(row.line, row.reason) for row in chunk.bad[: _MAX_LISTED - len(errors)]]

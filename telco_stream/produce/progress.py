@@ -10,6 +10,10 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from telco_stream.contract.document import builtin_contract
+from telco_stream.contract.rows import digest_of_rows
+from telco_stream.csv.header import format_delimiter
+from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError, UsageError
 from telco_stream.runtime.choices import Mode
 from telco_stream.runtime.files import atomic_write
@@ -33,6 +37,8 @@ class PassKey:
     run_id: str | None = None
     #: A topic that is deleted and created again gets another ID; None if the broker has no topic IDs.
     topic_id: str | None = None
+    #: The contract and the options by which rows become messages; None is the default, also of earlier versions.
+    row_format: str | None = None
 
     @property
     def identity(self) -> tuple[str, str, str]:
@@ -112,6 +118,18 @@ class PassProgress:
     def has_finished(self, pass_key: PassKey) -> bool:
         """Return whether this is a named run that has finished with this content."""
         return pass_key.run_id is not None and pass_key.finished_name in self.finished
+
+
+def describe_format(csv_format: CsvFormat) -> str | None:
+    """Return the contract and the options by which rows become messages; None for the built-in contract only."""
+    contract, delimiter = csv_format.contract, csv_format.delimiter
+    digest = digest_of_rows(contract)
+    parts = [
+        f"contract {contract.name} ({digest})" if digest != digest_of_rows(builtin_contract()) else "",
+        f"--delimiter {format_delimiter(delimiter)}" if delimiter != "," else "",
+        "--number-rows" if csv_format.number_rows else "",
+    ]
+    return ", ".join(filter(None, parts)) or None
 
 
 def exclude_content(finished: Iterable[str], pass_key: PassKey) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import csv
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from telco_stream.errors import DataError, UsageError
 from telco_stream.produce.progress import PassKey, PassProgress
 from telco_stream.runtime.signals import Stop
 
-#: Columns of the file of bad rows, before those of the data file.
-_COLUMNS = b"line,reason,"
+#: First columns of the file of bad rows, before those of the data file.
+_COLUMNS = ("line", "reason")
+#: The start of a file of bad rows, with any delimiter.
+_BAD_ROWS = re.compile(rb"line.reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +35,13 @@ class Step:
 class BadRowsFile:
     """CSV file of the bad rows of a pass: line, reason, and the row as it is in the data file.
 
-    `produce` ignores the first two columns, so that the file can be sent once its rows are corrected.
+    `produce` ignores the first two columns, so that the file can be sent once its rows are corrected. If the rows of
+    the data file are numbered, a third column has their numbers as keys.
     """
 
-    def __init__(self, path: Path, data_path: Path) -> None:
+    def __init__(self, path: Path, data_path: Path, csv_format: CsvFormat) -> None:
         """Refuse to replace the data file, or another file that does not hold bad rows; raise `UsageError`."""
-        self._path = path
+        self._path, self._format = path, csv_format
         with _writing(path):
             if not path.exists():
                 if not path.parent.is_dir():
@@ -48,8 +52,8 @@ class BadRowsFile:
             start = None
             if path.is_file():
                 with path.open("rb") as file:
-                    start = file.read(len(_COLUMNS))
-        if start not in {b"", _COLUMNS}:
+                    start = file.read(len("line,reason"))
+        if start and not _BAD_ROWS.fullmatch(start):
             raise UsageError(f"--bad-rows: {path} exists and does not hold bad rows; remove it or use another path")
 
     @contextmanager
@@ -58,7 +62,8 @@ class BadRowsFile:
         with _writing(self._path):
             self._file = self._path.open("wb", buffering=0)
         try:
-            self._write(_COLUMNS + header.encode(errors="surrogateescape") + b"\n")
+            key = [self._format.contract.key.name] if self._format.number_rows else []
+            self._write(self._format_line([*_COLUMNS, *key], header))
             yield
             with _writing(self._path):
                 os.fsync(self._file.fileno())
@@ -67,8 +72,19 @@ class BadRowsFile:
 
     def add(self, rows: Sequence[BadRow]) -> None:
         """Append rows."""
-        lines = [f"{_format_columns(row)}{row.text}\n" for row in rows]
-        self._write("".join(lines).encode(errors="surrogateescape"))
+        numbers = [[row.number] if self._format.number_rows else [] for row in rows]
+        self._write(
+            b"".join(
+                self._format_line([row.line, row.reason, *number], row.text)
+                for row, number in zip(rows, numbers, strict=True)
+            )
+        )
+
+    def _format_line(self, columns: Sequence[object], text: str) -> bytes:
+        """Return a line with these columns, followed by a line of the data file."""
+        line, delimiter = io.StringIO(), self._format.delimiter
+        csv.writer(line, delimiter=delimiter, lineterminator=delimiter).writerow(columns)
+        return f"{line.getvalue()}{text}\n".encode(errors="surrogateescape")
 
     def _write(self, data: bytes) -> None:
         with _writing(self._path):
@@ -149,12 +165,6 @@ def _write_earlier_bad_rows(path: Path, csv_format: CsvFormat, count: int, bad_r
         while count > 0 and (chunk := reader.read(min(count, STRIDE))).lines:
             bad_rows.add(chunk.bad)
             count -= len(chunk.lines)
-
-
-def _format_columns(row: BadRow) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator=",").writerow([row.line, row.reason])
-    return text.getvalue()
 
 
 @contextmanager

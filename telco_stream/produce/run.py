@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from telco_stream.contract.document import builtin_contract
-from telco_stream.csv.reader import count_lines_after_header, fingerprint, resolved_path
+from telco_stream.csv.header import log_ignored_columns
+from telco_stream.csv.reader import count_lines_after_header, fingerprint, read_layout, resolved_path
 from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError, KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
@@ -18,7 +19,7 @@ from telco_stream.kafka.sink import Sink
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_produce
 from telco_stream.monitoring.protocols import ProduceObserver
 from telco_stream.produce.loop import ProduceDeps, ProducePlan, produce_pass
-from telco_stream.produce.progress import CheckpointFile, PassKey
+from telco_stream.produce.progress import CheckpointFile, PassKey, describe_format
 from telco_stream.produce.results import ProduceResult, SendResult
 from telco_stream.produce.rows import BadRowsFile
 from telco_stream.produce.stream import produce_stream
@@ -100,7 +101,7 @@ def _produce(
         stopped_by=sent.stopped_by,
         bad_rows=sent.bad_rows,
         rows_done=sent.position,
-        rows_total=_count_rows(data_path(clients.settings), sent) if options.mode == "batch" else None,
+        rows_total=_count_rows(data_path(clients.settings), options, sent) if options.mode == "batch" else None,
         sent_again=sent.is_repeat and sent.rows > 0,
     )
 
@@ -111,26 +112,28 @@ def _log_start(options: ProduceOptions, delivery: DeliveryGuarantee, topic: str,
     logs.log_start("produce", **facts, **until)
 
 
-def _count_rows(path: Path, sent: SendResult) -> int | None:
+def _count_rows(path: Path, options: ProduceOptions, sent: SendResult) -> int | None:
     """Return the number of rows in the file, or an estimate if the pass is unfinished; None if that is too low."""
     if sent.stopped_by in {"end", "already-complete"}:
         return sent.position
     with suppress(DataError):
-        rows = count_lines_after_header(path)
+        rows = count_lines_after_header(path, options.csv_format.delimiter)
         return rows if rows >= (sent.position or 0) else None
     return None
 
 
 def _plan(clients: Clients, options: ProduceOptions, delivery: DeliveryGuarantee, stop: Stop) -> ProducePlan:
-    """Read the file's fingerprint, and check that the topic exists and that the run has the permissions it needs."""
+    """Read the file's header and fingerprint; check that the topic exists and the run has the permissions it needs."""
     producer, topic = clients.settings.producer, clients.settings.topics.raw
     path = data_path(clients.settings)
-    bad_rows = BadRowsFile(options.bad_rows, path) if options.bad_rows else None
+    bad_rows = BadRowsFile(options.bad_rows, path, options.csv_format) if options.bad_rows else None
     with stop.interrupting():  # the whole file is read for the fingerprint, which can take long
         content = fingerprint(path)
+    log_ignored_columns(read_layout(path, options.csv_format), options.csv_format)
     cluster = Cluster(clients, stop)
     cluster.partitions(topic)  # fail before the first row if the topic is missing
-    key = PassKey(resolved_path(path), content, topic, options.run_id, cluster.topic_ids(topic)[topic])
+    topic_id, row_format = cluster.topic_ids(topic)[topic], describe_format(options.csv_format)
+    key = PassKey(resolved_path(path), content, topic, options.run_id, topic_id, row_format)
     require_write(cluster, topic)
     if delivery == "exactly-once":  # the progress is stored as an offset of the topic, committed by a group
         require_read(cluster, topic)

@@ -64,6 +64,8 @@ def start_of(pass_key: PassKey, stored: PassProgress | None, *, restart: bool = 
         _refuse_other_file_or_topic(pass_key, stored)
         unfinished = "pass without --run-id" if stored.of.run_id is None else f"run {stored.of.run_id}"
         raise DataError(f"The checkpoint file holds the unfinished {unfinished}; {_WAYS_OUT}")
+    if pass_key.row_format != stored.of.row_format:
+        _refuse_other_format(pass_key, stored)
     if stored.rows_hash is None and stored.of.fingerprint != pass_key.fingerprint:
         # Stored by an earlier version, which did not hash the rows that it sent.
         raise DataError(describe_changed_rows(pass_key, stored.rows_done))
@@ -152,6 +154,16 @@ def _refuse_earlier_topic(pass_key: PassKey, stored: PassProgress) -> None:
             f"Topic {pass_key.topic} has been deleted and created again since row {stored.rows_done} was"
             f" sent (its ID was {stored.of.topic_id} and is {pass_key.topic_id}); start over with --restart"
         )
+
+
+def _refuse_other_format(pass_key: PassKey, stored: PassProgress) -> None:
+    """Raise `DataError`: the rest of the rows would become other messages than those before."""
+    subject = "pass" if pass_key.run_id is None else f"run {pass_key.run_id}"
+    before, now = (key.row_format or "the built-in contract" for key in (stored.of, pass_key))
+    raise DataError(
+        f"The unfinished {subject} has sent {stored.rows_done} rows with {before}, and this command has {now}; repeat"
+        " the earlier command to continue, or start over with --restart"
+    )
 
 
 def _refuse_lost_progress(in_file: PassProgress | None) -> None:

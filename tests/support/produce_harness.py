@@ -8,13 +8,15 @@ from typing import Any
 import msgspec
 
 from telco_stream.csv.reader import fingerprint
+from telco_stream.csv.validation import CsvFormat
 from telco_stream.messages.record import Message
 from telco_stream.produce.loop import ProduceDeps, ProducePlan
-from telco_stream.produce.progress import CheckpointFile, PassKey, PassProgress
+from telco_stream.produce.progress import CheckpointFile, PassKey, PassProgress, describe_format
 from telco_stream.produce.rows import BadRowsFile
 from telco_stream.produce.writer import MarkedProgress
 from telco_stream.runtime.signals import Stop, Stopped
 from tests.support.csv_files import customer, write_table
+from tests.support.telco import FORMAT
 
 TOPIC = "raw"
 CHECKPOINT = "checkpoints/producer.json"
@@ -107,9 +109,11 @@ def make_plan(
     restart: bool = False,
     topic_id: str | None = None,
     bad_rows: Path | None = None,
+    csv_format: CsvFormat = FORMAT,
 ) -> ProducePlan:
-    key = PassKey(str(path), fingerprint(path), TOPIC, run, topic_id)
-    return ProducePlan(key, path, size, limit, restart, bad_rows=BadRowsFile(bad_rows, path) if bad_rows else None)
+    key = PassKey(str(path), fingerprint(path), TOPIC, run, topic_id, describe_format(csv_format))
+    bad_rows_file = BadRowsFile(bad_rows, path, csv_format) if bad_rows else None
+    return ProducePlan(key, path, size, limit, restart, bad_rows=bad_rows_file, csv_format=csv_format)
 
 
 def make_deps(writer: FakeRowWriter, stop: Stop | None = None, folder: Path = Path()) -> ProduceDeps:
