@@ -58,10 +58,12 @@ PAGES = {
     ),
     "sample": Page("telco-stream sample --rows 500 --out customers.csv", _ALWAYS),
     "topics init": Page("telco-stream topics init --dry-run", _KAFKA),
-    "dlq list": Page("telco-stream dlq list --since 2h --limit 20", _KAFKA),
+    "dlq list": Page("telco-stream dlq list --since 2h --limit 20", _KAFKA | _MODEL),
     "dlq show": Page("telco-stream dlq show 0:17", _KAFKA | {5: "no dead letter is at this position"}),
     "dlq replay": Page("telco-stream dlq replay --only-fixed --execute", _KAFKA | _MODEL | _FENCED),
-    "predictions show": Page("telco-stream predictions show 7590-VHVEG", _KAFKA | {5: "no prediction was found"}),
+    "predictions show": Page(
+        "telco-stream predictions show 7590-VHVEG", _KAFKA | _MODEL | {5: "no prediction was found"}
+    ),
     "model show": Page("telco-stream model show --model models/v2", _ALWAYS | _MODEL),
     "contract infer": Page(
         "telco-stream contract infer customers.csv --key customerID --label Churn --positive Yes",
