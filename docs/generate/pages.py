@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable
 
-from docs.generate.columns import columns
 from docs.generate.commands import command, common_options, shared_options
 from docs.generate.contract_schema import contract_keys
 from docs.generate.settings import refused_properties, settings
@@ -15,7 +14,6 @@ GENERATORS: dict[str, Callable[[str], str]] = {
     "common": common_options,
     "shared": shared_options,
     "command": command,
-    "columns": columns,
     "contract-keys": contract_keys,
 }
 
