@@ -27,7 +27,7 @@ from telco_stream.sample import write_sample
 from telco_stream.settings import ProducerSettings, Settings
 from telco_stream.verify.run import verify
 
-#: Number of customers at risk that the report lists.
+#: Number of the highest probabilities that the report lists.
 _TOP_K = 5
 #: Rows and seed of the sample, as in the bundled file.
 _ROWS, _SEED = 1_000, 7

@@ -38,7 +38,7 @@ MAY_IMPORT = {
     "contract check missing.json": SCREEN,
     "sample --rows 3 --out a.csv": SCREEN,
     "produce --mode batch --data-path customers.csv": CLIENT | SETTINGS | SCREEN,
-    "contract infer customers.csv --key customerID --label Churn --positive Yes": SCREEN,
+    "contract infer accounts.csv --key account_id --label left --positive 1": SCREEN,
     "topics init": CLIENT | SETTINGS | SCREEN,
     "report": CLIENT | SETTINGS | SCREEN,
     # The HTML libraries are imported after the topics were read.

@@ -22,7 +22,7 @@ def test_distribution_counts_each_prediction_in_one_bin(answers: list[tuple[floa
     bins = distribution(*answers).bins(number)
     assert len(bins) == number
     assert sum(count.total for count in bins) == len(answers)
-    assert sum(count.churners for count in bins) == sum(churns for _, churns in answers)
+    assert sum(count.churners for count in bins) == sum(flags for _, flags in answers)
 
 
 def test_timeline_has_empty_steps_between_predictions() -> None:
@@ -65,7 +65,7 @@ def test_timeline_counts_each_prediction_in_one_of_few_steps(answers: list[tuple
     for time, _ in answers:
         expected[int(time // line.width) * line.width] += 1
     assert {step.start: step.total for step in steps if step.total} == expected
-    assert sum(step.churners for step in steps) == sum(churns for _, churns in answers)
+    assert sum(step.churners for step in steps) == sum(flags for _, flags in answers)
 
 
 def test_top_counter_orders_names_by_frequency() -> None:
@@ -94,13 +94,13 @@ def test_top_counter_cuts_a_name_when_it_is_long() -> None:
 
 def distribution(*answers: tuple[float, bool]) -> Distribution:
     result = Distribution()
-    for probability, churns in answers:
-        result.add(probability, churns=churns)
+    for probability, flags in answers:
+        result.add(probability, flags=flags)
     return result
 
 
 def timeline(*answers: tuple[float, bool]) -> Timeline:
     result = Timeline()
-    for time, churns in answers:
-        result.add(time, churns=churns)
+    for time, flags in answers:
+        result.add(time, flags=flags)
     return result

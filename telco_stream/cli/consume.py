@@ -92,7 +92,7 @@ def consume(
     if restart and resume_from_answers:
         raise UsageError("--restart and --resume-from-answers cannot be combined; use one of them")
     if mode == "streaming" and top_k not in {0, options.TOP_K}:
-        raise UsageError("--top-k requires --mode batch: a stream lists no customers; `telco-stream report` does")
+        raise UsageError("--top-k requires --mode batch: a stream lists nobody; `telco-stream report` does")
     flags = {
         "bootstrap_servers": broker,
         "topics.raw": topic,

@@ -17,7 +17,7 @@ ErrorTypes: TypeAlias = Annotated[
         "--error-type", metavar="TYPE", help=f"Only dead letters of TYPE ({', '.join(ErrorType)}); repeatable."
     ),
 ]
-Customer: TypeAlias = Annotated[str | None, typer.Option(metavar="ID", help="Only dead letters of this customer.")]
+Customer: TypeAlias = Annotated[str | None, typer.Option(metavar="ID", help="Only dead letters with this key.")]
 Partition: TypeAlias = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="Only this partition of the dead-letter topic.")
 ]
@@ -42,7 +42,7 @@ def list_(
         bool, typer.Option("--summary", help="Only count the dead letters, by state, type, code and field.")
     ] = False,
     show_values: Annotated[
-        bool, typer.Option("--show-values", help="Show the rejected values, which are customer data.")
+        bool, typer.Option("--show-values", help="Show the rejected values, which can be personal data.")
     ] = False,
     max_retries: MaxRetries = 3,
     model: options.Model = None,

@@ -54,7 +54,7 @@ PAGES = {
     ),
     "train": Page(
         "telco-stream train --data-path labelled.csv --out models/v2",
-        _ALWAYS | {5: "the file has a malformed row or too few customers"},
+        _ALWAYS | {5: "the file has a malformed row or too few rows"},
     ),
     "sample": Page("telco-stream sample --rows 500 --out customers.csv", _ALWAYS),
     "topics init": Page("telco-stream topics init --dry-run", _KAFKA),
@@ -66,7 +66,7 @@ PAGES = {
     ),
     "model show": Page("telco-stream model show --model models/v2", _ALWAYS | _MODEL),
     "contract infer": Page(
-        "telco-stream contract infer customers.csv --key customerID --label Churn --positive Yes",
+        "telco-stream contract infer accounts.csv --key account_id --label left --positive 1",
         _ALWAYS | {5: "the file cannot be read or has a malformed row"},
     ),
     "contract check": Page(

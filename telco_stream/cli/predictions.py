@@ -13,7 +13,7 @@ group = typer.Typer(name="predictions", no_args_is_help=True, help="Look up pred
 
 @group.command()
 def show(
-    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="ID of the customer.")],
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Key, such as a customer's ID.")],
     broker: options.Broker = None,
     model: options.Model = None,
     limit: Annotated[int, typer.Option(min=1, metavar="N", help="At most N predictions.")] = 10,
@@ -25,7 +25,7 @@ def show(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """List the predictions of a customer, newest first. Says how far back it searched; exits 5 if it found none."""
+    """List the predictions of one key, newest first. Says how far back it searched; exits 5 if it found none."""
     from telco_stream.display.progress import RowProgress
     from telco_stream.display.text import describe_lookup
     from telco_stream.report.lookup import LookupOptions

@@ -83,7 +83,7 @@ def produce(
     verbose: options.Verbose = False,
     log_format: options.LogFormat = None,
 ) -> None:
-    """Send customers from a CSV file to the raw topic. An interrupted batch resumes after the last confirmed row."""
+    """Send the rows of a CSV file to the raw topic. An interrupted batch resumes after the last confirmed row."""
     from telco_stream.csv.header import parse_delimiter
     from telco_stream.csv.validation import CsvFormat
 

@@ -67,7 +67,7 @@ def report(
     ] = None,
     customer_value: Annotated[
         float | None,
-        typer.Option(metavar="VALUE", help="What contacting a customer earns who would have left."),
+        typer.Option(metavar="VALUE", help="What a contact earns if the prediction would have come true."),
     ] = None,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a report to FILE as HTML; - is stdout.")
@@ -81,7 +81,7 @@ def report(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Summarize the predictions. Shows who is expected to leave, who is flagged, segments and the highest risks."""
+    """Summarize the predictions. Shows positives expected, who is flagged, segments and the highest probabilities."""
     import time
 
     from telco_stream.display.progress import RowProgress

@@ -54,7 +54,7 @@ def hints(contract: Contract) -> Iterator[str]:
 
 
 def snake_case(name: str) -> str:
-    """Return a name as in JSON keys: `internet_service` for `InternetService` and `internet service`."""
+    """Return a name as in JSON keys: `home_owner` for `HomeOwner` and `home owner`."""
     return re.sub(r"\W+", "_", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)).lower().strip("_")
 
 

@@ -164,7 +164,7 @@ class Contract(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=Tr
         Literal[1],
         _limits("1, the version of the format that this telco-stream reads", description="Version of this format."),
     ]
-    name: Annotated[ContractName, Meta(description="Name of the contract, such as `telco-churn`.")]
+    name: Annotated[ContractName, Meta(description="Name of the contract, such as `credit-default`.")]
     key: Annotated[Key, Meta(description="Column that says whom a record is about; key of the messages.")]
     time: Annotated[Time, Meta(description="Column with the time of the event, in RFC 3339.")]
     label: Annotated[Label, Meta(description="Column that training learns from, and its two values.")]

@@ -58,5 +58,5 @@ def _describe_error(letter: ListedLetter) -> Text:
 
 
 def _name_reason(reason: ReasonCount) -> str:
-    """Return the field and the error, such as `tenure out of range`."""
+    """Return the field and the error, such as `amount out of range`."""
     return " ".join(filter(None, (reason.field, (reason.error_code or "-").replace("_", " "))))

@@ -202,8 +202,8 @@ def window_lines(window: Window, *, with_heading: bool) -> list[Text]:
     number = format_count(window.number)
     numbers = f"{number}-{format_count(window.last)}" if window.last else number
     counts = map(format_count, (window.consumed, window.predicted, window.dead_lettered))
-    churn_rate = format_percent(window.churn_rate if window.predicted else None)
-    line = Text(_align([numbers, *counts, churn_rate, f"{window.seconds:,.2f}"]))
+    rate = format_percent(window.churn_rate if window.predicted else None)
+    line = Text(_align([numbers, *counts, rate, f"{window.seconds:,.2f}"]))
     return [Text(_align(_WINDOW_COLUMNS), "bold"), line] if with_heading else [line]
 
 

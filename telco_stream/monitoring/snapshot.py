@@ -14,7 +14,7 @@ from telco_stream.scoring import Outcome
 
 #: Samples kept until the next snapshot.
 _MAX_KEPT = 1_024
-#: Customers at risk in a snapshot.
+#: Flagged predictions in a snapshot.
 AT_RISK = 10
 
 

@@ -1,4 +1,4 @@
-"""Newest prediction of each customer: who is expected to leave, who is flagged, and which contacts pay.
+"""Newest prediction of each customer: whom the label is expected of, who is flagged, and which contacts pay.
 
 A customer's newest prediction is the prediction of the newest event: `event_ts` as an instant, since it can be in any
 time zone. Of equal instants, the last one added counts. The order of arrival is not enough: a replayed dead letter or a
@@ -73,7 +73,7 @@ class NewestPredictions:
         self._contract_segments = contract.segments
         self._rows: dict[str, int] = {}
         self._instants, self._probabilities, self._flagged = array("d"), array("d"), array("B")
-        #: Monthly charges expected to be lost; None until a prediction has a charge.
+        #: Charges expected to be lost; None until a prediction has a charge.
         self._revenues: array[float] | None = None
         known = {column.name: column.values for column in contract.columns if isinstance(column, Category)}
         names = dict.fromkeys([*contract.segments, *by])
@@ -126,7 +126,7 @@ class NewestPredictions:
         return self._columns[column].names == [MISSING]
 
     def revenue_at_risk(self) -> float | None:
-        """Return the monthly charges expected to be lost; None if no prediction has a number as charge."""
+        """Return the charges expected to be lost; None if no prediction has a number as charge."""
         return None if self._revenues is None else math.fsum(self._revenues)
 
     def top(self, size: int) -> Iterator[AtRisk]:
@@ -140,15 +140,15 @@ class NewestPredictions:
     def contact_plan(self, cost: float, value: float) -> ContactPlan:
         """Return the customers whose contact is expected to earn more than it costs; `cost` is below `value`.
 
-        A contact earns `value` if the customer would have left, so its expected profit is probability x value - cost.
+        A contact earns `value` if the label had become positive: its expected profit is probability x value - cost.
         """
         threshold = cost / value
         contacted = [probability for probability in self._probabilities if probability >= threshold]
-        leavers = math.fsum(contacted)
-        return ContactPlan(cost, value, threshold, len(contacted), leavers, leavers * value - len(contacted) * cost)
+        expected = math.fsum(contacted)
+        return ContactPlan(cost, value, threshold, len(contacted), expected, expected * value - len(contacted) * cost)
 
     def _set_revenue(self, row: int, charge: object) -> None:
-        """Set the monthly charge that the customer is expected to take away, 0 if the charge is not a number."""
+        """Set the charge that is expected to be lost with the customer, 0 if the charge is not a number."""
         lost = 0.0
         if isinstance(charge, (int, float)) and not isinstance(charge, bool):
             lost = charge * self._probabilities[row]
@@ -172,7 +172,7 @@ class NewestPredictions:
             total[0] += 1
             total[1] += probability
             total[2] += flagged
-        return {key: _segment(int(size), leavers, int(flagged)) for key, (size, leavers, flagged) in totals.items()}
+        return {key: _segment(int(size), expected, int(flagged)) for key, (size, expected, flagged) in totals.items()}
 
 
 class _Column:

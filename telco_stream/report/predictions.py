@@ -46,7 +46,7 @@ class PredictionFilter:
 
 @dataclass(frozen=True, slots=True)
 class ContactCosts:
-    """Cost of contacting a customer, and what it earns if the customer would have left; raises `UsageError`."""
+    """Cost of contacting a customer, and what it earns if the label had become positive; raises `UsageError`."""
 
     cost: float
     value: float

@@ -19,7 +19,7 @@ _MAX_NAME = 200
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """Number of predictions, and of predicted churners, in one bin."""
+    """Number of predictions, and of positive ones, in one bin."""
 
     total: int = 0
     churners: int = 0
@@ -27,7 +27,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Number of predictions, and of predicted churners, in a step from `start`, in seconds since 1970."""
+    """Number of predictions, and of positive ones, in a step from `start`, in seconds since 1970."""
 
     start: int
     total: int
@@ -35,17 +35,17 @@ class Step:
 
 
 class Distribution:
-    """Histogram of churn probabilities."""
+    """Histogram of probabilities."""
 
     def __init__(self) -> None:
         self._totals = [0] * BINS
         self._churners = [0] * BINS
 
-    def add(self, probability: float, *, churns: bool) -> None:
+    def add(self, probability: float, *, flags: bool) -> None:
         """Count a probability from 0 to 1."""
         index = min(int(probability * BINS), BINS - 1)
         self._totals[index] += 1
-        self._churners[index] += churns
+        self._churners[index] += flags
 
     def bins(self, number: int) -> list[Count]:
         """Return the counts in `number` bins, a divisor of `BINS`; a bin includes its lower edge."""
@@ -65,14 +65,14 @@ class Timeline:
         self._counts: dict[int, list[int]] = {}
         self._first = self._last = 0
 
-    def add(self, time: float, *, churns: bool) -> None:
+    def add(self, time: float, *, flags: bool) -> None:
         """Count a prediction made at `time`, in seconds since 1970."""
         index = int(time // self.width)
         count = self._counts.get(index)
         if count is None:
             count = self._add_step(time)
         count[0] += 1
-        count[1] += churns
+        count[1] += flags
 
     def steps(self) -> list[Step]:
         """Return all steps from the first to the last with a prediction, including empty ones between them."""
@@ -114,9 +114,9 @@ class Trends:
 
     def add(self, prediction: Prediction, time: float) -> None:
         """Count a prediction made at `time`, in seconds since 1970."""
-        churns = prediction.prediction == self._positive
-        self.distribution.add(prediction.probability, churns=churns)
-        self.timeline.add(time, churns=churns)
+        flags = prediction.prediction == self._positive
+        self.distribution.add(prediction.probability, flags=flags)
+        self.timeline.add(time, flags=flags)
         self.versions.add(prediction.model_version)
 
 

@@ -14,8 +14,8 @@ _CONFIRMING = frozenset({"yes", "y", "true", "t", "1"})
 class Wording:
     """Phrases about the predictions of a contract; those in capitals begin a line.
 
-    `Churn = Yes` with the verb `leave` gives `Churn rate`, `Expected to leave` and `customers that leave`. Without a
-    verb, `Status = bad` gives `Bad rate`, `Expected to have Status = bad` and `applicants that have Status = bad`.
+    The label `Status` with the positive value `bad` gives the bad rate; `Fraud` with `yes` gives the fraud rate. With
+    the verb `default`, applicants are expected to default; without one, they are expected to have Status = bad.
     """
 
     def __init__(self, contract: Contract) -> None:
@@ -26,9 +26,9 @@ class Wording:
         self.entity, self.entities = contract.entity, contract.plural
         #: Name of the key's column.
         self.key = shorten(contract.key.name)
-        #: Both values of the label, as `Churn = Yes`.
+        #: Both values of the label, as `Status = bad`.
         self.condition, self.counter_condition = f"{name} = {self.positive}", f"{name} = {shorten(label.negative)}"
-        #: What is predicted, as in `churn rate`.
+        #: What is predicted, as in `fraud rate`.
         self.outcome = column_name(label.name) if confirms else self.positive
         self.rate = f"{self.outcome} rate"
         #: Infinitive without `to`, for one or several.
@@ -42,7 +42,7 @@ class Wording:
 
 
 def column_name(column: str) -> str:
-    """Return the name of a column in a sentence: `internet service` for `InternetService`."""
+    """Return the name of a column in a sentence: `home owner` for `HomeOwner` and `home_owner`."""
     return shorten(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", column.replace("_", " ")).lower())
 
 
