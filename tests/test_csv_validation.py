@@ -89,6 +89,11 @@ def test_read_chunks_fails_when_text_is_not_a_number(tmp_path: Path, name: str, 
     assert f"line 3: {name} is not a number" in error_of(path)
 
 
+def test_read_chunks_says_so_when_a_number_has_a_decimal_comma(tmp_path: Path) -> None:
+    path = write_table(tmp_path, customer(MonthlyCharges='"29,85"'))
+    assert "line 2: MonthlyCharges is not a number: it has a decimal comma; fix or remove this line" in error_of(path)
+
+
 def test_read_chunks_fails_when_a_number_holds_a_comma(tmp_path: Path) -> None:
     """A column is checked as one text, joined with commas; a blank must not hide the extra one."""
     path = write_table(tmp_path, customer(TotalCharges='"1,2"'), customer(TotalCharges=" "))

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
+from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError, UsageError
 from telco_stream.model.artifact import load_scorer, read_contract, read_manifest, write_folder
 from telco_stream.model.training import TrainingResult, train
@@ -51,6 +52,16 @@ def test_train_writes_files_for_both_engines(trained: TrainingResult) -> None:
 
 def test_train_leaves_no_temporary_files(trained: TrainingResult) -> None:
     assert list(trained.path.parent.iterdir()) == [trained.path]
+
+
+def test_train_reads_the_same_files_as_produce(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
+    """Semicolons, no key, times that are not RFC 3339, blank rows at the end."""
+    header, *lines = source.read_text().replace(",", ";").splitlines()
+    table = [f"{header.replace('customerID', 'id')};event_ts", *(f"{line};31.1.2026" for line in lines), ";" * 21, ";"]
+    path = tmp_path / "labelled.csv"
+    path.write_text("\n".join(table))
+    result = train(path, tmp_path / "model", CsvFormat(CONTRACT, ";", number_rows=True), created_at=NOW)
+    assert (result.rows, result.metrics) == (trained.rows, trained.metrics)
 
 
 def test_manifest_describes_the_training_data_and_files(trained: TrainingResult, source: Path) -> None:

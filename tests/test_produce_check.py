@@ -13,6 +13,7 @@ from telco_stream.produce.results import ProduceResult
 from telco_stream.produce.run import ProduceOptions
 from tests.support.cli import run_cli
 from tests.support.csv_files import HEADER, customer, write_table
+from tests.support.telco import FORMAT
 
 NOWHERE = "127.0.0.1:1"
 BAD_ROW = customer(customerID="SECRET", tenure="many")
@@ -181,6 +182,17 @@ STREAM = replace(DONE, mode="streaming", sent=1, rows_done=None, rows_total=None
             [
                 "c.csv is complete: 199,999 rows sent.",
                 "1 bad row skipped. Correct bad.csv, then send it with --data-path bad.csv.",
+            ],
+        ),
+        (
+            {"sent": 199_998, "bad_rows": 2},
+            replace(BATCH, bad_rows=Path("bad.csv"), csv_format=replace(FORMAT, number_rows=True)),
+            [
+                "c.csv is complete: 199,998 rows sent.",
+                (
+                    "2 bad rows skipped. Correct bad.csv, then send it with --data-path bad.csv and without"
+                    " --number-rows: it has their numbers as keys."
+                ),
             ],
         ),
     ],

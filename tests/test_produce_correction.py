@@ -12,6 +12,7 @@ import pytest
 from telco_stream.csv.reader import read_chunks
 from telco_stream.errors import DataError, UsageError
 from telco_stream.produce.loop import produce_pass
+from telco_stream.produce.progress import decode_progress
 from telco_stream.produce.results import SendResult
 from telco_stream.runtime.signals import Stop
 from tests.support.csv_files import HEADER, customer, write_table
@@ -107,6 +108,56 @@ def test_pass_restarts_when_sent_rows_have_changed(writer: FakeRowWriter, tmp_pa
     changed = write_table(tmp_path, *[customer()] * 25)
     assert run(writer, changed, restart=True, limit=5).rows == 5
     assert run(writer, changed).rows == 20
+
+
+NUMBERED = replace(FORMAT, number_rows=True)
+
+
+def write_without_key(folder: Path, *lines: str) -> Path:
+    return write_table(folder, *lines, header=HEADER.replace("customerID", "id"))
+
+
+def test_pass_is_refused_when_its_format_is_another(writer: FakeRowWriter, tmp_path: Path) -> None:
+    """The messages of the other rows would be others; `--restart` sends all of them again."""
+    path = write_without_key(tmp_path, *[customer()] * 25)
+    run(writer, path, limit=10, csv_format=NUMBERED)
+    path = write_customers(tmp_path, 25)
+    with pytest.raises(DataError, match="has sent 10 rows with --number-rows, and this command has the built-in"):
+        run(writer, path)
+    assert run(writer, path, restart=True, limit=5).rows == 5
+    with pytest.raises(DataError, match=r"has sent 5 rows with the built-in .* --delimiter ';', --number"):
+        run(writer, path, csv_format=replace(NUMBERED, delimiter=";"))
+
+
+def test_pass_continues_when_an_earlier_version_stored_no_format(writer: FakeRowWriter, tmp_path: Path) -> None:
+    path = write_customers(tmp_path, 25)
+    run(writer, path, limit=10)
+    stored = json.loads(Path(CHECKPOINT).read_text())
+    del stored["of"]["row_format"]
+    Path(CHECKPOINT).write_text(json.dumps(stored))
+    if writer.stores_progress:
+        writer.stored = decode_progress(json.dumps(stored))
+    assert run(writer, path).rows == 15
+
+
+def test_bad_rows_have_their_numbers_as_keys_when_numbered(writer: FakeRowWriter, tmp_path: Path) -> None:
+    path = write_without_key(tmp_path, customer(), customer(tenure="many"), '"', customer())
+    run(writer, path, bad_rows=BAD_ROWS, csv_format=NUMBERED)
+    assert [line[:40].split(",")[:3] for line in bad_lines()] == [
+        ["line", "reason", "customerID"],
+        ["3", "tenure is not a number", "2"],
+        ["4", "unexpected end of data", "3"],
+    ]
+    assert writer.keys() == ["1", "4"]
+
+
+def test_bad_rows_have_the_delimiter_of_the_file(writer: FakeRowWriter, tmp_path: Path) -> None:
+    path = write_table(tmp_path, BAD_ROW.replace(",", ";"), header=HEADER.replace(",", ";"))
+    semicolons = replace(FORMAT, delimiter=";")
+    run(writer, path, bad_rows=BAD_ROWS, csv_format=semicolons)
+    BAD_ROWS.write_text(BAD_ROWS.read_text().replace("many", "12"))
+    assert run(writer, BAD_ROWS, csv_format=semicolons).rows == 1
+    assert run(writer, path, bad_rows=BAD_ROWS, csv_format=semicolons, restart=True).bad_rows == 1
 
 
 def _forget_hash(writer: FakeRowWriter) -> None:

@@ -17,6 +17,7 @@ from telco_stream.runtime.humanize import count_of
 
 _NUMBER = re.compile(r"\s*([+-]?)(?=\.?\d)0*(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?\s*", re.ASCII)
 _is_whole = re.compile(r"-?(0|[1-9]\d*)", re.ASCII).fullmatch
+_NUMBER_EXPECTED = "a number"
 #: Columns that a message names.
 _MAX_NAMED = 3
 _BOOLEANS = {"true": "true", "t": "true", "1": "true", "false": "false", "f": "false", "0": "false"}
@@ -149,7 +150,7 @@ def _conversion(name: str, column: Carried | None, contract: Contract) -> tuple[
     if name == contract.key.name:
         return (_whole_keys, "a whole number") if contract.key.kind == "integer" else (_keys, "")
     if isinstance(column, Number | Integer):
-        return partial(_numbers, nullable=column.nullable, missing=missing), "a number"
+        return partial(_numbers, nullable=column.nullable, missing=missing), _NUMBER_EXPECTED
     if isinstance(column, Boolean):
         return partial(_booleans, nullable=column.nullable, missing=missing), "true or false"
     if name == contract.time.name:
@@ -229,4 +230,5 @@ def _reason(layout: Layout, row: Sequence[str]) -> str | None:
     is_key = bad is layout.columns[0]
     if not bad.expected or (is_key and not row[bad.position].strip()):
         return f"no {bad.name}"
-    return f"{bad.name} is not {bad.expected}"
+    comma = bad.expected == _NUMBER_EXPECTED and _json_number(row[bad.position].replace(",", ".", 1))
+    return f"{bad.name} is not {bad.expected}{': it has a decimal comma' if comma else ''}"
