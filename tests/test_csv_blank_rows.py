@@ -22,6 +22,7 @@ TAILS = {
     "white space": f"  \n\t\n \t,{BLANK[1:]}  \n",
     "quoted": ",".join(['""'] * 21) + "\n" + ",".join(['" "'] * 21) + "\n",
     "more fields": f"{BLANK},,,\n,\n",
+    "empty line": f"{BLANK}\n\n",
     "large": f"{BLANK}\n" * 5_000,
 }
 

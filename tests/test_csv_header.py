@@ -89,7 +89,7 @@ def test_reader_suggests_a_name_when_one_is_similar(name: str) -> None:
 
 
 def test_reader_names_the_contract_when_its_columns_are_missing() -> None:
-    error = error_of(SMALL_HEADER)
+    error = error_of(f"{SMALL_HEADER},total_eve_charges")
     assert "the contract telco-churn requires them. Is the file of another contract? Use --contract FILE" in error
     assert "the contract mobile-churn requires them" in error_of(HEADER, SMALL)
     assert "missing column plan; the contract mobile-churn requires it." in error_of(
@@ -117,6 +117,7 @@ def test_reader_suggests_the_label_when_training_needs_it() -> None:
     [
         ("", None),
         (",Extra", "Extra"),
+        (",plans", "plans"),
         (",", None),
         (",Extra,roamin,Left", "Extra, roamin (did you mean `roaming`?), Left (did you mean `left`?)"),
         (",left,region,roaming,event_ts", None),
