@@ -116,7 +116,7 @@ class ModelSettings(SettingsGroup):
     """The model that scores."""
 
     path: OptionalText = None
-    """Model folder; empty selects the bundled model."""
+    """Model folder, with the contract of all commands; empty selects the bundled model."""
 
 
 class MetricsSettings(SettingsGroup):
