@@ -23,6 +23,7 @@ from telco_stream.dlq.listing import (
 from telco_stream.dlq.states import LetterStates
 from telco_stream.errors import DataError, ErrorType, UsageError
 from telco_stream.messages.dead_letter import field_as_text, format_original
+from tests.support.contracts import UNUSUAL_NAMES
 from tests.support.letters import FOREIGN, letter
 from tests.support.records import FakeRecord, good
 
@@ -150,6 +151,14 @@ def test_summarize_orders_types_by_frequency() -> None:
         reasons=[ReasonCount("scoring", "malformed", None, 2, 2), ReasonCount("json", "malformed", None, 1, 1)],
     )
     assert list(summary.by_error_type) == ["scoring", "json"]
+
+
+@pytest.mark.parametrize("name", [*UNUSUAL_NAMES, "x" * 128])
+@pytest.mark.parametrize("message", ["Expected `int`, got `array` - at `$.{}`", "Object missing required field `{}`"])
+def test_summarize_names_any_field_of_a_contract(name: str, message: str) -> None:
+    topic = [letter(error_type=ErrorType.VALIDATION, message=message.format(name))]
+    (reason,) = summarize(Letters(topic, LetterFilter()), NO_REPLAYS).reasons
+    assert reason == ReasonCount("validation", "malformed", name, 1, 1)
 
 
 def test_summarize_uses_constant_memory() -> None:

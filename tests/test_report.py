@@ -16,10 +16,12 @@ from telco_stream.report.analytics import PreviousPeriod
 from telco_stream.report.customers import ContactPlan, CustomerSegment
 from telco_stream.report.predictions import ContactCosts, PredictionFilter, Report, ReportOptions
 from telco_stream.runtime.period import parse_period
+from tests.support.contracts import UNUSUAL_NAMES, rename, small
 from tests.support.memory import peak_memory
 from tests.support.records import FakeRecord
 from tests.support.report_data import MANIFEST
 from tests.support.telco import prediction_of
+from tests.support.worded_contracts import CONTRACTS, answers
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC).timestamp()
 
@@ -169,6 +171,36 @@ def test_report_raises_usage_error_when_a_column_is_unknown(column: str) -> None
 def test_report_raises_usage_error_when_a_column_cannot_group(column: str) -> None:
     with pytest.raises(UsageError, match=r"they have Contract, InternetService, model_version$"):
         report([], by=[column])
+
+
+def test_report_segments_by_carried_columns_of_the_contract() -> None:
+    contract = CONTRACTS["carried columns"]
+    topic = records(*map(encode_prediction, answers(contract, 12)))
+    summary = report(topic, contract=contract, by=["City", "vip", "visits", "Home"]).summary
+    assert list(summary.segments["City"]) == ["(missing)", "Oslo", "Rome"]
+    assert list(summary.segments["vip"]) == ["false", "true"]
+    assert list(summary.segments["visits"]) == [str(number) for number in range(4)]
+    assert list(summary.segments["Home"]) == ["owner", "rent"]
+    assert summary.by == {}
+    assert report(topic, contract=contract).summary.segments == {}
+
+
+def test_report_names_the_columns_that_can_group_when_a_number_cannot() -> None:
+    with pytest.raises(UsageError, match=r"no column 'balance' to group by; they have City, vip, visits, Home, "):
+        report([], contract=CONTRACTS["carried columns"], by=["balance"])
+
+
+@pytest.mark.parametrize("name", UNUSUAL_NAMES)
+def test_report_segments_by_a_column_with_an_unusual_name(name: str) -> None:
+    contract = small(rename(name))
+    topic = records(*map(encode_prediction, answers(contract, 4)))
+    assert list(report(topic, contract=contract, by=[name]).summary.segments) == [name]
+
+
+def test_report_has_a_segment_when_all_values_are_missing() -> None:
+    contract = CONTRACTS["carried columns"]
+    topic = records(*map(encode_prediction, answers(contract, 1)))
+    assert list(report(topic, contract=contract, by=["City"]).summary.segments["City"]) == ["(missing)"]
 
 
 def test_report_has_empty_segments_when_the_period_is_empty() -> None:

@@ -157,6 +157,8 @@ def test_process_needs_few_calls_when_one_record_fails() -> None:
 def test_process_rejects_when_score_is_not_a_probability(probability: float) -> None:
     outcome = run([good()], RuleScorer(lambda _: probability))
     assert [(record.error_type, record.code) for record in outcome.rejected] == [("scoring", "no_probability")]
+    (message,) = [decode_dead_letter(body).error_message for _, body, _ in outcome.dead_letter_messages]
+    assert message == "The model has no probability for this customer"
 
 
 def test_process_rejects_when_prediction_exceeds_the_limit() -> None:

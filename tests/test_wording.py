@@ -9,7 +9,9 @@ from rich.console import Console
 from telco_stream.contract.schema import Contract
 from telco_stream.display.consume_view import customer_lines
 from telco_stream.display.report_tables import summary_tables
+from telco_stream.display.text import describe_lookup
 from telco_stream.report.html import render
+from telco_stream.report.lookup import Lookup
 from telco_stream.report.wording import Wording
 from tests.support.contracts import small
 from tests.support.report_data import MANIFEST
@@ -100,6 +102,10 @@ def test_segments_have_long_values_of_the_contract_in_full() -> None:
     summary = data_of("long contract").report.summary
     column = summary.contract.segments[0]
     assert set(summary.segments[column]) == set(summary.by[column]) == {"v" * 256, "w" * 256}
+
+
+def test_lookup_names_the_entity_when_nothing_was_found() -> None:
+    assert describe_lookup(Lookup((), 0, None, True, False, "applicant")).startswith("No prediction of this applicant ")
 
 
 def tables(name: str, columns: int = 80) -> str:

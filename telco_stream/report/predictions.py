@@ -184,10 +184,11 @@ def _segment_columns(contract: Contract) -> tuple[str, ...]:
 
 def _check_columns(columns: Sequence[str], contract: Contract) -> Sequence[str]:
     """Return the columns; raise `UsageError` for a field that describes the answer, or that no JSON field can be."""
-    others = set(PredictionCodec(contract).names) - set(_segment_columns(contract))
-    for column in columns:
+    known = _segment_columns(contract)
+    others = set(PredictionCodec(contract).names).difference(known)
+    for column in (column for column in columns if column not in known):
         if column in others or not column.isprintable() or {'"', "\\"} & set(column):
-            raise UsageError(_describe_columns(column, _segment_columns(contract)))
+            raise UsageError(_describe_columns(column, known))
     return tuple(dict.fromkeys(columns))
 
 

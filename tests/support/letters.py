@@ -21,6 +21,7 @@ def letter(
     partition: int = 0,
     key: bytes | None = b"7590-VHVEG",
     error_type: ErrorType = ErrorType.JSON,
+    message: str = "JSON is malformed",
     at: str = NOW,
     headers: Headers | None = None,
     limit: int = 2_097_152,
@@ -28,7 +29,7 @@ def letter(
     **more: Any,
 ) -> FakeRecord:
     """Return the record of a letter about an original with this value, key and headers."""
-    rejected = Rejected(FakeRecord(value, 41, 2, key, headers), error_type, "malformed", "JSON is malformed")
+    rejected = Rejected(FakeRecord(value, 41, 2, key, headers), error_type, "malformed", message)
     key_sent, body, headers_sent = encode_dead_letter(
         rejected, SourceHeaders(topic_id), model_version="v1", failed_at=at, limit=limit
     )

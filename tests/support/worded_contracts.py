@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from telco_stream.contract.document import decode_contract
-from telco_stream.contract.schema import Boolean, Category, Contract
+from telco_stream.contract.schema import Boolean, Category, Contract, Text
 from telco_stream.messages.prediction import Prediction, PredictionCodec
 from telco_stream.report.predictions import ContactCosts
 from telco_stream.report.run import ReportData
@@ -50,6 +50,17 @@ CONTRACTS: dict[str, Contract] = {
         {"name": "churn", "positive": "yes", "negative": "no"}, {"kind": "boolean", "name": "international_plan"}
     ),
     "other value": _contract(_STATUS, entity="applicant"),
+    "carried columns": _contract(
+        _STATUS,
+        features=[_category("Home", "owner", "rent"), {"kind": "number", "name": "amount", "minimum": 0, "maximum": 9}],
+        carry=[
+            {"kind": "text", "name": "City", "nullable": True},
+            {"kind": "boolean", "name": "vip"},
+            {"kind": "integer", "name": "visits", "minimum": 0, "maximum": 3},
+            {"kind": "number", "name": "balance", "minimum": 0, "maximum": 10},
+            "Home",
+        ],
+    ),
     "four segments": _contract(
         _STATUS | {"verb": "stop paying"},
         _category("region", *_MANY),
@@ -99,8 +110,12 @@ def data_of(name: str, number: int = 2_000) -> ReportData:
 
 
 def _value(column: object, index: int) -> Any:
-    if isinstance(column, Boolean):
-        return None if column.nullable and index % 3 == 0 else index % 2 == 0
-    assert isinstance(column, Category)
-    values = (*column.values, *[""] * column.nullable)
-    return values[index % len(values)]
+    match column:
+        case Boolean(nullable=nullable):
+            return None if nullable and index % 3 == 0 else index % 2 == 0
+        case Category(values=values, nullable=nullable):
+            return (*values, *[""] * nullable)[index % (len(values) + nullable)]
+        case Text():
+            return (None, "Rome", "Oslo")[index % 3]
+        case _:
+            return index % 4
