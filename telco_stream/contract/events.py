@@ -122,7 +122,9 @@ class EventCodec:
         column: Carried = self._columns[name]
         if isinstance(column, Category):
             kind: Any = self.categories[name]
-            return value if isinstance(value, kind) else kind("" if value is None else value)
+            if value is None:  # models do not read carried columns, so these may be left out
+                return next(iter(kind)) if kind.special[0] is None else kind.special[0]
+            return value if isinstance(value, kind) else kind(value)
         return converter(column, self.categories)[1](None) if value is None else value
 
     def _bad_fields(self, value: bytes) -> str:
