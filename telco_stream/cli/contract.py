@@ -28,7 +28,7 @@ def infer(
         str | None, typer.Option(metavar="VALUE", help="The label's value whose probability is predicted.")
     ] = None,
     number_rows: Annotated[
-        bool, typer.Option("--number-rows", help="The file has no key: number its rows from 1.")
+        bool, typer.Option("--number-rows", help="Number the rows from 1, for a file without a key.")
     ] = False,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Contract to write; - is stdout.")] = Path("contract.json"),
     replace: Annotated[bool, typer.Option("--replace", help="Overwrite an existing contract.")] = False,

@@ -61,7 +61,7 @@ Delimiter: TypeAlias = Annotated[
     str, typer.Option("--delimiter", metavar="CHAR", help="Character between columns, or the word tab.")
 ]
 NumberRows: TypeAlias = Annotated[
-    bool, typer.Option("--number-rows", help="Use the number of each row, from 1, as its key; the file has no key.")
+    bool, typer.Option("--number-rows", help="Number the rows from 1, for a file without a key.")
 ]
 TOP_K = 10
 TopK: TypeAlias = Annotated[

@@ -29,7 +29,7 @@ class ConsumePlan:
     #: 0 is unlimited.
     max_consecutive_dead_letters: int = 0
     top_k: int = 10
-    #: ID of the raw topic when the run began; None if the broker has no topic IDs.
+    #: ID of the raw topic when the run began; None if the broker lacks topic IDs.
     topic_id: str | None = None
     #: Contract of the model.
     contract: Contract = field(default_factory=builtin_contract)

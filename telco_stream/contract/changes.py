@@ -27,8 +27,8 @@ class Comparison:
 
 def compare(old: Contract, new: Contract) -> Comparison:
     """Compare a contract with an older one."""
-    found = [*_roles(old, new), *_columns(old, new), *_predictions(old, new), *_others(old, new)]
-    changes = sorted(found, key=lambda change: _SEVERITY.index(change.effect))
+    unsorted = [*_roles(old, new), *_columns(old, new), *_predictions(old, new), *_others(old, new)]
+    changes = sorted(unsorted, key=lambda change: _SEVERITY.index(change.effect))
     return Comparison(changes[0].effect if changes else "compatible", changes)
 
 

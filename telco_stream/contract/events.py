@@ -153,9 +153,9 @@ def _decoder(event_type: Any, converters: Sequence[_Converter]) -> Callable[[byt
         except (msgspec.ValidationError, UnicodeDecodeError) as error:
             event = decode_json(_last_duplicates(content, error))
         for get, field, kind, convert in converters:
-            found = get(event)
-            if type(found) is not kind:
-                setattr(event, field, convert(found))
+            decoded = get(event)
+            if type(decoded) is not kind:
+                setattr(event, field, convert(decoded))
         parse_timestamp(event.event_ts)
         return event
 

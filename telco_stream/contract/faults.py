@@ -99,8 +99,8 @@ def find_lines(text: str, paths: Collection[Path]) -> dict[Path, int]:
         elif path and path[-1] is None:
             path[-1] = json.loads(word)
         elif word != ":":
-            if (found := tuple(path)) in paths:
-                lines[found] = text.count("\n", 0, token.start()) + 1
+            if (current := tuple(path)) in paths:
+                lines[current] = text.count("\n", 0, token.start()) + 1
             if word in {"{", "["}:
                 path.append(None if word == "{" else 0)
     return lines

@@ -69,8 +69,8 @@ def explain_missing(header: str, names: Sequence[str], csv_format: CsvFormat) ->
         return f"is the file separated by {separator}? Use --delimiter {format_delimiter(likely)}"
     similar = {name: other for name in missing if (other := similar_name(name, others)) is not None}
     if 2 * len(similar) >= len(missing):
-        found, meant = (list_names(list(group), "`") for group in (similar.values(), similar))
-        return f"the file has {found}: did you mean {meant}? Names must match exactly"
+        present, meant = (list_names(list(group), "`") for group in (similar.values(), similar))
+        return f"the file has {present}: did you mean {meant}? Names must match exactly"
     if missing == [contract.key.name]:
         hint = f" ({list_names(others, '`')}?)" if 0 < len(others) <= _MAX_CANDIDATES else ""
         return f"rename the column that identifies a {contract.entity}{hint}, or number the rows with --number-rows"

@@ -139,12 +139,12 @@ def _candidates(options: InferOptions, profiles: Sequence[ColumnProfile]) -> Can
         label=options.label or (labels[0].column if labels else "COLUMN"),
         positive=options.positive or (next(iter(labels[0].values)) if labels else "VALUE"),
     )
-    given = {
+    roles = {
         "a key": options.has_key,
         "a label": options.label,
         "its positive value": options.positive is not None,
     }
-    open_roles = [role for role, is_given in given.items() if not is_given]
+    open_roles = [role for role, is_given in roles.items() if not is_given]
     missing = " and ".join(filter(None, [", ".join(open_roles[:-1]), open_roles[-1]]))
     return Candidates(str(options.path), profiles[0].total, keys, labels, missing, best.command)
 

@@ -30,7 +30,7 @@ Convert: TypeAlias = Callable[[Sequence[str]], Sequence[str | None] | None]
 class CsvFormat:
     """Expected content of a file: the contract's columns, with the label or maybe without.
 
-    With `number_rows` the file has no key, and the number of a row in the file, from 1, is its key. The time of the
+    With `number_rows` the file lacks a key, and the number of a row in the file, from 1, is its key. The time of the
     event is the file's, if it has the column, unless `ignores_time`.
     """
 
@@ -131,7 +131,7 @@ def validate_rows(
 
 
 def _typed_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | None:
-    """Return all rows, or None if one of them is bad or there are no rows."""
+    """Return all rows, or None if one of them is bad or the file is empty."""
     if set(map(len, rows)) != {layout.width}:
         return None
     table = list(zip(*rows, strict=True))

@@ -52,7 +52,7 @@ class ReplayOptions:
     #: Limits of the answers, for scoring letters before they are sent.
     limits: Limits
     raw: RawTopic
-    #: ID of the dead-letter topic; None if the broker has no topic IDs.
+    #: ID of the dead-letter topic; None if the broker lacks topic IDs.
     topic_id: str | None = None
 
 

@@ -49,7 +49,7 @@ class LetterStates:
         - `answered`: its replay has a prediction.
         - `given_up`: its replay became a dead letter again, which carries on with a higher retry count; or the letter
           was not replayed and its retry count has reached `max_retries`, so that no replay will send it.
-        - `replayed`: its replay has no answer yet, or the answer was deleted.
+        - `replayed`: its replay is not answered yet, or the answer was deleted.
         - `open`: it was not replayed.
         - `unknown`: the topics could not be searched.
         """
@@ -66,7 +66,7 @@ class LetterStates:
 
 @dataclass(frozen=True, slots=True)
 class RawTopic:
-    """Name, ID (None if the broker has no topic IDs) and end offsets of the raw topic."""
+    """Name, ID (None if the broker lacks topic IDs) and end offsets of the raw topic."""
 
     name: str
     topic_id: str | None

@@ -67,7 +67,7 @@ class RawTopicReader:
         self._on_read = on_read
         self._letters = topics.deadletter
         ids = cluster.topic_ids(topics.raw, topics.deadletter)
-        #: ID of the dead-letter topic; None if the broker has no topic IDs.
+        #: ID of the dead-letter topic; None if the broker lacks topic IDs.
         self.letters_id = ids[topics.deadletter]
         partitions = range(cluster.partitions(topics.raw)[topics.raw])
         self.topic = RawTopic(topics.raw, ids[topics.raw], cluster.ends(topics.raw, partitions))

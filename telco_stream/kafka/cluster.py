@@ -43,7 +43,7 @@ _LEADER_PENDING = frozenset(
         KafkaError._NOENT,  # noqa: SLF001 - "No leaders found", from cached metadata
     }
 )
-#: A group has no coordinator for about two seconds after a broker has started.
+#: A group lacks a coordinator for about two seconds after a broker has started.
 _COORDINATOR_PENDING = frozenset(
     {
         KafkaError.NOT_COORDINATOR,
@@ -129,7 +129,7 @@ class Cluster:
         return self._admin.describe_topics(collection, **options)
 
     def describe_group(self, group: str) -> GroupDescription:
-        """Return the state of a group; retry while the group has no coordinator."""
+        """Return the state of a group; retry while the group lacks a coordinator."""
         request = partial(self._admin.describe_consumer_groups, [group], include_authorized_operations=True)
         description = self.ask_group(lambda: self._result(request(request_timeout=self.clients.timeout)[group]), group)
         members = [_member_of(member) for member in description.members]
@@ -192,7 +192,7 @@ class Cluster:
         return {partition: (each.offset, each.timestamp) for partition, each in listed.items() if each.offset >= 0}
 
     def newest_time(self, topic: str) -> int | None:
-        """Return the latest time of the topic's records in ms since 1970, or None if it has no records.
+        """Return the latest time of the topic's records in ms since 1970, or None if it is empty.
 
         Raises `errors.KafkaError` if this user may not describe the topic.
         """
@@ -253,7 +253,7 @@ class Cluster:
             raise problem from error
 
     def ask_group(self, ask: Callable[[], Result], group: str) -> Result:
-        """Return the result of a blocking call about a group; retry while the group has no coordinator."""
+        """Return the result of a blocking call about a group; retry while the group lacks a coordinator."""
         try:
             return self._retry(ask, _COORDINATOR_PENDING, _PAUSE)
         except KafkaException as error:

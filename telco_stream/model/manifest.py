@@ -18,7 +18,7 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """Input column of a model whose folder has no contract, with its allowed values."""
+    """Input column of a model whose folder lacks a contract, with its allowed values."""
 
     name: str
     kind: Literal["number", "category"]

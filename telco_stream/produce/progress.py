@@ -35,7 +35,7 @@ class PassKey:
     fingerprint: str
     topic: str
     run_id: str | None = None
-    #: A topic that is deleted and created again gets another ID; None if the broker has no topic IDs.
+    #: A topic that is deleted and created again gets another ID; None if the broker lacks topic IDs.
     topic_id: str | None = None
     #: The contract and the options by which rows become messages; None is the default, also of earlier versions.
     row_format: str | None = None
