@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
 
 from telco_stream.contract.document import builtin_contract, encode_contract
 from telco_stream.contract.schema import Contract
@@ -19,6 +20,7 @@ from telco_stream.model.training import read_labelled_events, train
 from telco_stream.runtime.signals import Stop
 from telco_stream.sample import write_sample
 from telco_stream.sample.contract_rows import draw_rows
+from tests.support.any_contract import contracts
 from tests.support.cli import ROOT
 from tests.support.contracts import edited, small
 from tests.support.in_process import run_in_process
@@ -26,7 +28,7 @@ from tests.support.records import RuleScorer
 
 #: The sample of the small contract: the same in every version of Python.
 SHA256 = "7ba8a51afeb654fd8d030ad2bd70b2fa082cbf0802a19b2ac022523b5bee0e19"
-ODD_TEXTS = ['a "quoted" one', "comma, semicolon;", "two\nlines", "é 🙂", " "]
+ODD_TEXTS = ['a "quoted" one', "comma, semicolon;", "two\nlines", "two\rlines", "é 🙂", " "]
 
 
 def sample_of(contract: Contract, path: Path, rows: int = 2_000, seed: int = 7) -> Path:
@@ -75,6 +77,15 @@ def test_contract_accepts_every_row_of_its_sample(tmp_path: Path, contract: Cont
         assert reader.read(2_000).bad == []
 
 
+@given(contracts())
+@settings(deadline=None)
+def test_any_contract_accepts_every_row_of_its_sample(
+    tmp_path_factory: pytest.TempPathFactory, contract: Contract
+) -> None:
+    path = sample_of(contract, tmp_path_factory.getbasetemp() / "any.csv", 40)
+    assert len(read_labelled_events(path, CsvFormat(contract), compile_contract(contract)).events) == 40
+
+
 def test_sample_has_blanks_and_unknown_texts_where_allowed() -> None:
     columns = columns_of(small())
     blank = {name for name, texts in columns.items() if "" in texts}
@@ -97,7 +108,7 @@ def test_sample_has_numbers_of_the_whole_range() -> None:
 
 
 def test_sample_quotes_what_would_break_a_row(tmp_path: Path) -> None:
-    text = sample_of(with_odd_columns(), tmp_path / "s.csv", 300).read_text()
+    text = sample_of(with_odd_columns(), tmp_path / "s.csv", 300).read_bytes().decode()
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert {row["no key: é"] for row in rows} >= set(ODD_TEXTS)
 

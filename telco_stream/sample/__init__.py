@@ -1,8 +1,7 @@
 """`telco-stream sample`: writes synthetic rows to a CSV file, in constant memory."""
 
-import csv
 import hashlib
-import io
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -16,6 +15,7 @@ from telco_stream.sample.synthetic import synthesize
 
 #: Rows written at a time.
 _CHUNK = 1_000
+_needs_quotes = re.compile(r'[",\r\n]').search
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,9 @@ def write_sample(
 
 
 def _encode(rows: Iterable[list[str]]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().encode()
+    """Write CSV; versions of Python differ in what `csv.writer` quotes."""
+    return "".join([f"{','.join(map(_quote, fields))}\n" for fields in rows]).encode()
+
+
+def _quote(text: str) -> str:
+    return '"{}"'.format(text.replace('"', '""')) if _needs_quotes(text) else text
