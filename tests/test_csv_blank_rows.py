@@ -1,12 +1,17 @@
 """Blank rows at the end of a CSV file, as Excel writes them, are not rows."""
 
 import random
+from collections.abc import Iterable
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
-from telco_stream.csv.reader import count_lines_after_header, read_chunks
+from telco_stream.csv.reader import count_lines_after_header, open_file, read_chunks, read_lines
+from telco_stream.csv.records import RecordReader
 from telco_stream.csv.sampler import open_sampler
 from telco_stream.errors import DataError
 from telco_stream.produce.loop import produce_pass
@@ -88,6 +93,32 @@ def test_reader_says_that_a_file_is_empty_when_all_is_blank(tmp_path: Path, cont
     path.write_text(content)
     with pytest.raises(DataError, match="is empty"):
         read_keys(path)
+
+
+def read_fields(lines: Iterable[str], delimiter: str) -> list[list[str] | None]:
+    """Return the fields of all rows; None for a broken row."""
+    records = RecordReader(iter(lines), delimiter).read(1_000)
+    return [None if index in records.broken else fields for index, fields in enumerate(records.fields)]
+
+
+@given(
+    text=st.lists(st.sampled_from(["a", "d", "d", '"', '""', "\n", "\r\n", " ", "é"]), max_size=14).map("".join),
+    tail=st.sampled_from(["", "dd\ndd\n", '""d\n', '"']),
+    delimiter=st.sampled_from([",", "\t"]),
+)
+@example(text='ad"x d\n"d "dd\n', tail="dd\n", delimiter="\t")
+@settings(deadline=None)
+def test_rows_that_are_not_read_are_blank(
+    tmp_path_factory: pytest.TempPathFactory, text: str, tail: str, delimiter: str
+) -> None:
+    """Whatever the quotes are: the rows before are the same."""
+    path, content = tmp_path_factory.getbasetemp() / "c.csv", (text + tail).replace("d", delimiter)
+    path.write_bytes(content.encode())
+    with open_file(path) as file:
+        read = read_fields(read_lines(file, delimiter), delimiter)
+    expected = read_fields(StringIO(content, newline=""), delimiter)
+    assert expected[: len(read)] == read
+    assert not [fields for fields in expected[len(read) :] if fields is None or any(map(str.strip, fields))]
 
 
 @pytest.mark.parametrize("size", [3, 10])

@@ -19,7 +19,7 @@ def end_of_rows(file: BufferedReader, delimiter: str) -> int | None:
     """Return the byte at which blank rows at the end of the file begin, or None without any; leave `file` at its start.
 
     Only lines that hold nothing but white space, delimiters and quoted white space count. As the quotes of each are
-    closed, none of them belongs to a field of a row before.
+    closed, it does not begin or end inside a field of several lines.
     """
     start = _start_of_blanks(file, delimiter)
     file.seek(start)
@@ -50,6 +50,6 @@ def _start_of_blanks(file: BufferedReader, delimiter: str) -> int:
 
 def _blank_row(delimiter: str) -> re.Pattern[bytes]:
     separator = re.escape(delimiter.encode())
-    field = rb"(?:(?!" + separator + rb")\s)*"
-    value = rb"(?:" + field + rb"|" + field + rb'"\s*"' + field + rb")"
-    return re.compile(value + rb"(?:" + separator + value + rb")*")
+    blanks = rb"(?:(?!" + separator + rb")[ \t\f\v])*"
+    value = rb"(?:" + blanks + rb'|"' + blanks + rb'")'
+    return re.compile(value + rb"(?:" + separator + value + rb")*[\r\n]*")
