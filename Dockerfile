@@ -20,7 +20,7 @@ WORKDIR /src
 RUN python -m venv --without-pip /opt/venv
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import re, tomllib; needs = tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']; \
-      print(*(need for need in needs if not re.match('(joblib|pandas|scikit-learn|skl2onnx)[^a-z-]', need)), sep='\n')" >serving.txt \
+      print(*(need for need in needs if not re.match('(joblib|pandas|scikit-learn|skl2onnx|threadpoolctl)[^a-z-]', need)), sep='\n')" >serving.txt \
  && pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --constraint constraints.txt --requirement serving.txt \
  && find /opt/venv/lib -type d -name tests -prune -exec rm -rf {} +
 COPY --from=wheel /wheels /wheels

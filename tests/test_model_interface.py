@@ -206,9 +206,9 @@ SHORT_TABLE = graph(
 @pytest.mark.parametrize("content", [SHORT_TABLE, graph(*TO_ONE, ("Reshape", ["p", "shape"], ["probabilities"], {}))])
 def test_compile_if_equal_refuses_when_the_graph_fails(content: bytes) -> None:
     pipeline = linear(CODEC).fit(frame(CODEC.events, CUSTOMERS), CHURNED)
-    files, parity = compile_if_equal(pipeline, CODEC, 0.5, CUSTOMERS, seed=0, convert=lambda *_: content)
-    assert files == {}
-    assert re.search("fails on (some events|an example)", str(parity.refused))
+    compiled = compile_if_equal(pipeline, CODEC, CUSTOMERS, seed=0, convert=lambda *_: content)
+    assert compiled.content is None
+    assert re.search("fails on (some events|an example)", str(compiled.refused))
 
 
 def test_compile_if_equal_refuses_when_graph_cannot_be_run() -> None:
@@ -220,8 +220,8 @@ def test_compile_if_equal_refuses_when_graph_cannot_be_run() -> None:
     curves.steps[0] = ("fill", SimpleImputer(add_indicator=True))
     customers = customers_of(ROWS, codec)
     pipeline.set_params(classifier=RandomForestClassifier(3)).fit(frame(codec.events, customers), CHURNED)
-    files, parity = compile_if_equal(pipeline, codec, 0.5, customers, seed=0)
-    assert (files, parity.refused is None) == ({}, False)
+    compiled = compile_if_equal(pipeline, codec, customers, seed=0)
+    assert (compiled.content, compiled.refused is None) == (None, False)
 
 
 def test_consume_refuses_when_there_is_only_a_pickle(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from telco_stream.contract.events import Event
 from telco_stream.contract.schema import Category, Feature, Integer, Number
 from telco_stream.messages.codec import Codec
 from telco_stream.model.artifact import load_scorer
-from telco_stream.model.compilation import EDGE_EVENTS, compare, compile_if_equal, edge_events
+from telco_stream.model.compilation import Compiled, compare, compile_if_equal
 from telco_stream.model.pipelines import linear
+from telco_stream.model.probes import EDGE_EVENTS, edge_events
 from telco_stream.model.sklearn_engine import frame
 from tests.support.model_folder import COMMITTED
-from tests.support.telco import CODEC, CONTRACT
+from tests.support.telco import CODEC, CONTRACT, value_of
 from tests.support.training_data import customers_of, labelled_rows
 
 ROWS = labelled_rows(300)
@@ -35,25 +36,51 @@ class FixedScorer:
         return self.probabilities[: len(events)]
 
 
+class LongTenureScorer(FixedScorer):
+    """Scorer whose scores are 3e-6 too high for a tenure above a limit."""
+
+    def __init__(self, above: int) -> None:
+        super().__init__([])
+        self.above = above
+
+    def score(self, events: Sequence[Event]) -> list[float]:
+        return [0.5 + 3e-6 * (tenure(event) > self.above) for event in events]
+
+
+def tenure(event: Event) -> float:
+    value: float = value_of(event, "tenure")
+    return value
+
+
+def compare_scores(expected: list[float], actual: list[float]) -> Compiled:
+    """Compare fixed scores; the last event is not of the training data."""
+    return compare(FixedScorer(expected), FixedScorer(actual), CUSTOMERS[: len(expected)], len(expected))
+
+
 def test_compare_accepts_when_scores_are_equal() -> None:
-    parity = compare(FixedScorer([0.2, 0.7]), FixedScorer([0.2, 0.7 + 5e-7]), CUSTOMERS[:2])
+    parity = compare_scores([0.2, 0.7], [0.2, 0.7 + 5e-7]).parity(0.5)
     assert (parity.rows, parity.decisions_differing, parity.refused) == (2, 0, None)
     assert parity.max_difference == pytest.approx(5e-7)
 
 
-def test_compare_refuses_when_a_score_differs_by_over_1e_6() -> None:
-    parity = compare(FixedScorer([0.2, 0.7]), FixedScorer([0.2, 0.7 + 3e-6]), CUSTOMERS[:2])
-    assert parity.refused == "it differs from the original by up to 3.0e-06, 1e-06 is allowed"
+@pytest.mark.parametrize(
+    ("above", "values"), [(72, "values of `tenure` far from those in the data"), (30, "some values of `tenure`")]
+)
+def test_compare_names_the_column_when_scores_differ(above: int, values: str) -> None:
+    """One of the scorers is wrong for customers with a tenure above a limit; that of the data is up to 72."""
+    events = [*sorted(CUSTOMERS, key=tenure), *EDGES]
+    compiled = compare(FixedScorer([0.5] * len(events)), LongTenureScorer(above), events, len(CUSTOMERS))
+    assert compiled.refused == f"it differs from the original by up to 3.0e-06 for {values}; 1e-06 is allowed"
 
 
 def test_compare_refuses_when_a_score_is_nan() -> None:
-    parity = compare(FixedScorer([0.2, 0.7]), FixedScorer([0.2, math.nan]), CUSTOMERS[:2])
-    assert parity.refused == "some of its answers are not numbers"
-    assert parity.max_difference is None  # JSON has no NaN
+    compiled = compare_scores([0.2, 0.7], [0.2, math.nan])
+    assert compiled.refused == "some of its answers are not numbers"
+    assert compiled.max_difference is None  # JSON has no NaN
 
 
 def test_compare_accepts_other_decisions_near_the_threshold() -> None:
-    parity = compare(FixedScorer([0.5 - 2e-7]), FixedScorer([0.5 + 2e-7]), CUSTOMERS[:1])
+    parity = compare_scores([0.5 - 2e-7], [0.5 + 2e-7]).parity(0.5)
     assert (parity.decisions_differing, parity.refused) == (1, None)
 
 
@@ -83,7 +110,7 @@ def test_edge_events_are_equal_when_seed_is_equal() -> None:
 def test_committed_engines_agree_on_edge_events() -> None:
     """Compare the loaded files, not the objects from training."""
     original, compiled = load_scorer(COMMITTED, "sklearn"), load_scorer(COMMITTED, "onnx")
-    assert compare(original, compiled, [*CUSTOMERS, *EDGES]).refused is None
+    assert compare(original, compiled, [*CUSTOMERS, *EDGES], len(CUSTOMERS)).refused is None
 
 
 def raise_long_error(*_: object) -> bytes:
@@ -104,10 +131,7 @@ def raise_no_converter(*_: object) -> bytes:
     ],
     ids=["no converter", "long message", "unloadable", "another model's"],
 )
-def test_compile_if_equal_keeps_the_reason_when_refused(convert: Callable[..., bytes], reason: str) -> None:
+def test_compile_if_equal_gives_the_reason_when_refused(convert: Callable[..., bytes], reason: str) -> None:
     features, churned = frame(CODEC.events, CUSTOMERS), [row["Churn"] == "Yes" for row in ROWS]
-    files, parity = compile_if_equal(
-        linear(CODEC).fit(features, churned), CODEC, 0.5, CUSTOMERS, seed=0, convert=convert
-    )
-    assert files == {}
-    assert re.match(reason, parity.refused or "")
+    compiled = compile_if_equal(linear(CODEC).fit(features, churned), CODEC, CUSTOMERS, seed=0, convert=convert)
+    assert re.match(reason, compiled.refused or "")

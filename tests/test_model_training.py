@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ from sklearn.tree import DecisionTreeClassifier
 from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError, UsageError
 from telco_stream.model.artifact import load_scorer, read_contract, read_manifest, write_folder
-from telco_stream.model.training import TrainingResult, train
+from telco_stream.model.results import OldAndNew, TrainingResult
+from telco_stream.model.training import train
 from tests.support.cli import ROOT
 from tests.support.telco import CATEGORIES, CONTRACT, NUMBERS
 from tests.support.training_data import Row, customers_of, labelled_rows, write_csv
@@ -25,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 NOW = "2026-01-02T03:04:05Z"
 ROWS = labelled_rows(400)
-STEPS = ["reading", "cross-validating", "fitting", "compiling"]
+STEPS = ["reading", "trying the linear model", "trying the boosted model", "fitting", "compiling", "cross-validating"]
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +138,9 @@ def test_train_reports_each_stage_and_fold(source: Path, tmp_path: Path) -> None
     reports: list[tuple[str, int, int]] = []
     train(source, tmp_path / "model", created_at=NOW, progress=lambda *step: reports.append(step))
     assert list(dict.fromkeys(name for name, _, _ in reports)) == STEPS
-    assert [step for step in reports if step[0] == "cross-validating"] == [
-        ("cross-validating", number, 25) for number in range(26)
-    ]
+    assert [step for step in reports if step[0] == "reading"] == [("reading", 0, 400), ("reading", 400, 400)]
+    for stage, folds in (("trying the linear model", 5), ("cross-validating", 20)):
+        assert [step for step in reports if step[0] == stage] == [(stage, fold, folds) for fold in range(folds + 1)]
 
 
 def _tree(name: str, categories: list[list[str]] | None = None) -> Pipeline:
@@ -151,6 +153,7 @@ def _tree(name: str, categories: list[list[str]] | None = None) -> Pipeline:
 
 def test_train_accepts_another_pipeline(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
     other = train(source, tmp_path / "model", created_at=NOW, build=lambda _: _tree("columns"))
+    assert [candidate.name for candidate in other.candidates] == ["own"]
     assert other.metrics.roc_auc != trained.metrics.roc_auc
     first, second = (load_scorer(other.path, engine) for engine in ("sklearn", "onnx"))
     assert first.score(customers_of(ROWS)) == pytest.approx(second.score(customers_of(ROWS)), abs=1e-6)
@@ -202,12 +205,37 @@ def test_train_fails_when_the_file_is_missing(tmp_path: Path) -> None:
         train(tmp_path / "none.csv", tmp_path / "model", created_at=NOW)
 
 
-def test_train_replaces_an_older_model(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
+def test_train_replaces_an_unreadable_model_when_asked(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
     write_folder(out, {"manifest.json": b"old", "pipeline.onnx": b"old"})
-    train(source, out, created_at=NOW)
+    result = train(source, out, created_at=NOW, replace_model=True)
     assert json.loads((out / "manifest.json").read_bytes())["model_version"] == trained.version
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert result.replaced is None
+
+
+def test_train_keeps_a_model_unless_asked_to_replace_it(trained: TrainingResult, source: Path) -> None:
+    before = {path.name: path.read_bytes() for path in trained.path.iterdir()}
+    with pytest.raises(UsageError, match=f"already holds model {trained.version}: --out .* --replace"):
+        train(source, trained.path, created_at=NOW, progress=fail_when_called)
+    assert {path.name: path.read_bytes() for path in trained.path.iterdir()} == before
+
+
+def test_train_compares_with_the_model_that_it_replaces(source: Path, tmp_path: Path) -> None:
+    first = train(source, tmp_path / "model", created_at=NOW, build=lambda _: _tree("columns"))
+    second = train(source, tmp_path / "model", created_at=NOW, replace_model=True)
+    assert second.replaced is not None
+    assert (second.replaced.version, second.replaced.same_data) == (first.version, True)
+    assert second.replaced.metrics["log_loss"] == OldAndNew(first.metrics.log_loss, second.metrics.log_loss)
+    assert second.replaced.metrics["threshold"] == OldAndNew(first.threshold, second.threshold)
+
+
+def test_train_notes_that_the_replaced_model_had_other_data(trained: TrainingResult, tmp_path: Path) -> None:
+    shutil.copytree(trained.path, tmp_path / "model")
+    other = small(tmp_path, labelled_rows(100, seed=1))
+    result = train(other, tmp_path / "model", created_at=NOW, replace_model=True)
+    assert result.replaced is not None
+    assert not result.replaced.same_data
 
 
 def fail_when_called(*_: object) -> None:

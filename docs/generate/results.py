@@ -21,7 +21,7 @@ from telco_stream.dlq.replay import ReplayResult
 from telco_stream.kafka.topics import TopicsResult
 from telco_stream.messages.prediction import PredictionCodec
 from telco_stream.model.manifest import Manifest
-from telco_stream.model.training import TrainingResult
+from telco_stream.model.results import TrainingResult
 from telco_stream.produce.check import CheckResult
 from telco_stream.produce.results import ProduceResult
 from telco_stream.report.analytics import Segment, Summary

@@ -54,7 +54,7 @@ PAGES = {
     ),
     "train": Page(
         "telco-stream train --data-path labelled.csv --out models/v2",
-        _ALWAYS | {5: "the file has a malformed row or too few rows"},
+        _ALWAYS | {5: "the file has a malformed or unlabelled row, or too few rows"},
     ),
     "sample": Page("telco-stream sample --rows 500 --out customers.csv", _ALWAYS),
     "topics init": Page("telco-stream topics init --dry-run", _KAFKA),

@@ -1,7 +1,8 @@
 """The commands that need no Kafka: `train`, `model show`, `sample`, `data fetch` and `config show`."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,6 +10,9 @@ from telco_stream.cli import options
 from telco_stream.cli.session import Session
 from telco_stream.errors import UsageError
 from telco_stream.runtime.files import STDOUT
+
+if TYPE_CHECKING:
+    from telco_stream.model.results import TrainingResult
 
 config_group = typer.Typer(name="config", no_args_is_help=True, help="Show the settings.")
 data_group = typer.Typer(name="data", no_args_is_help=True, help="Download the public data set.")
@@ -21,30 +25,45 @@ def train(
     contract: options.ContractFile = None,
     number_rows: options.NumberRows = False,
     delimiter: options.Delimiter = ",",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the model in the folder, and show the metrics of both.")
+    ] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of the cross-validation folds.")] = 0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Train the model on a labelled CSV file. Cross-validates it and writes it with its manifest."""
+    """Train a model on a labelled CSV file. Tries a linear and a boosted one, and keeps the better one."""
     from telco_stream.csv.header import parse_delimiter
     from telco_stream.csv.validation import CsvFormat
     from telco_stream.display.progress import StageProgress
-    from telco_stream.model.artifact import requiring_libraries
     from telco_stream.runtime.clock import utc_timestamp
+
+    session = Session(output, quiet=quiet, verbose=verbose)
+    csv_format = CsvFormat(session.contract(contract), parse_delimiter(delimiter), number_rows)
+    with session.screen.live(StageProgress("loading libraries")) as stages:
+        result = _load_training()(
+            data_path,
+            out,
+            csv_format,
+            created_at=utc_timestamp(),
+            replace_model=replace,
+            seed=seed,
+            progress=stages,
+        )
+    session.screen.show(result)
+    session.screen.say(f"To score with it, use --model {out} or TELCO_STREAM_MODEL__PATH={out}")
+
+
+def _load_training() -> "Callable[..., TrainingResult]":
+    """Import the function that trains, which takes seconds, and which an installation may lack."""
+    from telco_stream.model.artifact import requiring_libraries
 
     with requiring_libraries(
         "To train a model", UsageError, "install telco-stream with all dependencies, or use its larger image"
     ):
         from telco_stream.model.training import train as fit
-
-    session = Session(output, quiet=quiet, verbose=verbose)
-    separator = parse_delimiter(delimiter)
-    csv_format = CsvFormat(session.contract(contract), separator, number_rows)
-    with session.screen.live(StageProgress()) as stages:
-        result = fit(data_path, out, csv_format, created_at=utc_timestamp(), seed=seed, progress=stages)
-    session.screen.show(result)
-    session.screen.say(f"To score with it, use --model {out} or TELCO_STREAM_MODEL__PATH={out}")
+    return fit
 
 
 @model_group.command("show")

@@ -92,7 +92,10 @@ class EventCodec:
         return [None if value != value else value for value in values] if may_be_nan else values  # noqa: PLR0124 - NaN
 
     def make(self, values: Mapping[str, Any], *, key: str = "example", event_ts: str = _EPOCH) -> Event:
-        """Build an event from the values of its columns by name: texts for categories, NaN or None for null."""
+        """Build an event from the values of its columns by name: texts for categories, NaN or None for null.
+
+        Columns without a value are null, or have the first value of a category that is not nullable.
+        """
         fields = {field: self._value(name, values.get(name)) for name, field in self._fields.items()}
         event: Event = self._type(key=key, event_ts=event_ts, **fields)
         return event

@@ -58,7 +58,7 @@ class InferOptions:
     def training_command(self) -> str:
         """Return the command line that trains a model with the contract."""
         words = ["--contract", str(self.out), "--data-path", str(self.path), *self._format_flags()]
-        return shlex.join(["telco-stream", "train", *words])
+        return shlex.join(["telco-stream", "train", *words, "--out", f"models/{self.path.stem}"])
 
     def check(self) -> None:
         """Raise `UsageError` if the options contradict each other or name an existing file to write."""

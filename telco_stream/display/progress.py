@@ -139,8 +139,8 @@ class ProduceProgress(RowProgress):
 class StageProgress:
     """A line with the current stage of a long job, called with the stage, its steps done, and its steps in total."""
 
-    def __init__(self) -> None:
-        self._stage = ("", 0, 1)
+    def __init__(self, stage: str = "") -> None:
+        self._stage = (stage, 0, 1)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Set the current stage."""
@@ -150,7 +150,7 @@ class StageProgress:
         """Draw the line; omit the bar for a stage of one step."""
         stage, done, total = self._stage
         label = safe_text(humanize(stage), "bold")
-        share, details = (done / total, [f"{done} of {total}"]) if total > 1 else (None, [])
+        share, details = (done / total, [f"{format_count(done)} of {format_count(total)}"]) if total > 1 else (None, [])
         yield _draw_line(label, share, details, options.max_width)
 
 

@@ -29,11 +29,13 @@ from telco_stream.display.text import (
     result_fields,
     safe_text,
 )
+from telco_stream.display.training_tables import candidate_table, replaced_table
 from telco_stream.display.verify_tables import verify_tables
 from telco_stream.dlq.listing import LetterOfAnyState, LetterSummary, ListedLetter, ShownLetter
 from telco_stream.dlq.replay import ReplayResult
 from telco_stream.messages.dead_letter import format_original
-from telco_stream.model.manifest import Decile, LiftStep
+from telco_stream.model.manifest import Candidate, Decile, LiftStep
+from telco_stream.model.results import ReplacedModel
 from telco_stream.produce.results import ProduceResult
 from telco_stream.report.analytics import Summary
 from telco_stream.report.lookup import FoundPrediction
@@ -176,6 +178,7 @@ _RESULT_TABLES: dict[type, Callable[[Any], RenderableType]] = {
     Comparison: comparison_table,
     InferResult: inferred_tables,
     Candidates: candidate_tables,
+    ReplacedModel: replaced_table,
     ProduceResult: lambda result: field_table(_produce_fields(result)),
     ReplayResult: lambda result: field_table(_replay_fields(result)),
 }
@@ -186,4 +189,5 @@ _ROW_TABLES: dict[type, Callable[[Sequence[Any]], RenderableType]] = {
     FoundPrediction: _prediction_table,
     Decile: _calibration_table,
     LiftStep: lift_table,
+    Candidate: candidate_table,
 }

@@ -29,11 +29,13 @@ _LABELS = {
     "artifacts": "Files and their SHA-256",
     "churners": "Positive labels",
     "churn_rate": "Positive rate",
+    "candidates": "Models tried",
+    "replaced": "Replaced model",
 }
 #: Characters of a time up to its seconds.
 TIME_WIDTH = 19
 #: Fields that a result has in some modes or with some options; they are left out when empty, others are null or "-".
-_OPTIONAL_FIELDS = frozenset({"analytics", "contact_plan", "lift", "previous", "rejected_value"})
+_OPTIONAL_FIELDS = frozenset({"analytics", "contact_plan", "lift", "previous", "rejected_value", "replaced"})
 
 
 def result_fields(result: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass or mapping

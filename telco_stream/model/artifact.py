@@ -30,7 +30,7 @@ ONNX = "pipeline.onnx"
 _SKLEARN = "scikit-learn"
 _ALTERNATIVE = "use a model with a compiled form (--engine onnx), or install telco-stream with all dependencies"
 #: Libraries that only training and the uncompiled model need, and that an installation may omit.
-_OPTIONAL = frozenset({"joblib", "pandas", "sklearn", "skl2onnx"})
+_OPTIONAL = frozenset({"joblib", "pandas", "sklearn", "skl2onnx", "threadpoolctl"})
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -79,16 +79,23 @@ def load_scorer(folder: Path, engine: Engine = "auto", threads: int = 1) -> Scor
     return load_onnx(files[ONNX], codec, version=manifest.model_version, threshold=manifest.threshold, threads=threads)
 
 
-def check_target(folder: Path) -> None:
-    """Raise UsageError if the path is not a folder or holds other files, which replacing the folder would delete."""
+def check_target(folder: Path, *, replace_model: bool = True) -> None:
+    """Raise UsageError if the path cannot become a model folder.
+
+    It must not be a file or hold other files, which replacing the folder would delete, and it must not hold a model
+    unless `replace_model` is set.
+    """
     if not folder.exists():
         return
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give a folder for the model")
-    if others := sorted({entry.name for entry in folder.iterdir()} - {MANIFEST, CONTRACT, PIPELINE, ONNX}):
+    names = {entry.name for entry in folder.iterdir()}
+    if others := sorted(names - {MANIFEST, CONTRACT, PIPELINE, ONNX}):
         raise UsageError(
             f"{folder} holds files that do not belong to a model ({others[0]}): give an empty or new folder"
         )
+    if names and not replace_model:
+        raise UsageError(f"{folder} already holds {_name(folder)}: --out names another folder, --replace overwrites it")
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -127,6 +134,14 @@ def requiring_libraries(purpose: str, error_class: type[TelcoStreamError], alter
         raise error_class(f"{purpose} needs {name}, which {missing}: {alternative}") from error
 
 
+def _name(folder: Path) -> str:
+    """Return the version of the model in a folder, if its manifest can be read."""
+    try:
+        return f"model {read_manifest(folder).model_version}"
+    except ModelError:
+        return "a model"
+
+
 def _read(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
@@ -163,7 +178,7 @@ def _check_features(folder: Path) -> None:
     if names:
         raise ModelError(
             f"The model in {folder} has no {CONTRACT} and was trained on other features ({', '.join(names)}) than "
-            f"those of the built-in contract: telco-stream train --contract FILE --out {folder} writes one"
+            f"those of the built-in contract: telco-stream train --contract FILE --out {folder} --replace writes one"
         )
 
 

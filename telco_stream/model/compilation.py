@@ -1,99 +1,116 @@
 """Compilation of a fitted pipeline, and the comparison of both forms on the same events."""
 
 from collections.abc import Callable, Sequence
-from math import nan
-from random import Random
+from dataclasses import dataclass, field
 from textwrap import shorten
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from telco_stream.contract.events import Event
-from telco_stream.contract.schema import Boolean, Category, Feature, Integer
+from telco_stream.contract.schema import Category
 from telco_stream.errors import ModelError
 from telco_stream.messages.codec import Codec
-from telco_stream.model.artifact import ONNX
 from telco_stream.model.conversion import convert
-from telco_stream.model.features import category_texts, feature_table
+from telco_stream.model.evaluation import Floats
+from telco_stream.model.features import feature_table
 from telco_stream.model.manifest import Parity
 from telco_stream.model.onnx_engine import load_onnx
+from telco_stream.model.probes import edge_events, split_events
 from telco_stream.model.scorer import Scorer, ScoringError
 from telco_stream.model.sklearn_engine import SklearnScorer
+from telco_stream.model.trees import split_values
 
 #: Largest allowed difference of two probabilities.
 TOLERANCE = 1e-6
-EDGE_EVENTS = 10_000
-#: Distances from an edge: none, and a step on either side; a fraction of the range that was seen for large numbers.
-_STEPS = (0, -0.01, 0.01, -1, 1)
-_FRACTION = 1e-3
+#: Exceptions of the converter, which has no class for what it cannot convert, and of onnxruntime.
+_NOT_CONVERTIBLE = (ArithmeticError, AttributeError, LookupError, ModelError, RuntimeError, TypeError, ValueError)
 
 
-def compile_if_equal(  # noqa: PLR0913 - what both forms depend on, and the converter
+def _no_floats() -> Floats:
+    return np.empty(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The ONNX file, the probabilities of both forms, and why the file must not be used; None if it can be used."""
+
+    content: bytes | None = None
+    expected: Floats = field(default_factory=_no_floats)
+    actual: Floats = field(default_factory=_no_floats)
+    refused: str | None = None
+
+    @property
+    def max_difference(self) -> float | None:
+        """Return the largest difference of two probabilities; None if one is not a number, which JSON lacks."""
+        largest = float(np.abs(self.expected - self.actual).max()) if len(self.expected) else np.nan
+        return None if np.isnan(largest) else largest
+
+    def parity(self, threshold: float) -> Parity:
+        """Return the comparison with a threshold.
+
+        A difference within the tolerance changes a decision only if the probability is that close to the threshold.
+        """
+        if not len(self.expected):
+            return Parity(refused=self.refused)
+        differing = int(((self.expected >= threshold) != (self.actual >= threshold)).sum())
+        return Parity(len(self.expected), self.max_difference, differing, self.refused)
+
+
+def compile_if_equal(
     pipeline: Pipeline,
     codec: Codec,
-    threshold: float,
     events: Sequence[Event],
     *,
     seed: int,
     convert: Callable[[Pipeline, Codec], bytes] = convert,
-) -> tuple[dict[str, bytes], Parity]:
-    """Convert the pipeline to ONNX and compare both on these events and on edge cases.
-
-    Return the ONNX file, or no file if it cannot be built or differs, and the comparison.
-    """
+) -> Compiled:
+    """Convert the pipeline to ONNX, and compare both on these events, on edge cases and where its trees split."""
     try:
         content = convert(pipeline, codec)
-        compiled = load_onnx(content, codec, version="", threshold=threshold)
-    except (RuntimeError, ValueError, ModelError) as error:  # of the converter, and of onnxruntime
+        compiled = load_onnx(content, codec, version="", threshold=0.5)
+    except _NOT_CONVERTIBLE as error:
         first_line = str(error).partition("\n")[0]  # the converter may append a whole tree
-        return {}, Parity(refused=f"it can't be compiled: {shorten(first_line, 200)}")
-    test_events = [*events, *edge_events(codec, events, seed=seed)]
+        return Compiled(refused=f"it can't be compiled: {shorten(first_line, 200)}")
+    test_events = [
+        *events,
+        *edge_events(codec, events, seed=seed),
+        *split_events(codec, events, split_values(pipeline), seed=seed),
+    ]
     try:
-        parity = compare(SklearnScorer("", threshold, pipeline, codec), compiled, test_events)
+        return compare(SklearnScorer("", 0.5, pipeline, codec), compiled, test_events, len(events), content)
     except ScoringError as error:
-        return {}, Parity(refused=f"it fails on some events: {error}")
-    return ({} if parity.refused else {ONNX: content}), parity
+        return Compiled(refused=f"it fails on some events: {error}")
 
 
-def compare(original: Scorer, compiled: Scorer, events: Sequence[Event]) -> Parity:
-    """Return the largest difference, and the reason if the compiled pipeline must not be used.
+def compare(
+    original: Scorer, compiled: Scorer, events: Sequence[Event], trained_on: int, content: bytes | None = None
+) -> Compiled:
+    """Compare two scorers on the same events, the first `trained_on` of which are those of the training data.
 
-    A difference within the tolerance changes a decision only if the probability is that close to the threshold.
+    Raise ScoringError if one of the scorers fails.
     """
     expected, actual = np.array(original.score(events)), np.array(compiled.score(events))
-    largest = float(np.abs(expected - actual).max())
-    differing = int(((expected >= original.threshold) != (actual >= compiled.threshold)).sum())
-    if np.isnan(largest):
-        return Parity(len(expected), None, differing, "some of its answers are not numbers")
-    refused = f"it differs from the original by up to {largest:.1e}, {TOLERANCE:.0e} is allowed"
-    return Parity(len(expected), largest, differing, refused if largest > TOLERANCE else None)
+    differences = np.abs(expected - actual)
+    if np.isnan(differences).any():
+        return Compiled(content, expected, actual, "some of its answers are not numbers")
+    if differences.max() <= TOLERANCE:
+        return Compiled(content, expected, actual)
+    values = _values_at_fault(original, compiled, events[:trained_on], events[int(differences.argmax())])
+    refused = f"it differs from the original by up to {differences.max():.1e} for {values}; {TOLERANCE:.0e} is allowed"
+    return Compiled(content, expected, actual, refused)
 
 
-def edge_events(codec: Codec, trained_on: Sequence[Event], *, seed: int) -> list[Event]:
-    """Draw 10,000 events with numbers at and just beyond the limits of the contract and of the training data."""
-    random = Random(seed)  # noqa: S311 - not used for cryptography
-    table = feature_table(codec.events, trained_on)
-    choices = {
-        feature.name: _choices(codec, feature, table[:, position])
-        for position, feature in enumerate(codec.contract.features)
-    }
-    return [
-        codec.events.make({name: random.choice(values) for name, values in choices.items()}) for _ in range(EDGE_EVENTS)
-    ]
-
-
-def _choices(codec: Codec, feature: Feature, trained_on: NDArray[np.float64]) -> list[Any]:
-    match feature:
-        case Category():
-            return list(category_texts(codec.events, feature))
-        case Boolean():
-            return [True, False, *([None] if feature.nullable else [])]
-    trained = trained_on[~np.isnan(trained_on)]
-    seen = [float(trained.min()), float(trained.max())] if len(trained) else []
-    span = seen[1] - seen[0] if seen else 0.0
-    steps = (0, -1, 1) if isinstance(feature, Integer) else (*_STEPS, -span * _FRACTION, span * _FRACTION)
-    edges = dict.fromkeys([feature.minimum, feature.maximum, *seen])
-    blank = [nan if feature.fill is None else feature.fill] * len(_STEPS) if feature.nullable else []
-    return [edge + step for edge in edges for step in steps] + blank
+def _values_at_fault(original: Scorer, compiled: Scorer, trained_on: Sequence[Event], event: Event) -> str:
+    """Name the feature of an event whose value makes the difference: with a value from the data, it is smallest."""
+    codec = original.codec.events
+    names = [feature.name for feature in codec.contract.features]
+    values, usual = ({name: codec.values(name, [example])[0] for name in names} for example in (event, trained_on[0]))
+    changed = [codec.make(values | {name: usual[name]}) for name in names]
+    differences = np.abs(np.array(original.score(changed)) - np.array(compiled.score(changed)))
+    position = int(differences.argmin())
+    feature = codec.contract.features[position]
+    value = feature_table(codec, [event])[0, position]
+    seen = feature_table(codec, trained_on)[:, position]
+    is_far = not isinstance(feature, Category) and not np.nanmin(seen) <= value <= np.nanmax(seen)
+    return f"values of `{feature.name}` far from those in the data" if is_far else f"some values of `{feature.name}`"

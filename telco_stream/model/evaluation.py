@@ -1,6 +1,6 @@
 """Evaluation of a model on rows it was not fitted to: repeated stratified cross-validation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -27,21 +27,14 @@ _THRESHOLDS = np.arange(1, 100) / 100
 
 
 def cross_validate(
-    build: Callable[[], Pipeline], features: pd.DataFrame, churned: Labels, *, seed: int, progress: ReportStage
+    build: Callable[[], Pipeline],
+    features: pd.DataFrame,
+    churned: Labels,
+    seeds: Iterable[int],
+    report: Callable[[], None],
 ) -> Floats:
-    """Return the out-of-fold probabilities as [repeats, rows]."""
-    probabilities = np.empty((REPEATS, len(churned)))
-    folds = [
-        (repeat, *fold)
-        for repeat in range(REPEATS)
-        for fold in StratifiedKFold(FOLDS, shuffle=True, random_state=seed + repeat).split(features, churned)
-    ]
-    for number, (repeat, training, held_out) in enumerate(folds):
-        progress("cross-validating", number, len(folds))
-        fitted = build().fit(features.iloc[training], churned[training])
-        probabilities[repeat, held_out] = fitted.predict_proba(features.iloc[held_out])[:, 1]
-    progress("cross-validating", len(folds), len(folds))
-    return probabilities
+    """Return the out-of-fold probabilities as [seeds, rows]; call `report` before each fold."""
+    return np.array([_cross_validate_once(build, features, churned, seed, report) for seed in seeds])
 
 
 def choose_threshold(probabilities: Floats, churned: Labels) -> float:
@@ -73,6 +66,18 @@ def lift_table(calibration: Sequence[Decile]) -> tuple[LiftStep, ...]:
     leavers = [decile.predictions * decile.churn_rate for decile in reversed(calibration)]
     reached = np.cumsum(leavers) / sum(leavers)
     return tuple(LiftStep(tenth / len(leavers), round(float(part), 4)) for tenth, part in enumerate(reached, 1))
+
+
+def _cross_validate_once(
+    build: Callable[[], Pipeline], features: pd.DataFrame, churned: Labels, seed: int, report: Callable[[], None]
+) -> Floats:
+    """Return the probability of each row by a model that was fitted to the other folds."""
+    probabilities = np.empty(len(churned))
+    for training, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(features, churned):
+        report()
+        fitted = build().fit(features.iloc[training], churned[training])
+        probabilities[held_out] = fitted.predict_proba(features.iloc[held_out])[:, 1]
+    return probabilities
 
 
 def _precision_recall(predicted: NDArray[np.bool_], churned: Labels) -> tuple[float, float]:

@@ -83,6 +83,23 @@ class Parity:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """Model that training tried. The kept one has the lowest log loss of those whose compiled form is equal.
+
+    `log_loss` and `roc_auc` are those of the first repeat of the cross-validation, and `max_difference` and `refused`
+    are about its compiled form. What was not measured is null.
+    """
+
+    name: str
+    settings: str
+    kept: bool
+    log_loss: float | None = None
+    roc_auc: Share | None = None
+    max_difference: float | None = None
+    refused: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Content of `manifest.json`."""
 
@@ -95,6 +112,7 @@ class Manifest:
     artifacts: dict[FileName, Sha256]
     onnx: Parity
     libraries: dict[str, str]
+    candidates: tuple[Candidate, ...] = ()
 
 
 decode_manifest = msgspec.json.Decoder(Manifest).decode

@@ -3,54 +3,40 @@
 import hashlib
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
-from typing import TypeAlias
 
 import joblib
 import numpy as np
 from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
 
 from telco_stream.contract.document import builtin_contract, encode_contract
 from telco_stream.contract.events import BAD_DATA, Event
 from telco_stream.contract.rows import Row, RowCodec
 from telco_stream.contract.schema import Contract
 from telco_stream.csv.header import log_ignored_columns
-from telco_stream.csv.reader import STRIDE, fingerprint, open_reader
+from telco_stream.csv.reader import STRIDE, count_lines_after_header, fingerprint, open_reader
 from telco_stream.csv.validation import CsvFormat
-from telco_stream.errors import DataError
+from telco_stream.errors import DataError, ModelError
 from telco_stream.messages.codec import Codec, compile_contract
-from telco_stream.model.artifact import CONTRACT, MANIFEST, PIPELINE, check_target, write_folder
-from telco_stream.model.compilation import compile_if_equal
-from telco_stream.model.evaluation import FOLDS, ReportStage, choose_threshold, cross_validate, measure
-from telco_stream.model.manifest import Manifest, Metrics, Parity, TrainingData, encode_manifest
-from telco_stream.model.pipelines import linear
-from telco_stream.model.sklearn_engine import check_pipeline, frame
+from telco_stream.model.artifact import CONTRACT, MANIFEST, ONNX, PIPELINE, check_target, read_manifest, write_folder
+from telco_stream.model.evaluation import FOLDS, ReportStage, choose_threshold
+from telco_stream.model.manifest import Manifest, TrainingData, encode_manifest
+from telco_stream.model.pipelines import Build, Variant, standard_candidates
+from telco_stream.model.results import ReplacedModel, TrainingResult, compare_models
+from telco_stream.model.selection import Selected, TrainingRows, select_model
+from telco_stream.model.sklearn_engine import frame
 
 #: Libraries that the coefficients may depend on; the manifest holds their versions.
 _LIBRARIES = ("joblib", "numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "scipy", "skl2onnx")
 _THRESHOLD_RULE = "the highest F1 on the out-of-fold predictions of the cross-validation, in steps of 0.01"
-#: Returns an unfitted pipeline for a contract.
-Build: TypeAlias = Callable[[Codec], Pipeline]
 #: The model does not use the time of the event, but the decoder requires one.
 _EVENT_TS = "1970-01-01T00:00:00Z"
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingResult:
-    """Model folder that was written, and the model's metrics."""
-
-    version: str
-    path: Path
-    rows: int
-    threshold: float
-    metrics: Metrics
-    onnx: Parity
-    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,56 +48,57 @@ class LabelledEvents:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Fitted:
-    pipeline: Pipeline
-    threshold: float
-    metrics: Metrics
-
-
 def train(  # noqa: PLR0913 - options of the command, and the pipeline
     source: Path,
     out: Path,
     csv_format: CsvFormat | None = None,
     *,
     created_at: str,
+    replace_model: bool = False,
     seed: int = 0,
     progress: ReportStage = lambda *_: None,
-    build: Build = linear,
+    build: Build | None = None,
 ) -> TrainingResult:
-    """Fit a pipeline to a labelled CSV file and replace the folder `out` with the model; `created_at` is RFC 3339.
+    """Fit a model to a labelled CSV file, and write it to the folder `out`; `created_at` is RFC 3339.
 
-    The file has the columns of `csv_format`'s contract, or of the built-in one. `build` returns a pipeline that is not
-    fitted, as `linear` does (`docs/own-model.md`). Raise DataError if the file has bad rows or too few of a label, and
-    UsageError if `out` cannot be written.
+    The file has the columns of `csv_format`'s contract, or of the built-in one. A linear and a boosted model are tried,
+    or only the pipeline that `build` returns, which is not fitted yet (`docs/own-model.md`). Raise DataError if the
+    file has bad rows or too few of a label, and UsageError if `out` cannot be written or holds a model that
+    `replace_model` does not allow to replace.
     """
     started = time.perf_counter()
-    check_target(out)
-    progress("reading", 0, 1)
+    check_target(out, replace_model=replace_model)
     csv_format = replace(csv_format or CsvFormat(builtin_contract()), requires_label=True, ignores_time=True)
     codec = compile_contract(csv_format.contract)
-    data = read_labelled_events(source, csv_format, codec)
+    candidates = standard_candidates(codec) if build is None else [[Variant("own", "", build)]]
+    data = read_labelled_events(source, csv_format, codec, progress)
     _check_class_sizes(source, data, codec.contract)
-    fitted = _fit_and_measure(data, codec, seed, progress, build)
-    progress("compiling", 0, 1)
-    files, parity = compile_if_equal(fitted.pipeline, codec, fitted.threshold, data.events, seed=seed)
-    files |= {PIPELINE: _pickle(fitted.pipeline), CONTRACT: encode_contract(codec.contract)}
+    selected = _select(data, codec, seed, candidates, progress)
+    threshold = choose_threshold(selected.probabilities, selected.positive)
+    files = _model_files(selected, codec)
     trained_on = TrainingData(data.sha256, len(data.positive), sum(data.positive), seed)
-    manifest = _manifest(created_at, trained_on, fitted, files, parity)
+    manifest = _manifest(created_at, trained_on, threshold, selected, files)
+    replaced = _replaced_model(out, manifest)
     write_folder(out, files | {MANIFEST: encode_manifest(manifest)})
     return TrainingResult(
         version=manifest.model_version,
         path=out,
         rows=trained_on.rows,
-        threshold=fitted.threshold,
-        metrics=fitted.metrics,
-        onnx=parity,
+        threshold=threshold,
+        candidates=manifest.candidates,
+        metrics=manifest.metrics,
+        onnx=manifest.onnx,
+        replaced=replaced,
         seconds=time.perf_counter() - started,
     )
 
 
-def read_labelled_events(path: Path, csv_format: CsvFormat, codec: Codec) -> LabelledEvents:
+def read_labelled_events(
+    path: Path, csv_format: CsvFormat, codec: Codec, progress: ReportStage = lambda *_: None
+) -> LabelledEvents:
     """Read all rows of the file; raises DataError with the line of a malformed or unlabelled row."""
+    total = count_lines_after_header(path, csv_format.delimiter)
+    progress("reading", 0, total)
     data = LabelledEvents([], [], fingerprint(path))
     with open_reader(path, csv_format) as reader:
         log_ignored_columns(reader.layout, csv_format)
@@ -119,6 +106,7 @@ def read_labelled_events(path: Path, csv_format: CsvFormat, codec: Codec) -> Lab
             decode = partial(_decode, path, reader.layout.codec, codec)
             data.events.extend(map(decode, chunk.lines, chunk.rows))
             data.positive.extend(row.label == codec.contract.label.positive for row in chunk.rows)
+            progress("reading", len(data.events), total)
     return data
 
 
@@ -145,30 +133,48 @@ def _check_class_sizes(source: Path, data: LabelledEvents, contract: Contract) -
         )
 
 
-def _fit_and_measure(data: LabelledEvents, codec: Codec, seed: int, progress: ReportStage, build: Build) -> _Fitted:
-    features, positive = frame(codec.events, data.events), np.array(data.positive)
-    probabilities = cross_validate(partial(build, codec), features, positive, seed=seed, progress=progress)
-    threshold = choose_threshold(probabilities, positive)
-    progress("fitting", 0, 1)
-    pipeline = build(codec).fit(features, positive)
-    check_pipeline(pipeline, codec)
-    return _Fitted(pipeline, threshold, measure(probabilities, positive, threshold))
+def _select(
+    data: LabelledEvents, codec: Codec, seed: int, candidates: Sequence[Sequence[Variant]], progress: ReportStage
+) -> Selected:
+    """Try the candidates on these rows.
+
+    OpenMP, which only boosted trees use, gets one thread: several are no faster here, and many times slower where
+    other processes use the cores.
+    """
+    rows = TrainingRows(codec, data.events, frame(codec.events, data.events), np.array(data.positive), seed)
+    with threadpool_limits(1, "openmp"):
+        return select_model(rows, candidates, progress)
+
+
+def _model_files(selected: Selected, codec: Codec) -> dict[str, bytes]:
+    files = {PIPELINE: _pickle(selected.pipeline), CONTRACT: encode_contract(codec.contract)}
+    compiled = selected.compiled
+    return ({ONNX: compiled.content} if compiled.content and compiled.refused is None else {}) | files
 
 
 def _manifest(
-    created_at: str, trained_on: TrainingData, fitted: _Fitted, files: Mapping[str, bytes], parity: Parity
+    created_at: str, trained_on: TrainingData, threshold: float, selected: Selected, files: Mapping[str, bytes]
 ) -> Manifest:
     return Manifest(
-        model_version=_model_version(created_at, files, fitted.threshold),
+        model_version=_model_version(created_at, files, threshold),
         created_at=created_at,
-        threshold=fitted.threshold,
+        threshold=threshold,
         threshold_rule=_THRESHOLD_RULE,
-        metrics=fitted.metrics,
+        metrics=selected.metrics(threshold),
         training_data=trained_on,
         artifacts={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
-        onnx=parity,
+        onnx=selected.compiled.parity(threshold),
         libraries={"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES},
+        candidates=selected.candidates,
     )
+
+
+def _replaced_model(folder: Path, new: Manifest) -> ReplacedModel | None:
+    """Compare the new model with the one in the folder, if its manifest can be read."""
+    try:
+        return compare_models(read_manifest(folder), new)
+    except ModelError:
+        return None
 
 
 def _pickle(pipeline: Pipeline) -> bytes:
