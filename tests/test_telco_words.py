@@ -14,8 +14,6 @@ PACKAGE = ROOT / "telco_stream"
 ALLOWED_FILES = {
     "contract/telco.json",
     "contract/inference/candidates.py",
-    "model/evaluation.py",
-    "model/manifest.py",
     "sample/synthetic.py",
     "sample/dataset.py",
 }

@@ -20,7 +20,7 @@ model_group = typer.Typer(name="model", no_args_is_help=True, help="Inspect the 
 
 
 def train(
-    data_path: Annotated[Path, typer.Option(metavar="CSV", help="CSV file with labelled customers.")],
+    data_path: Annotated[Path, typer.Option(metavar="CSV", help="CSV file with labelled rows.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Model folder to write.")] = Path("models/churn"),
     contract: options.ContractFile = None,
     number_rows: options.NumberRows = False,

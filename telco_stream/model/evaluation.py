@@ -29,31 +29,31 @@ _THRESHOLDS = np.arange(1, 100) / 100
 def cross_validate(
     build: Callable[[], Pipeline],
     features: pd.DataFrame,
-    churned: Labels,
+    labels: Labels,
     seeds: Iterable[int],
     report: Callable[[], None],
 ) -> Floats:
     """Return the out-of-fold probabilities as [seeds, rows]; call `report` before each fold."""
-    return np.array([_cross_validate_once(build, features, churned, seed, report) for seed in seeds])
+    return np.array([_cross_validate_once(build, features, labels, seed, report) for seed in seeds])
 
 
-def choose_threshold(probabilities: Floats, churned: Labels) -> float:
+def choose_threshold(probabilities: Floats, labels: Labels) -> float:
     """Return the threshold, in steps of 0.01, with the highest F1 on out-of-fold probabilities; the lowest if equal."""
-    scores = [_f1(*_precision_recall(probabilities >= threshold, churned)) for threshold in _THRESHOLDS]
+    scores = [_f1(*_precision_recall(probabilities >= threshold, labels)) for threshold in _THRESHOLDS]
     return float(_THRESHOLDS[int(np.argmax(scores))])
 
 
-def measure(probabilities: Floats, churned: Labels, threshold: float) -> Metrics:
+def measure(probabilities: Floats, labels: Labels, threshold: float) -> Metrics:
     """Return means over the repeats; calibration, lift, precision and recall are over all out-of-fold predictions."""
-    roc_aucs = [roc_auc_score(churned, repeat) for repeat in probabilities]
-    precision, recall = _precision_recall(probabilities >= threshold, churned)
-    calibration = tuple(_deciles(probabilities, churned))
+    roc_aucs = [roc_auc_score(labels, repeat) for repeat in probabilities]
+    precision, recall = _precision_recall(probabilities >= threshold, labels)
+    calibration = tuple(_deciles(probabilities, labels))
     return Metrics(
         method=_METHOD,
         roc_auc=float(np.mean(roc_aucs)),
         roc_auc_sd=float(np.std(roc_aucs)),
-        brier=float(np.mean([brier_score_loss(churned, repeat) for repeat in probabilities])),
-        log_loss=float(np.mean([log_loss(churned, repeat) for repeat in probabilities])),
+        brier=float(np.mean([brier_score_loss(labels, repeat) for repeat in probabilities])),
+        log_loss=float(np.mean([log_loss(labels, repeat) for repeat in probabilities])),
         precision=precision,
         recall=recall,
         calibration=calibration,
@@ -62,36 +62,36 @@ def measure(probabilities: Floats, churned: Labels, threshold: float) -> Metrics
 
 
 def lift_table(calibration: Sequence[Decile]) -> tuple[LiftStep, ...]:
-    """Return the share of the leavers among the customers at the highest risk, for one to ten tenths of them."""
-    leavers = [decile.predictions * decile.churn_rate for decile in reversed(calibration)]
-    reached = np.cumsum(leavers) / sum(leavers)
-    return tuple(LiftStep(tenth / len(leavers), round(float(part), 4)) for tenth, part in enumerate(reached, 1))
+    """Return the share of the positive labels in the highest one to ten tenths of the probabilities."""
+    positives = [decile.predictions * decile.churn_rate for decile in reversed(calibration)]
+    reached = np.cumsum(positives) / sum(positives)
+    return tuple(LiftStep(tenth / len(positives), round(float(part), 4)) for tenth, part in enumerate(reached, 1))
 
 
 def _cross_validate_once(
-    build: Callable[[], Pipeline], features: pd.DataFrame, churned: Labels, seed: int, report: Callable[[], None]
+    build: Callable[[], Pipeline], features: pd.DataFrame, labels: Labels, seed: int, report: Callable[[], None]
 ) -> Floats:
     """Return the probability of each row by a model that was fitted to the other folds."""
-    probabilities = np.empty(len(churned))
-    for training, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(features, churned):
+    probabilities = np.empty(len(labels))
+    for training, held_out in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(features, labels):
         report()
-        fitted = build().fit(features.iloc[training], churned[training])
+        fitted = build().fit(features.iloc[training], labels[training])
         probabilities[held_out] = fitted.predict_proba(features.iloc[held_out])[:, 1]
     return probabilities
 
 
-def _precision_recall(predicted: NDArray[np.bool_], churned: Labels) -> tuple[float, float]:
-    hits = float((predicted & churned).sum())
-    return hits / max(float(predicted.sum()), 1.0), hits / float(churned.sum() * len(predicted))
+def _precision_recall(predicted: NDArray[np.bool_], labels: Labels) -> tuple[float, float]:
+    hits = float((predicted & labels).sum())
+    return hits / max(float(predicted.sum()), 1.0), hits / float(labels.sum() * len(predicted))
 
 
 def _f1(precision: float, recall: float) -> float:
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
-def _deciles(probabilities: Floats, churned: Labels) -> list[Decile]:
+def _deciles(probabilities: Floats, labels: Labels) -> list[Decile]:
     order = np.argsort(probabilities, axis=None, kind="stable")
-    predicted, observed = probabilities.ravel()[order], np.tile(churned, len(probabilities))[order]
+    predicted, observed = probabilities.ravel()[order], np.tile(labels, len(probabilities))[order]
     return [
         Decile(len(tenth), float(predicted[tenth].mean()), float(observed[tenth].mean()))
         for tenth in np.array_split(np.arange(len(order)), 10)

@@ -29,7 +29,7 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Decile:
-    """Tenth of the predictions, ordered by probability: the mean prediction and the observed churn rate."""
+    """Tenth of the predictions, ordered by probability: the mean prediction and the observed rate."""
 
     predictions: int
     mean_probability: Share
@@ -38,7 +38,7 @@ class Decile:
 
 @dataclass(frozen=True, slots=True)
 class LiftStep:
-    """Share of the leavers that is reached by contacting this share of the customers, those at the highest risk."""
+    """Share of the positive labels that is reached by contacting this share of the highest probabilities."""
 
     share: Share
     reached: Share
@@ -46,7 +46,7 @@ class LiftStep:
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """Quality of the model on customers it was not fitted to; `precision` and `recall` apply to the threshold.
+    """Quality of the model on rows it was not fitted to; `precision` and `recall` apply to the threshold.
 
     `calibration` and `lift` are by tenth of the predictions; models of earlier versions have no `lift`.
     """
