@@ -73,7 +73,7 @@ def show_model(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Show a model's manifest: version, metrics, features, checksums."""
+    """Show a model's manifest: version, metrics, checksums."""
     from telco_stream.model.artifact import read_manifest
 
     session = Session(output, quiet=quiet, verbose=verbose, flags={"model.path": model})
