@@ -17,6 +17,7 @@ from sklearn.tree import DecisionTreeClassifier
 from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError, UsageError
 from telco_stream.model.artifact import load_scorer, read_contract, read_manifest, write_folder
+from telco_stream.model.pipelines import linear
 from telco_stream.model.results import OldAndNew, TrainingResult
 from telco_stream.model.training import train
 from tests.support.cli import ROOT
@@ -98,7 +99,7 @@ def test_metrics_are_computed_on_held_out_rows(tmp_path: Path) -> None:
     """Random labels can be fitted, but not predicted."""
     random = Random(0)
     rows = [row | {"Churn": random.choice(["Yes", "No"])} for row in labelled_rows(150)]
-    result = train(small(tmp_path, rows), tmp_path / "model", created_at=NOW)
+    result = train(small(tmp_path, rows), tmp_path / "model", created_at=NOW, build=linear)
     assert result.metrics.roc_auc < 0.6
     pipeline = load_scorer(result.path, "sklearn").score(customers_of(rows))
     churned = [probability for probability, row in zip(pipeline, rows, strict=True) if row["Churn"] == "Yes"]
@@ -129,7 +130,7 @@ def test_convert_is_independent_of_the_hash_seed(trained: TrainingResult) -> Non
 
 
 def test_train_splits_differently_when_the_seed_differs(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
-    other = train(source, tmp_path / "model", created_at=NOW, seed=100)
+    other = train(source, tmp_path / "model", created_at=NOW, seed=100, build=linear)
     assert other.metrics.roc_auc != trained.metrics.roc_auc
     assert read_manifest(other.path).training_data.seed == 100
 
@@ -233,7 +234,7 @@ def test_train_compares_with_the_model_that_it_replaces(source: Path, tmp_path: 
 def test_train_notes_that_the_replaced_model_had_other_data(trained: TrainingResult, tmp_path: Path) -> None:
     shutil.copytree(trained.path, tmp_path / "model")
     other = small(tmp_path, labelled_rows(100, seed=1))
-    result = train(other, tmp_path / "model", created_at=NOW, replace_model=True)
+    result = train(other, tmp_path / "model", created_at=NOW, replace_model=True, build=linear)
     assert result.replaced is not None
     assert not result.replaced.same_data
 

@@ -25,7 +25,8 @@ def candidate_table(candidates: Sequence[Candidate]) -> RenderableType:
         outcome = "kept" if candidate.kept else "refused" if candidate.refused else "not kept"
         table.add_row(safe_text(candidate.name), safe_text(candidate.settings), *scores, difference, outcome)
     refused = [candidate for candidate in candidates if candidate.refused]
-    return Group(table, *(safe_text(f" {one.name}, {one.settings}: {one.refused}") for one in refused))
+    source = safe_text(" By the first repeat of the cross-validation, with the compiled form's difference:")
+    return Group(source, table, *(safe_text(f" {one.name}, {one.settings}: {one.refused}") for one in refused))
 
 
 def replaced_table(model: ReplacedModel) -> RenderableType:
