@@ -59,7 +59,7 @@ def _summary_fields(summary: Summary, values: dict[str, Any]) -> dict[str, Any]:
             named |= {f"by_{snake_case(column)}": groups for column, groups in summary.by.items()}
         elif name == "top":
             key, probability = contract.key.name, contract.label.probability
-            named[name] = [{key: one.key, probability: one.probability, **one.segments} for one in summary.top]
+            named[name] = [{key: top.key, probability: top.probability, **top.segments} for top in summary.top]
         else:
             named[name] = value
     return named

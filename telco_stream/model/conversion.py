@@ -73,9 +73,9 @@ def _whole_numbers_for_booleans() -> Iterator[None]:
 
 
 def _without_booleans(value: Any) -> Any:  # noqa: ANN401 - an attribute of any type
-    if not isinstance(value, list) or not any(isinstance(one, bool | np.bool_) for one in value):
+    if not isinstance(value, list) or not any(isinstance(flag, bool | np.bool_) for flag in value):
         return value
-    return [int(one) for one in value]
+    return [int(flag) for flag in value]
 
 
 def _read_doubles(model: ModelProto) -> None:
@@ -99,10 +99,10 @@ def _with_codes(pipeline: Pipeline, codec: Codec) -> Pipeline:
     for name, step, selected in columns.transformers_:
         if step == "drop" or not len(selected):
             continue
-        names = [columns.feature_names_in_[one] if isinstance(one, (int, np.integer)) else one for one in selected]
-        if any(one in codes for one in names):
+        names = [columns.feature_names_in_[key] if isinstance(key, (int, np.integer)) else key for key in selected]
+        if any(column in codes for column in names):
             _encode_categories(name, step, names, codes)
-        transformers.append((name, step, [order.index(one) for one in names]))
+        transformers.append((name, step, [order.index(column) for column in names]))
     columns.transformers_ = transformers
     return coded
 

@@ -22,7 +22,7 @@ from telco_stream.runtime.humanize import format_count
 
 #: Highest degree of the polynomial of the numbers, and the largest number of its terms.
 _DEGREE, _MAX_TERMS = 3, 150
-#: Inverse strengths of the penalty on coefficients: the default, and one that keeps them small.
+#: Inverse strengths of the penalty on coefficients: the default, and a stronger one, which keeps them small.
 _STRENGTHS = (1.0, 0.1)
 _TREES, _LEAVES, _LEARNING_RATE = 100, 15, 0.05
 #: Largest number of one-hot columns; each costs time with every event, and training needs their square in memory.
@@ -121,7 +121,7 @@ def one_hot(codec: Codec) -> OneHotEncoder:
 
 
 def _check_one_hot_columns(codec: Codec) -> None:
-    sizes = {one.name: len(category_texts(codec.events, one)) for one in codec.contract.categories}
+    sizes = {category.name: len(category_texts(codec.events, category)) for category in codec.contract.categories}
     if (total := sum(sizes.values())) <= MAX_ONE_HOT_COLUMNS:
         return
     largest = sorted(sizes, key=sizes.__getitem__, reverse=True)
@@ -138,7 +138,7 @@ def _curved(contract: Contract) -> list[Number | Integer | Boolean]:
 
 
 def _highest_degree(numbers: int) -> int:
-    """Return the highest degree of a polynomial of so many numbers that has few terms."""
+    """Return the highest degree at which a polynomial of this many numbers has few terms."""
     return next(d for d in range(_DEGREE, 0, -1) if d == 1 or comb(numbers + d, d) - 1 <= _MAX_TERMS)
 
 

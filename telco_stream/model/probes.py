@@ -43,7 +43,8 @@ def split_events(
     Return none if the model has no splits.
     """
     random = Random(seed)  # noqa: S311 - not used for cryptography
-    columns = {name: codec.events.values(name, trained_on) for name in (one.name for one in codec.contract.features)}
+    names = [feature.name for feature in codec.contract.features]
+    columns = {name: codec.events.values(name, trained_on) for name in names}
     probes = {
         feature.name: cycle(shuffled)
         for feature in codec.contract.features

@@ -29,7 +29,7 @@ class ReplacedModel:
 
 @dataclass(frozen=True, slots=True)
 class TrainingResult:
-    """Model folder that was written, the model's metrics, the models that were tried, and the one that was replaced."""
+    """Model folder that was written, the model's metrics, the models that were tried, and the replaced model."""
 
     version: str
     path: Path

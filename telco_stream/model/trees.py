@@ -108,7 +108,7 @@ def _is_passthrough(step: Any) -> bool:  # noqa: ANN401 - a step of any type
 
 def _positions(columns: ColumnTransformer, selected: Sequence[Any]) -> list[int]:
     names = list(columns.feature_names_in_)
-    return [names.index(one) if isinstance(one, str) else int(one) for one in selected]
+    return [names.index(key) if isinstance(key, str) else int(key) for key in selected]
 
 
 def _arrays(contract: Contract) -> Iterator[tuple[str, int, int]]:
@@ -145,7 +145,7 @@ def _ensemble(classifier: HistGradientBoostingClassifier, sources: Sequence[_Sou
                 is_left = int(node["missing_go_to_left"])
                 nodes.append((tree, number, source.position, "BRANCH_LEQ", left, right, is_left))
                 thresholds.append(float(node["num_threshold"]))
-            else:  # a one-hot column above its threshold is the code that it stands for
+            else:  # a one-hot column above its threshold is the code of its value
                 nodes.append((tree, number, source.position, "BRANCH_EQ", right, left, 0))
                 thresholds.append(float(source.code))
     names = ("treeids", "nodeids", "featureids", "modes", "truenodeids", "falsenodeids", "missing_value_tracks_true")
