@@ -144,7 +144,7 @@ def _zipped() -> bytes:
 @pytest.mark.parametrize(
     ("content", "advice"),
     [
-        (gzip.compress(HEADER.encode()), "is compressed; gunzip it first"),
+        (gzip.compress(HEADER.encode(), mtime=0), "is compressed; gunzip it first"),
         (lzma.compress(HEADER.encode()), "is compressed; unxz it first"),
         (bz2.compress(HEADER.encode()), "is compressed; bunzip2 it first"),
         (_zipped(), "is a ZIP archive or an Excel workbook; unzip it, or save it as CSV"),

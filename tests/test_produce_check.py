@@ -80,7 +80,9 @@ def test_check_names_the_error_when_the_header_is_bad(tmp_path: Path, header: st
     assert "wrong header" in stderr
 
 
-@pytest.mark.parametrize("content", [gzip.compress(HEADER.encode()), HEADER.encode("utf-16")])
+@pytest.mark.parametrize(
+    "content", [gzip.compress(HEADER.encode(), mtime=0), HEADER.encode("utf-16")], ids=["gzip", "utf-16"]
+)
 def test_check_exits_5_when_the_file_is_not_text(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "customers.csv"
     path.write_bytes(content)
