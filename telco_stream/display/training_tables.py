@@ -25,7 +25,7 @@ def candidate_table(candidates: Sequence[Candidate]) -> RenderableType:
         outcome = "kept" if candidate.kept else "refused" if candidate.refused else "not kept"
         table.add_row(safe_text(candidate.name), safe_text(candidate.settings), *scores, difference, outcome)
     refused = [candidate for candidate in candidates if candidate.refused]
-    source = safe_text(" By the first repeat of the cross-validation, with the compiled form's difference:")
+    source = safe_text(" In the first repeat of the cross-validation, and after compilation:")
     return Group(source, table, *(safe_text(f" {one.name}, {one.settings}: {one.refused}") for one in refused))
 
 
