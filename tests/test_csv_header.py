@@ -150,6 +150,7 @@ def _zipped() -> bytes:
         (_zipped(), "is a ZIP archive or an Excel workbook; unzip it, or save it as CSV"),
         (HEADER.encode("utf-16"), "is UTF-16; save it as UTF-8"),
     ],
+    ids=["gzip", "xz", "bzip2", "zip", "utf-16"],
 )
 def test_open_reader_names_the_kind_when_a_file_is_not_text(tmp_path: Path, content: bytes, advice: str) -> None:
     path = tmp_path / "c.csv"
