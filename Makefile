@@ -32,7 +32,7 @@ AIRFLOW := .airflow/venv
 # The tests start the package hundreds of times, so its bytecode is cached even if the environment forbids it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test fast bench faults faults-short check docs screenshots up down logs batch compose-test image-test airflow-test axe audit clean
+.PHONY: help demo test pages fast bench faults faults-short check docs screenshots up down logs batch compose-test image-test airflow-test axe audit clean
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -41,8 +41,11 @@ help: ## This list
 demo: $(RUN) ## The whole pipeline on the embedded broker, in seconds
 	@$(BIN)/telco-stream demo
 
-test: $(TEST) ## All tests that can run here, without the fault suite
-	@$(PARALLEL_PYTEST) --ignore tests/faults $(ARGS)
+test: $(TEST) ## All tests that can run here, without faults and pages
+	@$(PARALLEL_PYTEST) --ignore tests/faults --ignore tests/pages $(ARGS)
+
+pages: $(TEST) ## Run the commands of every page, in about two minutes
+	@$(PARALLEL_PYTEST) tests/pages $(ARGS)
 
 fast: $(TEST) ## The tests without Docker
 	@$(PARALLEL_PYTEST) -m "not real and not own_broker and not slow" $(ARGS)

@@ -22,10 +22,10 @@ PAGES = sorted(path for folder in ("", "docs", "data", "models") for path in (RO
 #: Pages with command lines, and the test that runs them.
 RUN_BY = {
     "README.md": "test_docs",
-    **dict.fromkeys(["docs/tutorial.md", "docs/own-columns.md", "docs/kafka-guide.md"], "test_guides"),
-    **dict.fromkeys(["docs/operations.md", "docs/commands.md", "docs/configuration.md"], "test_guides"),
-    **dict.fromkeys(["docs/report.md", "docs/personal-data.md", "docs/scores.md"], "test_guides"),
-    **dict.fromkeys(["docs/own-model.md", "docs/contract.md"], "test_own_pages"),
+    **dict.fromkeys(["docs/tutorial.md", "docs/own-columns.md", "docs/kafka-guide.md"], "pages/test_guides"),
+    **dict.fromkeys(["docs/operations.md", "docs/commands.md", "docs/configuration.md"], "pages/test_guides"),
+    **dict.fromkeys(["docs/report.md", "docs/personal-data.md", "docs/scores.md"], "pages/test_guides"),
+    **dict.fromkeys(["docs/own-model.md", "docs/contract.md"], "pages/test_own_pages"),
 }
 #: Paths that commands create, or that are not paths of this repository.
 NOT_IN_REPOSITORY = {"checkpoints/producer.json", "topic/partition/offset"}

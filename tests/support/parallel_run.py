@@ -18,10 +18,9 @@ from tests.support.kafka_container import SMALL, KafkaContainer
 #: Tests that start first, in this order, so that no long test is left for the end.
 LONGEST = (
     "tests/faults/",
-    "tests/test_guides.py",
+    "tests/pages/",
     "tests/test_docs.py::test_readme_commands",
     "tests/test_security.py",
-    "tests/test_own_pages.py",
     "tests/test_signals.py",
     "tests/test_request_errors.py",
     "tests/test_end_to_end.py",
