@@ -90,15 +90,10 @@ def draft_contract(profiles: Sequence[ColumnProfile], roles: Roles) -> Draft:
             feature = LeftOut("another column has its name")
         if profile not in others:
             columns.append(_describe_role(profile, roles))
-        elif isinstance(feature, LeftOut):
-            columns.append(InferredColumn(profile.name, "left out", feature.reason))
-        else:
+            continue
+        columns.append(_describe_column(profile, feature, (negative, roles.positive)))
+        if not isinstance(feature, LeftOut):
             features.append(feature)
-            notes, leak = (
-                tuple(review_notes(profile, feature)),
-                describe_leak(profile, feature, (negative, roles.positive)),
-            )
-            columns.append(InferredColumn(profile.name, "feature", describe_feature(feature), notes, leak))
     label = Label(roles.label, roles.positive, negative, probability=_probability(roles.label))
     contract = Contract(
         contract=1,
@@ -112,6 +107,13 @@ def draft_contract(profiles: Sequence[ColumnProfile], roles: Roles) -> Draft:
         entity=roles.entity,
     )
     return Draft(contract, columns)
+
+
+def _describe_column(profile: ColumnProfile, feature: Feature | LeftOut, labels: tuple[str, str]) -> InferredColumn:
+    if isinstance(feature, LeftOut):
+        return InferredColumn(profile.name, "left out", feature.reason)
+    notes, leak = tuple(review_notes(profile, feature)), describe_leak(profile, feature, labels)
+    return InferredColumn(profile.name, "feature", describe_feature(feature), notes, leak)
 
 
 def label_texts(profile: ColumnProfile) -> list[str]:
