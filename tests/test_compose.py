@@ -141,7 +141,7 @@ def test_consume_image_omits_training_dependencies() -> None:
     (pattern,) = re.findall(r"re\.match\('(.*?)', need\)", DOCKERFILE)
     dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     omitted = {re.split(r"[^a-z0-9-]", name)[0] for name in dependencies if re.match(pattern, name)}
-    assert omitted == {"joblib", "pandas", "scikit-learn", "skl2onnx"}
+    assert omitted == {"joblib", "pandas", "scikit-learn", "skl2onnx", "threadpoolctl"}
 
 
 @pytest.fixture

@@ -151,7 +151,8 @@ def test_stream_drops_nothing_when_the_broker_was_away(
     embedded.bring_up()
     result = running.result()
     assert before <= result.sent == total_sent() == 600
-    assert sum(keys(embedded.bootstrap, embedded_topics).values()) == 600
+    # The embedded broker does not recognise a batch that is sent again, and stores it twice.
+    assert sum(keys(embedded.bootstrap, embedded_topics).values()) >= 600
 
 
 @pytest.mark.parametrize(

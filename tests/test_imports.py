@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "model show": SETTINGS | SCREEN,
     "contract show": SETTINGS | SCREEN,
     "contract check missing.json": SCREEN,
-    "sample --rows 3 --out a.csv": SCREEN,
+    "sample --rows 3 --out a.csv": SETTINGS | SCREEN,
     "produce --mode batch --data-path customers.csv": CLIENT | SETTINGS | SCREEN,
     "contract infer accounts.csv --key account_id --label left --positive 1": SCREEN,
     "topics init": CLIENT | SETTINGS | SCREEN,

@@ -15,6 +15,7 @@ from tests.support.cli import run_cli
 from tests.support.consumer_harness import customers, settings_of
 from tests.support.mock_cluster import MockCluster
 from tests.support.topics import Topics, configure_topic, delete_topics, fresh_topics, send
+from tests.support.waiting import wait_until
 
 
 def settings(kafka: str, names: Topics, **more: int) -> Settings:
@@ -36,6 +37,7 @@ def test_init_topics_changes_nothing_when_topics_exist(kafka: str) -> None:
     assert init_topics(cluster, settings_, dry_run=True).topics == created
     assert not {names.raw, names.predictions, names.deadletter} & cluster.topics().keys()
     assert init_topics(cluster, settings_).topics == created
+    wait_until(lambda: {name for name, _ in expected} <= cluster.topics().keys(), 10, "the topics in the metadata")
     assert init_topics(cluster, settings_).topics == [Topic(name, count, 1, created=False) for name, count in expected]
     assert config(kafka, names.deadletter, "max.message.bytes") == "2097152"
     assert config(kafka, names.raw, "retention.ms") == "3600000"

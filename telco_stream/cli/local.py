@@ -58,10 +58,10 @@ def train(
 def _load_training() -> "Callable[..., TrainingResult]":
     """Import the function that trains, which takes seconds, and which an installation may lack."""
     from telco_stream.model.artifact import requiring_libraries
+    from telco_stream.runtime.signals import ending_on_ctrl_c
 
-    with requiring_libraries(
-        "To train a model", UsageError, "install telco-stream with all dependencies, or use its larger image"
-    ):
+    advice = "install telco-stream with all dependencies, or use its larger image"
+    with ending_on_ctrl_c(), requiring_libraries("To train a model", UsageError, advice):
         from telco_stream.model.training import train as fit
     return fit
 

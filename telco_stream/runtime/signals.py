@@ -83,14 +83,38 @@ def raise_on_ctrl_c() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@contextmanager
+def ending_on_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C end the process inside the block without an exception, which could break an import."""
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    signal.signal(signal.SIGINT, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    _show_cursor()
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+def _show_cursor() -> None:
+    """Show the cursor that a live view has hidden."""
+    if sys.stderr.isatty():
+        os.write(sys.stderr.fileno(), b"\x1b[?25h")
+
+
 def stop_on_signals() -> Stop:
     """Return a stop request that the first SIGINT or SIGTERM makes; the second ends the process at once with 130."""
     stop = Stop()
 
     def handle(_signal: int, _frame: FrameType | None) -> None:
         if stop.requested:
-            if sys.stderr.isatty():
-                os.write(sys.stderr.fileno(), b"\x1b[?25h")  # show the cursor that a live view has hidden
+            _show_cursor()
             os._exit(EXIT_INTERRUPTED)
         stop.request()
 
