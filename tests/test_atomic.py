@@ -32,7 +32,7 @@ def write_report(path: Path) -> None:
 
 
 def write_model(path: Path) -> None:
-    write_folder(path.parent, {path.name: b"new"})
+    write_folder(path.parent, {path.name: b"new"}, replace_model=True)
 
 
 #: All functions of the package that write a file.

@@ -208,7 +208,7 @@ def test_train_fails_when_the_file_is_missing(tmp_path: Path) -> None:
 
 def test_train_replaces_an_unreadable_model_when_asked(trained: TrainingResult, source: Path, tmp_path: Path) -> None:
     out = tmp_path / "model"
-    write_folder(out, {"manifest.json": b"old", "pipeline.onnx": b"old"})
+    write_folder(out, {"manifest.json": b"old", "pipeline.onnx": b"old"}, replace_model=True)
     result = train(source, out, created_at=NOW, replace_model=True)
     assert json.loads((out / "manifest.json").read_bytes())["model_version"] == trained.version
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
@@ -261,17 +261,17 @@ def test_train_keeps_the_target_when_it_is_a_file(source: Path, tmp_path: Path) 
 def test_write_folder_keeps_the_old_model_when_it_fails(tmp_path: Path) -> None:
     """A file name in a missing folder simulates a full disk."""
     out = tmp_path / "model"
-    write_folder(out, {"manifest.json": b"old"})
+    write_folder(out, {"manifest.json": b"old"}, replace_model=True)
     with pytest.raises(UsageError, match="Cannot write the model"):
-        write_folder(out, {"manifest.json": b"new", "no/such/place": b"new"})
+        write_folder(out, {"manifest.json": b"new", "no/such/place": b"new"}, replace_model=True)
     assert (out / "manifest.json").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_write_folder_keeps_a_symbolic_link(tmp_path: Path) -> None:
     target, link = tmp_path / "v1", tmp_path / "current"
-    write_folder(target, {"manifest.json": b"old"})
+    write_folder(target, {"manifest.json": b"old"}, replace_model=True)
     link.symlink_to(target)
-    write_folder(link, {"manifest.json": b"new"})
+    write_folder(link, {"manifest.json": b"new"}, replace_model=True)
     assert link.is_symlink()
     assert (target / "manifest.json").read_bytes() == b"new"

@@ -138,6 +138,8 @@ def show(
 
     if model and contract:
         raise UsageError("--model and --contract both name a contract; use one of them")
+    if schema and (model or contract):
+        raise UsageError("--schema is that of every contract; use it without --model and --contract")
     session = Session(output, quiet=quiet, verbose=verbose, flags={"model.path": model})
     if schema:
         typer.echo(json_schema(), nl=False)

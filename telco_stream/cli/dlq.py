@@ -62,6 +62,8 @@ def list_(
 
     if show_values and summary:
         raise UsageError("--show-values has no effect with --summary, which only counts; use one of them")
+    if model and not customer:
+        raise UsageError("--model requires --customer: it names the model whose contract has the key")
     period = parse_period(since, until, time.time())
     flags = {"bootstrap_servers": broker, "topics.raw": topic, "model.path": model}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
@@ -134,8 +136,10 @@ def replay(
     period = parse_period(since, until, time.time())
     flags = {"bootstrap_servers": broker, "topics.raw": topic, "model.path": model}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
-    if (model or engine != "auto") and not only_fixed:
-        raise UsageError("--model and --engine require --only-fixed: without it, dead letters are sent unscored")
+    if engine != "auto" and not only_fixed:
+        raise UsageError("--engine requires --only-fixed: without it, dead letters are sent unscored")
+    if model and not (only_fixed or customer):
+        raise UsageError("--model requires --only-fixed or --customer: otherwise dead letters are sent unscored")
     key_name = session.contract().key.name if customer else ""
     error_types = frozenset(error_type or ())
     letter_filter = LetterFilter(error_types, period.since, period.until, customer, partition, limit, key_name)

@@ -40,7 +40,7 @@ PAGES = {
     "demo": Page("telco-stream demo", _ALWAYS | _MODEL),
     "produce": Page(
         "telco-stream produce --mode batch --data-path customers.csv",
-        _KAFKA | {5: "a row of the file is malformed, or the checkpoint is of another file"} | _FENCED,
+        _KAFKA | _MODEL | {5: "a row of the file is malformed, or the checkpoint is of another file"} | _FENCED,
     ),
     "consume": Page(
         "telco-stream consume --mode batch --batch-size 500",
@@ -54,9 +54,9 @@ PAGES = {
     ),
     "train": Page(
         "telco-stream train --data-path labelled.csv --out models/v2",
-        _ALWAYS | {5: "the file has a malformed or unlabelled row, or too few rows"},
+        _ALWAYS | _MODEL | {5: "the file has a malformed or unlabelled row, or too few rows"},
     ),
-    "sample": Page("telco-stream sample --rows 500 --out customers.csv", _ALWAYS),
+    "sample": Page("telco-stream sample --rows 500 --out customers.csv", _ALWAYS | _MODEL),
     "topics init": Page("telco-stream topics init --dry-run", _KAFKA),
     "dlq list": Page("telco-stream dlq list --since 2h --limit 20", _KAFKA | _MODEL),
     "dlq show": Page("telco-stream dlq show 0:17", _KAFKA | {5: "no dead letter is at this position"}),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -40,7 +41,9 @@ def train(
     from telco_stream.runtime.clock import utc_timestamp
 
     session = Session(output, quiet=quiet, verbose=verbose)
-    csv_format = CsvFormat(session.contract(contract), parse_delimiter(delimiter), number_rows)
+    csv_format = CsvFormat(
+        session.contract(contract, model_may_be_missing=True), parse_delimiter(delimiter), number_rows
+    )
     with session.screen.live(StageProgress("loading libraries")) as stages:
         result = _load_training()(
             data_path,
@@ -52,7 +55,8 @@ def train(
             progress=stages,
         )
     session.screen.show(result)
-    session.screen.say(f"To score with it, use --model {out} or TELCO_STREAM_MODEL__PATH={out}")
+    folder = quote(str(out))
+    session.screen.say(f"To score with it, use --model {folder} or TELCO_STREAM_MODEL__PATH={folder}")
 
 
 def _load_training() -> "Callable[..., TrainingResult]":

@@ -115,10 +115,11 @@ class Session:
                 raise
             return None
 
-    def contract(self, file: Path | None = None) -> "Contract":
+    def contract(self, file: Path | None = None, *, model_may_be_missing: bool = False) -> "Contract":
         """Read the contract of this file, or else of the model, or else the built-in one.
 
-        Raises `UsageError` if the file is not a contract, and `ModelError` if a configured model has none.
+        Raises `UsageError` if the file is not a contract, and `ModelError` if a configured model has none, or is
+        missing unless it may be.
         """
         from telco_stream.contract.document import MAX_BYTES, ContractError, builtin_contract, decode_contract
         from telco_stream.errors import ModelError
@@ -129,7 +130,8 @@ class Session:
             try:
                 return read_contract(self.model_folder())
             except ModelError:
-                if self.settings.model.path:
+                is_missing = not self.model_folder().exists()
+                if self.settings.model.path and not (is_missing and model_may_be_missing):
                     raise
                 return builtin_contract()
         try:

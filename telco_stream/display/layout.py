@@ -48,16 +48,16 @@ def stack(*blocks: RenderableType) -> Group:
 
 
 class NamesTable:
-    """Table of names and `numbers` (titles) that fits.
+    """Table of names and of `numbers`, given by their positions, that fits.
 
     The widest names are cut first, then headings. Columns of names for which that is not enough are left out, the
     last ones first, and named below the table.
     """
 
-    def __init__(self, titles: Sequence[str], rows: Iterable[Sequence[str]], numbers: Container[str]) -> None:
+    def __init__(self, titles: Sequence[str], rows: Iterable[Sequence[str]], numbers: Container[int]) -> None:
         self._titles = list(map(safe_text, titles))
         self._rows = [list(map(safe_text, row)) for row in rows]
-        self._is_number = [title in numbers for title in titles]
+        self._is_number = [column in numbers for column in range(len(titles))]
 
     def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
         shown, least = self._shown(options.max_width)
@@ -76,7 +76,7 @@ class NamesTable:
         least = [min(max(width, _LEAST_WIDTH), self._full(column)) for column, width in enumerate(least)]
         while sum(least[column] for column in shown) > _available(columns, len(shown)):
             names = [column for column in shown if not self._is_number[column]]
-            if len(names) == 1:
+            if len(names) <= 1:
                 break
             shown.remove(names[-1])
         return shown, [least[column] for column in shown]

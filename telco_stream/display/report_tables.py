@@ -115,7 +115,7 @@ def _segment_table(column: str, segments: Mapping[str, CustomerSegment], words: 
     for value, segment in segments.items():
         expected, rate = format_count(round(segment.expected_leavers)), format_percent(segment.expected_share)
         rows.append((value, format_count(segment.customers), expected, rate, format_count(segment.flagged)))
-    return NamesTable(titles, rows, titles[1:])
+    return NamesTable(titles, rows, range(1, len(titles)))
 
 
 def _customer_table(summary: Summary, words: Wording) -> RenderableType:
@@ -124,4 +124,4 @@ def _customer_table(summary: Summary, words: Wording) -> RenderableType:
     for rank, customer in enumerate(summary.top, 1):
         values = (customer.segments[name] for name in segments)
         rows.append((format_count(rank), customer.key, format_percent(customer.probability), *values))
-    return NamesTable(titles, rows, {"#", "Probability"})
+    return NamesTable(titles, rows, {0, 2})

@@ -46,8 +46,16 @@ def result_fields(result: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclas
     if isinstance(result, Summary):
         values = _summary_fields(result, values)
     elif isinstance(result, FoundPrediction):
-        values = {"partition": result.partition, "offset": result.offset, **result.message, "source": result.source}
+        return _found_fields(result)
     return {name: value for name, value in values.items() if value is not None or name not in _OPTIONAL_FIELDS}
+
+
+def _found_fields(found: FoundPrediction) -> dict[str, Any]:
+    """Return position, message and source; a column that is named like one of them becomes `column.source`."""
+    position = {"partition": found.partition, "offset": found.offset}
+    taken = {*position, "source"}
+    message = {f"column.{name}" if name in taken else name: value for name, value in found.message.items()}
+    return {**position, **message, "source": found.source}
 
 
 def _summary_fields(summary: Summary, values: dict[str, Any]) -> dict[str, Any]:
@@ -116,6 +124,9 @@ def describe_lookup(lookup: Lookup) -> str:
     since = f", back to {format_time(lookup.since)} UTC" if lookup.since else ""
     searched = f"Searched {scope} {count_of(lookup.records, 'record')} of the topic{since}"
     if not lookup.predictions:
+        if lookup.unreadable:
+            others = f"{count_of(lookup.unreadable, 'value')} with this key"
+            return f"{others} are not predictions of this contract; --model names the model that made them. {searched}."
         dead_letters = "its records may be dead letters: telco-stream dlq list --customer ID"
         advice = dead_letters if lookup.is_complete else "--records 0 searches all of them"
         return f"No prediction of this {lookup.entity} was found. {searched}; {advice}."

@@ -79,7 +79,7 @@ def load_scorer(folder: Path, engine: Engine = "auto", threads: int = 1) -> Scor
     return load_onnx(files[ONNX], codec, version=manifest.model_version, threshold=manifest.threshold, threads=threads)
 
 
-def check_target(folder: Path, *, replace_model: bool = True) -> None:
+def check_target(folder: Path, *, replace_model: bool) -> None:
     """Raise UsageError if the path cannot become a model folder.
 
     It must not be a file or hold other files, which replacing the folder would delete, and it must not hold a model
@@ -95,15 +95,17 @@ def check_target(folder: Path, *, replace_model: bool = True) -> None:
             f"{folder} holds files that do not belong to a model ({others[0]}): give an empty or new folder"
         )
     if names and not replace_model:
-        raise UsageError(f"{folder} already holds {_name(folder)}: --out names another folder, --replace overwrites it")
+        content = _name(folder) if MANIFEST in names else f"{', '.join(sorted(names))}, which a model would replace"
+        raise UsageError(f"{folder} already holds {content}: --out names another folder, --replace overwrites it")
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_folder(folder: Path, files: Mapping[str, bytes], *, replace_model: bool) -> None:
     """Replace the folder by one with these files. A reader sees the old folder, no folder, or the complete new one.
 
-    Replaced files keep their mode and owner; new ones get the mode of the umask. Raise UsageError if writing fails.
+    Replaced files keep their mode and owner; new ones get the mode of the umask. Raise UsageError if writing fails, or
+    if the folder cannot become a model folder (`check_target`).
     """
-    check_target(folder)
+    check_target(folder, replace_model=replace_model)
     folder = folder.resolve()  # replace the target of a link, not the link
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -79,7 +79,7 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
     trained_on = TrainingData(data.sha256, len(data.positive), sum(data.positive), seed)
     manifest = _manifest(created_at, trained_on, threshold, selected, files)
     replaced = _replaced_model(out, manifest)
-    write_folder(out, files | {MANIFEST: encode_manifest(manifest)})
+    write_folder(out, files | {MANIFEST: encode_manifest(manifest)}, replace_model=replace_model)
     return TrainingResult(
         version=manifest.model_version,
         path=out,

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from telco_stream.contract.document import builtin_contract
-from telco_stream.contract.schema import Carried, Category, Contract
+from telco_stream.contract.schema import Contract
 from telco_stream.messages.prediction import Prediction, PredictionCodec
 from telco_stream.model.manifest import LiftStep
 from telco_stream.report.customers import (
@@ -18,6 +18,7 @@ from telco_stream.report.customers import (
     ContactPlan,
     CustomerSegment,
     NewestPredictions,
+    known_segments,
     segment_name,
     share,
 )
@@ -116,7 +117,7 @@ class Analytics:
     def __init__(self, codec: PredictionCodec, by: Sequence[str] | None = None) -> None:
         contract = self._contract = codec.contract
         columns = {column.name: column for column in contract.columns}
-        self._known = [_values(columns[name]) for name in contract.segments]
+        self._known = [known_segments(columns[name]) for name in contract.segments]
         self._group_of = _getter(["prediction", *(codec.attributes[name] for name in contract.segments)])
         #: Predictions by their word and the values of their segments.
         self._groups: dict[tuple[Any, ...], int] = {}
@@ -191,7 +192,3 @@ def _getter(attributes: Sequence[str]) -> Callable[[Prediction], tuple[Any, ...]
     """Return a function that returns these attributes, also a single one as a tuple."""
     get = attrgetter(*attributes)
     return get if len(attributes) > 1 else lambda prediction: (get(prediction),)
-
-
-def _values(column: Carried) -> frozenset[str]:
-    return frozenset(column.values) if isinstance(column, Category) else frozenset({"true", "false"})

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from heapq import nsmallest
 from typing import TypeVar
 
-from telco_stream.contract.schema import Category, Contract
+from telco_stream.contract.schema import Boolean, Carried, Category, Contract
 from telco_stream.messages.prediction import Prediction
 from telco_stream.runtime.period import to_timestamp
 
@@ -75,7 +75,7 @@ class NewestPredictions:
         self._instants, self._probabilities, self._flagged = array("d"), array("d"), array("B")
         #: Charges expected to be lost; None until a prediction has a charge.
         self._revenues: array[float] | None = None
-        known = {column.name: column.values for column in contract.columns if isinstance(column, Category)}
+        known = {column.name: known_segments(column) for column in contract.columns}
         names = dict.fromkeys([*contract.segments, *by])
         self._columns = {name: _Column(known.get(name, ()), attributes[name]) for name in names}
         self._by = tuple(by)
@@ -182,7 +182,7 @@ class _Column:
         self.names: list[str] = []
         self.numbers = array("H")
         self._attribute = attribute
-        self._known = frozenset(known)
+        self._known = frozenset(known) | {MISSING}
         self._number_of: dict[str, int] = {}
 
     def number_of(self, prediction: Prediction) -> int:
@@ -198,6 +198,15 @@ class _Column:
         if number == len(self.names):
             self.names.append(name)
         return number
+
+
+def known_segments(column: Carried) -> frozenset[str]:
+    """Return the names of the segments of a column that the contract defines."""
+    if isinstance(column, Boolean):
+        return frozenset({"true", "false"})
+    if not isinstance(column, Category):
+        return frozenset()
+    return frozenset([*column.values, *([column.other] if column.other is not None else [])])
 
 
 def segment_name(value: object) -> str:

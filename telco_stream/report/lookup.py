@@ -63,6 +63,8 @@ class Lookup:
     is_limited: bool
     #: What the key identifies, such as `customer`.
     entity: str
+    #: Values with the key that are not predictions of the contract.
+    unreadable: int = 0
 
 
 class _Match(NamedTuple):
@@ -91,7 +93,7 @@ class Search:
         self._oldest = dict.fromkeys(ends, math.inf)
         self._first: dict[int, Record] = {}
         self._newest: list[_Match] = []
-        self._matches = self._records = 0
+        self._matches = self._records = self._unreadable = 0
         self._size = _FIRST_BLOCK
 
     def next_block(self) -> dict[int, int]:
@@ -114,7 +116,12 @@ class Search:
         for record in records:
             self._records += 1
             first.setdefault(record.partition(), record)
-            if record.key() == key and (prediction := decode_valid(record.value(), self._codec)):
+            if record.key() != key:
+                continue
+            prediction = decode_valid(record.value(), self._codec)
+            if prediction is None:
+                self._unreadable += 1
+            else:
                 self._matches += 1
                 time = time_of(prediction, record)
                 matches.append(_Match(time, record.partition(), record.offset(), record, prediction))
@@ -141,6 +148,7 @@ class Search:
             is_limited=self._matches > self._options.limit
             or (bool(unfinished) and self._matches == self._options.limit),
             entity=self._options.contract.entity,
+            unreadable=self._unreadable,
         )
 
     def _unfinished(self) -> list[int]:

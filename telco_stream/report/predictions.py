@@ -140,7 +140,7 @@ class _Aggregate:
         options, version, manifest = self._options, self._criteria.model_version, self._options.manifest
         summary, costs = self._analytics.result(options.top_k), options.contact_costs
         if version is not None and not summary.total:
-            versions = _describe_versions(self._other_versions)
+            versions = _describe_versions(self._other_versions, self._unreadable)
             raise UsageError(f"No prediction here has model version {version[:40]!r}: {versions}")
         unknown = (name for name in self._by if name not in self._codec.names)
         if missing := next(filter(self._analytics.newest.is_missing, unknown), None):
@@ -212,8 +212,10 @@ def time_of(prediction: Prediction, record: Record) -> float:
     return time if time > -math.inf else record.timestamp()[1] / 1_000
 
 
-def _describe_versions(versions: TopCounter) -> str:
+def _describe_versions(versions: TopCounter, unreadable: int) -> str:
     names = [name[:40] for name, _ in versions.most_common()]
+    if not names and unreadable:
+        return f"{unreadable:,} values are not predictions of this contract; --model names the model that made them"
     if not names:
         return "there are no predictions at all"
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""

@@ -135,7 +135,12 @@ class PredictionTable:
 
 
 def harmless(value: str | float) -> str | float:
-    """Return the value for a spreadsheet: texts that it would run as a formula get an apostrophe in front."""
+    """Return the value for a spreadsheet: texts that it would run as a formula get an apostrophe in front.
+
+    Booleans are written as in JSON.
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
 
 

@@ -8,7 +8,7 @@ from telco_stream.runtime.humanize import escape_unprintable
 #: Characters of a name or a value in a sentence or a heading.
 _MAX_LENGTH = 30
 #: Positive values that confirm the name of the label; of others, the value itself is the outcome.
-_CONFIRMING = frozenset({"yes", "y", "true", "t", "1"})
+_CONFIRMING = frozenset({"yes", "y", "true", "t", "1", "1.0"})
 
 
 class Wording:
