@@ -142,12 +142,13 @@ def test_help_names_the_variable_of_each_setting_on_one_line(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_lists_the_exit_codes_of_the_command(name: str) -> None:
-    """Commands of Kafka may exit with 3, those that load a model with 4; the README explains each code."""
+    """Commands of Kafka may exit with 3, those that read a model with 4; the README explains each code."""
     codes = {int(line.split()[0]) for line in section(name, "Exit codes")}
     raised = {TelcoStreamError.exit_code, *(error.exit_code for error in TelcoStreamError.__subclasses__())}
     assert {0, 1, 2, 130} <= codes <= {0, 130, *raised}
     assert (3 in codes) == (name in KAFKA_COMMANDS)
-    assert (4 in codes) == bool({"--engine", "--model"} & set(options(name)) and name != "config show")
+    reads_model = bool({"--engine", "--model"} & set(options(name))) or name in {"produce", "sample", "train"}
+    assert (4 in codes) == (reads_model and name != "config show")
     assert (6 in codes) == (name in {"produce", "consume", "dlq replay"})
 
 

@@ -120,7 +120,9 @@ def quote(texts: Sequence[str]) -> str:
 
 
 def _fits(category: Category, text: Text) -> bool:
-    return max(map(len, category.values)) <= text.max_length
+    """Return whether a text accepts all that the category did, and predictions hold the same; null is not the same."""
+    is_open, longest = category.other is not None, max(map(len, category.values))
+    return not is_open and longest <= text.max_length and not category.nullable
 
 
 def _kind_of(column: Carried) -> str:

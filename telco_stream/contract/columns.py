@@ -103,7 +103,7 @@ def _to_number(column: Number) -> Callable[[Any], float]:
     def convert(value: float | str | None) -> float:
         number = float(value) if value is not None and str(value).strip() else blank
         if not minimum <= number <= maximum and not math.isnan(number):
-            raise ValidationError(f"Expected `float` from {minimum:.0f} to {maximum:.0f} - at `$.{name}`")
+            raise ValidationError(f"Expected `float` from {minimum:.15g} to {maximum:.15g} - at `$.{name}`")
         return number
 
     return convert

@@ -81,7 +81,10 @@ def _explain(content: bytes, error: Exception) -> ContractError:
     """Return an error that describes all that msgspec can refuse."""
     if fault := syntax_fault(content):
         return ContractError(fault)
-    document, repeated = parse_json(content)
+    try:
+        document, repeated = parse_json(content)
+    except RecursionError:  # Python's parser is not as deep as that of msgspec
+        return ContractError("it is nested too deeply")
     faults = [*repeated, *structure_faults(document)]
     return _as_error(content, faults) if faults else ContractError(f"it is not a contract: {error}")
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -75,7 +76,7 @@ def parse_json(content: bytes) -> tuple[Any, list[Fault]]:
         fields = dict(pairs)
         if len(fields) < len(pairs):
             keys = [key for key, _ in pairs]
-            key = next(key for key in fields if keys.count(key) > 1)
+            key = next(key for key, times in Counter(keys).items() if times > 1)
             repeated.append(Fault((), f"an object has the key `{key}` twice; its last value would count"))
         return fields
 

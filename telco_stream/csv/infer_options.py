@@ -74,6 +74,8 @@ class InferOptions:
             raise UsageError("`--name`: use up to 63 lower-case letters, digits and hyphens, a letter first")
         if self.entity is not None and not is_noun(self.entity):
             raise UsageError("`--entity`: use a noun of up to 40 letters, such as `customer`")
+        if self.is_complete and self.out.exists() and self.path.exists() and self.out.samefile(self.path):
+            raise UsageError("`--out` is the file to read; name another file")
         if self.is_complete and self.out != STDOUT and not self.replace and os.path.lexists(self.out):
             raise UsageError(f"{self.out} exists: `--replace` overwrites it, `--out` names another file")
 
@@ -121,8 +123,5 @@ def _suggestion(name: str, header: Sequence[str]) -> str:
     by_lower_case = {column.strip().lower(): column for column in header}
     if similar := get_close_matches(name.strip().lower(), by_lower_case, n=1):
         return f"; did you mean `{by_lower_case[similar[0]]}`?"
-    return f"; it has {', '.join(f'`{column}`' for column in header)}" if len(header) <= _MAX_NAMED else ""
-
-
-#: Columns of a file up to which an error names all of them.
-_MAX_NAMED = 30
+    # Not its names: without a header, they would be the data of a person.
+    return f"; it has {len(header)} columns; is its first line a header?"

@@ -16,7 +16,7 @@ from telco_stream.contract.timestamps import parse_timestamp
 from telco_stream.runtime.humanize import count_of
 
 _NUMBER = re.compile(r"\s*([+-]?)(?=\.?\d)0*(\d*)(?:\.(\d*))?(?:[eE]([+-]?\d+))?\s*", re.ASCII)
-_is_whole = re.compile(r"-?(0|[1-9]\d*)", re.ASCII).fullmatch
+_is_whole = re.compile(r"0|-?[1-9]\d*", re.ASCII).fullmatch
 _NUMBER_EXPECTED = "a number"
 #: Columns that a message names.
 _MAX_NAMED = 3

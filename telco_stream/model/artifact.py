@@ -54,8 +54,7 @@ def read_contract(folder: Path) -> Contract:
     manifest = read_manifest(folder)
     if CONTRACT in manifest.artifacts:
         return _decode_contract(folder, _read_checked(folder, CONTRACT, manifest.artifacts[CONTRACT]))
-    _check_features(folder)
-    return builtin_contract()
+    return _contract_of_features(folder)
 
 
 def load_scorer(folder: Path, engine: Engine = "auto", threads: int = 1) -> Scorer:
@@ -63,8 +62,11 @@ def load_scorer(folder: Path, engine: Engine = "auto", threads: int = 1) -> Scor
 
     Raise ModelError if a file is missing or changed, or if the model cannot be used here.
     """
-    manifest, codec = read_manifest(folder), compile_contract(read_contract(folder))
+    manifest = read_manifest(folder)
     files = {name: _read_checked(folder, name, sha256) for name, sha256 in manifest.artifacts.items()}
+    has_contract = CONTRACT in files
+    contract = _decode_contract(folder, files[CONTRACT]) if has_contract else _contract_of_features(folder)
+    codec = compile_contract(contract)
     if engine == "sklearn":
         return _load_sklearn(files[PIPELINE], codec, manifest)
     if ONNX not in files:
@@ -145,8 +147,11 @@ def _name(folder: Path) -> str:
 
 
 def _read(folder: Path, name: str) -> bytes:
+    path = folder / name
     try:
-        return (folder / name).read_bytes()
+        if path.exists() and not path.is_file():  # a pipe could be waited for without end
+            raise ModelError(f"No model at {folder}: {name} is not a regular file; {RETRAIN}")
+        return path.read_bytes()
     except OSError as error:
         raise ModelError(f"No model at {folder}: {name}: {error.strerror or error}; {RETRAIN}") from error
 
@@ -167,8 +172,8 @@ def _decode_contract(folder: Path, content: bytes) -> Contract:
         raise ModelError(f"{folder / CONTRACT} is not a contract ({error}): {RETRAIN}") from error
 
 
-def _check_features(folder: Path) -> None:
-    """Raise ModelError unless a folder without a contract has the features of the built-in one."""
+def _contract_of_features(folder: Path) -> Contract:
+    """Return the built-in contract; raise ModelError unless a folder without a contract has its features."""
     try:
         features = {feature.name: feature for feature in decode_features(_read(folder, MANIFEST))}
     except (ValueError, RecursionError):
@@ -182,6 +187,7 @@ def _check_features(folder: Path) -> None:
             f"The model in {folder} has no {CONTRACT} and was trained on other features ({', '.join(names)}) than "
             f"those of the built-in contract: telco-stream train --contract FILE --out {folder} --replace writes one"
         )
+    return builtin_contract()
 
 
 def _load_sklearn(pickled: bytes, codec: Codec, manifest: Manifest) -> Scorer:

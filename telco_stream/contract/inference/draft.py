@@ -1,8 +1,9 @@
 """Drafts a contract from the profiles of a file's columns and the roles that the user has named."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Literal
 
 from telco_stream.contract.inference.features import (
@@ -78,7 +79,7 @@ class Draft:
 def draft_contract(profiles: Sequence[ColumnProfile], roles: Roles) -> Draft:
     """Return the contract and what became of each column, in the order of the file."""
     by_name = {profile.name: profile for profile in profiles}
-    time = _time_name(by_name)
+    time = _time_name(profiles, roles.left_out)
     others = [profile for profile in profiles if profile.name not in {roles.key, roles.label, time, *roles.left_out}]
     missing = missing_words(others)
     negative = next(text for text in label_texts(by_name[roles.label]) if text != roles.positive)
@@ -154,12 +155,14 @@ def describe_feature(feature: Feature) -> str:
     return f"boolean{blank}"
 
 
-def _time_name(profiles: Mapping[str, ColumnProfile]) -> str:
-    """Return the name of the file's event time, or the name under which producers add it."""
-    name = _TIMES[0]
-    if name in profiles and (profiles[name].shapes.keys() != {"time"} or profiles[name].nulls):
-        return next(other for other in _TIMES[1:] if other not in profiles)
-    return name
+def _time_name(profiles: Sequence[ColumnProfile], left_out: Collection[str]) -> str:
+    """Return the name of the file's event time, or a name that no column has, under which producers add it."""
+    names = Counter(profile.name for profile in profiles)
+    for profile in profiles:
+        is_time = profile.shapes.keys() == {"time"} and not profile.nulls
+        if profile.name == _TIMES[0] and is_time and names[profile.name] == 1 and profile.name not in left_out:
+            return profile.name
+    return next(name for name in chain(_TIMES, (f"{_TIMES[0]}_{number}" for number in count(2))) if name not in names)
 
 
 def _infer_key(profile: ColumnProfile) -> Key:

@@ -15,6 +15,9 @@ _WEAK_NULL_WORDS = frozenset({"None", "?"})
 #: Characters of a text that a contract can list as missing.
 _MAX_WORD = 32
 
+#: Characters of a text that can have another shape than `text`.
+_MAX_SHAPED = 256
+
 #: What a text looks like. A `code` is a whole number with leading zeros, an `amount` has `,`, `%` or a currency sign,
 #: and a `time` is as in RFC 3339.
 Shape: TypeAlias = Literal["whole", "number", "code", "truth", "amount", "date", "time", "email", "text"]
@@ -23,7 +26,7 @@ NUMERIC: frozenset[Shape] = frozenset({"whole", "number", "code"})
 _decode_numbers = msgspec.json.Decoder(list[float]).decode
 _is_number = re.compile(r"\s*[+-]?(?=\.?\d)\d*(\.\d*)?([eE][+-]?\d+)?\s*", re.ASCII).fullmatch
 is_whole = re.compile(r"\s*[+-]?\d+\s*", re.ASCII).fullmatch
-is_plain = re.compile(r"-?(0|[1-9]\d*)", re.ASCII).fullmatch
+is_plain = re.compile(r"0|-?[1-9]\d*", re.ASCII).fullmatch
 #: Of the shapes that are not numbers, in the order in which they are tried.
 _SHAPES: dict[Shape, re.Pattern[str]] = {
     "truth": re.compile(r"\s*(true|false|t|f)\s*", re.ASCII | re.IGNORECASE),
@@ -34,7 +37,7 @@ _SHAPES: dict[Shape, re.Pattern[str]] = {
     "amount": re.compile(
         r"\s*[-+]?([$€£¥]\s*)?(\d+|\d{1,3}([,'. ]\d{3})+)([.,]\d+)?\s*([%$€£¥]|EUR|USD)?\s*", re.ASCII
     ),
-    "email": re.compile(r"\s*[^@\s]+@[^@\s]+\.[^@\s]+\s*"),
+    "email": re.compile(r"\s*[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\s*"),
 }
 
 
@@ -66,6 +69,8 @@ def shape_of(text: str) -> Shape:
             return "number"
         digits = text.strip().lstrip("+-")
         return "code" if digits[0] == "0" and len(digits) > 1 else "whole"
+    if len(text) > _MAX_SHAPED:  # free text, on which the patterns would take long
+        return "text"
     shape: Shape = next((shape for shape, pattern in _SHAPES.items() if pattern.fullmatch(text)), "text")
     return "time" if shape == "date" and _is_time(text) else shape
 
