@@ -61,7 +61,7 @@ def _rows() -> list[list[str]]:
 def _kinds() -> list[tuple[dict[str, object], float]]:
     """Return the fields of each different customer with the model's probability."""
     customers = [_fields(row) for row in _rows()]
-    frame = pd.DataFrame(customers).astype(dict.fromkeys(NUMBERS, float))
+    frame = pd.DataFrame(customers).astype(dict.fromkeys(NUMBERS, float)).fillna(0.0)  # as the contract fills blanks
     pipeline = joblib.load(ROOT / "models/churn/pipeline.joblib")
     return list(zip(customers, pipeline.predict_proba(frame)[:, 1].tolist(), strict=True))
 
