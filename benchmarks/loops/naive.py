@@ -36,18 +36,18 @@ def score(job: Job) -> Clock:
 def answers(model: Any, messages: list[Any]) -> list[tuple[str, str]]:
     """Return key and value of each prediction."""
     customers = pd.DataFrame([json.loads(message.value()) for message in messages])
-    customers["TotalCharges"] = pd.to_numeric(customers["TotalCharges"], errors="coerce").astype(float)
+    customers["TotalCharges"] = pd.to_numeric(customers["TotalCharges"], errors="coerce").astype(float).fillna(0)
     probabilities = model.predict_proba(customers)[:, 1]
     now = datetime.now(UTC).isoformat()
     return [
-        (str(row.key), json.dumps(_answer(row, float(probability), now)))
+        (str(row.customerID), json.dumps(_answer(row, float(probability), now)))
         for row, probability in zip(customers.itertuples(), probabilities, strict=True)
     ]
 
 
 def _answer(row: Any, probability: float, now: str) -> dict[str, object]:
     return {
-        "customerID": row.key,
+        "customerID": row.customerID,
         "churn_probability": probability,
         "prediction": "Yes" if probability >= THRESHOLD else "No",
         "event_ts": row.event_ts,
