@@ -77,8 +77,8 @@ def test_produce_exits_2_when_option_needs_batch_mode(option: str) -> None:
         ("consume --metrics-host localhost", "--metrics-host requires --metrics-port"),
         ("consume --top-k 3", "--top-k requires --mode batch"),
         ("dlq list --summary --show-values", "--show-values has no effect with --summary"),
-        ("dlq replay --model models/v2", "--model and --engine require --only-fixed"),
-        ("dlq replay --engine sklearn", "--model and --engine require --only-fixed"),
+        ("dlq replay --model models/v2", "--model requires --only-fixed or --customer"),
+        ("dlq replay --engine sklearn", "--engine requires --only-fixed"),
     ],
 )
 def test_command_exits_2_when_an_option_has_no_effect(arguments: str, problem: str) -> None:

@@ -80,7 +80,6 @@ def test_train_uses_the_built_in_contract_when_the_model_is_yet_to_come(tmp_path
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ("dlq list --model x", "--model requires --customer"),
         ("dlq replay --model x", "--only-fixed or --customer"),
         ("dlq replay --engine onnx", "--engine requires --only-fixed"),
         ("contract show --schema --model x", "--schema"),

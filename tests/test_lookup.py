@@ -50,11 +50,14 @@ def test_show_exits_5_when_nothing_is_found(broker: Broker) -> None:
     """As `dlq show` does."""
     nothing = "Error: No prediction of this customer was found. Searched all"
     assert cli(broker, "a", code=5).stderr.startswith(f"{nothing} 0 records")
-    write(broker, [prediction("b", 1), ("a", b"not a prediction", [])])
+    write(broker, [prediction("b", 1)])
     done = cli(broker, "a", "--output", "json", "--quiet", code=5)
     assert (done.stdout, done.stderr.count("\n")) == ("", 1)
-    assert done.stderr.startswith(f"{nothing} 2 records")
+    assert done.stderr.startswith(f"{nothing} 1 record")
     assert "its records may be dead letters: telco-stream dlq list" in done.stderr
+    write(broker, [("a", b"not a prediction", [])])
+    done = cli(broker, "a", code=5)
+    assert done.stderr.startswith("Error: 1 value with this key is not a prediction of this contract; --model names")
 
 
 def test_search_ends_when_older_records_cannot_be_newer(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:

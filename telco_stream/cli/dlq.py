@@ -62,8 +62,6 @@ def list_(
 
     if show_values and summary:
         raise UsageError("--show-values has no effect with --summary, which only counts; use one of them")
-    if model and not customer:
-        raise UsageError("--model requires --customer: it names the model whose contract has the key")
     period = parse_period(since, until, time.time())
     flags = {"bootstrap_servers": broker, "topics.raw": topic, "model.path": model}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)

@@ -126,7 +126,8 @@ def describe_lookup(lookup: Lookup) -> str:
     if not lookup.predictions:
         if lookup.unreadable:
             others = f"{count_of(lookup.unreadable, 'value')} with this key"
-            return f"{others} are not predictions of this contract; --model names the model that made them. {searched}."
+            which = "is not a prediction" if lookup.unreadable == 1 else "are not predictions"
+            return f"{others} {which} of this contract; --model names the model that made them. {searched}."
         dead_letters = "its records may be dead letters: telco-stream dlq list --customer ID"
         advice = dead_letters if lookup.is_complete else "--records 0 searches all of them"
         return f"No prediction of this {lookup.entity} was found. {searched}; {advice}."
