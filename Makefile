@@ -32,7 +32,7 @@ AIRFLOW := .airflow/venv
 # The tests start the package hundreds of times, so its bytecode is cached even if the environment forbids it.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test pages fast bench faults faults-short check docs screenshots up down logs batch compose-test image-test airflow-test axe audit clean
+.PHONY: help demo test training pages fast bench faults faults-short check docs screenshots up down logs batch compose-test image-test airflow-test axe audit clean
 .DELETE_ON_ERROR:
 
 help: ## This list
@@ -41,8 +41,11 @@ help: ## This list
 demo: $(RUN) ## The whole pipeline on the embedded broker, in seconds
 	@$(BIN)/telco-stream demo
 
-test: $(TEST) ## All tests that can run here, without faults and pages
-	@$(PARALLEL_PYTEST) --ignore tests/faults --ignore tests/pages $(ARGS)
+test: $(TEST) ## All tests that can run here, without those below
+	@$(PARALLEL_PYTEST) --ignore tests/faults --ignore tests/pages --ignore tests/training $(ARGS)
+
+training: $(TEST) ## Train on contracts of any shape, in a few minutes
+	@$(PARALLEL_PYTEST) tests/training $(ARGS)
 
 pages: $(TEST) ## Run the commands of every page, in about two minutes
 	@$(PARALLEL_PYTEST) tests/pages $(ARGS)
