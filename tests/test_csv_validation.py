@@ -2,6 +2,7 @@
 
 import csv
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,6 +99,13 @@ def test_read_chunks_fails_when_a_number_holds_a_comma(tmp_path: Path) -> None:
     """A column is checked as one text, joined with commas; a blank must not hide the extra one."""
     path = write_table(tmp_path, customer(TotalCharges='"1,2"'), customer(TotalCharges=" "))
     assert "line 2: TotalCharges is not a number" in error_of(path)
+
+
+def test_read_chunks_refuses_a_long_cell_of_zeros_in_linear_time(tmp_path: Path) -> None:
+    path = write_table(tmp_path, customer(TotalCharges=f"{'0' * 20_000}x"))
+    started = time.process_time()
+    assert "line 2: TotalCharges is not a number" in error_of(path)
+    assert time.process_time() - started < 2
 
 
 def test_read_chunks_names_the_first_of_several_errors(tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from msgspec import Raw
 from telco_stream.contract.schema import Boolean, Contract, Integer, Number
 
 _encode = msgspec.json.Encoder().encode
-_decode_numbers = msgspec.json.Decoder(list[float]).decode
 
 
 class Row(msgspec.Struct, frozen=True, gc=False):
@@ -80,11 +79,3 @@ def digest_of_rows(contract: Contract) -> str:
     ]
     form = (contract.key, contract.time.name, contract.label.name, columns, sorted(contract.missing))
     return hashlib.sha256(_encode(form)).hexdigest()[:8]
-
-
-def are_json_numbers(texts: Sequence[str]) -> bool:
-    """Return whether each text is one finite JSON number; one call parses all of them, in about 50 ns each."""
-    try:
-        return len(_decode_numbers(f"[{','.join(texts)}]")) == len(texts)
-    except msgspec.MsgspecError:
-        return False

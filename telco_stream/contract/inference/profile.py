@@ -5,7 +5,8 @@ from array import array
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from telco_stream.contract.inference.texts import NUMERIC, Shape, is_plain, is_whole, json_numbers, null_kind, shape_of
+from telco_stream.contract.inference.texts import NUMERIC, Shape, is_whole, null_kind, shape_of
+from telco_stream.contract.numbers import json_numbers, match_plain
 
 #: Texts of a column that are counted. When they are more, the rarest ones are forgotten.
 MAX_COUNTED = 20_000
@@ -105,7 +106,7 @@ class ColumnProfile:
 
     def _classify(self, texts: Collection[str]) -> None:
         self.longest = max(self.longest, max(map(len, texts), default=0))
-        self.is_plain = self.is_plain and all(map(is_plain, texts))
+        self.is_plain = self.is_plain and all(map(match_plain, texts))
         numbers = json_numbers(texts)
         if numbers:
             self.low, self.high = min(self.low, *numbers), max(self.high, *numbers)
