@@ -4,16 +4,18 @@ import os
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from telco_stream.contract.inference.draft import ROW_ID, is_contract_name, is_noun
 from telco_stream.contract.inference.features import has_valid_name
+from telco_stream.csv.header import similar_name
 from telco_stream.errors import DataError, UsageError
 from telco_stream.runtime.files import STDOUT
 
 #: Path of the contract that is written by default.
 DEFAULT_OUT = Path("contract.json")
+#: Similarity from 0 to 1 from which on a name of the file is suggested: lower than in a header, since a user typed it.
+_SIMILAR = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +121,8 @@ class InferOptions:
 
 
 def _suggestion(name: str, header: Sequence[str]) -> str:
-    """Return a question with the most similar name of a column, or the names if they are few."""
-    by_lower_case = {column.strip().lower(): column for column in header}
-    if similar := get_close_matches(name.strip().lower(), by_lower_case, n=1):
-        return f"; did you mean `{by_lower_case[similar[0]]}`?"
+    """Return a question with the most similar name of a column, or about the header."""
+    if similar := similar_name(name, header, _SIMILAR):
+        return f"; did you mean `{similar}`?"
     # Not its names: without a header, they would be the data of a person.
     return f"; it has {len(header)} columns; is its first line a header?"
