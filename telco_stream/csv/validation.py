@@ -5,10 +5,11 @@ several times faster than row by row; single rows are checked only to find the b
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
+from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.numbers import json_numbers, match_number, match_plain
 from telco_stream.contract.rows import Row, RowCodec
 from telco_stream.contract.schema import Boolean, Carried, Contract, Integer, Number
@@ -32,7 +33,7 @@ class CsvFormat:
     event is the file's, if it has the column, unless `ignores_time`.
     """
 
-    contract: Contract
+    contract: Contract = field(default_factory=builtin_contract)
     delimiter: str = ","
     number_rows: bool = False
     requires_label: bool = False

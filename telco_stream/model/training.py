@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from telco_stream.contract.document import builtin_contract, encode_contract
+from telco_stream.contract.document import encode_contract
 from telco_stream.contract.events import BAD_DATA, Event
 from telco_stream.contract.rows import Row, RowCodec
 from telco_stream.contract.schema import Contract
@@ -68,7 +68,7 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
     """
     started = time.perf_counter()
     check_target(out, replace_model=replace_model)
-    csv_format = replace(csv_format or CsvFormat(builtin_contract()), requires_label=True, ignores_time=True)
+    csv_format = replace(csv_format or CsvFormat(), requires_label=True, ignores_time=True)
     codec = compile_contract(csv_format.contract)
     candidates = standard_candidates(codec) if build is None else [[Variant("own", "", build)]]
     data = read_labelled_events(source, csv_format, codec, progress)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.rows import Row, RowCodec
 from telco_stream.csv.reader import BadRow, no_rows_error
 from telco_stream.csv.validation import CsvFormat
@@ -44,7 +43,7 @@ class ProducePlan:
     seed: int | None = None
     #: File for bad rows, which are then skipped.
     bad_rows: BadRowsFile | None = None
-    csv_format: CsvFormat = field(default_factory=lambda: CsvFormat(builtin_contract()))
+    csv_format: CsvFormat = field(default_factory=CsvFormat)
 
 
 @dataclass(frozen=True, slots=True)

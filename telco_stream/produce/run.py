@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from telco_stream.contract.document import builtin_contract
 from telco_stream.csv.header import log_ignored_columns
 from telco_stream.csv.reader import count_lines_after_header, fingerprint, read_layout, resolved_path
 from telco_stream.csv.validation import CsvFormat
@@ -53,7 +52,7 @@ class ProduceOptions:
     #: File for the bad rows of a pass, which are then skipped.
     bad_rows: Path | None = None
     monitoring: MonitoringOptions = NO_MONITORING
-    csv_format: CsvFormat = field(default_factory=lambda: CsvFormat(builtin_contract()))
+    csv_format: CsvFormat = field(default_factory=CsvFormat)
 
 
 def run_produce(clients: Clients, options: ProduceOptions, *, stop: Stop, observer: ProduceObserver) -> ProduceResult:
