@@ -55,7 +55,7 @@ class ColumnChanges:
             effect = ("breaking", "predictions write it with a decimal point") if self._is_repeated else self._wider
         elif isinstance(before, Category) and isinstance(after, Text) and _fits(before, after):
             effect = ("compatible", "any text is accepted, and predictions can hold it")
-        return self._change("kind", f"{_kind_of(before)} became {_kind_of(after)}", effect)
+        return self._change("kind", f"{before.kind} became {after.kind}", effect)
 
     def _flags(self) -> Iterator[Change]:
         """Compare `nullable` and `optional`."""
@@ -123,10 +123,6 @@ def _fits(category: Category, text: Text) -> bool:
     """Return whether a text accepts all that the category did, and predictions hold the same; null is not the same."""
     is_open, longest = category.other is not None, max(map(len, category.values))
     return not is_open and longest <= text.max_length and not category.nullable
-
-
-def _kind_of(column: Carried) -> str:
-    return type(column).__name__.lower()
 
 
 def _number(number: float | None) -> str:

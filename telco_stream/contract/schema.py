@@ -68,6 +68,11 @@ class Column(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
 
     name: Annotated[Name, Meta(description="Name in the CSV and in the records.")]
 
+    @property
+    def kind(self) -> str:
+        """Return the kind, as a contract's file has it."""
+        return str(self.__struct_config__.tag)
+
 
 class FeatureColumn(Column, frozen=True, kw_only=True, omit_defaults=True):
     """A column that a model can read."""

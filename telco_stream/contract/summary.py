@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from telco_stream.contract.rules import hints
-from telco_stream.contract.schema import Boolean, Category, Contract, Integer, Number
+from telco_stream.contract.schema import Contract
 
-_KINDS = {"number": Number, "integer": Integer, "boolean": Boolean, "category": Category}
+_KINDS = ("number", "integer", "boolean", "category")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def summarize(contract: Contract) -> ContractSummary:
         label.name,
         label.positive,
         label.negative,
-        {name: sum(isinstance(feature, kind) for feature in contract.features) for name, kind in _KINDS.items()},
+        {kind: sum(feature.kind == kind for feature in contract.features) for kind in _KINDS},
         [column if isinstance(column, str) else column.name for column in contract.carry],
         list(contract.segments),
         list(hints(contract)),

@@ -70,8 +70,7 @@ class _ColumnTable:
 
 def _row(contract: Contract, column: Carried) -> tuple[str, str, str, str, str]:
     exceptions = "".join(f"; {exception}" for exception in _exceptions(column))
-    kind, roles = type(column).__name__.lower(), ", ".join(_roles(contract, column))
-    return column.name, kind, _accepts(column), exceptions, roles
+    return column.name, column.kind, _accepts(column), exceptions, ", ".join(_roles(contract, column))
 
 
 def summary_table(summary: ContractSummary) -> Group:

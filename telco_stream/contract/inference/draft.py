@@ -148,11 +148,10 @@ def describe_feature(feature: Feature) -> str:
     """Return kind and range or number of values: `integer 0 to 1,000 or blank`."""
     blank = " or blank" if feature.nullable else ""
     if isinstance(feature, Category):
-        return f"category of {len(feature.values)}{' and other' if feature.other else ''}{blank}"
+        return f"{feature.kind} of {len(feature.values)}{' and other' if feature.other else ''}{blank}"
     if isinstance(feature, Number | Integer):
-        kind = "number" if isinstance(feature, Number) else "integer"
-        return f"{kind} {feature.minimum:,.10g} to {feature.maximum:,.10g}{blank}"
-    return f"boolean{blank}"
+        return f"{feature.kind} {feature.minimum:,.10g} to {feature.maximum:,.10g}{blank}"
+    return f"{feature.kind}{blank}"
 
 
 def _time_name(profiles: Sequence[ColumnProfile], left_out: Collection[str]) -> str:
