@@ -46,7 +46,7 @@ def test_doctor_exits_0_when_all_is_well(kafka: str, topics: Topics) -> None:
     assert {check["state"] for check in result["checks"]} == {"ok"}
     kinds = list(dict.fromkeys(check["check"] for check in result["checks"]))
     assert kinds == ["broker", "topic", "permissions", "model", "clocks", "disk"]
-    assert check_of(result, "topic", topics.raw)["message"].startswith("3 partitions, 1 replica, kept for ")
+    assert check_of(result, "topic", topics.raw)["message"].startswith("3 partitions, 1 replica, kept forever, ")
 
 
 def test_doctor_checks_only_what_the_commands_need(kafka: str, topics: Topics) -> None:

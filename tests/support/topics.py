@@ -87,10 +87,16 @@ def fresh_topics() -> Topics:
 
 
 def create_topics(bootstrap: str, topics: Topics) -> None:
-    """Create the three topics on a real broker."""
-    configs = {topics.deadletter: {"max.message.bytes": str(2 * 1024 * 1024)}}
+    """Create the three topics on a real broker.
+
+    Records are kept forever: within five minutes, the broker deletes those that a test has given a time 7 days ago.
+    """
+    larger = {topics.deadletter: {"max.message.bytes": str(2 * 1024 * 1024)}}
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    new = [NewTopic(name, count, 1, config=configs.get(name, {})) for name, count in topics.partitions().items()]
+    new = [
+        NewTopic(name, count, 1, config={"retention.ms": "-1", **larger.get(name, {})})
+        for name, count in topics.partitions().items()
+    ]
     for future in admin.create_topics(new, operation_timeout=15).values():
         future.result(20)
     # The broker learns from the controller a moment later.
@@ -103,11 +109,20 @@ def _have_leaders(admin: AdminClient, topics: Topics) -> bool:
 
 
 def create_by_metadata(bootstrap: str, *names: str) -> None:
-    """Create topics by metadata requests, on a broker that creates topics automatically and advertises a wrong name."""
+    """Create topics by metadata requests, on a broker that creates topics automatically and advertises a wrong name.
+
+    The client closes its bootstrap connection when it learns the advertised address from a request of its own, and with
+    it loses an answer that has not arrived by then.
+    """
     admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
 
     def exist() -> bool:
-        return all(admin.list_topics(name, timeout=5).topics[name].error is None for name in names)
+        try:
+            return all(admin.list_topics(name, timeout=5).topics[name].error is None for name in names)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError._TRANSPORT:
+                return False
+            raise
 
     wait_until(exist, 30, "the topics")
 
