@@ -224,6 +224,21 @@ def test_outage_is_logged_once_a_minute_when_it_repeats(
     assert len([record for record in caplog.records if "is unavailable" in record.message]) == 1
 
 
+def test_refusal_is_logged_when_an_outage_was_logged_a_moment_ago(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outage_module, "_PAUSE", 0.0)
+    results = [AWAY, None, REFUSED, None]
+    outage = Outage("broker:1", lambda _: results.pop(0) if results else None, 60, lambda _: None)
+
+    def over() -> bool:
+        outage.suspect()
+        return not results
+
+    wait_until(over, 5, "an outage and a refusal")
+    wait_until(lambda: "refuses this process: wrong password" in caplog.text, 5, "the refusal's log line")
+
+
 def test_outage_is_suspected_when_brokers_fail_or_refuse() -> None:
     clients = Clients(Settings(bootstrap_servers="localhost:1"))
     seen: list[str | None] = []

@@ -25,7 +25,7 @@ log = logging.getLogger("telco_stream.kafka")
 
 #: Seconds between two probes of an unavailable broker.
 _PAUSE = 0.5
-#: Seconds in which repeated outages are logged once.
+#: Seconds in which repeated outages are logged once, and repeated refusals once.
 _LOG_INTERVAL = 60.0
 #: Longest timeout in seconds within which a missing answer is only reported as an error.
 _SHORT_TIMEOUT = 3.0
@@ -53,7 +53,8 @@ class Outage:
         self._watching = threading.Lock()
         #: Address suspected last, if no probe has begun since; None is any broker.
         self._suspects = deque[str | None](maxlen=1)
-        self._logged_at = -_LOG_INTERVAL
+        #: Times of the last logged outage and refusal, by whether the broker refused this process.
+        self._logged_at = dict.fromkeys((False, True), -_LOG_INTERVAL)
         self._is_slow_noted = False
         #: Start of the outage, by the monotonic clock; None while no outage is known.
         self.since: float | None = None
@@ -96,16 +97,16 @@ class Outage:
         """Probe until the broker answers, or until it has refused for the timeout."""
         self.since = since = time.monotonic()
         refused_at: float | None = None
-        is_logged, logged = since - self._logged_at >= _LOG_INTERVAL, set[bool]()
+        is_logged, kinds = False, set[bool]()
         while error is not None:
             if cannot_connect(error):
                 refused_at = refused_at or time.monotonic()
                 if time.monotonic() - refused_at >= self._timeout:
                     self._on_refused(error)
                     return
-            if is_logged and cannot_connect(error) not in logged:
-                logged.add(cannot_connect(error))
-                self._log_loss(address or self._brokers, error)
+            if cannot_connect(error) not in kinds:
+                kinds.add(cannot_connect(error))
+                is_logged |= self._log_loss(address or self._brokers, error)
             time.sleep(_PAUSE)
             error = self._probe(address)
         self.since = None
@@ -114,16 +115,21 @@ class Outage:
             extra = {"event": "kafka_available", "facts": {"brokers": self._brokers, "seconds": round(seconds, 1)}}
             log.warning("Kafka at %s is available again after %.0f s", self._brokers, seconds, extra=extra)
 
-    def _log_loss(self, broker: str, error: KafkaError) -> None:
-        self._logged_at = time.monotonic()
+    def _log_loss(self, broker: str, error: KafkaError) -> bool:
+        """Log an outage or a refusal, and return True, unless one like it was logged a moment ago."""
+        is_refused, now = cannot_connect(error), time.monotonic()
+        if now - self._logged_at[is_refused] < _LOG_INTERVAL:
+            return False
+        self._logged_at[is_refused] = now
         facts = {"brokers": broker}
-        if cannot_connect(error):
+        if is_refused:
             text = "Kafka at %s refuses this process: %s; ending in %g s unless that changes"
             extra = {"event": "refused", "facts": facts}
             log.warning(text, broker, without_echo(error.str()), self._timeout, extra=extra)
         else:
             extra = {"event": "kafka_unavailable", "facts": facts}
             log.warning("Kafka at %s is unavailable; waiting for it", broker, extra=extra)
+        return True
 
 
 def unreachable_broker(bootstrap_servers: str, advertised: Sequence[Address]) -> errors.KafkaError | None:

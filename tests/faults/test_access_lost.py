@@ -73,7 +73,7 @@ def test_command_exits_3_when_its_password_is_changed(broker: SecuredKafka, star
         broker.add_users([CONSUMER, PRODUCER], "another password")
         for command in running:
             assert_exits_with_3(command, "rejected the login", "TELCO_STREAM_KAFKA__SASL__")
-            assert "refuses this process" in command.stderr(), "a warning comes first"
+            assert "refuses this process" in (text := command.stderr()), f"no warning comes first: {text}"
     finally:
         broker.add_users([CONSUMER, PRODUCER])
 
