@@ -231,6 +231,15 @@ def test_commit_waits_when_a_later_producer_cannot_start() -> None:
     assert len(harness.producers) == 3
 
 
+def test_producer_starts_in_short_calls_that_grow_to_half_a_second() -> None:
+    """A resumed call looks for the coordinator at once, and a coordinator that is away is asked less and less often."""
+    harness = Harness({"init": [late()] * 12})
+    timeouts = harness.producers[0].init_timeouts
+    assert (timeouts[0], timeouts[-1]) == (0.02, 0.5)
+    assert timeouts == sorted(timeouts)
+    assert sum(timeouts[:5]) < 0.3
+
+
 @pytest.mark.parametrize("step", ["offsets", "commit", "abort"])
 def test_commit_raises_stopped_when_a_step_gets_no_answer(step: str) -> None:
     failures: dict[str, list[KafkaException | None]] = {step: [late()] * 1_000_000}

@@ -157,6 +157,8 @@ class Clients:
         common = {
             "bootstrap.servers": self.settings.bootstrap_servers,
             "client.id": "telco-stream",
+            # Each client's first connection waits half of this; the client's default is 100 ms.
+            "reconnect.backoff.ms": "20",
             "reconnect.backoff.max.ms": "1000",  # the default of 10 s delays the reconnect after an outage
             "error_cb": self._on_error if kind == "admin" else self._on_connection_error,
             "logger": log,

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from functools import partial
 
@@ -32,6 +32,9 @@ _STEP_TIMEOUT = 60.0
 #: Seconds after which `send_offsets_to_transaction` is abandoned. After an outage of the group coordinator it may never
 #: return (librdkafka issues 5456 and 5511). A new producer ends the transaction safely.
 _OFFSETS_TIMEOUT = 10.0
+#: Seconds of the first call of `init_transactions`, and the growth of the next ones. If no broker is connected yet, the
+#: client asks for the coordinator again after 500 ms, but at once when a call is resumed.
+_FIRST_CALL_SECONDS, _GROWTH = 0.02, 1.5
 #: Seconds for an abort. The next producer would end the transaction too, and after a fatal error an abort can wait for
 #: messages that the client never sends.
 _ABORT_TIMEOUT = 5.0
@@ -188,7 +191,7 @@ class Transactions:
         """Start a new producer, which ends an open transaction of its id; without a timeout, retry until it starts."""
         while True:
             producer = self._make_producer()
-            self._try(partial(producer.init_transactions, MAX_CALL_SECONDS), timeout)
+            self._initialize(producer, timeout)
             failure, self._failure = self._failure, None
             if failure is None:
                 return Sink(producer, self._stop)
@@ -201,6 +204,11 @@ class Transactions:
                 raise user_error(failure.args[0], self._starting) from failure
             if self._stop.wait(MAX_CALL_SECONDS):
                 raise Stopped
+
+    def _initialize(self, producer: Producer, timeout: float | None) -> None:
+        """Initialize the producer, with calls of growing length: each resumes the one before."""
+        limits = _growing_limits()
+        self._try(lambda: producer.init_transactions(next(limits)), timeout)
 
 
 class StoredOffset:
@@ -223,6 +231,14 @@ class StoredOffset:
         """Commit offset and metadata with the open transaction."""
         offsets = [TopicPartition(self._topic, 0, offset, metadata)]
         return transactions.commit(offsets, self._consumer.consumer_group_metadata())
+
+
+def _growing_limits() -> Iterator[float]:
+    """Yield limits in seconds for the calls of `init_transactions`."""
+    seconds = _FIRST_CALL_SECONDS
+    while True:
+        yield seconds
+        seconds = min(seconds * _GROWTH, MAX_CALL_SECONDS)
 
 
 def _log_lost(error: KafkaError, recovery: Recovery) -> None:

@@ -25,8 +25,10 @@ class FakeProducer:
     failures: dict[str, list[KafkaException | None]] = field(default_factory=dict)
     refused: KafkaError | None = None
     sent: list[tuple[Any, ...]] = field(default_factory=list)
+    init_timeouts: list[float] = field(default_factory=list)
 
-    def init_transactions(self, _timeout: float) -> None:
+    def init_transactions(self, timeout: float) -> None:
+        self.init_timeouts.append(timeout)
         self._call("init")
 
     def begin_transaction(self) -> None:
