@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.broker import Topics, running_broker
+from benchmarks.cpu_time import cpu_time, lowest_cpu_time
 from benchmarks.processes import cli, run
 from benchmarks.session import MODEL, BenchSession, Counts
 from telco_stream import scoring as core
@@ -83,7 +84,7 @@ def _sending(session: BenchSession, raw: str) -> Stages:
     sink, spent = Sink(Clients(session.settings()).producer(), Stop()), []
     for rows in islice(read_chunks(session.csv, SIZE, FORMAT), BATCHES):
         messages: list[Message] = [(row.key, encode_row(row, utc_timestamp()), []) for row in rows]
-        spent.append(_spent(lambda messages=messages: sink.send(raw, messages)))  # type: ignore[misc]
+        spent.append(cpu_time(lambda messages=messages: sink.send(raw, messages), SIZE))  # type: ignore[misc]
         sink.flush()
     yield "produce calls", min(spent)
 
@@ -110,9 +111,9 @@ def _consuming(session: BenchSession, raw: str, out: str, letters: str) -> Stage
         outcome = core.process(records, scorer, processed_at=utc_timestamp(), limits=core.Limits(), topic_id=TOPIC_ID)
         transactions.begin()
         polled.append(spent / SIZE)
-        sent.append(_spent(lambda outcome=outcome: transactions.send(out, outcome.prediction_messages)))  # type: ignore[misc]
+        sent.append(cpu_time(lambda outcome=outcome: transactions.send(out, outcome.prediction_messages), SIZE))  # type: ignore[misc]
         offsets, group = source.offsets.advance(outcome.next_offsets, 0), batch.group_metadata
-        committed.append(_spent(lambda offsets=offsets, group=group: transactions.commit(offsets, group)))  # type: ignore[misc]
+        committed.append(cpu_time(lambda offsets=offsets, group=group: transactions.commit(offsets, group), SIZE))  # type: ignore[misc]
     yield "poll_batch: client calls and the source's book-keeping", min(polled)
     yield "  book-keeping", _best(lambda: source._receive(records))
     yield from _processing(records, scorer)
@@ -160,14 +161,7 @@ def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
 
 
 def _best(call: Callable[[], object]) -> float:
-    return min(_spent(call) for _ in range(ROUNDS))
-
-
-def _spent(call: Callable[[], object]) -> float:
-    """Return this thread's CPU time in nanoseconds per record."""
-    started = time.thread_time_ns()
-    call()
-    return (time.thread_time_ns() - started) / SIZE
+    return lowest_cpu_time(call, SIZE, ROUNDS)
 
 
 if __name__ == "__main__":

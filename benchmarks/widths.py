@@ -5,12 +5,12 @@ this thread's CPU time on one batch; the model is the linear one, fitted to rand
 """
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from random import Random
 
 import numpy as np
 
+from benchmarks.cpu_time import lowest_cpu_time
 from telco_stream.contract.schema import Category, Contract, Feature, Key, Label, Number, Time
 from telco_stream.messages.codec import Codec
 from telco_stream.messages.prediction import encode_prediction
@@ -92,13 +92,7 @@ def _scorer(codec: Codec, values: list[bytes]) -> OnnxScorer:
 
 
 def _best(call: Callable[[], object]) -> float:
-    return min(_spent(call) for _ in range(ROUNDS))
-
-
-def _spent(call: Callable[[], object]) -> float:
-    started = time.thread_time_ns()
-    call()
-    return (time.thread_time_ns() - started) / SIZE
+    return lowest_cpu_time(call, SIZE, ROUNDS)
 
 
 if __name__ == "__main__":
