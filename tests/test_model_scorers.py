@@ -1,5 +1,6 @@
 """Tests of the `Scorer` protocol, for both engines."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -10,8 +11,10 @@ from telco_stream.model.artifact import load_scorer, read_manifest
 from telco_stream.model.features import feature_table
 from telco_stream.model.scorer import Scorer, ScoringError
 from telco_stream.model.sklearn_engine import SklearnScorer
+from telco_stream.model.training import read_labelled_events
 from tests.support.model_folder import COMMITTED
-from tests.support.telco import CATEGORIES, CODEC, FEATURES, NUMBERS
+from tests.support.scoring import score_in_batches
+from tests.support.telco import CATEGORIES, CODEC, FEATURES, FORMAT, NUMBERS
 from tests.support.training_data import Row, customers_of, labelled_rows
 
 #: Largest difference per engine: rounding for the original, single precision for the compiled pipeline.
@@ -43,10 +46,18 @@ def test_score_equals_predict_proba(scorer: Scorer, tolerance: float) -> None:
     assert scorer.score(customers_of(rows)) == pytest.approx(expected(rows), rel=0, abs=tolerance)
 
 
-def test_score_is_independent_of_the_batch(scorer: Scorer, tolerance: float) -> None:
-    customers = customers_of(labelled_rows(50, seed=1))
-    alone = [probability for customer in customers for probability in scorer.score([customer])]
-    assert alone == pytest.approx(scorer.score(customers), rel=0, abs=tolerance)
+@pytest.mark.parametrize("size", [1, 2, 7, 50])
+def test_score_has_the_same_bits_in_batches_of_any_size(scorer: Scorer, size: int) -> None:
+    customers = customers_of(labelled_rows(200, seed=1))
+    assert score_in_batches(scorer, customers, size) == scorer.score(customers)
+
+
+def test_score_has_the_same_bits_for_all_rows_of_the_public_data(real_data: Path) -> None:
+    scorer = load_scorer(COMMITTED, "onnx")
+    customers = read_labelled_events(real_data, replace(FORMAT, requires_label=True), CODEC).events
+    alone, fifty, five_thousand = (score_in_batches(scorer, customers, size) for size in (1, 50, 5_000))
+    assert len(customers) == 7_043
+    assert alone == fifty == five_thousand
 
 
 def test_score_returns_plain_floats(scorer: Scorer) -> None:
@@ -95,11 +106,6 @@ def test_score_raises_a_scoring_error_when_a_pipeline_fails(error: Exception) ->
         SklearnScorer("v1", 0.5, Failing(), CODEC).score(customers_of(labelled_rows(1)))
     first_line = str(error).partition("\n")[0]
     assert caught.value.reason == f"{type(error).__name__}: {first_line}".removesuffix(": ")
-
-
-def test_score_is_independent_of_threads() -> None:
-    customers = customers_of(labelled_rows(500))
-    assert load_scorer(COMMITTED, "onnx", threads=2).score(customers) == load_scorer(COMMITTED, "onnx").score(customers)
 
 
 def test_feature_table_holds_numbers_and_category_positions() -> None:

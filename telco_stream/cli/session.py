@@ -143,4 +143,4 @@ class Session:
         """Check and load the model."""
         from telco_stream.model.artifact import load_scorer
 
-        return load_scorer(self.model_folder(), engine, self.settings.consumer.scoring_threads)
+        return load_scorer(self.model_folder(), engine)

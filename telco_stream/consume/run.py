@@ -88,7 +88,7 @@ class WorkerTask:
         settings = self.settings.model_copy(update={"consumer": consumer, "kafka": self._properties(slot)})
         clients = Clients(settings, self.timeout)
         options = replace(self.options, monitoring=self.options.monitoring.in_slot(slot))
-        scorer = load_scorer(self.model, self.engine, consumer.scoring_threads)
+        scorer = load_scorer(self.model, self.engine)
         with (
             reporter.reporting_snapshots(scorer.codec, clients.unavailable_for) if self.has_live_view else nullcontext()
         ):

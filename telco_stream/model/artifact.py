@@ -57,11 +57,8 @@ def read_contract(folder: Path) -> Contract:
     return _contract_of_features(folder)
 
 
-def load_scorer(folder: Path, engine: Engine = "auto", threads: int = 1) -> Scorer:
-    """Check and load the model; `threads` is the number of threads of the ONNX session.
-
-    Raise ModelError if a file is missing or changed, or if the model cannot be used here.
-    """
+def load_scorer(folder: Path, engine: Engine = "auto") -> Scorer:
+    """Check and load the model; raise ModelError if a file is missing or changed, or if it cannot be used here."""
     manifest = read_manifest(folder)
     files = {name: _read_checked(folder, name, sha256) for name, sha256 in manifest.artifacts.items()}
     has_contract = CONTRACT in files
@@ -78,7 +75,7 @@ def load_scorer(folder: Path, engine: Engine = "auto", threads: int = 1) -> Scor
     # Imported here, because only this engine needs onnxruntime.
     from telco_stream.model.onnx_engine import load_onnx  # noqa: PLC0415
 
-    return load_onnx(files[ONNX], codec, version=manifest.model_version, threshold=manifest.threshold, threads=threads)
+    return load_onnx(files[ONNX], codec, version=manifest.model_version, threshold=manifest.threshold)
 
 
 def check_target(folder: Path, *, replace_model: bool) -> None:

@@ -62,18 +62,20 @@ class OnnxScorer:
 
     def score(self, events: Sequence[Event]) -> list[float]:
         """Return the probability of each event, in their order; raise ScoringError if the model fails."""
+        # For a single row, onnxruntime multiplies matrices in another way, which gives other bits.
+        rows = events if len(events) > 1 else [*events, *events]
         try:
-            probabilities = _run(self.session, self.inputs, self.codec.events, events)
+            probabilities = _run(self.session, self.inputs, self.codec.events, rows)
         except _BAD_DATA as error:
             raise ScoringError(f"onnx: {type(error).__name__}", error) from error
-        scores: list[float] = probabilities[:, 1].tolist()
+        scores: list[float] = probabilities[: len(events), 1].tolist()
         return scores
 
 
-def load_onnx(model: bytes, codec: Codec, *, version: str, threshold: float, threads: int = 1) -> OnnxScorer:
+def load_onnx(model: bytes, codec: Codec, *, version: str, threshold: float) -> OnnxScorer:
     """Create the scorer from the verified bytes of an ONNX file; raise ModelError if onnxruntime cannot run it."""
     try:
-        session = onnxruntime.InferenceSession(model, _options(threads), providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
     except _UNLOADABLE as error:
         raise ModelError(
             f"onnxruntime {onnxruntime.__version__} can't load the compiled model ({type(error).__name__}): "
@@ -122,9 +124,10 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(names)) or "none"
 
 
-def _options(threads: int) -> onnxruntime.SessionOptions:
+def _options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # Several threads would add the trees of a model in parts, whose sums have other bits. Workers score in parallel.
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     # The arena would never release the memory of the largest batch, and saves no measurable time.
     options.enable_cpu_mem_arena = False

@@ -24,6 +24,9 @@ from telco_stream.model.scorer import call_model, check_probabilities
 
 #: Exceptions of `pickle` for invalid bytes; missing libraries raise others.
 _BROKEN_PICKLE = (UnpicklingError, EOFError, KeyError, IndexError, TypeError, ValueError)
+#: Rows are filled up to a multiple of this number: matrix libraries, which process several rows at a time, add the
+#: products of the remaining rows in another order, which gives other bits.
+_ROWS = 16
 SKLEARN_VERSION: str = sklearn.__version__
 
 
@@ -40,8 +43,9 @@ class SklearnScorer:
     def score(self, events: Sequence[Event]) -> list[float]:
         """Return the probability of each event, in their order; raise ScoringError if the model fails."""
         codec = self.codec.events
-        probabilities = call_model("sklearn", lambda rows: self.pipeline.predict_proba(frame(codec, rows)), events)
-        scores: list[float] = probabilities[:, 1].tolist()
+        rows = [*events, *events[-1:] * (-len(events) % _ROWS)]
+        probabilities = call_model("sklearn", lambda rows: self.pipeline.predict_proba(frame(codec, rows)), rows)
+        scores: list[float] = probabilities[: len(events), 1].tolist()
         return scores
 
 

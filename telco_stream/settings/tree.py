@@ -106,8 +106,6 @@ class ConsumerSettings(SettingsGroup):
     """Seconds without progress after which a partition counts as stalled."""
     window_size: Positive = 1_000
     """Number of records in a window of batch mode."""
-    scoring_threads: Positive = 1
-    """Number of threads that score a micro-batch."""
     max_consecutive_dead_letters: int = Field(default=1_000, ge=0)
     """Number of consecutive dead letters after which consume stops; 0 disables the limit."""
 
