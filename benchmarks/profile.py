@@ -17,7 +17,6 @@ from benchmarks.cpu_time import cpu_time, lowest_cpu_time
 from benchmarks.processes import cli, run
 from benchmarks.session import MODEL, BenchSession, Counts
 from telco_stream import scoring as core
-from telco_stream.csv.reader import read_chunks
 from telco_stream.csv.validation import RowError, read_header, validate_rows
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
@@ -34,6 +33,7 @@ from telco_stream.model.onnx_engine import OnnxScorer
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.gc_tuning import reduced_gc
 from telco_stream.runtime.signals import Stop
+from tests.support.csv_chunks import read_chunks
 from tests.support.telco import FORMAT, encode_row
 
 SIZE = 5_000

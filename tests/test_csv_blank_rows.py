@@ -10,11 +10,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from telco_stream.csv.reader import count_lines_after_header, open_file, read_chunks, read_lines
+from telco_stream.csv.reader import count_lines_after_header, open_file, read_lines
 from telco_stream.csv.records import RecordReader
 from telco_stream.csv.sampler import open_sampler
 from telco_stream.errors import DataError
 from telco_stream.produce.loop import produce_pass
+from tests.support.csv_chunks import read_chunks
 from tests.support.csv_files import HEADER, customer, write_table
 from tests.support.produce_harness import FakeRowWriter, customer_ids, make_deps, make_plan, write_customers
 from tests.support.telco import FORMAT

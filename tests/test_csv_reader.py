@@ -15,11 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telco_stream.contract.rows import Row
-from telco_stream.csv.reader import count_lines_after_header, fingerprint, read_chunks
+from telco_stream.csv.reader import count_lines_after_header, fingerprint
 from telco_stream.csv.sampler import open_sampler
 from telco_stream.errors import DataError
 from telco_stream.sample.synthetic import synthesize
 from tests.support.cli import ROOT
+from tests.support.csv_chunks import read_chunks
 from tests.support.csv_files import HEADER, customer, write_table
 from tests.support.telco import CATEGORIES, COLUMNS, FORMAT, decode, encode_row, value_of
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from telco_stream.csv.reader import fingerprint, read_chunks
+from telco_stream.csv.reader import fingerprint
 from telco_stream.csv.sampler import open_sampler
 from telco_stream.errors import DataError
+from tests.support.csv_chunks import read_chunks
 from tests.support.csv_files import HEADER, customer, write_table
 from tests.support.telco import COLUMNS, FORMAT
 

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from telco_stream.csv.reader import read_chunks
 from telco_stream.errors import DataError, UsageError
 from telco_stream.produce.loop import produce_pass
 from telco_stream.produce.progress import decode_progress
 from telco_stream.produce.results import SendResult
 from telco_stream.runtime.signals import Stop
+from tests.support.csv_chunks import read_chunks
 from tests.support.csv_files import HEADER, customer, write_table
 from tests.support.produce_harness import (
     CHECKPOINT,

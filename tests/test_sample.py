@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from telco_stream.contract.events import Event
-from telco_stream.csv.reader import read_chunks
 from telco_stream.errors import UsageError
 from telco_stream.model.artifact import load_scorer
 from telco_stream.sample import SampleResult, synthetic, write_sample
 from telco_stream.sample.synthetic import synthesize
 from tests.support.cli import ROOT
+from tests.support.csv_chunks import read_chunks
 from tests.support.telco import COLUMNS, FORMAT, decode, encode_row
 
 REAL = Path(os.environ.get("TELCO_STREAM_TEST_DATA", ROOT.parent / "shared/data/telco_customer_churn.csv"))

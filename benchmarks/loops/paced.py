@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import cycle
 
 from benchmarks.loops.common import Clock, Job, read_job
-from telco_stream.csv.reader import read_chunks
+from tests.support.csv_chunks import read_chunks
 from tests.support.telco import FORMAT, encode_row
 
 #: Seconds between two checks of the schedule.

@@ -7,7 +7,7 @@ from typing import Any
 from confluent_kafka import Producer
 
 from benchmarks.loops.common import Clock, Job, read_job
-from telco_stream.csv.reader import read_chunks
+from tests.support.csv_chunks import read_chunks
 from tests.support.telco import FORMAT, encode_row
 
 #: Number of prepared payloads, which are sent repeatedly.

@@ -178,14 +178,6 @@ def open_reader(path: Path, csv_format: CsvFormat) -> Iterator[CsvReader]:
         yield CsvReader(path, read_lines(file, csv_format.delimiter), csv_format)
 
 
-def read_chunks(path: Path, size: int, csv_format: CsvFormat, *, skip: int = 0) -> Iterator[list[Row]]:
-    """Yield validated rows after the first `skip`, `size` at a time; raise `DataError` before it yields a bad chunk."""
-    with open_reader(path, csv_format) as reader:
-        reader.skip(skip)
-        while rows := reader.take(size).rows:
-            yield rows
-
-
 def fingerprint(path: Path) -> str:
     """Return the file's sha256 in hexadecimal; raises DataError."""
     with open_file(path) as file:

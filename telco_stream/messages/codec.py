@@ -5,7 +5,6 @@ from functools import lru_cache
 from itertools import repeat
 from operator import attrgetter
 
-from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.events import Event, EventCodec
 from telco_stream.contract.schema import Contract
 from telco_stream.messages.prediction import Prediction, PredictionCodec
@@ -42,8 +41,3 @@ class Codec:
 def compile_contract(contract: Contract) -> Codec:
     """Compile a contract."""
     return Codec(contract)
-
-
-def builtin_codec() -> Codec:
-    """Return the codec of the built-in contract."""
-    return compile_contract(builtin_contract())

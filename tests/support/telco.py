@@ -6,11 +6,11 @@ from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.events import Event
 from telco_stream.contract.rows import RowCodec
 from telco_stream.csv.validation import CsvFormat
-from telco_stream.messages.codec import builtin_codec
+from telco_stream.messages.codec import compile_contract
 from telco_stream.messages.prediction import Prediction
 
 CONTRACT = builtin_contract()
-CODEC = builtin_codec()
+CODEC = compile_contract(builtin_contract())
 FORMAT = CsvFormat(CONTRACT)
 FEATURES = tuple(feature.name for feature in CONTRACT.features)
 #: Columns of the public data set, in the order of its file.

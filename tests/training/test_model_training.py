@@ -117,8 +117,8 @@ def test_train_is_reproducible_when_data_and_seed_are_equal(
 
 def test_convert_is_independent_of_the_hash_seed(trained: TrainingResult) -> None:
     program = "import hashlib, joblib, sys; from telco_stream.model.conversion import convert; "
-    program += "from telco_stream.messages.codec import builtin_codec; "
-    program += "print(hashlib.sha256(convert(joblib.load(sys.argv[1]), builtin_codec())).hexdigest())"
+    program += "from tests.support.telco import CODEC; "
+    program += "print(hashlib.sha256(convert(joblib.load(sys.argv[1]), CODEC)).hexdigest())"
     command = [sys.executable, "-c", program, str(trained.path / "pipeline.joblib")]
     digests = {
         subprocess.run(
