@@ -43,7 +43,7 @@ class SklearnScorer:
     def score(self, events: Sequence[Event]) -> list[float]:
         """Return the probability of each event, in their order; raise ScoringError if the model fails."""
         codec = self.codec.events
-        rows = [*events, *events[-1:] * (-len(events) % _ROWS)]
+        rows = [*events, *list(events[-1:]) * (-len(events) % _ROWS)]
         probabilities = call_model("sklearn", lambda rows: self.pipeline.predict_proba(frame(codec, rows)), rows)
         scores: list[float] = probabilities[: len(events), 1].tolist()
         return scores
