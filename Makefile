@@ -60,7 +60,7 @@ faults: $(TEST) ## The whole fault suite; figures in build/faults.json
 	@TELCO_STREAM_TEST_FULL=1 TELCO_STREAM_TEST_FIGURES=$(CURDIR)/build/faults.json \
 	  $(PYTEST) -p no:cacheprovider tests/faults $(ARGS)
 
-faults-short: $(TEST) ## The short fault suite, in about two minutes
+faults-short: $(TEST) ## The short fault suite, in about three minutes
 	@$(PARALLEL_PYTEST) tests/faults $(ARGS)
 
 check: $(TEST) ## Linter, formatter, type checker, structure test

@@ -1,4 +1,4 @@
-"""Stop requests: signals, also while the broker is missing, killed or paused."""
+"""Stop requests: signals, also while no broker answers."""
 
 import signal
 import time
@@ -9,23 +9,11 @@ import pytest
 from telco_stream.runtime.signals import Stop, Stopped, stop_on_signals
 from tests.support.cli import RunningCli, run_cli
 from tests.support.consumer_harness import coordinates, customers, sources
-from tests.support.crashing_kafka import CrashingKafka
-from tests.support.kafka_container import KafkaContainer
-from tests.support.topics import Topics, create_topics, fresh_topics, read_topic, send
+from tests.support.stopping import SOON, stopped_within
+from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until
 
 Start = Callable[..., RunningCli]
-#: Seconds. The documented limits are 2, and 5 while the broker is unavailable; tests run on a busy machine.
-SOON, LATER = 4.0, 8.0
-
-
-def stopped_within(cli: RunningCli, seconds: float, number: signal.Signals = signal.SIGTERM) -> int:
-    """Send the signal, check that the process ends in time, and return its exit code."""
-    cli.signal(number)
-    started = time.monotonic()
-    code = cli.wait(30)
-    assert time.monotonic() - started < seconds
-    return code
 
 
 @pytest.mark.parametrize(("delivery", "number"), [("exactly-once", signal.SIGTERM), ("at-least-once", signal.SIGINT)])
@@ -62,49 +50,6 @@ def test_consume_exits_3_when_no_broker_answers() -> None:
     assert len(run.stderr.splitlines()) == 1, run.stderr
     assert "localhost:1" in run.stderr
     assert time.monotonic() - started < 10
-
-
-@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
-def test_consume_waits_and_logs_once_when_broker_is_killed(
-    crashing_kafka: CrashingKafka, start_cli: Start, delivery: str
-) -> None:
-    """Nothing is lost or doubled, and a stop request does not wait for the broker."""
-    kafka, topics = crashing_kafka.bootstrap, fresh_topics()
-    create_topics(kafka, topics)
-    send(kafka, topics.raw, customers(range(3_000)))
-    env = topics.env(kafka) | {"TELCO_STREAM_CONSUMER__MAX_POLL_RECORDS": "100"}
-    cli = start_cli("consume", "--delivery", delivery, env=env)
-    wait_until(lambda: read_topic(kafka, topics.predictions), 30, "a first answer")
-    crashing_kafka.kill()
-    cli.wait_for_stderr("is unavailable; waiting")
-    crashing_kafka.start_again()
-    cli.wait_for_stderr("is available again after")
-    send(kafka, topics.raw, customers(range(3_000, 4_000)))
-    inputs = coordinates(read_topic(kafka, topics.raw))
-    wait_until(lambda: len(set(sources(read_topic(kafka, topics.predictions)))) == len(inputs), 60, "all answers")
-    if delivery == "exactly-once":
-        assert sources(read_topic(kafka, topics.predictions)) == inputs
-    crashing_kafka.kill()
-    assert stopped_within(cli, LATER) == 0
-    assert cli.stderr().count("is available again after") == 1
-    assert cli.stderr().count("is unavailable") == 1
-
-
-@pytest.mark.alone
-def test_signals_end_the_run_when_broker_is_paused(own_kafka: KafkaContainer, start_cli: Start) -> None:
-    kafka, topics = own_kafka.bootstrap, fresh_topics()
-    create_topics(kafka, topics)
-    send(kafka, topics.raw, customers(range(100)))
-    clis = [start_cli("consume", "--group", f"{topics.group}-{number}", env=topics.env(kafka)) for number in range(2)]
-    for cli in clis:
-        cli.wait_for_stderr("assigned partitions")
-    wait_until(lambda: len(read_topic(kafka, topics.predictions)) == 200, 30, "both groups' answers")
-    send(kafka, topics.raw, customers(range(100, 200)))
-    own_kafka.pause()
-    clis[1].signal(signal.SIGTERM)
-    assert stopped_within(clis[1], 2.0, signal.SIGINT) == 130
-    assert stopped_within(clis[0], LATER) == 0
-    own_kafka.unpause()
 
 
 def test_stop_remembers_the_first_request() -> None:

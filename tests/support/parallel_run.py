@@ -21,13 +21,19 @@ LONGEST = (
     "tests/pages/",
     "tests/test_docs.py::test_readme_commands",
     "tests/test_security.py",
-    "tests/test_signals.py",
     "tests/test_request_errors.py",
     "tests/test_end_to_end.py",
     "tests/test_produce_real.py",
 )
-#: Groups of fault tests by path prefix; those of a group share a broker.
-FAULTS = ("tests/faults/test_workers_die.py", "tests/faults/test_access_lost.py", "tests/faults/")
+#: Groups of fault tests by path prefix; those of a group share a broker, or start their own.
+FAULTS = (
+    "tests/faults/test_workers_die.py",
+    "tests/faults/test_access_lost.py",
+    "tests/faults/test_outages.py",
+    "tests/faults/test_full_disk.py",
+    "tests/faults/test_poison_stream.py",
+    "tests/faults/",
+)
 _KAFKA, _ALONE = "kafka", "alone"
 
 
