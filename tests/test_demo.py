@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from telco_stream.cli.demo import program
-from telco_stream.demo import Answers, run_demo
 from telco_stream.errors import UsageError
 from telco_stream.report.analytics import Summary
 from telco_stream.runtime.signals import Stop, Stopped
+from telco_stream.sample.demo import Answers, run_demo
 from tests.support.cli import RunningCli, run_cli
 from tests.support.records import RuleScorer
 from tests.support.scripts import write_executable

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from telco_stream.errors import ModelError
-from telco_stream.model.artifact import load_scorer, read_manifest
+from telco_stream.model.artifact import load_files, load_scorer, read_folder, read_manifest
 from telco_stream.model.manifest import features_of
 from telco_stream.runtime.choices import Engine
 from tests.support.cli import ROOT
@@ -39,6 +39,22 @@ class Trap:
 @pytest.mark.parametrize(("engine", "chosen"), [("auto", "onnx"), ("onnx", "onnx"), ("sklearn", "sklearn")])
 def test_load_scorer_loads_the_engine_and_onnx_when_auto(engine: Engine, chosen: str) -> None:
     assert load_scorer(COMMITTED, engine).engine == chosen
+
+
+def test_load_files_needs_no_pickle_when_the_compiled_form_serves() -> None:
+    files = {name: content for name, content in read_folder(COMMITTED).items() if name != "pipeline.joblib"}
+    assert load_files(files, "kafka:models").version == read_manifest(COMMITTED).model_version
+    with pytest.raises(ModelError, match=r"No model at kafka:models: it has no pipeline\.joblib"):
+        load_files(files, "kafka:models", "sklearn")
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "contract.json", "pipeline.onnx"])
+def test_load_files_names_what_is_missing_or_changed(name: str) -> None:
+    files = read_folder(COMMITTED)
+    with pytest.raises(ModelError, match=f"No model at kafka:models: it has no {name}"):
+        load_files({other: content for other, content in files.items() if other != name}, "kafka:models")
+    with pytest.raises(ModelError, match=f"kafka:models/{name} is not"):
+        load_files(files | {name: b""}, "kafka:models")
 
 
 @pytest.mark.parametrize("engine", ENGINES)

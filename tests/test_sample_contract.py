@@ -14,12 +14,12 @@ from telco_stream.contract.document import builtin_contract, encode_contract
 from telco_stream.contract.schema import Contract
 from telco_stream.csv.reader import open_reader
 from telco_stream.csv.validation import CsvFormat
-from telco_stream.demo import run_demo
 from telco_stream.messages.codec import compile_contract
 from telco_stream.model.training import read_labelled_events, train
 from telco_stream.runtime.signals import Stop
 from telco_stream.sample import write_sample
 from telco_stream.sample.contract_rows import draw_rows
+from telco_stream.sample.demo import run_demo
 from tests.support.any_contract import contracts
 from tests.support.cli import ROOT
 from tests.support.contracts import edited, small

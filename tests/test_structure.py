@@ -24,7 +24,7 @@ LAYERS = [
     {"model"},
     {"scoring"},
     {"kafka"},
-    {"consume", "demo", "dlq", "monitoring", "produce", "report", "sample", "status", "verify"},
+    {"consume", "dlq", "monitoring", "produce", "registry", "report", "sample", "status", "verify"},
     {"display"},
     {"cli"},
     {"__main__"},
@@ -37,6 +37,7 @@ MAX_PROTOCOLS = 8
 #: Pure modules: they handle whole batches without files, clocks, clients or terminals.
 CORE = (
     *("contract", "csv.validation", "errors", "messages", "report.analytics", "report.html.charts", "report.trends"),
+    *("registry.archive", "registry.records", "registry.roles"),
     *("runtime.humanize", "runtime.period", "runtime.sentences", "scoring", "verify.ledger", "verify.verdict"),
 )
 PURE_LIBRARIES = {
@@ -48,6 +49,8 @@ PURE_LIBRARIES = {
         "functools",
         "hashlib",
         "heapq",
+        "hmac",
+        "io",
         "itertools",
         "json",
         "math",
@@ -57,14 +60,14 @@ PURE_LIBRARIES = {
         "statistics",
         "string",
     ),
-    *("struct", "textwrap", "types", "typing", "unicodedata"),
+    *("struct", "textwrap", "types", "typing", "unicodedata", "zipfile", "zlib"),
 }
 CLOCKS = {"now", "utcnow", "today", "utc_timestamp"}
 
 #: The entries that may import each third-party library.
 OWNERS: dict[str, tuple[str, ...]] = {
     "confluent_kafka": ("kafka",),
-    "msgspec": ("contract", "messages", "model", "produce"),
+    "msgspec": ("contract", "messages", "model", "produce", "registry"),
     **dict.fromkeys(["pydantic", "pydantic_settings", "dotenv"], ("settings",)),
     **dict.fromkeys(["sklearn", "pandas", "numpy", "joblib", "skl2onnx", "onnx", "onnxruntime"], ("model",)),
     "threadpoolctl": ("model",),
@@ -144,7 +147,7 @@ def test_faults_finds_a_broken_rule(module: str, source: str, fault: str) -> Non
 def test_faults_is_empty_when_the_rules_are_kept() -> None:
     source = "import math\nimport telco_stream.errors\nfrom telco_stream import __version__, errors\nimport msgspec\n"
     assert faults("contract.a", source + "class A:\n    def f(self, *, a: int) -> int: ...\n") == []
-    assert faults("demo", "from telco_stream import produce, kafka\nimport time\n") == []
+    assert faults("sample.demo", "from telco_stream import produce, kafka\nimport time\n") == []
 
 
 @pytest.mark.parametrize("clause", ["except:", "except Exception:", "except (ValueError, BaseException) as error:"])

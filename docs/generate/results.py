@@ -15,7 +15,6 @@ from telco_stream.contract.rules import snake_case
 from telco_stream.contract.schema import Contract
 from telco_stream.contract.summary import ContractSummary
 from telco_stream.csv.inference import InferResult
-from telco_stream.demo import DemoResult
 from telco_stream.dlq.listing import LetterSummary, ListedLetter, ShownLetter
 from telco_stream.dlq.replay import ReplayResult
 from telco_stream.kafka.topics import TopicsResult
@@ -28,6 +27,7 @@ from telco_stream.report.analytics import Segment, Summary
 from telco_stream.report.lookup import FoundPrediction
 from telco_stream.sample import SampleResult
 from telco_stream.sample.dataset import FetchResult
+from telco_stream.sample.demo import DemoResult
 from telco_stream.settings import ResolvedSetting
 from telco_stream.status.results import DoctorResult, StatusResult
 from telco_stream.verify.verdict import VerifyResult

@@ -35,7 +35,7 @@ def demo(
     screen, scorer = session.screen, session.scorer(engine)
 
     from telco_stream.contract.document import builtin_contract
-    from telco_stream.demo import run_demo
+    from telco_stream.sample.demo import run_demo
 
     if output == "json":
         screen.show(run_demo(scorer, stop=stop, say=screen.say, show=lambda _result: None))

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,13 +35,7 @@ _OPTIONAL = frozenset({"joblib", "pandas", "sklearn", "skl2onnx", "threadpoolctl
 
 def read_manifest(folder: Path) -> Manifest:
     """Read the manifest only, without checking the files; raise ModelError if it is missing or invalid."""
-    try:
-        manifest = decode_manifest(_read(folder, MANIFEST))
-    except (ValueError, RecursionError) as error:  # msgspec and Unicode errors, and deeply nested JSON
-        raise ModelError(f"{folder / MANIFEST} is not a model's manifest ({error}): {RETRAIN}") from error
-    for name, entries in ((PIPELINE, manifest.artifacts), (_SKLEARN, manifest.libraries)):
-        if name not in entries:
-            raise ModelError(f"{folder / MANIFEST} has no entry for {name}: {RETRAIN}")
+    manifest = manifest_of(read_folder(folder, only=()), str(folder))
     log.debug("model %s is in %s", manifest.model_version, folder)
     return manifest
 
@@ -51,31 +45,70 @@ def read_contract(folder: Path) -> Contract:
 
     A folder of an earlier version has none; its features must be those of the built-in contract.
     """
-    manifest = read_manifest(folder)
-    if CONTRACT in manifest.artifacts:
-        return _decode_contract(folder, _read_checked(folder, CONTRACT, manifest.artifacts[CONTRACT]))
-    return _contract_of_features(folder)
+    return contract_of(read_folder(folder, only=(CONTRACT,)), str(folder))
+
+
+def read_folder(folder: Path, only: Container[str] | None = None) -> dict[str, bytes]:
+    """Read the manifest and the files that it names, or only some of them; raise ModelError if one is missing."""
+    files = {MANIFEST: _read(folder, MANIFEST)}
+    names = manifest_of(files, str(folder)).artifacts
+    return files | {name: _read(folder, name) for name in names if only is None or name in only}
 
 
 def load_scorer(folder: Path, engine: Engine = "auto") -> Scorer:
-    """Check and load the model; raise ModelError if a file is missing or changed, or if it cannot be used here."""
-    manifest = read_manifest(folder)
-    files = {name: _read_checked(folder, name, sha256) for name, sha256 in manifest.artifacts.items()}
-    has_contract = CONTRACT in files
-    contract = _decode_contract(folder, files[CONTRACT]) if has_contract else _contract_of_features(folder)
-    codec = compile_contract(contract)
+    """Check and load the model of a folder; see `load_files`."""
+    return load_files(read_folder(folder), str(folder), engine)
+
+
+def manifest_of(files: Mapping[str, bytes], origin: str) -> Manifest:
+    """Decode the manifest of a model's files, which are named `origin` in errors; raise ModelError if it is invalid."""
+    path = f"{origin}/{MANIFEST}"
+    if MANIFEST not in files:
+        raise ModelError(f"No model at {origin}: it has no {MANIFEST}; {RETRAIN}")
+    try:
+        manifest = decode_manifest(files[MANIFEST])
+    except (ValueError, RecursionError) as error:  # msgspec and Unicode errors, and deeply nested JSON
+        raise ModelError(f"{path} is not a model's manifest ({error}): {RETRAIN}") from error
+    for name, entries in ((PIPELINE, manifest.artifacts), (_SKLEARN, manifest.libraries)):
+        if name not in entries:
+            raise ModelError(f"{path} has no entry for {name}: {RETRAIN}")
+    return manifest
+
+
+def contract_of(files: Mapping[str, bytes], origin: str) -> Contract:
+    """Return the contract of a model's files, or the built-in one; see `read_contract`."""
+    artifacts = manifest_of(files, origin).artifacts
+    if CONTRACT in artifacts:
+        return _decode_contract(_checked(files, CONTRACT, artifacts[CONTRACT], origin), origin)
+    return _contract_of_features(files[MANIFEST], origin)
+
+
+def load_files(files: Mapping[str, bytes], origin: str, engine: Engine = "auto") -> Scorer:
+    """Check the files of a model and load it; errors call the files `origin`.
+
+    The pickle may be missing if the compiled form is used. Raise ModelError if another file is missing, if one has
+    changed, or if the model cannot be used here.
+    """
+    manifest = manifest_of(files, origin)
+    log.debug("model %s is in %s", manifest.model_version, origin)
+    checked = {
+        name: _checked(files, name, sha256, origin)
+        for name, sha256 in manifest.artifacts.items()
+        if name in files or name != PIPELINE or engine == "sklearn"
+    }
+    codec = compile_contract(contract_of(files, origin))
     if engine == "sklearn":
-        return _load_sklearn(files[PIPELINE], codec, manifest)
-    if ONNX not in files:
+        return _load_sklearn(checked[PIPELINE], codec, manifest)
+    if ONNX not in checked:
         reason = manifest.onnx.refused or f"the manifest has no entry for {ONNX}"
         raise ModelError(
-            f"The model in {folder} has no compiled form ({reason}): --engine sklearn loads {PIPELINE}, which can"
+            f"The model in {origin} has no compiled form ({reason}): --engine sklearn loads {PIPELINE}, which can"
             " run any code; use it only if you trust the author of the model"
         )
     # Imported here, because only this engine needs onnxruntime.
     from telco_stream.model.onnx_engine import load_onnx  # noqa: PLC0415
 
-    return load_onnx(files[ONNX], codec, version=manifest.model_version, threshold=manifest.threshold)
+    return load_onnx(checked[ONNX], codec, version=manifest.model_version, threshold=manifest.threshold)
 
 
 def check_target(folder: Path, *, replace_model: bool) -> None:
@@ -153,36 +186,37 @@ def _read(folder: Path, name: str) -> bytes:
         raise ModelError(f"No model at {folder}: {name}: {error.strerror or error}; {RETRAIN}") from error
 
 
-def _read_checked(folder: Path, name: str, sha256: str) -> bytes:
-    content = _read(folder, name)
-    if hashlib.sha256(content).hexdigest() != sha256:
+def _checked(files: Mapping[str, bytes], name: str, sha256: str, origin: str) -> bytes:
+    if name not in files:
+        raise ModelError(f"No model at {origin}: it has no {name}; {RETRAIN}")
+    if hashlib.sha256(files[name]).hexdigest() != sha256:
         raise ModelError(
-            f"{folder / name} is not the file that the manifest describes: restore it, or train the model again"
+            f"{origin}/{name} is not the file that the manifest describes: restore it, or train the model again"
         )
-    return content
+    return files[name]
 
 
-def _decode_contract(folder: Path, content: bytes) -> Contract:
+def _decode_contract(content: bytes, origin: str) -> Contract:
     try:
         return decode_contract(content)
     except ContractError as error:
-        raise ModelError(f"{folder / CONTRACT} is not a contract ({error}): {RETRAIN}") from error
+        raise ModelError(f"{origin}/{CONTRACT} is not a contract ({error}): {RETRAIN}") from error
 
 
-def _contract_of_features(folder: Path) -> Contract:
-    """Return the built-in contract; raise ModelError unless a folder without a contract has its features."""
+def _contract_of_features(manifest: bytes, origin: str) -> Contract:
+    """Return the built-in contract; raise ModelError unless a model without a contract has its features."""
     try:
-        features = {feature.name: feature for feature in decode_features(_read(folder, MANIFEST))}
+        features = {feature.name: feature for feature in decode_features(manifest)}
     except (ValueError, RecursionError):
-        raise ModelError(f"{folder / MANIFEST} has no entry for {CONTRACT}: {RETRAIN}") from None
+        raise ModelError(f"{origin}/{MANIFEST} has no entry for {CONTRACT}: {RETRAIN}") from None
     expected = {feature.name: feature for feature in features_of(builtin_contract())}
     names = [name for name in features | expected if features.get(name) != expected.get(name)]
     if not names and list(features) != list(expected):
         names = ["their order"]
     if names:
         raise ModelError(
-            f"The model in {folder} has no {CONTRACT} and was trained on other features ({', '.join(names)}) than "
-            f"those of the built-in contract: telco-stream train --contract FILE --out {folder} --replace writes one"
+            f"The model in {origin} has no {CONTRACT} and was trained on other features ({', '.join(names)}) than "
+            f"those of the built-in contract: telco-stream train --contract FILE --out FOLDER --replace writes one"
         )
     return builtin_contract()
 

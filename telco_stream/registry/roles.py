@@ -1,0 +1,149 @@
+"""Which version serves, tries out or was replaced: a fold over the records of the models topic, in offset order.
+
+Role changes are folded without a look at the archives, which compaction moves to later offsets. So every process gets
+the same roles, whenever it begins to read.
+"""
+
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+
+from telco_stream.registry.records import Entry, Publication, Role, RoleChange, WorkerReport
+
+#: Parts into which the hash of a key is divided: a canary's share has a precision of 0.01 %.
+_PARTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """Version that answers for `percent` of the keys."""
+
+    version: str
+    percent: float
+
+    def takes(self, key: bytes) -> bool:
+        """Return whether this version answers for the key; a key stays on its side."""
+        return zlib.crc32(key) % _PARTS < self.percent * 100
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Versions by role; `previous` are those that served before, the newest last."""
+
+    serving: str | None = None
+    canary: Canary | None = None
+    shadow: str | None = None
+    previous: tuple[str, ...] = ()
+
+    @property
+    def in_use(self) -> tuple[str, ...]:
+        """Versions that hold a role: serving, canary, shadow."""
+        canary = self.canary.version if self.canary else None
+        return tuple(version for version in (self.serving, canary, self.shadow) if version is not None)
+
+    def role_of(self, version: str) -> Role | None:
+        """Return the role of a version, or None."""
+        if version == self.serving:
+            return "serving"
+        if self.canary is not None and version == self.canary.version:
+            return "canary"
+        return "shadow" if version == self.shadow else None
+
+    def after(self, change: RoleChange) -> "Roles":
+        """Return the roles after a change; a change that does not apply has no effect."""
+        if change.action == "rollback":
+            return self._rolled_back(change.version)
+        if change.role == "serving":
+            return self._promoted(change.version)
+        if self.serving in {None, change.version}:
+            return self
+        rest = self._without(change.version)
+        if change.percent is not None:
+            return replace(rest, canary=Canary(change.version, change.percent))
+        return replace(rest, shadow=change.version)
+
+    def _promoted(self, version: str) -> "Roles":
+        if version == self.serving:
+            return replace(self, canary=None, shadow=None)
+        kept = tuple(other for other in self.previous if other not in {version, self.serving})
+        return Roles(version, previous=kept if self.serving is None else (*kept, self.serving))
+
+    def _rolled_back(self, version: str) -> "Roles":
+        if version != self.serving:
+            return self._without(version)
+        if not self.previous:
+            return self
+        *kept, serving = self.previous
+        return replace(self._without(serving), serving=serving, previous=tuple(kept))
+
+    def _without(self, version: str) -> "Roles":
+        """Return the roles without the canary or shadow of this version."""
+        canary = self.canary if self.canary and self.canary.version != version else None
+        return replace(self, canary=canary, shadow=self.shadow if self.shadow != version else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """Archive of a version in the topic: checksum, bytes, offset, and time in milliseconds since 1970."""
+
+    version: str
+    sha256: str
+    size: int
+    offset: int
+    time: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedChange:
+    """Role change with its offset and time, and whether it changed a role."""
+
+    offset: int
+    time: int
+    change: RoleChange
+    effective: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Content of the models topic up to an offset.
+
+    `pins` has the checksum that the newest promotion of a version named, `reports` the newest report of each worker.
+    """
+
+    roles: Roles = Roles()
+    published: Mapping[str, Published] = field(default_factory=dict)
+    pins: Mapping[str, str] = field(default_factory=dict)
+    history: tuple[AppliedChange, ...] = ()
+    reports: Mapping[str, WorkerReport] = field(default_factory=dict)
+
+    def archive_of(self, version: str) -> Published | None:
+        """Return where the archive is that a promotion named, or None if it is missing or another one."""
+        published = self.published.get(version)
+        return published if published is not None and published.sha256 == self.pins.get(version) else None
+
+    def rollback_target(self) -> str | None:
+        """Return the version that a rollback ends: the canary, else the shadow, else the serving one if it can."""
+        roles = self.roles
+        if roles.canary is not None:
+            return roles.canary.version
+        return roles.shadow or (roles.serving if roles.previous else None)
+
+
+def fold(entries: Iterable[Entry], registry: Registry = Registry()) -> Registry:
+    """Return the state after these entries, which follow those of `registry` in offset order."""
+    roles, history = registry.roles, list(registry.history)
+    published, pins, reports = dict(registry.published), dict(registry.pins), dict(registry.reports)
+    for entry in entries:
+        match entry.content:
+            case Publication(version, None, _):
+                published.pop(version, None)
+            case Publication(version, bytes(archive), sha256):
+                published[version] = Published(version, sha256, len(archive), entry.offset, entry.time)
+            case RoleChange() as change:
+                before, roles = roles, roles.after(change)
+                history.append(AppliedChange(entry.offset, entry.time, change, roles != before))
+                if change.action == "promote":
+                    pins[change.version] = change.sha256
+            case WorkerReport() as report:
+                reports[report.worker] = report
+    return Registry(roles, published, pins, tuple(history), reports)
