@@ -46,7 +46,10 @@ def test_wheel_contains_only_package_sample_and_model(wheel: Path) -> None:
     bundled = {name.removeprefix("telco_stream/_bundled/") for name in names if "_bundled" in name}
     assert bundled == {
         "data/sample_customers.csv",
-        *(f"models/churn/{name}" for name in ("contract.json", "manifest.json", "pipeline.joblib", "pipeline.onnx")),
+        *(
+            f"models/churn/{name}"
+            for name in ("contract.json", "golden.json", "manifest.json", "pipeline.joblib", "pipeline.onnx")
+        ),
     }
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"telco_stream"}
     assert [name for name in names if "__pycache__" in name or "test" in name] == []

@@ -16,6 +16,7 @@ from telco_stream.contract.document import ContractError, builtin_contract, deco
 from telco_stream.contract.schema import Contract
 from telco_stream.errors import ModelError, TelcoStreamError, UsageError
 from telco_stream.messages.codec import Codec, compile_contract
+from telco_stream.model.golden import check_golden
 from telco_stream.model.manifest import RETRAIN, Manifest, decode_features, decode_manifest, features_of
 from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.choices import Engine
@@ -27,6 +28,7 @@ MANIFEST = "manifest.json"
 CONTRACT = "contract.json"
 PIPELINE = "pipeline.joblib"
 ONNX = "pipeline.onnx"
+GOLDEN = "golden.json"
 _SKLEARN = "scikit-learn"
 _ALTERNATIVE = "use a model with a compiled form (--engine onnx), or install telco-stream with all dependencies"
 #: Libraries that only training and the uncompiled model need, and that an installation may omit.
@@ -84,7 +86,7 @@ def contract_of(files: Mapping[str, bytes], origin: str) -> Contract:
 
 
 def load_files(files: Mapping[str, bytes], origin: str, engine: Engine = "auto") -> Scorer:
-    """Check the files of a model and load it; errors call the files `origin`.
+    """Check the files of a model, load it, and score its golden rows, if it has any; errors call the files `origin`.
 
     The pickle may be missing if the compiled form is used. Raise ModelError if another file is missing, if one has
     changed, or if the model cannot be used here.
@@ -96,19 +98,10 @@ def load_files(files: Mapping[str, bytes], origin: str, engine: Engine = "auto")
         for name, sha256 in manifest.artifacts.items()
         if name in files or name != PIPELINE or engine == "sklearn"
     }
-    codec = compile_contract(contract_of(files, origin))
-    if engine == "sklearn":
-        return _load_sklearn(checked[PIPELINE], codec, manifest)
-    if ONNX not in checked:
-        reason = manifest.onnx.refused or f"the manifest has no entry for {ONNX}"
-        raise ModelError(
-            f"The model in {origin} has no compiled form ({reason}): --engine sklearn loads {PIPELINE}, which can"
-            " run any code; use it only if you trust the author of the model"
-        )
-    # Imported here, because only this engine needs onnxruntime.
-    from telco_stream.model.onnx_engine import load_onnx  # noqa: PLC0415
-
-    return load_onnx(checked[ONNX], codec, version=manifest.model_version, threshold=manifest.threshold)
+    scorer = _load_engine(checked, compile_contract(contract_of(files, origin)), manifest, engine, origin)
+    if GOLDEN in checked:
+        check_golden(checked[GOLDEN], scorer)
+    return scorer
 
 
 def check_target(folder: Path, *, replace_model: bool) -> None:
@@ -122,7 +115,7 @@ def check_target(folder: Path, *, replace_model: bool) -> None:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give a folder for the model")
     names = {entry.name for entry in folder.iterdir()}
-    if others := sorted(names - {MANIFEST, CONTRACT, PIPELINE, ONNX}):
+    if others := sorted(names - {MANIFEST, CONTRACT, PIPELINE, ONNX, GOLDEN}):
         raise UsageError(
             f"{folder} holds files that do not belong to a model ({others[0]}): give an empty or new folder"
         )
@@ -219,6 +212,21 @@ def _contract_of_features(manifest: bytes, origin: str) -> Contract:
             f"those of the built-in contract: telco-stream train --contract FILE --out FOLDER --replace writes one"
         )
     return builtin_contract()
+
+
+def _load_engine(files: Mapping[str, bytes], codec: Codec, manifest: Manifest, engine: Engine, origin: str) -> Scorer:
+    if engine == "sklearn":
+        return _load_sklearn(files[PIPELINE], codec, manifest)
+    if ONNX not in files:
+        reason = manifest.onnx.refused or f"the manifest has no entry for {ONNX}"
+        raise ModelError(
+            f"The model in {origin} has no compiled form ({reason}): --engine sklearn loads {PIPELINE}, which can"
+            " run any code; use it only if you trust the author of the model"
+        )
+    # Imported here, because only this engine needs onnxruntime.
+    from telco_stream.model.onnx_engine import load_onnx  # noqa: PLC0415
+
+    return load_onnx(files[ONNX], codec, version=manifest.model_version, threshold=manifest.threshold)
 
 
 def _load_sklearn(pickled: bytes, codec: Codec, manifest: Manifest) -> Scorer:

@@ -24,13 +24,25 @@ from telco_stream.csv.reader import STRIDE, count_lines_after_header, fingerprin
 from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError, ModelError
 from telco_stream.messages.codec import Codec, compile_contract
-from telco_stream.model.artifact import CONTRACT, MANIFEST, ONNX, PIPELINE, check_target, read_manifest, write_folder
+from telco_stream.model.artifact import (
+    CONTRACT,
+    GOLDEN,
+    MANIFEST,
+    ONNX,
+    PIPELINE,
+    check_target,
+    read_manifest,
+    write_folder,
+)
 from telco_stream.model.evaluation import FOLDS, ReportStage, choose_threshold
+from telco_stream.model.golden import make_golden
 from telco_stream.model.manifest import Manifest, TrainingData, encode_manifest
+from telco_stream.model.onnx_engine import load_onnx
 from telco_stream.model.pipelines import Build, Variant, standard_candidates
 from telco_stream.model.results import ReplacedModel, TrainingResult, compare_models
+from telco_stream.model.scorer import Scorer
 from telco_stream.model.selection import Selected, TrainingRows, select_model
-from telco_stream.model.sklearn_engine import frame
+from telco_stream.model.sklearn_engine import SklearnScorer, frame
 
 #: Libraries that the coefficients may depend on; the manifest holds their versions.
 _LIBRARIES = ("joblib", "numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "scipy", "skl2onnx")
@@ -75,7 +87,7 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
     _check_class_sizes(source, data, codec.contract)
     selected = _select(data, codec, seed, candidates, progress)
     threshold = choose_threshold(selected.probabilities, selected.positive)
-    files = _model_files(selected, codec)
+    files = _model_files(selected, codec, data.events, seed)
     trained_on = TrainingData(data.sha256, len(data.positive), sum(data.positive), seed)
     manifest = _manifest(created_at, trained_on, threshold, selected, files)
     replaced = _replaced_model(out, manifest)
@@ -146,10 +158,14 @@ def _select(
         return select_model(rows, candidates, progress)
 
 
-def _model_files(selected: Selected, codec: Codec) -> dict[str, bytes]:
-    files = {PIPELINE: _pickle(selected.pipeline), CONTRACT: encode_contract(codec.contract)}
+def _model_files(selected: Selected, codec: Codec, events: Sequence[Event], seed: int) -> dict[str, bytes]:
     compiled = selected.compiled
-    return ({ONNX: compiled.content} if compiled.content and compiled.refused is None else {}) | files
+    files = {PIPELINE: _pickle(selected.pipeline), CONTRACT: encode_contract(codec.contract)}
+    scorer: Scorer = SklearnScorer("", 0.5, selected.pipeline, codec)
+    if compiled.content and compiled.refused is None:
+        files = {ONNX: compiled.content} | files
+        scorer = load_onnx(compiled.content, codec, version="", threshold=0.5)
+    return files | {GOLDEN: make_golden(scorer, events, seed=seed)}
 
 
 def _manifest(
