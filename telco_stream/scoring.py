@@ -3,14 +3,17 @@
 `process` is pure: it uses no Kafka client, no clock and no file. It takes four steps:
 
 1. Decode each record to an event, or reject the record.
-2. Score all events in one call.
+2. Score all events in one call; those of a canary's keys in a second one.
 3. Build a prediction from each probability, or reject the record if the prediction cannot be sent.
 4. Write a dead letter for each rejected record.
 """
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import compress
+from typing import TypeAlias
 
 from telco_stream.contract.events import BAD_DATA, Event, EventCodec
 from telco_stream.errors import ErrorType
@@ -19,6 +22,10 @@ from telco_stream.messages.headers import SourceHeaders
 from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.messages.record import ENVELOPE, Message, Record, Rejected, Rejection, size_of
 from telco_stream.model.scorer import Scorer, ScoringError
+from telco_stream.model.serving import CanaryModel, VersionCounts
+
+#: Events with their indices in the batch.
+_Decoded: TypeAlias = Sequence[tuple[int, Event]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +44,12 @@ class Outcome:
     consecutive_dead_letters: int
     #: Different errors of the model in this batch, without values of customers.
     model_errors: tuple[str, ...] = ()
+    #: Counts of each version of the model that has scored records of the batch.
+    by_version: Mapping[str, VersionCounts] = field(default_factory=dict)
+    #: Events that the model could score, in the order of the batch.
+    events: Sequence[Event] = ()
+    #: Comparison with the shadow model, if there is one.
+    shadow: "ShadowComparison | None" = None
 
     @property
     def consumed(self) -> int:
@@ -44,10 +57,29 @@ class Outcome:
         return len(self.prediction_messages) + len(self.dead_letter_messages)
 
     @property
+    def failed(self) -> int:
+        """Records on which a model has failed, or for which it has no probability."""
+        return sum(counts.failed for counts in self.by_version.values())
+
+    @property
     def flagged(self) -> int:
         """Predictions of the positive label."""
         positive = self.positive
         return sum([prediction.prediction == positive for prediction in self.predictions])
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowComparison:
+    """Probabilities of a shadow model beside the answers of a batch."""
+
+    version: str
+    compared: int
+    #: Records on which the shadow model failed, or has no probability.
+    failed: int
+    changed_decisions: int
+    #: Absolute differences of the probabilities.
+    differences: Sequence[float]
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +98,7 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     limits: Limits,
     topic_id: str | None = None,
     consecutive_before: int = 0,
+    canary: CanaryModel | None = None,
 ) -> Outcome:
     """Answer each record exactly once, by a prediction or by a dead letter.
 
@@ -75,35 +108,55 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     sources, codec = SourceHeaders(topic_id), scorer.codec
     decoded, undecodable = _decode(records, codec.events)
     failures: dict[int, ScoringError] = {}
-    probabilities = _score(decoded, scorer, failures)
-    scored = codec.build_predictions(
-        [event for _, event in decoded],
-        probabilities,
-        threshold=scorer.threshold,
-        processed_at=processed_at,
-        model_version=scorer.version,
-    )
+    scored = _predict(decoded, scorer, canary, processed_at, failures)
     predictions, prediction_messages, unanswerable = _encode(
         records, zip(decoded, scored, strict=True), sources, limits.prediction, codec.contract.entity
     )
+    failed_versions = _versions_of(decoded, scored, unanswerable)
     rejected_at = undecodable | unanswerable | _name_errors(failures, unanswerable)
-    rejected = [rejected_at[index] for index in sorted(rejected_at)]
     last_records = {record.partition(): record for record in records}
     return Outcome(
         prediction_messages=prediction_messages,
         dead_letter_messages=[
             encode_dead_letter(
-                record, sources, model_version=scorer.version, failed_at=processed_at, limit=limits.letter
+                rejected_at[index],
+                sources,
+                model_version=failed_versions.get(index, scorer.version),
+                failed_at=processed_at,
+                limit=limits.letter,
             )
-            for record in rejected
+            for index in sorted(rejected_at)
         ],
         predictions=predictions,
-        rejected=[record.rejection for record in rejected],
+        rejected=[rejected_at[index].rejection for index in sorted(rejected_at)],
         next_offsets={partition: record.offset() + 1 for partition, record in last_records.items()},
         positive=codec.contract.label.positive,
         most_consecutive_dead_letters=count_most_consecutive(rejected_at, consecutive_before),
         consecutive_dead_letters=count_consecutive_at_end(rejected_at, len(records), consecutive_before),
         model_errors=tuple(sorted({error.cause for error in failures.values()})),
+        by_version=_count_by_version(scorer, canary, predictions, unanswerable, failed_versions),
+        events=[event for index, event in decoded if index not in unanswerable],
+    )
+
+
+def compare_shadow(shadow: Scorer, outcome: Outcome) -> ShadowComparison:
+    """Score the answered events of a batch with another model, and compare its probabilities with the answers."""
+    positive = outcome.positive
+    probabilities = _score(list(enumerate(outcome.events)), shadow, {})
+    pairs = [
+        (prediction, probability)
+        for prediction, probability in zip(outcome.predictions, probabilities, strict=True)
+        if 0.0 <= probability <= 1.0
+    ]
+    return ShadowComparison(
+        version=shadow.version,
+        compared=len(pairs),
+        failed=len(probabilities) - len(pairs),
+        changed_decisions=sum(
+            (probability >= shadow.threshold) != (prediction.prediction == positive)
+            for prediction, probability in pairs
+        ),
+        differences=[abs(probability - prediction.probability) for prediction, probability in pairs],
     )
 
 
@@ -144,7 +197,59 @@ def _decode(records: Sequence[Record], codec: EventCodec) -> tuple[list[tuple[in
     return decoded, rejected
 
 
-def _score(decoded: Sequence[tuple[int, Event]], scorer: Scorer, failures: dict[int, ScoringError]) -> list[float]:
+def _predict(
+    decoded: _Decoded,
+    scorer: Scorer,
+    canary: CanaryModel | None,
+    processed_at: str,
+    failures: dict[int, ScoringError],
+) -> list[Prediction]:
+    """Return a prediction for each event, in their order: by the canary for its keys, by the scorer for the others."""
+    if canary is not None:
+        sides = [canary.takes(event.key.encode()) for _, event in decoded]
+        of_canary, of_scorer = (
+            iter(_predict(list(compress(decoded, takes)), model, None, processed_at, failures))
+            for takes, model in ((sides, canary.scorer), ([not side for side in sides], scorer))
+        )
+        return [next(of_canary if side else of_scorer) for side in sides]
+    return scorer.codec.build_predictions(
+        [event for _, event in decoded],
+        _score(decoded, scorer, failures),
+        threshold=scorer.threshold,
+        processed_at=processed_at,
+        model_version=scorer.version,
+    )
+
+
+def _versions_of(
+    decoded: _Decoded, scored: Iterable[Prediction], unanswerable: Mapping[int, Rejected]
+) -> dict[int, str]:
+    """Return the version that has scored each of the unanswerable records, by index."""
+    if not unanswerable:
+        return {}
+    pairs = zip(decoded, scored, strict=True)
+    return {index: prediction.model_version for (index, _), prediction in pairs if index in unanswerable}
+
+
+def _count_by_version(
+    scorer: Scorer,
+    canary: CanaryModel | None,
+    predictions: Sequence[Prediction],
+    unanswerable: Mapping[int, Rejected],
+    versions: Mapping[int, str],
+) -> dict[str, VersionCounts]:
+    """Return the counts of the models of this batch; a prediction that is too large is not a failure of its model."""
+    failed = Counter(
+        versions[index] for index, record in unanswerable.items() if record.error_type == ErrorType.SCORING
+    )
+    if canary is None:
+        return {scorer.version: VersionCounts(len(predictions), failed[scorer.version])}
+    predicted = Counter(prediction.model_version for prediction in predictions)
+    versions_asked = (scorer.version, canary.scorer.version)
+    return {version: VersionCounts(predicted[version], failed[version]) for version in versions_asked}
+
+
+def _score(decoded: _Decoded, scorer: Scorer, failures: dict[int, ScoringError]) -> list[float]:
     """Return a probability for each event, NaN if the model fails on it; add its errors to `failures` by index.
 
     One call scores all of them. If it fails, both halves are scored separately until each failing event is alone.

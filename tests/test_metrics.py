@@ -18,13 +18,14 @@ from telco_stream.contract.events import Event
 from telco_stream.errors import ErrorType
 from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message, Rejection
+from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring.consume_metrics import ConsumeMetrics, SampledHistogram
 from telco_stream.monitoring.health import Heartbeat
 from telco_stream.monitoring.metrics import ProduceMetrics, RunState, Statistics, new_registry
 from telco_stream.monitoring.protocols import BatchTimings
 from telco_stream.scoring import Outcome
 from tests.support.scraping import Section, documented, families, series
-from tests.support.telco import CODEC, CONTRACT, prediction_of
+from tests.support.telco import CODEC, prediction_of
 
 LINUX = sys.platform == "linux"
 
@@ -36,6 +37,9 @@ class HalfScorer:
 
     def score(self, customers: Sequence[Event]) -> list[float]:
         return [0.5 for _ in customers]
+
+
+MODELS = Models(ServingModels(HalfScorer()))
 
 
 @pytest.mark.skipif(not LINUX, reason="process metrics exist on Linux only")
@@ -58,7 +62,7 @@ def test_metric_names_end_in_base_units(section: Section) -> None:
 
 def test_consume_metrics_count_a_committed_batch() -> None:
     registry = CollectorRegistry()
-    ConsumeMetrics(registry, CONTRACT.label).on_committed(outcome(), BatchTimings(0.2, 0.03, [0.5, 2.0]))
+    ConsumeMetrics(registry, MODELS).on_committed(outcome(), BatchTimings(0.2, 0.03, [0.5, 2.0]))
     exported = series(generate_latest(registry).decode())
     assert exported["telco_stream_records_consumed_total"] == 5
     assert exported['telco_stream_predictions_total{prediction="Yes"}'] == 1
@@ -77,17 +81,17 @@ def test_consume_metrics_count_a_committed_batch() -> None:
 
 def test_timed_scorer_measures_each_call() -> None:
     registry = CollectorRegistry()
-    scorer = ConsumeMetrics(registry, CONTRACT.label).timed(HalfScorer())
+    scorer = ConsumeMetrics(registry, MODELS).timed(HalfScorer())
     assert (scorer.version, scorer.threshold, scorer.engine) == ("7", 0.5, "onnx")
     assert scorer.score([]) == []
     assert series(generate_latest(registry).decode())["telco_stream_scoring_seconds_count"] == 1
 
 
-def test_show_model_exports_version_and_engine() -> None:
+def test_model_metrics_export_version_engine_and_role() -> None:
     registry = CollectorRegistry()
-    ConsumeMetrics(registry, CONTRACT.label).show_model(registry, HalfScorer(), 1_700_000_000.0)
+    ConsumeMetrics(registry, Models(ServingModels(HalfScorer(), created_at="2023-11-14T22:13:20Z")))
     exported = series(generate_latest(registry).decode())
-    assert exported['telco_stream_model_info{engine="onnx",version="7"}'] == 1
+    assert exported['telco_stream_model_info{engine="onnx",role="serving",version="7"}'] == 1
     assert exported["telco_stream_model_created_timestamp_seconds"] == 1_700_000_000
 
 
@@ -190,7 +194,7 @@ def test_registry_reads_the_run_state_at_each_scrape() -> None:
 def test_consume_metrics_cost_under_a_hundredth_of_a_batch() -> None:
     """5,000 records take at least 60 ms in the loop; the limit leaves room for busy machines."""
     many = Outcome([MESSAGE] * 5_000, [], [answer("No", 0.2)] * 5_000, [], {0: 5_000}, "Yes", 0, 0)
-    metrics = ConsumeMetrics(CollectorRegistry(), CONTRACT.label)
+    metrics = ConsumeMetrics(CollectorRegistry(), MODELS)
     assert fastest(lambda: metrics.on_committed(many, BatchTimings(0.05, 0.01, [0.5] * 64))) < 0.0012
 
 
@@ -214,7 +218,7 @@ def full_registry(section: Section) -> CollectorRegistry:
     if section == "produce":
         ProduceMetrics(1.0, registry)
     else:
-        ConsumeMetrics(registry, CONTRACT.label).show_model(registry, HalfScorer(), 0.0)
+        ConsumeMetrics(registry, MODELS)
     return registry
 
 

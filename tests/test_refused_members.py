@@ -9,11 +9,13 @@ from confluent_kafka import Consumer, KafkaError
 
 from telco_stream import errors
 from telco_stream.consume.run import ConsumeOptions, WorkerTask
+from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring import MonitoringOptions
 from telco_stream.settings import Settings
 from tests.support.cli import RunningCli
 from tests.support.consumer_harness import RunningConsumer, customers, settings_of
 from tests.support.mock_cluster import Api, MockCluster
+from tests.support.records import RuleScorer
 from tests.support.scraping import Port, free_port
 from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until
@@ -112,7 +114,7 @@ def test_newer_process_exits_3_when_its_instance_id_is_in_use(kafka: str, topics
 def test_each_worker_has_a_unique_instance_id(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     seen: list[Settings] = []
     module = "telco_stream.consume.run"
-    monkeypatch.setattr(f"{module}.load_scorer", lambda *_: None)
+    monkeypatch.setattr(f"{module}.load_models", lambda *_: Models(ServingModels(RuleScorer())))
     monkeypatch.setattr(f"{module}.run_consume", lambda clients, *_, **__: seen.append(clients.settings))
     for kafka in ({"group.instance.id": "one"}, {}):
         work = WorkerTask(Settings(kafka=kafka), tmp_path, "auto", ConsumeOptions(), 1.0, {}, "name")  # type: ignore[arg-type]

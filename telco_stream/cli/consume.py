@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from telco_stream.consume.run import ConsumeOptions
     from telco_stream.contract.schema import Contract
     from telco_stream.display.consume_view import ConsumeView
-    from telco_stream.model.scorer import Scorer
+    from telco_stream.model.serving import Models
     from telco_stream.monitoring.protocols import RunObserver
     from telco_stream.monitoring.snapshot import ConsumerSnapshot
     from telco_stream.runtime.signals import Stop
@@ -106,37 +106,35 @@ def consume(
     session = Session(output, **stderr, log_format=log_format, flags=flags, timeout=timeout)
     options.check_metrics(metrics_host, metrics_port)
     stop = session.stop  # handle signals while the model is loaded
-    scorer = session.scorer(engine)
-
-    from telco_stream.consume.run import ConsumeOptions
-    from telco_stream.model.artifact import read_manifest
+    from telco_stream.consume.run import ConsumeOptions, load_models
     from telco_stream.monitoring import MonitoringOptions
 
-    monitoring = MonitoringOptions(metrics_port, exit_on_stall, read_manifest(session.model_folder()).created_at)
+    models = load_models(session.model_folder(), engine)
+    monitoring = MonitoringOptions(metrics_port, exit_on_stall)
     if_answered: IfAnswered = "restart" if restart else "resume" if resume_from_answers else "refuse"
     run_options = ConsumeOptions(mode, delivery, limit, idle_timeout, top_k, monitoring, if_answered)
     result = (
-        _run_workers(session, run_options, engine, workers, scorer.codec.contract)
+        _run_workers(session, run_options, engine, workers, models.serving.scorer.codec.contract)
         if workers > 1
-        else _run_one(session, run_options, scorer, stop)
+        else _run_one(session, run_options, models, stop)
     )
     session.screen.show(result)
 
 
-def _run_one(session: Session, run_options: "ConsumeOptions", scorer: "Scorer", stop: "Stop") -> "ConsumeResult":
+def _run_one(session: Session, run_options: "ConsumeOptions", models: "Models", stop: "Stop") -> "ConsumeResult":
     """Consume in this process."""
     from telco_stream.consume.run import run_consume
     from telco_stream.display.progress import WindowReporter
     from telco_stream.monitoring.snapshot import ConsumerStats, ProgressLog
 
-    stats = ConsumerStats(scorer.codec, session.clients.unavailable_for)
+    stats = ConsumerStats(models.serving.scorer.codec, session.clients.unavailable_for, models.versions)
     observers: list[RunObserver] = [stats]
     if run_options.mode == "batch":
         observers.insert(0, WindowReporter(session.screen.window))
     elif not session.screen.has_live_view:
         observers.append(ProgressLog())
-    with session.screen.live(_view(session, run_options, scorer.codec.contract, stats.snapshot)):
-        return run_consume(session.clients, scorer, run_options, stop=stop, observers=observers)
+    with session.screen.live(_view(session, run_options, models.serving.scorer.codec.contract, stats.snapshot)):
+        return run_consume(session.clients, models, run_options, stop=stop, observers=observers)
 
 
 def _run_workers(

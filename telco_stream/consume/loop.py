@@ -8,17 +8,17 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters, StoppedBy
 from telco_stream.kafka.blocking_calls import SHUTDOWN_GRACE_SECONDS
 from telco_stream.kafka.source import Batch
 from telco_stream.messages.record import Record
-from telco_stream.model.scorer import Scorer
+from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring.protocols import BatchTimings, RunObserver, sample_batch
 from telco_stream.runtime.signals import Stop, Stopped
-from telco_stream.scoring import Outcome, process
+from telco_stream.scoring import Outcome, compare_shadow, process
 
 #: Seconds that a poll waits for the first record; signals and stop conditions are noticed after it.
 _POLL_SECONDS = 0.5
@@ -93,13 +93,15 @@ class _PendingBatch:
     timestamps: Sequence[float]
     started: float
     delivery: PendingDelivery
+    #: Seconds that the shadow model took.
+    shadow: float = 0.0
 
     def timings(self) -> BatchTimings:
         """Return the timings of the committed batch; an age is at least 0, even if the clocks disagree."""
         ended = self.delivery.ended
         committed_at = time.time() - (time.perf_counter() - ended)
         ages = [max(0.0, committed_at - timestamp) for timestamp in self.timestamps]
-        return BatchTimings(self.processing, ended - self.started, ages)
+        return BatchTimings(self.processing, ended - self.started, ages, self.shadow)
 
 
 class ConsumeLoop:
@@ -109,7 +111,7 @@ class ConsumeLoop:
         self,
         source: Source,
         delivery: Delivery,
-        scorer: Scorer,
+        models: Models,
         plan: ConsumePlan,
         *,
         utc_timestamp: Callable[[], str],
@@ -118,7 +120,7 @@ class ConsumeLoop:
     ) -> None:
         self._source = source
         self._delivery = delivery
-        self._scorer = scorer
+        self._models = models
         self._plan = plan
         self._utc_timestamp = utc_timestamp
         self._stop = stop
@@ -160,16 +162,32 @@ class ConsumeLoop:
             return
         counters.on_received(self._source.consecutive_dead_letters())
         started = time.perf_counter()
-        outcome = process(
-            batch.records,
-            self._scorer,
-            processed_at=self._utc_timestamp(),
-            limits=plan.limits,
-            topic_id=plan.topic_id,
-            consecutive_before=counters.consecutive_dead_letters,
-        )
+        outcome = self._answer(batch.records)
         processing = time.perf_counter() - started
         self._deliver(outcome, batch, processing, overlap=plan.mode == "streaming" and len(batch.records) >= remaining)
+
+    def _answer(self, records: Sequence[Record]) -> Outcome:
+        """Process a batch; if a version on trial fails too often, by its fallback, unless that fails as often."""
+        outcome = self._process(records, models := self._models.current())
+        failing = self._models.on_scored(outcome.by_version)
+        if failing is None:
+            return outcome
+        answered = self._process(records, models.fallbacks[failing])
+        if answered.failed >= outcome.failed:
+            return outcome
+        self._models.roll_back(failing)
+        return answered
+
+    def _process(self, records: Sequence[Record], models: ServingModels) -> Outcome:
+        return process(
+            records,
+            models.scorer,
+            processed_at=self._utc_timestamp(),
+            limits=self._plan.limits,
+            topic_id=self._plan.topic_id,
+            consecutive_before=self._counters.consecutive_dead_letters,
+            canary=models.canary,
+        )
 
     def _deliver(self, outcome: Outcome, batch: Batch, processing: float, *, overlap: bool) -> None:
         """Begin to deliver a batch; wait for its commit too, unless it may overlap with the next batch.
@@ -186,9 +204,21 @@ class ConsumeLoop:
         started = time.perf_counter()
         delivery = self._delivery.deliver(outcome, batch)
         timestamps = sample_timestamps(batch.records)
-        self._pending = _PendingBatch(outcome, processing, batch.next_positions, timestamps, started, delivery)
+        outcome, shadow = self._compare_shadow(outcome)
+        self._pending = _PendingBatch(outcome, processing, batch.next_positions, timestamps, started, delivery, shadow)
         if not overlap or delivery.ended < math.inf:
             self._await_commit()
+
+    def _compare_shadow(self, outcome: Outcome) -> tuple[Outcome, float]:
+        """Score the batch with the shadow model while it is being committed; return the seconds that it took.
+
+        The outcome loses its events: only the models keep a number of them.
+        """
+        self._models.on_answered(outcome.events)
+        started, comparison = time.perf_counter(), None
+        if (shadow := self._models.active.shadow) is not None:
+            comparison = compare_shadow(shadow, outcome)
+        return replace(outcome, events=(), shadow=comparison), time.perf_counter() - started
 
     def _await_commit(self) -> bool:
         """Wait for the batch in flight, if any; return whether it was committed."""

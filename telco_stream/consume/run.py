@@ -24,8 +24,8 @@ from telco_stream.kafka.source import KafkaSource, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.topics import compacted_topics, compaction_warning
 from telco_stream.kafka.transactions import transactions_under
-from telco_stream.model.artifact import load_scorer
-from telco_stream.model.scorer import Scorer
+from telco_stream.model.artifact import load_scorer, read_manifest
+from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_run
 from telco_stream.monitoring.protocols import PartitionView, RunObserver
 from telco_stream.monitoring.snapshot import ProgressLog
@@ -88,12 +88,15 @@ class WorkerTask:
         settings = self.settings.model_copy(update={"consumer": consumer, "kafka": self._properties(slot)})
         clients = Clients(settings, self.timeout)
         options = replace(self.options, monitoring=self.options.monitoring.in_slot(slot))
-        scorer = load_scorer(self.model, self.engine)
+        models = load_models(self.model, self.engine)
+        codec = models.serving.scorer.codec
         with (
-            reporter.reporting_snapshots(scorer.codec, clients.unavailable_for) if self.has_live_view else nullcontext()
+            reporter.reporting_snapshots(codec, clients.unavailable_for, models.versions)
+            if self.has_live_view
+            else nullcontext()
         ):
             observers: list[RunObserver] = [reporter] if self.has_live_view else [reporter, ProgressLog()]
-            return run_consume(clients, scorer, options, stop=stop, observers=observers)
+            return run_consume(clients, models, options, stop=stop, observers=observers)
 
     def _properties(self, slot: int) -> dict[str, str]:
         """Return the client properties of one worker: two members with the same instance ID fence each other."""
@@ -101,6 +104,12 @@ class WorkerTask:
         if _INSTANCE_ID in properties:
             properties[_INSTANCE_ID] += f"-{slot}"
         return properties
+
+
+def load_models(folder: Path, engine: Engine) -> Models:
+    """Check and load the model of a folder, which answers in the whole run."""
+    scorer = load_scorer(folder, engine)
+    return Models(ServingModels(scorer, created_at=read_manifest(folder).created_at))
 
 
 def decide_first_start(clients: Clients, options: ConsumeOptions, stop: Stop) -> tuple[Settings, ConsumeOptions]:
@@ -116,15 +125,15 @@ def decide_first_start(clients: Clients, options: ConsumeOptions, stop: Stop) ->
 
 
 def run_consume(
-    clients: Clients, scorer: Scorer, options: ConsumeOptions, *, stop: Stop, observers: Sequence[RunObserver] = ()
+    clients: Clients, models: Models, options: ConsumeOptions, *, stop: Stop, observers: Sequence[RunObserver] = ()
 ) -> ConsumeResult:
     """Consume until a stop condition is met or a stop is requested, and leave the group in every case."""
     clients.on_refused = stop.fail
-    with monitor_run(options.monitoring, clients, scorer, stop=stop, observers=observers) as monitored, reduced_gc():
+    with monitor_run(options.monitoring, clients, models, stop=stop, observers=observers) as monitored, reduced_gc():
         try:
-            result = _consume(clients, options, stop, *monitored)
+            result = _consume(clients, options, stop, models, monitored)
         except Stopped:  # while a request to the broker was pending, before the loop
-            result = RunCounters(_plan(options, clients, scorer, Limits())).result("signal")
+            result = RunCounters(_plan(options, clients, models, Limits())).result("signal")
         stop.raise_failure()
     logs.log_end(
         "consume",
@@ -143,20 +152,20 @@ def new_transactional_id(settings: Settings) -> str:
 
 
 def _consume(
-    clients: Clients, options: ConsumeOptions, stop: Stop, scorer: Scorer, observers: Sequence[RunObserver]
+    clients: Clients, options: ConsumeOptions, stop: Stop, models: Models, observers: Sequence[RunObserver]
 ) -> ConsumeResult:
     settings, topics, cluster = clients.settings, clients.settings.topics, Cluster(clients, stop)
     partitions = cluster.partitions(topics.raw, topics.predictions, topics.deadletter)
     _check_permissions(cluster, settings)
     topic_id = cluster.topic_ids(topics.raw)[topics.raw]
-    plan = _plan(options, clients, scorer, _limits(cluster, topics), topic_id)
+    plan = _plan(options, clients, models, _limits(cluster, topics), topic_id)
     reset = choose_reset(clients, topic_id, options.if_answered, stop)
     topic = TopicToRead(topics.raw, cluster.ask_offsets, topic_id, partitions[topics.raw], reset)
-    _log_start(options, settings, scorer)
+    _log_start(options, settings, models)
     _warn_of_compaction(cluster, partitions)
     with closing(_source(clients, cluster, topic, options, stop)) as source, ExitStack() as attached:
         delivery, outcomes = _delivery(clients, options, source, stop)
-        loop = ConsumeLoop(source, delivery, scorer, plan, utc_timestamp=utc_timestamp, stop=stop, observers=observers)
+        loop = ConsumeLoop(source, delivery, models, plan, utc_timestamp=utc_timestamp, stop=stop, observers=observers)
         for observer in observers:
             attached.callback(observer.finish)
             observer.attach(partial(_view_partitions, source, loop, outcomes))
@@ -207,8 +216,8 @@ def _view_partitions(
     )
 
 
-def _log_start(options: ConsumeOptions, settings: Settings, scorer: Scorer) -> None:
-    topics = settings.topics
+def _log_start(options: ConsumeOptions, settings: Settings, models: Models) -> None:
+    topics, scorer = settings.topics, models.serving.scorer
     facts = {"mode": options.mode, "delivery": options.delivery, "group": settings.consumer.group_id}
     names = {"raw": topics.raw, "predictions": topics.predictions, "deadletter": topics.deadletter}
     until = {} if options.is_bounded else {"until": "signal"}
@@ -221,7 +230,7 @@ def _warn_of_compaction(cluster: Cluster, topics: Iterable[str]) -> None:
 
 
 def _plan(
-    options: ConsumeOptions, clients: Clients, scorer: Scorer, limits: Limits, topic_id: str | None = None
+    options: ConsumeOptions, clients: Clients, models: Models, limits: Limits, topic_id: str | None = None
 ) -> ConsumePlan:
     consumer = clients.settings.consumer
     return ConsumePlan(
@@ -234,7 +243,7 @@ def _plan(
         max_consecutive_dead_letters=consumer.max_consecutive_dead_letters,
         top_k=options.top_k,
         topic_id=topic_id,
-        contract=scorer.codec.contract,
+        contract=models.serving.scorer.codec.contract,
     )
 
 

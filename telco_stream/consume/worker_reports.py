@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -58,9 +58,14 @@ class WorkerReporter(RunObserver):
         self._stats: ConsumerStats | None = None
 
     @contextmanager
-    def reporting_snapshots(self, codec: Codec, unavailable_for: Callable[[], float | None]) -> Iterator[None]:
+    def reporting_snapshots(
+        self,
+        codec: Codec,
+        unavailable_for: Callable[[], float | None],
+        versions: Callable[[], Mapping[str, str]] = dict,
+    ) -> Iterator[None]:
         """Send snapshots and log lines too while the block runs: only one process can draw on the terminal."""
-        stats, end = ConsumerStats(codec, unavailable_for), threading.Event()
+        stats, end = ConsumerStats(codec, unavailable_for, versions), threading.Event()
         self._stats = stats
         logs.divert(lambda line: self._send(LogLine(line)))
         thread = threading.Thread(target=self._send_snapshots, args=(stats, end), name="worker-reporter", daemon=True)
@@ -144,6 +149,7 @@ class WorkerAggregator:
             unavailable_for=max(outages, default=None),
             flagged=self._flagged,
             at_risk=tuple(customer for snapshot in snapshots for customer in snapshot.at_risk)[:AT_RISK],
+            versions=_merge([snapshot.versions for snapshot in snapshots]),
         )
 
     def result(self) -> ConsumeResult:
@@ -163,3 +169,13 @@ class WorkerAggregator:
                 snapshot,
                 at_risk=(snapshot.at_risk + before.at_risk)[:AT_RISK],
             )
+
+
+def _merge(versions: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return the versions of several workers by role; for a moment after a promotion they can differ."""
+    merged: dict[str, list[str]] = {}
+    for roles in versions:
+        for role, version in roles.items():
+            if version not in (named := merged.setdefault(role, [])):
+                named.append(version)
+    return {role: ", ".join(named) for role, named in merged.items()}

@@ -106,6 +106,7 @@ class ConsumeView:
             number_field("Dead letters", format_count(dead), Text(share), style="bold red" if dead else "bold"),
             number_field("Lag", _format_total_lag(snapshot.lag), Text(format_lag(snapshot.lag, columns - 31))),
             *self._progress(snapshot, rate),
+            *_model_lines(snapshot.versions),
         ]
 
     def _progress(self, snapshot: ConsumerSnapshot, rate: float) -> list[Text]:
@@ -166,6 +167,12 @@ def customer_lines(customers: Sequence[AtRisk], contract: Contract) -> list[Text
         cells = [(customer.key, ""), (risk, "red"), *((customer.segments[name], "") for name in segments)]
         lines.append(widgets.table_row(cells, widths))
     return lines + [Text()] * (_CUSTOMERS - len(customers))
+
+
+def _model_lines(versions: Mapping[str, str]) -> list[Text]:
+    """Draw the versions of the model by role, if the run follows a topic of models."""
+    titles = {"serving": "Model", "canary": "Canary", "shadow": "Shadow"}
+    return [number_field(title, "", Text(versions[role])) for role, title in titles.items() if role in versions]
 
 
 def _format_small_share(part: int, whole: int) -> str:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 
 from telco_stream.kafka.clients import Clients
-from telco_stream.model.scorer import Scorer
+from telco_stream.model.serving import Models
 from telco_stream.monitoring.protocols import ProduceObserver, RunObserver
 from telco_stream.runtime.logs import MAX_LINES, MINUTE, list_facts, log
 from telco_stream.runtime.signals import Stop
@@ -22,7 +22,6 @@ class MonitoringOptions:
 
     port: int = 0
     exit_on_stall: bool = False
-    model_created: str | None = None
 
     def in_slot(self, slot: int) -> "MonitoringOptions":
         """Return the options of one of several workers, each of which has its own port."""
@@ -34,20 +33,20 @@ NO_MONITORING = MonitoringOptions()
 
 @contextmanager
 def monitor_run(
-    options: MonitoringOptions, clients: Clients, scorer: Scorer, *, stop: Stop, observers: Sequence[RunObserver]
-) -> Iterator[tuple[Scorer, Sequence[RunObserver]]]:
-    """Monitor a run of `consume`; yield the scorer and the observers for its loop.
+    options: MonitoringOptions, clients: Clients, models: Models, *, stop: Stop, observers: Sequence[RunObserver]
+) -> Iterator[Sequence[RunObserver]]:
+    """Monitor a run of `consume`; yield the observers for its loop.
 
     Raises `KafkaError` after a stall that ended the run (--exit-on-stall).
     """
     observers = [DeadLetterLog(), *observers]
     if not (options.port or options.exit_on_stall):
-        yield scorer, observers
+        yield observers
         return
     from telco_stream.monitoring.http import http_run_monitor  # noqa: PLC0415 - imports prometheus_client, which takes long
 
-    with http_run_monitor(options, clients, scorer, stop) as (timed_scorer, observer):
-        yield timed_scorer, [observer, *observers]
+    with http_run_monitor(options, clients, models, stop) as observer:
+        yield [observer, *observers]
 
 
 @contextmanager

@@ -11,10 +11,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from telco_stream.contract.events import Event
-from telco_stream.contract.schema import Label
 from telco_stream.errors import ErrorType
 from telco_stream.model.scorer import Scorer
+from telco_stream.model.serving import Models
 from telco_stream.monitoring.health import StallDetector
+from telco_stream.monitoring.model_metrics import ModelMetrics
 from telco_stream.monitoring.protocols import BatchTimings, PartitionView, ViewPartitions, sample_batch
 from telco_stream.scoring import Outcome
 
@@ -27,8 +28,9 @@ _PROBABILITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
 class ConsumeMetrics(Collector):
     """Metrics of `consume`."""
 
-    def __init__(self, registry: CollectorRegistry, label: Label) -> None:
-        self._label = label
+    def __init__(self, registry: CollectorRegistry, models: Models) -> None:
+        self._label = label = models.serving.scorer.codec.contract.label
+        self._models = ModelMetrics(registry, models)
         #: The partitions and their stall detector, as soon as they exist.
         self.view: ViewPartitions = PartitionView
         self.stall_detector: StallDetector | None = None
@@ -58,13 +60,6 @@ class ConsumeMetrics(Collector):
         """Wrap the scorer so that its calls are timed."""
         return _TimedScorer(scorer, self._scoring)
 
-    def show_model(self, registry: CollectorRegistry, scorer: Scorer, created: float) -> None:
-        """Export the model's version, engine and training time (seconds since 1970)."""
-        info = Gauge("telco_stream_model_info", "Model that scores", ["version", "engine"], registry=registry)
-        info.labels(scorer.version, scorer.engine).set(1)
-        name = "telco_stream_model_created_timestamp_seconds"
-        Gauge(name, "Time at which the model was trained", registry=registry).set(created)
-
     def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:
         """Count a committed batch."""
         self._consumed.inc(outcome.consumed)
@@ -80,6 +75,7 @@ class ConsumeMetrics(Collector):
         probabilities = [prediction.probability for prediction in sample_batch(outcome.predictions)]
         self._probability.add(probabilities, len(outcome.predictions))
         self._last.set_to_current_time()
+        self._models.on_committed(outcome, timings)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics of the partitions with their current values."""

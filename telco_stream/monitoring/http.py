@@ -6,14 +6,13 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from telco_stream.errors import KafkaError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.model.scorer import Scorer
+from telco_stream.model.serving import Models
 from telco_stream.monitoring import MonitoringOptions
 from telco_stream.monitoring.consume_metrics import ConsumeMetrics
 from telco_stream.monitoring.health import Heartbeat, StallDetector
 from telco_stream.monitoring.metrics import ProduceMetrics, RunState, new_registry
 from telco_stream.monitoring.protocols import BatchTimings, ProduceObserver, RunObserver, SendCounters, ViewPartitions
 from telco_stream.monitoring.server import Pages, serving
-from telco_stream.runtime.period import to_timestamp
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Outcome
 
@@ -22,16 +21,14 @@ _ROWS_OVERDUE = 3
 
 
 @contextmanager
-def http_run_monitor(
-    options: MonitoringOptions, clients: Clients, scorer: Scorer, stop: Stop
-) -> Iterator[tuple[Scorer, RunObserver]]:
+def http_run_monitor(options: MonitoringOptions, clients: Clients, models: Models, stop: Stop) -> Iterator[RunObserver]:
     """Monitor a run of `consume`, and serve its metrics and health if the options name a port.
 
-    Yields the scorer with timed calls and the observer. Raises `KafkaError` after a stall that ended the run.
+    Times the calls of its models. Raises `KafkaError` after a stall that ended the run.
     """
-    monitor = _RunMonitor(clients, options, scorer, stop)
+    monitor = _RunMonitor(clients, options, models, stop)
     with serving(options.port, monitor.pages, clients.settings.metrics.host) if options.port else nullcontext():
-        yield monitor.scorer, monitor
+        yield monitor
     if monitor.stall:
         raise KafkaError(f"{monitor.stall}; stopped so that a supervisor can restart it (--exit-on-stall)")
 
@@ -49,17 +46,16 @@ def http_produce_monitor(
 class _RunMonitor(RunObserver):
     """Observer of a run of `consume` with metrics, health checks and stall detection."""
 
-    def __init__(self, clients: Clients, options: MonitoringOptions, scorer: Scorer, stop: Stop) -> None:
+    def __init__(self, clients: Clients, options: MonitoringOptions, models: Models, stop: Stop) -> None:
         self._clients = clients
         self._options = options
         self._stop = stop
         self._heartbeat = Heartbeat(clients.settings.consumer.stall_seconds)
         self._state = RunState(self._heartbeat, client_errors=clients.errors)
         registry = new_registry(self._state)
-        self._metrics = ConsumeMetrics(registry, scorer.codec.contract.label)
-        self._metrics.show_model(registry, scorer, max(0.0, to_timestamp(options.model_created or "")))
+        self._metrics = ConsumeMetrics(registry, models)
+        models.wrap = self._metrics.timed
         clients.on_statistics["consumer"] = self._state.statistics.update
-        self.scorer = self._metrics.timed(scorer)
         self.pages = Pages(registry, self._heartbeat.problems, self._readiness_problems)
         self._detection = ExitStack()
         #: Description of the stall that ended the run.

@@ -21,6 +21,8 @@ class BatchTimings:
     delivery: float
     #: From timestamp to commit, of a few evenly spaced records: sampling all would cost as much as scoring.
     ages: Sequence[float] = ()
+    #: To score with the shadow model.
+    shadow: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

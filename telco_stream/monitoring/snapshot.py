@@ -35,13 +35,21 @@ class ConsumerSnapshot:
     flagged: int = 0
     #: Newest of those predictions that were sampled since the last snapshot, newest first.
     at_risk: tuple[AtRisk, ...] = ()
+    #: Versions of the model by role, if the run follows a topic of models.
+    versions: Mapping[str, str] = field(default_factory=dict)
 
 
 class ConsumerStats(RunObserver):
     """Observer that takes snapshots of a consumer; one other thread may take them."""
 
-    def __init__(self, codec: Codec, unavailable_for: Callable[[], float | None]) -> None:
-        self._codec, self._unavailable_for = codec, unavailable_for
+    def __init__(
+        self,
+        codec: Codec,
+        unavailable_for: Callable[[], float | None],
+        versions: Callable[[], Mapping[str, str]] = dict,
+    ) -> None:
+        """Take snapshots; `versions` returns the followed versions of the model by role."""
+        self._codec, self._unavailable_for, self._versions = codec, unavailable_for, versions
         self._partitions: ViewPartitions | None = None
         self._consumed = self._dead_lettered = self._flagged = 0
         self._predictions: deque[Prediction] = deque(maxlen=_MAX_KEPT)
@@ -72,6 +80,7 @@ class ConsumerStats(RunObserver):
             unavailable_for=self._unavailable_for(),
             flagged=self._flagged,
             at_risk=tuple(map(self._at_risk, flagged[:AT_RISK])),
+            versions=self._versions(),
         )
 
     def _at_risk(self, prediction: Prediction) -> AtRisk:

@@ -17,6 +17,7 @@ from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.sink import Sink
 from telco_stream.messages.record import Message
 from telco_stream.model.scorer import Scorer
+from telco_stream.model.serving import Models, ServingModels
 from telco_stream.produce.results import ProduceResult
 from telco_stream.produce.run import ProduceOptions, run_produce
 from telco_stream.report.analytics import Summary
@@ -82,7 +83,9 @@ def run_demo(scorer: Scorer, *, stop: Stop, say: Callable[[str], None], show: Ca
         _send_broken_records(clients, topics.raw, contract.key.name, stop)
         say("3. Consume: each record becomes a prediction, or a dead letter with the reason.")
         say("")
-        consumed = run_consume(clients, scorer, ConsumeOptions("batch", "at-least-once"), stop=stop)
+        consumed = run_consume(
+            clients, Models(ServingModels(scorer)), ConsumeOptions("batch", "at-least-once"), stop=stop
+        )
         _check(stop)
         letters = _unscored_records(clients, stop)
         show(letters)

@@ -9,6 +9,7 @@ from telco_stream.consume.counters import ConsumeResult
 from telco_stream.consume.run import ConsumeOptions, run_consume
 from telco_stream.kafka.clients import Clients
 from telco_stream.model.scorer import Scorer
+from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring.protocols import BatchTimings, PartitionView, ViewPartitions
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Outcome
@@ -40,7 +41,7 @@ class RunningConsumer:
         self._partitions: ViewPartitions = PartitionView
         self.clients = Clients(settings, timeout)
         self._result: Future[ConsumeResult] = Future()
-        self._work = settings, options, scorer or RuleScorer()
+        self._work = settings, options, Models(ServingModels(scorer or RuleScorer()))
         threading.Thread(target=self._run, daemon=True).start()
 
     def attach(self, partitions: ViewPartitions) -> None:
@@ -82,9 +83,9 @@ class RunningConsumer:
         return self._result.result(deadline)
 
     def _run(self) -> None:
-        _, options, scorer = self._work
+        _, options, models = self._work
         try:
-            self._result.set_result(run_consume(self.clients, scorer, options, stop=self.stop, observers=[self]))
+            self._result.set_result(run_consume(self.clients, models, options, stop=self.stop, observers=[self]))
         except BaseException as error:  # noqa: BLE001 - result() raises it again
             self._result.set_exception(error)
 

@@ -15,6 +15,7 @@ from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import KafkaSource, Subscription
 from telco_stream.kafka.starts import AskOffsets, TopicToRead
 from telco_stream.kafka.transactions import Transactions
+from telco_stream.model.serving import Models, ServingModels
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Limits
@@ -120,7 +121,7 @@ class ContractHarness:
             loop = ConsumeLoop(
                 source,
                 self.delivery(source),
-                RuleScorer(),
+                Models(ServingModels(RuleScorer())),
                 plan,
                 utc_timestamp=utc_timestamp,
                 stop=self.stop,

@@ -10,6 +10,7 @@ from telco_stream.consume.counters import ConsumePlan, ConsumeResult
 from telco_stream.consume.loop import ConsumeLoop
 from telco_stream.contract.events import Event
 from telco_stream.kafka.source import Batch
+from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring.protocols import BatchTimings, ViewPartitions
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Limits, Outcome
@@ -132,6 +133,7 @@ class RecordingObserver:
     #: Sizes of the committed batches.
     sizes: list[int] = field(default_factory=list)
     ages: list[float] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
 
     def attach(self, partitions: ViewPartitions) -> None:
         """Ignore the partitions."""
@@ -144,6 +146,7 @@ class RecordingObserver:
         assert timings.delivery >= 0
         self.ages += timings.ages
         self.sizes.append(outcome.consumed)
+        self.outcomes.append(outcome)
 
     def finish(self) -> None:
         """Ignore the end."""
@@ -159,6 +162,8 @@ class LoopHarness:
     stop: Stop = field(default_factory=Stop)
     scorer: RuleScorer = field(default_factory=RuleScorer)
     observer: RecordingObserver = field(default_factory=RecordingObserver)
+    #: Default: the scorer alone.
+    models: Models | None = None
 
     def run(self, mode: str = "batch", **more: Any) -> ConsumeResult:
         plan = ConsumePlan(cast("Any", mode), batch_size=3, limits=Limits(), **more)
@@ -166,7 +171,7 @@ class LoopHarness:
         self.loop = ConsumeLoop(
             self.source,
             self.delivery,
-            self._logging_scorer,
+            self.models or Models(ServingModels(self._logging_scorer)),
             plan,
             utc_timestamp=lambda: "now",
             stop=self.stop,
