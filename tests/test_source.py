@@ -52,6 +52,16 @@ def test_poll_batch_is_empty_when_nothing_arrives() -> None:
     assert source_of(FakeConsumer([])).poll_batch(10, 0).records == []
 
 
+def test_poll_batch_polls_briefly_until_a_partition_is_fetched() -> None:
+    """A poll of the client does not return when the group assigns partitions, and would delay their start."""
+    consumer = FakeConsumer([], assigned=())
+    source = source_of(consumer)
+    source.poll_batch(10, 0.5)
+    consumer.assign(0)
+    source.poll_batch(10, 0.5)
+    assert consumer.poll_timeouts == [0.05, 0.5]
+
+
 def test_poll_batch_splits_calls_when_the_batch_is_large() -> None:
     """The client rejects calls for more than a million messages."""
     source = source_of(FakeConsumer([at(0, 0), at(0, 1)]))

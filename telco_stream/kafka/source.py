@@ -29,6 +29,8 @@ log = logging.getLogger("telco_stream.consume.loop")
 
 #: Seconds to wait for the broker when the member leaves the group; an unavailable broker would take longer.
 _LEAVE_TIMEOUT = 1.0
+#: Longest poll in seconds while no partition is fetched: a poll does not return when the group assigns partitions.
+_JOIN_POLL = 0.05
 #: Seconds between two requests for unknown start offsets: each can delay the other partitions by a second.
 _START_INTERVAL = 0.5
 #: Seconds without a record after which positions beyond the last commit are committed.
@@ -130,7 +132,7 @@ class KafkaSource:
         if error := self._errors.too_large():
             raise response_too_large(error, self._topic, self.membership.unread())
         polling = BoundedPoll(self._consumer, max(_BATCH_BYTES, _RECORD_BYTES * max_records))
-        first = polling.poll(min(timeout, MAX_CALL_SECONDS))
+        first = polling.poll(min(timeout, MAX_CALL_SECONDS if self.membership.positions else _JOIN_POLL))
         self.membership.revoked.clear()  # `poll` serves rebalances before it returns a record
         if first is None:
             return self._batch([])

@@ -106,6 +106,7 @@ class FakeConsumer:
     latest: dict[int, int] = field(default_factory=dict)
     #: Offsets from which partitions were assigned.
     begun: dict[int, int] = field(default_factory=dict)
+    poll_timeouts: list[float] = field(default_factory=list)
 
     def subscribe(
         self, _topics: list[str], *, on_assign: Callable[..., None], on_revoke: Callable[..., None], on_lost: Any
@@ -124,7 +125,8 @@ class FakeConsumer:
     def lose(self, *partitions: int) -> None:
         self._on_lost(self, [TopicPartition("raw", partition) for partition in partitions])
 
-    def poll(self, _timeout: float) -> ScriptedMessage | None:
+    def poll(self, timeout: float) -> ScriptedMessage | None:
+        self.poll_timeouts.append(timeout)
         if not self.script:
             return None
         step = self._step()
