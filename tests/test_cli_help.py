@@ -38,7 +38,7 @@ DOCUMENTED = {
     "consume": "--mode --topic --group --model --limit --max-messages --idle-timeout --batch-size --window-size"
     " --delivery --engine --top-k --workers --no-live --metrics-port --max-consecutive-dead-letters --exit-on-stall"
     " --log-format",
-    "topics init": "--topic --dry-run",
+    "topics init": "--topic --models --dry-run",
     "report": "--top-k --since --until --model-version --html --csv --model",
     "train": "--data-path --out",
     "sample": "--rows --seed --out",
@@ -56,6 +56,11 @@ DOCUMENTED = {
     "contract show": "--model --contract --schema",
     "config show": "--broker --topic --group --model",
     "model show": "--model",
+    "model publish": "",
+    "model promote": "--canary --shadow",
+    "model rollback": "",
+    "model list": "",
+    "model history": "",
 }
 KAFKA_COMMANDS = [
     "produce",
@@ -69,6 +74,7 @@ KAFKA_COMMANDS = [
     "verify",
     "status",
     "doctor",
+    *("model show", "model publish", "model promote", "model rollback", "model list", "model history"),
 ]
 #: Options that are the same in all commands.
 SHARED = [
@@ -147,7 +153,12 @@ def test_help_lists_the_exit_codes_of_the_command(name: str) -> None:
     raised = {TelcoStreamError.exit_code, *(error.exit_code for error in TelcoStreamError.__subclasses__())}
     assert {0, 1, 2, 130} <= codes <= {0, 130, *raised}
     assert (3 in codes) == (name in KAFKA_COMMANDS)
-    reads_model = bool({"--engine", "--model"} & set(options(name))) or name in {"produce", "sample", "train"}
+    reads_model = bool({"--engine", "--model"} & set(options(name))) or name in {
+        "produce",
+        "sample",
+        "train",
+        "model publish",
+    }
     assert (4 in codes) == (reads_model and name != "config show")
     assert (6 in codes) == (name in {"produce", "consume", "dlq replay"})
 

@@ -42,6 +42,8 @@ REQUIRED = {
     "train": ["--data-path", "x"],
     "sample": ["--out", "x"],
     "contract infer": ["x"],
+    "model publish": ["x"],
+    "model promote": ["x"],
 }
 #: The command that shows the settings.
 SHOWS = "config show"

@@ -12,23 +12,27 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
+from telco_stream.model.artifact import read_manifest
 from telco_stream.settings import Settings
 from tests.support.acls import bindings_in, grant, granted_by, has_bindings, revoke
 from tests.support.cli import ROOT, run_cli
 from tests.support.in_process import CompletedRun, run_in_process
+from tests.support.model_folder import COMMITTED, copy_model, edit_manifest
 from tests.support.records import good
 from tests.support.secured_kafka import PASSWORD, PLAIN_PASSWORD, PLAIN_USER, SecuredKafka
 from tests.support.topics import send
 
+#: Versions of the bundled model and of a copy, which the tests publish.
+VERSION, OTHER = read_manifest(COMMITTED).model_version, "v2"
 PAGE = ROOT / "docs/security.md"
 RIGHTS = granted_by(PAGE)
 USERS = sorted({right.principal.removeprefix("User:") for right in RIGHTS})
 NAMES = Settings().topics
-BY_SETTING = {"raw": NAMES.raw, "predictions": NAMES.predictions, "deadletter": NAMES.deadletter}
+BY_SETTING = {name: getattr(NAMES, name) for name in ("raw", "predictions", "deadletter", "models")}
 
 #: Each command that uses Kafka, and the user in docs/security.md that runs it.
 COMMANDS = {
-    "topics init": "telco-admin",
+    "topics init --models": "telco-admin",
     "produce --mode streaming --limit 3": "telco-stream-producer",
     "produce --mode batch --limit 3 --restart": "telco-batch-producer",
     "consume --mode batch": "telco-consumer",
@@ -42,6 +46,14 @@ COMMANDS = {
     "dlq list": "telco-support",
     "dlq show 0:0": "telco-support",
     "dlq replay --execute": "telco-operator",
+    f"model publish {COMMITTED}": "telco-model-owner",
+    f"model promote {VERSION}": "telco-model-owner",
+    f"model promote {OTHER}": "telco-model-owner",
+    "model rollback": "telco-model-owner",
+    "model list": "telco-model-reader",
+    "model history": "telco-model-reader",
+    "model show --model kafka:telco.models": "telco-model-reader",
+    "doctor --command model": "telco-model-owner",
 }
 #: Timeout of a command in seconds.
 PATIENCE = 8
@@ -50,13 +62,21 @@ OPTIONAL = AclOperation.DESCRIBE_CONFIGS
 
 
 @pytest.fixture(scope="module")
-def admin(secured_kafka: SecuredKafka) -> AdminClient:
-    """Create the topics and all users with their rights."""
+def admin(secured_kafka: SecuredKafka, tmp_path_factory: pytest.TempPathFactory) -> AdminClient:
+    """Create the topics and all users with their rights, and publish two models."""
     secured_kafka.add_users([*USERS, "stranger"])
     admin = AdminClient({"bootstrap.servers": secured_kafka.bootstrap, "log_level": 0})
     grant(admin, RIGHTS)
-    done = run_in_process("topics", "init", env=secured_kafka.environment("telco-admin"))
-    assert done.code == 0, done.err
+    other = copy_model(tmp_path_factory.mktemp("other"))
+    edit_manifest(other, lambda manifest: manifest.update(model_version=OTHER))
+    for user, *command in (
+        ("telco-admin", "topics", "init", "--models"),
+        ("telco-model-owner", "model", "publish", str(other)),
+        ("telco-model-owner", "model", "publish", str(COMMITTED)),
+        ("telco-model-owner", "model", "promote", VERSION),
+    ):
+        done = run_in_process(*command, env=secured_kafka.environment(user))
+        assert done.code == 0, done.err
     return admin
 
 
@@ -111,9 +131,9 @@ def test_error_names_the_topic_when_it_may_not_be_created(broker: SecuredKafka, 
         if right.operation is AclOperation.CREATE:
             grant(admin, rights)
             revoke(admin, [right])
-            refused(run("topics init --dry-run", env), right.name, "was not created", "docs/security.md")
+            refused(run("topics init --models --dry-run", env), right.name, "was not created", "docs/security.md")
     grant(admin, rights)
-    assert run("topics init --dry-run", env).code == 0
+    assert run("topics init --models --dry-run", env).code == 0
     revoke(admin, rights)
 
 

@@ -107,7 +107,7 @@ def test_every_setting_is_set_by_its_variable(trace: Trace) -> None:
         default = value_of(trace(), name)
         text = {"consumer.auto_offset_reset": "latest", "topics.deadletter_max_message_bytes": "20000"}.get(name, "77")
         changed = value_of(trace(environ={variable_of(name): text}), name)
-        assert str(changed).removesuffix(".0") == text
+        assert str(changed).removesuffix(".0") == ("********" if name == "model.signing_key" else text)
         assert changed != default
 
 

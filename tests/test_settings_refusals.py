@@ -15,7 +15,10 @@ SECRET = "hunter2"
 
 
 #: Settings that accept any text.
-TEXTS = {"producer.data_path", "producer.checkpoint_file", "consumer.transactional_id", "model.path", "metrics.host"}
+TEXTS = {
+    *("producer.data_path", "producer.checkpoint_file", "consumer.transactional_id", "model.path", "metrics.host"),
+    "model.signing_key",
+}
 
 
 def load_error(environ: dict[str, str], cwd: Path, dotenv: str = "", toml: str = "") -> str:
@@ -85,7 +88,7 @@ def test_load_fails_when_a_variable_is_incomplete(tmp_path: Path, variable: str)
         ("TELCO_STREAM_MODEL__PATH = 'hunter2'", "TELCO_STREAM_MODEL__PATH in telco-stream.toml: unknown setting; did"),
         (
             "[topics]\nraw = 'a'\npredictions = 'a'\nraw_partitions = 9",
-            "topics.raw in telco-stream.toml, topics.predictions in telco-stream.toml: raw, predictions and deadletter",
+            "topics.raw in telco-stream.toml, topics.predictions in telco-stream.toml: raw, predictions, deadletter",
         ),
     ],
 )
@@ -177,7 +180,7 @@ def test_load_names_all_wrong_values(tmp_path: Path) -> None:
 
 def test_load_fails_when_two_topics_have_one_name(tmp_path: Path) -> None:
     """Predictions in the raw topic would be scored again and again."""
-    assert "three different topics" in load_error({"TELCO_STREAM_TOPICS__RAW": "telco.deadletter"}, tmp_path)
+    assert "four different topics" in load_error({"TELCO_STREAM_TOPICS__RAW": "telco.deadletter"}, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Creation of the three topics, and the admin requests of `Cluster`."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
@@ -18,7 +19,7 @@ from tests.support.topics import Topics, configure_topic, delete_topics, fresh_t
 from tests.support.waiting import wait_until
 
 
-def settings(kafka: str, names: Topics, **more: int) -> Settings:
+def settings(kafka: str, names: Topics, **more: Any) -> Settings:
     topics = TopicSettings(raw=names.raw, predictions=names.predictions, deadletter=names.deadletter, **more)
     return Settings(bootstrap_servers=kafka, topics=topics)
 

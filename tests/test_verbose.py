@@ -16,6 +16,8 @@ _REQUIRED = {
     "contract check": ["missing.json"],
     "sample": ["--out", "sample.csv", "--rows", "3"],
     "train": ["--data-path", "missing.csv"],
+    "model publish": ["missing"],
+    "model promote": ["v2"],
     "data fetch": ["--out", "missing/data.csv"],
 }
 #: What a command shows with --verbose only.

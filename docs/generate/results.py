@@ -23,6 +23,7 @@ from telco_stream.model.manifest import Manifest
 from telco_stream.model.results import TrainingResult
 from telco_stream.produce.check import CheckResult
 from telco_stream.produce.results import ProduceResult
+from telco_stream.registry.results import ListedChange, ListedModel, PublishResult, RoleResult
 from telco_stream.report.analytics import Segment, Summary
 from telco_stream.report.lookup import FoundPrediction
 from telco_stream.sample import SampleResult
@@ -50,6 +51,11 @@ RESULTS: dict[str, type] = {
     "dlq replay": ReplayResult,
     "train": TrainingResult,
     "model show": Manifest,
+    "model publish": PublishResult,
+    "model promote": RoleResult,
+    "model rollback": RoleResult,
+    "model list": ListedModel,
+    "model history": ListedChange,
     "contract infer": InferResult,
     "sample": SampleResult,
     "contract check": ContractSummary,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from telco_stream import __version__
-from telco_stream.cli import consume, contract, demo, dlq, health, local, predictions, produce, streams, topics
+from telco_stream.cli import consume, contract, demo, dlq, health, local, models, predictions, produce, streams, topics
 from telco_stream.cli.help import Command, Group
 from telco_stream.errors import TelcoStreamError
 from telco_stream.runtime.signals import EXIT_INTERRUPTED, Stopped
@@ -45,7 +45,7 @@ for command in (
     app.command(cls=Command)(command)
 for group in (
     *(topics.group, dlq.group, predictions.group, contract.group),
-    *(local.model_group, local.data_group, local.config_group),
+    *(models.group, local.data_group, local.config_group),
 ):
     app.add_typer(group, cls=Group)
     for registered in group.registered_commands:

@@ -64,7 +64,12 @@ PAGES = {
     "predictions show": Page(
         "telco-stream predictions show 7590-VHVEG", _KAFKA | _MODEL | {5: "no prediction was found"}
     ),
-    "model show": Page("telco-stream model show --model models/v2", _ALWAYS | _MODEL),
+    "model show": Page("telco-stream model show --model models/v2", _KAFKA | _MODEL),
+    "model publish": Page("telco-stream model publish models/v2", _KAFKA | _MODEL),
+    "model promote": Page("telco-stream model promote 2026-11-28-597d142a --canary 5", _KAFKA),
+    "model rollback": Page("telco-stream model rollback", _KAFKA),
+    "model list": Page("telco-stream model list --output json", _KAFKA),
+    "model history": Page("telco-stream model history", _KAFKA),
     "contract infer": Page(
         "telco-stream contract infer accounts.csv --key account_id --label left --positive 1",
         _ALWAYS | {5: "the file cannot be read or has a malformed row"},

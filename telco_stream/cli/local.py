@@ -1,4 +1,4 @@
-"""The commands that need no Kafka: `train`, `model show`, `sample`, `data fetch` and `config show`."""
+"""The commands that need no Kafka: `train`, `sample`, `data fetch` and `config show`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 config_group = typer.Typer(name="config", no_args_is_help=True, help="Show the settings.")
 data_group = typer.Typer(name="data", no_args_is_help=True, help="Download the public data set.")
-model_group = typer.Typer(name="model", no_args_is_help=True, help="Inspect the model.")
 
 
 def train(
@@ -68,20 +67,6 @@ def _load_training() -> "Callable[..., TrainingResult]":
     with ending_on_ctrl_c(), requiring_libraries("To train a model", UsageError, advice):
         from telco_stream.model.training import train as fit
     return fit
-
-
-@model_group.command("show")
-def show_model(
-    model: options.Model = None,
-    output: options.Output = "table",
-    quiet: options.Quiet = False,
-    verbose: options.Verbose = False,
-) -> None:
-    """Show a model's manifest: version, metrics, checksums."""
-    from telco_stream.model.artifact import read_manifest
-
-    session = Session(output, quiet=quiet, verbose=verbose, flags={"model.path": model})
-    session.screen.show(read_manifest(session.model_folder()))
 
 
 def sample(

@@ -41,7 +41,7 @@ Group: TypeAlias = Annotated[
 ]
 Model: TypeAlias = Annotated[
     Path | None,
-    typer.Option("--model", metavar="FOLDER", help="Model folder.  [default: the bundled model]"),
+    typer.Option("--model", metavar="SOURCE", help="Model folder, or kafka:TOPIC.  [default: the bundled model]"),
     Setting("model.path"),
 ]
 Engine: TypeAlias = Annotated[

@@ -103,12 +103,26 @@ class Session:
 
         return Path(self.settings.model.path or bundled("models/churn"))
 
+    @cached_property
+    def _published(self) -> "Mapping[str, bytes] | None":
+        """Return the files of the version that serves, if the model source is a topic."""
+        from telco_stream.runtime.choices import models_topic
+
+        topic = models_topic(self.settings.model.path)
+        if topic is None:
+            return None
+        from telco_stream.registry.topic import ModelTopic
+
+        return ModelTopic(self.clients, topic, self.stop).serving_files()
+
     def manifest(self, *, required: bool) -> "Manifest | None":
         """Read the manifest of the model; None if it can't be read and is not required."""
         from telco_stream.errors import ModelError
-        from telco_stream.model.artifact import read_manifest
+        from telco_stream.model.artifact import manifest_of, read_manifest
 
         try:
+            if self._published is not None:
+                return manifest_of(self._published, str(self.settings.model.path))
             return read_manifest(self.model_folder())
         except ModelError:
             if required:
@@ -123,11 +137,13 @@ class Session:
         """
         from telco_stream.contract.document import MAX_BYTES, ContractError, builtin_contract, decode_contract
         from telco_stream.errors import ModelError
-        from telco_stream.model.artifact import read_contract
+        from telco_stream.model.artifact import contract_of, read_contract
         from telco_stream.runtime.files import read_file
 
         if file is None:
             try:
+                if self._published is not None:
+                    return contract_of(self._published, str(self.settings.model.path))
                 return read_contract(self.model_folder())
             except ModelError:
                 is_missing = not self.model_folder().exists()
@@ -141,6 +157,8 @@ class Session:
 
     def scorer(self, engine: "Engine") -> "Scorer":
         """Check and load the model."""
-        from telco_stream.model.artifact import load_scorer
+        from telco_stream.model.artifact import load_files, load_scorer
 
+        if self._published is not None:
+            return load_files(self._published, str(self.settings.model.path), engine)
         return load_scorer(self.model_folder(), engine)

@@ -20,25 +20,32 @@ group = typer.Typer(name="topics", no_args_is_help=True, help="Create the topics
 def init(
     broker: options.Broker = None,
     topic: options.Topic = None,
+    models: Annotated[
+        bool, typer.Option("--models", help="Also create the topic of models, for model publish.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be created.")] = False,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Create the three topics. Reports existing topics and leaves them unchanged."""
+    """Create the topics. Reports existing topics and leaves them unchanged."""
     from telco_stream.kafka.cluster import Cluster
-    from telco_stream.kafka.topics import compacted_topics, compaction_warning, init_topics
+    from telco_stream.kafka.topics import compacted_topics, compaction_warning, init_topics, retention_warning
     from telco_stream.runtime.humanize import count_of
 
     session = Session(
         output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker, "topics.raw": topic}, timeout=timeout
     )
     cluster = Cluster(session.clients, session.stop)
-    result = init_topics(cluster, session.settings, dry_run=dry_run)
+    result = init_topics(cluster, session.settings, models=models, dry_run=dry_run)
     existing = [topic.name for topic in result.topics if not topic.created]
-    for name in compacted_topics(cluster, *existing):
-        session.screen.warn(compaction_warning(name))
+    compacted, of_models = compacted_topics(cluster, *existing), session.settings.topics.models
+    for name in compacted:
+        if name != of_models:
+            session.screen.warn(compaction_warning(name))
+    if of_models in existing and of_models not in compacted:
+        session.screen.warn(retention_warning(of_models))
     session.screen.show(result)
     if dry_run:
         missing = count_of(len(result.topics) - len(existing), "topic")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import TypeAlias
 
@@ -12,12 +12,10 @@ from telco_stream.errors import UsageError
 from telco_stream.messages.dead_letter import DeadLetter, decode_dead_letter, field_as_text, letter_fingerprint
 from telco_stream.messages.headers import source_of
 from telco_stream.messages.record import Record
+from telco_stream.runtime.clock import record_time
 
 #: Partition and offset of a letter.
 LetterPosition: TypeAlias = tuple[int, int]
-
-#: Latest time of a datetime, in milliseconds; a record can have any time.
-_MAX_TIME = 253_402_300_799_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +39,10 @@ class Letter:
     @property
     def time(self) -> datetime:
         """Return the time of the failure, or the letter's record time if the former is invalid."""
-        written = datetime.fromtimestamp(min(max(0, self.record.timestamp()[1]), _MAX_TIME) / 1_000, UTC)
         try:
             return parse_timestamp(self.content.timestamp)
         except ValueError:
-            return written
+            return record_time(self.record.timestamp()[1])
 
     @property
     def source(self) -> str | None:

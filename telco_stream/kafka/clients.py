@@ -21,7 +21,7 @@ from telco_stream.kafka.error_policy import advertised_address, cannot_connect, 
 from telco_stream.kafka.outage import Outage, unreachable_broker
 from telco_stream.runtime.redaction import redact
 from telco_stream.settings import Settings
-from telco_stream.settings.properties import for_client, secrets_of
+from telco_stream.settings.properties import for_client
 
 log = logging.getLogger("telco_stream.kafka.client")
 
@@ -72,7 +72,7 @@ class Clients:
     """Factory for the Kafka clients of one process; keeps the last error that any of them reported."""
 
     def __init__(self, settings: Settings, timeout: float = 10.0) -> None:
-        redact.register(secrets_of(settings.kafka))
+        redact.register(settings.secrets())
         check_login(settings.kafka, settings.bootstrap_servers)
         self.settings = settings
         self.timeout = timeout
@@ -113,8 +113,11 @@ class Clients:
         """Create an admin client; keep a reference to it until its futures have resolved."""
         return self._make(AdminClient, self._common("admin"))
 
-    def producer(self, transactional_id: str | None = None) -> Producer:
-        """Create an idempotent producer; with an id, it is transactional and the caller has to initialise it."""
+    def producer(self, transactional_id: str | None = None, **overrides: str) -> Producer:
+        """Create an idempotent producer; with an id, it is transactional and the caller has to initialise it.
+
+        `overrides` are client properties with `_` for `.`.
+        """
         defaults = dict(_PRODUCER)
         # Larger than any dead letter: the client's default limit is below the broker's, so a record that was read
         # could be too large to write.
@@ -126,6 +129,7 @@ class Clients:
             limit = _transaction_timeout(properties)
             defaults |= {"transactional.id": transactional_id, "transaction.timeout.ms": str(limit)}
             defaults["message.timeout.ms"] = str(limit * 5 // 6)
+        properties |= _named(overrides)
         return self._make(Producer, defaults | properties)
 
     def transaction_lifetime(self) -> float:
@@ -138,7 +142,7 @@ class Clients:
         properties = self._common("consumer")
         if self.is_classic_protocol:
             defaults |= _CLASSIC
-        properties |= {name.replace("_", "."): value for name, value in overrides.items()}
+        properties |= _named(overrides)
         return self._make(Consumer, defaults | properties)
 
     def is_incremental(self) -> bool:
@@ -229,6 +233,10 @@ def embedded_broker(*topics: str) -> Iterator[str]:
     for topic in topics:
         host.list_topics(topic, timeout=_EMBEDDED_TIMEOUT)
     yield f"{broker.host}:{broker.port}"
+
+
+def _named(overrides: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "."): value for name, value in overrides.items()}
 
 
 def _transaction_timeout(properties: Mapping[str, Any]) -> int:

@@ -249,7 +249,8 @@ class Cluster:
         except KafkaException as error:
             problem = self._user_error(error.args[0], f"Topic {topic}")
             if is_missing_topic(error.args[0]):
-                problem = errors.KafkaError(f"{problem}, or correct {self._name_of(topic)}")
+                option = " with --models" if topic == self.clients.settings.topics.models else ""
+                problem = errors.KafkaError(f"{problem}{option}, or correct {self._name_of(topic)}")
             raise problem from error
 
     def ask_group(self, ask: Callable[[], Result], group: str) -> Result:
@@ -262,7 +263,7 @@ class Cluster:
     def _name_of(self, topic: str) -> str:
         """Return the option or the variable that names the topic."""
         topics = self.clients.settings.topics
-        names = {topics.predictions: "topics.predictions", topics.deadletter: "topics.deadletter"}
+        names = {getattr(topics, name): f"topics.{name}" for name in ("predictions", "deadletter", "models")}
         return variable_of(names[topic]) if topic in names else "--topic"
 
     def _check_visible(self, topic: str) -> None:

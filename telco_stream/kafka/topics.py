@@ -1,4 +1,4 @@
-"""Creation of the three topics, and a check for compacted ones."""
+"""Creation of the topics, and a check for compacted ones."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,9 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 from telco_stream.errors import UsageError
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.settings import Settings
+
+#: Largest record of the models topic, which holds the archive of a model.
+MAX_MODEL_BYTES = 33_554_432
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,15 +25,18 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class TopicsResult:
-    """The raw, predictions and dead-letter topics, in this order."""
+    """The raw, predictions and dead-letter topics, in this order, and with `--models` the models topic."""
 
     topics: list[Topic]
 
 
-def init_topics(cluster: Cluster, settings: Settings, *, dry_run: bool = False) -> TopicsResult:
-    """Create missing topics; raise `UsageError` if an existing topic has fewer partitions than the settings."""
+def init_topics(cluster: Cluster, settings: Settings, *, models: bool = False, dry_run: bool = False) -> TopicsResult:
+    """Create missing topics, with `models` that of the models too.
+
+    Raise `UsageError` if an existing topic has fewer partitions than the settings.
+    """
     existing = cluster.topics()
-    topics = _configured_topics(settings)
+    topics = [*_configured_topics(settings), *([_models_topic(settings)] if models else [])]
     _check_partitions([(topic, existing[topic.topic][0]) for topic in topics if topic.topic in existing])
     cluster.create([topic for topic in topics if topic.topic not in existing], dry_run=dry_run)
     return TopicsResult([_result(topic, existing.get(topic.topic)) for topic in topics])
@@ -52,6 +58,19 @@ def compaction_warning(topic: str) -> str:
         f"Topic {topic} is compacted: Kafka deletes every record of a key but the newest, so that inputs or answers"
         " disappear and `verify` finds them missing or unexplained; set cleanup.policy=delete with kafka-configs.sh"
     )
+
+
+def retention_warning(topic: str) -> str:
+    """Return a warning about a models topic that is not compacted."""
+    return (
+        f"Topic {topic} is not compacted: Kafka deletes its models and their roles after some time; set"
+        " cleanup.policy=compact with kafka-configs.sh"
+    )
+
+
+def _models_topic(settings: Settings) -> NewTopic:
+    config = {"cleanup.policy": "compact", "max.message.bytes": str(MAX_MODEL_BYTES)}
+    return NewTopic(settings.topics.models, 1, settings.topics.replication_factor, config=config)
 
 
 def _configured_topics(settings: Settings) -> list[NewTopic]:

@@ -22,6 +22,15 @@ ONLY_FLAGS: dict[str, tuple[str, ...]] = {
 }
 
 
+#: Prefix of a model source that is a topic.
+_KAFKA_SOURCE = "kafka:"
+
+
+def models_topic(source: str | None) -> str | None:
+    """Return the topic of a model source, `kafka:TOPIC`, or None for a folder."""
+    return source.removeprefix(_KAFKA_SOURCE) if source and source.startswith(_KAFKA_SOURCE) else None
+
+
 def variable_of(name: str) -> str:
     """Return the environment variable of a setting, given its dotted name."""
     return PREFIX + name.upper().replace(".", "__")

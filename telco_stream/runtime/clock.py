@@ -3,10 +3,23 @@
 from collections import deque
 from datetime import UTC, datetime
 
+#: The last second of the year 9999, the latest time that a datetime can hold, in milliseconds.
+_MAX_TIME = 253_402_300_799_000
+
 
 def utc_timestamp() -> str:
     """Return the current time as RFC 3339, in UTC with milliseconds."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return rfc3339(datetime.now(UTC))
+
+
+def record_time(milliseconds: int) -> datetime:
+    """Return the time of a record, which any producer may have set, from milliseconds since 1970."""
+    return datetime.fromtimestamp(min(max(0, milliseconds), _MAX_TIME) / 1_000, UTC)
+
+
+def rfc3339(moment: datetime) -> str:
+    """Format a time in UTC as RFC 3339 with milliseconds."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 class RateMeter:

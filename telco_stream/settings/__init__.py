@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from telco_stream.errors import UsageError
 from telco_stream.runtime.redaction import MASK, redact, redact_url
-from telco_stream.settings.properties import is_secret, secrets_of
+from telco_stream.settings.properties import is_secret
 from telco_stream.settings.sources import (
     TOML,
     Layer,
@@ -23,7 +23,15 @@ from telco_stream.settings.sources import (
     read_flags,
     read_toml,
 )
-from telco_stream.settings.tree import FIELDS, SOURCES, ConsumerSettings, ProducerSettings, Settings, TopicSettings
+from telco_stream.settings.tree import (
+    FIELDS,
+    SIGNING_KEY,
+    SOURCES,
+    ConsumerSettings,
+    ProducerSettings,
+    Settings,
+    TopicSettings,
+)
 
 __all__ = [
     "ConsumerSettings",
@@ -85,7 +93,7 @@ def load_traced(
         read_toml(cwd),
     )
     settings = _build([LayerSource(Settings, layer, resolved) for layer in layers], resolved)
-    redact.register(secrets_of(settings.kafka))
+    redact.register(settings.secrets())
     origins = ", ".join(f"{name} from {setting.origin}" for name, setting in sorted(resolved.items()))
     log.debug("settings: %s", origins or "all have their defaults")
     return LoadedSettings(settings, tuple(_list_settings(settings, resolved)))
@@ -122,6 +130,7 @@ def reword(message: str) -> str:
 def _list_settings(settings: Settings, resolved: Layer) -> Iterator[ResolvedSetting]:
     for name, field in FIELDS.items():
         value = operator.attrgetter(name)(settings)
+        value = MASK if value and name == SIGNING_KEY else value
         origin = resolved[name].origin if name in resolved else "default"
         yield ResolvedSetting(name, value, origin, field.description or "")
     for name, text in sorted(settings.kafka.items()):

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from telco_stream.settings.properties import check_member
+from telco_stream.settings.properties import check_member, secrets_of
 
 #: A broker address as librdkafka reads it. The default port is 9092; a port above 65,535 would wrap around.
 _BROKER = re.compile(r"((SASL_)?(PLAINTEXT|SSL)://)?([\w.-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?", re.IGNORECASE)
@@ -32,6 +32,8 @@ Brokers: TypeAlias = Annotated[str, AfterValidator(check_brokers)]
 Member: TypeAlias = Annotated[str, AfterValidator(check_member)]
 #: A name that Kafka accepts for a topic.
 TopicName: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+#: The only setting that is a secret, besides librdkafka properties.
+SIGNING_KEY = "model.signing_key"
 #: The sources of the settings that `load` is building, because pydantic-settings asks the class for its sources.
 SOURCES: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("SOURCES", default=())
 
@@ -49,7 +51,7 @@ class SettingsGroup(BaseModel):
 
 
 class TopicSettings(SettingsGroup):
-    """The three topics, and how `topics init` creates them."""
+    """The topics, and how `topics init` creates them."""
 
     raw: TopicName = "telco.raw.customers"
     """Topic of the customer events."""
@@ -57,6 +59,8 @@ class TopicSettings(SettingsGroup):
     """Topic of the predictions."""
     deadletter: TopicName = "telco.deadletter"
     """Topic of the records that could not be scored."""
+    models: TopicName = "telco.models"
+    """Topic of the published models and their roles."""
     raw_partitions: Positive = 3
     """Number of partitions with which topics init creates the raw topic."""
     predictions_partitions: Positive = 3
@@ -72,9 +76,9 @@ class TopicSettings(SettingsGroup):
 
     @model_validator(mode="after")
     def _check_different(self) -> Self:
-        names = [self.raw, self.predictions, self.deadletter]
+        names = [self.raw, self.predictions, self.deadletter, self.models]
         if len(set(names)) < len(names):
-            raise ValueError("raw, predictions and deadletter must be three different topics")
+            raise ValueError("raw, predictions, deadletter and models must be four different topics")
         return self
 
 
@@ -114,7 +118,9 @@ class ModelSettings(SettingsGroup):
     """The model that scores."""
 
     path: OptionalText = None
-    """Model folder, with the contract of all commands; empty selects the bundled model."""
+    """Model folder, or kafka:TOPIC, with the contract of all commands; empty selects the bundled model."""
+    signing_key: OptionalText = Field(default=None, repr=False)
+    """Key that signs the records of the models topic; with a key, records without its signature are ignored."""
 
 
 class MetricsSettings(SettingsGroup):
@@ -138,6 +144,11 @@ class Settings(BaseSettings):
     metrics: MetricsSettings = MetricsSettings()
     #: librdkafka properties by name, passed on verbatim; not in the repr, because some are passwords.
     kafka: dict[str, str] = Field(default={}, repr=False)
+
+    def secrets(self) -> dict[str, str]:
+        """Return the values that must not be shown, under each name that a log may give them."""
+        key = self.model.signing_key
+        return secrets_of(self.kafka) | ({} if key is None else {SIGNING_KEY: key})
 
     @classmethod
     def settings_customise_sources(

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from telco_stream.errors import DataError, KafkaError, TelcoStreamError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.topics import compaction_warning, is_compacted
+from telco_stream.kafka.topics import compaction_warning, is_compacted, retention_warning
 from telco_stream.kafka.transactions import transactions_under
 from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.humanize import count_of, format_count, format_interval
@@ -72,7 +72,7 @@ class Doctor:
         settings = self._settings
         yield "broker", settings.bootstrap_servers, self._examine_broker
         used = set().union(*(needs.topics for needs in self._needs.values()))
-        for setting in ("raw", "predictions", "deadletter"):
+        for setting in ("raw", "predictions", "deadletter", "models"):
             topic = getattr(settings.topics, setting)
             if topic in used:
                 yield "topic", topic, partial(self._examine_topic, topic, setting)
@@ -94,7 +94,7 @@ class Doctor:
     def _examine_topic(self, topic: str, setting: str) -> str:
         self._need_broker()
         partitions = self._cluster.partitions(topic)[topic]
-        configured = getattr(self._settings.topics, f"{setting}_partitions")
+        configured = getattr(self._settings.topics, f"{setting}_partitions", 1)
         if partitions < configured:
             raise KafkaError(
                 f"{partitions} of {configured} partitions; add them with kafka-topics.sh --alter, or set"
@@ -103,8 +103,8 @@ class Doctor:
         config = self._cluster.topic_config(topic)
         replicas = self._cluster.topics()[topic][1]
         check_replicas(self._cluster.in_sync_replicas(topic), replicas, int(config.get("min.insync.replicas", 1)))
-        if is_compacted(config):
-            raise KafkaError(compaction_warning(topic))
+        if config and is_compacted(config) != (setting == "models"):
+            raise KafkaError(retention_warning(topic) if setting == "models" else compaction_warning(topic))
         return f"{count_of(partitions, 'partition')}, {count_of(replicas, 'replica')}, {_describe_config(config)}"
 
     def _examine_permissions(self, needs: Needs) -> str:
@@ -176,6 +176,7 @@ def _describe_config(config: dict[str, str]) -> str:
         return "settings unknown (they need DescribeConfigs)"
     retention = int(config.get("retention.ms", -1)) // 1_000
     kept = f"kept for {format_interval(retention)}" if retention > 0 else "kept forever"
+    kept = "compacted" if is_compacted(config) else kept
     return f"{kept}, up to {format_count(int(config['max.message.bytes']))} bytes"
 
 

@@ -6,6 +6,7 @@ from telco_stream.errors import UsageError
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.permissions import require_group, require_read, require_write
 from telco_stream.kafka.transactions import transactions_under
+from telco_stream.runtime.choices import models_topic
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import Settings
 
@@ -41,22 +42,32 @@ class Needs:
 
 
 def needs_of(settings: Settings, names: list[str]) -> dict[str, Needs]:
-    """Return what the commands need whose names begin with one of `names`, or all without names."""
+    """Return what the commands need whose names begin with one of `names`, or all without names.
+
+    Those for models are among all if the model source is a topic.
+    """
     topics, group = settings.topics, settings.consumer.group_id
     every = (topics.raw, topics.predictions, topics.deadletter)
     # A configured ID belongs to a consumer, which a check would fence.
     consumer_id = None if settings.consumer.transactional_id else f"{group}-doctor"
+    source = models_topic(settings.model.path)
+    models = () if source is None else (source,)
     commands = {
         "produce --mode streaming": Needs(writes=(topics.raw,)),
         "produce --mode batch": Needs((topics.raw,), (topics.raw,), joins=_PRODUCER, transactional_id=_PRODUCER),
-        "consume": Needs((topics.raw,), every[1:], joins=group, transactional_id=consumer_id),
-        "report": Needs((topics.predictions,)),
-        "predictions show": Needs((topics.predictions,)),
+        "consume": Needs((topics.raw, *models), (*every[1:], *models), joins=group, transactional_id=consumer_id),
+        "report": Needs((topics.predictions, *models)),
+        "predictions show": Needs((topics.predictions, *models)),
         "verify": Needs(every, describes=group),
         "status": Needs(every, describes=group),
         "dlq list": Needs((topics.deadletter,)),
         "dlq replay": Needs((topics.deadletter, topics.raw), (topics.raw,)),
     }
+    written, read = Needs((topics.models,), (topics.models,)), Needs((topics.models,))
+    of_models = {f"model {name}": written for name in ("publish", "promote", "rollback")}
+    of_models |= {f"model {name}": read for name in ("list", "history")}
+    if source is not None or names:
+        commands |= of_models
     if unknown := [name for name in names if not any(command.startswith(name) for command in commands)]:
         raise UsageError(f"--command: {unknown[0]!r} is none of {', '.join(commands)}")
     return {name: needs for name, needs in commands.items() if name.startswith(tuple(names or [""]))}

@@ -135,6 +135,19 @@ def test_own_columns_page_runs(kafka: str, names: Topics, commands: Path, tmp_pa
     assert {path.name for path in tmp_path.iterdir()} == {"output"}
 
 
+def test_model_rollout_page_runs(kafka: str, names: Topics, commands: Path, checkout: Path) -> None:
+    """At the end the bundled model serves, after two rollbacks."""
+    written = _run_page(ROOT / "docs/model-rollout.md", kafka, names, commands, checkout)
+    assert "stricter" in written
+    env = names.env(kafka)
+    shown = run_cli("model", "show", "--model", f"kafka:{names.models}", "--output", "json", env=env)
+    bundled = json.loads((checkout / "models/churn/manifest.json").read_text())
+    assert json.loads(shown.stdout)["model_version"] == bundled["model_version"]
+    history = run_cli("model", "history", "--output", "json", env=env).stdout.splitlines()
+    promote, rollback = ["promote"] * 2, ["rollback"]
+    assert [json.loads(change)["action"] for change in history] == [*promote, *rollback, *promote, *rollback]
+
+
 def test_reference_examples_run(kafka: str, topics: Topics, commands: Path, tmp_path: Path) -> None:
     for page in ("docs/commands.md", "docs/configuration.md"):
         _run_page(ROOT / page, kafka, topics, commands, tmp_path)
@@ -182,6 +195,7 @@ def _run_page(page: Path, kafka: str, names: Topics, commands: Path, folder: Pat
         "telco.raw.customers": names.raw,
         "telco.churn.predictions": names.predictions,
         "telco.deadletter": names.deadletter,
+        "telco.models": names.models,
         "churn-prediction-group": names.group,
     }
     script = replace_words("\n".join(lines), replacements)

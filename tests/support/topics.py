@@ -44,6 +44,11 @@ class Topics:
     group: str
     transactional_id: str
 
+    @property
+    def models(self) -> str:
+        """Return the name of the models topic, which only `topics init --models` creates."""
+        return f"{self.raw}.models"
+
     def env(self, bootstrap: str) -> dict[str, str]:
         """Return the environment that makes a `telco-stream` process use these names."""
         return {
@@ -51,6 +56,7 @@ class Topics:
             "TELCO_STREAM_TOPICS__RAW": self.raw,
             "TELCO_STREAM_TOPICS__PREDICTIONS": self.predictions,
             "TELCO_STREAM_TOPICS__DEADLETTER": self.deadletter,
+            "TELCO_STREAM_TOPICS__MODELS": self.models,
             "TELCO_STREAM_CONSUMER__GROUP_ID": self.group,
         }
 
@@ -128,9 +134,9 @@ def create_by_metadata(bootstrap: str, *names: str) -> None:
 
 
 def delete_topics(bootstrap: str, topics: Topics) -> None:
-    """Delete the three topics; ignore topics that the test has deleted."""
+    """Delete the topics; ignore those that the test has deleted or not created."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    for future in admin.delete_topics(list(topics.partitions()), operation_timeout=15).values():
+    for future in admin.delete_topics([*topics.partitions(), topics.models], operation_timeout=15).values():
         try:
             future.result(20)
         except KafkaException as error:

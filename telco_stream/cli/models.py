@@ -1,0 +1,140 @@
+"""`telco-stream model`: shows a model, and publishes, promotes and rolls back the versions in the models topic."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from telco_stream.cli import options
+from telco_stream.cli.session import Session
+from telco_stream.errors import UsageError
+
+if TYPE_CHECKING:
+    from telco_stream.registry.records import Role
+    from telco_stream.registry.results import RoleResult
+    from telco_stream.registry.topic import ModelTopic
+
+group = typer.Typer(name="model", no_args_is_help=True, help="Inspect, publish and roll out models.")
+
+
+@group.command()
+def show(
+    model: options.Model = None,
+    broker: options.Broker = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Show a model's manifest: version, metrics, checksums. Of a topic, that of the version that serves."""
+    flags = {"bootstrap_servers": broker, "model.path": model}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    session.screen.show(session.manifest(required=True))
+
+
+@group.command()
+def publish(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Model folder.")],
+    broker: options.Broker = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Write a model folder to the models topic. Its version never changes there; promote lets it serve."""
+    from telco_stream.registry.run import package
+    from telco_stream.registry.run import publish as write
+
+    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
+    packed = package(folder)
+    result = write(_topic(session, writes=True), packed)
+    session.screen.show(result)
+    if result.published:
+        session.screen.say(f"To let it serve: telco-stream model promote {result.version}")
+    else:
+        session.screen.say(f"Version {result.version} was already published.")
+
+
+@group.command()
+def promote(
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="Published version.")],
+    canary: Annotated[
+        float | None,
+        typer.Option("--canary", metavar="PERCENT", help="Let it answer for PERCENT of the keys, always the same."),
+    ] = None,
+    shadow: Annotated[
+        bool, typer.Option("--shadow", help="Let it score all records without answering; metrics compare it.")
+    ] = False,
+    broker: options.Broker = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Let a published version serve, without a restart of consume. Ends canary and shadow."""
+    from telco_stream.registry.run import promote as change
+
+    if canary is not None and shadow:
+        raise UsageError("--canary and --shadow cannot be combined; use one of them")
+    if canary is not None and not 0.01 <= canary <= 100:  # noqa: PLR2004 - percent
+        raise UsageError("--canary: use a share from 0.01 to 100 percent")
+    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
+    role: Role = "shadow" if shadow else "serving" if canary is None else "canary"
+    _show_change(session, change(_topic(session, writes=True), version, role, canary))
+
+
+@group.command()
+def rollback(
+    broker: options.Broker = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """End the canary or the shadow, or return to the version before."""
+    from telco_stream.registry.run import roll_back
+
+    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
+    _show_change(session, roll_back(_topic(session, writes=True)))
+
+
+@group.command("list")
+def list_(
+    broker: options.Broker = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """List the published versions with their roles, newest first."""
+    from telco_stream.registry.run import list_models
+
+    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
+    session.screen.show(list_models(_topic(session).registry()))
+
+
+@group.command()
+def history(
+    broker: options.Broker = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """List promotions and rollbacks, oldest first. Says who made them, and why."""
+    from telco_stream.registry.run import list_changes
+
+    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
+    session.screen.show(list_changes(_topic(session).registry()))
+
+
+def _topic(session: Session, *, writes: bool = False) -> "ModelTopic":
+    from telco_stream.registry.topic import ModelTopic
+
+    return ModelTopic(session.clients, session.settings.topics.models, session.stop, writes=writes)
+
+
+def _show_change(session: Session, result: "RoleResult") -> None:
+    session.screen.show(result)
+    if not result.changed:
+        session.screen.say(f"Nothing was changed: {result.version} already has this role.")
