@@ -19,7 +19,7 @@ from telco_stream.model.onnx_engine import load_onnx
 from telco_stream.model.probes import edge_events, split_events
 from telco_stream.model.scorer import Scorer, ScoringError
 from telco_stream.model.sklearn_engine import SklearnScorer
-from telco_stream.model.trees import split_values
+from telco_stream.model.trees.from_sklearn import sklearn_splits
 
 #: Largest allowed difference of two probabilities.
 TOLERANCE = 1e-6
@@ -75,7 +75,7 @@ def compile_if_equal(
     test_events = [
         *events,
         *edge_events(codec, events, seed=seed),
-        *split_events(codec, events, split_values(pipeline), seed=seed),
+        *split_events(codec, events, sklearn_splits(pipeline, codec), seed=seed),
     ]
     try:
         return compare(SklearnScorer("", 0.5, pipeline, codec), compiled, test_events, len(events), content)

@@ -1,23 +1,22 @@
 """Conversion of a fitted pipeline to an ONNX graph."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any, TypeAlias
 
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 from skl2onnx import to_onnx
-from skl2onnx.common import _container
 from skl2onnx.common.data_types import FloatTensorType, Int64TensorType
 from skl2onnx.helpers.onnx_helper import select_model_inputs_outputs
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
-from telco_stream.contract.schema import Contract
 from telco_stream.messages.codec import Codec
-from telco_stream.model.features import category_texts
-from telco_stream.model.trees import convert_boosted
+from telco_stream.model.features import category_codes, input_order, selected_names
+from telco_stream.model.trees.ensemble import UnreadableModelError
+from telco_stream.model.trees.from_sklearn import read_sklearn
+from telco_stream.model.trees.to_onnx import write_onnx
 
 #: ONNX operator sets, old enough for every supported version of onnxruntime.
 _OPERATORS = {"": 18, "ai.onnx.ml": 3}
@@ -31,51 +30,32 @@ def convert(pipeline: Pipeline, codec: Codec) -> bytes:
 
     Raise RuntimeError or ValueError if it cannot be converted.
     """
-    if boosted := convert_boosted(pipeline, codec, _OPERATORS):
-        return boosted.SerializeToString()  # type: ignore[no-any-return]
+    try:
+        return write_onnx(read_sklearn(pipeline, codec), codec.contract)
+    except UnreadableModelError:
+        return convert_with_skl2onnx(pipeline, codec)
+
+
+def convert_with_skl2onnx(pipeline: Pipeline, codec: Codec) -> bytes:
+    """Convert a pipeline by skl2onnx, which compares numbers with the splits of trees in single precision."""
     contract = codec.contract
     coded = _with_codes(pipeline, codec)
     inputs = {
         "numbers": FloatTensorType([None, len(contract.numbers)]),
         "codes": Int64TensorType([None, len(contract.categories)]),
     }
-    with _whole_numbers_for_booleans():
-        graph = to_onnx(
-            coded,
-            name=contract.name,
-            initial_types=[(name, kind) for name, kind in inputs.items() if kind.shape[1]],
-            options={id(coded): {"zipmap": False}},
-            target_opset=_OPERATORS,
-        )
+    graph = to_onnx(
+        coded,
+        name=contract.name,
+        initial_types=[(name, kind) for name, kind in inputs.items() if kind.shape[1]],
+        options={id(coded): {"zipmap": False}},
+        target_opset=_OPERATORS,
+    )
     graph = select_model_inputs_outputs(graph, ["probabilities"])
     graph.opset_import.sort(key=lambda operators: operators.domain)  # skl2onnx takes them from a set, in random order
     _read_doubles(graph)
     content: bytes = graph.SerializeToString()
     return content
-
-
-@contextmanager
-def _whole_numbers_for_booleans() -> Iterator[None]:
-    """Convert booleans in lists of a node's attributes, which onnx refuses.
-
-    skl2onnx 1.20 passes them for HistGradientBoosting; a test fails as soon as it no longer does.
-    """
-    plain = _container.make_node
-
-    def make_node(*arguments: Any, **attributes: Any) -> Any:  # noqa: ANN401 - as onnx
-        return plain(*arguments, **{name: _without_booleans(value) for name, value in attributes.items()})
-
-    _container.make_node = make_node
-    try:
-        yield
-    finally:
-        _container.make_node = plain
-
-
-def _without_booleans(value: Any) -> Any:  # noqa: ANN401 - an attribute of any type
-    if not isinstance(value, list) or not any(isinstance(flag, bool | np.bool_) for flag in value):
-        return value
-    return [int(flag) for flag in value]
 
 
 def _read_doubles(model: ModelProto) -> None:
@@ -94,29 +74,17 @@ def _with_codes(pipeline: Pipeline, codec: Codec) -> Pipeline:
     columns = coded.steps[0][1]
     if not isinstance(columns, ColumnTransformer):
         raise NotImplementedError("its first step is not a ColumnTransformer")
-    order, codes = _order(codec.contract), _codes(codec)
+    order, codes = input_order(codec.contract), category_codes(codec.events)
     transformers = []
     for name, step, selected in columns.transformers_:
         if step == "drop" or not len(selected):
             continue
-        names = [columns.feature_names_in_[key] if isinstance(key, (int, np.integer)) else key for key in selected]
+        names = selected_names(columns, name)
         if any(column in codes for column in names):
             _encode_categories(name, step, names, codes)
         transformers.append((name, step, [order.index(column) for column in names]))
     columns.transformers_ = transformers
     return coded
-
-
-def _order(contract: Contract) -> list[str]:
-    """Return the names of the columns: of the array of numbers, followed by the array of codes."""
-    return [feature.name for feature in (*contract.numbers, *contract.categories)]
-
-
-def _codes(codec: Codec) -> dict[str, Codes]:
-    return {
-        category.name: {text: code for code, text in enumerate(category_texts(codec.events, category))}
-        for category in codec.contract.categories
-    }
 
 
 def _encode_categories(name: str, step: Any, columns: Sequence[str], codes: Mapping[str, Codes]) -> None:  # noqa: ANN401

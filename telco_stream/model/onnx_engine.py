@@ -1,7 +1,8 @@
 """ONNX engine: runs the compiled pipeline without pandas, scikit-learn or unpickling.
 
 The pipeline takes events as two arrays: numbers, and codes of categories. A code is the category's position in the
-contract. A contract without numbers or without categories has one array only.
+contract. A contract without numbers or without categories has one array only. The graph returns the probabilities of
+both labels, or of trees the logit of the positive one, which numpy turns into probabilities.
 """
 
 from collections.abc import Iterable, Sequence
@@ -37,7 +38,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "numbers": {"tensor(double)": np.float64, "tensor(float)": np.float32},
     "codes": {"tensor(int64)": np.int64},
 }
-_OUTPUT = "probabilities"
+_PROBABILITIES, _MARGINS = "probabilities", "margins"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class OnnxScorer:
     session: onnxruntime.InferenceSession
     codec: Codec
     inputs: tuple[_Input, ...]
+    output: str
     engine: str = "onnx"
 
     def score(self, events: Sequence[Event]) -> list[float]:
@@ -65,7 +67,7 @@ class OnnxScorer:
         # For a single row, onnxruntime multiplies matrices in another way, which gives other bits.
         rows = events if len(events) > 1 else [*events, *events]
         try:
-            probabilities = _run(self.session, self.inputs, self.codec.events, rows)
+            probabilities = _run(self.session, self.inputs, self.output, self.codec.events, rows)
         except _BAD_DATA as error:
             raise ScoringError(f"onnx: {type(error).__name__}", error) from error
         scores: list[float] = probabilities[: len(events), 1].tolist()
@@ -82,25 +84,39 @@ def load_onnx(model: bytes, codec: Codec, *, version: str, threshold: float) -> 
             "install a newer one, or use --engine sklearn"
         ) from error
     try:
-        inputs = _check_interface(session, codec)
-        check_probabilities(codec.events, lambda events: _run(session, inputs, codec.events, events))
+        inputs, output = _check_inputs(session, codec), _check_output(session)
+        check_probabilities(codec.events, lambda events: _run(session, inputs, output, codec.events, events))
     except ModelError as error:
         raise ModelError(f"The compiled model can't be used: {error}; {RETRAIN}") from error
-    return OnnxScorer(version, threshold, session, codec, inputs)
+    return OnnxScorer(version, threshold, session, codec, inputs, output)
 
 
 def _run(
-    session: onnxruntime.InferenceSession, inputs: Iterable[_Input], codec: EventCodec, events: Sequence[Event]
+    session: onnxruntime.InferenceSession,
+    inputs: Iterable[_Input],
+    output: str,
+    codec: EventCodec,
+    events: Sequence[Event],
 ) -> Any:  # noqa: ANN401 - the library is untyped
     table = feature_table(codec, events)
     # `take` returns rows that are contiguous in memory; onnxruntime would copy those of an indexed table.
     arrays = {node.name: table.take(node.positions, axis=1).astype(node.dtype, copy=False) for node in inputs}
-    (probabilities,) = session.run([_OUTPUT], arrays)
-    return probabilities
+    (values,) = session.run([output], arrays)
+    return values if output == _PROBABILITIES else _logistic(values)
 
 
-def _check_interface(session: onnxruntime.InferenceSession, codec: Codec) -> tuple[_Input, ...]:
-    """Return the inputs; raise ModelError if inputs or outputs differ from the graphs of `convert`."""
+def _logistic(margins: Any) -> Any:  # noqa: ANN401 - arrays of any precision
+    """Return the probabilities of both labels [n, 2] from the logits of the positive one [n, 1].
+
+    onnxruntime's function computes the last rows of a batch in another way, which gives other bits.
+    """
+    smaller = np.exp(-np.abs(margins))
+    both = np.where(np.hstack([margins <= 0, margins > 0]), 1.0, smaller)
+    return both / (1.0 + smaller)
+
+
+def _check_inputs(session: onnxruntime.InferenceSession, codec: Codec) -> tuple[_Input, ...]:
+    """Return the inputs; raise ModelError if they differ from those of the graphs of `convert`."""
     nodes = {node.name: node for node in session.get_inputs()}
     expected = {"numbers": number_positions(codec.contract), "codes": code_positions(codec.contract)}
     expected = {name: positions for name, positions in expected.items() if len(positions)}
@@ -114,10 +130,16 @@ def _check_interface(session: onnxruntime.InferenceSession, codec: Codec) -> tup
             kind = next(iter(types))
             raise ModelError(f"its input {name} is {node.type} {node.shape}, not {kind} [n, {len(positions)}]")
         inputs.append(_Input(name, positions, types[node.type]))
-    outputs = {node.name: node for node in session.get_outputs()}
-    if _OUTPUT not in outputs:
-        raise ModelError(f"its outputs are {_listed(outputs)}, without {_OUTPUT}")
     return tuple(inputs)
+
+
+def _check_output(session: onnxruntime.InferenceSession) -> str:
+    """Return the name of the output to use; raise ModelError if the graph has neither."""
+    outputs = [node.name for node in session.get_outputs()]
+    for name in (_PROBABILITIES, _MARGINS):
+        if name in outputs:
+            return name
+    raise ModelError(f"its outputs are {_listed(outputs)}, without {_PROBABILITIES} or {_MARGINS}")
 
 
 def _listed(names: Iterable[str]) -> str:
