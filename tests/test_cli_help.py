@@ -61,6 +61,7 @@ DOCUMENTED = {
     "model rollback": "",
     "model list": "",
     "model history": "",
+    "model compare": "--data --delimiter --number-rows --limit",
 }
 KAFKA_COMMANDS = [
     "produce",
@@ -74,7 +75,7 @@ KAFKA_COMMANDS = [
     "verify",
     "status",
     "doctor",
-    *("model show", "model publish", "model promote", "model rollback", "model list", "model history"),
+    *("model show", "model publish", "model promote", "model rollback", "model list", "model history", "model compare"),
 ]
 #: Options that are the same in all commands.
 SHARED = [
@@ -158,6 +159,7 @@ def test_help_lists_the_exit_codes_of_the_command(name: str) -> None:
         "sample",
         "train",
         "model publish",
+        "model compare",
     }
     assert (4 in codes) == (reads_model and name != "config show")
     assert (6 in codes) == (name in {"produce", "consume", "dlq replay"})

@@ -9,9 +9,9 @@ import pytest
 
 from telco_stream.model.artifact import load_scorer, read_manifest
 from telco_stream.model.features import feature_table
+from telco_stream.model.labelled import read_labelled_events
 from telco_stream.model.scorer import Scorer, ScoringError
 from telco_stream.model.sklearn_engine import SklearnScorer
-from telco_stream.model.training import read_labelled_events
 from tests.support.model_folder import COMMITTED
 from tests.support.scoring import score_in_batches
 from tests.support.telco import CATEGORIES, CODEC, FEATURES, FORMAT, NUMBERS

@@ -14,7 +14,8 @@ from telco_stream.model.artifact import read_manifest
 from telco_stream.registry.records import RoleChange, encode_publication, encode_role_change
 from tests.support.in_process import CompletedRun, run_in_process
 from tests.support.model_folder import COMMITTED, copy_model, edit_manifest, replace_artifact
-from tests.support.topics import configure_topic, delete_topics, fresh_topics, read_topic, send
+from tests.support.topics import configure_topic, delete_topics, fresh_topics, read_topic, send, wait_for_topics
+from tests.support.training_data import labelled_rows, write_csv
 from tests.test_registry_archive import zip_of
 
 VERSION = read_manifest(COMMITTED).model_version
@@ -53,6 +54,7 @@ def cli(kafka: str) -> Iterator[ModelCli]:
     """Create the topics, also that of the models."""
     cli = ModelCli(kafka)
     cli.run("topics", "init", "--models")
+    wait_for_topics(kafka, cli.names.partitions() | {cli.topic: 1})
     yield cli
     delete_topics(kafka, cli.names)
 
@@ -207,6 +209,15 @@ def test_commands_use_the_contract_of_the_serving_version(cli: ModelCli, tmp_pat
     assert [check["message"] for check in doctor["checks"] if check["check"] == "model"] == [
         f"{VERSION}, threshold 0.31"
     ]
+
+
+def test_compare_reads_versions_from_the_topic(cli: ModelCli, other: Path, tmp_path: Path) -> None:
+    cli.run("model", "publish", str(COMMITTED))
+    cli.run("model", "publish", str(other))
+    data = write_csv(tmp_path / "labelled.csv", labelled_rows(50))
+    result = cli.json("model", "compare", VERSION, "v2", "--data", str(data))
+    assert (result["a"]["version"], result["b"]["version"], result["largest_change"]) == (VERSION, "v2", 0)
+    assert "'v9' is not in topic" in cli.error("model", "compare", VERSION, "v9", "--data", str(data))
 
 
 def test_models_topic_takes_a_large_model(cli: ModelCli, tmp_path: Path) -> None:

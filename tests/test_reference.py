@@ -44,6 +44,7 @@ REQUIRED = {
     "contract infer": ["x"],
     "model publish": ["x"],
     "model promote": ["x"],
+    "model compare": ["x", "x", "--data", "x"],
 }
 #: The command that shows the settings.
 SHOWS = "config show"

@@ -15,7 +15,8 @@ from telco_stream.contract.schema import Contract
 from telco_stream.csv.reader import open_reader
 from telco_stream.csv.validation import CsvFormat
 from telco_stream.messages.codec import compile_contract
-from telco_stream.model.training import read_labelled_events, train
+from telco_stream.model.labelled import read_labelled_events
+from telco_stream.model.training import train
 from telco_stream.runtime.signals import Stop
 from telco_stream.sample import write_sample
 from telco_stream.sample.contract_rows import draw_rows

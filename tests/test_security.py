@@ -52,6 +52,7 @@ COMMANDS = {
     "model rollback": "telco-model-owner",
     "model list": "telco-model-reader",
     "model history": "telco-model-reader",
+    f"model compare {VERSION} {OTHER} --data {ROOT}/data/sample_customers.csv": "telco-model-reader",
     "model show --model kafka:telco.models": "telco-model-reader",
     "doctor --command model": "telco-model-owner",
 }

@@ -18,6 +18,7 @@ _REQUIRED = {
     "train": ["--data-path", "missing.csv"],
     "model publish": ["missing"],
     "model promote": ["v2"],
+    "model compare": ["missing", "v2", "--data", "missing.csv"],
     "data fetch": ["--out", "missing/data.csv"],
 }
 #: What a command shows with --verbose only.

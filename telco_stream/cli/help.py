@@ -70,6 +70,10 @@ PAGES = {
     "model rollback": Page("telco-stream model rollback", _KAFKA),
     "model list": Page("telco-stream model list --output json", _KAFKA),
     "model history": Page("telco-stream model history", _KAFKA),
+    "model compare": Page(
+        "telco-stream model compare models/churn models/v2 --data labelled.csv",
+        _KAFKA | _MODEL | {5: "the file has a malformed or unlabelled row"},
+    ),
     "contract infer": Page(
         "telco-stream contract infer accounts.csv --key account_id --label left --positive 1",
         _ALWAYS | {5: "the file cannot be read or has a malformed row"},

@@ -1,5 +1,6 @@
 """`telco-stream model`: shows a model, and publishes, promotes and rolls back the versions in the models topic."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -126,6 +127,55 @@ def history(
 
     session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
     session.screen.show(list_changes(_topic(session).registry()))
+
+
+@group.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="Model folder, or a version in the models topic.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="The same, of the other model.")],
+    data: Annotated[Path, typer.Option("--data", metavar="CSV", help="CSV file with labelled rows.")],
+    delimiter: options.Delimiter = ",",
+    number_rows: options.NumberRows = False,
+    limit: Annotated[int, typer.Option(min=0, metavar="N", help="List at most N rows that change most.")] = 10,
+    broker: options.Broker = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Compare two models on labelled rows. Shows AUC, Brier score, changed decisions and the largest changes."""
+    from telco_stream.csv.header import parse_delimiter
+    from telco_stream.csv.validation import CsvFormat
+    from telco_stream.display.progress import StageProgress
+    from telco_stream.model.artifact import load_files, manifest_of
+    from telco_stream.model.comparison import Contestant
+    from telco_stream.model.comparison import compare as measure
+    from telco_stream.model.labelled import read_labelled_events
+
+    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
+    separator = parse_delimiter(delimiter)
+    files = {name: _files(session, name) for name in (a, b)}
+    scorers = {name: load_files(content, name) for name, content in files.items()}
+
+    def contestant(name: str) -> Contestant:
+        codec = scorers[name].codec
+        csv_format = CsvFormat(codec.contract, separator, number_rows, requires_label=True, ignores_time=True)
+        rows = read_labelled_events(data, csv_format, codec, stages)
+        return Contestant(scorers[name], manifest_of(files[name], name), rows)
+
+    with session.screen.live(StageProgress("reading")) as stages:
+        result = measure(contestant(a), contestant(b), limit)
+    session.screen.show(result)
+
+
+def _files(session: Session, name: str) -> "Mapping[str, bytes]":
+    """Return the files of a folder, or of a version in the topic if there is no folder of this name."""
+    from telco_stream.model.artifact import read_folder
+
+    if Path(name).exists() or "/" in name:
+        return read_folder(Path(name))
+    topic = _topic(session)
+    return topic.files(name, topic.published(name).sha256)
 
 
 def _topic(session: Session, *, writes: bool = False) -> "ModelTopic":

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from rich.console import Group
 from rich.table import Column, Table
 
-from telco_stream.display.layout import new_table, number_column
-from telco_stream.display.text import TIME_WIDTH, format_timestamp, safe_text
+from telco_stream.display.layout import name_column, new_table, number_column, stack
+from telco_stream.display.text import TIME_WIDTH, format_timestamp, format_value, humanize, result_fields, safe_text
+from telco_stream.model.results import ChangedRow, ModelComparison
 from telco_stream.registry.results import ListedChange, ListedModel, RoleResult
-from telco_stream.runtime.humanize import format_count
+from telco_stream.runtime.humanize import count_of, format_count, format_percent
 
 
 def model_table(models: Sequence[ListedModel]) -> Table:
@@ -40,6 +42,31 @@ def role_fields(result: RoleResult) -> dict[str, str]:
     done = f"{result.action} {result.version}" if result.changed else "nothing"
     roles = {"serving": result.serving or "none", "canary": canary, "shadow": result.shadow}
     return {"changed": done} | {role: version for role, version in roles.items() if version}
+
+
+def model_comparison_tables(result: ModelComparison) -> Group:
+    """Draw the figures of both models side by side, how many decisions change, and the rows that change most."""
+    figures = new_table(Column("Figure"), Column("A", justify="right"), Column("B", justify="right"))
+    b = result_fields(result.b)
+    for name, value in result_fields(result.a).items():
+        figures.add_row(humanize(name), *(safe_text(format_value(name, each)) for each in (value, b[name])))
+    up, down = map(format_count, (result.changed_to_positive, result.changed_to_negative))
+    decisions = f"{format_count(result.changed_decisions)} of {count_of(result.rows, 'decision')} change"
+    decisions = f" {decisions}: {up} to positive, {down} to negative"
+    changes = f" Probabilities change by {result.mean_change:+.4f} on average, and by up to {result.largest_change:.4f}"
+    said = Group(safe_text(decisions), safe_text(changes))
+    return stack(figures, said, *([_changed_rows(result.largest)] if result.largest else []))
+
+
+def _changed_rows(changed: Sequence[ChangedRow]) -> Table:
+    """Draw a row for each changed row, with both probabilities and predictions."""
+    table = new_table(name_column("Key"), *map(number_column, ("A", "B")), Column("Prediction"), Column("Label"))
+    for row in changed:
+        is_same = row.prediction_a == row.prediction_b
+        prediction = row.prediction_a if is_same else f"{row.prediction_a} → {row.prediction_b}"
+        probabilities = map(format_percent, (row.probability_a, row.probability_b))
+        table.add_row(safe_text(row.key), *probabilities, safe_text(prediction), safe_text(row.label))
+    return table
 
 
 def _role(role: str | None, percent: float | None) -> str:

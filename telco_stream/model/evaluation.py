@@ -17,8 +17,6 @@ REPEATS = 5
 
 Floats: TypeAlias = NDArray[np.float64]
 Labels: TypeAlias = NDArray[np.bool_]
-#: Called with the name of the stage, the number of completed steps, and the number of all steps.
-ReportStage: TypeAlias = Callable[[str, int, int], None]
 
 _METHOD = (
     f"{REPEATS} x repeated stratified {FOLDS}-fold cross-validation; each row predicted by models that never saw it"

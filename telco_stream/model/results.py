@@ -47,3 +47,48 @@ def compare_models(old: Manifest, new: Manifest) -> ReplacedModel:
     metrics = {name: OldAndNew(getattr(old.metrics, name), getattr(new.metrics, name)) for name in _COMPARED}
     same_data = old.training_data.sha256 == new.training_data.sha256
     return ReplacedModel(old.model_version, same_data, {"threshold": OldAndNew(old.threshold, new.threshold)} | metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedModel:
+    """A model on the rows of the file; `flagged` is the number of positive predictions at its threshold.
+
+    `roc_auc` is null if all labels are the same. Figures of rows that a model was trained on are too good.
+    """
+
+    version: str
+    threshold: float
+    roc_auc: float | None
+    brier: float
+    flagged: int
+    trained_on_this_file: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedRow:
+    """A row with its probabilities and predictions by both models, and its label."""
+
+    key: str
+    probability_a: float
+    probability_b: float
+    prediction_a: str
+    prediction_b: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelComparison:
+    """Two models on the same rows. Changes are those from A to B; `largest` lists the rows that change most.
+
+    `largest_change` is the largest absolute difference of the two probabilities of a row.
+    """
+
+    rows: int
+    a: ComparedModel
+    b: ComparedModel
+    changed_decisions: int
+    changed_to_positive: int
+    changed_to_negative: int
+    mean_change: float
+    largest_change: float
+    largest: list[ChangedRow]

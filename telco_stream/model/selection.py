@@ -12,7 +12,8 @@ from sklearn.pipeline import Pipeline
 from telco_stream.contract.events import Event
 from telco_stream.messages.codec import Codec
 from telco_stream.model.compilation import Compiled, compile_if_equal
-from telco_stream.model.evaluation import FOLDS, REPEATS, Floats, Labels, ReportStage, cross_validate, measure
+from telco_stream.model.evaluation import FOLDS, REPEATS, Floats, Labels, cross_validate, measure
+from telco_stream.model.labelled import ReportStage
 from telco_stream.model.manifest import Candidate, Metrics
 from telco_stream.model.pipelines import Variant
 from telco_stream.model.sklearn_engine import check_pipeline

@@ -4,8 +4,7 @@ import hashlib
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
@@ -16,11 +15,8 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from telco_stream.contract.document import encode_contract
-from telco_stream.contract.events import BAD_DATA, Event
-from telco_stream.contract.rows import Row, RowCodec
+from telco_stream.contract.events import Event
 from telco_stream.contract.schema import Contract
-from telco_stream.csv.header import log_ignored_columns
-from telco_stream.csv.reader import STRIDE, count_lines_after_header, fingerprint, open_reader
 from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError, ModelError
 from telco_stream.messages.codec import Codec, compile_contract
@@ -34,8 +30,9 @@ from telco_stream.model.artifact import (
     read_manifest,
     write_folder,
 )
-from telco_stream.model.evaluation import FOLDS, ReportStage, choose_threshold
+from telco_stream.model.evaluation import FOLDS, choose_threshold
 from telco_stream.model.golden import make_golden
+from telco_stream.model.labelled import LabelledEvents, ReportStage, read_labelled_events
 from telco_stream.model.manifest import Manifest, TrainingData, encode_manifest
 from telco_stream.model.onnx_engine import load_onnx
 from telco_stream.model.pipelines import Build, Variant, standard_candidates
@@ -47,17 +44,6 @@ from telco_stream.model.sklearn_engine import SklearnScorer, frame
 #: Libraries that the coefficients may depend on; the manifest holds their versions.
 _LIBRARIES = ("joblib", "numpy", "onnx", "onnxruntime", "pandas", "scikit-learn", "scipy", "skl2onnx")
 _THRESHOLD_RULE = "the highest F1 on the out-of-fold predictions of the cross-validation, in steps of 0.01"
-#: The model does not use the time of the event, but the decoder requires one.
-_EVENT_TS = "1970-01-01T00:00:00Z"
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledEvents:
-    """Events, whether each of them has the positive label, and the sha256 of the file."""
-
-    events: list[Event]
-    positive: list[bool]
-    sha256: str
 
 
 def train(  # noqa: PLR0913 - options of the command, and the pipeline
@@ -103,36 +89,6 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
         replaced=replaced,
         seconds=time.perf_counter() - started,
     )
-
-
-def read_labelled_events(
-    path: Path, csv_format: CsvFormat, codec: Codec, progress: ReportStage = lambda *_: None
-) -> LabelledEvents:
-    """Read all rows of the file; raises DataError with the line of a malformed or unlabelled row."""
-    total = count_lines_after_header(path, csv_format.delimiter)
-    progress("reading", 0, total)
-    data = LabelledEvents([], [], fingerprint(path))
-    with open_reader(path, csv_format) as reader:
-        log_ignored_columns(reader.layout, csv_format)
-        while (chunk := reader.take(STRIDE)).rows:
-            decode = partial(_decode, path, reader.layout.codec, codec)
-            data.events.extend(map(decode, chunk.lines, chunk.rows))
-            data.positive.extend(row.label == codec.contract.label.positive for row in chunk.rows)
-            progress("reading", len(data.events), total)
-    return data
-
-
-def _decode(path: Path, rows: RowCodec, codec: Codec, line: int, row: Row) -> Event:
-    label, value = codec.contract.label, rows.encode(row, _EVENT_TS)
-    if row.label not in {label.positive, label.negative}:
-        raise DataError(
-            f"{path}, line {line}: {label.name} is neither {label.positive} nor {label.negative}; training needs a "
-            "label in every row"
-        )
-    try:
-        return codec.events.decode(value)
-    except BAD_DATA as error:
-        raise DataError(f"{path}, line {line}: {codec.events.explain(value, error)[2]}") from None
 
 
 def _check_class_sizes(source: Path, data: LabelledEvents, contract: Contract) -> None:

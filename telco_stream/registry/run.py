@@ -55,10 +55,7 @@ def publish(topic: ModelTopic, packed: Package) -> PublishResult:
 
 def promote(topic: ModelTopic, version: str, role: Role, percent: float | None) -> RoleResult:
     """Give a published version a role; raise `UsageError` if it can't have it."""
-    registry = topic.registry()
-    if (published := registry.published.get(version)) is None:
-        known = ", ".join(registry.published) or "none; telco-stream model publish FOLDER adds one"
-        raise UsageError(f"Version {version!r} is not in topic {topic.name}; its versions: {known}")
+    published, registry = topic.published(version), topic.registry()
     serving = registry.roles.serving
     if role != "serving" and serving in {None, version}:
         reason = "No version serves" if serving is None else f"{version} already serves"

@@ -13,7 +13,7 @@ from telco_stream.kafka.topics import MAX_MODEL_BYTES
 from telco_stream.messages.record import ENVELOPE, Message, Record, size_of
 from telco_stream.registry.archive import ArchiveError, unpack
 from telco_stream.registry.records import Entry, Ignored, Publication, decode_record
-from telco_stream.registry.roles import Registry, fold
+from telco_stream.registry.roles import Published, Registry, fold
 from telco_stream.runtime.signals import Stop
 
 log = logging.getLogger("telco_stream.registry")
@@ -42,6 +42,14 @@ class ModelTopic:
         """Read the records that are new since the last call; return the content of the topic up to its end."""
         self._registry = fold(self._entries(self._position), self._registry)
         return self._registry
+
+    def published(self, version: str) -> Published:
+        """Return where a version is; raise `UsageError` if the topic does not hold it."""
+        versions = self.registry().published
+        if version not in versions:
+            known = ", ".join(versions) or "none; telco-stream model publish FOLDER adds one"
+            raise UsageError(f"Version {version!r} is not in topic {self.name}; its versions: {known}")
+        return versions[version]
 
     def files(self, version: str, sha256: str) -> dict[str, bytes]:
         """Read the files of a version whose archive has this checksum; raise `ModelError` if they can't be used."""

@@ -65,7 +65,7 @@ def needs_of(settings: Settings, names: list[str]) -> dict[str, Needs]:
     }
     written, read = Needs((topics.models,), (topics.models,)), Needs((topics.models,))
     of_models = {f"model {name}": written for name in ("publish", "promote", "rollback")}
-    of_models |= {f"model {name}": read for name in ("list", "history")}
+    of_models |= {f"model {name}": read for name in ("list", "history", "compare")}
     if source is not None or names:
         commands |= of_models
     if unknown := [name for name in names if not any(command.startswith(name) for command in commands)]:

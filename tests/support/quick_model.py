@@ -11,11 +11,11 @@ from telco_stream.messages.codec import Codec, compile_contract
 from telco_stream.messages.headers import SOURCE
 from telco_stream.messages.record import Message
 from telco_stream.model.conversion import convert
+from telco_stream.model.labelled import LabelledEvents, read_labelled_events
 from telco_stream.model.onnx_engine import load_onnx
 from telco_stream.model.pipelines import linear
 from telco_stream.model.scorer import Scorer
 from telco_stream.model.sklearn_engine import frame
-from telco_stream.model.training import LabelledEvents, read_labelled_events
 from telco_stream.scoring import Limits, Outcome, process
 from tests.support.records import FakeRecord
 

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -105,13 +105,18 @@ def create_topics(bootstrap: str, topics: Topics) -> None:
     ]
     for future in admin.create_topics(new, operation_timeout=15).values():
         future.result(20)
-    # The broker learns from the controller a moment later.
-    wait_until(lambda: _have_leaders(admin, topics), 30, "the topics on the broker")
+    wait_for_topics(bootstrap, topics.partitions())
 
 
-def _have_leaders(admin: AdminClient, topics: Topics) -> bool:
-    """Return whether each partition has a leader."""
-    return all(len(_leaders(admin, name)) == count for name, count in topics.partitions().items())
+def wait_for_topics(bootstrap: str, partitions: Mapping[str, int]) -> None:
+    """Wait until each partition has a leader; the broker learns of a new topic a moment after the controller."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for name, count in partitions.items():
+        wait_until(partial(_has_leaders, admin, name, count), 30, f"topic {name} on the broker")
+
+
+def _has_leaders(admin: AdminClient, topic: str, count: int) -> bool:
+    return len(_leaders(admin, topic)) == count
 
 
 def create_by_metadata(bootstrap: str, *names: str) -> None:
@@ -187,12 +192,8 @@ def _wait_for_earlier_changes(admin: AdminClient) -> None:
     """
     for probe in (f"probe-{uuid.uuid4().hex}", f"probe-{uuid.uuid4().hex}"):
         admin.create_topics([NewTopic(probe, 1, 1)], operation_timeout=15)[probe].result(20)
-        wait_until(partial(_has_leader, admin, probe), 30, "a topic created after the change")
+        wait_until(partial(_has_leaders, admin, probe, 1), 30, "a topic created after the change")
         admin.delete_topics([probe], operation_timeout=15)[probe].result(20)
-
-
-def _has_leader(admin: AdminClient, topic: str) -> bool:
-    return _leaders(admin, topic) == [0]
 
 
 def _leaders(admin: AdminClient, topic: str) -> list[int]:

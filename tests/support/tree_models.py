@@ -31,8 +31,8 @@ from telco_stream.csv.infer_options import InferOptions
 from telco_stream.csv.inference import infer_contract
 from telco_stream.csv.validation import CsvFormat
 from telco_stream.messages.codec import Codec, compile_contract
+from telco_stream.model.labelled import read_labelled_events
 from telco_stream.model.sklearn_engine import frame
-from telco_stream.model.training import read_labelled_events
 from telco_stream.model.trees.ensemble import Ensemble
 from telco_stream.model.trees.from_lightgbm import read_lightgbm
 from telco_stream.model.trees.from_sklearn import read_sklearn

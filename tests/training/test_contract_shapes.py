@@ -16,7 +16,8 @@ from telco_stream.csv.inference import infer_contract
 from telco_stream.csv.validation import CsvFormat
 from telco_stream.messages.codec import compile_contract
 from telco_stream.model.artifact import load_scorer
-from telco_stream.model.training import LabelledEvents, train
+from telco_stream.model.labelled import LabelledEvents
+from telco_stream.model.training import train
 from telco_stream.sample import write_sample
 from tests.support.any_contract import NOW, columns_of, contracts, decode, events
 from tests.support.in_process import run_in_process

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from telco_stream.model.artifact import load_scorer, read_manifest
-from telco_stream.model.training import read_labelled_events, train
+from telco_stream.model.labelled import read_labelled_events
+from telco_stream.model.training import train
 from telco_stream.runtime.files import bundled
 from tests.support.model_folder import COMMITTED
 from tests.support.telco import CODEC, FORMAT

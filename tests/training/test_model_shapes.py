@@ -12,7 +12,8 @@ from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError
 from telco_stream.messages.codec import compile_contract
 from telco_stream.model.artifact import load_scorer, read_contract
-from telco_stream.model.training import read_labelled_events, train
+from telco_stream.model.labelled import read_labelled_events
+from telco_stream.model.training import train
 
 pytestmark = pytest.mark.slow
 
@@ -78,9 +79,7 @@ def test_train_names_the_line_when_a_label_is_unknown(label: str, tmp_path: Path
     lines = source.read_text().splitlines()
     lines[17] = f"{lines[17].rpartition(',')[0]},{label}"
     source.write_text("\n".join(lines))
-    with pytest.raises(
-        DataError, match=r"line 18: left is neither 1 nor 0; training needs a label in every row"
-    ) as error:
+    with pytest.raises(DataError, match=r"line 18: left is neither 1 nor 0; give every row a label") as error:
         train(source, tmp_path / "model", CsvFormat(contract, number_rows=True), created_at=NOW)
     assert error.value.exit_code == 5
 

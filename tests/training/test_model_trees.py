@@ -17,11 +17,11 @@ from telco_stream.contract.events import Event
 from telco_stream.messages.codec import Codec, compile_contract
 from telco_stream.model.compilation import compile_if_equal
 from telco_stream.model.conversion import convert, convert_with_skl2onnx
+from telco_stream.model.labelled import read_labelled_events
 from telco_stream.model.onnx_engine import load_onnx
 from telco_stream.model.pipelines import boosted, linear, one_hot
 from telco_stream.model.probes import SPLIT_EVENTS, split_events
 from telco_stream.model.sklearn_engine import frame
-from telco_stream.model.training import read_labelled_events
 from telco_stream.model.trees.from_sklearn import sklearn_splits
 from tests.support.contracts import small
 from tests.support.foreign_data import TELCO
