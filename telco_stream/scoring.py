@@ -21,7 +21,7 @@ from telco_stream.messages.dead_letter import encode_dead_letter, forwarded_head
 from telco_stream.messages.headers import SourceHeaders
 from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.messages.record import ENVELOPE, Message, Record, Rejected, Rejection, size_of
-from telco_stream.model.scorer import Scorer, ScoringError
+from telco_stream.model.scorer import Scorer, ScoringError, score_each
 from telco_stream.model.serving import CanaryModel, VersionCounts
 
 #: Events with their indices in the batch.
@@ -142,7 +142,7 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
 def compare_shadow(shadow: Scorer, outcome: Outcome) -> ShadowComparison:
     """Score the answered events of a batch with another model, and compare its probabilities with the answers."""
     positive = outcome.positive
-    probabilities = _score(list(enumerate(outcome.events)), shadow, {})
+    probabilities = score_each(shadow, outcome.events)
     pairs = [
         (prediction, probability)
         for prediction, probability in zip(outcome.predictions, probabilities, strict=True)

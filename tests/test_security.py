@@ -49,6 +49,7 @@ COMMANDS = {
     f"model publish {COMMITTED}": "telco-model-owner",
     f"model promote {VERSION}": "telco-model-owner",
     f"model promote {OTHER}": "telco-model-owner",
+    "consume --mode batch --model kafka:telco.models": "telco-consumer",
     "model rollback": "telco-model-owner",
     "model list": "telco-model-reader",
     "model history": "telco-model-reader",
@@ -100,6 +101,7 @@ def needed() -> Iterator[tuple[str, AclBinding]]:
             spare = right.operation in {OPTIONAL, AclOperation.CREATE} or (
                 "at-least-once" in command and right.restype is ResourceType.TRANSACTIONAL_ID
             )
+            spare |= user == "telco-consumer" and right.name == NAMES.models and NAMES.models not in command
             if right.principal == f"User:{user}" and not spare:
                 yield command, right
 

@@ -106,18 +106,18 @@ def consume(
     session = Session(output, **stderr, log_format=log_format, flags=flags, timeout=timeout)
     options.check_metrics(metrics_host, metrics_port)
     stop = session.stop  # handle signals while the model is loaded
-    from telco_stream.consume.run import ConsumeOptions, load_models
+    from telco_stream.consume.run import ConsumeOptions, open_models
     from telco_stream.monitoring import MonitoringOptions
 
-    models = load_models(session.model_folder(), engine)
     monitoring = MonitoringOptions(metrics_port, exit_on_stall)
     if_answered: IfAnswered = "restart" if restart else "resume" if resume_from_answers else "refuse"
     run_options = ConsumeOptions(mode, delivery, limit, idle_timeout, top_k, monitoring, if_answered)
-    result = (
-        _run_workers(session, run_options, engine, workers, models.serving.scorer.codec.contract)
-        if workers > 1
-        else _run_one(session, run_options, models, stop)
-    )
+    with open_models(session.clients, session.model_folder(), engine, stop, follow=workers == 1) as models:
+        result = (
+            _run_workers(session, run_options, engine, workers, models.serving.scorer.codec.contract)
+            if workers > 1
+            else _run_one(session, run_options, models, stop)
+        )
     session.screen.show(result)
 
 

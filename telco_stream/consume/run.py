@@ -2,8 +2,8 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -29,8 +29,9 @@ from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_run
 from telco_stream.monitoring.protocols import PartitionView, RunObserver
 from telco_stream.monitoring.snapshot import ProgressLog
+from telco_stream.registry.follower import follow_models, wait_for_models
 from telco_stream.runtime import logs
-from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode
+from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode, models_topic
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.gc_tuning import reduced_gc
 from telco_stream.runtime.signals import Stop, Stopped
@@ -88,14 +89,11 @@ class WorkerTask:
         settings = self.settings.model_copy(update={"consumer": consumer, "kafka": self._properties(slot)})
         clients = Clients(settings, self.timeout)
         options = replace(self.options, monitoring=self.options.monitoring.in_slot(slot))
-        models = load_models(self.model, self.engine)
-        codec = models.serving.scorer.codec
-        with (
-            reporter.reporting_snapshots(codec, clients.unavailable_for, models.versions)
-            if self.has_live_view
-            else nullcontext()
-        ):
-            observers: list[RunObserver] = [reporter] if self.has_live_view else [reporter, ProgressLog()]
+        observers: list[RunObserver] = [reporter] if self.has_live_view else [reporter, ProgressLog()]
+        with open_models(clients, self.model, self.engine, stop) as models, ExitStack() as reporting:
+            if self.has_live_view:
+                codec = models.serving.scorer.codec
+                reporting.enter_context(reporter.reporting_snapshots(codec, clients.unavailable_for, models.versions))
             return run_consume(clients, models, options, stop=stop, observers=observers)
 
     def _properties(self, slot: int) -> dict[str, str]:
@@ -104,6 +102,23 @@ class WorkerTask:
         if _INSTANCE_ID in properties:
             properties[_INSTANCE_ID] += f"-{slot}"
         return properties
+
+
+@contextmanager
+def open_models(clients: Clients, folder: Path, engine: Engine, stop: Stop, *, follow: bool = True) -> Iterator[Models]:
+    """Yield the models of the configured topic, or else of the folder.
+
+    Those of a topic `follow` it while the block runs.
+    """
+    topic = models_topic(clients.settings.model.path)
+    if topic is None:
+        yield load_models(folder, engine)
+        return
+    if not follow:
+        yield wait_for_models(clients, topic, engine, stop)
+        return
+    with follow_models(clients, topic, engine, stop) as models:
+        yield models
 
 
 def load_models(folder: Path, engine: Engine) -> Models:

@@ -15,7 +15,7 @@ from msgspec import Meta
 from telco_stream.contract.events import BAD_DATA, Event, EventCodec
 from telco_stream.contract.schema import Boolean, Carried, Category, Feature, Text
 from telco_stream.errors import ModelError
-from telco_stream.model.scorer import Scorer, ScoringError
+from telco_stream.model.scorer import Scorer, ScoringError, score_each
 
 GOLDEN_ROWS = 200
 #: Largest difference of a probability from the one in the file.
@@ -50,7 +50,7 @@ def make_golden(scorer: Scorer, events: Sequence[Event], *, seed: int) -> bytes:
         [random.choice(edges[name] if random.random() < _EDGE_SHARE else usual[name]) for name in usual]
         for _ in range(GOLDEN_ROWS)
     ]
-    scores = _scores(scorer, _events(codec, list(usual), rows))
+    scores = score_each(scorer, _events(codec, list(usual), rows))
     scored = [(row, score) for row, score in zip(rows, scores, strict=True) if not math.isnan(score)]
     golden = Golden(list(usual), [row for row, _ in scored], [score for _, score in scored])
     return msgspec.json.encode(golden).replace(b"],[", b"],\n[") + b"\n"
@@ -76,6 +76,12 @@ def check_golden(content: bytes, scorer: Scorer) -> None:
         )
 
 
+def golden_events(content: bytes, codec: EventCodec) -> list[Event]:
+    """Return the events of the file, whose rows have been checked."""
+    golden = _read(content)
+    return _events(codec, golden.columns, golden.rows)
+
+
 def _read(content: bytes) -> Golden:
     try:
         golden = _decode(content)
@@ -93,15 +99,6 @@ def _events(codec: EventCodec, columns: Sequence[str], rows: Sequence[Sequence[A
     same |= {column.name: _first(column) for column in contract.carried_columns}
     records = (same | dict(zip(columns, row, strict=True)) for row in rows)
     return [codec.decode(msgspec.json.encode(record)) for record in records]
-
-
-def _scores(scorer: Scorer, events: list[Event]) -> list[float]:
-    """Return the probability of each event, NaN if the model fails on it."""
-    try:
-        return scorer.score(events)
-    except ScoringError:
-        half = len(events) // 2
-        return _scores(scorer, events[:half]) + _scores(scorer, events[half:]) if half else [math.nan]
 
 
 def _edges(feature: Feature) -> Iterator[Any]:

@@ -1,5 +1,6 @@
 """Protocol of a loaded model, independent of its engine, and the check that a model follows it."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -63,6 +64,16 @@ def call_model(engine: str, predict: Callable[[Sequence[Event]], Any], events: S
         return predict(events)
     except Exception as error:  # the code of a model may raise anything
         raise ScoringError(f"{engine}: {type(error).__name__}", error) from error
+
+
+def score_each(scorer: Scorer, events: Sequence[Event]) -> list[float]:
+    """Return the probability of each event, NaN if the model fails on it, whatever it raises."""
+    try:
+        scores: list[float] = call_model(scorer.engine, scorer.score, events)
+    except ScoringError:
+        half = len(events) // 2
+        return score_each(scorer, events[:half]) + score_each(scorer, events[half:]) if half else [math.nan]
+    return scores
 
 
 def check_probabilities(codec: EventCodec, predict: Callable[[Sequence[Event]], Any]) -> None:

@@ -38,6 +38,11 @@ class ModelTopic:
         self._registry = Registry()
         self._position = 0
 
+    @property
+    def position(self) -> int:
+        """Offset up to which the records have been read."""
+        return self._position
+
     def registry(self) -> Registry:
         """Read the records that are new since the last call; return the content of the topic up to its end."""
         self._registry = fold(self._entries(self._position), self._registry)

@@ -28,6 +28,7 @@ Text: TypeAlias = Annotated[str, Field(min_length=1)]
 #: Text that is None if empty, because Compose passes unset variables as empty ones.
 OptionalText: TypeAlias = Annotated[str | None, BeforeValidator(lambda value: None if value == "" else value)]
 Positive: TypeAlias = Annotated[int, Field(gt=0)]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Brokers: TypeAlias = Annotated[str, AfterValidator(check_brokers)]
 Member: TypeAlias = Annotated[str, AfterValidator(check_member)]
 #: A name that Kafka accepts for a topic.
@@ -121,6 +122,18 @@ class ModelSettings(SettingsGroup):
     """Model folder, or kafka:TOPIC, with the contract of all commands; empty selects the bundled model."""
     signing_key: OptionalText = Field(default=None, repr=False)
     """Key that signs the records of the models topic; with a key, records without its signature are ignored."""
+    gate_records: Positive = 5_000
+    """Number of the newest records on which a candidate from a topic is compared with the serving model."""
+    gate_failures: Share = 0.01
+    """Largest share of those records on which the candidate may fail although the serving model does not."""
+    gate_changed: Share = 0.2
+    """Largest share of those records for which the candidate may predict the other value."""
+    gate_shift: Share = 0.1
+    """Largest difference of the mean probabilities."""
+    gate_microseconds: float = Field(default=200.0, gt=0)
+    """Longest time in microseconds that the candidate may take per record."""
+    rollback_failures: Share = 0.01
+    """Share of failures among the first 100,000 records from which on a promoted version is rolled back."""
 
 
 class MetricsSettings(SettingsGroup):

@@ -149,6 +149,13 @@ def delete_topics(bootstrap: str, topics: Topics) -> None:
                 raise
 
 
+def delete_topic(bootstrap: str, topic: str) -> None:
+    """Delete the topic."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})  # its futures fail once it is gone
+    admin.delete_topics([topic], operation_timeout=15)[topic].result(20)
+    wait_until(lambda: topic not in admin.list_topics(timeout=10).topics, 30, "the end of the topic")
+
+
 def recreate_topic(bootstrap: str, topic: str, partitions: int = 3) -> None:
     """Delete the topic and create it again under its name; it has another topic ID and is empty."""
     admin = AdminClient({"bootstrap.servers": bootstrap})

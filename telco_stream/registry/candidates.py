@@ -1,0 +1,203 @@
+"""Models for the roles of the topic: loads the versions, lets candidates pass the gate, and keeps what may serve."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from telco_stream.contract.events import Event
+from telco_stream.errors import ModelError
+from telco_stream.model.artifact import GOLDEN, load_files, manifest_of
+from telco_stream.model.golden import golden_events
+from telco_stream.model.scorer import Scorer, ScoringError, call_model
+from telco_stream.model.serving import CanaryModel, ServingModels
+from telco_stream.registry.gate import GateLimits, compare, measure
+from telco_stream.registry.records import Role
+from telco_stream.registry.roles import Registry
+from telco_stream.runtime.choices import Engine
+
+#: Reads the files of a version, whose archive has this checksum; raises ModelError if they can't be used.
+ReadFiles: TypeAlias = Callable[[str, str], Mapping[str, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Decision about a version that was given a role; `reason` says why it was rejected."""
+
+    version: str
+    role: Role
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    """Role change that gave a version its role: its offset, and whether it promoted the version."""
+
+    offset: int
+    is_promotion: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """Model of a version with the events of its golden rows."""
+
+    sha256: str
+    scorer: Scorer
+    created_at: str
+    golden: Sequence[Event]
+
+
+class Candidates:
+    """Models of the versions that hold a role in the topic, as far as they may serve."""
+
+    def __init__(self, read_files: ReadFiles, engine: Engine, limits: GateLimits) -> None:
+        self._read_files = read_files
+        self._engine = engine
+        self._limits = limits
+        self._loaded: dict[str, _Loaded] = {}
+        #: Reason to reject by role change and archive, None if it was accepted.
+        self._reasons: dict[tuple[Role, int, str | None], str | None] = {}
+        self._current: _Loaded | None = None
+        #: Verdicts that were not taken yet.
+        self._verdicts: list[Verdict] = []
+
+    def take_verdicts(self) -> list[Verdict]:
+        """Return the verdicts since the last call."""
+        verdicts, self._verdicts = self._verdicts, []
+        return verdicts
+
+    def select(self, registry: Registry, recent: Sequence[Event] = ()) -> ServingModels | None:
+        """Return the models for the roles, with the newest events for the gate; None if no version can serve.
+
+        A version that is rejected leaves its role to the model before. Raises `KafkaError` if an archive can't be read.
+        """
+        roles, before = registry.roles, self._current
+        if roles.serving is None:
+            return None if before is None else _alone(before)
+        previous = self._load_previous(registry)
+        reference = before or previous
+        serving = self._accepted(registry, "serving", roles.serving, reference, recent)
+        self._current = serving or reference
+        if self._current is None:
+            return None
+        models = _alone(self._current)
+        is_on_trial = serving is not None and _decision(registry, "serving", roles.serving).is_promotion
+        if is_on_trial and previous is not None and previous is not serving:
+            models = replace(models, fallbacks={roles.serving: _alone(previous)})
+        models = self._with_others(registry, models, recent)
+        self._forget(registry)
+        return models
+
+    def _with_others(self, registry: Registry, models: ServingModels, recent: Sequence[Event]) -> ServingModels:
+        """Add canary and shadow."""
+        roles, current = registry.roles, self._current
+        if roles.canary is not None and (
+            canary := self._accepted(registry, "canary", roles.canary.version, current, recent)
+        ):
+            fallbacks = {**models.fallbacks, roles.canary.version: models}
+            model = CanaryModel(canary.scorer, roles.canary.takes)
+            models = replace(models, canary=model, fallbacks=fallbacks)
+        if roles.shadow is not None and (shadow := self._accepted(registry, "shadow", roles.shadow, current, recent)):
+            models = replace(models, shadow=shadow.scorer)
+        return models
+
+    def _load_previous(self, registry: Registry) -> _Loaded | None:
+        """Return the version that served before, to which a rollback returns, if it can be loaded."""
+        if not registry.roles.previous:
+            return None
+        try:
+            return self._load(registry, registry.roles.previous[-1])
+        except ModelError:
+            return None
+
+    def _accepted(
+        self, registry: Registry, role: Role, version: str, reference: _Loaded | None, recent: Sequence[Event]
+    ) -> _Loaded | None:
+        """Return the model of a version, or None if it was or is rejected for this role."""
+        decision, archive = _decision(registry, role, version), registry.archive_of(version)
+        key = (role, decision.offset, archive.sha256 if archive else None)
+        if key not in self._reasons:
+            self._reasons[key] = self._examine(registry, version, decision, reference, recent)
+            self._verdicts.append(Verdict(version, role, self._reasons[key]))
+        return self._load(registry, version) if self._reasons[key] is None else None
+
+    def _examine(
+        self,
+        registry: Registry,
+        version: str,
+        decision: _Decision,
+        reference: _Loaded | None,
+        recent: Sequence[Event],
+    ) -> str | None:
+        """Return why a version is rejected, or None.
+
+        A version that serves again after a rollback is not compared with the model that was rolled back.
+        """
+        try:
+            candidate = self._load(registry, version)
+        except ModelError as error:
+            return str(error)
+        serving = self._current or reference
+        if serving and candidate.scorer.codec.contract != serving.scorer.codec.contract:
+            return "its contract is not that of the serving model: publish it to another topic of models"
+        if not decision.is_promotion or reference is None or reference is candidate:
+            return None
+        events = recent or [*reference.golden, *candidate.golden]
+        if not events:
+            return None
+        return compare(reference.scorer, candidate.scorer, events, self._limits) or measure(
+            candidate.scorer, events, time.perf_counter, self._limits
+        )
+
+    def _load(self, registry: Registry, version: str) -> _Loaded:
+        """Return the model of a version; raise `ModelError` if it can't be used here."""
+        sha256 = registry.pins.get(version, "")
+        if (loaded := self._loaded.get(version)) is None or loaded.sha256 != sha256:
+            files = self._read_files(version, sha256)
+            try:
+                loaded = call_model("loading", lambda _: _load_files(files, version, sha256, self._engine), ())
+            except ScoringError as error:  # a damaged file may raise anything in the library that reads it
+                cause = error.__cause__
+                raise ModelError(str(cause) if isinstance(cause, ModelError) else error.reason) from error
+            self._loaded[version] = loaded
+        return loaded
+
+    def _forget(self, registry: Registry) -> None:
+        """Drop models without a role, except the one before, and the reasons of earlier role changes."""
+        kept = {*registry.roles.in_use, *registry.roles.previous[-1:]}
+        self._loaded = {
+            version: loaded for version, loaded in self._loaded.items() if version in kept or loaded is self._current
+        }
+        offsets = {
+            _decision(registry, role, version).offset
+            for version in registry.roles.in_use
+            if (role := registry.roles.role_of(version))
+        }
+        self._reasons = {key: reason for key, reason in self._reasons.items() if key[1] in offsets}
+
+
+def _load_files(files: Mapping[str, bytes], version: str, sha256: str, engine: Engine) -> _Loaded:
+    """Load a model and score its golden rows; the first call of a session is slow, so that this warms it up, too."""
+    scorer = load_files(files, version, engine)
+    manifest = manifest_of(files, version)
+    if manifest.model_version != version:
+        raise ModelError(f"The archive of {version} has the manifest of another version")
+    golden = golden_events(files[GOLDEN], scorer.codec.events) if GOLDEN in files else []
+    return _Loaded(sha256, scorer, manifest.created_at, golden)
+
+
+def _alone(loaded: _Loaded) -> ServingModels:
+    return ServingModels(loaded.scorer, created_at=loaded.created_at)
+
+
+def _decision(registry: Registry, role: Role, version: str) -> _Decision:
+    """Return the newest effective role change that gave the version its role."""
+    for applied in reversed(registry.history):
+        change = applied.change
+        if not applied.effective or change.role != role:
+            continue
+        if change.action == "promote" and change.version == version:
+            return _Decision(applied.offset, is_promotion=True)
+        if change.action == "rollback" and role == "serving":
+            return _Decision(applied.offset, is_promotion=False)
+    return _Decision(-1, is_promotion=False)

@@ -1,0 +1,276 @@
+"""The gate: why a candidate is rejected, and which models the roles of the topic lead to."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from telco_stream.contract.events import Event
+from telco_stream.errors import KafkaError, ModelError
+from telco_stream.model.artifact import load_files
+from telco_stream.model.serving import ServingModels
+from telco_stream.registry.archive import pack, unpack
+from telco_stream.registry.candidates import Candidates
+from telco_stream.registry.gate import GateLimits, Scores, compare, judge, measure
+from telco_stream.registry.records import Entry, Publication, RoleChange
+from telco_stream.registry.roles import Registry, fold
+from tests.support.model_variants import variant
+from tests.support.records import RuleScorer, good
+from tests.support.telco import CODEC
+
+NAN = math.nan
+#: Wider than a busy machine needs, far below the slow model.
+LIMITS = GateLimits(microseconds=400.0)
+EVENTS = [CODEC.events.decode(good(tenure=number % 73, MonthlyCharges=20 + number % 80)) for number in range(1_000)]
+
+
+@pytest.mark.parametrize(
+    ("after", "reason"),
+    [
+        ([0.2, 0.2, 0.8, 0.8], None),
+        ([0.2, 0.2, 0.8, NAN], "it fails on 1 of 4 events"),
+        ([0.2, 0.6, 0.8, 0.8], "it changes 1 of 4 decisions"),
+        ([0.4, 0.4, 0.9, 0.9], "its mean probability differs by +0.150"),
+        ([0.0, 0.0, 0.7, 0.7], "its mean probability differs by -0.150"),
+    ],
+)
+def test_judge_rejects_scores_beyond_a_limit(after: Sequence[float], reason: str | None) -> None:
+    found = judge(Scores([0.2, 0.2, 0.8, 0.8], 0.5), Scores(after, 0.5), GateLimits())
+    assert (found is None) if reason is None else (found or "").startswith(reason)
+
+
+def test_judge_accepts_scores_at_the_limits() -> None:
+    limits = GateLimits(failures=0.25, changed_decisions=1 / 3, shift=0.5)
+    assert judge(Scores([0.2] * 4, 0.5), Scores([0.6, 0.2, 0.2, NAN], 0.5), limits) is None
+
+
+def test_judge_ignores_events_on_which_both_fail() -> None:
+    assert judge(Scores([NAN, 0.2], 0.5), Scores([NAN, 0.2], 0.5), GateLimits()) is None
+
+
+def test_judge_uses_the_threshold_of_each_model() -> None:
+    assert judge(Scores([0.4] * 2, 0.5), Scores([0.4] * 2, 0.3), GateLimits()) is not None
+
+
+def test_compare_stops_early_when_most_events_fail() -> None:
+    candidate = RuleScorer(explode)
+    assert compare(RuleScorer(), candidate, EVENTS, GateLimits(failures=1.0)) is None
+    candidate.calls.clear()
+    reason = compare(RuleScorer(), candidate, EVENTS * 3, GateLimits())
+    assert reason == "it fails on 2000 of the first 2000 events"
+    assert max(candidate.calls) == 500
+
+
+def test_measure_takes_the_fastest_of_several_calls() -> None:
+    times = iter([0.0, 1.0, 1.0, 1.05, 2.0, 4.0])
+    assert measure(RuleScorer(), EVENTS[:3], lambda: next(times), GateLimits(microseconds=101)) is None
+    times = iter([0.0, 1.0, 1.0, 1.05, 2.0, 4.0])
+    reason = measure(RuleScorer(), EVENTS[:3], lambda: next(times), GateLimits(microseconds=99))
+    assert reason == "it takes 100 µs per event in blocks of 500, more than 99"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("contract", "its contract"),
+        ("golden rows", "other probabilities than where it was made"),
+        ("fails", "it fails on"),
+        ("no probability", "it fails on"),
+        ("slow", "µs per event"),
+        ("shifted", "decisions"),
+        ("always yes", "decisions"),
+    ],
+)
+def test_candidates_reject_a_bad_model_and_keep_the_current(change: str, reason: str) -> None:
+    topic = FakeTopic(a="equal", bad=change)
+    assert version(topic.promote("a")) == "a"
+    models = topic.promote("bad")
+    assert (version(models), models.fallbacks) == ("a", {})
+    (verdict,) = topic.candidates.take_verdicts()[1:]
+    assert (verdict.version, verdict.role) == ("bad", "serving")
+    assert reason in (verdict.reason or "")
+
+
+def test_candidates_reject_a_damaged_archive() -> None:
+    topic = FakeTopic(a="equal", b="equal")
+    topic.promote("a")
+    topic.archives["b"] = topic.archives["b"][:-100]
+    assert version(topic.promote("b")) == "a"
+    assert topic.reasons()[1].startswith("The archive")
+
+
+def test_candidates_reject_the_archive_of_another_version() -> None:
+    topic = FakeTopic(a="equal")
+    topic.archives["b"] = topic.archives["a"]
+    topic.promote("a")
+    assert version(topic.promote("b")) == "a"
+    assert topic.reasons()[1] == "The archive of b has the manifest of another version"
+
+
+def test_candidates_reject_a_bad_model_without_records_by_golden_rows() -> None:
+    topic = FakeTopic(a="equal", bad="always yes")
+    topic.promote("a")
+    topic.promote("bad")
+    restarted = Candidates(topic.read, "auto", LIMITS)
+    models = restarted.select(topic.registry)
+    assert models is not None
+    assert version(models) == "a", "a restarted worker answers like the others"
+    assert [verdict.reason is None for verdict in restarted.take_verdicts()] == [False]
+
+
+def test_candidates_put_a_promoted_version_on_trial() -> None:
+    topic = FakeTopic(a="equal", b="close")
+    assert topic.promote("a").fallbacks == {}
+    models = topic.promote("b")
+    assert {name: version(fallback) for name, fallback in models.fallbacks.items()} == {"b": "a"}
+    models = topic.roll_back("b")
+    assert (version(models), models.fallbacks) == ("a", {}), "a version that serves again is not on trial"
+
+
+def test_candidates_accept_a_rollback_from_a_very_different_model() -> None:
+    topic = FakeTopic(GateLimits(changed_decisions=1, shift=1), a="equal", b="always yes")
+    topic.promote("a")
+    assert version(topic.promote("b")) == "b"
+    topic.candidates._limits = LIMITS
+    assert version(topic.roll_back("b")) == "a"
+    assert topic.reasons() == ["", "", ""]
+
+
+def test_candidates_give_canary_and_shadow_their_roles() -> None:
+    topic = FakeTopic(a="equal", b="close", c="close")
+    topic.promote("a")
+    topic.promote("b", "canary", 50.0)
+    models = topic.promote("c", "shadow")
+    assert {role: scorer.version for role, scorer in models.by_role.items()} == {
+        "serving": "a",
+        "canary": "b",
+        "shadow": "c",
+    }
+    assert models.canary is not None
+    assert 0 < sum(models.canary.takes(str(number).encode()) for number in range(100)) < 100
+    assert version(models.fallbacks["b"]) == "a"
+    assert models.fallbacks["b"].canary is None
+    models = topic.roll_back("b", "canary")
+    assert set(models.by_role) == {"serving", "shadow"}
+
+
+def test_candidates_keep_serving_when_a_canary_is_rejected() -> None:
+    topic = FakeTopic(a="equal", bad="shifted")
+    topic.promote("a")
+    assert set(topic.promote("bad", "canary", 5.0).by_role) == {"serving"}
+    assert set(topic.promote("bad", "shadow").by_role) == {"serving"}
+    assert [bool(reason) for reason in topic.reasons()] == [False, True, True]
+
+
+def test_candidates_judge_a_role_change_once() -> None:
+    topic = FakeTopic(a="equal", bad="shifted")
+    topic.promote("a")
+    topic.promote("bad")
+    reads = topic.reads
+    topic.select()
+    assert (topic.reads, len(topic.reasons())) == (reads, 2)
+
+
+def test_candidates_select_again_when_an_archive_could_not_be_read() -> None:
+    topic = FakeTopic(a="equal", b="close")
+    topic.promote("a")
+    topic.is_away = True
+    with pytest.raises(KafkaError):
+        topic.promote("b")
+    topic.is_away = False
+    assert version(topic.select()) == "b"
+
+
+def test_candidates_accept_an_archive_that_arrives_after_its_promotion() -> None:
+    topic = FakeTopic(a="equal", b="close")
+    topic.promote("a")
+    published = topic.archives.pop("b")
+    assert version(topic.promote("b", sha256="b" * 64)) == "a"
+    topic.archives["b"] = published
+    assert version(topic.publish("b")) == "b"
+
+
+def test_candidates_select_none_before_the_first_promotion() -> None:
+    topic = FakeTopic(a="equal")
+    assert topic.candidates.select(topic.registry) is None
+
+
+def test_candidates_forget_versions_without_a_role() -> None:
+    topic = FakeTopic(LIMITS, **{f"v{number}": "equal" for number in range(5)})
+    for number in range(5):
+        topic.promote(f"v{number}")
+    assert set(topic.candidates._loaded) == {"v3", "v4"}
+    assert len(topic.candidates._reasons) == 1
+
+
+class FakeTopic:
+    """Content of a models topic, with archives of variants by version; its checksums are the versions'."""
+
+    def __init__(self, limits: GateLimits = LIMITS, **changes: str) -> None:
+        self.archives = {name: pack(variant(name, change)) for name, change in changes.items()}
+        self.candidates = Candidates(self.read, "auto", limits)
+        self.registry = Registry()
+        self.is_away = False
+        self.reads = 0
+        self._verdicts: list[str] = []
+        for name in changes:
+            self._add(Publication(name, b"archive", checksum(name)))
+
+    def read(self, version: str, sha256: str) -> Mapping[str, bytes]:
+        self.reads += 1
+        if self.is_away:
+            raise KafkaError("away")
+        try:
+            return unpack(self.archives[version])
+        except (KeyError, ValueError) as error:
+            raise ModelError(f"The archive of {sha256} was rejected") from error
+
+    def publish(self, name: str) -> ServingModels:
+        self._add(Publication(name, b"archive", "b" * 64))
+        return self.select()
+
+    def promote(
+        self, name: str, role: Any = "serving", percent: float | None = None, sha256: str | None = None
+    ) -> ServingModels:
+        self._add(RoleChange("promote", name, sha256 or checksum(name), role, "command", "now", percent))
+        return self.select()
+
+    def roll_back(self, name: str, role: Any = "serving") -> ServingModels:
+        self._add(RoleChange("rollback", name, checksum(name), role, "command", "now"))
+        return self.select()
+
+    def select(self) -> ServingModels:
+        models = self.candidates.select(self.registry, EVENTS)
+        assert models is not None
+        return models
+
+    def reasons(self) -> list[str]:
+        """Return the reasons so far, empty if a version was accepted."""
+        self._verdicts += [verdict.reason or "" for verdict in self.candidates.take_verdicts()]
+        return self._verdicts
+
+    def _add(self, content: Publication | RoleChange) -> None:
+        self.registry = fold([Entry(self.offset, 0, content)], self.registry)
+
+    @property
+    def offset(self) -> int:
+        return len(self.registry.history) + len(self.registry.published) + 1
+
+
+def version(models: ServingModels) -> str:
+    return models.scorer.version
+
+
+def checksum(name: str) -> str:
+    return name.encode().hex().ljust(64, "0")
+
+
+def explode(_event: Event) -> float:
+    raise ZeroDivisionError
+
+
+def test_variants_load() -> None:
+    """The changes that only live records show pass the checks of a load."""
+    for change in ("fails", "no probability", "slow", "shifted", "always yes"):
+        assert load_files(variant("v", change), "v").version == "v"
