@@ -56,6 +56,8 @@ DOCUMENTED = {
     "contract show": "--model --contract --schema",
     "config show": "--broker --topic --group --model",
     "model show": "--model",
+    "model import": "--data --contract --out --holdout --threshold --contact-cost --customer-value --trust"
+    " --number-rows --delimiter --replace",
     "model publish": "",
     "model promote": "--canary --shadow",
     "model rollback": "",
@@ -160,6 +162,7 @@ def test_help_lists_the_exit_codes_of_the_command(name: str) -> None:
         "train",
         "model publish",
         "model compare",
+        "model import",
     }
     assert (4 in codes) == (reads_model and name != "config show")
     assert (6 in codes) == (name in {"produce", "consume", "dlq replay"})

@@ -42,6 +42,7 @@ REQUIRED = {
     "train": ["--data-path", "x"],
     "sample": ["--out", "x"],
     "contract infer": ["x"],
+    "model import": ["x", "--data", "x"],
     "model publish": ["x"],
     "model promote": ["x"],
     "model compare": ["x", "x", "--data", "x"],
@@ -204,6 +205,7 @@ _VALUES = {
     "--since": "7h",
     "--until": "7h",
     "--log-format": "json",
+    "--threshold": "0.7",
 }
 
 

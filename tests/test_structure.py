@@ -70,7 +70,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "msgspec": ("contract", "messages", "model", "produce", "registry"),
     **dict.fromkeys(["pydantic", "pydantic_settings", "dotenv"], ("settings",)),
     **dict.fromkeys(["sklearn", "pandas", "numpy", "joblib", "skl2onnx", "onnx", "onnxruntime"], ("model",)),
-    **dict.fromkeys(["threadpoolctl", "xgboost"], ("model",)),
+    **dict.fromkeys(["catboost", "lightgbm", "skops", "threadpoolctl", "xgboost"], ("model",)),
     "rich": ("display",),
     **dict.fromkeys(["typer", "click"], ("cli",)),
     "prometheus_client": ("monitoring",),

@@ -16,6 +16,7 @@ _REQUIRED = {
     "contract check": ["missing.json"],
     "sample": ["--out", "sample.csv", "--rows", "3"],
     "train": ["--data-path", "missing.csv"],
+    "model import": ["missing", "--data", "missing.csv"],
     "model publish": ["missing"],
     "model promote": ["v2"],
     "model compare": ["missing", "v2", "--data", "missing.csv"],

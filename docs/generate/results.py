@@ -20,7 +20,7 @@ from telco_stream.dlq.replay import ReplayResult
 from telco_stream.kafka.topics import TopicsResult
 from telco_stream.messages.prediction import PredictionCodec
 from telco_stream.model.manifest import Manifest
-from telco_stream.model.results import ModelComparison, TrainingResult
+from telco_stream.model.results import ImportResult, ModelComparison, TrainingResult
 from telco_stream.produce.check import CheckResult
 from telco_stream.produce.results import ProduceResult
 from telco_stream.registry.results import ListedChange, ListedModel, PublishResult, RoleResult
@@ -57,6 +57,7 @@ RESULTS: dict[str, type] = {
     "model list": ListedModel,
     "model history": ListedChange,
     "model compare": ModelComparison,
+    "model import": ImportResult,
     "contract infer": InferResult,
     "sample": SampleResult,
     "contract check": ContractSummary,

@@ -6,7 +6,20 @@ from typing import Annotated, Any
 import typer
 
 from telco_stream import __version__
-from telco_stream.cli import consume, contract, demo, dlq, health, local, models, predictions, produce, streams, topics
+from telco_stream.cli import (
+    consume,
+    contract,
+    demo,
+    dlq,
+    health,
+    local,
+    model_import,
+    models,
+    predictions,
+    produce,
+    streams,
+    topics,
+)
 from telco_stream.cli.help import Command, Group
 from telco_stream.errors import TelcoStreamError
 from telco_stream.runtime.signals import EXIT_INTERRUPTED, Stopped
@@ -43,6 +56,7 @@ for command in (
     *(local.train, local.sample),
 ):
     app.command(cls=Command)(command)
+models.group.command("import")(model_import.import_model)
 for group in (
     *(topics.group, dlq.group, predictions.group, contract.group),
     *(models.group, local.data_group, local.config_group),

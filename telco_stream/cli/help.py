@@ -64,6 +64,10 @@ PAGES = {
     "predictions show": Page(
         "telco-stream predictions show 7590-VHVEG", _KAFKA | _MODEL | {5: "no prediction was found"}
     ),
+    "model import": Page(
+        "telco-stream model import model.ubj --contract contract.json --data labelled.csv",
+        _ALWAYS | {4: "the model cannot be imported", 5: "a file has a malformed or unlabelled row, or too few rows"},
+    ),
     "model show": Page("telco-stream model show --model models/v2", _KAFKA | _MODEL),
     "model publish": Page("telco-stream model publish models/v2", _KAFKA | _MODEL),
     "model promote": Page("telco-stream model promote 2026-11-28-597d142a --canary 5", _KAFKA),

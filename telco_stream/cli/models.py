@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from telco_stream.registry.results import RoleResult
     from telco_stream.registry.topic import ModelTopic
 
-group = typer.Typer(name="model", no_args_is_help=True, help="Inspect, publish and roll out models.")
+group = typer.Typer(name="model", no_args_is_help=True, help="Import, inspect, publish and roll out models.")
 
 
 @group.command()

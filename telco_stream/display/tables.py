@@ -30,12 +30,12 @@ from telco_stream.display.text import (
     result_fields,
     safe_text,
 )
-from telco_stream.display.training_tables import candidate_table, replaced_table
+from telco_stream.display.training_tables import candidate_table, engine_table, replaced_table
 from telco_stream.display.verify_tables import verify_tables
 from telco_stream.dlq.listing import LetterOfAnyState, LetterSummary, ListedLetter, ShownLetter
 from telco_stream.dlq.replay import ReplayResult
 from telco_stream.messages.dead_letter import format_original
-from telco_stream.model.manifest import Candidate, Decile, LiftStep
+from telco_stream.model.manifest import Candidate, Decile, EngineReport, LiftStep
 from telco_stream.model.results import ModelComparison, ReplacedModel
 from telco_stream.produce.results import ProduceResult
 from telco_stream.registry.results import ListedChange, ListedModel, RoleResult
@@ -196,4 +196,5 @@ _ROW_TABLES: dict[type, Callable[[Sequence[Any]], RenderableType]] = {
     Candidate: candidate_table,
     ListedModel: model_table,
     ListedChange: change_table,
+    EngineReport: engine_table,
 }

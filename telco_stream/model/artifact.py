@@ -17,7 +17,7 @@ from telco_stream.contract.schema import Contract
 from telco_stream.errors import ModelError, TelcoStreamError, UsageError
 from telco_stream.messages.codec import Codec, compile_contract
 from telco_stream.model.golden import check_golden
-from telco_stream.model.manifest import RETRAIN, Manifest, decode_features, decode_manifest, features_of
+from telco_stream.model.manifest import RETRAIN, Manifest, Serving, decode_features, decode_manifest, features_of
 from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.choices import Engine
 from telco_stream.runtime.files import copy_owner_and_mode, create_file, status, temporary_path
@@ -29,10 +29,16 @@ CONTRACT = "contract.json"
 PIPELINE = "pipeline.joblib"
 ONNX = "pipeline.onnx"
 GOLDEN = "golden.json"
+SKOPS = "pipeline.skops"
+#: Names of files that hold a model as its library saved it; an archive lacks those that could run code.
+_ORIGINALS = (PIPELINE, SKOPS, "pipeline.json", "pipeline.ubj", "pipeline.txt", "pipeline.cbm")
+_PICKLES = (PIPELINE, SKOPS)
 _SKLEARN = "scikit-learn"
 _ALTERNATIVE = "use a model with a compiled form (--engine onnx), or install telco-stream with all dependencies"
 #: Libraries that only training and the uncompiled model need, and that an installation may omit.
-_OPTIONAL = frozenset({"joblib", "pandas", "sklearn", "skl2onnx", "threadpoolctl"})
+_OPTIONAL = frozenset(
+    {"catboost", "joblib", "lightgbm", "pandas", "sklearn", "skl2onnx", "skops", "threadpoolctl", "xgboost"}
+)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -71,7 +77,8 @@ def manifest_of(files: Mapping[str, bytes], origin: str) -> Manifest:
         manifest = decode_manifest(files[MANIFEST])
     except (ValueError, RecursionError) as error:  # msgspec and Unicode errors, and deeply nested JSON
         raise ModelError(f"{path} is not a model's manifest ({error}): {RETRAIN}") from error
-    for name, entries in ((PIPELINE, manifest.artifacts), (_SKLEARN, manifest.libraries)):
+    served = manifest.serving.artifact if manifest.serving else PIPELINE
+    for name, entries in ((served, manifest.artifacts), (_SKLEARN, manifest.libraries)):
         if name not in entries:
             raise ModelError(f"{path} has no entry for {name}: {RETRAIN}")
     return manifest
@@ -96,7 +103,7 @@ def load_files(files: Mapping[str, bytes], origin: str, engine: Engine = "auto")
     checked = {
         name: _checked(files, name, sha256, origin)
         for name, sha256 in manifest.artifacts.items()
-        if name in files or name != PIPELINE or engine == "sklearn"
+        if name in files or name not in _PICKLES or engine == "sklearn"
     }
     scorer = _load_engine(checked, compile_contract(contract_of(files, origin)), manifest, engine, origin)
     if GOLDEN in checked:
@@ -115,7 +122,7 @@ def check_target(folder: Path, *, replace_model: bool) -> None:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give a folder for the model")
     names = {entry.name for entry in folder.iterdir()}
-    if others := sorted(names - {MANIFEST, CONTRACT, PIPELINE, ONNX, GOLDEN}):
+    if others := sorted(names - {MANIFEST, CONTRACT, GOLDEN, ONNX, *_ORIGINALS}):
         raise UsageError(
             f"{folder} holds files that do not belong to a model ({others[0]}): give an empty or new folder"
         )
@@ -215,8 +222,11 @@ def _contract_of_features(manifest: bytes, origin: str) -> Contract:
 
 
 def _load_engine(files: Mapping[str, bytes], codec: Codec, manifest: Manifest, engine: Engine, origin: str) -> Scorer:
-    if engine == "sklearn":
-        return _load_sklearn(files[PIPELINE], codec, manifest)
+    serving = manifest.serving or Serving("onnx", ONNX)
+    if engine == "sklearn" or serving.artifact == SKOPS:
+        return _load_sklearn(files, codec, manifest)
+    if serving.engine in {"xgboost", "lightgbm", "catboost"}:
+        return _load_library(files[serving.artifact], codec, manifest, serving.engine)
     if ONNX not in files:
         reason = manifest.onnx.refused or f"the manifest has no entry for {ONNX}"
         raise ModelError(
@@ -226,21 +236,34 @@ def _load_engine(files: Mapping[str, bytes], codec: Codec, manifest: Manifest, e
     # Imported here, because only this engine needs onnxruntime.
     from telco_stream.model.onnx_engine import load_onnx  # noqa: PLC0415
 
-    return load_onnx(files[ONNX], codec, version=manifest.model_version, threshold=manifest.threshold)
+    version, threshold = manifest.model_version, manifest.threshold
+    return load_onnx(files[ONNX], codec, version=version, threshold=threshold, positive=serving.positive)
 
 
-def _load_sklearn(pickled: bytes, codec: Codec, manifest: Manifest) -> Scorer:
+def _load_library(content: bytes, codec: Codec, manifest: Manifest, library: str) -> Scorer:
+    package = "xgboost-cpu" if library == "xgboost" else library
+    with requiring_libraries("To load the model", ModelError, f"pip install {package}"):
+        from telco_stream.model.library_engines import load_library  # noqa: PLC0415 - only these engines need it
+
+        return load_library(library, content, codec, version=manifest.model_version, threshold=manifest.threshold)
+
+
+def _load_sklearn(files: Mapping[str, bytes], codec: Codec, manifest: Manifest) -> Scorer:
+    """Load the pickle, or the file of skops if the folder has no pickle."""
     # Imported here, because only this engine needs pandas and scikit-learn.
     with requiring_libraries("To load the uncompiled model", ModelError, _ALTERNATIVE):
-        from telco_stream.model.sklearn_engine import SKLEARN_VERSION, load_sklearn  # noqa: PLC0415
+        from telco_stream.model.sklearn_engine import SKLEARN_VERSION, load_sklearn, load_skops  # noqa: PLC0415
 
-    trained_with = manifest.libraries[_SKLEARN]
-    if trained_with.split(".")[:2] != SKLEARN_VERSION.split(".")[:2]:
-        raise ModelError(
-            f"The model was trained with {_SKLEARN} {trained_with}, but {SKLEARN_VERSION} is installed: "
-            f"pip install {_SKLEARN}=={trained_with}"
-        )
-    return load_sklearn(pickled, codec, version=manifest.model_version, threshold=manifest.threshold)
+        fitted_with = manifest.libraries[_SKLEARN]
+        if fitted_with.split(".")[:2] != SKLEARN_VERSION.split(".")[:2]:
+            raise ModelError(
+                f"The model was trained with {_SKLEARN} {fitted_with}, but {SKLEARN_VERSION} is installed: "
+                f"pip install {_SKLEARN}=={fitted_with}"
+            )
+        name, load = (PIPELINE, load_sklearn) if PIPELINE in files else (SKOPS, load_skops)
+        if name not in files:
+            raise ModelError("The folder has no model of scikit-learn: use --engine auto")
+        return load(files[name], codec, version=manifest.model_version, threshold=manifest.threshold)
 
 
 def _fill(draft: Path, folder: Path, files: Mapping[str, bytes]) -> None:

@@ -24,7 +24,7 @@ from telco_stream.model.trees.from_sklearn import sklearn_splits
 #: Largest allowed difference of two probabilities.
 TOLERANCE = 1e-6
 #: Exceptions of the converter, which has no class for what it cannot convert, and of onnxruntime.
-_NOT_CONVERTIBLE = (ArithmeticError, AttributeError, LookupError, ModelError, RuntimeError, TypeError, ValueError)
+NOT_CONVERTIBLE = (ArithmeticError, AttributeError, LookupError, ModelError, RuntimeError, TypeError, ValueError)
 
 
 def _no_floats() -> Floats:
@@ -69,7 +69,7 @@ def compile_if_equal(
     try:
         content = convert(pipeline, codec)
         compiled = load_onnx(content, codec, version="", threshold=0.5)
-    except _NOT_CONVERTIBLE as error:
+    except NOT_CONVERTIBLE as error:
         first_line = str(error).partition("\n")[0]  # the converter may append a whole tree
         return Compiled(refused=f"it can't be compiled: {shorten(first_line, 200)}")
     test_events = [
@@ -83,14 +83,21 @@ def compile_if_equal(
         return Compiled(refused=f"it fails on some events: {error}")
 
 
-def compare(
-    original: Scorer, compiled: Scorer, events: Sequence[Event], trained_on: int, content: bytes | None = None
+def compare(  # noqa: PLR0913 - both scorers, and what is known of them
+    original: Scorer,
+    compiled: Scorer,
+    events: Sequence[Event],
+    trained_on: int,
+    content: bytes | None = None,
+    *,
+    expected: Floats | None = None,
 ) -> Compiled:
     """Compare two scorers on the same events, the first `trained_on` of which are those of the training data.
 
-    Raise ScoringError if one of the scorers fails.
+    `expected` are the probabilities of the original, if they are known. Raise ScoringError if one of the scorers fails.
     """
-    expected, actual = np.array(original.score(events)), np.array(compiled.score(events))
+    expected = np.array(original.score(events)) if expected is None else expected
+    actual = np.array(compiled.score(events))
     differences = np.abs(expected - actual)
     if np.isnan(differences).any():
         return Compiled(content, expected, actual, "some of its answers are not numbers")
@@ -108,9 +115,12 @@ def _values_at_fault(original: Scorer, compiled: Scorer, trained_on: Sequence[Ev
     values, usual = ({name: codec.values(name, [example])[0] for name in names} for example in (event, trained_on[0]))
     changed = [codec.make(values | {name: usual[name]}) for name in names]
     differences = np.abs(np.array(original.score(changed)) - np.array(compiled.score(changed)))
-    position = int(differences.argmin())
-    feature = codec.contract.features[position]
-    value = feature_table(codec, [event])[0, position]
+    row = feature_table(codec, [event])[0]
+    explained = np.isnan(row) & (differences <= TOLERANCE)  # null is the likely reason, if several could be
+    position = int(np.flatnonzero(explained)[0] if explained.any() else differences.argmin())
+    feature, value = codec.contract.features[position], row[position]
+    if np.isnan(value):
+        return f"null in `{feature.name}`"
     seen = feature_table(codec, trained_on)[:, position]
     is_far = not isinstance(feature, Category) and not np.nanmin(seen) <= value <= np.nanmax(seen)
     return f"values of `{feature.name}` far from those in the data" if is_far else f"some values of `{feature.name}`"

@@ -35,9 +35,17 @@ def cross_validate(
     return np.array([_cross_validate_once(build, features, labels, seed, report) for seed in seeds])
 
 
-def choose_threshold(probabilities: Floats, labels: Labels) -> float:
-    """Return the threshold, in steps of 0.01, with the highest F1 on out-of-fold probabilities; the lowest if equal."""
-    scores = [_f1(*_precision_recall(probabilities >= threshold, labels)) for threshold in _THRESHOLDS]
+def choose_threshold(probabilities: Floats, labels: Labels, costs: tuple[float, float] | None = None) -> float:
+    """Return the threshold, in steps of 0.01, with the highest F1; the lowest if equal.
+
+    With the cost of a contact and the value of a positive label that it prevents, return the most profitable one.
+    """
+    predictions = [probabilities >= threshold for threshold in _THRESHOLDS]
+    if costs is None:
+        scores = [_f1(*_precision_recall(predicted, labels)) for predicted in predictions]
+    else:
+        cost, value = costs
+        scores = [float((predicted & labels).sum() * value - predicted.sum() * cost) for predicted in predictions]
     return float(_THRESHOLDS[int(np.argmax(scores))])
 
 

@@ -100,6 +100,33 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineReport:
+    """Engine that could run an imported model: its difference from the original, and microseconds per row.
+
+    The times are for batches of 1, 50 and 5,000 rows. `rejected` is the reason if it cannot serve. What was not
+    measured is null.
+    """
+
+    name: str
+    max_difference: float | None = None
+    decisions_differing: int | None = None
+    us_1: float | None = None
+    us_50: float | None = None
+    us_5000: float | None = None
+    serves: bool = False
+    rejected: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """Engine that serves an imported model, the file that it loads, and the position of the positive label in it."""
+
+    engine: Literal["onnx", "sklearn", "xgboost", "lightgbm", "catboost"]
+    artifact: FileName
+    positive: Literal[0, 1] = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """Content of `manifest.json`."""
 
@@ -113,6 +140,8 @@ class Manifest:
     onnx: Parity
     libraries: dict[str, str]
     candidates: tuple[Candidate, ...] = ()
+    engines: tuple[EngineReport, ...] = ()
+    serving: Serving | None = None
 
 
 decode_manifest = msgspec.json.Decoder(Manifest).decode

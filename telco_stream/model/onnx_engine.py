@@ -52,7 +52,7 @@ class _Input:
 
 @dataclass(frozen=True, slots=True)
 class OnnxScorer:
-    """Scorer that runs a compiled pipeline."""
+    """Scorer that runs a compiled pipeline; `positive` is the position of the positive label in its probabilities."""
 
     version: str
     threshold: float
@@ -60,6 +60,7 @@ class OnnxScorer:
     codec: Codec
     inputs: tuple[_Input, ...]
     output: str
+    positive: int = 1
     engine: str = "onnx"
 
     def score(self, events: Sequence[Event]) -> list[float]:
@@ -70,12 +71,15 @@ class OnnxScorer:
             probabilities = _run(self.session, self.inputs, self.output, self.codec.events, rows)
         except _BAD_DATA as error:
             raise ScoringError(f"onnx: {type(error).__name__}", error) from error
-        scores: list[float] = probabilities[: len(events), 1].tolist()
+        scores: list[float] = probabilities[: len(events), self.positive].tolist()
         return scores
 
 
-def load_onnx(model: bytes, codec: Codec, *, version: str, threshold: float) -> OnnxScorer:
-    """Create the scorer from the verified bytes of an ONNX file; raise ModelError if onnxruntime cannot run it."""
+def load_onnx(model: bytes, codec: Codec, *, version: str, threshold: float, positive: int = 1) -> OnnxScorer:
+    """Create the scorer from the verified bytes of an ONNX file; raise ModelError if onnxruntime cannot run it.
+
+    `positive` is the position of the positive label in the graph's probabilities.
+    """
     try:
         session = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
     except _UNLOADABLE as error:
@@ -88,7 +92,7 @@ def load_onnx(model: bytes, codec: Codec, *, version: str, threshold: float) -> 
         check_probabilities(codec.events, lambda events: _run(session, inputs, output, codec.events, events))
     except ModelError as error:
         raise ModelError(f"The compiled model can't be used: {error}; {RETRAIN}") from error
-    return OnnxScorer(version, threshold, session, codec, inputs, output)
+    return OnnxScorer(version, threshold, session, codec, inputs, output, positive)
 
 
 def _run(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from telco_stream.model.manifest import Candidate, Manifest, Metrics, Parity
+from telco_stream.model.manifest import Candidate, EngineReport, Manifest, Metrics, Parity
 
 #: Metrics of a replaced model that are shown beside the new ones.
 _COMPARED = ("roc_auc", "brier", "log_loss", "precision", "recall")
@@ -38,6 +38,25 @@ class TrainingResult:
     candidates: tuple[Candidate, ...]
     metrics: Metrics
     onnx: Parity
+    replaced: ReplacedModel | None
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """Model folder that was written, the engines that were compared, and the metrics of the model.
+
+    `kind` is the library of the file, and `notes` say what to know about the model.
+    """
+
+    version: str
+    path: Path
+    kind: str
+    rows: int
+    threshold: float
+    engines: tuple[EngineReport, ...]
+    metrics: Metrics
+    notes: tuple[str, ...]
     replaced: ReplacedModel | None
     seconds: float
 

@@ -2,11 +2,11 @@
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from telco_stream.contract.events import Event, EventCodec
-from telco_stream.contract.schema import Boolean, Category, Feature
+from telco_stream.contract.schema import Boolean, Category, Feature, Label
 from telco_stream.errors import ModelError
 from telco_stream.messages.codec import Codec
 
@@ -17,6 +17,8 @@ _QUOTED = re.compile(r"""((?<!\w)['"`]|['"`](?!\w)).*""", re.DOTALL)
 _DIGITS = re.compile(r"\d+([.,]\d+)*")
 #: Largest deviation of the sum of both probabilities from 1; single precision deviates by 1e-7.
 _TOLERANCE = 1e-3
+#: Classes of models that were fitted to numbers or booleans, as texts.
+_USUAL_CLASSES = (["0", "1"], ["False", "True"], ["0.0", "1.0"])
 
 
 class ScoringError(Exception):
@@ -76,6 +78,16 @@ def score_each(scorer: Scorer, events: Sequence[Event]) -> list[float]:
     return scores
 
 
+def positive_position(classes: Iterable[object], label: Label) -> int:
+    """Return the position of the positive label among a model's classes; raise ModelError for other classes."""
+    texts = list(map(str, classes))
+    for usual in ([label.negative, label.positive], *_USUAL_CLASSES):
+        if texts in (usual, usual[::-1]):
+            return int(texts == usual)
+    known = f"not {label.negative} and {label.positive}, nor 0 and 1"
+    raise ModelError(f"its classes are {known}, but {', '.join(texts) or 'none'}")
+
+
 def check_probabilities(codec: EventCodec, predict: Callable[[Sequence[Event]], Any]) -> None:
     """Call the model with three events and with one; raise ModelError if it fails or returns invalid values."""
     import numpy as np  # noqa: PLC0415 - `scoring` imports this module, but only a loaded model needs numpy
@@ -85,7 +97,7 @@ def check_probabilities(codec: EventCodec, predict: Callable[[Sequence[Event]], 
         try:
             probabilities = call_model("check", lambda events: np.asarray(predict(events)), events)
         except ScoringError as error:
-            raise ModelError(f"it fails on an example ({type(error.__cause__).__name__})") from error
+            raise ModelError(f"it fails on an example ({error.reason})") from error
         _check_array(probabilities, (len(events), 2))
 
 

@@ -16,7 +16,7 @@ from telco_stream.model.evaluation import FOLDS, REPEATS, Floats, Labels, cross_
 from telco_stream.model.labelled import ReportStage
 from telco_stream.model.manifest import Candidate, Metrics
 from telco_stream.model.pipelines import Variant
-from telco_stream.model.sklearn_engine import check_pipeline
+from telco_stream.model.sklearn_engine import adapt
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def _fit_until_equal(rows: TrainingRows, variants: Sequence[Variant], progress: 
     for variant in variants:
         progress("fitting", 0, 1)
         pipeline = variant.build(rows.codec).fit(rows.features, rows.positive)
-        check_pipeline(pipeline, rows.codec)
+        adapt(pipeline, rows.codec)
         progress("compiling", 0, 1)
         fits.append(_Fit(variant, pipeline, compile_if_equal(pipeline, rows.codec, rows.events, seed=rows.seed)))
         if fits[-1].compiled.refused is None:

@@ -60,7 +60,7 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
     """Fit a model to a labelled CSV file, and write it to the folder `out`; `created_at` is RFC 3339.
 
     The file has the columns of `csv_format`'s contract, or of the built-in one. A linear and a boosted model are tried,
-    or only the pipeline that `build` returns, which is not fitted yet (`docs/own-model.md`). Raise DataError if the
+    or only the pipeline that `build` returns, which is not fitted yet (`docs/models.md`). Raise DataError if the
     file has bad rows or too few of a label, and UsageError if `out` cannot be written or holds a model that
     `replace_model` does not allow to replace.
     """
@@ -70,13 +70,13 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
     codec = compile_contract(csv_format.contract)
     candidates = standard_candidates(codec) if build is None else [[Variant("own", "", build)]]
     data = read_labelled_events(source, csv_format, codec, progress)
-    _check_class_sizes(source, data, codec.contract)
+    check_class_sizes(source, data, codec.contract)
     selected = _select(data, codec, seed, candidates, progress)
     threshold = choose_threshold(selected.probabilities, selected.positive)
     files = _model_files(selected, codec, data.events, seed)
     trained_on = TrainingData(data.sha256, len(data.positive), sum(data.positive), seed)
     manifest = _manifest(created_at, trained_on, threshold, selected, files)
-    replaced = _replaced_model(out, manifest)
+    replaced = replaced_model(out, manifest)
     write_folder(out, files | {MANIFEST: encode_manifest(manifest)}, replace_model=replace_model)
     return TrainingResult(
         version=manifest.model_version,
@@ -91,7 +91,7 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
     )
 
 
-def _check_class_sizes(source: Path, data: LabelledEvents, contract: Contract) -> None:
+def check_class_sizes(source: Path, data: LabelledEvents, contract: Contract) -> None:
     """Raise DataError if one of the labels is too rare to be in each fold."""
     rows, positive = len(data.positive), sum(data.positive)
     if min(positive, rows - positive) < FOLDS:
@@ -128,7 +128,7 @@ def _manifest(
     created_at: str, trained_on: TrainingData, threshold: float, selected: Selected, files: Mapping[str, bytes]
 ) -> Manifest:
     return Manifest(
-        model_version=_model_version(created_at, files, threshold),
+        model_version=model_version(created_at, files[PIPELINE], files[CONTRACT], threshold),
         created_at=created_at,
         threshold=threshold,
         threshold_rule=_THRESHOLD_RULE,
@@ -136,12 +136,12 @@ def _manifest(
         training_data=trained_on,
         artifacts={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         onnx=selected.compiled.parity(threshold),
-        libraries={"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES},
+        libraries=library_versions(),
         candidates=selected.candidates,
     )
 
 
-def _replaced_model(folder: Path, new: Manifest) -> ReplacedModel | None:
+def replaced_model(folder: Path, new: Manifest) -> ReplacedModel | None:
     """Compare the new model with the one in the folder, if its manifest can be read."""
     try:
         return compare_models(read_manifest(folder), new)
@@ -155,7 +155,12 @@ def _pickle(pipeline: Pipeline) -> bytes:
     return buffer.getvalue()
 
 
-def _model_version(created_at: str, files: Mapping[str, bytes], threshold: float) -> str:
+def model_version(created_at: str, model: bytes, contract: bytes, threshold: float) -> str:
     """Return the date and a hash of model and contract, so that the same training gives the same version."""
-    content = files[PIPELINE] + str(threshold).encode() + files[CONTRACT]
+    content = model + str(threshold).encode() + contract
     return f"{created_at[:10]}-{hashlib.sha256(content).hexdigest()[:8]}"
+
+
+def library_versions(*more: str) -> dict[str, str]:
+    """Return the versions of Python and of the libraries that a model may depend on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in (*_LIBRARIES, *more)}

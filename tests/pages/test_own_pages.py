@@ -1,4 +1,4 @@
-"""`docs/own-model.md` and `docs/contract.md`: their scripts and commands work."""
+"""`docs/models.md` and `docs/contract.md`: their scripts and commands work."""
 
 import json
 import re
@@ -8,14 +8,14 @@ import jsonschema
 import pytest
 
 from telco_stream.contract.document import builtin_content, decode_contract
-from telco_stream.model.artifact import load_scorer
+from telco_stream.model.artifact import load_scorer, read_manifest
 from telco_stream.model.manifest import Manifest
 from tests.support.cli import ROOT
 from tests.support.csv_files import write_accounts
 from tests.support.pages import command_lines
 from tests.support.scripts import env_with_path, run_script, write_launchers
 
-MODEL_PAGE = ROOT / "docs/own-model.md"
+MODEL_PAGE = ROOT / "docs/models.md"
 CONTRACT_PAGE = ROOT / "docs/contract.md"
 _SCRIPT = re.compile(r"^```python\n# (\S+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 _BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -27,13 +27,15 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_own_model_page_commands_run(commands: Path, tmp_path: Path) -> None:
-    """The commands create two models: one with another threshold, and a compiled forest."""
+def test_models_page_commands_run(commands: Path, tmp_path: Path) -> None:
+    """The commands create four models: one with another threshold, two imported ones, and a compiled forest."""
+    pytest.importorskip("lightgbm")
     for name, content in _SCRIPT.findall(MODEL_PAGE.read_text()):
         (tmp_path / name).write_text(content)
     written = run_script(command_lines(MODEL_PAGE), tmp_path, env_with_path(commands))
     assert "compiled: yes" in written
-    assert load_scorer(tmp_path / "models/forest").engine == "onnx"
+    assert [load_scorer(tmp_path / "models" / name).engine for name in ("forest", "extra")] == ["onnx", "onnx"]
+    assert any(engine.serves for engine in read_manifest(tmp_path / "models/boosted").engines)
     edited = json.loads((tmp_path / "models/mine/manifest.json").read_text())
     assert edited["threshold"] == 0.5
     assert edited["model_version"].endswith("-half")
@@ -63,7 +65,7 @@ def test_contract_page_quotes_the_built_in_contract() -> None:
     assert [line for line in quoted if line.strip(" ,") not in lines] == []
 
 
-def test_own_model_page_describes_each_manifest_key() -> None:
+def test_models_page_describes_each_manifest_key() -> None:
     table = MODEL_PAGE.read_text().partition("## Manifest")[2]
     assert re.findall(r"^- `(\w+)`:", table, re.MULTILINE) == list(Manifest.__annotations__)
 

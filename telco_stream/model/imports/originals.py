@@ -1,0 +1,150 @@
+"""Models of any library as the library itself runs them, and the engines that may run them instead."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from telco_stream.errors import ModelError
+from telco_stream.messages.codec import Codec
+from telco_stream.model.artifact import ONNX, requiring_libraries
+from telco_stream.model.conversion import convert_with_skl2onnx
+from telco_stream.model.engines import Candidate, EngineFile, Original
+from telco_stream.model.imports import kinds
+from telco_stream.model.imports.kinds import Kind
+from telco_stream.model.library_engines import load_library
+from telco_stream.model.onnx_engine import load_onnx
+from telco_stream.model.sklearn_engine import SklearnScorer, adapt, read_skops, unpickle
+from telco_stream.model.trees.ensemble import Ensemble, UnreadableModelError, split_values
+from telco_stream.model.trees.from_lightgbm import read_lightgbm
+from telco_stream.model.trees.from_sklearn import read_sklearn, sklearn_splits
+from telco_stream.model.trees.from_xgboost import read_xgboost, xgboost_document
+from telco_stream.model.trees.to_onnx import write_onnx
+
+#: Names of the engines in the table of a manifest.
+TREES, SKL2ONNX, GIVEN = "onnx (trees)", "onnx (skl2onnx)", "onnx"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Model file that was loaded: the original, other engines, and the numbers at which its trees split."""
+
+    original: Original
+    candidates: tuple[Candidate, ...] = ()
+    splits: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    #: Packages that the original needs besides those of every model.
+    packages: tuple[str, ...] = ()
+
+
+def open_model(content: bytes, name: str, codec: Codec, *, trust: bool) -> Opened:
+    """Load a model file of any kind; errors call it `name`.
+
+    Raise ModelError if it is of an unknown kind or cannot be used, or if it is a pickle and `trust` is not set.
+    """
+    kind = kinds.kind_of(content, name)
+    if kind.is_code and not trust:
+        raise ModelError(
+            f"{name} is a pickle, which can run any code when it is loaded: give --trust if you trust its author, or "
+            "save the model with skops or in the format of its library"
+        )
+    advice = f"pip install {kind.package}"
+    try:
+        with requiring_libraries(f"To read {name}, a model of {kind.name},", ModelError, advice):
+            opened = _OPENERS[kind](content, kind, codec)
+    except ModelError as error:
+        raise ModelError(f"{name} can't be imported: {error}") from error
+    return opened if kind in _CORE else replace(opened, packages=(kind.package,))
+
+
+def _open_sklearn(content: bytes, kind: Kind, codec: Codec) -> Opened:
+    scorer = adapt(unpickle(content) if kind is kinds.PICKLE else read_skops(content), codec)
+    model, positive = scorer.pipeline, scorer.positive
+    candidates = (
+        Candidate(TREES, partial(_exported, lambda: _read_fitted(model, codec), codec, positive)),
+        Candidate(SKL2ONNX, partial(_converted, scorer, codec)),
+    )
+    original = Original(kind.name, EngineFile(scorer, kind.artifact, content), is_code=kind.is_code)
+    try:
+        splits = split_values(_read_fitted(model, codec), codec.contract)
+    except UnreadableModelError:
+        splits = sklearn_splits(model, codec)
+    return Opened(original, candidates, splits, tuple(_notes(codec, positive)))
+
+
+def _read_fitted(model: Any, codec: Codec) -> Ensemble:  # noqa: ANN401 - a fitted model of any type
+    """Read the trees of a fitted model; those of other libraries with the values of categories that they know."""
+    match type(model).__module__.partition(".")[0]:
+        case "lightgbm":
+            return read_lightgbm(model.booster_.model_to_string(), codec)
+        case "xgboost":
+            return read_xgboost(xgboost_document(bytes(model.get_booster().save_raw("json"))), codec)
+    return read_sklearn(model, codec)
+
+
+def _open_xgboost(content: bytes, kind: Kind, codec: Codec) -> Opened:
+    return _open_trees("xgboost", content, kind, codec, lambda: read_xgboost(xgboost_document(content), codec))
+
+
+def _open_lightgbm(content: bytes, kind: Kind, codec: Codec) -> Opened:
+    return _open_trees("lightgbm", content, kind, codec, lambda: read_lightgbm(content.decode(), codec))
+
+
+def _open_trees(engine: str, content: bytes, kind: Kind, codec: Codec, read: Callable[[], Ensemble]) -> Opened:
+    scorer = load_library(engine, content, codec, version="", threshold=0.5)
+    original = Original(engine, EngineFile(scorer, kind.artifact, content))
+    try:
+        splits = split_values(read(), codec.contract)
+    except UnreadableModelError:
+        splits = {}
+    return Opened(original, (Candidate(TREES, partial(_exported, read, codec, 1)),), splits)
+
+
+def _open_catboost(content: bytes, kind: Kind, codec: Codec) -> Opened:
+    scorer = load_library("catboost", content, codec, version="", threshold=0.5)
+    original = Original("catboost", EngineFile(scorer, kind.artifact, content))
+    return Opened(original, notes=tuple(_notes(codec, scorer.positive)))
+
+
+def _open_onnx(content: bytes, kind: Kind, codec: Codec) -> Opened:
+    scorer = load_onnx(content, codec, version="", threshold=0.5)
+    return Opened(Original(GIVEN, EngineFile(scorer, kind.artifact, content)))
+
+
+def _exported(read: Callable[[], Ensemble], codec: Codec, positive: int) -> EngineFile:
+    """Write trees as a graph whose positive label is that of the contract."""
+    ensemble = read()
+    return _graph(write_onnx(ensemble if positive else ensemble.opposite(), codec.contract), codec, 1)
+
+
+def _converted(scorer: SklearnScorer, codec: Codec) -> EngineFile:
+    if not isinstance(scorer.pipeline, Pipeline):
+        raise ModelError("it is not a pipeline that begins with a ColumnTransformer")
+    return _graph(convert_with_skl2onnx(scorer.pipeline, codec), codec, scorer.positive)
+
+
+def _graph(content: bytes, codec: Codec, positive: int) -> EngineFile:
+    return EngineFile(load_onnx(content, codec, version="", threshold=0.5, positive=positive), ONNX, content)
+
+
+def _notes(codec: Codec, positive: int) -> Iterator[str]:
+    if not positive:
+        label = codec.contract.label
+        yield f"The classes of the model are in reverse order, {label.positive} first: this was taken into account."
+
+
+#: Kinds of files whose library is always installed.
+_CORE = (kinds.PICKLE, kinds.ONNX_FILE)
+_OPENERS: Mapping[Kind, Callable[[bytes, Kind, Codec], Opened]] = {
+    kinds.PICKLE: _open_sklearn,
+    kinds.SKOPS: _open_sklearn,
+    kinds.XGBOOST_JSON: _open_xgboost,
+    kinds.XGBOOST_BINARY: _open_xgboost,
+    kinds.LIGHTGBM: _open_lightgbm,
+    kinds.CATBOOST: _open_catboost,
+    kinds.ONNX_FILE: _open_onnx,
+}

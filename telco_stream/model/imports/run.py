@@ -1,0 +1,221 @@
+"""Import of a model that another program fitted: the fastest engine that is equal to the original serves it."""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from telco_stream.contract.document import encode_contract
+from telco_stream.csv.validation import CsvFormat
+from telco_stream.errors import ModelError
+from telco_stream.messages.codec import Codec, compile_contract
+from telco_stream.model.artifact import CONTRACT, GOLDEN, MANIFEST, check_target, write_folder
+from telco_stream.model.engines import EngineFile, Judgement, judge
+from telco_stream.model.evaluation import Floats, Labels, choose_threshold, measure
+from telco_stream.model.golden import make_golden
+from telco_stream.model.imports.originals import GIVEN, SKL2ONNX, TREES, Opened, open_model
+from telco_stream.model.labelled import LabelledEvents, ReportStage, read_labelled_events
+from telco_stream.model.manifest import EngineReport, Manifest, Metrics, Parity, Serving, TrainingData, encode_manifest
+from telco_stream.model.probes import edge_events, split_events
+from telco_stream.model.results import ImportResult
+from telco_stream.model.scorer import Scorer, ScoringError
+from telco_stream.model.training import (
+    check_class_sizes,
+    library_versions,
+    model_version,
+    replaced_model,
+)
+from telco_stream.runtime.files import read_file
+
+#: Largest model file, in bytes.
+_MAX_BYTES = 1_073_741_824
+#: Area under the curve below which a model orders the rows hardly better than chance.
+_POOR_AUC = 0.55
+_IN_SAMPLE = "in-sample: on the rows of the import's data, which the model may have been fitted to"
+_HOLDOUT = "hold-out: on the rows of a file that was given as not used for fitting"
+_POOR = (
+    "The model orders the rows hardly better than chance (AUC {:.3f}): is it the right file, and is the contract's "
+    "positive label the one that it predicts?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdRule:
+    """How to choose the threshold: a fixed one, the most profitable one, or the one with the highest F1."""
+
+    fixed: float | None = None
+    contact_cost: float | None = None
+    customer_value: float | None = None
+
+    def choose(self, probabilities: Floats, labels: Labels) -> tuple[float, str]:
+        """Return the threshold, and how it was chosen."""
+        if self.fixed is not None:
+            return self.fixed, "as given"
+        if self.contact_cost is not None and self.customer_value is not None:
+            costs = (self.contact_cost, self.customer_value)
+            rule = f"the highest profit at a contact cost of {costs[0]:g} and a value of {costs[1]:g}, in steps of 0.01"
+            return choose_threshold(probabilities, labels, costs), rule
+        return choose_threshold(probabilities, labels), "the highest F1, in steps of 0.01"
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """What an import takes besides the model: labelled rows, rows to measure on, the rule, and whether to unpickle."""
+
+    data: Path
+    holdout: Path | None = None
+    rule: ThresholdRule = ThresholdRule()
+    trust: bool = False
+    replace_model: bool = False
+    seed: int = 0
+
+
+def import_model(  # noqa: PLR0913 - options of the command
+    file: Path,
+    out: Path,
+    csv_format: CsvFormat,
+    options: ImportOptions,
+    *,
+    created_at: str,
+    progress: ReportStage = lambda *_: None,
+) -> ImportResult:
+    """Check a fitted model, and write it to the folder `out` with the fastest engine that is equal to it.
+
+    `created_at` is RFC 3339. Raise ModelError if the model cannot be used, DataError if a file has bad rows or too few
+    of a label, and UsageError if `out` cannot be written or holds a model that must not be replaced.
+    """
+    started = time.perf_counter()
+    check_target(out, replace_model=options.replace_model)
+    codec = compile_contract(csv_format.contract)
+    content = read_file(file, _MAX_BYTES)
+    progress("loading the model", 0, 1)
+    opened = open_model(content, str(file), codec, trust=options.trust)
+    labelled = replace(csv_format, requires_label=True, ignores_time=True)
+    data = read_labelled_events(options.data, labelled, codec, progress)
+    held_out = data if options.holdout is None else read_labelled_events(options.holdout, labelled, codec, progress)
+    for path, rows in ((options.data, data), (options.holdout, held_out)):
+        if path is not None:
+            check_class_sizes(path, rows, codec.contract)
+    measured = _measure(file, opened, held_out, options)
+    judgement = _judge(file, opened, data, codec, measured.threshold, options.seed, progress)
+    files = _files(opened, judgement.serving, codec, data, options.seed)
+    manifest = _manifest(created_at, data, options.seed, measured, judgement, opened, files)
+    replaced = replaced_model(out, manifest)
+    write_folder(out, files | {MANIFEST: encode_manifest(manifest)}, replace_model=options.replace_model)
+    return ImportResult(
+        version=manifest.model_version,
+        path=out,
+        kind=opened.original.name,
+        rows=len(data.positive),
+        threshold=manifest.threshold,
+        engines=manifest.engines,
+        metrics=manifest.metrics,
+        notes=(*opened.notes, *measured.notes),
+        replaced=replaced,
+        seconds=time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    threshold: float
+    rule: str
+    metrics: Metrics
+    notes: tuple[str, ...]
+
+
+def _measure(file: Path, opened: Opened, rows: LabelledEvents, options: ImportOptions) -> _Measured:
+    """Measure the original on these rows, and choose the threshold."""
+    try:
+        probabilities = np.array([opened.original.file.scorer.score(rows.events)])
+    except ScoringError as error:
+        raise ModelError(f"{file} can't be imported: it fails on rows of the data: {error.reason}") from error
+    if not np.isfinite(probabilities).all():
+        raise ModelError(f"{file} can't be imported: some of its answers for the data are not numbers")
+    labels = np.array(rows.positive)
+    threshold, rule = options.rule.choose(probabilities, labels)
+    method = _IN_SAMPLE if options.holdout is None else _HOLDOUT
+    metrics = replace(measure(probabilities, labels, threshold), method=method)
+    notes = (_POOR.format(metrics.roc_auc),) if metrics.roc_auc < _POOR_AUC else ()
+    return _Measured(threshold, f"{rule}, {method.partition(':')[0]}", metrics, notes)
+
+
+def _judge(  # noqa: PLR0913, PLR0917 - what is judged
+    file: Path,
+    opened: Opened,
+    data: LabelledEvents,
+    codec: Codec,
+    threshold: float,
+    seed: int,
+    progress: ReportStage,
+) -> Judgement:
+    events = [
+        *data.events,
+        *edge_events(codec, data.events, seed=seed),
+        *split_events(codec, data.events, opened.splits, seed=seed),
+    ]
+    steps = len(opened.candidates) + 1
+    done = iter(range(steps))
+    try:
+        with threadpool_limits(1, "openmp"):  # as in training; and serving has one thread
+            return judge(
+                opened.original,
+                opened.candidates,
+                events,
+                rows=len(data.events),
+                threshold=threshold,
+                progress=lambda name: progress(f"comparing {name}", next(done), steps),
+            )
+    except ScoringError as error:
+        raise ModelError(f"{file} can't be imported: it fails on values of the contract: {error.reason}") from error
+
+
+def _files(opened: Opened, serving: EngineFile, codec: Codec, data: LabelledEvents, seed: int) -> dict[str, bytes]:
+    """Return the files of the folder: the original, the form that serves if it is another, and golden rows."""
+    original = opened.original.file
+    files = {serving.artifact: serving.content, original.artifact: original.content}
+    golden = make_golden(serving.scorer, data.events, seed=seed)
+    return files | {CONTRACT: encode_contract(codec.contract), GOLDEN: golden}
+
+
+def _manifest(  # noqa: PLR0913, PLR0917 - what the manifest holds
+    created_at: str,
+    data: LabelledEvents,
+    seed: int,
+    measured: _Measured,
+    judgement: Judgement,
+    opened: Opened,
+    files: Mapping[str, bytes],
+) -> Manifest:
+    artifact, scorer = judgement.serving.artifact, judgement.serving.scorer
+    return Manifest(
+        model_version=model_version(created_at, opened.original.file.content, files[CONTRACT], measured.threshold),
+        created_at=created_at,
+        threshold=measured.threshold,
+        threshold_rule=measured.rule,
+        metrics=measured.metrics,
+        training_data=TrainingData(data.sha256, len(data.positive), sum(data.positive), seed),
+        artifacts={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        onnx=_parity(judgement.reports, len(judgement.expected)),
+        libraries=library_versions(*opened.packages),
+        engines=judgement.reports,
+        serving=Serving(scorer.engine, artifact, _positive(scorer)),  # type: ignore[arg-type] # its names are those of scorers
+    )
+
+
+def _parity(reports: tuple[EngineReport, ...], rows: int) -> Parity:
+    """Return the comparison of the ONNX form that serves, or of the last one that was rejected."""
+    compiled = [report for report in reports if report.name in {TREES, SKL2ONNX, GIVEN}]
+    report = next((report for report in compiled if report.serves), compiled[-1] if compiled else None)
+    if report is None:
+        return Parity(refused="its library has no ONNX form that is equal")
+    return Parity(rows, report.max_difference, report.decisions_differing, report.rejected)
+
+
+def _positive(scorer: Scorer) -> int:
+    positive: int = getattr(scorer, "positive", 1)
+    return positive
