@@ -127,7 +127,7 @@ def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
     decoded, _ = core._decode(records, codec.events)
     values, events = [record.value() for record in records], [event for _, event in decoded]
     table = feature_table(codec.events, events)
-    arrays = {node.name: table.take(node.positions, axis=1).astype(node.dtype) for node in scorer.inputs}
+    arrays = {node.name: node.read(table) for node in scorer.inputs}
     (raw,) = scorer.session.run(["probabilities"], arrays)
     probabilities, limits = scorer.score(events), core.Limits()
     sources = SourceHeaders(TOPIC_ID)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 from onnxruntime.capi.onnxruntime_pybind11_state import (
     Fail,
     InvalidArgument,
@@ -24,8 +23,9 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from telco_stream.contract.events import Event, EventCodec
 from telco_stream.errors import ModelError
 from telco_stream.messages.codec import Codec
-from telco_stream.model.features import code_positions, feature_table, number_positions
+from telco_stream.model.features import feature_table
 from telco_stream.model.manifest import RETRAIN
+from telco_stream.model.onnx_inputs import MARGINS, GraphInput, graph_inputs, probability_output
 from telco_stream.model.scorer import ScoringError, check_probabilities
 
 #: Exceptions of a session that fails on some events.
@@ -33,21 +33,6 @@ _BAD_DATA = (Fail, InvalidArgument, RuntimeException)
 _UNLOADABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
 #: Log level "fatal" of onnxruntime; errors are raised and need not be logged.
 _FATAL_ONLY = 4
-#: Types that an input of a graph can have, by its name; models of earlier versions have single precision.
-_TYPES: dict[str, dict[str, Any]] = {
-    "numbers": {"tensor(double)": np.float64, "tensor(float)": np.float32},
-    "codes": {"tensor(int64)": np.int64},
-}
-_PROBABILITIES, _MARGINS = "probabilities", "margins"
-
-
-@dataclass(frozen=True, slots=True)
-class _Input:
-    """Input of a graph, the columns of the feature table that it takes, and the type of its numbers."""
-
-    name: str
-    positions: NDArray[np.intp]
-    dtype: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +43,7 @@ class OnnxScorer:
     threshold: float
     session: onnxruntime.InferenceSession
     codec: Codec
-    inputs: tuple[_Input, ...]
+    inputs: tuple[GraphInput, ...]
     output: str
     positive: int = 1
     engine: str = "onnx"
@@ -88,7 +73,7 @@ def load_onnx(model: bytes, codec: Codec, *, version: str, threshold: float, pos
             "install a newer one, or use --engine sklearn"
         ) from error
     try:
-        inputs, output = _check_inputs(session, codec), _check_output(session)
+        inputs, output = graph_inputs(session.get_inputs(), codec), probability_output(session.get_outputs())
         check_probabilities(codec.events, lambda events: _run(session, inputs, output, codec.events, events))
     except ModelError as error:
         raise ModelError(f"The compiled model can't be used: {error}; {RETRAIN}") from error
@@ -97,16 +82,14 @@ def load_onnx(model: bytes, codec: Codec, *, version: str, threshold: float, pos
 
 def _run(
     session: onnxruntime.InferenceSession,
-    inputs: Iterable[_Input],
+    inputs: Iterable[GraphInput],
     output: str,
     codec: EventCodec,
     events: Sequence[Event],
 ) -> Any:  # noqa: ANN401 - the library is untyped
     table = feature_table(codec, events)
-    # `take` returns rows that are contiguous in memory; onnxruntime would copy those of an indexed table.
-    arrays = {node.name: table.take(node.positions, axis=1).astype(node.dtype, copy=False) for node in inputs}
-    (values,) = session.run([output], arrays)
-    return values if output == _PROBABILITIES else _logistic(values)
+    (values,) = session.run([output], {node.name: node.read(table) for node in inputs})
+    return _logistic(values) if output == MARGINS else values
 
 
 def _logistic(margins: Any) -> Any:  # noqa: ANN401 - arrays of any precision
@@ -117,37 +100,6 @@ def _logistic(margins: Any) -> Any:  # noqa: ANN401 - arrays of any precision
     smaller = np.exp(-np.abs(margins))
     both = np.where(np.hstack([margins <= 0, margins > 0]), 1.0, smaller)
     return both / (1.0 + smaller)
-
-
-def _check_inputs(session: onnxruntime.InferenceSession, codec: Codec) -> tuple[_Input, ...]:
-    """Return the inputs; raise ModelError if they differ from those of the graphs of `convert`."""
-    nodes = {node.name: node for node in session.get_inputs()}
-    expected = {"numbers": number_positions(codec.contract), "codes": code_positions(codec.contract)}
-    expected = {name: positions for name, positions in expected.items() if len(positions)}
-    if nodes.keys() != expected.keys():
-        raise ModelError(f"its inputs are {_listed(nodes)}, not {_listed(expected)}")
-    inputs = []
-    for name, positions in expected.items():
-        node, types = nodes[name], _TYPES[name]
-        has_free_rows = len(node.shape) == 2 and not isinstance(node.shape[0], int)  # noqa: PLR2004 - rows, columns
-        if node.type not in types or not has_free_rows or node.shape[1] not in {len(positions), None}:
-            kind = next(iter(types))
-            raise ModelError(f"its input {name} is {node.type} {node.shape}, not {kind} [n, {len(positions)}]")
-        inputs.append(_Input(name, positions, types[node.type]))
-    return tuple(inputs)
-
-
-def _check_output(session: onnxruntime.InferenceSession) -> str:
-    """Return the name of the output to use; raise ModelError if the graph has neither."""
-    outputs = [node.name for node in session.get_outputs()]
-    for name in (_PROBABILITIES, _MARGINS):
-        if name in outputs:
-            return name
-    raise ModelError(f"its outputs are {_listed(outputs)}, without {_PROBABILITIES} or {_MARGINS}")
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
 
 
 def _options() -> onnxruntime.SessionOptions:

@@ -2,10 +2,11 @@
 
 import json
 import pickle
+import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from operator import attrgetter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter, methodcaller
 from pathlib import Path
 from typing import Any
 
@@ -13,18 +14,28 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
+from telco_stream.contract.events import Event
 from telco_stream.errors import ModelError
 from telco_stream.model.artifact import GOLDEN, load_scorer, read_manifest
+from telco_stream.model.compilation import compare
+from telco_stream.model.library_engines import load_library
+from telco_stream.model.probes import edge_events, split_events
+from telco_stream.model.sklearn_engine import frame
+from telco_stream.model.trees.ensemble import split_values
+from telco_stream.model.trees.from_lightgbm import read_lightgbm
+from tests.support.cli import ROOT
 from tests.support.contracts import Edit, edited, telco
 from tests.support.in_process import CompletedRun, run_in_process
-from tests.support.model_folder import replace_artifact
-from tests.support.telco import CATEGORIES, FEATURES, NUMBERS
+from tests.support.model_folder import edit_manifest, replace_artifact
+from tests.support.telco import CATEGORIES, CODEC, FEATURES, NUMBERS
 from tests.support.training_data import customers_of, labelled_rows, write_csv
 
 pytestmark = pytest.mark.slow
@@ -349,3 +360,80 @@ def test_load_scorer_refuses_an_imported_model_when_its_golden_rows_differ(tmp_p
     replace_artifact(tmp_path / "mine", GOLDEN, json.dumps(golden).encode())
     with pytest.raises(ModelError, match="golden rows"):
         load_scorer(tmp_path / "mine")
+
+
+def convert_columns(folder: Path, **options: Any) -> tuple[Path, Any]:
+    """Convert a pipeline as users do: an input for each column. Return also its probabilities."""
+    model = make_pipeline(columns(StandardScaler()), LogisticRegression(max_iter=1000)).fit(FRAME, CHURNED)
+    types = [(name, StringTensorType([None, 1])) for name in CATEGORIES]
+    types += [(name, FloatTensorType([None, 1])) for name in NUMBERS]
+    graph = to_onnx(model, initial_types=types, target_opset={"": 18, "ai.onnx.ml": 3}, options={id(model): options})
+    (folder / "model.onnx").write_bytes(graph.SerializeToString())
+    return folder / "model.onnx", model.predict_proba(FRAME)[:, 1]
+
+
+def test_import_takes_a_graph_with_an_input_for_each_column(tmp_path: Path) -> None:
+    path, expected = convert_columns(tmp_path, zipmap=False)
+    assert run_import(path, tmp_path).code == 0
+    assert load_scorer(tmp_path / "mine").score(customers_of(ROWS)) == pytest.approx(expected, rel=0, abs=1e-6)
+
+
+def test_import_refuses_a_graph_that_returns_dictionaries(tmp_path: Path) -> None:
+    done = run_import(convert_columns(tmp_path, zipmap=True)[0], tmp_path)
+    assert (done.code, "zipmap=False" in done.err) == (4, True)
+
+
+def test_import_names_columns_of_a_graph_that_the_contract_does_not_have(tmp_path: Path) -> None:
+    contract = write_contract(tmp_path, lambda document: document["features"].pop(0))  # the gender
+    done = run_import(convert_columns(tmp_path, zipmap=False)[0], tmp_path, "--contract", str(contract))
+    assert (done.code, "columns that the contract does not have: gender" in done.err) == (4, True)
+
+
+def test_imported_boosted_models_need_neither_pandas_nor_scikit_learn_to_serve(tmp_path: Path) -> None:
+    """A smaller image serves a folder by the library that fitted the model."""
+    for fit, engine in ((fit_lightgbm, "lightgbm"), (fit_xgboost, "xgboost")):
+        folder = tmp_path / engine
+        folder.mkdir()
+        assert run_import(fit(folder).path, folder).code == 0
+        artifact = next(path.name for path in (folder / "mine").glob("pipeline.*") if path.suffix != ".onnx")
+        serving = {"engine": engine, "artifact": artifact, "positive": 1}
+        edit_manifest(folder / "mine", methodcaller("update", serving=serving))
+        done = subprocess.run([sys.executable, "-c", WITHOUT_PANDAS, str(folder / "mine")], check=False, cwd=ROOT)
+        assert done.returncode == 0
+
+
+WITHOUT_PANDAS = """
+import sys
+sys.modules.update(dict.fromkeys(["pandas", "sklearn", "joblib", "onnx", "skl2onnx"]))
+from pathlib import Path
+from telco_stream.model.artifact import load_scorer
+assert load_scorer(Path(sys.argv[1])).engine in {"lightgbm", "xgboost"}
+"""
+
+
+def test_judge_rejects_an_engine_that_rounds_numbers_to_single_precision() -> None:
+    """Public converters of LightGBM do: equal on the data and its edges, but wrong beside the splits of the trees."""
+    lightgbm = pytest.importorskip("lightgbm")
+    model = lightgbm.LGBMClassifier(n_estimators=50, verbose=-1).fit(WITH_CATEGORIES, CHURNED)
+    content, customers = model.booster_.model_to_string().encode(), customers_of(ROWS)
+    original = load_library("lightgbm", content, CODEC, version="", threshold=0.5)
+    rounding = replace(original, predict=rounded(model))
+    edges = edge_events(CODEC, customers, seed=0)
+    assert compare(original, rounding, [*customers, *edges], len(customers)).refused is None
+    splits = split_values(read_lightgbm(content.decode(), CODEC), CODEC.contract)
+    beside = split_events(CODEC, customers, splits, seed=0)
+    compared = compare(original, rounding, [*customers, *edges, *beside], len(customers))
+    assert (compared.max_difference or 0.0) > 1e-3
+    assert compared.refused is not None
+
+
+def rounded(model: Any) -> Callable[[Sequence[Event]], Any]:
+    """Return a function that predicts from numbers in single precision."""
+
+    def predict(events: Sequence[Event]) -> Any:
+        table = frame(CODEC.events, events, has_pandas_categories=True)
+        return model.predict_proba(
+            table.astype(dict.fromkeys(NUMBERS, np.float32)).astype(dict.fromkeys(NUMBERS, float))
+        )
+
+    return predict
