@@ -52,9 +52,9 @@ class WorkerPool:
         """Return the slot of a random worker that has partitions."""
         return self._random.choice(wait_until(self._assigned, 60, "a worker with partitions"))
 
-    def replace_killed(self) -> None:
-        """Kill a random worker with SIGKILL and start another in its slot."""
-        slot = self.choose()
+    def replace_killed(self, slot: int | None = None) -> None:
+        """Kill the worker of a slot, or a random one, with SIGKILL and start another in its slot."""
+        slot = self.choose() if slot is None else slot
         worker = self.running.pop(slot)
         assert worker.process.poll() is None, f"a worker ended before it was killed: {worker.stderr()}"
         worker.end()
