@@ -21,7 +21,7 @@ from telco_stream.status.run import status
 from tests.support.captured_screen import CapturedScreen
 from tests.support.cli import RunningCli
 from tests.support.in_process import run_in_process
-from tests.support.topics import Topics, send
+from tests.support.topics import Outgoing, Topics, send
 from tests.support.waiting import wait_until
 
 Query = Callable[..., StatusResult]
@@ -165,6 +165,18 @@ def test_status_age_is_0_when_a_prediction_is_in_the_future(query: Query, kafka:
 def test_status_age_is_none_when_all_predictions_are_aborted(query: Query, kafka: str, topics: Topics) -> None:
     _transaction(kafka, topics, topics.predictions, b"gone", abort=True)
     assert query().newest_prediction_age_seconds is None
+
+
+def test_status_names_the_versions_of_the_newest_predictions(query: Query, kafka: str, topics: Topics) -> None:
+    older: list[Outgoing] = [("k", '{"model_version":"v1"}', [])]
+    newer: list[Outgoing] = [("k", '{"model_version":"v2"}', [])]
+    send(kafka, topics.predictions, [*older, *newer], 0)
+    send(kafka, topics.predictions, [*newer, *older], 1)
+    send(kafka, topics.predictions, [*older, ("k", '{"model_version":3}', [])], 2)
+    assert query().model_versions == ["v1", "v2"]
+    send(kafka, topics.predictions, newer, 1)
+    send(kafka, topics.predictions, [("k", "no JSON", [])], 2)
+    assert query().model_versions == ["v2"]
 
 
 def test_status_raises_when_the_group_is_unknown(query: Query, kafka: str, topics: Topics) -> None:
@@ -337,6 +349,7 @@ def _result(**changes: Any) -> StatusResult:
         "arriving_per_second": 0.0,
         "expired_unanswered": 0,
         "newest_prediction_age_seconds": None,
+        "model_versions": [],
         "dead_letters": 0,
         "open_dead_letters": 0,
         "topics": [],

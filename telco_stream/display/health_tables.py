@@ -28,6 +28,7 @@ def status_tables(result: StatusResult) -> Group:
         "time_to_catch_up": _time_to_catch_up(result),
         "expired_unanswered": result.expired_unanswered,
         "newest_prediction_age_seconds": result.newest_prediction_age_seconds,
+        "model_versions": ", ".join(result.model_versions) or None,
         "dead_letters": _count_letters(result),
     }
     return stack(field_table(fields), _partition_table(result.partitions), _topic_table(result.topics))

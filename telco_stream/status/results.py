@@ -40,6 +40,7 @@ class StatusResult:
 
     `catch_up_seconds` is the time until the lag is 0: lag / (`answered_per_second` - `arriving_per_second`), rates of
     the last minute and the last 10 seconds. It is None if the lag does not shrink or the group has no members.
+    `model_versions` are those that the newest prediction of each partition names.
     `open_dead_letters` is None if more than 200,000 records would have to be read, or a topic can't be.
     """
 
@@ -53,6 +54,7 @@ class StatusResult:
     arriving_per_second: float
     expired_unanswered: int
     newest_prediction_age_seconds: float | None
+    model_versions: list[str]
     dead_letters: int
     open_dead_letters: int | None
     topics: list[TopicStatus]

@@ -4,6 +4,7 @@ Transaction markers take offsets too. So the committed offset of a group that ha
 end offset, and the newest record rarely has the last offset. Where the difference matters, records are counted.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -14,6 +15,7 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster, GroupMember
 from telco_stream.kafka.offsets import Commit, committed_offsets
 from telco_stream.kafka.reading import read
+from telco_stream.messages.record import Record
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.signals import Stop
 from telco_stream.status.rates import RateReader, count_records
@@ -46,6 +48,7 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop, is_unknown_a
     rates = RateReader(cluster, stop, ends, now).read(names.raw, (names.predictions, names.deadletter))
     partitions = _with_owners(_lags(clients, raw, committed, stop), names.raw, described.members)
     newest = _newest(clients, predictions, stop)
+    age = None if not newest else round(max(0.0, now - max(map(_time_of, newest)) / 1000), 3)
     lag = sum(partition.lag for partition in partitions)
     dead_letters, open_dead_letters = _count_letters(clients, letters, stop)
     return StatusResult(
@@ -58,7 +61,8 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop, is_unknown_a
         answered_per_second=rates.answered,
         arriving_per_second=rates.arriving,
         expired_unanswered=sum(partition.expired_unanswered for partition in partitions),
-        newest_prediction_age_seconds=None if newest is None else round(max(0.0, now - newest / 1000), 3),
+        newest_prediction_age_seconds=age,
+        model_versions=sorted({version for record in newest if (version := _model_version(record))}),
         dead_letters=dead_letters,
         open_dead_letters=open_dead_letters,
         topics=[raw, predictions, letters],
@@ -112,20 +116,34 @@ def _count_letters(clients: Clients, topic: TopicStatus, stop: Stop) -> tuple[in
     return count_letters(clients, StateOptions(max_offsets=_MAX_READ), stop=stop)
 
 
-def _newest(clients: Clients, topic: TopicStatus, stop: Stop) -> int | None:
-    """Return the time of the newest record in milliseconds; search backwards past markers and aborted records."""
-    times: list[int] = []
+def _newest(clients: Clients, topic: TopicStatus, stop: Stop) -> list[Record]:
+    """Return the newest record of each partition; search backwards past markers and aborted records."""
+    found: list[Record] = []
     ends, step = dict(topic.end_offsets), _FIRST_SEARCH
     while ends:
         starts = {partition: max(end - step, topic.start_offsets[partition]) for partition, end in ends.items()}
-        newest: dict[int, int] = {}
+        newest: dict[int, Record] = {}
         for records in read(clients, topic.topic, stop=stop, starts=starts, ends=ends):
-            newest |= {record.partition(): record.timestamp()[1] for record in records}
-        times += newest.values()
+            newest |= {record.partition(): record for record in records}
+        found += newest.values()
         ends = {
             partition: start
             for partition, start in starts.items()
             if partition not in newest and start > topic.start_offsets[partition]
         }
         step *= _SEARCH_FACTOR
-    return max(times, default=None)
+    return found
+
+
+def _time_of(record: Record) -> int:
+    """Return the time of a record in milliseconds since 1970."""
+    return record.timestamp()[1]
+
+
+def _model_version(prediction: Record) -> str | None:
+    """Return the version that a prediction names, or None if it is not one."""
+    try:
+        version = json.loads(prediction.value() or b"")["model_version"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return version if isinstance(version, str) else None
