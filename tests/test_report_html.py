@@ -140,7 +140,7 @@ def test_every_chart_says_what_it_shows_and_its_source() -> None:
     sources = [text.rpartition("Source: ")[2] for text in captions]
     # All charts and the table of both segments.
     assert len(captions) == len(CHARTS) + 1
-    assert sources.count("cross-validation on the training data.") == 2
+    assert sources.count("the metrics in the model's manifest.") == 2
     assert sources.count("telco.churn.predictions.") == len(sources) - 2
 
 

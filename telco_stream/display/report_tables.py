@@ -41,7 +41,7 @@ def lift_table(steps: Sequence[LiftStep]) -> RenderableType:
     table = new_table(number_column("Contact the top"), number_column("Reach"))
     for step in steps:
         table.add_row(f"{step.share:.0%}", format_percent(step.reached))
-    return Group(Text(" Reach of contacts, from cross-validation on the training data:"), table)
+    return Group(Text(" Reach of contacts, by the metrics in the model's manifest:"), table)
 
 
 def _totals(summary: Summary, words: Wording) -> Iterator[tuple[str, str, str, str]]:

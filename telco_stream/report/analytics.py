@@ -56,7 +56,7 @@ class Summary:
     unless the predictions have the contract's charge as a number), and `segments` have the same by value of each
     column. By prediction: `total`, `churners` (the positive label), `churn_rate`, `mean_probability`, and the same
     `by_*` value of each of the contract's segments. `report` alone has `lift` (the share of the positive labels reached
-    by contacting a share of the customers, from cross-validation; if the model made any of the predictions), with
+    by contacting a share of the customers, from its manifest; if the model made any of the predictions), with
     `--since` the totals of the `previous` period of the same length, and with the options for it the `contact_plan`.
     """
 

@@ -106,7 +106,7 @@ def _lift(steps: Sequence[LiftStep], words: Wording) -> Figure:
         "lift",
         "Reach of contacts",
         f"Share of all that {words.verb} among the {words.entities} with the highest probabilities."
-        " Source: cross-validation on the training data.",
+        " Source: the metrics in the model's manifest.",
         f"A line: the top {contacted[0]:.0%} of the {words.entities} have {format_percent(reached[0])} of all"
         f" that {words.verb}.",
         charts.lift(contacted, reached),
@@ -183,9 +183,9 @@ def _calibration(manifest: Manifest, words: Wording) -> Figure:
     return Figure(
         "calibration",
         f"Predicted and observed {words.rate}",
-        f"Mean predicted probability and share with {words.condition}, for each tenth of the training data by"
+        f"Mean predicted probability and share with {words.condition}, for each tenth of the measured rows by"
         " probability."
-        f"{few_note('Pale dots', totals)} Source: cross-validation on the training data.",
+        f"{few_note('Pale dots', totals)} Source: the metrics in the model's manifest.",
         f"Dots near the diagonal: predicted and observed {words.rate} differ by at most {format_percent(gap)}.",
         charts.calibration(predicted, observed, totals),
         ("Mean predicted", "Observed", "Predictions"),
