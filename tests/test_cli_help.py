@@ -59,7 +59,7 @@ DOCUMENTED = {
     "model import": "--data --contract --out --holdout --threshold --contact-cost --customer-value --trust"
     " --number-rows --delimiter --replace",
     "model publish": "",
-    "model promote": "--canary --shadow",
+    "model promote": "--canary --shadow --wait --wait-seconds",
     "model rollback": "",
     "model list": "",
     "model history": "",
@@ -161,6 +161,7 @@ def test_help_lists_the_exit_codes_of_the_command(name: str) -> None:
         "sample",
         "train",
         "model publish",
+        "model promote",
         "model compare",
         "model import",
     }

@@ -268,3 +268,23 @@ def test_unsigned_role_change_has_no_effect_when_a_key_is_set(
 ) -> None:
     ended = run_cli("consume", "--timeout", "1", env=models.env | {"TELCO_STREAM_MODEL__SIGNING_KEY": "a secret"})
     assert ended.returncode == 4
+
+
+def test_promote_wait_returns_when_the_consumer_answers_with_the_version(
+    models: PublishedModels, stream: Stream, start: Start
+) -> None:
+    """Each partition has answers; a version that the gate rejects ends the wait at once."""
+    start()
+    stream.send()
+    assert stream.versions() == {"a": 300}
+    models.publish("b", "close")
+    done = run_cli("model", "promote", "b", "--wait", env=models.env)
+    assert (done.returncode, "1 worker accepted b" in done.stderr) == (0, True), done.stderr
+    stream.send()
+    assert stream.versions() == {"a": 300, "b": 300}
+    models.publish("c", "golden rows")
+    done = run_cli("model", "promote", "c", "--wait", env=models.env)
+    assert done.returncode == 4, done.stderr
+    (report,) = models.reports("c")
+    assert f"Worker {report.worker} rejects c: {report.reason}" in done.stderr
+    assert models.registry().roles.serving == "c", "the decision stays, and the consumer answers with the one before"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from telco_stream.registry.records import Entry, Publication, Role, RoleChange, WorkerReport
@@ -74,6 +74,7 @@ def test_fold_returns_the_roles_after_changes(changes: Sequence[RoleChange], rol
     assert roles_after(*changes) == roles
 
 
+@settings(deadline=None)
 @given(st.lists(CHANGES, max_size=20), st.sampled_from(VERSIONS), st.integers(1, 5))
 def test_fold_ignores_further_rollbacks_of_the_same_version(
     changes: list[RoleChange], version: str, copies: int
@@ -83,6 +84,7 @@ def test_fold_ignores_further_rollbacks_of_the_same_version(
         assert roles_after(*changes, *(roll_back(version, str(copy)) for copy in range(copies + 1))) == once
 
 
+@settings(deadline=None)
 @given(st.lists(CHANGES, max_size=10), st.permutations([roll_back("A", str(worker)) for worker in range(4)]))
 def test_fold_is_the_same_in_any_order_of_duplicate_rollbacks(
     changes: list[RoleChange], rollbacks: list[RoleChange]
@@ -93,12 +95,14 @@ def test_fold_is_the_same_in_any_order_of_duplicate_rollbacks(
     assert sum(change.effective for change in first.history[len(changes) :]) <= 1
 
 
+@settings(deadline=None)
 @given(CONTENTS, st.integers(0, 30))
 def test_fold_continues_where_a_fold_of_a_prefix_ended(contents: list[Publication | RoleChange], length: int) -> None:
     whole = entries(*contents)
     assert fold(whole[length:], fold(whole[:length])) == fold(whole)
 
 
+@settings(deadline=None)
 @given(CONTENTS)
 def test_fold_gives_the_same_roles_after_compaction(contents: list[Publication | RoleChange]) -> None:
     """Compaction keeps the newest publication of a version, and every role change."""
@@ -108,6 +112,7 @@ def test_fold_gives_the_same_roles_after_compaction(contents: list[Publication |
     assert fold(kept) == fold(whole)
 
 
+@settings(deadline=None)
 @given(st.lists(CHANGES, max_size=30))
 def test_fold_gives_a_version_at_most_one_role(changes: list[RoleChange]) -> None:
     registry = fold(entries(*changes))
@@ -122,6 +127,7 @@ def test_fold_gives_a_version_at_most_one_role(changes: list[RoleChange]) -> Non
     assert [change.change for change in registry.history] == changes
 
 
+@settings(deadline=None)
 @given(st.lists(CHANGES, max_size=20))
 def test_rollback_target_is_a_version_whose_rollback_has_an_effect(changes: list[RoleChange]) -> None:
     registry = fold(entries(*changes))
@@ -146,9 +152,34 @@ def test_fold_forgets_a_version_when_it_is_deleted() -> None:
     assert (registry.roles.serving, registry.archive_of("A")) == ("A", None)
 
 
-def test_fold_keeps_the_newest_report_of_each_worker() -> None:
-    reports = [WorkerReport(worker, version, accepted=True, at="") for worker, version in ("1A", "2A", "1B")]
-    assert fold(entries(*reports)).reports == {"1": reports[2], "2": reports[1]}
+def test_fold_keeps_the_newest_report_of_a_worker_on_each_version() -> None:
+    reports = [
+        WorkerReport(worker, version, accepted=True, at="") for worker, version in ("1A", "2A", "1B", "1B", "1B")
+    ]
+    verdicts = fold(entries(*reports)).verdicts
+    assert {key: verdict.offset for key, verdict in verdicts.items()} == {("1", "A"): 0, ("2", "A"): 1, ("1", "B"): 4}
+
+
+def report(worker: str, version: str) -> WorkerReport:
+    return WorkerReport(worker, version, accepted=True, at="")
+
+
+@pytest.mark.parametrize(
+    ("changes", "version", "workers"),
+    [
+        ([promote("A"), report("1", "A"), report("2", "B")], "A", ["1"]),
+        ([report("1", "A"), promote("A")], "A", []),
+        ([promote("A"), report("1", "A"), promote("B", 5.0), roll_back("B")], "A", ["1"]),
+        ([promote("A"), report("1", "A"), promote("B"), roll_back("B"), report("2", "A")], "A", ["2"]),
+        ([promote("A"), promote("B", 5.0), report("1", "B"), promote("B", 9.0)], "B", []),
+        ([promote("A"), promote("B", 5.0), report("1", "B"), promote("B")], "B", []),
+        ([promote("A"), report("1", "A"), promote("B")], "A", []),
+    ],
+)
+def test_verdicts_on_are_those_since_the_version_got_its_role(
+    changes: list[RoleChange | WorkerReport], version: str, workers: list[str]
+) -> None:
+    assert [verdict.worker for verdict in fold(entries(*changes)).verdicts_on(version)] == workers
 
 
 @pytest.mark.parametrize(("percent", "lowest", "highest"), [(100.0, 10_000, 10_000), (5.0, 400, 600), (0.01, 0, 6)])

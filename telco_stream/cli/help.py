@@ -70,7 +70,10 @@ PAGES = {
     ),
     "model show": Page("telco-stream model show --model models/v2", _KAFKA | _MODEL),
     "model publish": Page("telco-stream model publish models/v2", _KAFKA | _MODEL),
-    "model promote": Page("telco-stream model promote 2026-11-28-597d142a --canary 5", _KAFKA),
+    "model promote": Page(
+        "telco-stream model promote 2026-11-28-597d142a --canary 5",
+        _KAFKA | _MODEL | {5: "--wait: answers do not name it in time"},
+    ),
     "model rollback": Page("telco-stream model rollback", _KAFKA),
     "model list": Page("telco-stream model list --output json", _KAFKA),
     "model history": Page("telco-stream model history", _KAFKA),

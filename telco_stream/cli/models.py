@@ -13,6 +13,7 @@ from telco_stream.errors import UsageError
 if TYPE_CHECKING:
     from telco_stream.registry.records import Role
     from telco_stream.registry.results import RoleResult
+    from telco_stream.registry.rollout import RolloutWatch
     from telco_stream.registry.topic import ModelTopic
 
 group = typer.Typer(name="model", no_args_is_help=True, help="Import, inspect, publish and roll out models.")
@@ -66,7 +67,15 @@ def promote(
     shadow: Annotated[
         bool, typer.Option("--shadow", help="Let it score all records without answering; metrics compare it.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait until the group's workers accept it and its answers name it.")
+    ] = False,
+    wait_seconds: Annotated[
+        float, typer.Option("--wait-seconds", min=0, metavar="SECONDS", help="With --wait, exit 5 after SECONDS.")
+    ] = 60.0,
     broker: options.Broker = None,
+    topic: options.Topic = None,
+    group: options.Group = None,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
@@ -74,14 +83,21 @@ def promote(
 ) -> None:
     """Let a published version serve, without a restart of consume. Ends canary and shadow."""
     from telco_stream.registry.run import promote as change
+    from telco_stream.runtime.humanize import count_of
 
     if canary is not None and shadow:
         raise UsageError("--canary and --shadow cannot be combined; use one of them")
     if canary is not None and not 0.01 <= canary <= 100:  # noqa: PLR2004 - percent
         raise UsageError("--canary: use a share from 0.01 to 100 percent")
-    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
+    flags = {"bootstrap_servers": broker, "topics.raw": topic, "consumer.group_id": group}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     role: Role = "shadow" if shadow else "serving" if canary is None else "canary"
-    _show_change(session, change(_topic(session, writes=True), version, role, canary))
+    models, watch = _topic(session, writes=True), _watch(session) if wait else None
+    result = change(models, version, role, canary)
+    _show_change(session, result)
+    if watch is not None:
+        rollout = watch.wait(models, result, wait_seconds)
+        session.screen.say(f"{count_of(rollout.members, 'worker')} accepted {version}.")
 
 
 @group.command()
@@ -182,6 +198,12 @@ def _topic(session: Session, *, writes: bool = False) -> "ModelTopic":
     from telco_stream.registry.topic import ModelTopic
 
     return ModelTopic(session.clients, session.settings.topics.models, session.stop, writes=writes)
+
+
+def _watch(session: Session) -> "RolloutWatch":
+    from telco_stream.registry.rollout import RolloutWatch
+
+    return RolloutWatch(session.clients, session.settings.consumer.group_id, session.stop)
 
 
 def _show_change(session: Session, result: "RoleResult") -> None:

@@ -104,22 +104,42 @@ class AppliedChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """Report of a worker, and its offset."""
+
+    offset: int
+    report: WorkerReport
+
+
+@dataclass(frozen=True, slots=True)
 class Registry:
     """Content of the models topic up to an offset.
 
-    `pins` has the checksum that the newest promotion of a version named, `reports` the newest report of each worker.
+    `pins` has the checksum that the newest promotion of a version named. `verdicts` has the newest report by worker and
+    version; compaction keeps only the newest of a worker.
     """
 
     roles: Roles = Roles()
     published: Mapping[str, Published] = field(default_factory=dict)
     pins: Mapping[str, str] = field(default_factory=dict)
     history: tuple[AppliedChange, ...] = ()
-    reports: Mapping[str, WorkerReport] = field(default_factory=dict)
+    verdicts: Mapping[tuple[str, str], Verdict] = field(default_factory=dict)
+    #: Offset of the role change that gave a version the role that it has.
+    since: Mapping[str, int] = field(default_factory=dict)
 
     def archive_of(self, version: str) -> Published | None:
         """Return where the archive is that a promotion named, or None if it is missing or another one."""
         published = self.published.get(version)
         return published if published is not None and published.sha256 == self.pins.get(version) else None
+
+    def verdicts_on(self, version: str) -> list[WorkerReport]:
+        """Return what the workers have reported about a version since it got its role."""
+        decided = self.since.get(version)
+        return [
+            verdict.report
+            for (_, reported), verdict in self.verdicts.items()
+            if decided is not None and reported == version and verdict.offset > decided
+        ]
 
     def rollback_target(self) -> str | None:
         """Return the version that a rollback ends: the canary, else the shadow, else the serving one if it can."""
@@ -132,7 +152,8 @@ class Registry:
 def fold(entries: Iterable[Entry], registry: Registry = Registry()) -> Registry:
     """Return the state after these entries, which follow those of `registry` in offset order."""
     roles, history = registry.roles, list(registry.history)
-    published, pins, reports = dict(registry.published), dict(registry.pins), dict(registry.reports)
+    published, pins, verdicts = dict(registry.published), dict(registry.pins), dict(registry.verdicts)
+    since = registry.since
     for entry in entries:
         match entry.content:
             case Publication(version, None, _):
@@ -142,8 +163,22 @@ def fold(entries: Iterable[Entry], registry: Registry = Registry()) -> Registry:
             case RoleChange() as change:
                 before, roles = roles, roles.after(change)
                 history.append(AppliedChange(entry.offset, entry.time, change, roles != before))
+                since = _since(since, before, roles, entry.offset)
                 if change.action == "promote":
                     pins[change.version] = change.sha256
             case WorkerReport() as report:
-                reports[report.worker] = report
-    return Registry(roles, published, pins, tuple(history), reports)
+                verdicts[report.worker, report.version] = Verdict(entry.offset, report)
+    return Registry(roles, published, pins, tuple(history), verdicts, since)
+
+
+def _since(since: Mapping[str, int], before: Roles, after: Roles, offset: int) -> dict[str, int]:
+    """Return the offset for each version with a role: this one, unless it had the same role and share before."""
+    return {
+        version: since[version] if _share(before, version) == _share(after, version) else offset
+        for version in after.in_use
+    }
+
+
+def _share(roles: Roles, version: str) -> tuple[Role | None, float | None]:
+    role = roles.role_of(version)
+    return role, roles.canary.percent if roles.canary and role == "canary" else None

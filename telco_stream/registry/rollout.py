@@ -1,0 +1,133 @@
+"""`model promote --wait`: follows a promotion until the answers name the version, or a worker rejects it."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from telco_stream.errors import DataError, ModelError
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.offsets import committed_offsets
+from telco_stream.kafka.permissions import require_read
+from telco_stream.kafka.reading import read
+from telco_stream.messages.headers import parse_position, source_of
+from telco_stream.messages.record import Record
+from telco_stream.registry.results import RoleResult
+from telco_stream.registry.topic import ModelTopic
+from telco_stream.runtime.humanize import count_of
+from telco_stream.runtime.signals import Stop, Stopped
+
+#: Seconds between two looks at the topics.
+_PAUSE = 0.5
+#: Offsets after a group's position that are searched for a record: the last ones may be transaction markers.
+_MAX_SEARCHED = 1_000
+
+
+class _Answer(msgspec.Struct):
+    model_version: str
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """What has become of a promotion: members of the group, partitions with another answer, and who accepted it."""
+
+    members: int
+    accepted: int
+    outdated: tuple[int, ...]
+
+    def missing(self) -> str | None:
+        """Return what is missing until all answers name the version, or None."""
+        if not self.members:
+            return "the group has no members; start telco-stream consume"
+        if self.accepted < self.members:
+            return f"{self.accepted} of {count_of(self.members, 'worker')} accepted it"
+        if self.outdated:
+            return f"answers of partitions {', '.join(map(str, self.outdated))} do not name it yet"
+        return None
+
+
+class RolloutWatch:
+    """The workers of a group and their answers from now on; raises `KafkaError` if this user may not read them."""
+
+    def __init__(self, clients: Clients, group: str, stop: Stop) -> None:
+        topics = clients.settings.topics
+        self._clients, self._group, self._stop = clients, group, stop
+        self._raw, self._predictions = topics.raw, topics.predictions
+        self._cluster = Cluster(clients, stop)
+        count = self._cluster.partitions(self._raw, self._predictions)[self._predictions]
+        require_read(self._cluster, self._raw, self._predictions)
+        self._cluster.describe_group(group)
+        self._positions = self._cluster.ends(self._predictions, range(count))
+        #: Offset of the newest answered record by partition of the raw topic, and the version that answered it.
+        self._answers: dict[int, tuple[int, str]] = {}
+
+    def wait(self, topic: ModelTopic, result: RoleResult, seconds: float) -> Rollout:
+        """Wait until each worker has accepted the version, and answers name it, if it serves.
+
+        Raise `ModelError` if a worker rejects it or it loses its role, and `DataError` after `seconds`.
+        """
+        deadline = time.monotonic() + seconds
+        while (missing := (rollout := self._look(topic, result)).missing()) is not None:
+            if time.monotonic() > deadline:
+                raise DataError(f"{result.version} was promoted, but after {seconds:g} s {missing}")
+            if self._stop.wait(_PAUSE):
+                raise Stopped
+        return rollout
+
+    def _look(self, topic: ModelTopic, result: RoleResult) -> Rollout:
+        registry, version = topic.registry(), result.version
+        if registry.roles.role_of(version) != result.role:
+            change = registry.history[-1].change
+            reason = f": {change.reason}" if change.reason else ""
+            raise ModelError(f"{version} lost its role by the {change.action} of {change.version}{reason}")
+        verdicts = registry.verdicts_on(version)
+        if rejected := next((verdict for verdict in verdicts if not verdict.accepted), None):
+            raise ModelError(
+                f"Worker {rejected.worker} rejects {version}: {rejected.reason}; telco-stream model rollback returns to"
+                " the version before"
+            )
+        members = self._cluster.describe_group(self._group).members
+        assigned = {number for member in members for name, number in member.partitions if name == self._raw}
+        self._read_answers()
+        outdated = {number for number in assigned if self._answers.get(number, (0, ""))[1] != version}
+        outdated = outdated if result.role == "serving" else set()
+        return Rollout(len(members), len(verdicts), tuple(sorted(self._unanswered(outdated))))
+
+    def _read_answers(self) -> None:
+        """Read the predictions that are new, and keep the version of the newest for each raw partition."""
+        for batch in read(self._clients, self._predictions, stop=self._stop, starts=self._positions):
+            for record in batch:
+                self._positions[record.partition()] = record.offset() + 1
+                self._note(record)
+
+    def _note(self, record: Record) -> None:
+        source = parse_position(source_of(record)[0])
+        try:
+            version = _decode(record.value() or b"").model_version
+        except ValueError:
+            return
+        if source is not None and source.topic == self._raw:
+            newest = (source.offset, version)
+            self._answers[source.partition] = max(self._answers.get(source.partition, newest), newest)
+
+    def _unanswered(self, partitions: set[int]) -> list[int]:
+        """Return those of the partitions that have an unanswered record; the others can't get an answer now."""
+        if not partitions:
+            return []
+        committed = committed_offsets(self._cluster, self._group, self._raw)
+        ends = self._cluster.ends(self._raw, partitions)
+        starts = self._cluster.starts(self._raw, partitions)
+        positions = {
+            number: max(committed[number].offset if number in committed else 0, starts[number]) for number in partitions
+        }
+        return [number for number in partitions if self._has_record(number, positions[number], ends)]
+
+    def _has_record(self, partition: int, start: int, ends: Mapping[int, int]) -> bool:
+        if ends[partition] - start > _MAX_SEARCHED:
+            return True
+        return any(read(self._clients, self._raw, stop=self._stop, starts={partition: start}, ends=ends))

@@ -1,0 +1,163 @@
+"""`model promote --wait` on a real Kafka: what is missing, and when it returns."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka import Consumer
+
+from telco_stream.errors import DataError, KafkaError, ModelError
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.topics import init_topics
+from telco_stream.model.artifact import read_manifest
+from telco_stream.registry.records import WorkerReport, encode_report
+from telco_stream.registry.results import RoleResult
+from telco_stream.registry.rollout import Rollout, RolloutWatch
+from telco_stream.registry.run import package, promote, publish, roll_back
+from telco_stream.registry.topic import ModelTopic
+from telco_stream.runtime.signals import Stop, Stopped
+from telco_stream.settings import ConsumerSettings, Settings, TopicSettings
+from tests.support.model_folder import COMMITTED, copy_model, edit_manifest
+from tests.support.topics import Topics, send, wait_for_topics
+
+VERSION = read_manifest(COMMITTED).model_version
+
+
+class Rollouts:
+    """A models topic in which version v2 is about to be promoted, with a watch of the group."""
+
+    def __init__(self, kafka: str, names: Topics, tmp_path_factory: pytest.TempPathFactory) -> None:
+        self.kafka, self.names, self.stop = kafka, names, Stop()
+        topics = TopicSettings(
+            raw=names.raw, predictions=names.predictions, deadletter=names.deadletter, models=names.models
+        )
+        settings = Settings(bootstrap_servers=kafka, topics=topics, consumer=ConsumerSettings(group_id=names.group))
+        self.clients = Clients(settings)
+        init_topics(Cluster(self.clients), settings, models=True)
+        wait_for_topics(kafka, {names.models: 1})
+        self.models = ModelTopic(self.clients, names.models, self.stop, writes=True)
+        other = copy_model(tmp_path_factory.mktemp("other"))
+        edit_manifest(other, lambda manifest: manifest.update(model_version="v2"))
+        for folder in (COMMITTED, other):
+            publish(self.models, package(folder))
+        promote(self.models, VERSION, "serving", None)
+        self.watch = RolloutWatch(self.clients, names.group, self.stop)
+
+    def wait(self, result: RoleResult) -> Rollout:
+        """Return or raise at once."""
+        return self.watch.wait(self.models, result, 0)
+
+    def missing(self, result: RoleResult) -> str:
+        with pytest.raises(DataError) as caught:
+            self.wait(result)
+        return str(caught.value)
+
+    def report(self, worker: str, *, version: str = "v2", reason: str | None = None) -> None:
+        message = encode_report(WorkerReport(worker, version, reason is None, "", reason))
+        send(self.kafka, self.names.models, [message], partition=0)
+
+    def ask(self, partition: int) -> None:
+        """Send an input."""
+        send(self.kafka, self.names.raw, [("k", b"{}", [])], partition)
+
+    def answer(self, partition: int, offset: int, version: str, topic: str | None = None) -> None:
+        source = f"{topic or self.names.raw}/{partition}/{offset}".encode()
+        value = f'{{"model_version": "{version}"}}'
+        send(self.kafka, self.names.predictions, [("k", value, [("source", source)])])
+
+
+@pytest.fixture
+def rollouts(kafka: str, topics: Topics, tmp_path_factory: pytest.TempPathFactory) -> Rollouts:
+    return Rollouts(kafka, topics, tmp_path_factory)
+
+
+@pytest.fixture
+def join(rollouts: Rollouts) -> Iterator[Callable[[], None]]:
+    """Return a function that adds a member to the group, which owns all partitions and commits nothing."""
+    end, joined, threads = threading.Event(), threading.Event(), []
+
+    def poll(consumer: Consumer) -> None:
+        while not end.is_set():
+            consumer.poll(0.1)
+        consumer.close()
+
+    def join() -> None:
+        consumer = Consumer(
+            {"bootstrap.servers": rollouts.kafka, "group.id": rollouts.names.group, "enable.auto.commit": False}
+        )
+        consumer.subscribe([rollouts.names.raw], on_assign=lambda *_: joined.set())
+        threads.append(threading.Thread(target=poll, args=(consumer,)))
+        threads[-1].start()
+        assert joined.wait(30)
+
+    yield join
+    end.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_wait_names_what_is_missing_until_the_answers_name_the_version(
+    rollouts: Rollouts, join: Callable[[], None]
+) -> None:
+    rollouts.answer(0, 0, "v2")
+    rollouts.watch = RolloutWatch(rollouts.clients, rollouts.names.group, rollouts.stop)
+    result = promote(rollouts.models, "v2", "serving", None)
+    assert "v2 was promoted, but after 0 s the group has no members" in rollouts.missing(result)
+    join()
+    rollouts.report("worker-1", version=VERSION)
+    assert "0 of 1 worker accepted it" in rollouts.missing(result)
+    rollouts.report("worker-1")
+    assert rollouts.wait(result).members == 1, "no record waits for an answer"
+    rollouts.ask(0)
+    rollouts.ask(2)
+    assert "answers of partitions 0, 2 do not name it yet" in rollouts.missing(result)
+    rollouts.answer(0, 0, VERSION)
+    rollouts.answer(2, 0, "v2")
+    rollouts.answer(0, 0, "v2", topic="another")
+    assert "answers of partitions 0 do not name it yet" in rollouts.missing(result)
+    rollouts.answer(0, 1, "v2")
+    send(rollouts.kafka, rollouts.names.predictions, [("k", b"not JSON", [])])
+    assert rollouts.wait(result) == Rollout(1, 1, ())
+
+
+def test_wait_fails_when_a_worker_rejects_the_version(rollouts: Rollouts, join: Callable[[], None]) -> None:
+    rollouts.report("worker-1", reason="earlier")
+    result = promote(rollouts.models, "v2", "serving", None)
+    join()
+    assert "0 of 1 worker" in rollouts.missing(result)
+    rollouts.report("worker-2")
+    rollouts.report("worker-1", reason="golden row 3 differs by 0.2")
+    with pytest.raises(ModelError, match="Worker worker-1 rejects v2: golden row 3 differs"):
+        rollouts.wait(result)
+
+
+def test_wait_fails_when_the_version_loses_its_role(rollouts: Rollouts) -> None:
+    result = promote(rollouts.models, "v2", "serving", None)
+    roll_back(rollouts.models)
+    with pytest.raises(ModelError, match="v2 lost its role by the rollback of v2"):
+        rollouts.wait(result)
+
+
+def test_wait_for_a_canary_ignores_answers(rollouts: Rollouts, join: Callable[[], None]) -> None:
+    """Its share of the keys may be in none of the records."""
+    join()
+    rollouts.ask(0)
+    result = promote(rollouts.models, "v2", "canary", 5.0)
+    assert "0 of 1 worker" in rollouts.missing(result)
+    rollouts.report("worker-1")
+    assert rollouts.wait(result) == Rollout(1, 1, ())
+
+
+def test_wait_ends_when_a_stop_is_requested(rollouts: Rollouts) -> None:
+    result = promote(rollouts.models, "v2", "serving", None)
+    rollouts.stop.request()
+    with pytest.raises(Stopped):
+        rollouts.watch.wait(rollouts.models, result, 60)
+
+
+def test_watch_fails_before_the_promotion_when_a_topic_is_missing(rollouts: Rollouts) -> None:
+    topics = TopicSettings(raw=rollouts.names.raw, predictions="no-such-topic")
+    clients = Clients(rollouts.clients.settings.model_copy(update={"topics": topics}))
+    with pytest.raises(KafkaError, match="no-such-topic"):
+        RolloutWatch(clients, "group", rollouts.stop)
