@@ -5,8 +5,10 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import compress
+from random import Random
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from lightgbm import LGBMClassifier
@@ -18,6 +20,8 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
 from telco_stream.contract.events import Event
+from telco_stream.contract.schema import Category, Number
+from telco_stream.messages.codec import compile_contract
 from telco_stream.model.compilation import Compiled, compare
 from telco_stream.model.features import input_table
 from telco_stream.model.onnx_engine import OnnxScorer, load_onnx
@@ -97,6 +101,24 @@ def single_number() -> NumberColumn:
     column = in_single_precision(NumberColumn(0))
     assert isinstance(column, NumberColumn)
     return column
+
+
+@pytest.mark.parametrize("name", ["lightgbm", "xgboost"])
+def test_exported_trees_are_equal_with_a_thousand_categories(name: str) -> None:
+    """Also for null, and for values that no row had in training."""
+    random, values = Random(0), tuple(f"value {number}" for number in range(1_000))
+    features = (Category("kind of", values=values, nullable=True), Number("size", minimum=0, maximum=9, nullable=True))
+    codec = compile_contract(msgspec.structs.replace(CONTRACT, features=features, segments=(), charge=None, carry=()))
+    texts = [random.choice([*values[100:], None]) for _ in range(3_000)]
+    sizes = [random.choice([random.uniform(0, 9), None]) for _ in texts]
+    events = [codec.events.make({"kind of": text, "size": size}) for text, size in zip(texts, sizes, strict=True)]
+    positive = np.array([random.random() < (0.8 if str(text)[-1] in "02468" else 0.2) for text in texts])
+    model = MODELS[name](Data(codec, events, positive))
+    exported = load_onnx(write_onnx(model.read(), codec.contract), codec, version="", threshold=0.5)
+    unseen = [codec.events.make({"kind of": text, "size": 1.0}) for text in values[:100]]
+    result = compare(FunctionScorer(model.predict, codec), exported, [*events, *unseen], len(events))
+    assert (result.max_difference or 0) < (1e-6 if name == "xgboost" else 1e-12)
+    assert len({round(score, 3) for score in result.expected}) > 50
 
 
 def test_opposite_gives_the_probability_of_the_other_label() -> None:
@@ -179,6 +201,12 @@ def test_read_lightgbm_reads_models_of_dart() -> None:
     assert export(read_lightgbm(text, CODEC)).score(DATA.events) == pytest.approx(
         model.booster_.predict(table), abs=1e-12
     )
+
+
+@pytest.mark.parametrize("text", ["", "no model", "tree\nversion=v4\n"])
+def test_read_lightgbm_refuses_other_files(text: str) -> None:
+    with pytest.raises(UnreadableModelError, match="it is not a LightGBM model file"):
+        read_lightgbm(text, CODEC)
 
 
 @pytest.mark.parametrize(

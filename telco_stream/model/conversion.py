@@ -26,9 +26,9 @@ Codes: TypeAlias = Mapping[str | None, int]
 
 
 def convert(pipeline: Pipeline, codec: Codec) -> bytes:
-    """Convert the whole pipeline, from the arrays of numbers and codes to the two probabilities.
+    """Convert the whole pipeline, from the arrays of numbers and codes to the answers that `onnx_engine` takes.
 
-    Raise RuntimeError or ValueError if it cannot be converted.
+    Trees are exported exactly, other pipelines by skl2onnx. Raise RuntimeError or ValueError if that fails.
     """
     try:
         return write_onnx(read_sklearn(pipeline, codec), codec.contract)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from itertools import compress
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -40,7 +40,6 @@ from telco_stream.model.trees.from_xgboost import read_xgboost, xgboost_document
 from tests.support.foreign_data import FOLDER, FOREIGN, TELCO
 
 Predict: TypeAlias = Callable[[Sequence[Event]], NDArray[np.float64]]
-TREES = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +59,15 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class TreeModel:
-    """Fitted model: its own predictions, and its trees as they were read."""
+    """Fitted model: its input for events, its probabilities of both labels for an input, and its trees as read."""
 
-    predict: Predict
+    prepare: Callable[[Sequence[Event]], Any]
+    call: Callable[[Any], Any]
     read: Callable[[], Ensemble]
+
+    def predict(self, events: Sequence[Event]) -> NDArray[np.float64]:
+        """Return the probabilities of the positive label."""
+        return np.asarray(self.call(self.prepare(events)), np.float64)[:, 1]
 
 
 Fit: TypeAlias = Callable[[Data], TreeModel]
@@ -144,95 +148,96 @@ def clone_step(step: Any) -> Any:
 
 
 def of_sklearn(model: Any, data: Data) -> TreeModel:
-    events = data.codec.events
     return TreeModel(
-        lambda rows: np.asarray(model.predict_proba(frame(events, rows))[:, 1], np.float64),
+        partial(frame, data.codec.events),
+        model.predict_proba,
         lambda: read_sklearn(model, data.codec),
     )
 
 
-def boosted_with_categories(data: Data) -> TreeModel:
-    model = HistGradientBoostingClassifier(max_iter=TREES, categorical_features=data.names[1])
-    return of_sklearn(model.fit(frame(data.codec.events, data.events), data.positive), data)
+def boosted_with_categories(trees: int) -> Fit:
+    def fit(data: Data) -> TreeModel:
+        model = HistGradientBoostingClassifier(max_iter=trees, categorical_features=data.names[1])
+        return of_sklearn(model.fit(frame(data.codec.events, data.events), data.positive), data)
+
+    return fit
 
 
 def typed_frame(codec: Codec, fitted: pd.DataFrame, events: Sequence[Event]) -> pd.DataFrame:
     """Return events with categories as pandas has them, of which those that were not fitted are missing."""
-    types = {
-        category.name: pd.CategoricalDtype(sorted(fitted[category.name].dropna().unique()))
-        for category in codec.contract.categories
-    }
-    return frame(codec.events, events).astype(types)
+    table = frame(codec.events, events)
+    for category in codec.contract.categories:
+        known = sorted(fitted[category.name].dropna().unique())
+        column = table[category.name]
+        table[category.name] = column.where(column.isin(known), None).astype(pd.CategoricalDtype(known))
+    return table
 
 
-def lightgbm(data: Data) -> TreeModel:
-    """Fit LightGBM to a data frame with categories, and read the text of its file."""
+def lightgbm(trees: int) -> Fit:
+    """Return a function that fits LightGBM to a data frame with categories, and reads the text of its file."""
     from lightgbm import LGBMClassifier  # noqa: PLC0415 - slow to import
 
-    fitted = frame(data.codec.events, data.events)
-    model = LGBMClassifier(n_estimators=TREES, min_data_per_group=5, cat_smooth=1, verbose=-1, n_jobs=1)
-    model.fit(typed_frame(data.codec, fitted, data.events), data.positive.astype(int))
-    text = model.booster_.model_to_string()
-    return TreeModel(
-        lambda rows: np.asarray(model.predict_proba(typed_frame(data.codec, fitted, rows)))[:, 1],
-        lambda: read_lightgbm(text, data.codec),
-    )
+    model = LGBMClassifier(n_estimators=trees, verbose=-1, n_jobs=1).set_params(min_data_per_group=5, cat_smooth=1)
+    return with_categories(model, lambda fitted, codec: read_lightgbm(fitted.booster_.model_to_string(), codec))
 
 
-def xgboost(data: Data) -> TreeModel:
-    """Fit XGBoost to a data frame with categories, and read its binary file."""
+def xgboost(trees: int) -> Fit:
+    """Return a function that fits XGBoost to a data frame with categories, and reads its binary file."""
     from xgboost import XGBClassifier  # noqa: PLC0415 - slow to import
 
-    fitted = frame(data.codec.events, data.events)
-    model = XGBClassifier(n_estimators=TREES, max_depth=6, enable_categorical=True, max_cat_to_onehot=3, n_jobs=1)
-    model.fit(typed_frame(data.codec, fitted, data.events), data.positive.astype(int))
-    content = bytes(model.get_booster().save_raw("ubj"))
-    return TreeModel(
-        lambda rows: model.predict_proba(typed_frame(data.codec, fitted, rows))[:, 1].astype(np.float64),
-        lambda: read_xgboost(xgboost_document(content), data.codec),
-    )
+    def read(fitted: XGBClassifier, codec: Codec) -> Ensemble:
+        return read_xgboost(xgboost_document(bytes(fitted.get_booster().save_raw("ubj"))), codec)
+
+    model = XGBClassifier(n_estimators=trees, max_depth=6, enable_categorical=True, max_cat_to_onehot=3, n_jobs=1)
+    return with_categories(model, read)
 
 
-def lightgbm_in_pipeline(data: Data) -> TreeModel:
-    from lightgbm import LGBMClassifier  # noqa: PLC0415 - slow to import
+def with_categories(model: Any, read: Callable[[Any, Codec], Ensemble]) -> Fit:
+    def fit(data: Data) -> TreeModel:
+        prepare = partial(typed_frame, data.codec, frame(data.codec.events, data.events))
+        fitted = clone(model).fit(prepare(data.events), data.positive.astype(int))
+        return TreeModel(prepare, fitted.predict_proba, lambda: read(fitted, data.codec))
 
-    classifier = LGBMClassifier(n_estimators=TREES, verbose=-1, n_jobs=1)
-    return pipeline(classifier, SimpleImputer(strategy="median", add_indicator=True), ONE_HOT)(data)
-
-
-def xgboost_in_pipeline(data: Data) -> TreeModel:
-    from xgboost import XGBClassifier  # noqa: PLC0415 - slow to import
-
-    return pipeline(XGBClassifier(n_estimators=TREES, n_jobs=1), "passthrough", ONE_HOT)(data)
+    return fit
 
 
 ONE_HOT = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
 ORDINAL = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
-BOOSTED = HistGradientBoostingClassifier(max_iter=TREES)
-FOREST = RandomForestClassifier(TREES, min_samples_leaf=3, random_state=0)
-GRADIENT = GradientBoostingClassifier(n_estimators=TREES, random_state=0)
-SCALED = make_pipeline(SimpleImputer(strategy="mean"), StandardScaler())
 
-#: Models by name; those in single precision are equal to 1e-6 instead of 1e-12.
-MODELS: dict[str, Fit] = {
-    "boosted, numbers": pipeline(BOOSTED),
-    "boosted, one-hot": pipeline(BOOSTED, categories=ONE_HOT),
-    "boosted, scaled, ordinal": pipeline(BOOSTED, StandardScaler(), ORDINAL),
-    "boosted, own categories": boosted_with_categories,
-    "forest, numbers": pipeline(FOREST),
-    "forest, one-hot": pipeline(FOREST, categories=OneHotEncoder(handle_unknown="ignore", drop="if_binary")),
-    "forest, ordinal": pipeline(FOREST, categories=ORDINAL),
-    "extra trees, one-hot": pipeline(ExtraTreesClassifier(TREES, random_state=0), categories=ONE_HOT),
-    "one tree, rare categories": pipeline(
-        DecisionTreeClassifier(min_samples_leaf=9), categories=OneHotEncoder(min_frequency=200, handle_unknown="ignore")
-    ),
-    "gradient boosting, scaled": pipeline(GRADIENT, SCALED, ONE_HOT),
-    "gradient boosting, exponential": pipeline(
-        GradientBoostingClassifier(n_estimators=TREES, loss="exponential"), SimpleImputer(add_indicator=True), ORDINAL
-    ),
-    "lightgbm": lightgbm,
-    "lightgbm, one-hot": lightgbm_in_pipeline,
-    "xgboost": xgboost,
-    "xgboost, one-hot": xgboost_in_pipeline,
-}
+
+def tree_models(trees: int = 30) -> dict[str, Fit]:
+    """Return functions that fit models of this number of trees, by name."""
+    from lightgbm import LGBMClassifier  # noqa: PLC0415 - slow to import
+    from xgboost import XGBClassifier  # noqa: PLC0415 - slow to import
+
+    boosted = HistGradientBoostingClassifier(max_iter=trees)
+    forest = RandomForestClassifier(trees, min_samples_leaf=3, random_state=0)
+    extra = ExtraTreesClassifier(trees, min_samples_leaf=2, random_state=0)
+    gradient = GradientBoostingClassifier(n_estimators=trees, random_state=0)
+    exponential = GradientBoostingClassifier(n_estimators=trees, loss="exponential", random_state=0)
+    scaled = make_pipeline(SimpleImputer(strategy="mean"), StandardScaler())
+    imputed, rare = SimpleImputer(strategy="median", add_indicator=True), OneHotEncoder(min_frequency=200)
+    return {
+        "boosted, numbers": pipeline(boosted),
+        "boosted, one-hot": pipeline(boosted, categories=ONE_HOT),
+        "boosted, scaled, ordinal": pipeline(boosted, StandardScaler(), ORDINAL),
+        "boosted, own categories": boosted_with_categories(trees),
+        "forest, numbers": pipeline(forest),
+        "forest, one-hot": pipeline(forest, categories=OneHotEncoder(handle_unknown="ignore", drop="if_binary")),
+        "forest, ordinal": pipeline(forest, categories=ORDINAL),
+        "extra trees, one-hot": pipeline(
+            ExtraTreesClassifier(trees, min_samples_leaf=2, random_state=0), categories=ONE_HOT
+        ),
+        "one tree, rare categories": pipeline(DecisionTreeClassifier(min_samples_leaf=9), categories=rare),
+        "gradient boosting, scaled": pipeline(gradient, scaled, ONE_HOT),
+        "gradient boosting, exponential": pipeline(exponential, imputed, ORDINAL),
+        "lightgbm": lightgbm(trees),
+        "lightgbm, one-hot": pipeline(LGBMClassifier(n_estimators=trees, verbose=-1, n_jobs=1), imputed, ONE_HOT),
+        "xgboost": xgboost(trees),
+        "xgboost, one-hot": pipeline(XGBClassifier(n_estimators=trees, n_jobs=1), "passthrough", ONE_HOT),
+    }
+
+
+#: Models that compute in single precision are equal to 1e-6, others to 1e-12.
 SINGLE = ("xgboost",)
+MODELS = tree_models()

@@ -23,6 +23,8 @@ _ZERO = float(np.float32(1e-35))
 _IS_SET, _MISSING_LEFT = 1, 2
 _ZERO_IS_MISSING, _NAN_IS_MISSING = 1, 2
 _WORD = 32
+#: Lines of the header that are needed; a model of a function as objective has no `objective`.
+_KEYS = ("tree", "objective", "num_class", "feature_names", "feature_infos")
 
 _Section = dict[str, str]
 
@@ -38,14 +40,15 @@ def read_lightgbm(text: str, codec: Codec, *, contract_codes: bool = False) -> E
 
 def lightgbm_ensemble(text: str, columns: Sequence[Column]) -> Ensemble:
     """Return the trees of a binary classifier that reads these columns; see `read_lightgbm`."""
-    header, *sections = _sections(text)
+    header = _header(text)
+    _, *sections = _sections(text)
     _check_kind(header, sections)
     return Ensemble(on_features(map(_tree, sections), columns)).scaled(_sigmoid(header["objective"]))
 
 
 def lightgbm_columns(text: str, codec: Codec, *, contract_codes: bool = False) -> list[Column]:
     """Return the columns that the model of a file reads; see `read_lightgbm`."""
-    header = next(_sections(text))
+    header = _header(text)
     names = _contract_names(header["feature_names"].split(" "), codec.contract)
     columns = feature_columns(codec.events, names)
     for position, known in _categories(header, text, names, codec.contract, contract_codes=contract_codes).items():
@@ -61,9 +64,14 @@ def _sections(text: str) -> Iterator[_Section]:
         yield {key: value for key, _, value in lines}
 
 
+def _header(text: str) -> _Section:
+    header = next(_sections(text))
+    if missing := [key for key in _KEYS if key not in header]:
+        raise UnreadableModelError(f"it is not a LightGBM model file: it has no {missing[0]}")
+    return header
+
+
 def _check_kind(header: _Section, trees: Sequence[_Section]) -> None:
-    if "tree" not in header or "objective" not in header:
-        raise UnreadableModelError("it is not a LightGBM model file with an objective")
     if header["objective"].split(" ")[0] != "binary" or header["num_class"] != "1":
         raise UnreadableModelError(f"its objective is {header['objective']}, not binary")
     if "average_output" in header:

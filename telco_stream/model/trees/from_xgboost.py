@@ -53,13 +53,17 @@ def xgboost_ensemble(document: Document, columns: Sequence[Column]) -> Ensemble:
     learner = document["learner"]
     _check_kind(learner)
     model = _model(learner)
-    trees = map(_tree, model["trees"][: model["iteration_indptr"][xgboost_rounds(document)]])
+    rounds = xgboost_rounds(document)
+    trees = map(_tree, model["trees"][: model["iteration_indptr"][rounds] if rounds else None])
     columns = [in_single_precision(column) for column in columns]
     return Ensemble(on_features(trees, columns), _base(learner["learner_model_param"]["base_score"]))
 
 
 def xgboost_rounds(document: Document) -> int:
-    """Return the number of boosting rounds that `XGBClassifier` predicts with: `iteration_range=(0, ROUNDS)`."""
+    """Return the number of boosting rounds that `XGBClassifier` predicts with: `iteration_range=(0, ROUNDS)`.
+
+    It is 0, which means all, if the file does not have their limits, as those of version 1 have not.
+    """
     learner = document["learner"]
     rounds = len(_model(learner).get("iteration_indptr", [0])) - 1
     best = learner.get("attributes", {}).get("best_iteration")
