@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from lightgbm import LGBMClassifier
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
@@ -32,9 +34,19 @@ from telco_stream.model.trees.ensemble import Ensemble, Leaf, Split, UnreadableM
 from telco_stream.model.trees.from_lightgbm import lightgbm_columns, read_lightgbm
 from telco_stream.model.trees.from_xgboost import read_xgboost, xgboost_document
 from telco_stream.model.trees.to_onnx import write_onnx
-from tests.support.telco import CODEC, CONTRACT
+from tests.support.telco import CODEC, CONTRACT, value_of
 from tests.support.training_data import customers_of, labelled_rows
-from tests.support.tree_models import MODELS, ORDINAL, Data, FunctionScorer, TreeModel, pipeline, typed_frame
+from tests.support.tree_models import (
+    MODELS,
+    ONE_HOT,
+    ORDINAL,
+    Data,
+    FunctionScorer,
+    TreeModel,
+    of_sklearn,
+    pipeline,
+    typed_frame,
+)
 
 ROWS = labelled_rows(400)
 DATA = Data(CODEC, customers_of(ROWS), np.array([row["Churn"] == "Yes" for row in ROWS]))
@@ -119,6 +131,17 @@ def test_exported_trees_are_equal_with_a_thousand_categories(name: str) -> None:
     result = compare(FunctionScorer(model.predict, codec), exported, [*events, *unseen], len(events))
     assert (result.max_difference or 0) < (1e-6 if name == "xgboost" else 1e-12)
     assert len({round(score, 3) for score in result.expected}) > 50
+
+
+def test_exported_trees_are_equal_when_a_number_is_a_category() -> None:
+    """Also for whole numbers beside the contract's, which both forms take for unknown ones."""
+    numbers = [number.name for number in CONTRACT.numbers]
+    columns = ColumnTransformer([("flag", ONE_HOT, numbers[:1]), ("numbers", "passthrough", numbers[1:])])
+    model = Pipeline([("columns", columns), ("forest", RandomForestClassifier(20, random_state=0))])
+    fitted = of_sklearn(model.fit(FRAME, DATA.positive), DATA)
+    result = compared(fitted, fitted.read(), [*DATA.events, *EDGES])
+    assert {0, 1, 2, -1} <= {value_of(event, numbers[0]) for event in EDGES}
+    assert (result.max_difference or 0) < 1e-12
 
 
 def test_opposite_gives_the_probability_of_the_other_label() -> None:

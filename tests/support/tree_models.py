@@ -225,9 +225,7 @@ def tree_models(trees: int = 30) -> dict[str, Fit]:
         "forest, numbers": pipeline(forest),
         "forest, one-hot": pipeline(forest, categories=OneHotEncoder(handle_unknown="ignore", drop="if_binary")),
         "forest, ordinal": pipeline(forest, categories=ORDINAL),
-        "extra trees, one-hot": pipeline(
-            ExtraTreesClassifier(trees, min_samples_leaf=2, random_state=0), categories=ONE_HOT
-        ),
+        "extra trees, one-hot": pipeline(extra, categories=ONE_HOT),
         "one tree, rare categories": pipeline(DecisionTreeClassifier(min_samples_leaf=9), categories=rare),
         "gradient boosting, scaled": pipeline(gradient, scaled, ONE_HOT),
         "gradient boosting, exponential": pipeline(exponential, imputed, ORDINAL),

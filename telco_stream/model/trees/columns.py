@@ -262,12 +262,15 @@ def _passes(value: float, test: float | frozenset[float]) -> bool:
 
 
 def _few_values(feature: Feature) -> list[float] | None:
-    """Return the values that a number can have, NaN if it can be missing; None if there are too many."""
+    """Return the values that a number can have, NaN if it can be missing; None if there are too many.
+
+    Whole numbers have one more on either side, on which forms of a model are compared too.
+    """
     match feature:
         case Boolean():
             values = [0.0, 1.0]
         case Integer(minimum=minimum, maximum=maximum) if maximum - minimum < _MAX_VALUES:
-            values = [float(value) for value in range(minimum, maximum + 1)]
+            values = [float(value) for value in range(minimum - 1, maximum + 2)]
         case _:
             return None
     if feature.nullable:
