@@ -62,7 +62,7 @@ def _figures(fit: Fit, data: Data) -> list[str]:
 
 def _arrays(scorer: OnnxScorer, events: Sequence[Event]) -> dict[str, Any]:
     table = feature_table(scorer.codec.events, events)
-    return {node.name: table.take(node.positions, axis=1).astype(node.dtype) for node in scorer.inputs}
+    return {node.name: node.read(table) for node in scorer.inputs}
 
 
 def _run(scorer: OnnxScorer, arrays: dict[str, Any]) -> Any:

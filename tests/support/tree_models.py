@@ -56,6 +56,10 @@ class Data:
         contract = self.codec.contract
         return [number.name for number in contract.numbers], [category.name for category in contract.categories]
 
+    def where(self, mask: Sequence[bool]) -> "Data":
+        """Return some of the rows."""
+        return Data(self.codec, list(compress(self.events, mask)), self.positive[np.array(mask)])
+
 
 @dataclass(frozen=True, slots=True)
 class TreeModel:

@@ -6,9 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lightgbm import LGBMClassifier
 from skl2onnx.common import _container
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    VotingClassifier,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OrdinalEncoder, StandardScaler
@@ -86,8 +92,10 @@ def test_boosted_model_is_equal_when_columns_are_null() -> None:
         (RandomForestClassifier(5, random_state=0), SimpleImputer()),
         (GradientBoostingClassifier(n_estimators=5, random_state=0), make_pipeline(SimpleImputer(), StandardScaler())),
         (HistGradientBoostingClassifier(max_iter=5), "passthrough"),
+        (LGBMClassifier(n_estimators=5, verbose=-1), "passthrough"),
+        (VotingClassifier([("forest", RandomForestClassifier(5))]), make_pipeline(SimpleImputer(), StandardScaler())),
     ],
-    ids=["forest", "scaled numbers", "boosted"],
+    ids=["forest", "scaled numbers", "boosted", "lightgbm", "voting"],
 )
 def test_split_values_are_in_the_units_of_the_data(classifier: Any, numbers: Any) -> None:
     splits = sklearn_splits(fit(on_columns(classifier, numbers)), CODEC)

@@ -1,7 +1,7 @@
 """Reader of scikit-learn's trees behind the steps of a pipeline."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import isnan
 from typing import Any, TypeAlias
 
@@ -20,15 +20,22 @@ from telco_stream.contract.schema import Contract
 from telco_stream.messages.codec import Codec
 from telco_stream.model.features import selected_positions
 from telco_stream.model.trees.columns import Column, Floats, in_single_precision, on_features, split_inputs
-from telco_stream.model.trees.ensemble import Ensemble, Leaf, Node, Split, Tree, UnreadableModelError
+from telco_stream.model.trees.ensemble import (
+    Ensemble,
+    Leaf,
+    Node,
+    Split,
+    Tree,
+    UnreadableModelError,
+    split_values,
+)
 from telco_stream.model.trees.from_lightgbm import lightgbm_ensemble
 from telco_stream.model.trees.from_xgboost import xgboost_ensemble
 from telco_stream.model.trees.sklearn_columns import sklearn_columns, transformed
 
 _CLASSES = 2
-#: Codes that a category can have in boosted trees, and the bits in which sets of them are stored.
-_ALL_CODES = frozenset(range(256))
-_WORD = 32
+#: Number of codes that a category can have in boosted trees; the bits of a set of them are stored in words.
+_CODES, _WORD = 256, 32
 #: Steps that a model with categories has inside: it takes the columns of the first one to the front.
 _ENCODER, _NUMBERS = "encoder", "numerical"
 
@@ -52,15 +59,16 @@ def sklearn_splits(model: Any, codec: Codec) -> dict[str, Floats]:  # noqa: ANN4
     Unlike `read_sklearn` it accepts other models that contain trees, such as calibrated or voting ones. Splits of
     columns that are not computed from one number are left out.
     """
-    classifier = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    try:
+        return split_values(read_sklearn(model, codec), codec.contract)
+    except UnreadableModelError:
+        classifier = model.steps[-1][1] if isinstance(model, Pipeline) else model
     try:
         columns = sklearn_columns(model, codec)
+        if isinstance(classifier, HistGradientBoostingClassifier):
+            columns = _boosted_columns(classifier, columns, codec.contract)
     except UnreadableModelError:
         return {}
-    if isinstance(classifier, HistGradientBoostingClassifier):
-        columns = _boosted_columns(classifier, columns, codec.contract)
-    else:
-        columns = list(map(in_single_precision, columns))
     return split_inputs(_splits(classifier), columns, codec.contract)
 
 
@@ -123,8 +131,7 @@ _OTHERS: dict[str, _Read] = {"lightgbm": _read_lightgbm, "xgboost": _read_xgboos
 
 
 def _read_boosted(model: Any, columns: list[Column], contract: Contract) -> Ensemble:  # noqa: ANN401 - a classifier
-    known = _known_codes(model)
-    trees = [_boosted_tree(predictor, known) for (predictor,) in model._predictors]  # noqa: SLF001
+    trees = [_boosted_tree(predictor) for (predictor,) in model._predictors]  # noqa: SLF001
     base = float(np.ravel(model._baseline_prediction)[0])  # noqa: SLF001
     return Ensemble(on_features(trees, _boosted_columns(model, columns, contract)), base)
 
@@ -140,32 +147,21 @@ def _boosted_columns(model: Any, columns: list[Column], contract: Contract) -> l
     return [*transformed(steps.named_transformers_[_ENCODER], categories, contract), *numbers]
 
 
-def _known_codes(model: Any) -> dict[int, frozenset[int]]:  # noqa: ANN401 - a classifier
-    """Return the codes of each category, by column, that occurred in training; others count as missing."""
-    if model.is_categorical_ is None:
-        return {}
-    words, rows = model._bin_mapper.make_known_categories_bitsets()  # noqa: SLF001
-    columns = np.flatnonzero(model._bin_mapper.is_categorical_)  # noqa: SLF001
-    return {int(column): _codes(words[rows[column]]) for column in columns}
-
-
-def _codes(words: Sequence[Any]) -> frozenset[int]:
+def _codes(words: Sequence[Any]) -> frozenset[float]:
     """Return the codes whose bits are set."""
-    return frozenset(code for code in _ALL_CODES if int(words[code // _WORD]) >> code % _WORD & 1)
+    return frozenset(float(code) for code in range(_CODES) if int(words[code // _WORD]) >> code % _WORD & 1)
 
 
-def _boosted_tree(predictor: Any, known: Mapping[int, frozenset[int]]) -> Tree:  # noqa: ANN401 - the library's tree
-    return tuple(_boosted_node(node, predictor.raw_left_cat_bitsets, known) for node in predictor.nodes)
+def _boosted_tree(predictor: Any) -> Tree:  # noqa: ANN401 - the library's tree
+    return tuple(_boosted_node(node, predictor.raw_left_cat_bitsets) for node in predictor.nodes)
 
 
-def _boosted_node(node: Any, sets: Any, known: Mapping[int, frozenset[int]]) -> Node:  # noqa: ANN401 - rows of arrays
+def _boosted_node(node: Any, sets: Any) -> Node:  # noqa: ANN401 - rows of arrays
+    """Return a node. Values that the model does not know reach it as missing ones."""
     if node["is_leaf"]:
         return Leaf(float(node["value"]))
+    test = _codes(sets[node["bitset_idx"]]) if node["is_categorical"] else float(node["num_threshold"])
     column, missing = int(node["feature_idx"]), bool(node["missing_go_to_left"])
-    test: float | frozenset[float] = float(node["num_threshold"])
-    if node["is_categorical"]:
-        unknown = _ALL_CODES - known[column] if missing else frozenset[int]()
-        test = frozenset(map(float, _codes(sets[node["bitset_idx"]]) | unknown))
     return Split(column, test, missing, int(node["left"]), int(node["right"]))
 
 
