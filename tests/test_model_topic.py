@@ -11,7 +11,13 @@ import pytest
 
 from telco_stream.messages.record import Message
 from telco_stream.model.artifact import read_manifest
-from telco_stream.registry.records import RoleChange, encode_publication, encode_role_change
+from telco_stream.registry.records import (
+    RoleChange,
+    WorkerReport,
+    encode_publication,
+    encode_report,
+    encode_role_change,
+)
 from tests.support.in_process import CompletedRun, run_in_process
 from tests.support.model_folder import COMMITTED, copy_model, edit_manifest, replace_artifact
 from tests.support.topics import configure_topic, delete_topics, fresh_topics, read_topic, send, wait_for_topics
@@ -127,6 +133,27 @@ def test_publish_changes_nothing_when_the_version_is_known(cli: ModelCli, tmp_pa
     changed = copy_with(tmp_path, lambda manifest: manifest.update(threshold=0.9))
     assert f"Version {VERSION} is in topic" in cli.error("model", "publish", str(changed))
     assert len(read_topic(cli.kafka, cli.topic)) == 1
+
+
+def serve_skops(manifest: dict[str, Any]) -> None:
+    manifest.update(serving={"engine": "sklearn", "artifact": "pipeline.skops"})
+
+
+def test_publish_refuses_a_model_whose_file_could_run_code(tmp_path: Path) -> None:
+    replace_artifact(folder := copy_with(tmp_path, serve_skops), "pipeline.skops", b"skops")
+    done = run_in_process("model", "publish", str(folder), env={})
+    assert (done.code, "pipeline.skops serves, and an archive holds no file" in done.err) == (4, True), done.err
+
+
+def test_list_counts_the_workers_that_accepted_or_rejected_a_version(cli: ModelCli) -> None:
+    cli.run("model", "publish", str(COMMITTED))
+    cli.send(encode_report(WorkerReport("earlier", VERSION, accepted=True, at="")))
+    cli.run("model", "promote", VERSION)
+    for worker, accepted in (("1", True), ("2", True), ("3", False)):
+        cli.send(encode_report(WorkerReport(worker, VERSION, accepted=accepted, at="")))
+    (row,) = cli.rows("model", "list")
+    assert (row["accepted_by"], row["rejected_by"]) == (2, 1)
+    assert "2 accepted, 1 rejected" in cli.run("model", "list", env={"COLUMNS": "120"}).out
 
 
 @pytest.mark.parametrize(

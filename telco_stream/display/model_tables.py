@@ -15,11 +15,13 @@ from telco_stream.runtime.humanize import count_of, format_count, format_percent
 def model_table(models: Sequence[ListedModel]) -> Table:
     """Draw a row for each version, with its role."""
     time = Column("Published at (UTC)", no_wrap=True, max_width=TIME_WIDTH)
-    table = new_table(Column("Version", overflow="fold"), Column("Role"), number_column("Bytes"), time, pad_edge=False)
+    columns = Column("Version", overflow="fold"), Column("Role"), Column("Workers")
+    table = new_table(*columns, number_column("Bytes"), time, pad_edge=False)
     for model in models:
         size = "missing" if model.bytes is None else format_count(model.bytes)
         published = format_timestamp(model.published_at) if model.published_at else "-"
-        table.add_row(safe_text(model.version), _role(model.role, model.percent) or "-", size, published)
+        role, workers = _role(model.role, model.percent), _workers(model)
+        table.add_row(safe_text(model.version), role or "-", workers or "-", size, published)
     return table
 
 
@@ -67,6 +69,11 @@ def _changed_rows(changed: Sequence[ChangedRow]) -> Table:
         probabilities = map(format_percent, (row.probability_a, row.probability_b))
         table.add_row(safe_text(row.key), *probabilities, safe_text(prediction), safe_text(row.label))
     return table
+
+
+def _workers(model: ListedModel) -> str:
+    counts = {"accepted": model.accepted_by, "rejected": model.rejected_by}
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
 
 
 def _role(role: str | None, percent: float | None) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from telco_stream.errors import ModelError, UsageError
-from telco_stream.model.artifact import load_files, read_folder
+from telco_stream.model.artifact import load_files, manifest_of, read_folder
 from telco_stream.registry.archive import ArchiveError, pack, unpack
 from telco_stream.registry.records import Role, RoleChange, encode_publication, encode_role_change, is_version
 from telco_stream.registry.results import ListedChange, ListedModel, PublishResult, RoleResult
@@ -25,11 +25,18 @@ class Package:
 
 def package(folder: Path) -> Package:
     """Pack a model folder; raise `ModelError` unless the archive, which has no pickle, can be loaded here."""
+    files = read_folder(folder)
     try:
-        archive = pack(read_folder(folder))
-        version = load_files(unpack(archive), str(folder)).version
+        archive = pack(files)
     except ArchiveError as error:
         raise ModelError(f"The model in {folder} can't be published: {error}") from error
+    packed, serving = unpack(archive), manifest_of(files, str(folder)).serving
+    if serving is not None and serving.artifact in files.keys() - packed.keys():
+        raise ModelError(
+            f"The model in {folder} can't be published: {serving.artifact} serves, and an archive holds no file that"
+            " could run code; import the model in the format of its library"
+        )
+    version = load_files(packed, str(folder)).version
     if not is_version(version):
         raise ModelError(
             f"The model in {folder} can't be published: its model_version may only have letters, digits and . _ : + -"
@@ -122,7 +129,9 @@ def _change(topic: ModelTopic, registry: Registry, change: RoleChange) -> RoleRe
 def _listed(registry: Registry, version: str, published: Published | None) -> ListedModel:
     role, canary = registry.roles.role_of(version), registry.roles.canary
     percent = canary.percent if canary is not None and role == "canary" else None
+    verdicts = [verdict.accepted for verdict in registry.verdicts_on(version)]
+    workers = verdicts.count(True), verdicts.count(False)
     if published is None:
-        return ListedModel(version, role, percent, None, None, None)
+        return ListedModel(version, role, percent, *workers, None, None, None)
     at = rfc3339(record_time(published.time))
-    return ListedModel(version, role, percent, published.size, at, published.sha256)
+    return ListedModel(version, role, percent, *workers, published.size, at, published.sha256)
