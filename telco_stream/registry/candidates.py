@@ -13,11 +13,12 @@ from telco_stream.model.scorer import Scorer, ScoringError, call_model
 from telco_stream.model.serving import CanaryModel, ServingModels
 from telco_stream.registry.gate import GateLimits, compare, measure
 from telco_stream.registry.records import Role
-from telco_stream.registry.roles import Registry
+from telco_stream.registry.roles import Published, Registry
+from telco_stream.registry.topic import missing_archive
 from telco_stream.runtime.choices import Engine
 
-#: Reads the files of a version, whose archive has this checksum; raises ModelError if they can't be used.
-ReadFiles: TypeAlias = Callable[[str, str], Mapping[str, bytes]]
+#: Reads the files of an archive; raises ModelError if they can't be used.
+ReadFiles: TypeAlias = Callable[[Published], Mapping[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +152,12 @@ class Candidates:
 
     def _load(self, registry: Registry, version: str) -> _Loaded:
         """Return the model of a version; raise `ModelError` if it can't be used here."""
-        sha256 = registry.pins.get(version, "")
-        if (loaded := self._loaded.get(version)) is None or loaded.sha256 != sha256:
-            files = self._read_files(version, sha256)
+        if (archive := registry.archive_of(version)) is None:
+            raise missing_archive(version)
+        if (loaded := self._loaded.get(version)) is None or loaded.sha256 != archive.sha256:
+            files = self._read_files(archive)
             try:
-                loaded = call_model("loading", lambda _: _load_files(files, version, sha256, self._engine), ())
+                loaded = call_model("loading", lambda _: _load_files(files, archive, self._engine), ())
             except ScoringError as error:  # a damaged file may raise anything in the library that reads it
                 cause = error.__cause__
                 raise ModelError(str(cause) if isinstance(cause, ModelError) else error.reason) from error
@@ -176,14 +178,15 @@ class Candidates:
         self._reasons = {key: reason for key, reason in self._reasons.items() if key[1] in offsets}
 
 
-def _load_files(files: Mapping[str, bytes], version: str, sha256: str, engine: Engine) -> _Loaded:
+def _load_files(files: Mapping[str, bytes], archive: Published, engine: Engine) -> _Loaded:
     """Load a model and score its golden rows; the first call of a session is slow, so that this warms it up, too."""
+    version = archive.version
     scorer = load_files(files, version, engine)
     manifest = manifest_of(files, version)
     if manifest.model_version != version:
         raise ModelError(f"The archive of {version} has the manifest of another version")
     golden = golden_events(files[GOLDEN], scorer.codec.events) if GOLDEN in files else []
-    return _Loaded(sha256, scorer, manifest.created_at, golden)
+    return _Loaded(archive.sha256, scorer, manifest.created_at, golden)
 
 
 def _alone(loaded: _Loaded) -> ServingModels:

@@ -20,7 +20,7 @@ from telco_stream.model.serving import Models, Trial
 from telco_stream.registry.candidates import Candidates, Verdict
 from telco_stream.registry.gate import GateLimits
 from telco_stream.registry.records import RoleChange, WorkerReport, encode_report, encode_role_change
-from telco_stream.registry.roles import Registry, fold
+from telco_stream.registry.roles import Published, Registry, fold
 from telco_stream.registry.topic import PARTITION, ModelTopic, valid_entries
 from telco_stream.runtime.choices import Engine
 from telco_stream.runtime.clock import utc_timestamp
@@ -121,9 +121,11 @@ class _Follower:
         try:
             checked_at = time.monotonic()
             while not self._is_ending():
-                self._write_pending()
+                self._write_rollbacks()
                 if (record := tail.poll(_POLL_SECONDS)) is not None:
                     self._receive(record)
+                else:
+                    self._write_reports()
                 if time.monotonic() - checked_at > _CHECK_SECONDS:
                     checked_at = time.monotonic()
                     self._check(topic_id)
@@ -188,8 +190,8 @@ class _Follower:
                 text = "version %s was rolled back as %s by a %s: %s"
                 log.warning(text, *facts.values(), extra={"event": "model_rolled_back", "facts": facts})
 
-    def _write_pending(self) -> None:
-        """Write rollbacks, until they take effect, and reports, once."""
+    def _write_rollbacks(self) -> None:
+        """Write the rollbacks of versions that have failed in the loop, until they take effect."""
         with suppress(queue.Empty):
             while True:
                 version, reason = self._failed.get_nowait()
@@ -201,6 +203,9 @@ class _Follower:
         for version, reason in self._rollbacks.items():
             change = self._rollback_of(version, reason)
             self._write(encode_role_change(change, uuid4().hex, self._topic.signing_key))
+
+    def _write_reports(self) -> None:
+        """Write each report once."""
         while self._reports and not self._is_ending():
             self._write(self._reports.pop(0))
 
@@ -219,8 +224,8 @@ class _Follower:
             log.warning(text, message[0], error, extra=extra)
             self._write_at = time.monotonic() + _RETRY_SECONDS
 
-    def _read_files(self, version: str, sha256: str) -> Mapping[str, bytes]:
-        return self._topic.files(version, sha256)
+    def _read_files(self, archive: Published) -> Mapping[str, bytes]:
+        return self._topic.files_of(archive)
 
     def _require_models(self) -> Models:
         if self._models is None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 
 from telco_stream.errors import ModelError, UsageError
 from telco_stream.kafka.clients import Clients
@@ -59,14 +60,18 @@ class ModelTopic:
     def files(self, version: str, sha256: str) -> dict[str, bytes]:
         """Read the files of a version whose archive has this checksum; raise `ModelError` if they can't be used."""
         published = self.registry().published.get(version)
-        if published is not None and published.sha256 == sha256:
-            for entry in self._entries(published.offset, published.offset + 1):
+        if published is None or published.sha256 != sha256:
+            raise missing_archive(version)
+        return self.files_of(published)
+
+    def files_of(self, published: Published) -> dict[str, bytes]:
+        """Read the files of an archive at its offset; raise `ModelError` if they can't be used."""
+        starts, ends = {PARTITION: published.offset}, {PARTITION: published.offset + 1}
+        for records in read(self._clients, self.name, stop=self._stop, starts=starts, ends=ends):
+            for entry in valid_entries(records, self.signing_key):
                 if isinstance(entry.content, Publication) and entry.content.archive is not None:
-                    return unpack_version(entry.content.archive, f"{self.name}, version {version}")
-        raise ModelError(
-            f"Topic {self.name} does not hold the archive of {version} that was promoted: publish it again with"
-            " telco-stream model publish FOLDER"
-        )
+                    return unpack_version(entry.content.archive, f"{self.name}, version {published.version}")
+        raise missing_archive(published.version)
 
     def serving_files(self) -> dict[str, bytes]:
         """Read the files of the version that serves; raise `ModelError` without one."""
@@ -88,17 +93,19 @@ class ModelTopic:
                 f"The record has {size:,} bytes, but topic {self.name} takes {limit:,}: raise its max.message.bytes to"
                 f" {MAX_MODEL_BYTES} with kafka-configs.sh"
             )
+        with delivery_errors():
+            self._sink.send(self.name, [message], PARTITION)
+            self._sink.flush()
+
+    @cached_property
+    def _sink(self) -> Sink:
         timeout = str(int(self._clients.timeout * 1_000))
         producer = self._clients.producer(message_max_bytes=str(MAX_MODEL_BYTES), message_timeout_ms=timeout)
-        sink = Sink(producer, self._stop)
-        with delivery_errors():
-            sink.send(self.name, [message], PARTITION)
-            sink.flush()
+        return Sink(producer, self._stop)
 
-    def _entries(self, start: int, end: int | None = None) -> Iterator[Entry]:
+    def _entries(self, start: int) -> Iterator[Entry]:
         """Read the valid records from an offset on; log the others."""
-        ends = None if end is None else {PARTITION: end}
-        for batch in read(self._clients, self.name, stop=self._stop, starts={PARTITION: start}, ends=ends):
+        for batch in read(self._clients, self.name, stop=self._stop, starts={PARTITION: start}):
             yield from valid_entries(batch, self.signing_key)
             self._position = max(self._position, batch[-1].offset() + 1)
 
@@ -119,6 +126,14 @@ def valid_entries(records: Iterable[Record], key: bytes | None) -> Iterator[Entr
             )
         else:
             yield entry
+
+
+def missing_archive(version: str) -> ModelError:
+    """Return the error for a version whose archive is not the one that was promoted."""
+    return ModelError(
+        f"The topic does not hold the archive of {version} that was promoted: publish it again with"
+        " telco-stream model publish FOLDER"
+    )
 
 
 def unpack_version(archive: bytes, origin: str) -> dict[str, bytes]:
