@@ -1,8 +1,8 @@
-"""Exported trees against the predictors of their libraries: `python -m benchmarks.trees [TREES]`.
+"""Exported trees against the predictors of their libraries: `python -m benchmarks.trees [TREES [WORD]]`.
 
 The models are those of `tests/support/tree_models.py`, fitted to the public telco data with nulls. Times are the lowest
 CPU time of several calls of this thread, in microseconds per record, in batches of 5,000, 50 and 1 that are ready as
-the arrays or the data frame that the predictor takes.
+the arrays or the data frame that the predictor takes. WORD selects the models with it in their names.
 """
 
 import sys
@@ -37,7 +37,10 @@ def main() -> None:
         data = load_data("telco", Path(folder), nulls=True)
     print(f"{'':32} {'exported':>22} {'library, frame':>24}  largest")
     print(f"{trees} trees".ljust(32), *[f"{size:>7,}" for size in SIZES] * 2, " difference    kB  export s")
+    word = sys.argv[2] if len(sys.argv) > 2 else ""
     for name, fit in tree_models(trees).items():
+        if word not in name:
+            continue
         print(f"{name:32}", *_figures(fit, data), flush=True)
 
 

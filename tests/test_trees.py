@@ -45,6 +45,7 @@ from tests.support.tree_models import (
     TreeModel,
     of_sklearn,
     pipeline,
+    tree_models,
     typed_frame,
 )
 
@@ -80,6 +81,16 @@ def test_exported_trees_are_equal_and_keep_their_bits(name: str, tolerance: floa
     for size in (1, 2, 50):
         parts = [scorer.score(DATA.events[start : start + size]) for start in range(0, len(DATA.events), size)]
         assert [score for part in parts for score in part] == scorer.score(DATA.events)
+
+
+def test_exported_trees_are_equal_when_they_are_many() -> None:
+    """Several nodes of the graph sum them up."""
+    model = tree_models(300)["forest, ordinal"](DATA)
+    ensemble = model.read()
+    assert write_onnx(ensemble, CONTRACT).count(b"sums_1") > 0
+    assert (compared(model, ensemble, [*DATA.events, *EDGES]).max_difference or 0) < 1e-12
+    scorer = export(ensemble)
+    assert [scorer.score([event])[0] for event in DATA.events] == scorer.score(DATA.events)
 
 
 def test_compare_refuses_when_thresholds_are_in_single_precision() -> None:
