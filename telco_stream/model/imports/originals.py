@@ -78,6 +78,8 @@ def _open_sklearn(content: bytes, kind: Kind, codec: Codec) -> Opened:
 
 def _read_fitted(model: Any, codec: Codec) -> Ensemble:  # noqa: ANN401 - a fitted model of any type
     """Read the trees of a fitted model; those of other libraries with the values of categories that they know."""
+    while isinstance(model, Pipeline) and len(model.steps) == 1:
+        model = model.steps[0][1]
     match type(model).__module__.partition(".")[0]:
         case "lightgbm":
             return read_lightgbm(model.booster_.model_to_string(), codec)

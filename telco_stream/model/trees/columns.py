@@ -83,8 +83,12 @@ def in_single_precision(column: Column) -> Column:
         case NumberColumn():
             return column.then(_rounded)
         case TableColumn():
-            return replace(column, outputs=tuple(float(np.float32(value)) for value in column.outputs))
+            return replace(column, outputs=tuple(map(_in_single_precision, column.outputs)))
     return column
+
+
+def _in_single_precision(value: Any) -> Any:  # noqa: ANN401 - a number or a text
+    return float(np.float32(value)) if isinstance(value, int | float) else value
 
 
 def feature_columns(codec: EventCodec, names: Iterable[str]) -> list[Column]:

@@ -190,5 +190,8 @@ def _splits(model: Any) -> Iterator[tuple[int, float]]:  # noqa: ANN401 - a mode
         for predictor in predictors:
             inner = (predictor.nodes["is_leaf"] == 0) & (predictor.nodes["is_categorical"] == 0)
             yield from predictor.nodes[["feature_idx", "num_threshold"]][inner].tolist()
-    for part in np.ravel(getattr(model, "estimators_", ())):
+    parts = getattr(model, "estimators_", ())
+    for part in parts.ravel() if isinstance(parts, np.ndarray) else parts:
         yield from _splits(part)
+    for calibrated in getattr(model, "calibrated_classifiers_", ()):
+        yield from _splits(calibrated.estimator)
