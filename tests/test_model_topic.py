@@ -112,10 +112,10 @@ def test_model_tables_show_versions_and_changes(cli: ModelCli, other: Path) -> N
     cli.run("model", "publish", str(COMMITTED))
     cli.run("model", "publish", str(other))
     cli.run("model", "promote", VERSION)
-    assert "Canary   v2, 2.5 % of the keys" in cli.run("model", "promote", "v2", "--canary", "2.5").out
+    assert "Canary   v2, 2.5% of the keys" in cli.run("model", "promote", "v2", "--canary", "2.5").out
     lines = cli.run("model", "list").out.splitlines()
     assert [line.split()[:2] for line in lines[2:]] == [["v2", "canary"], [VERSION, "serving"]]
-    assert "canary 2.5 %" in lines[2]
+    assert "canary 2.5%" in lines[2]
     cli.send(encode_role_change(change("rollback", "v2", "1.2 % failed"), "1"))
     cli.send(encode_role_change(change("rollback", "v2", "1.3 % failed"), "2"))
     shown = cli.run("model", "history", env={"COLUMNS": "120"}).out
@@ -192,7 +192,7 @@ def test_error_names_the_option_when_the_models_topic_is_missing(kafka: str) -> 
     cli = ModelCli(kafka)
     for command in (["list"], ["history"], ["rollback"], ["publish", str(COMMITTED)], ["promote", "v"]):
         error = cli.error("model", *command, code=3)
-        assert "topics init` with --models, or correct TELCO_STREAM_TOPICS__MODELS" in error
+        assert "topics init --models`, or correct TELCO_STREAM_TOPICS__MODELS" in error
 
 
 def test_readers_ignore_records_that_are_not_signed_with_the_key(cli: ModelCli, other: Path) -> None:

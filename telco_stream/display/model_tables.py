@@ -81,4 +81,4 @@ def _role(role: str | None, percent: float | None) -> str:
 
 
 def _percent(percent: float | None) -> str:
-    return f"{percent or 0:g} %"
+    return f"{percent or 0:g}%"

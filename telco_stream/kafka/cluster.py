@@ -249,8 +249,10 @@ class Cluster:
         except KafkaException as error:
             problem = self._user_error(error.args[0], f"Topic {topic}")
             if is_missing_topic(error.args[0]):
-                option = " with --models" if topic == self.clients.settings.topics.models else ""
-                problem = errors.KafkaError(f"{problem}{option}, or correct {self._name_of(topic)}")
+                text = f"{problem}, or correct {self._name_of(topic)}"
+                if topic == self.clients.settings.topics.models:
+                    text = text.replace("topics init`", "topics init --models`")
+                problem = errors.KafkaError(text)
             raise problem from error
 
     def ask_group(self, ask: Callable[[], Result], group: str) -> Result:

@@ -187,8 +187,10 @@ class _Follower:
             change = applied.change
             if applied.effective and change.action == "rollback":
                 facts = {"version": change.version, "role": change.role, "by": change.by, "reason": change.reason}
-                text = "version %s was rolled back as %s by a %s: %s"
-                log.warning(text, *facts.values(), extra={"event": "model_rolled_back", "facts": facts})
+                reason = "" if change.reason is None else f": {change.reason}"
+                text = "version %s was rolled back as %s by a %s%s"
+                extra = {"event": "model_rolled_back", "facts": facts}
+                log.warning(text, change.version, change.role, change.by, reason, extra=extra)
 
     def _write_rollbacks(self) -> None:
         """Write the rollbacks of versions that have failed in the loop, until they take effect."""
