@@ -71,6 +71,8 @@ def _read_doubles(model: ModelProto) -> None:
 def _with_codes(pipeline: Pipeline, codec: Codec) -> Pipeline:
     """Return a copy that takes arrays instead of a data frame, and codes instead of texts, which are slow to copy."""
     coded = deepcopy(pipeline)
+    if hasattr(coded.steps[-1][1], "flatten_transform"):  # of voters; skl2onnx needs False, probabilities do not use it
+        coded.steps[-1][1].flatten_transform = False
     columns = coded.steps[0][1]
     if not isinstance(columns, ColumnTransformer):
         raise NotImplementedError("its first step is not a ColumnTransformer")

@@ -31,6 +31,8 @@ from telco_stream.model.scorer import ScoringError, check_probabilities
 #: Exceptions of a session that fails on some events.
 _BAD_DATA = (Fail, InvalidArgument, RuntimeException)
 _UNLOADABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
+#: Largest deviation of a probability from 0 or 1 that is a matter of rounding.
+_ROUNDING = 1e-6
 #: Log level "fatal" of onnxruntime; errors are raised and need not be logged.
 _FATAL_ONLY = 4
 
@@ -89,7 +91,15 @@ def _run(
 ) -> Any:  # noqa: ANN401 - the library is untyped
     table = feature_table(codec, events)
     (values,) = session.run([output], {node.name: node.read(table) for node in inputs})
-    return _logistic(values) if output == MARGINS else values
+    return _logistic(values) if output == MARGINS else _within_limits(values)
+
+
+def _within_limits(values: Any) -> Any:  # noqa: ANN401 - an array of any type
+    """Return probabilities without the rounding that moved sums of leaves beyond 0 or 1; leave other values."""
+    if getattr(values, "dtype", np.dtype(bool)).kind != "f":
+        return values
+    limited = np.clip(values, 0.0, 1.0)
+    return np.where(np.abs(values - limited) <= _ROUNDING, limited, values)
 
 
 def _logistic(margins: Any) -> Any:  # noqa: ANN401 - arrays of any precision

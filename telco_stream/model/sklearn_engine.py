@@ -149,7 +149,7 @@ def adapt(model: Any, codec: Codec, *, version: str = "", threshold: float = 0.5
     unknown = [name for name in names if name not in features]
     columns = tuple(name for name in names if name in features) or None
     positive = positive_position(getattr(model, "classes_", ()), codec.contract.label)
-    null = nan if any(map(_knows_nan, _parts(model))) else None
+    null = nan if any(map(knows_nan, _parts(model))) else None
     scorer = SklearnScorer(version, threshold, model, codec, columns, null=null, positive=positive)
     try:
         return _check_forms(scorer)
@@ -184,7 +184,7 @@ def _parts(model: Any) -> Iterator[Any]:  # noqa: ANN401 - as above
         yield from _parts(step)
 
 
-def _knows_nan(step: Any) -> bool:  # noqa: ANN401 - as above
+def knows_nan(step: Any) -> bool:  # noqa: ANN401 - as above
     """Return whether an encoder was fitted to NaN as a value of a category, as pandas reads null."""
     values = (value for known in getattr(step, "categories_", ()) for value in known)
     return any(isinstance(value, float) and isnan(value) for value in values)

@@ -28,6 +28,7 @@ from sklearn.preprocessing import (
 from telco_stream.contract.schema import Contract
 from telco_stream.messages.codec import Codec
 from telco_stream.model.features import selected_positions
+from telco_stream.model.sklearn_engine import knows_nan
 from telco_stream.model.trees.columns import (
     Column,
     Floats,
@@ -93,7 +94,8 @@ def _side_by_side(step: ColumnTransformer, columns: Sequence[Column], contract: 
 
 
 def _encoded(step: Any, tables: Sequence[TableColumn]) -> list[Column]:  # noqa: ANN401 - one of the encoders
-    values = _transform(step, [table.outputs for table in tables])
+    null = nan if knows_nan(step) else None  # as the data frame that the model gets has it
+    values = _transform(step, [[null if value is None else value for value in table.outputs] for table in tables])
     widths = step._n_features_outs if isinstance(step, OneHotEncoder) else [1] * len(tables)  # noqa: SLF001
     results: list[Column] = []
     for table, width in zip(tables, widths, strict=True):
