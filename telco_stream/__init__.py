@@ -1,3 +1,3 @@
-"""Scores customer events in Kafka with a scikit-learn model, exactly once, every bad record accounted for."""
+"""Scores customer events in Kafka with a model, exactly once, every bad record accounted for."""
 
 __version__ = "0.1.0"

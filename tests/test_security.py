@@ -65,7 +65,7 @@ OPTIONAL = AclOperation.DESCRIBE_CONFIGS
 
 @pytest.fixture(scope="module")
 def admin(secured_kafka: SecuredKafka, tmp_path_factory: pytest.TempPathFactory) -> AdminClient:
-    """Create the topics and all users with their rights, and publish two models."""
+    """Create the topics, all users with their rights and the group's offsets, and publish two models."""
     secured_kafka.add_users([*USERS, "stranger"])
     admin = AdminClient({"bootstrap.servers": secured_kafka.bootstrap, "log_level": 0})
     grant(admin, RIGHTS)
@@ -73,6 +73,7 @@ def admin(secured_kafka: SecuredKafka, tmp_path_factory: pytest.TempPathFactory)
     edit_manifest(other, lambda manifest: manifest.update(model_version=OTHER))
     for user, *command in (
         ("telco-admin", "topics", "init", "--models"),
+        ("telco-consumer", "consume", "--mode", "batch"),  # commits offsets, without which later runs would warn
         ("telco-model-owner", "model", "publish", str(other)),
         ("telco-model-owner", "model", "publish", str(COMMITTED)),
         ("telco-model-owner", "model", "promote", VERSION),

@@ -45,7 +45,7 @@ class _Commands(Group):
 app = typer.Typer(
     name="telco-stream",
     cls=_Commands,
-    help="Score events from Kafka with a scikit-learn model, exactly once. Bad records become dead letters.",
+    help="Score events from Kafka with a model, exactly once. Bad records become dead letters.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help fits 80 columns without cut names, and is faster
