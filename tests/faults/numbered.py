@@ -1,16 +1,17 @@
 """Numbered customers with the probability that the model predicts.
 
-Independent of the package's scoring: the JSON is written here, and the probabilities come from the scikit-learn
-pipeline, independent of the workers' engine.
+Independent of the package's scoring: the JSON is written here, and the probabilities come from the library that fitted
+the model, for the bundled one from the scikit-learn pipeline.
 """
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import count, islice
 from random import Random
+from typing import TypeAlias
 
 import joblib
 import pandas as pd
@@ -23,6 +24,9 @@ from tests.support.telco import COLUMNS, NUMBERS
 _KINDS = 1_999
 _INTEGERS = ("SeniorCitizen", "tenure")
 
+#: Returns the probability of the positive label for each row of a frame, which has the columns of the CSV.
+Predict: TypeAlias = Callable[[pd.DataFrame], Sequence[float]]
+
 
 @dataclass(frozen=True, slots=True)
 class NumberedCustomer:
@@ -33,12 +37,18 @@ class NumberedCustomer:
     expected: float | None
 
 
-def numbered(random: Random, poison: float = 0.0) -> Iterator[NumberedCustomer]:
+def predict_bundled(frame: pd.DataFrame) -> Sequence[float]:
+    """Predict with the bundled pipeline."""
+    probabilities: list[float] = joblib.load(ROOT / "models/churn/pipeline.joblib").predict_proba(frame)[:, 1].tolist()
+    return probabilities
+
+
+def numbered(random: Random, poison: float = 0.0, predict: Predict = predict_bundled) -> Iterator[NumberedCustomer]:
     """Yield customers with unique IDs without end; `poison` is the share of records that cannot be scored."""
-    kinds = _kinds()
+    customers, probabilities = _customers(), _probabilities(predict)
     for number in count():
         key = f"{number:07d}"
-        fields, expected = kinds[number % _KINDS]
+        fields, expected = customers[number % _KINDS], probabilities[number % _KINDS]
         if random.random() < poison:
             yield NumberedCustomer(key, random.choice(_POISON)(key), None)
         else:
@@ -48,7 +58,7 @@ def numbered(random: Random, poison: float = 0.0) -> Iterator[NumberedCustomer]:
 def numbered_csv(rows: int) -> tuple[str, dict[str, float | None]]:
     """Return a CSV with `rows` numbered customers, and the expected probability of each."""
     lines = [",".join([f"{number:07d}", *_rows()[number % _KINDS][1:]]) for number in range(rows)]
-    expected = {f"{number:07d}": _kinds()[number % _KINDS][1] for number in range(rows)}
+    expected = {f"{number:07d}": _probabilities(predict_bundled)[number % _KINDS] for number in range(rows)}
     return "\n".join([",".join(COLUMNS), *lines, ""]), dict(expected)
 
 
@@ -58,12 +68,15 @@ def _rows() -> list[list[str]]:
 
 
 @cache
-def _kinds() -> list[tuple[dict[str, object], float]]:
-    """Return the fields of each different customer with the model's probability."""
-    customers = [_fields(row) for row in _rows()]
-    frame = pd.DataFrame(customers).astype(dict.fromkeys(NUMBERS, float)).fillna(0.0)  # as the contract fills blanks
-    pipeline = joblib.load(ROOT / "models/churn/pipeline.joblib")
-    return list(zip(customers, pipeline.predict_proba(frame)[:, 1].tolist(), strict=True))
+def _customers() -> list[dict[str, object]]:
+    """Return the fields of each different customer."""
+    return [_fields(row) for row in _rows()]
+
+
+@cache
+def _probabilities(predict: Predict) -> Sequence[float]:
+    frame = pd.DataFrame(_customers()).astype(dict.fromkeys(NUMBERS, float)).fillna(0.0)  # as the contract fills blanks
+    return predict(frame)
 
 
 def _fields(row: list[str]) -> dict[str, object]:
@@ -81,8 +94,8 @@ def _json(fields: dict[str, object]) -> bytes:
 
 _POISON = (
     lambda key: f'{{"customerID":"{key}","tenure"'.encode(),
-    lambda key: _json(_kinds()[0][0] | {"customerID": key, "tenure": "long"}),
-    lambda key: _json(_kinds()[0][0] | {"customerID": key, "Contract": "Forever"}),
+    lambda key: _json(_customers()[0] | {"customerID": key, "tenure": "long"}),
+    lambda key: _json(_customers()[0] | {"customerID": key, "Contract": "Forever"}),
     lambda key: key.encode() + b"\xff\xfe",
     lambda key: b" " * len(key),
 )

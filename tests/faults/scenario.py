@@ -13,7 +13,7 @@ from typing import Any
 from tests.faults.checker import Verdict, check_answers, not_sent_once, read_answers, read_inputs
 from tests.faults.figures import Figures
 from tests.faults.load import Load
-from tests.faults.numbered import numbered
+from tests.faults.numbered import Predict, numbered, predict_bundled
 from tests.faults.progress import Progress
 from tests.faults.worker_pool import WorkerPool
 from tests.support.cli import run_cli
@@ -75,9 +75,10 @@ class Scenario:
         fixed: bool = False,
         settings: Mapping[str, str] | None = None,
         module: str = "telco_stream",
+        predict: Predict = predict_bundled,
     ) -> Iterator[None]:
         """Run load and workers while the block injects faults; then drain the stream and stop the workers."""
-        customers = numbered(self.random, poison)
+        customers = numbered(self.random, poison, predict)
         self.load = Load(self.bootstrap, self.topics.raw, customers, rate=rate, least=self.form(*least))
         self.progress = Progress(self.bootstrap, self.topics, self.load)
         self.pool = WorkerPool(self.folder, self.env(settings), self.random, fixed=fixed, module=module)

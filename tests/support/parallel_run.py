@@ -32,6 +32,7 @@ FAULTS = (
     "tests/faults/test_outages.py",
     "tests/faults/test_full_disk.py",
     "tests/faults/test_poison_stream.py",
+    "tests/faults/test_folders.py",
     "tests/faults/",
 )
 _KAFKA, _ALONE = "kafka", "alone"
