@@ -34,6 +34,7 @@ def consume(kafka: str, topics: Topics, *args: str, **env: str) -> dict[str, Any
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
 def test_consume_scores_the_sample_once_as_the_pipeline_does(kafka: str, topics: Topics, delivery: str) -> None:
     sent = run_cli("produce", "--mode", "batch", "--output", "json", "-q", env=topics.env(kafka))
+    assert sent.returncode == 0, sent.stderr
     assert json.loads(sent.stdout)["sent"] == 1000
     result = consume(kafka, topics, "--mode", "batch", "--engine", "sklearn", "--delivery", delivery)
     assert (result["consumed"], result["predicted"], result["stopped_by"]) == (1000, 1000, "end")

@@ -103,9 +103,12 @@ def test_load_ignores_the_case_of_variables(trace: Trace) -> None:
 
 
 def test_every_setting_is_set_by_its_variable(trace: Trace) -> None:
+    texts = {"consumer.auto_offset_reset": "latest", "topics.deadletter_max_message_bytes": "20000"}
+    texts |= dict.fromkeys(["model.gate_failures", "model.gate_changed", "model.gate_shift"], "0.7")
+    texts["model.rollback_failures"] = "0.7"
     for name in FIELDS:
         default = value_of(trace(), name)
-        text = {"consumer.auto_offset_reset": "latest", "topics.deadletter_max_message_bytes": "20000"}.get(name, "77")
+        text = texts.get(name, "77")
         changed = value_of(trace(environ={variable_of(name): text}), name)
         assert str(changed).removesuffix(".0") == ("********" if name == "model.signing_key" else text)
         assert changed != default

@@ -169,6 +169,7 @@ def _unknown_setting(label: str, name: str, names: Mapping[str, str]) -> UsageEr
         values = "|".join(ONLY_FLAGS[options[0]])
         return setting_error(label, f"not a setting; use the option {options[0]} {values}")
     similar = {other.removeprefix(PREFIX): other for other in names.values()}
+    similar |= {f"{other}{_FILE}": setting for other, setting in similar.items()}
     close = [similar[other] for other in difflib.get_close_matches(short, similar, n=1)]
     meant = [names[setting] for setting, of_setting in FLAGS.items() if of_setting == flag] or close
     return setting_error(label, "unknown setting" + (f"; did you mean {' or '.join(meant)}?" if meant else ""))

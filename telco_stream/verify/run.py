@@ -5,6 +5,7 @@ Answers don't name their group: if two groups share a predictions topic, their a
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from difflib import SequenceMatcher
 
 from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
@@ -22,7 +23,8 @@ _SUMS = (
     *("inputs", "predicted", "dead_lettered", "missing", "duplicated", "unexplained", "expired"),
     *("unanswered", "answers_to_earlier_topic", "expired_unanswered"),
 )
-#: Maximum number of other groups that are asked whether they have read a duplicated input.
+#: Maximum number of other groups that are asked whether they have read a duplicated input, those with the most similar
+#: names first.
 _MAX_GROUPS = 50
 #: Prefix of the groups in which `produce` stores the progress of a pass; they read nothing.
 _PASSES = "telco-stream-produce-"
@@ -133,6 +135,7 @@ class _Audit:
         inputs = [position for text in positions if (position := parse_position(text.encode()))]
         groups = []
         others = [group for group in self._cluster.groups() if group != self._group and not group.startswith(_PASSES)]
+        others.sort(key=lambda group: -SequenceMatcher(None, group, self._group).ratio())
         for group in others[:_MAX_GROUPS]:
             with suppress(KafkaError):
                 commits = committed_offsets(self._cluster, group, self._raw)

@@ -122,20 +122,21 @@ def _has_leaders(admin: AdminClient, topic: str, count: int) -> bool:
 def create_by_metadata(bootstrap: str, *names: str) -> None:
     """Create topics by metadata requests, on a broker that creates topics automatically and advertises a wrong name.
 
-    The client closes its bootstrap connection when it learns the advertised address from a request of its own, and with
-    it loses an answer that has not arrived by then.
+    A client closes its bootstrap connection when it learns the advertised address from a request of its own, and with
+    it loses an answer that has not arrived by then; so each attempt has a new client.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
 
-    def exist() -> bool:
+    def exists(name: str) -> bool:
+        admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0})
         try:
-            return all(admin.list_topics(name, timeout=5).topics[name].error is None for name in names)
+            return admin.list_topics(name, timeout=5).topics[name].error is None
         except KafkaException as error:
-            if error.args[0].code() == KafkaError._TRANSPORT:
+            if error.args[0].code() in {KafkaError._TRANSPORT, KafkaError._TIMED_OUT}:
                 return False
             raise
 
-    wait_until(exist, 30, "the topics")
+    for name in names:
+        wait_until(partial(exists, name), 30, f"topic {name}")
 
 
 def delete_topics(bootstrap: str, topics: Topics) -> None:
