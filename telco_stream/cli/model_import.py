@@ -50,7 +50,6 @@ def import_model(
     from telco_stream.csv.header import parse_delimiter
     from telco_stream.csv.validation import CsvFormat
     from telco_stream.display.progress import StageProgress
-    from telco_stream.errors import UsageError
     from telco_stream.model.artifact import requiring_libraries
     from telco_stream.runtime.clock import utc_timestamp
     from telco_stream.runtime.signals import ending_on_ctrl_c

@@ -1,6 +1,7 @@
 """`telco-stream model`: shows a model, and publishes, promotes and rolls back the versions in the models topic."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,8 @@ from telco_stream.cli.session import Session
 from telco_stream.errors import UsageError
 
 if TYPE_CHECKING:
+    from telco_stream.messages.codec import Codec
+    from telco_stream.model.labelled import LabelledEvents
     from telco_stream.registry.records import Role
     from telco_stream.registry.results import RoleResult
     from telco_stream.registry.rollout import RolloutWatch
@@ -173,11 +176,13 @@ def compare(
     files = {name: _files(session, name) for name in (a, b)}
     scorers = {name: load_files(content, name) for name, content in files.items()}
 
-    def contestant(name: str) -> Contestant:
-        codec = scorers[name].codec
+    @cache  # a codec is compiled once for each contract, so models of the same contract share the rows
+    def read_rows(codec: "Codec") -> "LabelledEvents":
         csv_format = CsvFormat(codec.contract, separator, number_rows, requires_label=True, ignores_time=True)
-        rows = read_labelled_events(data, csv_format, codec, stages)
-        return Contestant(scorers[name], manifest_of(files[name], name), rows)
+        return read_labelled_events(data, csv_format, codec, stages)
+
+    def contestant(name: str) -> Contestant:
+        return Contestant(scorers[name], manifest_of(files[name], name), read_rows(scorers[name].codec))
 
     with session.screen.live(StageProgress("reading")) as stages:
         result = measure(contestant(a), contestant(b), limit)

@@ -21,7 +21,7 @@ from telco_stream.registry.candidates import Candidates, Verdict
 from telco_stream.registry.gate import GateLimits
 from telco_stream.registry.records import RoleChange, WorkerReport, encode_report, encode_role_change
 from telco_stream.registry.roles import Published, Registry, fold
-from telco_stream.registry.topic import PARTITION, ModelTopic, valid_entries
+from telco_stream.registry.topic import PARTITION, ModelTopic, no_serving_version, valid_entries
 from telco_stream.runtime.choices import Engine
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.signals import Stop, Stopped
@@ -90,7 +90,7 @@ class _Follower:
             if serving is not None:
                 break
             if verdicts or deadline.has_passed:
-                raise ModelError(_refusal(self._topic.name, verdicts))
+                raise _refusal(self._topic.name, verdicts)
             if self._stop.wait(_START_SECONDS):
                 raise Stopped
         self._models = models = Models(serving, Trial(max_failures=settings.rollback_failures), settings.gate_records)
@@ -244,10 +244,10 @@ def gate_limits(settings: Settings) -> GateLimits:
     return GateLimits(model.gate_failures, model.gate_changed, model.gate_shift, model.gate_microseconds)
 
 
-def _refusal(topic: str, verdicts: list[Verdict]) -> str:
-    if verdicts:
-        return (
-            f"Version {verdicts[0].version} serves in topic {topic}, but was rejected: {verdicts[0].reason}; promote"
-            " another one with telco-stream model promote VERSION"
-        )
-    return f"No version serves in topic {topic}: telco-stream model publish FOLDER, then model promote VERSION"
+def _refusal(topic: str, verdicts: list[Verdict]) -> ModelError:
+    if not verdicts:
+        return no_serving_version(topic)
+    return ModelError(
+        f"Version {verdicts[0].version} serves in topic {topic}, but was rejected: {verdicts[0].reason}; promote"
+        " another one with telco-stream model promote VERSION"
+    )

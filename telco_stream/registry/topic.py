@@ -78,10 +78,7 @@ class ModelTopic:
         registry = self.registry()
         serving = registry.roles.serving
         if serving is None:
-            raise ModelError(
-                f"No version serves in topic {self.name}: telco-stream model publish FOLDER, then telco-stream model"
-                " promote VERSION"
-            )
+            raise no_serving_version(self.name)
         return self.files(serving, registry.pins[serving])
 
     def write(self, message: Message) -> None:
@@ -126,6 +123,14 @@ def valid_entries(records: Iterable[Record], key: bytes | None) -> Iterator[Entr
             )
         else:
             yield entry
+
+
+def no_serving_version(topic: str) -> ModelError:
+    """Return the error for a topic in which no version serves."""
+    return ModelError(
+        f"No version serves in topic {topic}: telco-stream model publish FOLDER, then telco-stream model promote"
+        " VERSION"
+    )
 
 
 def missing_archive(version: str) -> ModelError:
