@@ -1,7 +1,7 @@
 """The result of `verify` on a terminal."""
 
-from telco_stream.verify.ledger import Account
-from telco_stream.verify.verdict import Finding, VerifyResult
+from telco_stream.checks.ledger import Account
+from telco_stream.checks.verdict import Finding, VerifyResult
 from tests.support.captured_screen import CapturedScreen
 
 COMMAND = (

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from telco_stream.checks.status import status
 from telco_stream.consume.run import ConsumeOptions
 from telco_stream.dlq.letters import LetterFilter
 from telco_stream.dlq.listing import LetterSummary, list_letters, summarize
@@ -18,7 +19,6 @@ from telco_stream.report.predictions import ReportOptions
 from telco_stream.report.run import run_report_data
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import load
-from telco_stream.status.run import status
 from tests.conftest import Broker
 from tests.support.consumer_harness import RunningConsumer, customers, settings_of
 from tests.support.letters import letter, write_letters

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from confluent_kafka import KafkaError as KafkaClientError
 
+from telco_stream.checks.doctor import Doctor, check_replicas
+from telco_stream.checks.results import Check, DoctorResult
 from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.model.artifact import load_scorer
 from telco_stream.runtime.files import bundled
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import load
-from telco_stream.status.doctor import Doctor, check_replicas
-from telco_stream.status.results import Check, DoctorResult
 from tests.support.captured_screen import CapturedScreen
 from tests.support.in_process import CompletedRun, run_in_process
 from tests.support.mock_cluster import Api, MockCluster

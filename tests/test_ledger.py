@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telco_stream.checks.ledger import Account, AnswerKind, Ledger, PartitionRange
 from telco_stream.messages.record import Headers
-from telco_stream.verify.ledger import Account, AnswerKind, Ledger, PartitionRange
 from tests.support.memory import peak_memory
 from tests.support.records import FakeRecord
 

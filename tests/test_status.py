@@ -10,14 +10,14 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from telco_stream.checks.rates import Rates
+from telco_stream.checks.results import PartitionLag, StatusResult, TopicStatus, exceeded
+from telco_stream.checks.status import status
 from telco_stream.errors import KafkaError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.offsets import CommitMetadata, encode_commit_metadata
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import load
-from telco_stream.status.rates import Rates
-from telco_stream.status.results import PartitionLag, StatusResult, TopicStatus, exceeded
-from telco_stream.status.run import status
 from tests.support.captured_screen import CapturedScreen
 from tests.support.cli import RunningCli
 from tests.support.in_process import run_in_process

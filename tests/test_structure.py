@@ -24,7 +24,7 @@ LAYERS = [
     {"model"},
     {"scoring"},
     {"kafka"},
-    {"consume", "dlq", "monitoring", "produce", "registry", "report", "sample", "status", "verify"},
+    {"checks", "consume", "dlq", "monitoring", "produce", "registry", "report", "sample"},
     {"display"},
     {"cli"},
     {"__main__"},
@@ -38,7 +38,7 @@ MAX_PROTOCOLS = 8
 CORE = (
     *("contract", "csv.validation", "errors", "messages", "report.analytics", "report.html.charts", "report.trends"),
     *("registry.archive", "registry.records", "registry.roles"),
-    *("runtime.humanize", "runtime.period", "runtime.sentences", "scoring", "verify.ledger", "verify.verdict"),
+    *("runtime.humanize", "runtime.period", "runtime.sentences", "scoring", "checks.ledger", "checks.verdict"),
 )
 PURE_LIBRARIES = {
     *("abc", "array", "base64", "bisect", "codecs", "collections", "contextlib", "dataclasses", "datetime"),
@@ -68,8 +68,9 @@ CLOCKS = {"now", "utcnow", "today", "utc_timestamp"}
 OWNERS: dict[str, tuple[str, ...]] = {
     "confluent_kafka": ("kafka",),
     "msgspec": ("contract", "messages", "model", "produce", "registry"),
+    "numpy": ("model", "quality", "scoring"),
     **dict.fromkeys(["pydantic", "pydantic_settings", "dotenv"], ("settings",)),
-    **dict.fromkeys(["sklearn", "pandas", "numpy", "joblib", "skl2onnx", "onnx", "onnxruntime"], ("model",)),
+    **dict.fromkeys(["sklearn", "pandas", "joblib", "skl2onnx", "onnx", "onnxruntime"], ("model",)),
     **dict.fromkeys(["catboost", "lightgbm", "skops", "threadpoolctl", "xgboost"], ("model",)),
     "rich": ("display",),
     **dict.fromkeys(["typer", "click"], ("cli",)),

@@ -7,12 +7,12 @@ import pytest
 from confluent_kafka import Producer
 
 from telco_stream import errors
+from telco_stream.checks.status import status
 from telco_stream.consume.run import ConsumeOptions
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.reading import read
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import Settings
-from telco_stream.status.run import status
 from tests.support.consumer_harness import RunningConsumer, answers, customers, settings_of
 from tests.support.in_process import run_in_process
 from tests.support.topics import Topics, configure_topic, send

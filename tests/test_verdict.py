@@ -2,7 +2,7 @@
 
 import pytest
 
-from telco_stream.verify.verdict import Evidence, FindingKind, list_findings, state_verdict
+from telco_stream.checks.verdict import Evidence, FindingKind, list_findings, state_verdict
 
 COUNTS = ("inputs", "missing", "duplicated", "unexplained", "expired", "expired_unanswered", "unanswered")
 NOTHING = dict.fromkeys(COUNTS, 0)

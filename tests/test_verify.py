@@ -12,12 +12,12 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from telco_stream import errors
+from telco_stream.checks.verdict import VerifyResult
+from telco_stream.checks.verify import verify
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.offsets import CommitMetadata, encode_commit_metadata
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import load
-from telco_stream.verify.run import verify
-from telco_stream.verify.verdict import VerifyResult
 from tests.support.cli import run_cli
 from tests.support.topics import Outgoing, Topics, configure_topic, recreate_topic, send, topic_id
 

@@ -8,6 +8,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgspec
 
 from docs.generate.markdown import code
+from telco_stream.checks.results import DoctorResult, StatusResult
+from telco_stream.checks.verdict import VerifyResult
 from telco_stream.consume.counters import ConsumeResult
 from telco_stream.contract.changes import Comparison
 from telco_stream.contract.document import builtin_contract
@@ -30,8 +32,6 @@ from telco_stream.sample import SampleResult
 from telco_stream.sample.dataset import FetchResult
 from telco_stream.sample.demo import DemoResult
 from telco_stream.settings import ResolvedSetting
-from telco_stream.status.results import DoctorResult, StatusResult
-from telco_stream.verify.verdict import VerifyResult
 
 #: Result classes by command.
 RESULTS: dict[str, type] = {

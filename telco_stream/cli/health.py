@@ -40,8 +40,8 @@ def status(
     """Show lag, time to catch up, dead letters, newest prediction. With a limit it is a health check."""
     import time
 
-    from telco_stream.status.results import exceeded
-    from telco_stream.status.run import status as read_status
+    from telco_stream.checks.results import exceeded
+    from telco_stream.checks.status import status as read_status
 
     flags = {"bootstrap_servers": broker, "topics.raw": topic, "consumer.group_id": group}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
@@ -80,8 +80,8 @@ def doctor(
     verbose: options.Verbose = False,
 ) -> None:
     """Check broker, topics, permissions, model, clocks and disk. Exits 3, 4 or 5 for the first check that fails."""
+    from telco_stream.checks.doctor import Doctor
     from telco_stream.display.progress import StageProgress
-    from telco_stream.status.doctor import Doctor
 
     flags = {"bootstrap_servers": broker, "topics.raw": topic, "consumer.group_id": group, "model.path": model}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)

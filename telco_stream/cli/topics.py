@@ -165,10 +165,10 @@ def verify(
     """Check that every input was answered exactly once. Covers all committed offsets; exits 5 on any error."""
     import time
 
+    from telco_stream.checks.verify import verify as audit
     from telco_stream.display.progress import RowProgress
     from telco_stream.kafka.topics import compaction_warning
     from telco_stream.runtime.docs import docs_link
-    from telco_stream.verify.run import verify as audit
 
     flags = {"bootstrap_servers": broker, "topics.raw": topic, "consumer.group_id": group}
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)

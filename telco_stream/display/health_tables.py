@@ -7,10 +7,10 @@ from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
 
+from telco_stream.checks.results import Check, PartitionLag, StatusResult, TopicStatus
 from telco_stream.display.layout import field_table, name_column, new_table, number_column, stack
 from telco_stream.display.text import format_timestamp, humanize, safe_text
 from telco_stream.runtime.humanize import count_of, format_count, format_elapsed, format_rate
-from telco_stream.status.results import Check, PartitionLag, StatusResult, TopicStatus
 
 #: All but the first eight digits of a UUID.
 _REST_OF_UUID = re.compile(r"(?<=[0-9a-f]{8})(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")

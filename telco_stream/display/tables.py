@@ -10,6 +10,8 @@ from rich.measure import Measurement
 from rich.table import Column, Table
 from rich.text import Text
 
+from telco_stream.checks.results import DoctorResult, StatusResult
+from telco_stream.checks.verdict import VerifyResult
 from telco_stream.contract.changes import Comparison
 from telco_stream.contract.schema import Contract
 from telco_stream.contract.summary import ContractSummary
@@ -42,8 +44,6 @@ from telco_stream.registry.results import ListedChange, ListedModel, RoleResult
 from telco_stream.report.analytics import Summary
 from telco_stream.report.lookup import FoundPrediction
 from telco_stream.runtime.humanize import escape, format_count, format_percent
-from telco_stream.status.results import DoctorResult, StatusResult
-from telco_stream.verify.verdict import VerifyResult
 
 #: More columns than any terminal has.
 _UNLIMITED_WIDTH = 100_000

@@ -7,11 +7,11 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from telco_stream.checks.ledger import Account
+from telco_stream.checks.verdict import Finding, VerifyResult
 from telco_stream.display.layout import field_table, new_table, number_column, stack
 from telco_stream.display.text import result_fields, safe_text
 from telco_stream.runtime.humanize import format_count
-from telco_stream.verify.ledger import Account
-from telco_stream.verify.verdict import Finding, VerifyResult
 
 #: Counts of a partition's account, by heading.
 _COUNTS = {"Inputs": "inputs", "Predicted": "predicted", "Dead": "dead_lettered"}

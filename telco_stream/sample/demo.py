@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from telco_stream.checks.verify import verify
 from telco_stream.consume.counters import ConsumeResult
 from telco_stream.consume.run import ConsumeOptions, run_consume
 from telco_stream.csv.validation import CsvFormat
@@ -26,7 +27,6 @@ from telco_stream.report.run import run_report
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.sample import write_sample
 from telco_stream.settings import ProducerSettings, Settings
-from telco_stream.verify.run import verify
 
 #: Number of the highest probabilities that the report lists.
 _TOP_K = 5

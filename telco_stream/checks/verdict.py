@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
+from telco_stream.checks.ledger import Account
 from telco_stream.runtime.humanize import count_of, format_count
-from telco_stream.verify.ledger import Account
 
 FindingKind: TypeAlias = Literal["missing", "duplicated", "unexplained", "expired_unanswered"]
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 
+from telco_stream.checks.rates import RateReader, count_records
+from telco_stream.checks.results import PartitionLag, StatusResult, TopicStatus
 from telco_stream.dlq.run import StateOptions, count_letters
 from telco_stream.errors import KafkaError
 from telco_stream.kafka.clients import Clients
@@ -18,8 +20,6 @@ from telco_stream.kafka.reading import read
 from telco_stream.messages.record import Record
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.signals import Stop
-from telco_stream.status.rates import RateReader, count_records
-from telco_stream.status.results import PartitionLag, StatusResult, TopicStatus
 
 #: Maximum lag, in offsets, whose records are counted; in a larger lag, markers make little difference.
 _MAX_COUNTED = 10_000

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from difflib import SequenceMatcher
 
+from telco_stream.checks.ledger import Account, AnswerKind, Ledger, PartitionRange
+from telco_stream.checks.verdict import Evidence, FindingKind, VerifyResult, list_findings, state_verdict
 from telco_stream.errors import KafkaError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
@@ -15,8 +17,6 @@ from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.kafka.topics import compacted_topics
 from telco_stream.messages.headers import parse_position
 from telco_stream.runtime.signals import Stop
-from telco_stream.verify.ledger import Account, AnswerKind, Ledger, PartitionRange
-from telco_stream.verify.verdict import Evidence, FindingKind, VerifyResult, list_findings, state_verdict
 
 #: Fields of the result that are sums over the accounts.
 _SUMS = (

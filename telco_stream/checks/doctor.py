@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
+from telco_stream.checks.needs import Needs, needs_of
+from telco_stream.checks.results import Check, DoctorResult
 from telco_stream.errors import DataError, KafkaError, TelcoStreamError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
@@ -17,8 +19,6 @@ from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.humanize import count_of, format_count, format_interval
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import Settings
-from telco_stream.status.needs import Needs, needs_of
-from telco_stream.status.results import Check, DoctorResult
 
 #: Free space below which a disk counts as full, in bytes.
 _MIN_FREE = 100_000_000
