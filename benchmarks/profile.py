@@ -124,8 +124,8 @@ def _consuming(session: BenchSession, raw: str, out: str, letters: str) -> Stage
 
 def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
     codec = scorer.codec
-    decoded, _ = core._decode(records, codec.events)
-    values, events = [record.value() for record in records], [event for _, event in decoded]
+    indices, decoded, _ = core._decode(records, codec.events)
+    values, events = [record.value() for record in records], list(decoded)
     table = feature_table(codec.events, events)
     arrays = {node.name: node.read(table) for node in scorer.inputs}
     (raw,) = scorer.session.run(["probabilities"], arrays)
@@ -150,7 +150,7 @@ def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
         "answer, total",
         _best(
             lambda: core._encode(
-                records, zip(decoded, build_predictions(), strict=True), sources, limits.prediction, "customer"
+                records, zip(indices, build_predictions(), strict=True), sources, limits.prediction, "customer"
             )
         ),
     )

@@ -13,9 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
-from typing import TypeAlias
 
-from telco_stream.contract.events import BAD_DATA, Event, EventCodec
+from telco_stream.contract.events import BAD_DATA, Event, EventBatch, EventCodec
 from telco_stream.errors import ErrorType
 from telco_stream.messages.dead_letter import encode_dead_letter, forwarded_headers
 from telco_stream.messages.headers import SourceHeaders
@@ -23,9 +22,6 @@ from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.messages.record import ENVELOPE, Message, Record, Rejected, Rejection, size_of
 from telco_stream.model.scorer import Scorer, ScoringError, score_each
 from telco_stream.model.serving import CanaryModel, VersionCounts
-
-#: Events with their indices in the batch.
-_Decoded: TypeAlias = Sequence[tuple[int, Event]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class Outcome:
     model_errors: tuple[str, ...] = ()
     #: Counts of each version of the model that has scored records of the batch.
     by_version: Mapping[str, VersionCounts] = field(default_factory=dict)
-    #: Events that the model could score, in the order of the batch.
+    #: Events that the model could score, in the order of the batch. Their features are packed already.
     events: Sequence[Event] = ()
     #: Comparison with the shadow model, if there is one.
     shadow: "ShadowComparison | None" = None
@@ -106,13 +102,13 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     `consecutive_before` is the number of consecutive dead letters directly before this batch.
     """
     sources, codec = SourceHeaders(topic_id), scorer.codec
-    decoded, undecodable = _decode(records, codec.events)
+    indices, events, undecodable = _decode(records, codec.events)
     failures: dict[int, ScoringError] = {}
-    scored = _predict(decoded, scorer, canary, processed_at, failures)
+    scored = _predict(indices, events, scorer, canary, processed_at, failures)
     predictions, prediction_messages, unanswerable = _encode(
-        records, zip(decoded, scored, strict=True), sources, limits.prediction, codec.contract.entity
+        records, zip(indices, scored, strict=True), sources, limits.prediction, codec.contract.entity
     )
-    failed_versions = _versions_of(decoded, scored, unanswerable)
+    failed_versions = _versions_of(indices, scored, unanswerable)
     rejected_at = undecodable | unanswerable | _name_errors(failures, unanswerable)
     last_records = {record.partition(): record for record in records}
     return Outcome(
@@ -135,7 +131,7 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
         consecutive_dead_letters=count_consecutive_at_end(rejected_at, len(records), consecutive_before),
         model_errors=tuple(sorted({error.cause for error in failures.values()})),
         by_version=_count_by_version(scorer, canary, predictions, unanswerable, failed_versions),
-        events=[event for index, event in decoded if index not in unanswerable],
+        events=_answered(indices, events, unanswerable),
     )
 
 
@@ -184,21 +180,32 @@ def count_consecutive_at_end(rejected: Iterable[int], size: int, before: int) ->
     return run + before if run == size else run
 
 
-def _decode(records: Sequence[Record], codec: EventCodec) -> tuple[list[tuple[int, Event]], dict[int, Rejected]]:
-    """Return the events with their indices in the batch, and the records that hold no valid event by index."""
-    decoded: list[tuple[int, Event]] = []
+def _decode(records: Sequence[Record], codec: EventCodec) -> tuple[list[int], EventBatch, dict[int, Rejected]]:
+    """Return the events, their indices in the batch, and the records that hold no valid event by index."""
+    indices: list[int] = []
+    events = EventBatch()
     rejected: dict[int, Rejected] = {}
     decode = codec.decode
     for index, record in enumerate(records):
         try:
-            decoded.append((index, decode(record.value())))
+            events.append(decode(record.value()))
         except BAD_DATA as error:
             rejected[index] = Rejected(record, *codec.explain(record.value(), error))
-    return decoded, rejected
+        else:
+            indices.append(index)
+    return indices, events, rejected
 
 
-def _predict(
-    decoded: _Decoded,
+def _answered(indices: Sequence[int], events: EventBatch, unanswerable: Mapping[int, Rejected]) -> EventBatch:
+    """Return the events that have a prediction: the same batch, which is packed already, if all have one."""
+    if not unanswerable:
+        return events
+    return EventBatch(event for index, event in zip(indices, events, strict=True) if index not in unanswerable)
+
+
+def _predict(  # noqa: PLR0913, PLR0917 - a batch, its models and its errors
+    indices: Sequence[int],
+    events: EventBatch,
     scorer: Scorer,
     canary: CanaryModel | None,
     processed_at: str,
@@ -206,15 +213,18 @@ def _predict(
 ) -> list[Prediction]:
     """Return a prediction for each event, in their order: by the canary for its keys, by the scorer for the others."""
     if canary is not None:
-        sides = [canary.takes(event.key.encode()) for _, event in decoded]
+        sides = [canary.takes(event.key.encode()) for event in events]
         of_canary, of_scorer = (
-            iter(_predict(list(compress(decoded, takes)), model, None, processed_at, failures))
-            for takes, model in ((sides, canary.scorer), ([not side for side in sides], scorer))
+            iter(_predict(list(compress(indices, takes)), EventBatch(compress(events, takes)), *by))
+            for takes, by in (
+                (sides, (canary.scorer, None, processed_at, failures)),
+                ([not side for side in sides], (scorer, None, processed_at, failures)),
+            )
         )
         return [next(of_canary if side else of_scorer) for side in sides]
     return scorer.codec.build_predictions(
-        [event for _, event in decoded],
-        _score(decoded, scorer, failures),
+        events,
+        _score(indices, events, scorer, failures),
         threshold=scorer.threshold,
         processed_at=processed_at,
         model_version=scorer.version,
@@ -222,13 +232,13 @@ def _predict(
 
 
 def _versions_of(
-    decoded: _Decoded, scored: Iterable[Prediction], unanswerable: Mapping[int, Rejected]
+    indices: Sequence[int], scored: Iterable[Prediction], unanswerable: Mapping[int, Rejected]
 ) -> dict[int, str]:
     """Return the version that has scored each of the unanswerable records, by index."""
     if not unanswerable:
         return {}
-    pairs = zip(decoded, scored, strict=True)
-    return {index: prediction.model_version for (index, _), prediction in pairs if index in unanswerable}
+    pairs = zip(indices, scored, strict=True)
+    return {index: prediction.model_version for index, prediction in pairs if index in unanswerable}
 
 
 def _count_by_version(
@@ -249,21 +259,24 @@ def _count_by_version(
     return {version: VersionCounts(predicted[version], failed[version]) for version in versions_asked}
 
 
-def _score(decoded: _Decoded, scorer: Scorer, failures: dict[int, ScoringError]) -> list[float]:
+def _score(
+    indices: Sequence[int], events: Sequence[Event], scorer: Scorer, failures: dict[int, ScoringError]
+) -> list[float]:
     """Return a probability for each event, NaN if the model fails on it; add its errors to `failures` by index.
 
     One call scores all of them. If it fails, both halves are scored separately until each failing event is alone.
     """
-    if not decoded:
+    if not events:
         return []
     try:
-        return scorer.score([event for _, event in decoded])
+        return scorer.score(events)
     except ScoringError as error:
-        if len(decoded) == 1:
-            failures[decoded[0][0]] = error
+        if len(events) == 1:
+            failures[indices[0]] = error
             return [math.nan]
-        half = len(decoded) // 2
-        return _score(decoded[:half], scorer, failures) + _score(decoded[half:], scorer, failures)
+        half = len(events) // 2
+        halves = (slice(None, half), slice(half, None))
+        return [score for part in halves for score in _score(indices[part], events[part], scorer, failures)]
 
 
 def _name_errors(failures: Mapping[int, ScoringError], rejected: Mapping[int, Rejected]) -> dict[int, Rejected]:
@@ -276,7 +289,7 @@ def _name_errors(failures: Mapping[int, ScoringError], rejected: Mapping[int, Re
 
 def _encode(
     records: Sequence[Record],
-    scored: Iterable[tuple[tuple[int, Event], Prediction]],
+    scored: Iterable[tuple[int, Prediction]],
     sources: SourceHeaders,
     limit: int,
     entity: str,
@@ -291,7 +304,7 @@ def _encode(
     # The key is at most as long as the value, which contains it. So a message with source headers only is small if its
     # value is, and its size need not be counted.
     source_headers, source_header_count, small_value = sources.of, sources.count, limit // 4
-    for (index, _), prediction in scored:
+    for index, prediction in scored:
         record = records[index]
         headers = source_headers(record)
         if record.headers() is not None:

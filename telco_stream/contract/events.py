@@ -42,6 +42,20 @@ class Event(msgspec.Struct, gc=False):
         event_ts: str
 
 
+class EventBatch(list[Event]):
+    """Events that are packed once, however many models read them; it does not change after that."""
+
+    __slots__ = ("codec", "packed")
+
+    codec: "EventCodec | None"
+    packed: bytes
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        super().__init__(events)
+        #: Codec that has packed the events, and their features.
+        self.codec, self.packed = None, b""
+
+
 class EventCodec:
     """Decoder of the events of one contract."""
 
@@ -78,9 +92,14 @@ class EventCodec:
     def pack_features(self, events: Iterable[Event]) -> bytes:
         """Return the features as doubles, a row per event in the contract's order: codes for categories, NaN for null.
 
-        The rows are packed by C code from the struct's fields, without a look-up per attribute.
+        The rows are packed by C code from the struct's fields, without a look-up per attribute. An `EventBatch` keeps
+        them.
         """
-        return b"".join(starmap(self._pack, map(self._features_of, map(astuple, events))))
+        if not isinstance(events, EventBatch):
+            return b"".join(starmap(self._pack, map(self._features_of, map(astuple, events))))
+        if events.codec is not self:
+            events.codec, events.packed = self, self.pack_features(iter(events))
+        return events.packed
 
     def values(self, name: str, events: Iterable[Event]) -> list[Any]:
         """Return the values of a column as a prediction repeats them: texts for categories, None for NaN."""

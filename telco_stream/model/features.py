@@ -14,7 +14,10 @@ Table: TypeAlias = NDArray[np.float64]
 
 
 def feature_table(codec: EventCodec, events: Sequence[Event]) -> Table:
-    """Return the features of the events, a row for each, in the order of the contract."""
+    """Return the features of the events, a row for each, in the order of the contract.
+
+    The table is read-only. That of an `EventBatch` is computed once, so it costs nothing to ask for it again.
+    """
     packed = codec.pack_features(events)
     return np.frombuffer(packed, np.float64).reshape(-1, len(codec.contract.features))
 

@@ -20,10 +20,10 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
     RuntimeException,
 )
 
-from telco_stream.contract.events import Event, EventCodec
+from telco_stream.contract.events import Event
 from telco_stream.errors import ModelError
 from telco_stream.messages.codec import Codec
-from telco_stream.model.features import feature_table
+from telco_stream.model.features import Table, feature_table
 from telco_stream.model.manifest import RETRAIN
 from telco_stream.model.onnx_inputs import MARGINS, GraphInput, graph_inputs, probability_output
 from telco_stream.model.scorer import ScoringError, check_probabilities
@@ -52,10 +52,9 @@ class OnnxScorer:
 
     def score(self, events: Sequence[Event]) -> list[float]:
         """Return the probability of each event, in their order; raise ScoringError if the model fails."""
-        # For a single row, onnxruntime multiplies matrices in another way, which gives other bits.
-        rows = events if len(events) > 1 else [*events, *events]
+        table = feature_table(self.codec.events, events)
         try:
-            probabilities = _run(self.session, self.inputs, self.output, self.codec.events, rows)
+            probabilities = _run(self.session, self.inputs, self.output, padded(table))
         except _BAD_DATA as error:
             raise ScoringError(f"onnx: {type(error).__name__}", error) from error
         scores: list[float] = probabilities[: len(events), self.positive].tolist()
@@ -76,20 +75,20 @@ def load_onnx(model: bytes, codec: Codec, *, version: str, threshold: float, pos
         ) from error
     try:
         inputs, output = graph_inputs(session.get_inputs(), codec), probability_output(session.get_outputs())
-        check_probabilities(codec.events, lambda events: _run(session, inputs, output, codec.events, events))
+        check_probabilities(
+            codec.events, lambda events: _run(session, inputs, output, feature_table(codec.events, events))
+        )
     except ModelError as error:
         raise ModelError(f"The compiled model can't be used: {error}; {RETRAIN}") from error
     return OnnxScorer(version, threshold, session, codec, inputs, output, positive)
 
 
-def _run(
-    session: onnxruntime.InferenceSession,
-    inputs: Iterable[GraphInput],
-    output: str,
-    codec: EventCodec,
-    events: Sequence[Event],
-) -> Any:  # noqa: ANN401 - the library is untyped
-    table = feature_table(codec, events)
+def padded(table: Table) -> Table:
+    """Return the table with at least two rows: for one, onnxruntime multiplies matrices in a way with other bits."""
+    return table if len(table) > 1 else table.repeat(2, axis=0)
+
+
+def _run(session: onnxruntime.InferenceSession, inputs: Iterable[GraphInput], output: str, table: Table) -> Any:  # noqa: ANN401 - the library is untyped
     (values,) = session.run([output], {node.name: node.read(table) for node in inputs})
     return _logistic(values) if output == MARGINS else _within_limits(values)
 
