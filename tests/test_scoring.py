@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telco_stream.contract.events import Event
+from telco_stream.contract.events import Event, EventCodec
 from telco_stream.messages.dead_letter import decode_dead_letter
 from telco_stream.messages.record import ENVELOPE, Headers, size_of
+from telco_stream.model.features import feature_table
 from telco_stream.model.scorer import ScoringError
 from telco_stream.scoring import Limits, Outcome, count_consecutive_at_end, count_most_consecutive, process
 from tests.support.records import POISON, STRANGE, FakeRecord, RuleScorer, good, refuse
@@ -180,6 +181,30 @@ def test_process_never_exceeds_the_prediction_limit(length: int, header: int | N
     outcome = process([record], RuleScorer(), processed_at=NOW, limits=Limits(limit, 2_097_152))
     assert all(ENVELOPE + size_of(*message) <= limit for message in outcome.prediction_messages)
     assert len(outcome.prediction_messages) + len(outcome.dead_letter_messages) == 1
+
+
+def test_process_packs_the_features_once_for_all_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reader(RuleScorer):
+        def score(self, events: Sequence[Event]) -> list[float]:
+            feature_table(self.codec.events, events)
+            return super().score(events)
+
+    packed: list[tuple[float, ...]] = []
+    codec = RuleScorer(lambda _: 0.5).codec.events
+    pack = codec._pack
+
+    def count(*row: float) -> bytes:
+        packed.append(row)
+        return pack(*row)
+
+    monkeypatch.setattr(codec, "_pack", count)
+    outcome = run([good(), b"bad", good(tenure=3)], Reader(lambda _: 0.5))
+    table = feature_table(codec, outcome.events)
+    assert [tuple(row) for row in table.tolist()] == packed
+    assert len(packed) == 2
+    assert (feature_table(EventCodec(codec.contract), outcome.events) == table).all()
+    partly = run([good(customerID="a"), good(tenure=3)], Reader(refuse("a")))
+    assert feature_table(codec, partly.events).shape == (1, 19)
 
 
 def test_next_offsets_follow_the_last_record_per_partition() -> None:
