@@ -1,7 +1,11 @@
 """Several models in one batch: canary, shadow, and the fallback of a version that fails too often."""
 
 import zlib
+from collections.abc import Iterable
 from typing import Any
+
+import numpy as np
+import pytest
 
 from telco_stream.contract.events import Event
 from telco_stream.messages.dead_letter import decode_dead_letter
@@ -69,8 +73,8 @@ def test_loop_answers_with_the_fallback_when_a_version_fails() -> None:
     harness = harness_with(*goods(30), models=models)
     harness.run()
     versions = [answer.model_version for outcome in harness.delivery.outcomes for answer in outcome.predictions]
-    assert versions == ["old"] * 21, "the trial ends with its tenth failure, in the fourth batch of three"
-    assert rolled_back == [("new", "it failed on 12 of its first 12 records")]
+    assert versions == ["old"] * 27, "the trial ends with its fifth failure, in the second batch of three"
+    assert rolled_back == [("new", "it failed on 6 of its first 6 records")]
     assert models.rolled_back == 1
 
 
@@ -89,11 +93,27 @@ def test_on_scored_ignores_failures_after_the_trial() -> None:
     assert models.on_scored({"new": VersionCounts(0, 5_000)}) is None
 
 
-def test_on_scored_names_a_version_that_reaches_the_limit() -> None:
+def test_on_scored_ignores_a_handful_of_failures() -> None:
     models = Models(serving_on_trial(fail))
     models.current()
-    assert models.on_scored({"new": VersionCounts(4_951, 49)}) is None
-    assert models.on_scored({"new": VersionCounts(4_949, 51)}) == "new"
+    assert models.on_scored({"new": VersionCounts(0, 4)}) is None
+    assert models.on_scored({"new": VersionCounts(0, 1)}) == "new"
+
+
+@pytest.mark.parametrize("size", [500, 1_000, 5_000])
+def test_on_scored_ends_a_trial_at_the_limit_in_two_batches(size: int) -> None:
+    """At exactly one failure in 100 records, and in 95 of 100 trials if chance decides which records fail."""
+    assert batches_of_trial([0.01 * size] * 2, size) is not None
+    generator = np.random.default_rng(16)
+    trials = generator.binomial(size, 0.01, (1_000, 2))
+    assert sum(batches_of_trial(failures, size) is not None for failures in trials) >= 950
+
+
+@pytest.mark.parametrize(("rate", "size", "false_alarms"), [(0.001, 500, 10), (0.002, 5_000, 1), (0.005, 5_000, 100)])
+def test_on_scored_keeps_a_version_below_the_limit(rate: float, size: int, false_alarms: int) -> None:
+    """The whole trial of 100,000 records, of 1,000 versions."""
+    trials = np.random.default_rng(16).binomial(size, rate, (1_000, 100_000 // size))
+    assert sum(batches_of_trial(failures, size) is not None for failures in trials) <= false_alarms
 
 
 def test_models_keep_the_newest_events_when_followed() -> None:
@@ -120,6 +140,16 @@ def test_loop_reports_the_shadow_with_the_committed_batch() -> None:
 def serving_on_trial(rule: Any, old: Any = lambda _: 0.25) -> ServingModels:
     before = ServingModels(RuleScorer(old, version="old"))
     return ServingModels(RuleScorer(rule, version="new"), fallbacks={"new": before})
+
+
+def batches_of_trial(failures: Iterable[float], size: int) -> int | None:
+    """Return the number of batches after which a version is rolled back, None if it is not."""
+    models = Models(serving_on_trial(fail))
+    models.current()
+    for number, failed in enumerate(failures, 1):
+        if models.on_scored({"new": VersionCounts(size - int(failed), int(failed))}) is not None:
+            return number
+    return None
 
 
 def canary(percent: float, rule: Any = lambda _: 0.25) -> CanaryModel:

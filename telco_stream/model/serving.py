@@ -4,6 +4,7 @@ The loop asks `Models.current` once per batch, so that a batch has one set of mo
 `Models.serving` at any time; the new models answer from the next batch on.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,10 @@ from telco_stream.contract.events import Event
 from telco_stream.model.scorer import Scorer
 
 #: Failures below this number never end a trial: a few bad records say nothing about a model.
-_MIN_FAILURES = 10
+_MIN_FAILURES = 5
+#: Standard deviations below the limit's expected failures that end a trial: a model that fails as often as the limit
+#: allows has fewer in 2 of 100 batches.
+_DEVIATIONS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,5 +150,7 @@ class Models:
         self.on_rollback(version, f"it failed on {counts.failed} of its first {total} records")
 
     def _exceeds_limit(self, counts: VersionCounts) -> bool:
-        total = counts.predicted + counts.failed
-        return counts.failed >= max(_MIN_FAILURES, self._trial.max_failures * total)
+        """Return whether the failures are as many as those of a model that fails at the limit, within chance."""
+        limit = self._trial.max_failures
+        expected = limit * (counts.predicted + counts.failed)
+        return counts.failed >= max(_MIN_FAILURES, expected - _DEVIATIONS * math.sqrt(expected * (1 - limit)))

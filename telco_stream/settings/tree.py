@@ -133,7 +133,7 @@ class ModelSettings(SettingsGroup):
     gate_microseconds: float = Field(default=200.0, gt=0)
     """Longest time in microseconds that the candidate may take per record."""
     rollback_failures: Share = 0.01
-    """Share of failures among the first 100,000 records from which on a promoted version is rolled back."""
+    """Share of failures, within chance, at which a promoted version is rolled back in its first 100,000 records."""
 
 
 class MetricsSettings(SettingsGroup):
