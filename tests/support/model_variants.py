@@ -18,7 +18,7 @@ Node: TypeAlias = onnx.NodeProto
 #: Column of the tenure in the array of numbers.
 _TENURE = 1
 #: Width of the matrix by which a slow model multiplies, and how often it does.
-_WIDTH, _PRODUCTS = 1_000, 50
+_WIDTH, _PRODUCTS = 1_000, 30
 
 
 def variant(version: str, change: str = "equal") -> dict[str, bytes]:
