@@ -2,10 +2,12 @@
 
 import threading
 import time
+from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import OFFSET_INVALID, KafkaError, TopicPartition
 
 from telco_stream import errors
 from telco_stream.kafka import membership
@@ -153,6 +155,21 @@ def test_committed_waits_for_the_broker_until_stopped() -> None:
     source = source_of(FakeConsumer([], failures=[kafka_exception("_TIMED_OUT")]), stop=stop)
     with pytest.raises(Stopped):
         source.offsets.committed([0])
+
+
+def test_committed_asks_again_when_one_partition_has_an_error() -> None:
+    """Its offset is not known, which differs from a partition without a commit."""
+
+    class Unstable(FakeConsumer):
+        def committed(self, partitions: Iterable[TopicPartition], timeout: float) -> list[TopicPartition]:
+            answer = super().committed(partitions, timeout)
+            if self.log.count("committed") > 1:
+                return answer
+            error = KafkaError(KafkaError.UNSTABLE_OFFSET_COMMIT)
+            return [cast("TopicPartition", SimpleNamespace(partition=0, offset=OFFSET_INVALID, error=error)), answer[1]]
+
+    source = source_of(Unstable([], offsets={0: committed(0, 3), 1: committed(1, 5)}))
+    assert source.offsets.committed([0, 1]) == {0: 3, 1: 5}
 
 
 def test_committed_raises_when_the_group_is_forbidden() -> None:

@@ -175,11 +175,19 @@ class GroupOffsets:
         request = [TopicPartition(self._topic, partition) for partition in partitions]
         if not request:
             return []
-        call = partial(self._consumer.committed, request, timeout=_TIMEOUT)
         try:
-            return retry(call, Deadline(), self._stop, _is_final)
+            return retry(partial(_ask, self._consumer, request), Deadline(), self._stop, _is_final)
         except KafkaException as error:
             raise _failure(error.args[0], "Committed offsets") from error
+
+
+def _ask(consumer: Consumer, request: list[TopicPartition]) -> list[TopicPartition]:
+    """Return the committed offsets; raise the error of a partition, which is not one without a commit."""
+    committed = consumer.committed(request, timeout=_TIMEOUT)
+    for partition in committed:
+        if partition.error is not None:
+            raise KafkaException(partition.error)
+    return committed
 
 
 def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
