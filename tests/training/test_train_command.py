@@ -67,8 +67,9 @@ def test_train_shows_old_and_new_metrics_side_by_side(labelled: Path) -> None:
 def test_train_shows_progress_before_libraries_are_loaded(labelled: Path) -> None:
     command = [sys.executable, "-m", "telco_stream", "train", "--data-path", str(labelled), "--out", "model"]
     with TerminalRun(command, cwd=labelled.parent, env={"PYTHONPATH": str(ROOT)}) as terminal:
-        terminal.wait_for("Loading libraries")
-        terminal.wait_for("Trying the linear model")
+        assert terminal.end() == 0
+    shown = terminal.raw.decode()  # a stage may be on the screen for a moment only
+    assert 0 <= shown.find("Loading libraries") < shown.find("Trying the linear model")
 
 
 @needs_foreign_data
