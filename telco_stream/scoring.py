@@ -213,13 +213,11 @@ def _predict(  # noqa: PLR0913, PLR0917 - a batch, its models and its errors
 ) -> list[Prediction]:
     """Return a prediction for each event, in their order: by the canary for its keys, by the scorer for the others."""
     if canary is not None:
+        rest = processed_at, failures
         sides = [canary.takes(event.key.encode()) for event in events]
         of_canary, of_scorer = (
-            iter(_predict(list(compress(indices, takes)), EventBatch(compress(events, takes)), *by))
-            for takes, by in (
-                (sides, (canary.scorer, None, processed_at, failures)),
-                ([not side for side in sides], (scorer, None, processed_at, failures)),
-            )
+            iter(_predict([*compress(indices, takes)], EventBatch(compress(events, takes)), model, None, *rest))
+            for takes, model in ((sides, canary.scorer), ([not side for side in sides], scorer))
         )
         return [next(of_canary if side else of_scorer) for side in sides]
     return scorer.codec.build_predictions(

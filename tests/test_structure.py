@@ -68,9 +68,8 @@ CLOCKS = {"now", "utcnow", "today", "utc_timestamp"}
 OWNERS: dict[str, tuple[str, ...]] = {
     "confluent_kafka": ("kafka",),
     "msgspec": ("contract", "messages", "model", "produce", "registry"),
-    "numpy": ("model", "quality", "scoring"),
     **dict.fromkeys(["pydantic", "pydantic_settings", "dotenv"], ("settings",)),
-    **dict.fromkeys(["sklearn", "pandas", "joblib", "skl2onnx", "onnx", "onnxruntime"], ("model",)),
+    **dict.fromkeys(["sklearn", "pandas", "numpy", "joblib", "skl2onnx", "onnx", "onnxruntime"], ("model",)),
     **dict.fromkeys(["catboost", "lightgbm", "skops", "threadpoolctl", "xgboost"], ("model",)),
     "rich": ("display",),
     **dict.fromkeys(["typer", "click"], ("cli",)),

@@ -96,9 +96,9 @@ class EventCodec:
         them.
         """
         if not isinstance(events, EventBatch):
-            return b"".join(starmap(self._pack, map(self._features_of, map(astuple, events))))
+            return self._pack_rows(events)
         if events.codec is not self:
-            events.codec, events.packed = self, self.pack_features(iter(events))
+            events.codec, events.packed = self, self._pack_rows(events)
         return events.packed
 
     def values(self, name: str, events: Iterable[Event]) -> list[Any]:
@@ -118,6 +118,9 @@ class EventCodec:
         fields = {field: self._value(name, values.get(name)) for name, field in self._fields.items()}
         event: Event = self._type(key=key, event_ts=event_ts, **fields)
         return event
+
+    def _pack_rows(self, events: Iterable[Event]) -> bytes:
+        return b"".join(starmap(self._pack, map(self._features_of, map(astuple, events))))
 
     def _event_type(self) -> Any:  # noqa: ANN401 - a type that mypy cannot know
         """Return the type of the events. The order of its fields decides which of several missing ones is reported."""

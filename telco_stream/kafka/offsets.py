@@ -176,14 +176,14 @@ class GroupOffsets:
         if not request:
             return []
         try:
-            return retry(partial(_ask, self._consumer, request), Deadline(), self._stop, _is_final)
+            return retry(partial(ask_committed, self._consumer, request, _TIMEOUT), Deadline(), self._stop, _is_final)
         except KafkaException as error:
             raise _failure(error.args[0], "Committed offsets") from error
 
 
-def _ask(consumer: Consumer, request: list[TopicPartition]) -> list[TopicPartition]:
+def ask_committed(consumer: Consumer, request: list[TopicPartition], timeout: float) -> list[TopicPartition]:
     """Return the committed offsets; raise the error of a partition, which is not one without a commit."""
-    committed = consumer.committed(request, timeout=_TIMEOUT)
+    committed = consumer.committed(request, timeout=timeout)
     for partition in committed:
         if partition.error is not None:
             raise KafkaException(partition.error)

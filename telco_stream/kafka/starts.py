@@ -14,7 +14,7 @@ from confluent_kafka.admin import ListOffsetsResultInfo  # type: ignore[attr-def
 from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS
 from telco_stream.kafka.cluster import OffsetBound
 from telco_stream.kafka.error_policy import is_missing_topic, is_permanent, user_error
-from telco_stream.kafka.offsets import CommitMetadata, decode_commit_metadata
+from telco_stream.kafka.offsets import CommitMetadata, ask_committed, decode_commit_metadata
 
 log = logging.getLogger("telco_stream.consume.loop")
 
@@ -154,12 +154,10 @@ class StartFinder:
 
     def _committed(self, partitions: Collection[int]) -> dict[int, tuple[int, CommitMetadata]]:
         request = [TopicPartition(self._topic.name, partition) for partition in partitions]
-        committed = {}
-        for partition in self._consumer.committed(request, timeout=MAX_CALL_SECONDS):
-            if partition.error is not None:
-                raise KafkaException(partition.error)
-            committed[partition.partition] = partition.offset, decode_commit_metadata(partition.metadata)
-        return committed
+        return {
+            partition.partition: (partition.offset, decode_commit_metadata(partition.metadata))
+            for partition in ask_committed(self._consumer, request, MAX_CALL_SECONDS)
+        }
 
     def _offsets(self, partitions: list[int], bound: OffsetBound) -> dict[int, int]:
         """Return the oldest or the end offsets; partitions whose leader does not answer in time are missing."""
