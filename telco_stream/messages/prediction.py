@@ -1,30 +1,18 @@
 """Messages of the predictions topic: their fields are named by the contract."""
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import UNSET, UnsetType
 
 from telco_stream.contract.schema import Boolean, Carried, Category, Contract, Integer, Number, Text
-
-
-class Reason(msgspec.Struct, gc=False, frozen=True):
-    """Contribution of a feature to the logit of a probability, relative to the prediction's `base`.
-
-    `value` is the event's, and absent unless it was asked for.
-    """
-
-    feature: str
-    contribution: float
-    value: Any = UNSET
 
 
 class Prediction(msgspec.Struct, gc=False, frozen=True):
     """Answer to one event; `event_ts` is copied from the event verbatim.
 
     The type that `PredictionCodec` makes of it has the names of the contract on the wire, and a field more for each
-    column that predictions repeat. The fields of `OPTIONAL` are absent from the message unless they are given.
+    column that predictions repeat.
     """
 
     key: str
@@ -33,15 +21,7 @@ class Prediction(msgspec.Struct, gc=False, frozen=True):
     event_ts: str
     processed_ts: str
     model_version: str
-    if TYPE_CHECKING:
-        base: float | UnsetType
-        reasons: tuple[Reason, ...] | UnsetType
-        control: bool | UnsetType
 
-
-#: Fields that only some predictions have, with their types: the logit of the baseline and the largest contributions
-#: to that of the prediction, and whether the event's key belongs to the holdout.
-OPTIONAL: dict[str, Any] = {"base": float, "reasons": tuple[Reason, ...], "control": bool}
 
 encode_prediction = msgspec.json.Encoder().encode
 
@@ -57,8 +37,6 @@ class PredictionCodec:
         others = [name for name in dict.fromkeys(extra) if name not in own and name not in repeated]
         #: Attribute of a prediction by the name on the wire.
         self.attributes = own | repeated | {name: f"extra_{number}" for number, name in enumerate(others)}
-        #: The fields of `OPTIONAL` whose name is not that of a field of the contract.
-        self.optional = tuple(name for name in OPTIONAL if name not in self.attributes)
         #: Names on the wire, in their order.
         self.names = (*own, *repeated)
         label = contract.label
@@ -67,7 +45,6 @@ class PredictionCodec:
         columns = {column.name: column for column in contract.columns}
         fields += [(field, _type(columns[name]), msgspec.field(name=name)) for name, field in repeated.items()]
         fields += [(self.attributes[name], Any, msgspec.field(name=name, default=None)) for name in others]
-        fields += [(name, OPTIONAL[name] | UnsetType, UNSET) for name in self.optional]
         self.type: Any = msgspec.defstruct("Prediction", fields, bases=(Prediction,), frozen=True, gc=False)
         #: Decode a prediction; raises a ValueError if the value is not one.
         self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(self.type).decode
