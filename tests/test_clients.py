@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 from confluent_kafka import KafkaError
+from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from telco_stream import errors
 from telco_stream.kafka import outage as outage_module
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.outage import Outage
 from telco_stream.settings import Settings, TopicSettings
+from tests.conftest import require_containers
+from tests.support.kafka_container import SMALL, KafkaContainer
 from tests.support.mock_cluster import MockCluster
 from tests.support.waiting import wait_until
 
@@ -250,3 +253,17 @@ def test_outage_is_suspected_when_brokers_fail_or_refuse() -> None:
     clients._on_connection_error(KafkaError(KafkaError._AUTHENTICATION, text))
     clients._on_connection_error(KafkaError(KafkaError._AUTHENTICATION, "no token"))
     assert seen == [None, "kafka-2:9093", None]
+
+
+@pytest.mark.own_broker
+def test_clients_do_not_create_a_missing_topic_when_the_broker_allows_it(pytestconfig: pytest.Config) -> None:
+    """Brokers allow it by default: a question about a deleted topic would create it again."""
+    require_containers(pytestconfig)
+    with KafkaContainer(**SMALL, auto_create_topics_enable="true") as container:
+        made = Clients(Settings(bootstrap_servers=container.bootstrap))
+        for client in (made.admin(), made.producer(), made.reader()):
+            assert client.list_topics("missing", timeout=10).topics["missing"].error
+        admin = made.admin()
+        admin.create_topics([NewTopic("created", 1, 1)])["created"].result(10)  # after what the questions caused
+        wait_until(lambda: "created" in admin.list_topics(timeout=10).topics, 10, "the created topic")
+        assert "missing" not in admin.list_topics(timeout=10).topics

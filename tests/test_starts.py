@@ -1,15 +1,17 @@
 """Start offset of a partition, chosen from its commit and its oldest record, without a client or a broker."""
 
+from concurrent.futures import Future
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import OFFSET_INVALID, TopicPartition
 
 from telco_stream import errors
 from telco_stream.kafka import starts
 from telco_stream.kafka.offsets import CommitMetadata, decode_commit_metadata, encode_commit_metadata
 from telco_stream.kafka.starts import Reason, Reset, Start, StartFinder, TopicToRead, choose_start
-from tests.support.fakes import FakeConsumer, kafka_exception
+from tests.support.fakes import FakeConsumer, kafka_exception, known_offsets
 
 ID, EARLIER = "ABCDEFGHIJKLMNOPQRSTUV", "abcdefghijklmnopqrstuv"
 FIRST = Start(7, CommitMetadata(topic_id=ID), Reason.FIRST)
@@ -125,6 +127,17 @@ def test_find_skips_a_partition_when_its_leader_is_away(monkeypatch: pytest.Monk
     assert start_finder.find({1}, set()) == {}
     consumer.oldest = {}
     assert start_finder.find({1}, set()).keys() == {1}
+
+
+def test_find_skips_a_partition_when_its_offset_is_listed_as_unknown() -> None:
+    """The client reports a leader that did not answer as success."""
+    answers: list[dict[int, Future[Any]]] = [known_offsets([0, 1], {}), known_offsets([1], {})]
+    answers[0][1] = Future()
+    answers[0][1].set_result(SimpleNamespace(offset=OFFSET_INVALID))
+    topic = TopicToRead("raw", lambda *_: answers.pop(0))
+    start_finder = StartFinder(cast("Any", FakeConsumer([])), topic)
+    assert start_finder.find({0, 1}, set()).keys() == {0}
+    assert start_finder.find({1}, set())[1].offset == 0
 
 
 @pytest.mark.parametrize("name", ["_TIMED_OUT", "NOT_COORDINATOR", "UNSTABLE_OFFSET_COMMIT", "UNKNOWN_TOPIC_OR_PART"])

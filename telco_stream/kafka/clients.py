@@ -49,7 +49,6 @@ _CONSUMER = {
     "enable.auto.commit": "false",
     "enable.auto.offset.store": "false",
     "isolation.level": "read_committed",
-    "allow.auto.create.topics": "false",
     # `starts.py` decides where a partition starts; the client's reset policies would skip or repeat records.
     "auto.offset.reset": "error",
     # A small queue keeps memory flat; with the default back-off of one second it would run empty.
@@ -161,6 +160,8 @@ class Clients:
         common = {
             "bootstrap.servers": self.settings.bootstrap_servers,
             "client.id": "telco-stream",
+            # Otherwise a request about a deleted topic creates it again if the broker allows that.
+            "allow.auto.create.topics": "false",
             # Each client's first connection waits half of this; the client's default is 100 ms.
             "reconnect.backoff.ms": "20",
             "reconnect.backoff.max.ms": "1000",  # the default of 10 s delays the reconnect after an outage

@@ -172,7 +172,7 @@ class Cluster:
         ends = {}
         for partition, future in futures.items():
             with suppress(KafkaException):
-                ends[partition] = self._listed_offset(future).offset
+                ends[partition] = answered(self._result(future)).offset
         return ends
 
     def starts(self, topic: str, partitions: Collection[int]) -> dict[int, int]:
@@ -305,10 +305,10 @@ class Cluster:
     ) -> "dict[int, ListOffsetsResultInfo]":
         def request() -> "dict[int, ListOffsetsResultInfo]":
             futures = self._list_offsets(topic, partitions, spec, committed_only=committed_only)
-            return {partition: self._listed_offset(future) for partition, future in futures.items()}
+            return {partition: answered(self._result(future)) for partition, future in futures.items()}
 
         try:
-            return self._retry(request, _LEADER_PENDING, _PAUSE)
+            return self._retry(request, _LEADER_PENDING | _NO_ANSWER, _PAUSE)
         except KafkaException as error:
             reason: KafkaError = error.args[0]
             cause = topic_error(self._admin, topic) if reason.code() in _LEADER_PENDING else None
@@ -317,18 +317,14 @@ class Cluster:
     def _list_offsets(
         self, topic: str, partitions: Collection[int], spec: OffsetSpec, *, committed_only: bool = True
     ) -> "Mapping[int, Future[ListOffsetsResultInfo]]":
+        """Request offsets, of the current leaders: the client never renews those in its cache after an error."""
+        with suppress(KafkaException):
+            self._admin.list_topics(topic, timeout=MAX_CALL_SECONDS)
         isolation = IsolationLevel.READ_COMMITTED if committed_only else IsolationLevel.READ_UNCOMMITTED
         request = {TopicPartition(topic, partition): spec for partition in partitions}
         timeout = self.clients.timeout
         futures = self._admin.list_offsets(request, isolation_level=isolation, request_timeout=timeout)
         return {partition.partition: future for partition, future in futures.items()}
-
-    def _listed_offset(self, future: "Future[ListOffsetsResultInfo]") -> "ListOffsetsResultInfo":
-        """Wait for an offset; the client reports a partition whose leader did not answer as success."""
-        listed = self._result(future)
-        if listed.offset == OFFSET_INVALID:
-            raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
-        return listed
 
     def _result(self, future: "Future[Result]") -> Result:
         deadline = Deadline(self.clients.timeout)
@@ -377,6 +373,13 @@ def _member_of(member: MemberDescription) -> GroupMember:
     owned = member.assignment.topic_partitions if member.assignment else []
     partitions = frozenset((partition.topic, partition.partition) for partition in owned)
     return GroupMember(name, member.host.removeprefix("/"), partitions)
+
+
+def answered(listed: "ListOffsetsResultInfo") -> "ListOffsetsResultInfo":
+    """Return the listed offset; raise if the leader did not answer, which the client reports as success."""
+    if listed.offset == OFFSET_INVALID:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001 - the client's public name
+    return listed
 
 
 def topic_id_of(description: TopicDescription) -> str:

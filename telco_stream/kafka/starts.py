@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import ListOffsetsResultInfo  # type: ignore[attr-defined]
 
 from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS
-from telco_stream.kafka.cluster import OffsetBound
+from telco_stream.kafka.cluster import OffsetBound, answered
 from telco_stream.kafka.error_policy import is_missing_topic, is_permanent, user_error
 from telco_stream.kafka.offsets import CommitMetadata, ask_committed, decode_commit_metadata
 
@@ -166,7 +166,7 @@ class StartFinder:
         offsets = {}
         for partition, future in futures.items():
             try:
-                offsets[partition] = future.result(0).offset
+                offsets[partition] = answered(future.result(0)).offset
             except TimeoutError:
                 log.debug("the leader of partition %d does not answer yet", partition)
             except KafkaException as error:

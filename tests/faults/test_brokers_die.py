@@ -3,9 +3,16 @@
 import time
 
 import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.settings import Settings
 from tests.faults.scenario import Scenario
 from tests.support.kafka_container import KafkaContainer
+from tests.support.topics import create_topics, delete_topics, fresh_topics
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.own_broker, pytest.mark.timeout(1200)]
 
@@ -31,6 +38,32 @@ def test_5_each_input_is_answered_once_when_the_broker_is_paused(
             fault_kafka.pause()
             time.sleep(8)
             fault_kafka.unpause()
+
+
+def test_offsets_are_listed_when_the_leader_epoch_has_changed(fault_kafka: KafkaContainer) -> None:
+    """The controller fences a paused broker, which then leads its partitions in a new epoch.
+
+    A client that asks in the epoch of its cache is rejected until that entry expires, which takes minutes.
+    """
+    topics = fresh_topics()
+    create_topics(fault_kafka.bootstrap, topics)
+    cluster = Cluster(Clients(Settings(bootstrap_servers=fault_kafka.bootstrap)))
+
+    def asked() -> dict[int, int]:
+        futures = cluster.ask_offsets(topics.raw, [0, 1, 2], "latest")
+        return {partition: future.result(10).offset for partition, future in futures.items()}
+
+    def epoch() -> int:
+        client, partition = AdminClient({"bootstrap.servers": fault_kafka.bootstrap}), TopicPartition(topics.raw, 0)
+        return int(client.list_offsets({partition: OffsetSpec.latest()})[partition].result(10).leader_epoch or 0)
+
+    ends, before = asked(), epoch()
+    fault_kafka.pause()
+    time.sleep(8)
+    fault_kafka.unpause()
+    wait_until(lambda: epoch() > before, 30, "a new leader epoch")
+    assert asked() == cluster.ends(topics.raw, [0, 1, 2]) == ends == {0: 0, 1: 0, 2: 0}
+    delete_topics(fault_kafka.bootstrap, topics)
 
 
 def test_9_each_input_is_answered_once_when_all_are_killed(scenario: Scenario, fault_kafka: KafkaContainer) -> None:
