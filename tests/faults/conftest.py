@@ -4,7 +4,7 @@ import os
 import random
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,16 @@ _QUICK_ABORT = {
     "group_min_session_timeout_ms": "1000",
     "transaction_abort_timed_out_transaction_cleanup_interval_ms": "1000",
 }
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Add the end of Kafka's log and its transactions to the report of a failed case."""
+    report = yield
+    kafka = getattr(item, "funcargs", {}).get("fault_kafka")
+    if report.failed and report.when == "call" and kafka is not None:
+        report.sections.append(("Kafka", kafka.evidence()))
+    return report
 
 
 @pytest.fixture(scope="session")

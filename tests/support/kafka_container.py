@@ -20,6 +20,9 @@ IMAGE = "apache/kafka:4.3.1"
 #: A broker with these settings is back 4 s after a SIGKILL instead of 12.
 QUICK_RESTART = {"broker_session_timeout_ms": "2000", "broker_heartbeat_interval_ms": "500"}
 
+#: Lines of Kafka's log that a failed test shows.
+_EVIDENCE_LINES = 120
+
 #: A broker with these settings starts faster: it needs neither throughput nor fifty partitions per internal topic.
 SMALL = {
     "jvm_performance_opts": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
@@ -68,6 +71,13 @@ class KafkaContainer(DockerContainer):
     def unpause(self) -> None:
         """Resume a paused Kafka."""
         self.get_wrapped_container().unpause()
+
+    def evidence(self) -> str:
+        """Return the last lines of Kafka's log and the state of each transactional ID, to explain a failed test."""
+        transactions = "/opt/kafka/bin/kafka-transactions.sh --bootstrap-server localhost:9095 list"
+        answer = self.get_wrapped_container().exec_run(f"timeout 20 {transactions}")
+        log = self.get_wrapped_container().logs(tail=_EVIDENCE_LINES)
+        return str((log + answer.output).decode(errors="replace"))
 
     def _wait(self) -> None:
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0, "reconnect.backoff.max.ms": 200})
