@@ -38,7 +38,7 @@ DOCUMENTED = {
     "consume": "--mode --topic --group --model --limit --max-messages --idle-timeout --batch-size --window-size"
     " --delivery --engine --top-k --workers --no-live --metrics-port --max-consecutive-dead-letters --exit-on-stall"
     " --log-format",
-    "topics init": "--topic --models --dry-run",
+    "topics init": "--topic --models --outcomes --dry-run",
     "report": "--top-k --since --until --model-version --html --csv --model",
     "train": "--data-path --out",
     "sample": "--rows --seed --out",
@@ -63,6 +63,8 @@ DOCUMENTED = {
     "model rollback": "",
     "model list": "",
     "model history": "",
+    "outcomes send": "--model --contract --delimiter --checkpoint-file --delivery --run-id --limit --restart --check"
+    " --bad-rows",
     "model compare": "--data --delimiter --number-rows --limit",
 }
 KAFKA_COMMANDS = [
@@ -71,6 +73,7 @@ KAFKA_COMMANDS = [
     "topics init",
     "report",
     "predictions show",
+    "outcomes send",
     "dlq list",
     "dlq show",
     "dlq replay",
@@ -166,7 +169,7 @@ def test_help_lists_the_exit_codes_of_the_command(name: str) -> None:
         "model import",
     }
     assert (4 in codes) == (reads_model and name != "config show")
-    assert (6 in codes) == (name in {"produce", "consume", "dlq replay"})
+    assert (6 in codes) == (name in {"produce", "consume", "dlq replay", "outcomes send"})
 
 
 @pytest.mark.parametrize("name", EVERY)

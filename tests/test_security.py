@@ -28,15 +28,16 @@ PAGE = ROOT / "docs/security.md"
 RIGHTS = granted_by(PAGE)
 USERS = sorted({right.principal.removeprefix("User:") for right in RIGHTS})
 NAMES = Settings().topics
-BY_SETTING = {name: getattr(NAMES, name) for name in ("raw", "predictions", "deadletter", "models")}
+BY_SETTING = {name: getattr(NAMES, name) for name in ("raw", "predictions", "deadletter", "models", "outcomes")}
 
 #: Each command that uses Kafka, and the user in docs/security.md that runs it.
 COMMANDS = {
-    "topics init --models": "telco-admin",
+    "topics init --models --outcomes": "telco-admin",
     "produce --mode streaming --limit 3": "telco-stream-producer",
     "produce --mode batch --limit 3 --restart": "telco-batch-producer",
     "consume --mode batch": "telco-consumer",
     "consume --mode batch --delivery at-least-once": "telco-consumer",
+    f"outcomes send {ROOT}/data/sample_customers.csv --limit 3 --restart": "telco-outcomes-sender",
     "report": "telco-analyst",
     "status": "telco-auditor",
     "doctor --command produce": "telco-batch-producer",
@@ -72,7 +73,7 @@ def admin(secured_kafka: SecuredKafka, tmp_path_factory: pytest.TempPathFactory)
     other = copy_model(tmp_path_factory.mktemp("other"))
     edit_manifest(other, lambda manifest: manifest.update(model_version=OTHER))
     for user, *command in (
-        ("telco-admin", "topics", "init", "--models"),
+        ("telco-admin", "topics", "init", "--models", "--outcomes"),
         ("telco-consumer", "consume", "--mode", "batch"),  # commits offsets, without which later runs would warn
         ("telco-model-owner", "model", "publish", str(other)),
         ("telco-model-owner", "model", "publish", str(COMMITTED)),
@@ -135,9 +136,11 @@ def test_error_names_the_topic_when_it_may_not_be_created(broker: SecuredKafka, 
         if right.operation is AclOperation.CREATE:
             grant(admin, rights)
             revoke(admin, [right])
-            refused(run("topics init --models --dry-run", env), right.name, "was not created", "docs/security.md")
+            refused(
+                run("topics init --models --outcomes --dry-run", env), right.name, "was not created", "docs/security.md"
+            )
     grant(admin, rights)
-    assert run("topics init --models --dry-run", env).code == 0
+    assert run("topics init --models --outcomes --dry-run", env).code == 0
     revoke(admin, rights)
 
 

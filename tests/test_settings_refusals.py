@@ -180,7 +180,7 @@ def test_load_names_all_wrong_values(tmp_path: Path) -> None:
 
 def test_load_fails_when_two_topics_have_one_name(tmp_path: Path) -> None:
     """Predictions in the raw topic would be scored again and again."""
-    assert "four different topics" in load_error({"TELCO_STREAM_TOPICS__RAW": "telco.deadletter"}, tmp_path)
+    assert "five different topics" in load_error({"TELCO_STREAM_TOPICS__RAW": "telco.deadletter"}, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -44,7 +44,7 @@ class Needs:
 def needs_of(settings: Settings, names: list[str]) -> dict[str, Needs]:
     """Return what the commands need whose names begin with one of `names`, or all without names.
 
-    Those for models are among all if the model source is a topic.
+    Those for models are among all if the model source is a topic; those for outcomes need to be named.
     """
     topics, group = settings.topics, settings.consumer.group_id
     every = (topics.raw, topics.predictions, topics.deadletter)
@@ -63,6 +63,9 @@ def needs_of(settings: Settings, names: list[str]) -> dict[str, Needs]:
         "dlq list": Needs((topics.deadletter,)),
         "dlq replay": Needs((topics.deadletter, topics.raw), (topics.raw,)),
     }
+    if names:
+        sent = (topics.outcomes,)
+        commands["outcomes send"] = Needs(sent, sent, joins=_PRODUCER, transactional_id=_PRODUCER)
     written, read = Needs((topics.models,), (topics.models,)), Needs((topics.models,))
     of_models = {f"model {name}": written for name in ("publish", "promote", "rollback")}
     of_models |= {f"model {name}": read for name in ("list", "history", "compare")}

@@ -15,6 +15,7 @@ from telco_stream.cli import (
     local,
     model_import,
     models,
+    outcomes,
     predictions,
     produce,
     streams,
@@ -58,7 +59,7 @@ for command in (
     app.command(cls=Command)(command)
 models.group.command("import")(model_import.import_model)
 for group in (
-    *(topics.group, dlq.group, predictions.group, contract.group),
+    *(topics.group, dlq.group, predictions.group, outcomes.group, contract.group),
     *(models.group, local.data_group, local.config_group),
 ):
     app.add_typer(group, cls=Group)

@@ -64,6 +64,10 @@ PAGES = {
     "predictions show": Page(
         "telco-stream predictions show 7590-VHVEG", _KAFKA | _MODEL | {5: "no prediction was found"}
     ),
+    "outcomes send": Page(
+        "telco-stream outcomes send outcomes.csv --run-id 2026-11",
+        _KAFKA | _MODEL | {5: "a row of the file is malformed, or the checkpoint is of another file"} | _FENCED,
+    ),
     "model import": Page(
         "telco-stream model import model.ubj --contract contract.json --data labelled.csv",
         _ALWAYS | {4: "the model cannot be imported", 5: "a file has a malformed or unlabelled row, or too few rows"},

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from telco_stream.csv.validation import CsvFormat
     from telco_stream.display.progress import ProduceProgress
     from telco_stream.produce.run import ProduceOptions
+    from telco_stream.runtime.signals import Stop
 
 
 def produce(
@@ -103,7 +104,9 @@ def produce(
     separator = parse_delimiter(delimiter)
     csv_format = CsvFormat(session.contract(contract), separator, number_rows)
     if check:
-        _check(session, csv_format, bad_rows)
+        from telco_stream.produce.run import data_path as file_to_check
+
+        check_rows(session, file_to_check(session.settings), csv_format, bad_rows)
         return
     if mode is None:
         raise UsageError("Missing option --mode: batch or streaming")
@@ -111,33 +114,37 @@ def produce(
         option = "--seed" if events_per_sec is None else "--events-per-sec"
         raise UsageError(f"{option} requires --mode streaming: a batch sends the rows in order, as fast as possible")
 
-    from telco_stream.display.produce_end import describe_end
     from telco_stream.monitoring import MonitoringOptions
-    from telco_stream.produce.run import ProduceOptions, run_produce
-    from telco_stream.produce.run import data_path as file_to_send
+    from telco_stream.produce.run import ProduceOptions
 
-    run_options = ProduceOptions(
-        mode, delivery, run_id, limit, seed, restart, bad_rows, MonitoringOptions(metrics_port), csv_format
-    )
+    monitoring = MonitoringOptions(metrics_port)
+    run_options = ProduceOptions(mode, delivery, run_id, limit, seed, restart, bad_rows, monitoring, csv_format)
+    send_rows(session, stop, run_options)
+
+
+def send_rows(session: Session, stop: "Stop", run_options: "ProduceOptions") -> None:
+    """Send the rows of a file, and show the result."""
+    from telco_stream.display.produce_end import describe_end
+    from telco_stream.produce.run import data_path, run_produce
+
     progress = _progress(session, run_options)
     with session.screen.live(progress):
         result = run_produce(session.clients, run_options, stop=stop, observer=progress)
     session.screen.show(result)
-    for sentence in describe_end(result, run_options, file_to_send(session.settings)):
+    for sentence in describe_end(result, run_options, data_path(session.settings, run_options)):
         session.screen.say(sentence)
 
 
-def _check(session: Session, csv_format: "CsvFormat", bad_rows: Path | None) -> None:
-    """Validate the file and show its bad rows; raise `DataError` if there are any."""
+def check_rows(session: Session, path: Path, csv_format: "CsvFormat", bad_rows: Path | None) -> None:
+    """Validate a file and show its bad rows; raise `DataError` if there are any."""
     from telco_stream.display.produce_end import describe_check, refuse_file
     from telco_stream.produce.check import check_file
-    from telco_stream.produce.run import data_path
     from telco_stream.runtime.signals import EXIT_INTERRUPTED, Stopped
 
     if bad_rows:
         raise UsageError("--check sends nothing; use --bad-rows without it")
     try:
-        result = check_file(data_path(session.settings), csv_format, session.stop)
+        result = check_file(path, csv_format, session.stop)
     except Stopped:
         raise typer.Exit(EXIT_INTERRUPTED) from None
     session.screen.show(result)
@@ -156,7 +163,7 @@ def _progress(session: Session, run_options: "ProduceOptions") -> "ProduceProgre
 
     settings, is_batch = session.settings, run_options.mode == "batch"
     delimiter = run_options.csv_format.delimiter
-    count_rows = partial(count_lines_after_header, data_path(settings), delimiter) if is_batch else None
+    count_rows = partial(count_lines_after_header, data_path(settings, run_options), delimiter) if is_batch else None
     target = 0.0 if is_batch else settings.producer.events_per_sec
     unavailable_for = session.clients.unavailable_for
     run = ProduceRun(lambda: session.stop.requested, unavailable_for, target, run_options.limit, count_rows)

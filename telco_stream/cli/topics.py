@@ -23,6 +23,9 @@ def init(
     models: Annotated[
         bool, typer.Option("--models", help="Also create the topic of models, for model publish.")
     ] = False,
+    outcomes: Annotated[
+        bool, typer.Option("--outcomes", help="Also create the topic of outcomes, for outcomes send.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be created.")] = False,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
@@ -38,7 +41,7 @@ def init(
         output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker, "topics.raw": topic}, timeout=timeout
     )
     cluster = Cluster(session.clients, session.stop)
-    result = init_topics(cluster, session.settings, models=models, dry_run=dry_run)
+    result = init_topics(cluster, session.settings, models=models, outcomes=outcomes, dry_run=dry_run)
     existing = [topic.name for topic in result.topics if not topic.created]
     compacted, of_models = compacted_topics(cluster, *existing), session.settings.topics.models
     for name in compacted:

@@ -18,7 +18,15 @@ from telco_stream.contract.rows import Row
 from telco_stream.csv.blank_rows import end_of_rows, start_of_text
 from telco_stream.csv.header import explain_missing
 from telco_stream.csv.records import ENCODING_ERRORS, RecordReader, Records
-from telco_stream.csv.validation import CsvFormat, Layout, RowError, missing_columns, read_header, validate_rows
+from telco_stream.csv.validation import (
+    CsvFormat,
+    Layout,
+    RowError,
+    missing_columns,
+    read_header,
+    rename_columns,
+    validate_rows,
+)
 from telco_stream.errors import DataError, UsageError
 
 #: Text, whose `buffer` gives the bytes.
@@ -122,7 +130,7 @@ class CsvReader:
             raise DataError(f"{self._path} is empty: {self._expected()}")
         if header.broken:
             raise HeaderError(self._path, header.lines[0], header.broken[0])
-        names, key = header.fields[0], self._format.contract.key.name
+        names, key = rename_columns(header.fields[0], self._format), self._format.contract.key.name
         if self._format.number_rows and key in names:
             raise UsageError(f"{self._path} has the column `{key}`, which is the key: omit --number-rows")
         layout = read_header(names, self._format)

@@ -11,8 +11,9 @@ from typing import TypeAlias
 
 from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.numbers import json_numbers, match_number, match_plain
+from telco_stream.contract.outcomes import outcome_aliases, outcome_contract
 from telco_stream.contract.rows import Row, RowCodec
-from telco_stream.contract.schema import Boolean, Carried, Contract, Integer, Number
+from telco_stream.contract.schema import Boolean, Carried, Category, Contract, Integer, Number
 from telco_stream.contract.timestamps import parse_timestamp
 from telco_stream.runtime.humanize import count_of
 
@@ -30,7 +31,8 @@ class CsvFormat:
     """Expected content of a file: the contract's columns, with the label or maybe without.
 
     With `number_rows` the file lacks a key, and the number of a row in the file, from 1, is its key. The time of the
-    event is the file's, if it has the column, unless `ignores_time`.
+    event is the file's, if it has the column, unless `ignores_time`. With `known_values` a category must have one
+    of its values. `aliases` are other names of columns, each with the name in the contract.
     """
 
     contract: Contract = field(default_factory=builtin_contract)
@@ -38,6 +40,13 @@ class CsvFormat:
     number_rows: bool = False
     requires_label: bool = False
     ignores_time: bool = False
+    known_values: bool = False
+    aliases: tuple[tuple[str, str], ...] = ()
+
+
+def outcome_format(contract: Contract, delimiter: str = ",") -> CsvFormat:
+    """Return the format of a file with what came of the predictions of a contract."""
+    return CsvFormat(outcome_contract(contract), delimiter, known_values=True, aliases=outcome_aliases(contract))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,12 @@ class RowError:
     reason: str
 
 
+def rename_columns(names: Sequence[str], csv_format: CsvFormat) -> Sequence[str]:
+    """Return the names with the contract's instead of an alias, unless the file has both."""
+    meant = {alias: name for alias, name in csv_format.aliases if name not in names}
+    return [meant.get(name, name) for name in names]
+
+
 def read_header(names: Sequence[str], csv_format: CsvFormat) -> Layout | RowError:
     """Find the columns of the contract; columns beyond them are ignored."""
     contract = csv_format.contract
@@ -83,7 +98,7 @@ def read_header(names: Sequence[str], csv_format: CsvFormat) -> Layout | RowErro
     if repeated := [column for column in codec.names if names.count(column) > 1]:
         return RowError(0, f"repeated column {list_names(repeated)}")
     converted = (
-        CsvColumn(name, names.index(name), *_conversion(name, columns.get(name), contract)) for name in codec.names
+        CsvColumn(name, names.index(name), *_conversion(name, columns.get(name), csv_format)) for name in codec.names
     )
     known = {*codec.names, contract.time.name}
     ignored = tuple(dict.fromkeys(name for name in names if name not in known and name.strip()))
@@ -143,8 +158,9 @@ def _typed_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | No
     return layout.codec.make(values)
 
 
-def _conversion(name: str, column: Carried | None, contract: Contract) -> tuple[Convert, str]:
+def _conversion(name: str, column: Carried | None, csv_format: CsvFormat) -> tuple[Convert, str]:
     """Return how the texts of a column become values, and what a wrong text is not."""
+    contract = csv_format.contract
     missing = frozenset(contract.missing)
     if name == contract.key.name:
         return (_whole_keys, "a whole number") if contract.key.kind == "integer" else (_keys, "")
@@ -154,9 +170,10 @@ def _conversion(name: str, column: Carried | None, contract: Contract) -> tuple[
         return partial(_booleans, nullable=column.nullable, missing=missing), "true or false"
     if name == contract.time.name:
         return _times, "a time as in RFC 3339"
-    if column is not None and column.nullable:
-        return partial(_texts, missing=missing), ""
-    return _unchanged, ""
+    if isinstance(column, Category) and csv_format.known_values:
+        return partial(_known, values=frozenset(column.values)), " or ".join(column.values)
+    is_nullable = column is not None and column.nullable
+    return partial(_texts, missing=missing) if is_nullable else _unchanged, ""
 
 
 def _unchanged(texts: Sequence[str]) -> Sequence[str]:
@@ -165,6 +182,10 @@ def _unchanged(texts: Sequence[str]) -> Sequence[str]:
 
 def _keys(texts: Sequence[str]) -> Sequence[str] | None:
     return texts if all(map(str.strip, texts)) else None
+
+
+def _known(texts: Sequence[str], *, values: frozenset[str]) -> Sequence[str] | None:
+    return texts if values.issuperset(texts) else None
 
 
 def _whole_keys(texts: Sequence[str]) -> Sequence[str] | None:

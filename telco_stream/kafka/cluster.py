@@ -250,8 +250,9 @@ class Cluster:
             problem = self._user_error(error.args[0], f"Topic {topic}")
             if is_missing_topic(error.args[0]):
                 text = f"{problem}, or correct {self._name_of(topic)}"
-                if topic == self.clients.settings.topics.models:
-                    text = text.replace("topics init`", "topics init --models`")
+                topics = self.clients.settings.topics
+                if option := {topics.models: "--models", topics.outcomes: "--outcomes"}.get(topic):
+                    text = text.replace("topics init`", f"topics init {option}`")
                 problem = errors.KafkaError(text)
             raise problem from error
 

@@ -25,18 +25,21 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class TopicsResult:
-    """The raw, predictions and dead-letter topics, in this order, and with `--models` the models topic."""
+    """The raw, predictions and dead-letter topics, and with `--models` and `--outcomes` those topics."""
 
     topics: list[Topic]
 
 
-def init_topics(cluster: Cluster, settings: Settings, *, models: bool = False, dry_run: bool = False) -> TopicsResult:
-    """Create missing topics, with `models` that of the models too.
+def init_topics(
+    cluster: Cluster, settings: Settings, *, models: bool = False, outcomes: bool = False, dry_run: bool = False
+) -> TopicsResult:
+    """Create missing topics, with `models` that of the models too, and with `outcomes` that of the outcomes.
 
     Raise `UsageError` if an existing topic has fewer partitions than the settings.
     """
     existing = cluster.topics()
-    topics = [*_configured_topics(settings), *([_models_topic(settings)] if models else [])]
+    optional = [(models, _models_topic(settings)), (outcomes, _outcomes_topic(settings))]
+    topics = [*_configured_topics(settings), *(topic for is_wanted, topic in optional if is_wanted)]
     _check_partitions([(topic, existing[topic.topic][0]) for topic in topics if topic.topic in existing])
     cluster.create([topic for topic in topics if topic.topic not in existing], dry_run=dry_run)
     return TopicsResult([_result(topic, existing.get(topic.topic)) for topic in topics])
@@ -71,6 +74,12 @@ def retention_warning(topic: str) -> str:
 def _models_topic(settings: Settings) -> NewTopic:
     config = {"cleanup.policy": "compact", "max.message.bytes": str(MAX_MODEL_BYTES)}
     return NewTopic(settings.topics.models, 1, settings.topics.replication_factor, config=config)
+
+
+def _outcomes_topic(settings: Settings) -> NewTopic:
+    topics = settings.topics
+    config = {"retention.ms": str(topics.retention_ms)}
+    return NewTopic(topics.outcomes, topics.predictions_partitions, topics.replication_factor, config=config)
 
 
 def _configured_topics(settings: Settings) -> list[NewTopic]:

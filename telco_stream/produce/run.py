@@ -1,4 +1,4 @@
-"""One run of `produce`."""
+"""One run of `produce` or `outcomes send`."""
 
 import logging
 from collections.abc import Mapping
@@ -53,6 +53,10 @@ class ProduceOptions:
     bad_rows: Path | None = None
     monitoring: MonitoringOptions = NO_MONITORING
     csv_format: CsvFormat = field(default_factory=CsvFormat)
+    #: File of outcomes, to send to their topic instead of the customers to the raw topic.
+    outcomes: Path | None = None
+    #: File for the progress of outcomes.
+    checkpoint: str = "checkpoints/outcomes.json"
 
 
 def run_produce(clients: Clients, options: ProduceOptions, *, stop: Stop, observer: ProduceObserver) -> ProduceResult:
@@ -67,15 +71,17 @@ def run_produce(clients: Clients, options: ProduceOptions, *, stop: Stop, observ
     return result
 
 
-def data_path(settings: Settings) -> Path:
-    """Return the path of the customers to send: as set, or the bundled sample."""
+def data_path(settings: Settings, options: ProduceOptions | None = None) -> Path:
+    """Return the path of the outcomes to send, or of the customers: as set, or the bundled sample."""
+    if options and options.outcomes:
+        return options.outcomes
     return Path(settings.producer.data_path or bundled("data/sample_customers.csv"))
 
 
 def _produce(
     clients: Clients, options: ProduceOptions, delivery: DeliveryGuarantee, stop: Stop, observer: ProduceObserver
 ) -> ProduceResult:
-    topic = clients.settings.topics.raw
+    topic, checkpoint_file = _target(clients.settings, options)
     writer, sent = None, SendResult(0, None, 0.0)
     with suppress(Stopped):
         plan = _plan(clients, options, delivery, stop)
@@ -84,7 +90,7 @@ def _produce(
         _log_start(options, delivery, topic, plan.path)
         # A stream is never resumed, and exactly once, Kafka stores the progress.
         needs_file = options.mode == "batch" and not writer.stores_progress
-        checkpoint = CheckpointFile(Path(clients.settings.producer.checkpoint_file), is_needed=needs_file)
+        checkpoint = CheckpointFile(Path(checkpoint_file), is_needed=needs_file)
         send = produce_pass if options.mode == "batch" else produce_stream
         sent = send(plan, ProduceDeps(writer, checkpoint, utc_timestamp, stop, observer))
     return ProduceResult(
@@ -100,9 +106,18 @@ def _produce(
         stopped_by=sent.stopped_by,
         bad_rows=sent.bad_rows,
         rows_done=sent.position,
-        rows_total=_count_rows(data_path(clients.settings), options, sent) if options.mode == "batch" else None,
+        rows_total=_count_rows(data_path(clients.settings, options), options, sent)
+        if options.mode == "batch"
+        else None,
         sent_again=sent.is_repeat and sent.rows > 0,
     )
+
+
+def _target(settings: Settings, options: ProduceOptions) -> tuple[str, str]:
+    """Return the topic to send to, and the file for the progress."""
+    if options.outcomes:
+        return settings.topics.outcomes, options.checkpoint
+    return settings.topics.raw, settings.producer.checkpoint_file
 
 
 def _log_start(options: ProduceOptions, delivery: DeliveryGuarantee, topic: str, path: Path) -> None:
@@ -123,8 +138,8 @@ def _count_rows(path: Path, options: ProduceOptions, sent: SendResult) -> int | 
 
 def _plan(clients: Clients, options: ProduceOptions, delivery: DeliveryGuarantee, stop: Stop) -> ProducePlan:
     """Read the file's header and fingerprint; check that the topic exists and the run has the permissions it needs."""
-    producer, topic = clients.settings.producer, clients.settings.topics.raw
-    path = data_path(clients.settings)
+    producer, (topic, _) = clients.settings.producer, _target(clients.settings, options)
+    path = data_path(clients.settings, options)
     bad_rows = BadRowsFile(options.bad_rows, path, options.csv_format) if options.bad_rows else None
     with stop.interrupting():  # the whole file is read for the fingerprint, which can take long
         content = fingerprint(path)

@@ -62,10 +62,12 @@ class TopicSettings(SettingsGroup):
     """Topic of the records that could not be scored."""
     models: TopicName = "telco.models"
     """Topic of the published models and their roles."""
+    outcomes: TopicName = "telco.churn.outcomes"
+    """Topic of the outcomes: what came of the predictions."""
     raw_partitions: Positive = 3
     """Number of partitions with which topics init creates the raw topic."""
     predictions_partitions: Positive = 3
-    """Number of partitions with which topics init creates the predictions topic."""
+    """Number of partitions with which topics init creates the predictions topic, and that of the outcomes."""
     deadletter_partitions: Positive = 1
     """Number of partitions with which topics init creates the dead-letter topic."""
     replication_factor: int = Field(default=1, ge=1, le=32_767)
@@ -77,9 +79,9 @@ class TopicSettings(SettingsGroup):
 
     @model_validator(mode="after")
     def _check_different(self) -> Self:
-        names = [self.raw, self.predictions, self.deadletter, self.models]
+        names = [self.raw, self.predictions, self.deadletter, self.models, self.outcomes]
         if len(set(names)) < len(names):
-            raise ValueError("raw, predictions, deadletter and models must be four different topics")
+            raise ValueError("raw, predictions, deadletter, models and outcomes must be five different topics")
         return self
 
 

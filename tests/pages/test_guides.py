@@ -196,6 +196,7 @@ def _run_page(page: Path, kafka: str, names: Topics, commands: Path, folder: Pat
         "telco.churn.predictions": names.predictions,
         "telco.deadletter": names.deadletter,
         "telco.models": names.models,
+        "telco.churn.outcomes": names.outcomes,
         "churn-prediction-group": names.group,
     }
     script = replace_words("\n".join(lines), replacements)

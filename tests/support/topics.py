@@ -49,6 +49,11 @@ class Topics:
         """Return the name of the models topic, which only `topics init --models` creates."""
         return f"{self.raw}.models"
 
+    @property
+    def outcomes(self) -> str:
+        """Return the name of the outcomes topic, which only `topics init --outcomes` creates."""
+        return f"{self.raw}.outcomes"
+
     def env(self, bootstrap: str) -> dict[str, str]:
         """Return the environment that makes a `telco-stream` process use these names."""
         return {
@@ -57,6 +62,7 @@ class Topics:
             "TELCO_STREAM_TOPICS__PREDICTIONS": self.predictions,
             "TELCO_STREAM_TOPICS__DEADLETTER": self.deadletter,
             "TELCO_STREAM_TOPICS__MODELS": self.models,
+            "TELCO_STREAM_TOPICS__OUTCOMES": self.outcomes,
             "TELCO_STREAM_CONSUMER__GROUP_ID": self.group,
         }
 
@@ -142,7 +148,9 @@ def create_by_metadata(bootstrap: str, *names: str) -> None:
 def delete_topics(bootstrap: str, topics: Topics) -> None:
     """Delete the topics; ignore those that the test has deleted or not created."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    for future in admin.delete_topics([*topics.partitions(), topics.models], operation_timeout=15).values():
+    for future in admin.delete_topics(
+        [*topics.partitions(), topics.models, topics.outcomes], operation_timeout=15
+    ).values():
         try:
             future.result(20)
         except KafkaException as error:

@@ -1,0 +1,71 @@
+"""`telco-stream outcomes`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telco_stream.cli import options
+from telco_stream.cli.produce import check_rows, send_rows
+from telco_stream.cli.session import Session
+from telco_stream.runtime.choices import DeliveryGuarantee
+
+group = typer.Typer(name="outcomes", no_args_is_help=True, help="Send what came of the predictions.")
+
+
+@group.command()
+def send(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV file with key, outcome and time.")],
+    broker: options.Broker = None,
+    model: options.Model = None,
+    contract: options.ContractFile = None,
+    delimiter: options.Delimiter = ",",
+    checkpoint_file: Annotated[Path, typer.Option(metavar="FILE", help="File in which the progress is saved.")] = Path(
+        "checkpoints/outcomes.json"
+    ),
+    delivery: Annotated[DeliveryGuarantee, typer.Option(help="Delivery guarantee.")] = "exactly-once",
+    run_id: Annotated[
+        str | None, typer.Option(metavar="ID", help="ID of the run; a run that has finished sends nothing again.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N rows.")] = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Ignore saved progress and start over.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Only validate the file, without a broker: list the first 20 bad rows and exit with 5."
+        ),
+    ] = False,
+    bad_rows: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Skip bad rows, and write them to FILE with their line and reason."),
+    ] = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Send a CSV file of outcomes to their topic. An interrupted run resumes after the last confirmed row."""
+    from telco_stream.csv.header import parse_delimiter
+    from telco_stream.csv.validation import outcome_format
+
+    flags = {"bootstrap_servers": broker, "model.path": model}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    stop = session.stop  # handle signals from here on
+    csv_format = outcome_format(session.contract(contract), parse_delimiter(delimiter))
+    if check:
+        check_rows(session, file, csv_format, bad_rows)
+        return
+    from telco_stream.produce.run import ProduceOptions
+
+    run_options = ProduceOptions(
+        "batch",
+        delivery,
+        run_id,
+        limit,
+        restart=restart,
+        bad_rows=bad_rows,
+        csv_format=csv_format,
+        outcomes=file,
+        checkpoint=str(checkpoint_file),
+    )
+    send_rows(session, stop, run_options)
