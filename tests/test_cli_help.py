@@ -65,6 +65,7 @@ DOCUMENTED = {
     "model history": "",
     "outcomes send": "--model --contract --delimiter --checkpoint-file --delivery --run-id --limit --restart --check"
     " --bad-rows",
+    "quality": "--outcomes --model --contract --delimiter --horizon --capacity --since --until --model-version",
     "model compare": "--data --delimiter --number-rows --limit",
 }
 KAFKA_COMMANDS = [
@@ -74,6 +75,7 @@ KAFKA_COMMANDS = [
     "report",
     "predictions show",
     "outcomes send",
+    "quality",
     "dlq list",
     "dlq show",
     "dlq replay",

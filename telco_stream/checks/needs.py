@@ -66,6 +66,7 @@ def needs_of(settings: Settings, names: list[str]) -> dict[str, Needs]:
     if names:
         sent = (topics.outcomes,)
         commands["outcomes send"] = Needs(sent, sent, joins=_PRODUCER, transactional_id=_PRODUCER)
+        commands["quality"] = Needs((topics.predictions, topics.outcomes))
     written, read = Needs((topics.models,), (topics.models,)), Needs((topics.models,))
     of_models = {f"model {name}": written for name in ("publish", "promote", "rollback")}
     of_models |= {f"model {name}": read for name in ("list", "history", "compare")}

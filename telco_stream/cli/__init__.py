@@ -18,6 +18,7 @@ from telco_stream.cli import (
     outcomes,
     predictions,
     produce,
+    quality,
     streams,
     topics,
 )
@@ -54,7 +55,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo.demo, produce.produce, consume.consume, topics.report, topics.verify, health.status, health.doctor),
-    *(local.train, local.sample),
+    *(quality.quality, local.train, local.sample),
 ):
     app.command(cls=Command)(command)
 models.group.command("import")(model_import.import_model)

@@ -68,6 +68,10 @@ PAGES = {
         "telco-stream outcomes send outcomes.csv --run-id 2026-11",
         _KAFKA | _MODEL | {5: "a row of the file is malformed, or the checkpoint is of another file"} | _FENCED,
     ),
+    "quality": Page(
+        "telco-stream quality --outcomes outcomes.csv --horizon 30d",
+        _KAFKA | _MODEL | {5: "no prediction has an outcome, or a row of the file is malformed"},
+    ),
     "model import": Page(
         "telco-stream model import model.ubj --contract contract.json --data labelled.csv",
         _ALWAYS | {4: "the model cannot be imported", 5: "a file has a malformed or unlabelled row, or too few rows"},

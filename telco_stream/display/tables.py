@@ -22,6 +22,7 @@ from telco_stream.display.health_tables import check_table, status_tables
 from telco_stream.display.layout import field_table, new_table, number_column, stack
 from telco_stream.display.letter_tables import letter_summary_tables, letter_table
 from telco_stream.display.model_tables import change_table, model_comparison_tables, model_table, role_fields
+from telco_stream.display.quality_tables import quality_tables
 from telco_stream.display.report_tables import lift_table, summary_tables
 from telco_stream.display.text import (
     TIME_WIDTH,
@@ -40,6 +41,7 @@ from telco_stream.messages.dead_letter import format_original
 from telco_stream.model.manifest import Candidate, Decile, EngineReport, LiftStep
 from telco_stream.model.results import ModelComparison, ReplacedModel
 from telco_stream.produce.results import ProduceResult
+from telco_stream.quality.results import QualityResult
 from telco_stream.registry.results import ListedChange, ListedModel, RoleResult
 from telco_stream.report.analytics import Summary
 from telco_stream.report.lookup import FoundPrediction
@@ -184,6 +186,7 @@ _RESULT_TABLES: dict[type, Callable[[Any], RenderableType]] = {
     ProduceResult: lambda result: field_table(_produce_fields(result)),
     ReplayResult: lambda result: field_table(_replay_fields(result)),
     ModelComparison: model_comparison_tables,
+    QualityResult: quality_tables,
     RoleResult: lambda result: field_table(role_fields(result)),
 }
 #: The tables of rows that have a form for their type.

@@ -68,6 +68,17 @@ def parse_time(text: str, now: float, option: str) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
+def parse_length(text: str, option: str) -> float:
+    """Parse a length of time such as `90s`, `15m`, `2h`, `7d` or `4w`, and return its seconds.
+
+    Raises `UsageError` with the name of the option.
+    """
+    age = _AGE.fullmatch(text)
+    if age is None or not int(age[1]):
+        raise UsageError(f"{option}: {text[:40]!r} is not a length of time; use 30d, 4w or 12h")
+    return timedelta(**{_UNITS[age[2]]: int(age[1])}).total_seconds()
+
+
 def to_timestamp(text: str) -> float:
     """Convert an RFC 3339 time to seconds since 1970, and any other text to minus infinity."""
     try:

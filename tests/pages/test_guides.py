@@ -168,6 +168,12 @@ def test_scores_page_runs(kafka: str, topics: Topics, commands: Path, tmp_path: 
     assert "threshold" in printed.lower()
 
 
+def test_quality_page_runs(kafka: str, names: Topics, commands: Path, tmp_path: Path) -> None:
+    """The bundled sample plays the outcomes of its own predictions."""
+    printed = _run_page(ROOT / "docs/quality.md", kafka, names, commands, tmp_path)
+    assert printed.count("1,000 of 1,000 predictions have an outcome within 30 days") == 2
+
+
 def test_personal_data_page_runs(kafka: str, names: Topics, commands: Path, tmp_path: Path) -> None:
     """Before the deletion, the customer has two records, a prediction and a dead letter; afterwards nothing."""
     printed = _run_page(ROOT / "docs/personal-data.md", kafka, names, commands, tmp_path)

@@ -1,0 +1,107 @@
+"""Tables of `quality`: what was joined, figures with their intervals, calibration, and model versions by week."""
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.table import Column
+from rich.text import Text
+
+from telco_stream.display.layout import NamesTable, new_table, number_column, stack
+from telco_stream.display.text import safe_text
+from telco_stream.quality.results import (
+    CalibrationStep,
+    Coverage,
+    Estimate,
+    Measures,
+    QualityResult,
+    VersionQuality,
+)
+from telco_stream.runtime.humanize import format_percent
+
+_TITLES = ("Model version", "Week", "Known", "AUC", "Brier", "Precision", "Recall")
+
+
+def quality_tables(result: QualityResult) -> RenderableType:
+    """Draw what was joined, the figures in total, calibration, and a row for each model version and week."""
+    blocks: list[RenderableType] = [safe_text("\n".join(_coverage_lines(result.coverage, result.horizon_days)))]
+    blocks += [
+        _total_table(result.total, result.capacity),
+        _titled("Calibration", _calibration_table(result.calibration)),
+    ]
+    blocks.append(_titled("By model version and week", _version_table([*result.by_version, *result.by_week])))
+    blocks.append(Text(" Weeks begin on Monday, UTC. Outcomes that arrive later change past weeks.", "dim"))
+    return stack(*blocks)
+
+
+def _calibration_table(steps: Sequence[CalibrationStep]) -> RenderableType:
+    """Draw a row for each tenth of the predictions."""
+    columns = map(number_column, ("Predictions", "Mean probability", "Positive", "95 % interval"))
+    table = new_table(*columns)
+    for step in steps:
+        observed = step.observed
+        table.add_row(
+            f"{step.predictions:,}", f"{step.mean_probability:.3f}", f"{observed.value:.3f}", _bounds(observed)
+        )
+    return table
+
+
+def _coverage_lines(coverage: Coverage, days: float) -> list[str]:
+    """Return sentences about the predictions with an outcome, and about what was not used."""
+    known = f"{coverage.with_outcome:,} of {coverage.predictions:,} predictions have an outcome within {days:g} days"
+    lines = [f" {known}; {coverage.pending:,} can still get one."]
+    unused = [
+        (coverage.unknown_key, "have a key without predictions"),
+        (coverage.before_prediction, "are older than the predictions"),
+        (coverage.after_horizon, "came later"),
+        (coverage.replaced, "were followed by a newer one"),
+    ]
+    if parts := [f"{count:,} {what}" for count, what in unused if count]:
+        lines.append(f" Of {coverage.outcomes:,} outcomes, {', '.join(parts)}.")
+    unreadable = [
+        (coverage.unreadable_predictions, "predictions"),
+        (coverage.unreadable_outcomes, "outcomes"),
+    ]
+    lines += [f" {count:,} records are not {what} of this contract." for count, what in unreadable if count]
+    return lines
+
+
+def _total_table(total: Measures, capacity: float) -> RenderableType:
+    share = format_percent(capacity)
+    rows = [
+        ("AUC", total.auc),
+        ("Brier score", total.brier),
+        ("Log loss", total.log_loss),
+        (f"Precision, {total.flagged:,} flagged", total.precision),
+        (f"Recall, {total.flagged:,} flagged", total.recall),
+        (f"Precision, {total.contacts_at_capacity:,} highest ({share})", total.precision_at_capacity),
+        (f"Recall, {total.contacts_at_capacity:,} highest ({share})", total.recall_at_capacity),
+    ]
+    table = new_table(Column("Figure"), number_column("Value"), number_column("95 % interval"))
+    for name, estimate in rows:
+        table.add_row(name, _value(estimate), _bounds(estimate))
+    return table
+
+
+def _version_table(rows: Sequence[VersionQuality]) -> RenderableType:
+    cells = [
+        (
+            row.model_version,
+            row.week or "all",
+            f"{row.measures.predictions:,}",
+            *map(_value, (row.measures.auc, row.measures.brier, row.measures.precision, row.measures.recall)),
+        )
+        for row in rows
+    ]
+    return NamesTable(_TITLES, cells, range(1, len(_TITLES)))
+
+
+def _titled(title: str, table: RenderableType) -> RenderableType:
+    return Group(Text(f" {title}", "bold"), Text(), table)
+
+
+def _value(estimate: Estimate | None) -> str:
+    return "-" if estimate is None else f"{estimate.value:.3f}"
+
+
+def _bounds(estimate: Estimate | None) -> str:
+    return "-" if estimate is None else f"{estimate.low:.3f} to {estimate.high:.3f}"

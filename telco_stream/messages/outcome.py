@@ -1,0 +1,33 @@
+"""Messages of the outcomes topic: what came of the predictions, in the fields of the contract."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import msgspec
+
+from telco_stream.contract.schema import Contract
+
+
+class Outcome(msgspec.Struct, gc=False, frozen=True):
+    """What came of a prediction: the value of the label, and when it was known."""
+
+    key: str
+    label: str
+    time: str
+
+
+class OutcomeCodec:
+    """Type and decoder of the outcomes of one contract."""
+
+    def __init__(self, contract: Contract) -> None:
+        label = contract.label
+        types: dict[str, Any] = {
+            "key": str | int,
+            "label": Literal[label.positive, label.negative],
+            "time": str,
+        }
+        names = {"key": contract.key.name, "label": label.name, "time": contract.time.name}
+        fields: list[Any] = [(field, types[field], msgspec.field(name=name)) for field, name in names.items()]
+        made = msgspec.defstruct("Outcome", fields, bases=(Outcome,), frozen=True, gc=False)
+        #: Decode an outcome; raises a ValueError if the value is not one.
+        self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(made).decode

@@ -1,0 +1,112 @@
+"""Join of predictions and outcomes: each outcome to the newest earlier prediction of its key."""
+
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Predictions whose outcome is known, as arrays of one length.
+
+    `outcomes` counts all outcomes; an `early` one is older than every prediction of its key, and a `late` one is beyond
+    the horizon of the newest before it. `replaced` ones were followed by a newer outcome of the same prediction.
+    """
+
+    probability: NDArray[np.float64]
+    flagged: NDArray[np.bool_]
+    positive: NDArray[np.bool_]
+    #: Times of the predictions in seconds since 1970.
+    time: NDArray[np.float64]
+    #: Positions of the predictions' versions in `versions`.
+    version: NDArray[np.int64]
+    versions: Sequence[str]
+    predictions: int
+    outcomes: int
+    unknown_key: int
+    early: int
+    late: int
+    replaced: int
+    #: Predictions without an outcome whose horizon has not passed at the newest outcome.
+    pending: int
+
+
+class Join:
+    """Predictions and outcomes as columns: about 50 bytes each, and the keys once."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, int] = {}
+        self._versions: dict[str, int] = {}
+        self._predictions = (array("q"), array("d"), array("d"), array("b"), array("q"))
+        self._outcomes = (array("q"), array("d"), array("b"))
+
+    def add_prediction(self, key: str, time: float, probability: float, version: str, *, flagged: bool) -> None:
+        """Add a prediction; `time` is in seconds since 1970."""
+        number = self._keys.setdefault(key, len(self._keys))
+        version_number = self._versions.setdefault(version, len(self._versions))
+        _append(self._predictions, (number, time, probability, flagged, version_number))
+
+    def add_outcome(self, key: str, time: float, *, positive: bool) -> None:
+        """Add an outcome; `time` is in seconds since 1970. Add the predictions before."""
+        _append(self._outcomes, (self._keys.get(key, -1), time, positive))
+
+    def result(self, horizon: float) -> Joined:
+        """Join within `horizon` seconds; of two outcomes of one prediction, the newer counts."""
+        keys, times, probability, flagged, version = map(np.asarray, self._predictions)
+        order = np.lexsort((times, keys))
+        keys, times = keys[order], times[order]
+        of, at, positive = map(np.asarray, self._outcomes)
+        by_time = np.argsort(at, kind="stable")
+        of, at, positive = of[by_time], at[by_time], positive[by_time]
+        found = _newest_before(keys, times, of, at)
+        is_known, has_earlier = of >= 0, found >= 0
+        within = np.zeros(len(of), dtype=bool)
+        within[has_earlier] = at[has_earlier] - times[found[has_earlier]] <= horizon
+        outcome_of = np.full(len(keys), -1, dtype=np.int64)
+        outcome_of[found[within]] = np.flatnonzero(within)  # in the order of time, so the newest remains
+        chosen = np.flatnonzero(outcome_of >= 0)
+        rows = order[chosen]
+        newest = float(at[-1]) if len(at) else -math.inf
+        return Joined(
+            probability=probability[rows],
+            flagged=flagged[rows] > 0,
+            positive=positive[outcome_of[chosen]] > 0,
+            time=times[chosen],
+            version=version[rows],
+            versions=list(self._versions),
+            predictions=len(keys),
+            outcomes=len(of),
+            unknown_key=int((~is_known).sum()),
+            early=int((is_known & ~has_earlier).sum()),
+            late=int((has_earlier & ~within).sum()),
+            replaced=int(within.sum()) - len(chosen),
+            pending=int(((outcome_of < 0) & (times > newest - horizon)).sum()),
+        )
+
+
+def _append(columns: Sequence["array[int] | array[float]"], values: Sequence[float]) -> None:
+    for column, value in zip(columns, values, strict=True):
+        column.append(value)  # type: ignore[arg-type]
+
+
+def _newest_before(
+    keys: NDArray[np.int64], times: NDArray[np.float64], of: NDArray[np.int64], at: NDArray[np.float64]
+) -> NDArray[np.int64]:
+    """Return the position of the newest prediction of each outcome's key before its time, or -1 without one.
+
+    The predictions are sorted by key and time. An outcome at the time of a prediction is not after it.
+    """
+    all_keys, all_times = np.concatenate([keys, of]), np.concatenate([times, at])
+    is_prediction = np.concatenate([np.ones(len(keys), dtype=np.int8), np.zeros(len(of), dtype=np.int8)])
+    order = np.lexsort((is_prediction, all_times, all_keys))  # an outcome comes before a prediction of the same time
+    before = np.cumsum(is_prediction[order]) - 1
+    is_outcome = is_prediction[order] == 0
+    position = np.empty(len(of), dtype=np.int64)
+    position[order[is_outcome] - len(keys)] = before[is_outcome]
+    has_earlier = position >= 0
+    has_earlier[has_earlier] = keys[position[has_earlier]] == of[has_earlier]
+    return np.where(has_earlier, position, -1)

@@ -1,0 +1,114 @@
+"""Quality of predictions whose outcome is known, each figure with its 95 % interval."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import log_loss
+
+from telco_stream.quality.results import CalibrationStep, Estimate, Measures
+
+#: Standard deviations of a normal distribution within which 95 % of it lie.
+_Z = 1.959963984540054
+
+
+def measure(
+    probability: NDArray[np.float64], positive: NDArray[np.bool_], flagged: NDArray[np.bool_], capacity: float
+) -> Measures:
+    """Measure predictions; `capacity` is the share from 0 to 1 that can be contacted."""
+    count, positives = len(probability), int(positive.sum())
+    contacts = min(count, math.ceil(count * capacity))
+    chosen = np.zeros(count, dtype=bool)
+    chosen[np.argsort(-probability, kind="stable")[:contacts]] = True
+    precision, recall = _precision_recall(flagged, positive)
+    precision_at, recall_at = _precision_recall(chosen, positive)
+    return Measures(
+        predictions=count,
+        positive=positives,
+        flagged=int(flagged.sum()),
+        auc=_auc(probability, positive),
+        brier=_mean((probability - positive) ** 2),
+        log_loss=_log_loss(probability, positive),
+        precision=precision,
+        recall=recall,
+        contacts_at_capacity=contacts,
+        precision_at_capacity=precision_at,
+        recall_at_capacity=recall_at,
+    )
+
+
+def calibration(probability: NDArray[np.float64], positive: NDArray[np.bool_]) -> list[CalibrationStep]:
+    """Return the tenths of the predictions in the order of their probabilities; fewer than ten without enough rows."""
+    order = np.argsort(probability, kind="stable")
+    return [
+        CalibrationStep(len(part), float(probability[part].mean()), proportion(int(positive[part].sum()), len(part)))
+        for part in np.array_split(order, 10)
+        if len(part)
+    ]
+
+
+def proportion(hits: int, count: int) -> Estimate:
+    """Return a share with Wilson's interval; `count` is above 0."""
+    share, spread = hits / count, _Z * _Z / count
+    centre = (share + spread / 2) / (1 + spread)
+    half = _Z * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
+    return Estimate(share, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def _precision_recall(
+    chosen: NDArray[np.bool_], positive: NDArray[np.bool_]
+) -> tuple[Estimate | None, Estimate | None]:
+    hits, contacts, positives = int((chosen & positive).sum()), int(chosen.sum()), int(positive.sum())
+    precision = proportion(hits, contacts) if contacts else None
+    return precision, proportion(hits, positives) if positives else None
+
+
+def _mean(losses: NDArray[np.float64]) -> Estimate | None:
+    """Return the mean with the interval of a normal distribution."""
+    if len(losses) == 0:
+        return None
+    mean = float(losses.mean())
+    half = _Z * float(losses.std(ddof=1)) / math.sqrt(len(losses)) if len(losses) > 1 else math.inf
+    return Estimate(mean, max(0.0, mean - half), mean + half) if math.isfinite(half) else None
+
+
+def _log_loss(probability: NDArray[np.float64], positive: NDArray[np.bool_]) -> Estimate | None:
+    """Return the log loss as scikit-learn defines it, which keeps probabilities away from 0 and 1."""
+    if len(probability) == 0:
+        return None
+    smallest = np.finfo(np.float64).eps
+    kept = np.clip(probability, smallest, 1 - smallest)
+    spread = _mean(-np.log(np.where(positive, kept, 1 - kept)))
+    value = float(log_loss(positive, probability, labels=[False, True]))
+    return None if spread is None else Estimate(value, spread.low, spread.high)
+
+
+def _auc(probability: NDArray[np.float64], positive: NDArray[np.bool_]) -> Estimate | None:
+    """Return the AUC with DeLong's interval, on the logit scale so that it stays within 0 and 1.
+
+    Source: DeLong, DeLong and Clarke-Pearson, Biometrics 44 (1988); the variance from midranks follows Sun and Xu,
+    IEEE Signal Processing Letters 21 (2014).
+    """
+    positives = int(positive.sum())
+    negatives = len(positive) - positives
+    if not positives or not negatives:
+        return None
+    ranks = _midranks(probability)
+    above = (ranks[positive] - _midranks(probability[positive])) / negatives
+    below = 1 - (ranks[~positive] - _midranks(probability[~positive])) / positives
+    auc = float(above.mean())
+    if min(positives, negatives) == 1 or not 0 < auc < 1:
+        return Estimate(auc, 0.0, 1.0)
+    deviation = math.sqrt(float(above.var(ddof=1)) / positives + float(below.var(ddof=1)) / negatives)
+    centre, half = math.log(auc / (1 - auc)), _Z * deviation / (auc * (1 - auc))
+    return Estimate(auc, _logistic(centre - half), _logistic(centre + half))
+
+
+def _midranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the ranks from 1; equal values share the mean of their ranks."""
+    _, group, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[group]
+
+
+def _logistic(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))

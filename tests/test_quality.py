@@ -1,0 +1,108 @@
+"""`quality` on a real Kafka: from the topic and from a file, with records that are no outcomes."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from telco_stream.runtime.period import parse_length
+from tests.support.cli import ROOT
+from tests.support.in_process import run_in_process
+from tests.support.topics import Topics, send
+
+SAMPLE = ROOT / "data/sample_customers.csv"
+COUNT = 60
+
+
+@pytest.fixture
+def env(kafka: str, topics: Topics) -> dict[str, str]:
+    """Return the environment of topics with 60 predictions, and no outcomes."""
+    env = topics.env(kafka)
+    for command in (
+        ("topics", "init", "--outcomes"),
+        ("produce", "--mode", "batch", "--data-path", str(SAMPLE), "--limit", str(COUNT)),
+        ("consume", "--mode", "batch", "--top-k", "0"),
+    ):
+        done = run_in_process(*command, env=env)
+        assert done.code == 0, done.err
+    return env
+
+
+def outcomes(folder: Path, *, days: float = 7, flip: bool = False) -> Path:
+    """Write the outcomes of the first customers of the sample, as known after some days."""
+    time = (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="seconds")
+    rows = [line.split(",") for line in SAMPLE.read_text().splitlines()[1 : COUNT + 1]]
+    lines = [f"{row[0]},{row[-1] if not flip else ('No' if row[-1] == 'Yes' else 'Yes')},{time}" for row in rows]
+    path = folder / f"outcomes-{days:g}-{flip}.csv"
+    path.write_text("\n".join(["customer,outcome,time", *lines]) + "\n")
+    return path
+
+
+def quality(env: dict[str, str], *options: str, code: int = 0) -> Any:
+    done = run_in_process("quality", "--output", "json", *options, env=env)
+    assert done.code == code, done.err
+    return json.loads(done.out) if code == 0 else done.err
+
+
+def test_quality_is_the_same_from_the_topic_and_from_a_file(
+    env: dict[str, str], topics: Topics, kafka: str, tmp_path: Path
+) -> None:
+    """Records of the topic that are no outcomes are counted, and so are customers without a prediction."""
+    path = outcomes(tmp_path)
+    assert run_in_process("outcomes", "send", str(path), env=env).code == 0
+    send(
+        kafka, topics.outcomes, [(b"x", b"{}", []), (b"y", b'{"customerID":"a","Churn":"Maybe","event_ts":"2026"}', [])]
+    )
+    path.write_text(path.read_text() + "unknown,Yes,2026-11-01T00:00:00Z\n")
+    of_topic, of_file = quality(env), quality(env, "--outcomes", str(path))
+    assert of_topic["coverage"].pop("unreadable_outcomes") == 2
+    assert of_file["coverage"].pop("unreadable_outcomes") == 0
+    assert (of_topic["coverage"].pop("unknown_key"), of_file["coverage"].pop("unknown_key")) == (0, 1)
+    assert (of_topic["coverage"].pop("outcomes"), of_file["coverage"].pop("outcomes")) == (COUNT, COUNT + 1)
+    assert of_topic == of_file
+    assert of_topic["coverage"]["with_outcome"] == of_topic["total"]["predictions"] == COUNT
+    assert 0.6 < of_topic["total"]["auc"]["value"] < 1
+    assert [step["predictions"] for step in of_topic["calibration"]] == [6] * 10
+    (version,) = of_topic["by_version"]
+    assert version["measures"] == of_topic["total"]
+    assert sum(week["measures"]["predictions"] for week in of_topic["by_week"]) == COUNT
+
+
+def test_late_outcomes_change_past_weeks(env: dict[str, str], tmp_path: Path) -> None:
+    first, late = outcomes(tmp_path), outcomes(tmp_path, days=9, flip=True)
+    for number, path in enumerate((late, first)):
+        assert run_in_process("outcomes", "send", str(path), "--run-id", f"run-{number}", env=env).code == 0
+    result = quality(env)
+    assert result["coverage"]["replaced"] == COUNT
+    assert result["total"]["auc"]["value"] < 0.4, "the newer outcomes say the opposite"
+
+
+def test_quality_exits_with_5_when_no_prediction_has_an_outcome(env: dict[str, str], tmp_path: Path) -> None:
+    late = str(outcomes(tmp_path, days=31))
+    assert "60 came after the horizon" in quality(env, "--outcomes", late, code=5)
+    assert quality(env, "--outcomes", late, "--horizon", "5w")["horizon_days"] == 35
+    assert "None of 0 predictions" in quality(env, "--outcomes", late, "--model-version", "other", code=5)
+    assert "None of 0 predictions" in quality(env, "--outcomes", late, "--until", "2020-01-01", code=5)
+
+
+@pytest.mark.parametrize(("text", "problem"), [
+    ("customer,outcome\na,Yes\n", "has no column time"),
+    ("customer,outcome,time\na,Perhaps,2026-11-01T00:00:00Z\n", "line 2: Churn is not Yes or No"),
+    ("customer,time\na,2026-11-01T00:00:00Z\n", "Churn"),
+])  # fmt: skip
+def test_quality_exits_with_5_when_the_file_is_malformed(
+    env: dict[str, str], tmp_path: Path, text: str, problem: str
+) -> None:
+    path = tmp_path / "outcomes.csv"
+    path.write_text(text)
+    assert problem in quality(env, "--outcomes", str(path), code=5)
+
+
+@pytest.mark.parametrize("text", ["", "30", "0d", "-1d", "a month", "1000000000d"])
+def test_horizon_is_refused_when_it_is_no_length_of_time(text: str) -> None:
+    done = run_in_process("quality", "--horizon", text, env={})
+    assert done.code == 2
+    assert "--horizon" in done.err
+    assert parse_length("12h", "--horizon") == 43_200
