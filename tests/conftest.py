@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
+import hypothesis
 import pytest
 
 from tests.support import run_summary
@@ -27,6 +28,10 @@ from tests.support.process_state import restore_gc, restore_logging
 from tests.support.run_summary import NO_KAFKA
 from tests.support.secured_kafka import SecuredKafka
 from tests.support.topics import Topics, create_by_metadata, create_topics, delete_topics, fresh_topics
+
+#: Without a limit for one example: a shared machine can pause for longer than any.
+hypothesis.settings.register_profile("shared", deadline=None)
+hypothesis.settings.load_profile("shared")
 
 # Read at import: `clean_environment` removes the variables.
 GIVEN_BROKER = os.environ.get("TEST_KAFKA_BOOTSTRAP") or os.environ.get("TELCO_STREAM_TEST_BOOTSTRAP")

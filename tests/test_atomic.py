@@ -162,6 +162,30 @@ def test_atomic_write_leaves_nothing_when_writing_fails(tmp_path: Path, error: t
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("a", "old")]
 
 
+@pytest.mark.parametrize("writer", [write, write_model])
+def test_nothing_is_left_when_interrupted_just_after_the_creation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writer: Callable[[Path], object]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def create(path: Path, *_: object) -> None:
+        path.touch()
+        raise KeyboardInterrupt
+
+    def make_folder(path: Path, *_: object, **_options: object) -> None:
+        if path.suffix == ".tmp":
+            os.mkdir(path)  # noqa: PTH102 - Path.mkdir is replaced
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(files, "create_file", create)
+    monkeypatch.setattr(Path, "mkdir", make_folder)
+    with pytest.raises(KeyboardInterrupt):
+        writer(folder / "manifest.json")
+    monkeypatch.undo()
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
+
+
 def _fail_halfway(path: Path, error: type[BaseException]) -> None:
     with atomic_write(path) as file:
         file.write(b"half")

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from telco_stream.contract.document import decode_contract
@@ -68,7 +68,6 @@ def refused(path: Path, contract: Contract, *, number_rows: bool) -> list[tuple[
 @example(columns=[["a", "None", ""] * 2, ["1", "None", "2"] * 2], names=["x", "y"], counted=20_000)
 @example(columns=[["-5", "3"] * 3, ["Null", "a", ""] * 2], names=["x", "y"], counted=20_000)
 @example(columns=[["2026-01-31T10:00:00Z", ""] * 3], names=["event_ts"], counted=20_000)
-@settings(deadline=None)
 def test_contract_accepts_every_row_of_any_file(
     tmp_path_factory: pytest.TempPathFactory, columns: list[list[str]], names: list[str], counted: int
 ) -> None:

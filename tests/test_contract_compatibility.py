@@ -81,7 +81,7 @@ def _decode(document: Document) -> Contract:
 
 
 @given(pairs())
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_change_keeps_records_and_predictions_when_it_is_not_breaking(pair: tuple[Contract, Contract]) -> None:
     old, new = pair
     if compare(old, new).verdict != "breaking":
@@ -89,7 +89,7 @@ def test_change_keeps_records_and_predictions_when_it_is_not_breaking(pair: tupl
 
 
 @given(documents())
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_contract_is_compatible_with_itself(document: Document) -> None:
     contract = _decode(document)
     assert compare(contract, contract).changes == []

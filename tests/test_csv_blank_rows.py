@@ -7,7 +7,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from telco_stream.csv.reader import count_lines_after_header, open_file, read_lines
@@ -108,7 +108,6 @@ def read_fields(lines: Iterable[str], delimiter: str) -> list[list[str] | None]:
     delimiter=st.sampled_from([",", "\t"]),
 )
 @example(text='ad"x d\n"d "dd\n', tail="dd\n", delimiter="\t")
-@settings(deadline=None)
 def test_rows_that_are_not_read_are_blank(
     tmp_path_factory: pytest.TempPathFactory, text: str, tail: str, delimiter: str
 ) -> None:

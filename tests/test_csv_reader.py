@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telco_stream.contract.rows import Row
@@ -52,7 +52,6 @@ def value(row: Row) -> dict[str, object]:
     line_end=st.sampled_from(["\n", "\r\n", "\r"]),
     mark=st.sampled_from(["", "\ufeff"]),
 )
-@settings(deadline=None)
 def test_consumer_reads_the_values_of_the_csv(
     tmp_path_factory: pytest.TempPathFactory,
     customers: list[dict[str, str]],

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
@@ -102,7 +102,6 @@ def test_compare_refuses_a_model_that_fails_on_a_row(fault: float, reason: str) 
         compare(contestant(TenureScorer("a", 0.5)), contestant(TenureScorer("b", 0.5, fault=fault)), 10)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from([0.0, 0.1, 0.5, 0.51, 1.0])), min_size=1, max_size=40))
 def test_area_under_curve_is_that_of_scikit_learn(rows: list[tuple[bool, float]]) -> None:
     labels, probabilities = np.array([label for label, _ in rows]), np.array([value for _, value in rows])

@@ -16,7 +16,7 @@ from tests.support.records import FakeRecord, RuleScorer, good
 NOW = "2026-01-02T03:04:05.678Z"
 LIMITS = Limits()
 #: Examples per kind; drawing large ones is slow.
-MANY = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+MANY = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("kind", POISONS)

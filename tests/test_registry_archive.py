@@ -6,7 +6,7 @@ from collections.abc import Callable
 from io import BytesIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telco_stream.registry import archive
@@ -24,7 +24,6 @@ def zip_of(*entries: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> b
     return target.getvalue()
 
 
-@settings(deadline=None)
 @given(st.dictionaries(NAMES, st.binary(max_size=300), max_size=9))
 def test_unpack_returns_the_files_that_were_packed(files: dict[str, bytes]) -> None:
     assert unpack(pack(files)) == files
@@ -108,7 +107,6 @@ def test_pack_and_unpack_reject_more_bytes_than_the_topic_takes(
         function(bytes(range(256)))
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_unpack_raises_nothing_else_when_bytes_are_changed(data: st.DataObject) -> None:
     content = bytearray(pack(FILES))

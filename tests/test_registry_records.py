@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telco_stream.messages.record import Message
@@ -123,7 +123,6 @@ def test_decode_record_ignores_a_role_change_that_is_too_large() -> None:
     assert "65,536 bytes" in ignored(FakeRecord(value + b" " * 65_536, key_=b"role/8f"))
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=50), st.one_of(st.none(), st.binary(max_size=99)), st.sampled_from([None, KEY]))
 def test_decode_record_raises_nothing_when_bytes_are_random(
     key: bytes, value: bytes | None, signing_key: bytes | None

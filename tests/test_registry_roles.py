@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from telco_stream.registry.records import Entry, Publication, Role, RoleChange, WorkerReport
@@ -74,7 +74,6 @@ def test_fold_returns_the_roles_after_changes(changes: Sequence[RoleChange], rol
     assert roles_after(*changes) == roles
 
 
-@settings(deadline=None)
 @given(st.lists(CHANGES, max_size=20), st.sampled_from(VERSIONS), st.integers(1, 5))
 def test_fold_ignores_further_rollbacks_of_the_same_version(
     changes: list[RoleChange], version: str, copies: int
@@ -84,7 +83,6 @@ def test_fold_ignores_further_rollbacks_of_the_same_version(
         assert roles_after(*changes, *(roll_back(version, str(copy)) for copy in range(copies + 1))) == once
 
 
-@settings(deadline=None)
 @given(st.lists(CHANGES, max_size=10), st.permutations([roll_back("A", str(worker)) for worker in range(4)]))
 def test_fold_is_the_same_in_any_order_of_duplicate_rollbacks(
     changes: list[RoleChange], rollbacks: list[RoleChange]
@@ -95,14 +93,12 @@ def test_fold_is_the_same_in_any_order_of_duplicate_rollbacks(
     assert sum(change.effective for change in first.history[len(changes) :]) <= 1
 
 
-@settings(deadline=None)
 @given(CONTENTS, st.integers(0, 30))
 def test_fold_continues_where_a_fold_of_a_prefix_ended(contents: list[Publication | RoleChange], length: int) -> None:
     whole = entries(*contents)
     assert fold(whole[length:], fold(whole[:length])) == fold(whole)
 
 
-@settings(deadline=None)
 @given(CONTENTS)
 def test_fold_gives_the_same_roles_after_compaction(contents: list[Publication | RoleChange]) -> None:
     """Compaction keeps the newest publication of a version, and every role change."""
@@ -112,7 +108,6 @@ def test_fold_gives_the_same_roles_after_compaction(contents: list[Publication |
     assert fold(kept) == fold(whole)
 
 
-@settings(deadline=None)
 @given(st.lists(CHANGES, max_size=30))
 def test_fold_gives_a_version_at_most_one_role(changes: list[RoleChange]) -> None:
     registry = fold(entries(*changes))
@@ -127,7 +122,6 @@ def test_fold_gives_a_version_at_most_one_role(changes: list[RoleChange]) -> Non
     assert [change.change for change in registry.history] == changes
 
 
-@settings(deadline=None)
 @given(st.lists(CHANGES, max_size=20))
 def test_rollback_target_is_a_version_whose_rollback_has_an_effect(changes: list[RoleChange]) -> None:
     registry = fold(entries(*changes))

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from telco_stream.contract.document import builtin_contract, encode_contract
 from telco_stream.contract.schema import Contract
@@ -79,7 +79,6 @@ def test_contract_accepts_every_row_of_its_sample(tmp_path: Path, contract: Cont
 
 
 @given(contracts())
-@settings(deadline=None)
 def test_any_contract_accepts_every_row_of_its_sample(
     tmp_path_factory: pytest.TempPathFactory, contract: Contract
 ) -> None:

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from telco_stream.contract.document import ContractError, builtin_contract, decode_contract
@@ -20,7 +21,7 @@ from telco_stream.model.golden import check_golden
 from telco_stream.model.manifest import RETRAIN, Manifest, Serving, decode_features, decode_manifest, features_of
 from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.choices import Engine
-from telco_stream.runtime.files import copy_owner_and_mode, create_file, status, temporary_path
+from telco_stream.runtime.files import copy_owner_and_mode, create_file, created, status, temporary_path
 
 log = logging.getLogger("telco_stream.model")
 
@@ -142,15 +143,13 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, replace_model: boo
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft, before = temporary_path(folder), status(folder)
-        draft.mkdir(0o700 if before else 0o777)
-        try:
+        create, remove = partial(draft.mkdir, 0o700 if before else 0o777), partial(shutil.rmtree, draft)
+        with created(draft, create, remove):
             _fill(draft, folder, files)
             if before:
                 copy_owner_and_mode(draft, before)
             _swap(draft, folder)
             log.debug("wrote %s to %s", ", ".join(files), folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
         raise UsageError(f"Cannot write the model to {folder}: {error.strerror or error}") from error
 

@@ -4,16 +4,19 @@ import logging
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from io import BufferedWriter
 from pathlib import Path
 from secrets import token_hex
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from telco_stream.errors import UsageError
 
 log = logging.getLogger("telco_stream.files")
+
+T = TypeVar("T")
 
 #: Path of an output file that means stdout, as in other programs.
 STDOUT = Path("-")
@@ -58,19 +61,35 @@ def atomic_write(path: Path, *, create_folder: bool = False) -> Iterator[Buffere
         elif not path.parent.exists():
             raise UsageError(f"Cannot write {path}: the folder {path.parent} does not exist; create it first")
         draft = temporary_path(path)
-        file = create_file(draft, before)
-        try:
+        with created(draft, partial(create_file, draft, before), draft.unlink) as file:
             with file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
             log.debug("wrote %s", path)
-        finally:
-            with suppress(OSError):
-                draft.unlink()
     except OSError as error:
         raise UsageError(f"Cannot write {path}: {error.strerror or error}") from error
+
+
+@contextmanager
+def created(path: Path, create: Callable[[], T], remove: Callable[[], object]) -> Iterator[T]:
+    """Create `path`, yield what `create` returns, and remove the path at the end, if it is still there.
+
+    Also if an interruption hits the moment after the creation; but not if the name was taken.
+    """
+    is_taken = False
+    try:
+        try:
+            result = create()
+        except FileExistsError:
+            is_taken = True
+            raise
+        yield result
+    finally:
+        if not is_taken and path.exists():
+            with suppress(OSError):
+                remove()
 
 
 def temporary_path(path: Path) -> Path:

@@ -107,7 +107,7 @@ def test_contract_check_rejects_a_key_that_is_a_feature(tmp_path: Path) -> None:
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 def test_any_contract_answers_its_valid_events(data: st.DataObject) -> None:
     contract = data.draw(contracts())
     codec = compile_contract(contract)
