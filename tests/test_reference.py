@@ -38,6 +38,8 @@ REQUIRED = {
     "dlq show": ["0:0"],
     "contract check": ["x"],
     "predictions show": ["a"],
+    "outcomes send": ["x"],
+    "quality": ["--outcomes", "x"],
     "report": ["--contact-cost", "5", "--customer-value", "100"],
     "train": ["--data-path", "x"],
     "sample": ["--out", "x"],
@@ -177,6 +179,8 @@ def test_documented_json_keys_match_real_results_on_kafka(kafka: str, topics: To
     send(kafka, topics.raw, [("a", b"no customer", [])])
     rows = labelled_rows(20)
     write_csv(tmp_path / "customers.csv", rows)
+    outcomes = [f"{row['customerID']},{row['Churn']},2100-01-01T00:00:00Z" for row in rows]
+    (tmp_path / "outcomes.csv").write_text("\n".join(["customer,outcome,time", *outcomes]))
     for arguments in [
         "topics init",
         "produce --mode batch --data-path customers.csv",
@@ -189,6 +193,9 @@ def test_documented_json_keys_match_real_results_on_kafka(kafka: str, topics: To
         "dlq list --summary",
         "dlq show 0:0",
         f"predictions show {rows[0]['customerID']}",
+        "topics init --outcomes",
+        "outcomes send outcomes.csv",
+        "quality --horizon 9999w",
         "dlq replay",
     ]:
         _same_keys(arguments, topics.env(kafka))

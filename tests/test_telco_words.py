@@ -20,6 +20,7 @@ ALLOWED_FILES = {
 #: Names that are the same for every contract: default names of the settings, JSON keys, and the metric's old name.
 ALLOWED_NAMES = (
     "telco.churn.predictions",
+    "telco.churn.outcomes",
     "churn-prediction-group",
     "models/churn",
     "data/telco_customer_churn.csv",
