@@ -114,13 +114,13 @@ def test_join_takes_the_newest_earlier_prediction() -> None:
 def test_join_ignores_an_outcome_at_the_time_of_the_prediction() -> None:
     result = joined([("a", 1), ("a", 5)], [("a", 5, True), ("a", 1, True)])
     assert pairs(result) == {0.0: True}
-    assert (result.early, result.late) == (1, 0)
+    assert (result.coverage.before_prediction, result.coverage.after_horizon) == (1, 0)
 
 
 def test_join_ignores_outcomes_beyond_the_horizon_and_unknown_keys() -> None:
     result = joined([("a", 1), ("b", 1)], [("a", 31, True), ("b", 31.001, True), ("c", 2, True)])
     assert pairs(result) == {0.0: True}
-    assert (result.late, result.unknown_key, result.outcomes) == (1, 1, 3)
+    assert (result.coverage.after_horizon, result.coverage.unknown_key, result.coverage.outcomes) == (1, 1, 3)
 
 
 def test_join_takes_the_newer_outcome_of_a_prediction() -> None:
@@ -128,13 +128,13 @@ def test_join_takes_the_newer_outcome_of_a_prediction() -> None:
     for outcomes in ([("a", 3, False), ("a", 8, True)], [("a", 8, True), ("a", 3, False)]):
         result = joined([("a", 1)], outcomes)
         assert pairs(result) == {0.0: True}
-        assert result.replaced == 1
+        assert result.coverage.replaced == 1
 
 
 def test_join_counts_predictions_that_can_still_get_an_outcome() -> None:
     result = joined([("a", 1), ("b", 15), ("c", 2), ("d", 60)], [("a", 40, True), ("d", 61, False)])
-    assert result.pending == 0, "b and c had no outcome within 30 days"
-    assert joined([("a", 1), ("b", 15), ("c", 2)], [("a", 40, True)]).pending == 1
+    assert result.coverage.pending == 0, "b and c had no outcome within 30 days"
+    assert joined([("a", 1), ("b", 15), ("c", 2)], [("a", 40, True)]).coverage.pending == 1
 
 
 @pytest.mark.parametrize(("predictions", "outcomes"), [([], [("a", 1, True)]), ([("a", 1)], []), ([], [])])

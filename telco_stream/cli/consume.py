@@ -8,7 +8,7 @@ import typer
 from telco_stream.cli import options
 from telco_stream.cli.session import Session
 from telco_stream.errors import UsageError
-from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode
+from telco_stream.runtime.choices import Engine, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ def consume(
     group: options.Group = None,
     model: options.Model = None,
     engine: options.Engine = "auto",
-    delivery: Annotated[DeliveryGuarantee, typer.Option(help="Delivery guarantee.")] = "exactly-once",
+    delivery: options.Delivery = "exactly-once",
     limit: Annotated[
         int | None,
         typer.Option("--limit", "--max-messages", min=1, metavar="N", help="Stop after exactly N records."),

@@ -60,6 +60,19 @@ ContractFile: TypeAlias = Annotated[
 Delimiter: TypeAlias = Annotated[
     str, typer.Option("--delimiter", metavar="CHAR", help="Character between columns, or the word tab.")
 ]
+RunId: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--run-id", metavar="ID", help="ID of the run; a run that has finished sends nothing again."),
+]
+RowLimit: TypeAlias = Annotated[int | None, typer.Option("--limit", min=1, metavar="N", help="Stop after N rows.")]
+RestartPass: TypeAlias = Annotated[bool, typer.Option("--restart", help="Ignore saved progress and start over.")]
+CheckOnly: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--check", help="Only validate the file, without a broker: list the first 20 bad rows and exit with 5."
+    ),
+]
+Delivery: TypeAlias = Annotated[choices.DeliveryGuarantee, typer.Option("--delivery", help="Delivery guarantee.")]
 NumberRows: TypeAlias = Annotated[
     bool, typer.Option("--number-rows", help="Number the rows from 1, for a file without a key.")
 ]
@@ -73,6 +86,9 @@ Since: TypeAlias = Annotated[
     typer.Option("--since", metavar="TIME", help="Only answers from TIME on: 2026-11-01T08:00Z, or an age such as 2h."),
 ]
 Until: TypeAlias = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only answers before TIME.")]
+ModelVersion: TypeAlias = Annotated[
+    str | None, typer.Option("--model-version", metavar="VERSION", help="Only predictions of this model version.")
+]
 LogFormat: TypeAlias = Annotated[
     choices.LogFormat | None,
     typer.Option("--log-format", help="Format of the log on stderr.  [default: sentences on a terminal, else text]"),

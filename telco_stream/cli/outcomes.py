@@ -8,7 +8,6 @@ import typer
 from telco_stream.cli import options
 from telco_stream.cli.produce import check_rows, send_rows
 from telco_stream.cli.session import Session
-from telco_stream.runtime.choices import DeliveryGuarantee
 
 group = typer.Typer(name="outcomes", no_args_is_help=True, help="Send what came of the predictions.")
 
@@ -23,18 +22,11 @@ def send(
     checkpoint_file: Annotated[Path, typer.Option(metavar="FILE", help="File in which the progress is saved.")] = Path(
         "checkpoints/outcomes.json"
     ),
-    delivery: Annotated[DeliveryGuarantee, typer.Option(help="Delivery guarantee.")] = "exactly-once",
-    run_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="ID of the run; a run that has finished sends nothing again.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N rows.")] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Ignore saved progress and start over.")] = False,
-    check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Only validate the file, without a broker: list the first 20 bad rows and exit with 5."
-        ),
-    ] = False,
+    delivery: options.Delivery = "exactly-once",
+    run_id: options.RunId = None,
+    limit: options.RowLimit = None,
+    restart: options.RestartPass = False,
+    check: options.CheckOnly = False,
     bad_rows: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Skip bad rows, and write them to FILE with their line and reason."),
@@ -55,17 +47,10 @@ def send(
     if check:
         check_rows(session, file, csv_format, bad_rows)
         return
-    from telco_stream.produce.run import ProduceOptions
+    from telco_stream.produce.run import ProduceOptions, Target
 
+    target = Target(file, session.settings.topics.outcomes, checkpoint_file)
     run_options = ProduceOptions(
-        "batch",
-        delivery,
-        run_id,
-        limit,
-        restart=restart,
-        bad_rows=bad_rows,
-        csv_format=csv_format,
-        outcomes=file,
-        checkpoint=str(checkpoint_file),
+        "batch", delivery, run_id, limit, restart=restart, bad_rows=bad_rows, csv_format=csv_format, target=target
     )
     send_rows(session, stop, run_options)

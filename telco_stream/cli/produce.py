@@ -57,18 +57,11 @@ def produce(
     delivery: Annotated[
         DeliveryGuarantee | None, typer.Option(help="Delivery guarantee.  [default: exactly-once in batch mode]")
     ] = None,
-    run_id: Annotated[
-        str | None, typer.Option(metavar="ID", help="ID of the run; a run that has finished sends nothing again.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Stop after N rows.")] = None,
+    run_id: options.RunId = None,
+    limit: options.RowLimit = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of the random rows in streaming mode.")] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Ignore saved progress and start over.")] = False,
-    check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Only validate the file, without a broker: list the first 20 bad rows and exit with 5."
-        ),
-    ] = False,
+    restart: options.RestartPass = False,
+    check: options.CheckOnly = False,
     bad_rows: Annotated[
         Path | None,
         typer.Option(
@@ -104,9 +97,9 @@ def produce(
     separator = parse_delimiter(delimiter)
     csv_format = CsvFormat(session.contract(contract), separator, number_rows)
     if check:
-        from telco_stream.produce.run import data_path as file_to_check
+        from telco_stream.produce.run import customers
 
-        check_rows(session, file_to_check(session.settings), csv_format, bad_rows)
+        check_rows(session, customers(session.settings).path, csv_format, bad_rows)
         return
     if mode is None:
         raise UsageError("Missing option --mode: batch or streaming")
@@ -125,13 +118,14 @@ def produce(
 def send_rows(session: Session, stop: "Stop", run_options: "ProduceOptions") -> None:
     """Send the rows of a file, and show the result."""
     from telco_stream.display.produce_end import describe_end
-    from telco_stream.produce.run import data_path, run_produce
+    from telco_stream.produce.run import customers, run_produce
 
-    progress = _progress(session, run_options)
+    path = (run_options.target or customers(session.settings)).path
+    progress = _progress(session, run_options, path)
     with session.screen.live(progress):
         result = run_produce(session.clients, run_options, stop=stop, observer=progress)
     session.screen.show(result)
-    for sentence in describe_end(result, run_options, data_path(session.settings, run_options)):
+    for sentence in describe_end(result, run_options, path):
         session.screen.say(sentence)
 
 
@@ -153,17 +147,16 @@ def check_rows(session: Session, path: Path, csv_format: "CsvFormat", bad_rows: 
     session.screen.say(describe_check(result))
 
 
-def _progress(session: Session, run_options: "ProduceOptions") -> "ProduceProgress":
-    """Return the progress line of the run."""
+def _progress(session: Session, run_options: "ProduceOptions", path: Path) -> "ProduceProgress":
+    """Return the progress line of a run over the file."""
     from functools import partial
 
     from telco_stream.csv.reader import count_lines_after_header
     from telco_stream.display.progress import ProduceProgress, ProduceRun
-    from telco_stream.produce.run import data_path
 
     settings, is_batch = session.settings, run_options.mode == "batch"
     delimiter = run_options.csv_format.delimiter
-    count_rows = partial(count_lines_after_header, data_path(settings, run_options), delimiter) if is_batch else None
+    count_rows = partial(count_lines_after_header, path, delimiter) if is_batch else None
     target = 0.0 if is_batch else settings.producer.events_per_sec
     unavailable_for = session.clients.unavailable_for
     run = ProduceRun(lambda: session.stop.requested, unavailable_for, target, run_options.limit, count_rows)

@@ -27,9 +27,7 @@ def quality(
     ] = 10.0,
     since: options.Since = None,
     until: options.Until = None,
-    model_version: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="Only predictions of this model version.")
-    ] = None,
+    model_version: options.ModelVersion = None,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,

@@ -60,9 +60,7 @@ def report(
     top_k: options.TopK = options.TOP_K,
     since: options.Since = None,
     until: options.Until = None,
-    model_version: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="Only predictions of this model version.")
-    ] = None,
+    model_version: options.ModelVersion = None,
     by: Annotated[
         list[str] | None,
         typer.Option(

@@ -21,7 +21,7 @@ def describe_end(result: ProduceResult, options: ProduceOptions, file: Path) -> 
         yield "An earlier run had sent this file, so its rows were sent again; --run-id ID sends a file once."
     if options.bad_rows and result.bad_rows:
         skipped, path = count_of(result.bad_rows, "bad row"), options.bad_rows
-        sender = f"outcomes send {path}" if options.outcomes else f"--data-path {path}"
+        sender = f"outcomes send {path}" if options.target else f"--data-path {path}"
         without = " and without --number-rows: it has their numbers as keys" if options.csv_format.number_rows else ""
         yield f"{skipped} skipped. Correct {path}, then send it with {sender}{without}."
 

@@ -77,20 +77,22 @@ def _models_topic(settings: Settings) -> NewTopic:
 
 
 def _outcomes_topic(settings: Settings) -> NewTopic:
-    topics = settings.topics
-    config = {"retention.ms": str(topics.retention_ms)}
-    return NewTopic(topics.outcomes, topics.predictions_partitions, topics.replication_factor, config=config)
+    return _retained_topic(settings, settings.topics.outcomes, settings.topics.predictions_partitions)
 
 
 def _configured_topics(settings: Settings) -> list[NewTopic]:
-    topics, replicas = settings.topics, settings.topics.replication_factor
-    config = {"retention.ms": str(topics.retention_ms)}
-    letter_config = config | {"max.message.bytes": str(topics.deadletter_max_message_bytes)}
+    topics = settings.topics
+    letter_config = {"max.message.bytes": str(topics.deadletter_max_message_bytes)}
     return [
-        NewTopic(topics.raw, topics.raw_partitions, replicas, config=config),
-        NewTopic(topics.predictions, topics.predictions_partitions, replicas, config=config),
-        NewTopic(topics.deadletter, topics.deadletter_partitions, replicas, config=letter_config),
+        _retained_topic(settings, topics.raw, topics.raw_partitions),
+        _retained_topic(settings, topics.predictions, topics.predictions_partitions),
+        _retained_topic(settings, topics.deadletter, topics.deadletter_partitions, **letter_config),
     ]
+
+
+def _retained_topic(settings: Settings, name: str, partitions: int, **config: str) -> NewTopic:
+    config["retention.ms"] = str(settings.topics.retention_ms)
+    return NewTopic(name, partitions, settings.topics.replication_factor, config=config)
 
 
 def _check_partitions(topics: list[tuple[NewTopic, int]]) -> None:

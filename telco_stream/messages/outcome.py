@@ -9,7 +9,7 @@ from telco_stream.contract.schema import Contract
 
 
 class Outcome(msgspec.Struct, gc=False, frozen=True):
-    """What came of a prediction: the value of the label, and when it was known."""
+    """Outcome of a prediction: the value of the label, and the time at which it was known."""
 
     key: str
     label: str
@@ -21,13 +21,12 @@ class OutcomeCodec:
 
     def __init__(self, contract: Contract) -> None:
         label = contract.label
-        types: dict[str, Any] = {
-            "key": str | int,
-            "label": Literal[label.positive, label.negative],
-            "time": str,
-        }
-        names = {"key": contract.key.name, "label": label.name, "time": contract.time.name}
-        fields: list[Any] = [(field, types[field], msgspec.field(name=name)) for field, name in names.items()]
+        columns: list[tuple[str, Any, str]] = [
+            ("key", str | int, contract.key.name),
+            ("label", Literal[label.positive, label.negative], label.name),
+            ("time", str, contract.time.name),
+        ]
+        fields: list[Any] = [(field, kind, msgspec.field(name=name)) for field, kind, name in columns]
         made = msgspec.defstruct("Outcome", fields, bases=(Outcome,), frozen=True, gc=False)
         #: Decode an outcome; raises a ValueError if the value is not one.
         self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(made).decode

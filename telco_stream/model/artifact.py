@@ -143,8 +143,8 @@ def write_folder(folder: Path, files: Mapping[str, bytes], *, replace_model: boo
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         draft, before = temporary_path(folder), status(folder)
-        create, remove = partial(draft.mkdir, 0o700 if before else 0o777), partial(shutil.rmtree, draft)
-        with created(draft, create, remove):
+        create = partial(draft.mkdir, 0o700 if before else 0o777)
+        with created(create, partial(shutil.rmtree, draft, ignore_errors=True)):
             _fill(draft, folder, files)
             if before:
                 copy_owner_and_mode(draft, before)

@@ -53,10 +53,17 @@ class ProduceOptions:
     bad_rows: Path | None = None
     monitoring: MonitoringOptions = NO_MONITORING
     csv_format: CsvFormat = field(default_factory=CsvFormat)
-    #: File of outcomes, to send to their topic instead of the customers to the raw topic.
-    outcomes: Path | None = None
-    #: File for the progress of outcomes.
-    checkpoint: str = "checkpoints/outcomes.json"
+    #: What to send instead of the customers.
+    target: "Target | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A file to send, the topic for its rows, and the file for the progress."""
+
+    path: Path
+    topic: str
+    checkpoint_file: Path
 
 
 def run_produce(clients: Clients, options: ProduceOptions, *, stop: Stop, observer: ProduceObserver) -> ProduceResult:
@@ -71,57 +78,48 @@ def run_produce(clients: Clients, options: ProduceOptions, *, stop: Stop, observ
     return result
 
 
-def data_path(settings: Settings, options: ProduceOptions | None = None) -> Path:
-    """Return the path of the outcomes to send, or of the customers: as set, or the bundled sample."""
-    if options and options.outcomes:
-        return options.outcomes
-    return Path(settings.producer.data_path or bundled("data/sample_customers.csv"))
+def customers(settings: Settings) -> Target:
+    """Return the customers to send, as set, or those of the bundled sample."""
+    path = Path(settings.producer.data_path or bundled("data/sample_customers.csv"))
+    return Target(path, settings.topics.raw, Path(settings.producer.checkpoint_file))
 
 
 def _produce(
     clients: Clients, options: ProduceOptions, delivery: DeliveryGuarantee, stop: Stop, observer: ProduceObserver
 ) -> ProduceResult:
-    topic, checkpoint_file = _target(clients.settings, options)
+    target = options.target or customers(clients.settings)
     writer, sent = None, SendResult(0, None, 0.0)
     with suppress(Stopped):
-        plan = _plan(clients, options, delivery, stop)
+        plan = _plan(clients, options, target, delivery, stop)
         writer = _make_writer(clients, delivery, plan.key, stop)
         observer.attach(writer.counters)
-        _log_start(options, delivery, topic, plan.path)
+        _log_start(options, delivery, target)
         # A stream is never resumed, and exactly once, Kafka stores the progress.
         needs_file = options.mode == "batch" and not writer.stores_progress
-        checkpoint = CheckpointFile(Path(checkpoint_file), is_needed=needs_file)
+        checkpoint = CheckpointFile(target.checkpoint_file, is_needed=needs_file)
         send = produce_pass if options.mode == "batch" else produce_stream
         sent = send(plan, ProduceDeps(writer, checkpoint, utc_timestamp, stop, observer))
     return ProduceResult(
         mode=options.mode,
-        topic=topic,
+        topic=target.topic,
         run_id=options.run_id,
         sent=sent.rows,
         failed=writer.unconfirmed() if writer else 0,
         resumed_from=sent.resumed_from,
-        end_offsets=_end_offsets(clients, topic, stop) if writer else {},
+        end_offsets=_end_offsets(clients, target.topic, stop) if writer else {},
         seconds=round(sent.seconds, 3),
         rate=round(sent.rows / sent.seconds, 1) if sent.seconds else 0.0,
         stopped_by=sent.stopped_by,
         bad_rows=sent.bad_rows,
         rows_done=sent.position,
-        rows_total=_count_rows(data_path(clients.settings, options), options, sent)
-        if options.mode == "batch"
-        else None,
+        rows_total=_count_rows(target.path, options, sent) if options.mode == "batch" else None,
         sent_again=sent.is_repeat and sent.rows > 0,
     )
 
 
-def _target(settings: Settings, options: ProduceOptions) -> tuple[str, str]:
-    """Return the topic to send to, and the file for the progress."""
-    if options.outcomes:
-        return settings.topics.outcomes, options.checkpoint
-    return settings.topics.raw, settings.producer.checkpoint_file
-
-
-def _log_start(options: ProduceOptions, delivery: DeliveryGuarantee, topic: str, path: Path) -> None:
-    facts = {"mode": options.mode, "delivery": delivery, "topic": topic, "run_id": options.run_id, "file": path.name}
+def _log_start(options: ProduceOptions, delivery: DeliveryGuarantee, target: Target) -> None:
+    facts = {"mode": options.mode, "delivery": delivery, "topic": target.topic, "run_id": options.run_id}
+    facts["file"] = target.path.name
     until = {} if options.mode == "batch" or options.limit else {"until": "signal"}
     logs.log_start("produce", **facts, **until)
 
@@ -136,10 +134,11 @@ def _count_rows(path: Path, options: ProduceOptions, sent: SendResult) -> int | 
     return None
 
 
-def _plan(clients: Clients, options: ProduceOptions, delivery: DeliveryGuarantee, stop: Stop) -> ProducePlan:
+def _plan(
+    clients: Clients, options: ProduceOptions, target: Target, delivery: DeliveryGuarantee, stop: Stop
+) -> ProducePlan:
     """Read the file's header and fingerprint; check that the topic exists and the run has the permissions it needs."""
-    producer, (topic, _) = clients.settings.producer, _target(clients.settings, options)
-    path = data_path(clients.settings, options)
+    producer, path, topic = clients.settings.producer, target.path, target.topic
     bad_rows = BadRowsFile(options.bad_rows, path, options.csv_format) if options.bad_rows else None
     with stop.interrupting():  # the whole file is read for the fingerprint, which can take long
         content = fingerprint(path)

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from telco_stream.quality.results import Coverage
+
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """Predictions whose outcome is known, as arrays of one length.
-
-    `outcomes` counts all outcomes; an `early` one is older than every prediction of its key, and a `late` one is beyond
-    the horizon of the newest before it. `replaced` ones were followed by a newer outcome of the same prediction.
-    """
+    """Predictions whose outcome is known, as arrays of one length."""
 
     probability: NDArray[np.float64]
     flagged: NDArray[np.bool_]
@@ -25,14 +23,7 @@ class Joined:
     #: Positions of the predictions' versions in `versions`.
     version: NDArray[np.int64]
     versions: Sequence[str]
-    predictions: int
-    outcomes: int
-    unknown_key: int
-    early: int
-    late: int
-    replaced: int
-    #: Predictions without an outcome whose horizon has not passed at the newest outcome.
-    pending: int
+    coverage: Coverage
 
 
 class Join:
@@ -43,6 +34,8 @@ class Join:
         self._versions: dict[str, int] = {}
         self._predictions = (array("q"), array("d"), array("d"), array("b"), array("q"))
         self._outcomes = (array("q"), array("d"), array("b"))
+        #: Number of records that are not predictions, and of those that are not outcomes.
+        self.unreadable_predictions = self.unreadable_outcomes = 0
 
     def add_prediction(self, key: str, time: float, probability: float, version: str, *, flagged: bool) -> None:
         """Add a prediction; `time` is in seconds since 1970."""
@@ -78,13 +71,18 @@ class Join:
             time=times[chosen],
             version=version[rows],
             versions=list(self._versions),
-            predictions=len(keys),
-            outcomes=len(of),
-            unknown_key=int((~is_known).sum()),
-            early=int((is_known & ~has_earlier).sum()),
-            late=int((has_earlier & ~within).sum()),
-            replaced=int(within.sum()) - len(chosen),
-            pending=int(((outcome_of < 0) & (times > newest - horizon)).sum()),
+            coverage=Coverage(
+                predictions=len(keys),
+                with_outcome=len(chosen),
+                pending=int(((outcome_of < 0) & (times > newest - horizon)).sum()),
+                outcomes=len(of),
+                unknown_key=int((~is_known).sum()),
+                before_prediction=int((is_known & ~has_earlier).sum()),
+                after_horizon=int((has_earlier & ~within).sum()),
+                replaced=int(within.sum()) - len(chosen),
+                unreadable_predictions=self.unreadable_predictions,
+                unreadable_outcomes=self.unreadable_outcomes,
+            ),
         )
 
 

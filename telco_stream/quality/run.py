@@ -1,7 +1,7 @@
 """One run of `quality`: reads predictions and outcomes, joins them and measures each model version and week."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,13 +17,15 @@ from telco_stream.csv.reader import STRIDE, open_reader
 from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read
 from telco_stream.messages.outcome import OutcomeCodec
 from telco_stream.messages.prediction import PredictionCodec
 from telco_stream.quality.joining import Join, Joined
 from telco_stream.quality.measures import calibration, measure
-from telco_stream.quality.results import Coverage, Measures, QualityResult, VersionQuality
+from telco_stream.quality.results import Measures, QualityResult, VersionQuality
 from telco_stream.report.predictions import PredictionFilter, decode_valid, time_of
+from telco_stream.report.run import offsets_of
 from telco_stream.runtime.period import to_timestamp
 from telco_stream.runtime.signals import Stop
 
@@ -54,91 +56,74 @@ def run_quality(clients: Clients, options: QualityOptions, *, stop: Stop) -> Qua
     Raises `DataError` for a bad row of the file, or if no prediction has an outcome.
     """
     join = Join()
-    unreadable = _add_predictions(join, clients, options, stop)
-    add = _add_file if options.outcomes else _add_topic
-    unreadable_outcomes = add(join, clients, options, stop)
+    _add_predictions(join, clients, options, stop)
+    if options.outcomes is not None:
+        _add_file(join, options.outcomes, options, stop)
+    else:
+        _add_topic(join, clients, options, stop)
     joined = join.result(options.horizon)
-    if not len(joined.probability):
+    coverage = joined.coverage
+    if not coverage.with_outcome:
         raise DataError(
-            f"None of {joined.predictions:,} predictions has an outcome: of {joined.outcomes:,} outcomes,"
-            f" {joined.unknown_key:,} have a key without predictions, {joined.early:,} are older than the predictions"
-            f" and {joined.late:,} came after the horizon"
+            f"None of {coverage.predictions:,} predictions has an outcome: of {coverage.outcomes:,} outcomes,"
+            f" {coverage.unknown_key:,} have a key without predictions, {coverage.before_prediction:,} are older than"
+            f" the predictions and {coverage.after_horizon:,} came after the horizon"
         )
-    everything = np.ones(len(joined.probability), dtype=bool)
     return QualityResult(
         horizon_days=options.horizon / 86_400,
         capacity=options.capacity,
-        coverage=Coverage(
-            predictions=joined.predictions,
-            with_outcome=len(joined.probability),
-            pending=joined.pending,
-            outcomes=joined.outcomes,
-            unknown_key=joined.unknown_key,
-            before_prediction=joined.early,
-            after_horizon=joined.late,
-            replaced=joined.replaced,
-            unreadable_predictions=unreadable,
-            unreadable_outcomes=unreadable_outcomes,
-        ),
-        total=_measured(joined, everything, options),
+        coverage=coverage,
+        total=_measured(joined, slice(None), options),
         calibration=calibration(joined.probability, joined.positive),
         by_version=_by_version(joined, options),
         by_week=_by_week(joined, options),
     )
 
 
-def _add_predictions(join: Join, clients: Clients, options: QualityOptions, stop: Stop) -> int:
-    """Add the matching predictions; return the number of values that are not predictions."""
+def _add_predictions(join: Join, clients: Clients, options: QualityOptions, stop: Stop) -> None:
+    """Add the matching predictions, and count the values that are not predictions."""
     codec, criteria, positive = PredictionCodec(options.contract), options.criteria, options.contract.label.positive
     first, last = criteria.period.bounds()
-    unreadable = 0
-    for batch in read(clients, clients.settings.topics.predictions, stop=stop):
+    offsets = offsets_of(Cluster(clients, stop), clients.settings.topics.predictions, criteria.period, stop)
+    for batch in read(clients, offsets.topic, stop=stop, starts=offsets.starts, ends=offsets.ends):
         for record in batch:
             prediction = decode_valid(record.value(), codec)
             if prediction is None:
-                unreadable += 1
+                join.unreadable_predictions += 1
                 continue
             time, version = time_of(prediction, record), prediction.model_version
             if first <= time < last and criteria.model_version in {None, version}:
                 is_flagged = prediction.prediction == positive
                 join.add_prediction(prediction.key, time, prediction.probability, version, flagged=is_flagged)
         options.on_read(len(batch))
-    return unreadable
 
 
-def _add_topic(join: Join, clients: Clients, options: QualityOptions, stop: Stop) -> int:
-    """Add the outcomes of the topic; return the number of values that are not outcomes."""
+def _add_topic(join: Join, clients: Clients, options: QualityOptions, stop: Stop) -> None:
+    """Add the outcomes of the topic, and count the values that are not outcomes."""
     codec, positive = OutcomeCodec(options.contract), options.contract.label.positive
-    unreadable = 0
     for batch in read(clients, clients.settings.topics.outcomes, stop=stop):
         for record in batch:
             outcome = _decode(codec, record.value() or b"")
             time = to_timestamp(outcome.time) if outcome else -math.inf
             if outcome is None or time == -math.inf:
-                unreadable += 1
+                join.unreadable_outcomes += 1
             else:
                 join.add_outcome(str(outcome.key), time, positive=outcome.label == positive)
         options.on_read(len(batch))
-    return unreadable
 
 
-def _add_file(join: Join, _clients: Clients, options: QualityOptions, stop: Stop) -> int:
-    """Add the outcomes of the file, whose rows must all have a time; a bad row is an error, so none is unreadable."""
-    path, positive = options.outcomes or Path(), options.contract.label.positive
+def _add_file(join: Join, path: Path, options: QualityOptions, stop: Stop) -> None:
+    """Add the outcomes of the file, whose rows must all have a time; a bad row is an error."""
+    positive = options.contract.label.positive
     with stop.interrupting(), open_reader(path, options.csv_format) as reader:
         if options.contract.time.name not in reader.layout.codec.names:
             raise DataError(f"{path} has no column time: the time of an outcome tells which predictions came before")
-        for rows in _chunks(reader):
-            for row in rows:
-                key = reader.layout.codec.key(row)
-                join.add_outcome(key, to_timestamp(row.event_ts), positive=row.label == positive)
-            options.on_read(len(rows))
-    return 0
-
-
-def _chunks(reader: Any) -> Iterator[list[Any]]:  # noqa: ANN401 - rows of a type made at run time
-    while (chunk := reader.take(STRIDE)).rows:
-        yield chunk.rows
+        key_of = reader.layout.codec.key
+        while (chunk := reader.take(STRIDE)).rows:
+            for row in chunk.rows:
+                time: str = row.event_ts  # type: ignore[attr-defined]
+                join.add_outcome(key_of(row), to_timestamp(time), positive=row.label == positive)
+            options.on_read(len(chunk.rows))
 
 
 def _decode(codec: OutcomeCodec, value: bytes) -> Any:  # noqa: ANN401 - a type made at run time
@@ -148,17 +133,15 @@ def _decode(codec: OutcomeCodec, value: bytes) -> Any:  # noqa: ANN401 - a type 
         return None
 
 
-def _measured(joined: Joined, rows: NDArray[np.bool_], options: QualityOptions) -> Measures:
+def _measured(joined: Joined, rows: NDArray[np.bool_] | slice, options: QualityOptions) -> Measures:
     return measure(joined.probability[rows], joined.positive[rows], joined.flagged[rows], options.capacity)
 
 
 def _by_version(joined: Joined, options: QualityOptions) -> list[VersionQuality]:
     """Return each version that has outcomes, in the order of its first prediction with one."""
-    first = {number: joined.time[joined.version == number].min() for number in np.unique(joined.version)}
-    return [
-        VersionQuality(joined.versions[number], None, _measured(joined, joined.version == number, options))
-        for number in sorted(first, key=lambda number: float(first[number]))
-    ]
+    rows = [(number, joined.version == number) for number in np.unique(joined.version)]
+    rows.sort(key=lambda each: float(joined.time[each[1]].min()))
+    return [VersionQuality(joined.versions[number], None, _measured(joined, of, options)) for number, of in rows]
 
 
 def _by_week(joined: Joined, options: QualityOptions) -> list[VersionQuality]:

@@ -64,14 +64,14 @@ class ReportData:
 def run_report(clients: Clients, options: ReportOptions, *, stop: Stop) -> Report:
     """Aggregate the matching predictions that the topic holds now."""
     topic = clients.settings.topics.predictions
-    offsets = _offsets_of(Cluster(clients, stop), topic, options.previous or options.criteria.period, stop)
+    offsets = offsets_of(Cluster(clients, stop), topic, options.previous or options.criteria.period, stop)
     return report(_records(clients, offsets, options, stop), options)
 
 
 def run_lookup(clients: Clients, options: LookupOptions, *, stop: Stop) -> Lookup:
     """Find the customer's newest predictions among the records that the topic holds now."""
     cluster, topic = Cluster(clients, stop), clients.settings.topics.predictions
-    offsets = _offsets_of(cluster, topic, ALWAYS, stop)
+    offsets = offsets_of(cluster, topic, ALWAYS, stop)
     search = Search(options, offsets.starts, offsets.ends)
     while starts := search.next_block():
         for batch in read(clients, topic, stop=stop, starts=starts, ends=search.unread):
@@ -85,8 +85,8 @@ def run_report_data(clients: Clients, options: ReportOptions, *, stop: Stop) -> 
     """Collect the contents of the HTML page; read the dead letters for their states, and again to count them."""
     cluster, topics, criteria = Cluster(clients, stop), clients.settings.topics, options.criteria
     trends = Trends(options.contract.label.positive)
-    predictions_read = _offsets_of(cluster, topics.predictions, options.previous or criteria.period, stop)
-    letters_read = _offsets_of(cluster, topics.deadletter, criteria.period, stop)
+    predictions_read = offsets_of(cluster, topics.predictions, options.previous or criteria.period, stop)
+    letters_read = offsets_of(cluster, topics.deadletter, criteria.period, stop)
     as_of = utc_timestamp()
     with_trends = replace(options, on_prediction=[trends.add, *options.on_prediction])
     result = report(_records(clients, predictions_read, options, stop), with_trends)
@@ -151,7 +151,7 @@ def csv_line(values: Iterable[str | float]) -> str:
     return text.getvalue()
 
 
-def _offsets_of(cluster: Cluster, topic: str, period: Period, stop: Stop) -> OffsetRange:
+def offsets_of(cluster: Cluster, topic: str, period: Period, stop: Stop) -> OffsetRange:
     """Return the offsets that can hold answers of the period; an answer's record is never older than the answer."""
     partitions = cluster.partitions(topic)[topic]
     ends = settled_ends(cluster, topic, partitions, stop)

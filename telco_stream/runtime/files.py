@@ -61,7 +61,7 @@ def atomic_write(path: Path, *, create_folder: bool = False) -> Iterator[Buffere
         elif not path.parent.exists():
             raise UsageError(f"Cannot write {path}: the folder {path.parent} does not exist; create it first")
         draft = temporary_path(path)
-        with created(draft, partial(create_file, draft, before), draft.unlink) as file:
+        with created(partial(create_file, draft, before), draft.unlink) as file:
             with file:
                 yield file
                 file.flush()
@@ -73,10 +73,10 @@ def atomic_write(path: Path, *, create_folder: bool = False) -> Iterator[Buffere
 
 
 @contextmanager
-def created(path: Path, create: Callable[[], T], remove: Callable[[], object]) -> Iterator[T]:
-    """Create `path`, yield what `create` returns, and remove the path at the end, if it is still there.
+def created(create: Callable[[], T], remove: Callable[[], object]) -> Iterator[T]:
+    """Yield what `create` returns, and call `remove` at the end, unless the name was taken.
 
-    Also if an interruption hits the moment after the creation; but not if the name was taken.
+    This includes an interruption in the moment after the creation. `remove` may find nothing.
     """
     is_taken = False
     try:
@@ -87,7 +87,7 @@ def created(path: Path, create: Callable[[], T], remove: Callable[[], object]) -
             raise
         yield result
     finally:
-        if not is_taken and path.exists():
+        if not is_taken:
             with suppress(OSError):
                 remove()
 

@@ -59,8 +59,8 @@ def parse_time(text: str, now: float, option: str) -> datetime:
     Raises `UsageError` with the name of the option.
     """
     try:
-        if age := _AGE.fullmatch(text):
-            return datetime.fromtimestamp(now, UTC) - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        if (age := _age(text)) is not None:
+            return datetime.fromtimestamp(now, UTC) - age
         time = datetime.fromisoformat(text.upper())
     except (ValueError, OverflowError):
         message = f"{option}: {text[:40]!r} is not a time; use 2026-11-01, 2026-11-01T08:00Z or an age such as 2h"
@@ -73,10 +73,15 @@ def parse_length(text: str, option: str) -> float:
 
     Raises `UsageError` with the name of the option.
     """
-    age = _AGE.fullmatch(text)
-    if age is None or not int(age[1]):
+    age = _age(text)
+    if not age:
         raise UsageError(f"{option}: {text[:40]!r} is not a length of time; use 30d, 4w or 12h")
-    return timedelta(**{_UNITS[age[2]]: int(age[1])}).total_seconds()
+    return age.total_seconds()
+
+
+def _age(text: str) -> timedelta | None:
+    age = _AGE.fullmatch(text)
+    return timedelta(**{_UNITS[age[2]]: int(age[1])}) if age else None
 
 
 def to_timestamp(text: str) -> float:
