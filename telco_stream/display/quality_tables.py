@@ -16,14 +16,14 @@ from telco_stream.quality.results import (
     QualityResult,
     VersionQuality,
 )
-from telco_stream.runtime.humanize import format_percent
+from telco_stream.runtime.humanize import count_of, format_percent
 
 _TITLES = ("Model version", "Week", "Known", "AUC", "Brier", "Precision", "Recall")
 
 
 def quality_tables(result: QualityResult) -> RenderableType:
     """Draw what was joined, the figures in total, calibration, and a row for each model version and week."""
-    blocks: list[RenderableType] = [safe_text("\n".join(_coverage_lines(result.coverage, result.horizon_days)))]
+    blocks: list[RenderableType] = [Group(*map(safe_text, _coverage_lines(result.coverage, result.horizon_days)))]
     blocks += [
         _total_table(result.total, result.capacity),
         _titled("Calibration", _calibration_table(result.calibration)),
@@ -50,18 +50,20 @@ def _coverage_lines(coverage: Coverage, days: float) -> list[str]:
     known = f"{coverage.with_outcome:,} of {coverage.predictions:,} predictions have an outcome within {days:g} days"
     lines = [f" {known}; {coverage.pending:,} can still get one."]
     unused = [
-        (coverage.unknown_key, "have a key without predictions"),
-        (coverage.before_prediction, "are older than the predictions"),
-        (coverage.after_horizon, "came later"),
-        (coverage.replaced, "were followed by a newer one"),
+        (coverage.unknown_key, "for a key without predictions"),
+        (coverage.before_prediction, "older than the predictions"),
+        (coverage.after_horizon, "after the horizon"),
+        (coverage.replaced, "followed by a newer one"),
     ]
     if parts := [f"{count:,} {what}" for count, what in unused if count]:
-        lines.append(f" Of {coverage.outcomes:,} outcomes, {', '.join(parts)}.")
+        lines.append(f" Not used of {count_of(coverage.outcomes, 'outcome')}: {', '.join(parts)}.")
     unreadable = [
         (coverage.unreadable_predictions, "predictions"),
         (coverage.unreadable_outcomes, "outcomes"),
     ]
-    lines += [f" {count:,} records are not {what} of this contract." for count, what in unreadable if count]
+    lines += [
+        f" {count_of(count, 'record')} skipped: not {what} of this contract." for count, what in unreadable if count
+    ]
     return lines
 
 
