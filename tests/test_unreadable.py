@@ -67,6 +67,14 @@ def test_consume_exits_3_when_a_record_is_too_large(kafka: str, too_large: Topic
     assert len(answers(kafka, too_large)) == 1
 
 
+def test_consume_names_only_partitions_with_unread_records(kafka: str, topics: Topics) -> None:
+    """The first response is too large, so the client has fetched no partition and knows none of their ends."""
+    configure_topic(kafka, topics.raw, "max.message.bytes", "3000000")
+    send_batch(kafka, topics.raw, 1, 2_000_000, "none")
+    with pytest.raises(errors.KafkaError, match=f"Topic {topics.raw}, at one of these offsets: 0:0: "):
+        RunningConsumer(settings_of(kafka, topics, SMALL_LIMITS), ConsumeOptions()).result(30)
+
+
 def test_every_record_is_answered_when_the_limit_is_raised(kafka: str, hostile: Topics) -> None:
     settings = settings_of(kafka, hostile, {"receive.message.max.bytes": "250000000"})
     result = RunningConsumer(settings, ConsumeOptions("batch")).result(60)

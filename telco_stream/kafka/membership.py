@@ -114,11 +114,6 @@ class Membership:
         if partition in self.positions:
             self.positions[partition] = max(self.positions[partition], offset)
 
-    def unread(self) -> dict[int, int]:
-        """Return the positions of the partitions that have not ended."""
-        positions, ends = self.positions, self.end_offsets
-        return {partition: offset for partition, offset in positions.items() if offset != ends.get(partition)}
-
     def refresh_ends(self) -> None:
         """Update the end offsets of the fetched partitions, at most four times a second."""
         if (now := time.monotonic()) - self._refreshed_at >= _REFRESH_INTERVAL:

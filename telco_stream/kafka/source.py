@@ -130,7 +130,7 @@ class KafkaSource:
         self.membership.restart_failed(self._stop)
         self.membership.refresh_ends()
         if error := self._errors.too_large():
-            raise response_too_large(error, self._topic, self.membership.unread())
+            raise response_too_large(error, self._topic, self._unread())
         polling = BoundedPoll(self._consumer, max(_BATCH_BYTES, _RECORD_BYTES * max_records))
         first = polling.poll(min(timeout, MAX_CALL_SECONDS if self.membership.positions else _JOIN_POLL))
         self.membership.revoked.clear()  # `poll` serves rebalances before it returns a record
@@ -144,6 +144,14 @@ class KafkaSource:
         if revoked := frozenset(self.membership.revoked):  # the next owner of these partitions reads the records again
             records = [record for record in records if record.partition() not in revoked]
         return self._batch(records)
+
+    def _unread(self) -> dict[int, int]:
+        """Return the positions of the partitions that have records left, or whose leader doesn't answer.
+
+        The client knows no end offset of a partition that it has not fetched yet.
+        """
+        ends = self._starts.ends(sorted(self.membership.positions))
+        return {number: offset for number, offset in self.membership.positions.items() if offset != ends.get(number)}
 
     def is_current(self, batch: Batch) -> bool:
         """Return False if the consumer was rewound after the batch, whose records will then be read again."""

@@ -112,6 +112,13 @@ class StartFinder:
         self._has_failed = len(starts) < len(requested) or (self._has_failed and not is_last)
         return starts
 
+    def ends(self, partitions: list[int]) -> dict[int, int]:
+        """Return the end offsets (the last stable offsets) of the partitions whose leader answers within a second.
+
+        Raises `errors.KafkaError` for a permanent error.
+        """
+        return self._offsets(partitions, "latest")
+
     def _find(self, partitions: list[int], out_of_range: Collection[int]) -> dict[int, Start]:
         committed = self._committed(partitions)
         oldest = self._offsets(partitions, "earliest")
@@ -141,7 +148,7 @@ class StartFinder:
         self._partitions = max(self._partitions, *(partition + 1 for partition in partitions))
         commits = [metadata for offset, metadata in self._committed(range(self._partitions)).values() if offset >= 0]
         initial = min(map(self._initial_partitions, commits), default=self._partitions)
-        ends = self._offsets([partition for partition in partitions if partition < initial], "latest")
+        ends = self.ends([partition for partition in partitions if partition < initial])
         added = {partition: oldest[partition] for partition in partitions if partition >= initial}
         return {partition: self._first(offset, initial) for partition, offset in (ends | added).items()}
 
