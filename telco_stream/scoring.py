@@ -18,7 +18,7 @@ from telco_stream.contract.events import BAD_DATA, Event, EventBatch, EventCodec
 from telco_stream.errors import ErrorType
 from telco_stream.messages.dead_letter import encode_dead_letter, forwarded_headers
 from telco_stream.messages.headers import SourceHeaders
-from telco_stream.messages.prediction import Prediction, encode_prediction
+from telco_stream.messages.prediction import CONTROL, Holdout, Prediction, encode_prediction
 from telco_stream.messages.record import ENVELOPE, Message, Record, Rejected, Rejection, size_of
 from telco_stream.model.scorer import Scorer, ScoringError, score_each
 from telco_stream.model.serving import CanaryModel, VersionCounts
@@ -95,16 +95,18 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     topic_id: str | None = None,
     consecutive_before: int = 0,
     canary: CanaryModel | None = None,
+    holdout: Holdout | None = None,
 ) -> Outcome:
     """Answer each record exactly once, by a prediction or by a dead letter.
 
     All records are from one topic, whose ID is `topic_id`. `processed_at` is the time of processing (RFC 3339), and
-    `consecutive_before` is the number of consecutive dead letters directly before this batch.
+    `consecutive_before` is the number of consecutive dead letters directly before this batch. The predictions of
+    keys in the `holdout` are marked.
     """
     sources, codec = SourceHeaders(topic_id), scorer.codec
     indices, events, undecodable = _decode(records, codec.events)
     failures: dict[int, ScoringError] = {}
-    scored = _predict(indices, events, scorer, canary, processed_at, failures)
+    scored = _predict(indices, events, scorer, canary, holdout, processed_at, failures)
     predictions, prediction_messages, unanswerable = _encode(
         records, zip(indices, scored, strict=True), sources, limits.prediction, codec.contract.entity
     )
@@ -208,12 +210,13 @@ def _predict(  # noqa: PLR0913, PLR0917 - a batch, its models and its errors
     events: EventBatch,
     scorer: Scorer,
     canary: CanaryModel | None,
+    holdout: Holdout | None,
     processed_at: str,
     failures: dict[int, ScoringError],
 ) -> list[Prediction]:
     """Return a prediction for each event, in their order: by the canary for its keys, by the scorer for the others."""
     if canary is not None:
-        rest = processed_at, failures
+        rest = holdout, processed_at, failures
         sides = [canary.takes(event.key.encode()) for event in events]
         of_canary, of_scorer = (
             iter(_predict([*compress(indices, takes)], EventBatch(compress(events, takes)), model, None, *rest))
@@ -226,6 +229,7 @@ def _predict(  # noqa: PLR0913, PLR0917 - a batch, its models and its errors
         threshold=scorer.threshold,
         processed_at=processed_at,
         model_version=scorer.version,
+        optional={} if holdout is None else {CONTROL: holdout.marks(event.key for event in events)},
     )
 
 

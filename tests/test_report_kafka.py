@@ -40,7 +40,8 @@ def test_report_csv_has_the_counted_predictions(broker: Broker) -> None:
         if record.key in {b"1", b"5"}
     ]
     assert summary["total"] == len(rows) == 2
-    assert sorted(rows, key=str) == sorted(({name: str(value[name]) for name in value} for value in stored), key=str)
+    expected = [{name: str(value[name]) for name in value} | {"control": ""} for value in stored]
+    assert sorted(rows, key=str) == sorted(expected, key=str)
 
 
 def test_report_writes_only_the_csv_to_stdout_when_asked(broker: Broker) -> None:

@@ -14,8 +14,8 @@ STRANGE = ["a,b", 'a"b', "a\nb", "  a ", "مرحبا", "<script>alert(1)</script
 
 def test_table_has_a_header_and_a_line_per_prediction() -> None:
     assert written(answer("a", 0.25)) == (
-        "customerID,churn_probability,prediction,event_ts,processed_ts,model_version,Contract,InternetService\r\n"
-        "a,0.25,No,2026-01-01T00:00:00Z,2026-01-02T00:00:00Z,v1,One year,DSL\r\n"
+        "customerID,churn_probability,prediction,event_ts,processed_ts,model_version,Contract,InternetService,control\r\n"
+        "a,0.25,No,2026-01-01T00:00:00Z,2026-01-02T00:00:00Z,v1,One year,DSL,\r\n"
     )
 
 

@@ -63,6 +63,15 @@ def consume(
         int, typer.Option(min=1, metavar="N", help="Number of processes that share the partitions.")
     ] = 1,
     top_k: options.TopK = options.TOP_K,
+    holdout_percent: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=99,
+            metavar="PERCENT",
+            help="Mark the predictions of PERCENT of the keys, always the same, as control: not to be contacted.",
+        ),
+    ] = 0.0,
     no_live: options.NoLive = False,
     metrics_port: options.MetricsPort = 0,
     metrics_host: options.MetricsHost = None,
@@ -111,7 +120,7 @@ def consume(
 
     monitoring = MonitoringOptions(metrics_port, exit_on_stall)
     if_answered: IfAnswered = "restart" if restart else "resume" if resume_from_answers else "refuse"
-    run_options = ConsumeOptions(mode, delivery, limit, idle_timeout, top_k, monitoring, if_answered)
+    run_options = ConsumeOptions(mode, delivery, limit, idle_timeout, top_k, monitoring, if_answered, holdout_percent)
     with open_models(session.clients, session.model_folder(), engine, stop, follow=workers == 1) as models:
         result = (
             _run_workers(session, run_options, engine, workers, models.serving.scorer.codec.contract)

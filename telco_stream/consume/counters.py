@@ -8,6 +8,7 @@ from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.schema import Contract
 from telco_stream.errors import DataError
 from telco_stream.messages.codec import compile_contract
+from telco_stream.messages.prediction import Holdout
 from telco_stream.report.analytics import Analytics, Summary
 from telco_stream.runtime.choices import Mode
 from telco_stream.scoring import Limits, Outcome
@@ -33,6 +34,8 @@ class ConsumePlan:
     topic_id: str | None = None
     #: Contract of the model.
     contract: Contract = field(default_factory=builtin_contract)
+    #: Keys whose predictions are marked; None marks none.
+    holdout: Holdout | None = None
 
 
 @dataclass(frozen=True, slots=True)

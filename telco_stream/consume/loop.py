@@ -187,6 +187,7 @@ class ConsumeLoop:
             topic_id=self._plan.topic_id,
             consecutive_before=self._counters.consecutive_dead_letters,
             canary=models.canary,
+            holdout=self._plan.holdout,
         )
 
     def _deliver(self, outcome: Outcome, batch: Batch, processing: float, *, overlap: bool) -> None:

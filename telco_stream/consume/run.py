@@ -14,6 +14,7 @@ from telco_stream.consume.delivery import AtLeastOnce, ExactlyOnce
 from telco_stream.consume.first_start import IfAnswered, choose_reset
 from telco_stream.consume.loop import ConsumeLoop, Delivery
 from telco_stream.consume.worker_reports import WorkerReporter
+from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.identity import TopicIdentity
@@ -24,6 +25,8 @@ from telco_stream.kafka.source import KafkaSource, Subscription
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.topics import compacted_topics, compaction_warning
 from telco_stream.kafka.transactions import transactions_under
+from telco_stream.messages.codec import Codec
+from telco_stream.messages.prediction import CONTROL, Holdout
 from telco_stream.model.artifact import load_scorer, read_manifest
 from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_run
@@ -60,6 +63,8 @@ class ConsumeOptions:
     top_k: int = 10
     monitoring: MonitoringOptions = NO_MONITORING
     if_answered: IfAnswered = "refuse"
+    #: Share of the keys, in percent, whose predictions are marked as `control`; 0 marks none.
+    holdout_percent: float = 0.0
 
     @property
     def is_bounded(self) -> bool:
@@ -143,6 +148,8 @@ def run_consume(
     clients: Clients, models: Models, options: ConsumeOptions, *, stop: Stop, observers: Sequence[RunObserver] = ()
 ) -> ConsumeResult:
     """Consume until a stop condition is met or a stop is requested, and leave the group in every case."""
+    if options.holdout_percent:
+        _check_field(CONTROL, "--holdout-percent", models.serving.scorer.codec)
     clients.on_refused = stop.fail
     with monitor_run(options.monitoring, clients, models, stop=stop, observers=observers) as monitored, reduced_gc():
         try:
@@ -216,6 +223,12 @@ def _delivery(
     return ExactlyOnce(transactions, source, settings.topics), transactions.outcomes
 
 
+def _check_field(name: str, option: str, codec: Codec) -> None:
+    """Raise `UsageError` if predictions of the contract have another field of this name."""
+    if name in codec.predictions.attributes:
+        raise UsageError(f"{option}: predictions have the field {name} already, a column of the contract; rename it")
+
+
 def _view_partitions(
     source: KafkaSource, loop: ConsumeLoop, outcomes: Callable[[], Mapping[str, int]]
 ) -> PartitionView:
@@ -236,6 +249,8 @@ def _log_start(options: ConsumeOptions, settings: Settings, models: Models) -> N
     facts = {"mode": options.mode, "delivery": options.delivery, "group": settings.consumer.group_id}
     names = {"raw": topics.raw, "predictions": topics.predictions, "deadletter": topics.deadletter}
     until = {} if options.is_bounded else {"until": "signal"}
+    if options.holdout_percent:
+        names["holdout_percent"] = f"{options.holdout_percent:g}"
     logs.log_start("consume", **facts, **names, model_version=scorer.version, engine=scorer.engine, **until)
 
 
@@ -259,6 +274,7 @@ def _plan(
         top_k=options.top_k,
         topic_id=topic_id,
         contract=models.serving.scorer.codec.contract,
+        holdout=Holdout(options.holdout_percent) if options.holdout_percent else None,
     )
 
 

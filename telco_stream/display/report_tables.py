@@ -60,6 +60,9 @@ def _totals(summary: Summary, words: Wording) -> Iterator[tuple[str, str, str, s
         format_percent(known and summary.flagged_share),
         f"{words.probability} at or above the threshold",
     )
+    if summary.control:
+        share = format_share(summary.control, summary.customers)
+        yield "Control group", format_count(summary.control), share, "not to be contacted, and not listed below"
     if summary.revenue_at_risk is not None:
         yield "Revenue at risk", f"{summary.revenue_at_risk:,.0f}", "", words.revenue
     yield (

@@ -1,9 +1,12 @@
 """Messages of the predictions topic: their fields are named by the contract."""
 
-from collections.abc import Callable, Iterable
-from typing import Any, Literal
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from telco_stream.contract.schema import Boolean, Carried, Category, Contract, Integer, Number, Text
 
@@ -12,7 +15,7 @@ class Prediction(msgspec.Struct, gc=False, frozen=True):
     """Answer to one event; `event_ts` is copied from the event verbatim.
 
     The type that `PredictionCodec` makes of it has the names of the contract on the wire, and a field more for each
-    column that predictions repeat.
+    column that predictions repeat. The fields of `OPTIONAL` are None in types that lack them.
     """
 
     key: str
@@ -22,6 +25,35 @@ class Prediction(msgspec.Struct, gc=False, frozen=True):
     processed_ts: str
     model_version: str
 
+    control: ClassVar[bool | UnsetType | None] = None
+
+
+#: Field of predictions whose key belongs to the holdout.
+CONTROL = "control"
+#: Fields that predictions have only where an option asks for them, with their types. `control` is true or absent.
+OPTIONAL: dict[str, Any] = {CONTROL: bool}
+#: Number of parts of the keys, one of which is the smallest holdout: 0.01 %.
+_PARTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Holdout:
+    """Keys that are not contacted, `percent` of all of them; a key stays on its side, and a larger holdout keeps it.
+
+    The hash is independent of the CRC that selects the keys of a canary.
+    """
+
+    percent: float
+
+    def takes(self, key: str) -> bool:
+        """Return whether the key belongs to the holdout."""
+        digest = hashlib.blake2b(key.encode(), digest_size=8, person=b"holdout").digest()
+        return int.from_bytes(digest) % _PARTS < self.percent * 100
+
+    def marks(self, keys: Iterable[str]) -> list[bool | UnsetType]:
+        """Return the field `control` of each key's prediction."""
+        return [True if self.takes(key) else UNSET for key in keys]
+
 
 encode_prediction = msgspec.json.Encoder().encode
 
@@ -30,13 +62,20 @@ class PredictionCodec:
     """Type and decoder of the predictions of one contract."""
 
     def __init__(self, contract: Contract, extra: Iterable[str] = ()) -> None:
-        """Compile the contract; `extra` columns, which other programs may add, are decoded too, and None if missing."""
+        """Compile the contract; `extra` columns are decoded too, whatever they hold, and None if missing.
+
+        They are fields of `OPTIONAL`, or those that other programs may add.
+        """
         self.contract = contract
         own = _own_names(contract)
         repeated = {name: f"repeated_{number}" for number, name in enumerate(contract.repeated)}
         others = [name for name in dict.fromkeys(extra) if name not in own and name not in repeated]
         #: Attribute of a prediction by the name on the wire.
-        self.attributes = own | repeated | {name: f"extra_{number}" for number, name in enumerate(others)}
+        self.attributes = (
+            own
+            | repeated
+            | {name: name if name in OPTIONAL else f"extra_{number}" for number, name in enumerate(others)}
+        )
         #: Names on the wire, in their order.
         self.names = (*own, *repeated)
         label = contract.label
@@ -45,9 +84,24 @@ class PredictionCodec:
         columns = {column.name: column for column in contract.columns}
         fields += [(field, _type(columns[name]), msgspec.field(name=name)) for name, field in repeated.items()]
         fields += [(self.attributes[name], Any, msgspec.field(name=name, default=None)) for name in others]
+        self._extended: dict[tuple[str, ...], Any] = {}
         self.type: Any = msgspec.defstruct("Prediction", fields, bases=(Prediction,), frozen=True, gc=False)
         #: Decode a prediction; raises a ValueError if the value is not one.
         self.decode: Callable[[bytes], Any] = msgspec.json.Decoder(self.type).decode
+
+    def type_with(self, optional: Sequence[str]) -> Any:  # noqa: ANN401 - a type made at run time
+        """Return the type that has these fields of `OPTIONAL` too; a field that is `UNSET` is absent on the wire.
+
+        None of them may have the name of another field: see `attributes`.
+        """
+        if not optional:
+            return self.type
+        names = tuple(optional)
+        if names not in self._extended:
+            fields: list[Any] = [(name, OPTIONAL[name] | UnsetType, UNSET) for name in names]
+            made = msgspec.defstruct("Prediction", fields, bases=(self.type,), frozen=True, gc=False)
+            self._extended[names] = made
+        return self._extended[names]
 
 
 def _type(column: Carried) -> Any:  # noqa: ANN401 - an annotation

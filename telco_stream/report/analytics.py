@@ -58,6 +58,7 @@ class Summary:
     `by_*` value of each of the contract's segments. `report` alone has `lift` (the share of the positive labels reached
     by contacting a share of the customers, from its manifest; if the model made any of the predictions), with
     `--since` the totals of the `previous` period of the same length, and with the options for it the `contact_plan`.
+    `control` is the number of customers in the control group, who are not in `top` and `contact_plan`.
     """
 
     total: int
@@ -76,6 +77,7 @@ class Summary:
     lift: tuple[LiftStep, ...] | None = None
     contact_plan: ContactPlan | None = None
     previous: PreviousPeriod | None = None
+    control: int = 0
     #: Contract of the predictions, by which the summary is worded; not part of the JSON.
     contract: Contract = field(default_factory=builtin_contract)
 
@@ -164,6 +166,7 @@ class Analytics:
             flagged_share=customers.flagged_share,
             revenue_at_risk=self.newest.revenue_at_risk(),
             segments=self.newest.segments(),
+            control=self.newest.control(),
             contract=self._contract,
         )
 

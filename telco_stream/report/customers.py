@@ -73,6 +73,8 @@ class NewestPredictions:
         self._contract_segments = contract.segments
         self._rows: dict[str, int] = {}
         self._instants, self._probabilities, self._flagged = array("d"), array("d"), array("B")
+        #: Whether each customer belongs to the control group, which is not contacted.
+        self._control = array("B")
         #: Charges expected to be lost; None until a prediction has a charge.
         self._revenues: array[float] | None = None
         known = {column.name: known_segments(column) for column in contract.columns}
@@ -83,6 +85,7 @@ class NewestPredictions:
             self._instants,
             self._probabilities,
             self._flagged,
+            self._control,
         ]
         self._arrays += [column.numbers for column in self._columns.values()]
 
@@ -98,6 +101,7 @@ class NewestPredictions:
         self._instants[row] = when
         self._probabilities[row] = prediction.probability
         self._flagged[row] = prediction.prediction == self._positive
+        self._control[row] = prediction.control is True
         charge = getattr(prediction, self._charge_of) if self._charge_of else None
         if charge is not None or self._revenues:
             self._set_revenue(row, charge)
@@ -129,10 +133,14 @@ class NewestPredictions:
         """Return the charges expected to be lost; None if no prediction has a number as charge."""
         return None if self._revenues is None else math.fsum(self._revenues)
 
+    def control(self) -> int:
+        """Return the number of customers in the control group."""
+        return sum(self._control)
+
     def top(self, size: int) -> Iterator[AtRisk]:
-        """Yield the customers at the highest risk, equal risks ordered by ID."""
+        """Yield the customers at the highest risk outside the control group, equal risks ordered by ID."""
         probabilities, columns = self._probabilities, [self._columns[name] for name in self._contract_segments]
-        highest = nsmallest(size, self._rows.items(), key=lambda item: (-probabilities[item[1]], item[0]))
+        highest = nsmallest(size, self._contactable(), key=lambda item: (-probabilities[item[1]], item[0]))
         for customer, row in highest:
             values = (column.names[column.numbers[row]] for column in columns)
             yield AtRisk(customer, probabilities[row], dict(zip(self._contract_segments, values, strict=True)))
@@ -140,12 +148,22 @@ class NewestPredictions:
     def contact_plan(self, cost: float, value: float) -> ContactPlan:
         """Return the customers whose contact is expected to earn more than it costs; `cost` is below `value`.
 
-        A contact earns `value` if the label had become positive: its expected profit is probability x value - cost.
+        A contact earns `value` if the label had become positive: its expected profit is probability x value - cost. The
+        control group is not contacted.
         """
         threshold = cost / value
-        contacted = [probability for probability in self._probabilities if probability >= threshold]
+        contacted = [
+            probability
+            for probability, control in zip(self._probabilities, self._control, strict=True)
+            if probability >= threshold and not control
+        ]
         expected = math.fsum(contacted)
         return ContactPlan(cost, value, threshold, len(contacted), expected, expected * value - len(contacted) * cost)
+
+    def _contactable(self) -> Iterator[tuple[str, int]]:
+        """Yield ID and row of each customer outside the control group."""
+        control = self._control
+        return (item for item in self._rows.items() if not control[item[1]])
 
     def _set_revenue(self, row: int, charge: object) -> None:
         """Set the charge that is expected to be lost with the customer, 0 if the charge is not a number."""

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.schema import Contract
 from telco_stream.messages.headers import source_of
-from telco_stream.messages.prediction import Prediction, PredictionCodec
+from telco_stream.messages.prediction import CONTROL, Prediction, PredictionCodec
 from telco_stream.messages.record import Record
 from telco_stream.report.predictions import decode_valid, time_of
 from telco_stream.runtime.humanize import to_datetime
@@ -84,7 +84,7 @@ class Search:
     """
 
     def __init__(self, options: LookupOptions, starts: dict[int, int], ends: dict[int, int]) -> None:
-        self._options, self._codec = options, PredictionCodec(options.contract)
+        self._options, self._codec = options, PredictionCodec(options.contract, [CONTROL])
         self._key = options.customer.encode(errors="surrogateescape")
         self._starts = starts
         #: End of the part that is still unread, by partition.
@@ -158,4 +158,6 @@ class Search:
         source = source_of(match.record)[0].decode(errors="backslashreplace")
         attributes = self._codec.attributes
         message = {name: getattr(match.prediction, attributes[name]) for name in self._codec.names}
+        if match.prediction.control is True:
+            message[CONTROL] = True
         return FoundPrediction(match.partition, match.offset, match.prediction, message, source or None)

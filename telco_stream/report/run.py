@@ -21,7 +21,7 @@ from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read, settled_ends, starts_since
-from telco_stream.messages.prediction import Prediction, PredictionCodec
+from telco_stream.messages.prediction import CONTROL, Prediction, PredictionCodec
 from telco_stream.messages.record import Record
 from telco_stream.report.lookup import Lookup, LookupOptions, Search
 from telco_stream.report.predictions import PredictionFilter, Report, ReportOptions, report
@@ -112,15 +112,16 @@ def open_outputs(*paths: Path | None) -> Iterator[list[BinaryIO | None]]:
 
 
 class PredictionTable:
-    """CSV table of predictions with a header line: RFC 4180 in UTF-8.
+    """CSV table of predictions with a header line: RFC 4180 in UTF-8. The last column is `control`, true or empty.
 
     Nothing is written before the first prediction or `finish`, so that stdout stays empty if the topic can't be read.
     """
 
     def __init__(self, file: BinaryIO, codec: PredictionCodec) -> None:
-        self._values_of = attrgetter(*(codec.attributes[name] for name in codec.names))
+        self._names = codec.names if CONTROL in codec.names else (*codec.names, CONTROL)
+        self._values_of = attrgetter(*(codec.attributes.get(name, name) for name in self._names))
         self._write = csv.writer(codecs.getwriter("utf-8")(file, "backslashreplace")).writerow
-        self._names, self._has_header = codec.names, False
+        self._has_header = False
 
     def add(self, prediction: Prediction, _time: float) -> None:
         """Write a prediction."""
