@@ -66,6 +66,7 @@ DOCUMENTED = {
     "outcomes send": "--model --contract --delimiter --checkpoint-file --delivery --run-id --limit --restart --check"
     " --bad-rows",
     "quality": "--outcomes --model --contract --delimiter --horizon --capacity --since --until --model-version",
+    "drift": "--topic --model --engine --since --until --window",
     "model compare": "--data --delimiter --number-rows --limit",
 }
 KAFKA_COMMANDS = [
@@ -76,6 +77,7 @@ KAFKA_COMMANDS = [
     "predictions show",
     "outcomes send",
     "quality",
+    "drift",
     "dlq list",
     "dlq show",
     "dlq replay",

@@ -47,6 +47,7 @@ MAY_IMPORT = {
     "verify": CLIENT | SETTINGS | SCREEN,
     "status": CLIENT | SETTINGS | SCREEN,
     "doctor": CLIENT | SETTINGS | SCREEN | ONNX,
+    "drift": CLIENT | SETTINGS | SCREEN | ONNX,
     "dlq list": CLIENT | SETTINGS | SCREEN,
     "dlq replay": CLIENT | SETTINGS | SCREEN,
     "consume": CLIENT | SETTINGS | SCREEN | ONNX,

@@ -196,6 +196,7 @@ def test_documented_json_keys_match_real_results_on_kafka(kafka: str, topics: To
         "topics init --outcomes",
         "outcomes send outcomes.csv",
         "quality --horizon 9999w",
+        "drift",
         "dlq replay",
     ]:
         _same_keys(arguments, topics.env(kafka))
@@ -213,6 +214,7 @@ _VALUES = {
     "--until": "7h",
     "--log-format": "json",
     "--threshold": "0.7",
+    "--window": "700",
 }
 
 

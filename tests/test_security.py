@@ -39,6 +39,7 @@ COMMANDS = {
     "consume --mode batch --delivery at-least-once": "telco-consumer",
     f"outcomes send {ROOT}/data/sample_customers.csv --limit 3 --restart": "telco-outcomes-sender",
     "quality": "telco-quality-analyst",
+    "drift": "telco-drift-analyst",
     "report": "telco-analyst",
     "status": "telco-auditor",
     "doctor --command produce": "telco-batch-producer",

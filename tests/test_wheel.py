@@ -48,7 +48,14 @@ def test_wheel_contains_only_package_sample_and_model(wheel: Path) -> None:
         "data/sample_customers.csv",
         *(
             f"models/churn/{name}"
-            for name in ("contract.json", "golden.json", "manifest.json", "pipeline.joblib", "pipeline.onnx")
+            for name in (
+                "baseline.json",
+                "contract.json",
+                "golden.json",
+                "manifest.json",
+                "pipeline.joblib",
+                "pipeline.onnx",
+            )
         ),
     }
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"telco_stream"}

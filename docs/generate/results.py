@@ -25,7 +25,7 @@ from telco_stream.model.manifest import Manifest
 from telco_stream.model.results import ImportResult, ModelComparison, TrainingResult
 from telco_stream.produce.check import CheckResult
 from telco_stream.produce.results import ProduceResult
-from telco_stream.quality.results import QualityResult
+from telco_stream.quality.results import DriftResult, QualityResult
 from telco_stream.registry.results import ListedChange, ListedModel, PublishResult, RoleResult
 from telco_stream.report.analytics import Segment, Summary
 from telco_stream.report.lookup import FoundPrediction
@@ -45,6 +45,7 @@ RESULTS: dict[str, type] = {
     "predictions show": FoundPrediction,
     "outcomes send": ProduceResult,
     "quality": QualityResult,
+    "drift": DriftResult,
     "verify": VerifyResult,
     "status": StatusResult,
     "doctor": DoctorResult,

@@ -11,6 +11,7 @@ from telco_stream.cli import (
     contract,
     demo,
     dlq,
+    drift,
     health,
     local,
     model_import,
@@ -55,7 +56,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo.demo, produce.produce, consume.consume, topics.report, topics.verify, health.status, health.doctor),
-    *(quality.quality, local.train, local.sample),
+    *(quality.quality, drift.drift, local.train, local.sample),
 ):
     app.command(cls=Command)(command)
 models.group.command("import")(model_import.import_model)

@@ -72,6 +72,7 @@ PAGES = {
         "telco-stream quality --outcomes outcomes.csv --horizon 30d",
         _KAFKA | _MODEL | {5: "no prediction has an outcome, or a row of the file is malformed"},
     ),
+    "drift": Page("telco-stream drift --since 24h", _KAFKA | _MODEL | {5: "features or scores have drifted"}),
     "model import": Page(
         "telco-stream model import model.ubj --contract contract.json --data labelled.csv",
         _ALWAYS | {4: "the model cannot be imported", 5: "a file has a malformed or unlabelled row, or too few rows"},

@@ -80,12 +80,12 @@ TOP_K = 10
 TopK: TypeAlias = Annotated[
     int, typer.Option("--top-k", min=0, metavar="K", help="Number of the highest probabilities to list.")
 ]
-#: These filter by the time of the answer, because the event time of a dead letter can be invalid.
+#: Answers are filtered by the time of the answer, because the event time of a dead letter can be invalid.
 Since: TypeAlias = Annotated[
     str | None,
-    typer.Option("--since", metavar="TIME", help="Only answers from TIME on: 2026-11-01T08:00Z, or an age such as 2h."),
+    typer.Option("--since", metavar="TIME", help="Only records from TIME on: 2026-11-01T08:00Z, or an age such as 2h."),
 ]
-Until: TypeAlias = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only answers before TIME.")]
+Until: TypeAlias = Annotated[str | None, typer.Option("--until", metavar="TIME", help="Only records before TIME.")]
 ModelVersion: TypeAlias = Annotated[
     str | None, typer.Option("--model-version", metavar="VERSION", help="Only predictions of this model version.")
 ]

@@ -155,6 +155,12 @@ class Session:
         except ContractError as error:
             raise UsageError(f"{file}: {error}") from error
 
+    def model_files(self) -> "Mapping[str, bytes]":
+        """Read the files of the model; raises `ModelError` if one is missing."""
+        from telco_stream.model.artifact import read_folder
+
+        return read_folder(self.model_folder()) if self._published is None else self._published
+
     def scorer(self, engine: "Engine") -> "Scorer":
         """Check and load the model."""
         from telco_stream.model.artifact import load_files, load_scorer

@@ -18,6 +18,7 @@ from telco_stream.contract.summary import ContractSummary
 from telco_stream.csv.inference import Candidates, InferResult
 from telco_stream.display.contract_check_tables import comparison_table, contract_tables, summary_table
 from telco_stream.display.contract_tables import candidate_tables, inferred_tables
+from telco_stream.display.drift_tables import drift_tables
 from telco_stream.display.health_tables import check_table, status_tables
 from telco_stream.display.layout import field_table, new_table, number_column, stack
 from telco_stream.display.letter_tables import letter_summary_tables, letter_table
@@ -41,7 +42,7 @@ from telco_stream.messages.dead_letter import format_original
 from telco_stream.model.manifest import Candidate, Decile, EngineReport, LiftStep
 from telco_stream.model.results import ModelComparison, ReplacedModel
 from telco_stream.produce.results import ProduceResult
-from telco_stream.quality.results import QualityResult
+from telco_stream.quality.results import DriftResult, QualityResult
 from telco_stream.registry.results import ListedChange, ListedModel, RoleResult
 from telco_stream.report.analytics import Summary
 from telco_stream.report.lookup import FoundPrediction
@@ -187,6 +188,7 @@ _RESULT_TABLES: dict[type, Callable[[Any], RenderableType]] = {
     ReplayResult: lambda result: field_table(_replay_fields(result)),
     ModelComparison: model_comparison_tables,
     QualityResult: quality_tables,
+    DriftResult: drift_tables,
     RoleResult: lambda result: field_table(role_fields(result)),
 }
 #: The tables of rows that have a form for their type.

@@ -30,6 +30,7 @@ CONTRACT = "contract.json"
 PIPELINE = "pipeline.joblib"
 ONNX = "pipeline.onnx"
 GOLDEN = "golden.json"
+BASELINE = "baseline.json"
 SKOPS = "pipeline.skops"
 #: Names of files that hold a model as its library saved it; an archive lacks those that could run code.
 _ORIGINALS = (PIPELINE, SKOPS, "pipeline.json", "pipeline.ubj", "pipeline.txt", "pipeline.cbm")
@@ -123,7 +124,7 @@ def check_target(folder: Path, *, replace_model: bool) -> None:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give a folder for the model")
     names = {entry.name for entry in folder.iterdir()}
-    if others := sorted(names - {MANIFEST, CONTRACT, GOLDEN, ONNX, *_ORIGINALS}):
+    if others := sorted(names - {MANIFEST, CONTRACT, GOLDEN, BASELINE, ONNX, *_ORIGINALS}):
         raise UsageError(
             f"{folder} holds files that do not belong to a model ({others[0]}): give an empty or new folder"
         )

@@ -21,6 +21,7 @@ from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError, ModelError
 from telco_stream.messages.codec import Codec, compile_contract
 from telco_stream.model.artifact import (
+    BASELINE,
     CONTRACT,
     GOLDEN,
     MANIFEST,
@@ -30,7 +31,9 @@ from telco_stream.model.artifact import (
     read_manifest,
     write_folder,
 )
+from telco_stream.model.drift.baseline import encode_baseline, make_baseline
 from telco_stream.model.evaluation import FOLDS, choose_threshold
+from telco_stream.model.features import feature_table
 from telco_stream.model.golden import make_golden
 from telco_stream.model.labelled import LabelledEvents, ReportStage, read_labelled_events
 from telco_stream.model.manifest import Manifest, TrainingData, encode_manifest
@@ -121,7 +124,9 @@ def _model_files(selected: Selected, codec: Codec, events: Sequence[Event], seed
     if compiled.content and compiled.refused is None:
         files = {ONNX: compiled.content} | files
         scorer = load_onnx(compiled.content, codec, version="", threshold=0.5)
-    return files | {GOLDEN: make_golden(scorer, events, seed=seed)}
+    # Scores out of fold are spread as those of new records; the model's own for the rows that it was fitted to are not.
+    baseline = make_baseline(codec.events, feature_table(codec.events, events), selected.probabilities[0])
+    return files | {GOLDEN: make_golden(scorer, events, seed=seed), BASELINE: encode_baseline(baseline)}
 
 
 def _manifest(

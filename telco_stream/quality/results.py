@@ -1,6 +1,8 @@
-"""Results of `quality`."""
+"""Results of `quality` and `drift`."""
 
 from dataclasses import dataclass
+
+from telco_stream.model.drift.results import FeatureDrift
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +86,22 @@ class QualityResult:
     calibration: list[CalibrationStep]
     by_version: list[VersionQuality]
     by_week: list[VersionQuality]
+
+
+@dataclass(frozen=True, slots=True)
+class DriftResult:
+    """Comparison of a period's records with the baseline of a model, window by window; the largest changes come first.
+
+    `rejected` records don't follow the contract and are not compared. `features` is empty if there are fewer than 500
+    records. A feature has drifted if its PSI is above the limit in the two newest windows.
+    """
+
+    model_version: str
+    baseline_records: int
+    records: int
+    rejected: int
+    first: str | None
+    windows: int
+    window_records: int
+    drifted: list[str]
+    features: list[FeatureDrift]

@@ -174,6 +174,14 @@ def test_quality_page_runs(kafka: str, names: Topics, commands: Path, tmp_path: 
     assert printed.count("1,000 of 1,000 predictions have an outcome within 30 days") == 2
 
 
+def test_drift_page_runs(kafka: str, names: Topics, commands: Path, tmp_path: Path) -> None:
+    """Rows of the same population do not drift, and those with another payment method do."""
+    printed = " ".join(_run_page(ROOT / "docs/drift.md", kafka, names, commands, tmp_path).split())
+    assert printed.count("No drift.") == 1
+    assert printed.count("UTC: PaymentMethod") == 1
+    assert "less Mailed check" in printed
+
+
 def test_personal_data_page_runs(kafka: str, names: Topics, commands: Path, tmp_path: Path) -> None:
     """Before the deletion, the customer has two records, a prediction and a dead letter; afterwards nothing."""
     printed = _run_page(ROOT / "docs/personal-data.md", kafka, names, commands, tmp_path)

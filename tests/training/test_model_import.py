@@ -24,7 +24,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 from telco_stream.contract.events import Event
 from telco_stream.errors import ModelError
-from telco_stream.model.artifact import GOLDEN, load_scorer, read_manifest
+from telco_stream.model.artifact import BASELINE, GOLDEN, load_scorer, read_manifest
 from telco_stream.model.compilation import compare
 from telco_stream.model.library_engines import load_library
 from telco_stream.model.probes import edge_events, split_events
@@ -160,7 +160,7 @@ def test_import_serves_what_the_library_predicts(fit: Callable[[Path], Fitted], 
     assert serving["max_difference"] <= 1e-6
     assert min(serving[f"us_{size}"] for size in (1, 50, 5_000)) > 0
     manifest = read_manifest(tmp_path / "mine")
-    assert GOLDEN in manifest.artifacts
+    assert {GOLDEN, BASELINE} <= set(manifest.artifacts)
     assert manifest.metrics.method.startswith("in-sample")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from telco_stream.model.artifact import load_scorer, read_manifest
+from telco_stream.model.drift.baseline import decode_baseline
 from telco_stream.model.labelled import read_labelled_events
 from telco_stream.model.training import train
 from telco_stream.runtime.files import bundled
@@ -54,6 +55,10 @@ def test_train_reproduces_the_committed_model(real_data: Path, tmp_path: Path) -
     customers = read_labelled_events(real_data, replace(FORMAT, requires_label=True), CODEC).events
     first, second = (load_scorer(folder, "sklearn").score(customers) for folder in (COMMITTED, again.path))
     assert first == pytest.approx(second, abs=1e-6)
+    baselines = [
+        decode_baseline((folder / "baseline.json").read_bytes(), CODEC.events) for folder in (COMMITTED, again.path)
+    ]
+    assert baselines[0].features == baselines[1].features
 
 
 def test_model_card_states_version_and_metrics() -> None:

@@ -46,7 +46,7 @@ def small(tmp_path: Path, rows: list[Row]) -> Path:
 
 
 def test_train_writes_files_for_both_engines(trained: TrainingResult) -> None:
-    files = {"manifest.json", "contract.json", "golden.json", "pipeline.joblib", "pipeline.onnx"}
+    files = {"manifest.json", "baseline.json", "contract.json", "golden.json", "pipeline.joblib", "pipeline.onnx"}
     assert {path.name for path in trained.path.iterdir()} == files
     customers = customers_of(ROWS)
     first, second = (load_scorer(trained.path, engine).score(customers) for engine in ("sklearn", "onnx"))
@@ -73,7 +73,13 @@ def test_manifest_describes_the_training_data_and_files(trained: TrainingResult,
     assert (data.sha256, data.rows) == (hashlib.sha256(source.read_bytes()).hexdigest(), 400)
     assert data.churners == sum(row["Churn"] == "Yes" for row in ROWS)
     assert (manifest.created_at, read_contract(trained.path)) == (NOW, CONTRACT)
-    assert set(manifest.artifacts) == {"contract.json", "golden.json", "pipeline.joblib", "pipeline.onnx"}
+    assert set(manifest.artifacts) == {
+        "baseline.json",
+        "contract.json",
+        "golden.json",
+        "pipeline.joblib",
+        "pipeline.onnx",
+    }
     assert {"python", "scikit-learn", "numpy", "skl2onnx", "onnxruntime"} <= set(manifest.libraries)
     assert manifest.onnx.rows == 400 + 10_000
     for name, sha256 in manifest.artifacts.items():

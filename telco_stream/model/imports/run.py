@@ -13,9 +13,11 @@ from telco_stream.contract.document import encode_contract
 from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import ModelError
 from telco_stream.messages.codec import Codec, compile_contract
-from telco_stream.model.artifact import CONTRACT, GOLDEN, MANIFEST, check_target, write_folder
+from telco_stream.model.artifact import BASELINE, CONTRACT, GOLDEN, MANIFEST, check_target, write_folder
+from telco_stream.model.drift.baseline import encode_baseline, make_baseline
 from telco_stream.model.engines import EngineFile, Judgement, judge
 from telco_stream.model.evaluation import Floats, Labels, choose_threshold, measure
+from telco_stream.model.features import feature_table
 from telco_stream.model.golden import make_golden
 from telco_stream.model.imports.originals import GIVEN, SKL2ONNX, TREES, Opened, open_model
 from telco_stream.model.labelled import LabelledEvents, ReportStage, read_labelled_events
@@ -102,7 +104,7 @@ def import_model(  # noqa: PLR0913 - options of the command
             check_class_sizes(path, rows, codec.contract)
     measured = _measure(file, opened, held_out, options)
     judgement = _judge(file, opened, data, codec, measured.threshold, options.seed, progress)
-    files = _files(opened, judgement.serving, codec, data, options.seed)
+    files = _files(opened, judgement.serving, codec, data, options.seed) | _baseline(codec, data, measured)
     manifest = _manifest(created_at, data, options.seed, measured, judgement, opened, files)
     replaced = replaced_model(out, manifest)
     write_folder(out, files | {MANIFEST: encode_manifest(manifest)}, replace_model=options.replace_model)
@@ -126,6 +128,8 @@ class _Measured:
     rule: str
     metrics: Metrics
     notes: tuple[str, ...]
+    #: Of the rows that were not used for fitting, if there are any.
+    probabilities: Floats
 
 
 def _measure(file: Path, opened: Opened, rows: LabelledEvents, options: ImportOptions) -> _Measured:
@@ -141,7 +145,7 @@ def _measure(file: Path, opened: Opened, rows: LabelledEvents, options: ImportOp
     method = _IN_SAMPLE if options.holdout is None else _HOLDOUT
     metrics = replace(measure(probabilities, labels, threshold), method=method)
     notes = (_POOR.format(metrics.roc_auc),) if metrics.roc_auc < _POOR_AUC else ()
-    return _Measured(threshold, f"{rule}, {method.partition(':')[0]}", metrics, notes)
+    return _Measured(threshold, f"{rule}, {method.partition(':')[0]}", metrics, notes, probabilities[0])
 
 
 def _judge(  # noqa: PLR0913, PLR0917 - what is judged
@@ -180,6 +184,12 @@ def _files(opened: Opened, serving: EngineFile, codec: Codec, data: LabelledEven
     files = {serving.artifact: serving.content, original.artifact: original.content}
     golden = make_golden(serving.scorer, data.events, seed=seed)
     return files | {CONTRACT: encode_contract(codec.contract), GOLDEN: golden}
+
+
+def _baseline(codec: Codec, data: LabelledEvents, measured: _Measured) -> dict[str, bytes]:
+    """Return the file of the baseline: the features of the data, and the scores that the metrics were measured on."""
+    baseline = make_baseline(codec.events, feature_table(codec.events, data.events), measured.probabilities)
+    return {BASELINE: encode_baseline(baseline)}
 
 
 def _manifest(  # noqa: PLR0913, PLR0917 - what the manifest holds

@@ -1,0 +1,48 @@
+"""`telco-stream drift`."""
+
+from typing import Annotated
+
+import typer
+
+from telco_stream.cli import options
+from telco_stream.cli.session import Session
+from telco_stream.errors import DataError
+
+
+def drift(
+    broker: options.Broker = None,
+    topic: options.Topic = None,
+    model: options.Model = None,
+    engine: options.Engine = "auto",
+    since: options.Since = None,
+    until: options.Until = None,
+    window: Annotated[
+        int | None,
+        typer.Option(min=500, metavar="N", help="Records of a window.  [default and maximum: rows of the baseline]"),
+    ] = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Compare records with those that the model was trained on. Exits 5 if features or scores have drifted."""
+    import time
+
+    from telco_stream.display.progress import RowProgress
+    from telco_stream.model.artifact import load_files
+    from telco_stream.quality.drift import DriftOptions, open_tracker, run_drift
+    from telco_stream.runtime.period import parse_period
+
+    period = parse_period(since, until, time.time())
+    flags = {"bootstrap_servers": broker, "topics.raw": topic, "model.path": model}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    stop = session.stop  # handle signals from here on
+    files = session.model_files()
+    scorer = load_files(files, str(session.settings.model.path or session.model_folder()), engine)
+    tracker = open_tracker(files, scorer)
+    with session.screen.live(RowProgress("drift")) as bar:
+        drift_options = DriftOptions(period, window, bar.advance)
+        result = run_drift(session.clients, scorer, tracker, drift_options, stop=stop)
+    session.screen.show(result)
+    if result.drifted:
+        raise DataError(f"Drifted: {', '.join(result.drifted)}")

@@ -1,0 +1,64 @@
+"""Table of `drift`: what was compared, and a row for each feature, the largest changes first."""
+
+from collections import defaultdict
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from telco_stream.display.layout import NamesTable, stack
+from telco_stream.display.text import format_timestamp, safe_text
+from telco_stream.model.drift.results import MIN_RECORDS, FeatureDrift
+from telco_stream.quality.results import DriftResult
+from telco_stream.runtime.humanize import count_of, format_percent
+
+_TITLES = ("Feature", "Change", "Before", "Now", "PSI", "Limit")
+_NUMBERS = range(2, 6)
+_CAVEAT = (
+    "Drift is a change, not damage: the model may be as good as before. `telco-stream quality` measures that, once"
+    " outcomes are known."
+)
+
+
+def drift_tables(result: DriftResult) -> RenderableType:
+    """Draw what was compared, the verdict, and the features; explain what drift means."""
+    lines = [*_compared(result), *_verdict(result)]
+    blocks: list[RenderableType] = [Group(*(safe_text(f" {line}") for line in lines))]
+    if result.features:
+        blocks.append(NamesTable(_TITLES, map(_row, result.features), _NUMBERS))
+    return stack(*blocks, Text(f" {_CAVEAT}", "dim"))
+
+
+def _compared(result: DriftResult) -> list[str]:
+    """Return sentences about the records and the model."""
+    since = f" since {format_timestamp(result.first)} UTC" if result.first else ""
+    rows = count_of(result.baseline_records, "training row")
+    lines = [f"{count_of(result.records, 'record')}{since}, compared with {rows} of model {result.model_version}."]
+    if result.rejected:
+        lines.append(f"{count_of(result.rejected, 'record')} skipped: not of this contract.")
+    return lines
+
+
+def _verdict(result: DriftResult) -> list[str]:
+    """Return sentences about the newest window, and the features that have drifted by time."""
+    if not result.windows:
+        return [f"Too few records: at least {MIN_RECORDS} are needed to distinguish a change from chance."]
+    compared = f"{count_of(result.windows, 'window')} of up to {result.window_records:,} records"
+    if result.windows == 1:
+        return [f"{compared}: drift needs two windows in a row above the limit. Read a longer period."]
+    names = defaultdict(list)
+    for feature in result.features:
+        if feature.drifted and feature.since:
+            names[feature.since].append(feature.feature)
+    drifted = [f"Drifted since {format_timestamp(since)} UTC: {', '.join(names[since])}." for since in sorted(names)]
+    return [f"{compared}; the table shows the newest.", *(drifted or ["No drift."])]
+
+
+def _row(feature: FeatureDrift) -> tuple[str, ...]:
+    shares = (feature.share_before, feature.share_now) if feature.windows else (None, None)
+    return (
+        feature.feature,
+        feature.change if feature.windows else "-",
+        *map(format_percent, shares),
+        f"{feature.psi:.4f}",
+        f"{feature.limit:.4f}",
+    )

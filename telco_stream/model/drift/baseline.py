@@ -1,0 +1,218 @@
+"""Baseline of a model: counts of the training rows by bins of each feature, and of the score."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Annotated, TypeAlias
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from telco_stream.contract.events import EventCodec
+from telco_stream.contract.schema import Boolean, Category, Feature, Integer
+from telco_stream.errors import ModelError
+from telco_stream.model.features import Table, category_texts
+
+#: Name of the score among the features.
+SCORE = "score"
+#: Number of bins between the smallest and the largest number of the training rows, if it never repeats.
+_BINS = 10
+#: Limits of a file, which bound the memory that a hostile one takes.
+_MAX_EDGES = 1_000
+_MAX_BINS = 100_000
+_MAX_FEATURES = 10_000
+_MAX_ROWS = 1_000_000_000_000
+
+Floats: TypeAlias = NDArray[np.float64]
+Counts: TypeAlias = NDArray[np.int64]
+
+
+class Bins(msgspec.Struct, frozen=True):
+    """Bins of a feature, and the number of training rows in each of them.
+
+    Bin 0 of a number holds what is below the first edge, bin 1 what is at least that and below the second one, and so
+    on; after the last one follows null. The first and the last edge are the ends of the range in training, so that the
+    bins beyond them are empty. A category has a bin for each code: its values, `other`, null.
+    """
+
+    name: str
+    counts: Annotated[list[Annotated[int, Meta(ge=0, le=_MAX_ROWS)]], Meta(max_length=_MAX_BINS)]
+    edges: Annotated[list[float], Meta(max_length=_MAX_EDGES)] | None = None
+
+
+class Baseline(msgspec.Struct, frozen=True):
+    """Content of `baseline.json`."""
+
+    rows: Annotated[int, Meta(ge=1, le=_MAX_ROWS)]
+    features: Annotated[list[Bins], Meta(max_length=_MAX_FEATURES)]
+    score: Bins
+
+
+_decode = msgspec.json.Decoder(Baseline).decode
+
+
+def make_baseline(codec: EventCodec, table: Table, scores: Sequence[float] | Floats) -> Baseline:
+    """Choose bins of about equal numbers of rows for each number and the score, and count the rows of all bins."""
+    features = codec.contract.features
+    empty = [_empty_bins(feature, table[:, column]) for column, feature in enumerate(features)]
+    score = Bins(SCORE, [], _edges(np.asarray(scores)))
+    counter = BinCounter(Baseline(len(table), empty, score), codec)
+    counts = [part.tolist() for part in counter.split(counter.count(table, scores))]
+    filled = [msgspec.structs.replace(bins, counts=part) for bins, part in zip([*empty, score], counts, strict=True)]
+    return Baseline(len(table), filled[:-1], filled[-1])
+
+
+def encode_baseline(baseline: Baseline) -> bytes:
+    """Encode as JSON with a line for each feature."""
+    return msgspec.json.encode(baseline).replace(b'{"name"', b'\n{"name"') + b"\n"
+
+
+def decode_baseline(content: bytes, codec: EventCodec) -> Baseline:
+    """Decode the file; raise ModelError if it is invalid, or not about the features of the contract."""
+    try:
+        baseline: Baseline = _decode(content)
+    except (ValueError, RecursionError) as error:
+        raise ModelError(f"The baseline of the model can't be read: {error}") from error
+    features = codec.contract.features
+    expected = [(feature.name, _code_count(codec, feature)) for feature in features]
+    actual = [(bins.name, None if bins.edges is not None else len(bins.counts)) for bins in baseline.features]
+    is_valid = baseline.score.edges is not None and all(map(_is_valid, [*baseline.features, baseline.score]))
+    if actual != expected or not is_valid:
+        raise ModelError("The baseline of the model does not follow its contract: create the model again")
+    return baseline
+
+
+class BinCounter:
+    """Counts rows by bin: for all features and the score, in one flat array."""
+
+    def __init__(self, baseline: Baseline, codec: EventCodec) -> None:
+        every = [*baseline.features, baseline.score]
+        features = codec.contract.features
+        sizes = [_code_count(codec, feature) or _size(bins) for feature, bins in zip(features, every, strict=False)]
+        #: Where the bins of each feature begin, and where those of the score end.
+        self.bounds = np.cumsum([0, *sizes, _size(baseline.score)])
+        self._categories = [column for column, feature in enumerate(features) if isinstance(feature, Category)]
+        self._offsets = np.cumsum([0, *(sizes[column] for column in self._categories)])
+        self._numbers = [(column, bins.edges) for column, bins in enumerate(every) if bins.edges is not None]
+
+    def count(self, table: Table, scores: Sequence[float] | Floats) -> Counts:
+        """Return the number of rows by bin of each feature, one feature after the other, and then of the score.
+
+        A score that is not a number is not counted.
+        """
+        counts = np.zeros(self.bounds[-1], np.int64)
+        parts = self.split(counts)
+        score_column = len(parts) - 1
+        for column, edges in self._numbers:
+            values = np.asarray(scores) if column == score_column else np.ascontiguousarray(table[:, column])
+            parts[column][:] = _count_between(values, edges)
+        parts[score_column][-1] = 0
+        codes = (table[:, self._categories] + self._offsets[:-1]).astype(np.intp)
+        counted = np.bincount(codes.ravel(), minlength=self._offsets[-1])
+        for column, (start, end) in zip(self._categories, pairwise(self._offsets), strict=True):
+            parts[column][:] = counted[start:end]
+        return counts
+
+    def split(self, counts: Counts) -> list[Counts]:
+        """Return views of the counts of each feature, and of the score."""
+        return [counts[start:end] for start, end in pairwise(self.bounds)]
+
+
+@dataclass(frozen=True, slots=True)
+class BinNames:
+    """What the bins of a feature hold, in words, and which of them hold null and unknown texts."""
+
+    labels: Sequence[str]
+    null: int | None = None
+    unknown: int | None = None
+    #: Whether the bins before null are in ascending order.
+    is_ordered: bool = False
+
+
+def name_bins(codec: EventCodec, bins: Bins) -> BinNames:
+    """Name the bins of a feature or of the score."""
+    feature = next((feature for feature in codec.contract.features if feature.name == bins.name), None)
+    if isinstance(feature, Category):
+        texts = category_texts(codec, feature)
+        has_unknown = feature.other is not None and feature.other not in feature.values
+        return BinNames(
+            labels=["null" if text is None else text or '""' for text in texts],
+            null=texts.index(None) if None in texts else None,
+            unknown=len(feature.values) if has_unknown else None,
+        )
+    if isinstance(feature, Boolean):
+        return BinNames(["false", "true", "null"], null=2)
+    fill = getattr(feature, "fill", None)
+    labels = [*_name_ranges(bins.edges or [], fill, is_whole=isinstance(feature, Integer)), "null"]
+    null = labels.index("null" if fill is None else _name_fill(fill))
+    return BinNames(labels, null, is_ordered=True)
+
+
+def _name_ranges(edges: Sequence[float], fill: float | None, *, is_whole: bool) -> list[str]:
+    if not edges:
+        return ["any number"]
+    inner = [
+        _name_fill(low) if low == fill else _name_range(low, high, is_whole=is_whole) for low, high in pairwise(edges)
+    ]
+    return [f"below {edges[0]:g}", *inner, f"above {edges[-1]:g}"]
+
+
+def _name_range(low: float, high: float, *, is_whole: bool) -> str:
+    if is_whole and math.ceil(high) - low == 1:
+        return f"{low:g}"
+    return f"{low:g} to {math.ceil(high) - 1 if is_whole else high:g}"
+
+
+def _name_fill(fill: float) -> str:
+    return f"null or {fill:g}"
+
+
+def _empty_bins(feature: Feature, values: Floats) -> Bins:
+    match feature:
+        case Category():
+            return Bins(feature.name, [])
+        case Boolean():
+            return Bins(feature.name, [], [0.5])
+    edges = set(_edges(values[~np.isnan(values)]))
+    if feature.fill is not None:  # a bin of its own, because null counts as this number
+        edges |= {float(feature.fill), math.nextafter(feature.fill, math.inf)}
+    return Bins(feature.name, [], sorted(edges))
+
+
+def _edges(values: Floats) -> list[float]:
+    """Return the ends of the range of the values, and quantiles between which equal numbers of them lie.
+
+    There are fewer quantiles if a value is frequent.
+    """
+    if not len(values):
+        return []
+    quantiles = np.quantile(values, np.arange(1, _BINS) / _BINS, method="inverted_cdf").tolist()
+    return sorted({float(values.min()), *quantiles, math.nextafter(values.max(), math.inf)})
+
+
+def _count_between(values: Floats, edges: Sequence[float]) -> list[int]:
+    """Return how many values are below the first edge, between two, at or above the last, and null.
+
+    Counting what is below each edge takes a third of the time of a binary search for each value.
+    """
+    below = [0, *(int(np.count_nonzero(values < edge)) for edge in (*edges, math.inf)), len(values)]
+    return [after - before for before, after in pairwise(below)]
+
+
+def _size(bins: Bins) -> int:
+    return len(bins.edges or ()) + 2
+
+
+def _code_count(codec: EventCodec, feature: Feature) -> int | None:
+    return len(codec.categories[feature.name]) if isinstance(feature, Category) else None
+
+
+def _is_valid(bins: Bins) -> bool:
+    """Return whether a number's bins fit its edges, which increase, and any row was counted."""
+    edges = bins.edges
+    if edges is not None and not (len(bins.counts) == _size(bins) and all(map(math.isfinite, edges))):
+        return False
+    return sum(bins.counts) > 0 and all(low < high for low, high in pairwise(edges or ()))

@@ -1,0 +1,30 @@
+"""Drift of a feature, as commands and metrics show it."""
+
+from dataclasses import dataclass
+
+#: Windows of fewer records are not compared.
+MIN_RECORDS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureDrift:
+    """Change of a feature, or of `score`, in the newest window.
+
+    `change` is `higher` or `lower` for a number, and otherwise names the value that has become more or less frequent.
+    `share_before` and `share_now` are those of `bin`, the values that add most to the PSI. `null_share` and
+    `unknown_share`, of values that the contract does not list, are those of the window. `windows` is the number of
+    windows in a row, up to the newest one, with a PSI above the limit; the first of them began at `since`.
+    """
+
+    feature: str
+    psi: float
+    limit: float
+    change: str
+    bin: str
+    share_before: float
+    share_now: float
+    null_share: float
+    unknown_share: float
+    windows: int
+    since: str | None
+    drifted: bool

@@ -1,0 +1,140 @@
+"""One run of `drift`: compares a period of the raw topic with the records that the model was trained on."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from telco_stream.contract.events import BAD_DATA, Event, EventBatch
+from telco_stream.errors import ModelError
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.reading import read, settled_ends, starts_since
+from telco_stream.messages.record import Record
+from telco_stream.model.artifact import BASELINE
+from telco_stream.model.drift.baseline import decode_baseline
+from telco_stream.model.drift.results import MIN_RECORDS, FeatureDrift
+from telco_stream.model.drift.tracking import DriftTracker
+from telco_stream.model.drift.windows import BLOCK, Block, windows
+from telco_stream.model.features import feature_table
+from telco_stream.model.scorer import Scorer, score_each
+from telco_stream.quality.results import DriftResult
+from telco_stream.runtime.clock import rfc3339
+from telco_stream.runtime.humanize import to_datetime
+from telco_stream.runtime.period import Period, to_timestamp
+from telco_stream.runtime.signals import Stop
+
+
+@dataclass(frozen=True, slots=True)
+class DriftOptions:
+    """Options of one run of `drift`; `on_read` is called with the number of records of each batch."""
+
+    period: Period
+    #: Largest number of records of a window; None for that of the baseline.
+    window: int | None = None
+    on_read: Callable[[int], None] = lambda _records: None
+
+
+def open_tracker(files: Mapping[str, bytes], scorer: Scorer) -> DriftTracker:
+    """Return a tracker for the baseline of a model's files; raise ModelError if it is missing or too small."""
+    if BASELINE not in files:
+        raise ModelError(
+            f"Model {scorer.version} has no {BASELINE}, with which records could be compared: train or import the model"
+            " again with this version of telco-stream"
+        )
+    codec = scorer.codec.events
+    tracker = DriftTracker(decode_baseline(files[BASELINE], codec), codec)
+    if not tracker.is_possible:
+        raise ModelError(
+            f"The baseline of model {scorer.version} has {tracker.largest_window:,} rows: {MIN_RECORDS} are needed to"
+            " distinguish a change from chance"
+        )
+    return tracker
+
+
+def run_drift(
+    clients: Clients, scorer: Scorer, tracker: DriftTracker, options: DriftOptions, *, stop: Stop
+) -> DriftResult:
+    """Compare the records of the period window by window."""
+    counts = _BlockCounts(scorer, tracker, options.period)
+    for records in _read(clients, options, stop):
+        counts.add(records)
+    blocks = counts.finish()
+    size = min(options.window or tracker.largest_window, tracker.largest_window)
+    compared = [window for window in windows(blocks, size) if window.records >= MIN_RECORDS]
+    newest: Sequence[FeatureDrift] = ()
+    for window in compared:
+        newest = tracker.add(window.counts, window.started)
+    return DriftResult(
+        model_version=scorer.version,
+        baseline_records=tracker.largest_window,
+        records=sum(block.records for block in blocks),
+        rejected=counts.rejected,
+        first=rfc3339(to_datetime(min(block.started for block in blocks))) if blocks else None,
+        windows=len(compared),
+        window_records=max((window.records for window in compared), default=0),
+        drifted=[feature.feature for feature in newest if feature.drifted],
+        features=sorted(newest, key=lambda feature: (-feature.windows, -feature.psi / feature.limit)),
+    )
+
+
+class _BlockCounts:
+    """Decodes and scores records, and counts them by bin in blocks of one partition."""
+
+    def __init__(self, scorer: Scorer, tracker: DriftTracker, period: Period) -> None:
+        self._scorer, self._tracker, self._bounds = scorer, tracker, period.bounds()
+        self._pending: defaultdict[int, list[tuple[float, Event]]] = defaultdict(list)
+        self._blocks: list[Block] = []
+        #: Records of the period that don't follow the contract.
+        self.rejected = 0
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Count the records of the period."""
+        decode, (first, last) = self._scorer.codec.events.decode, self._bounds
+        for record in records:
+            written = _time_of(record)
+            if written is not None and not first <= written < last:
+                continue
+            try:
+                event = decode(record.value())
+            except BAD_DATA:
+                self.rejected += 1
+                continue
+            time = to_timestamp(event.event_ts) if written is None else written
+            if first <= time < last:
+                pending = self._pending[record.partition()]
+                pending.append((time, event))
+                if len(pending) == BLOCK:
+                    self._count(record.partition())
+
+    def finish(self) -> list[Block]:
+        """Count the records that do not fill a block, and return all blocks."""
+        for partition in list(self._pending):
+            self._count(partition)
+        return self._blocks
+
+    def _count(self, partition: int) -> None:
+        pending = self._pending.pop(partition)
+        events = EventBatch(event for _, event in pending)
+        table = feature_table(self._scorer.codec.events, events)
+        counts = self._tracker.counter.count(table, score_each(self._scorer, events))
+        self._blocks.append(Block(min(time for time, _ in pending), len(pending), counts))
+
+
+def _read(clients: Clients, options: DriftOptions, stop: Stop) -> Iterator[list[Record]]:
+    """Yield the records of the raw topic that may have been written in the period."""
+    topic, cluster = clients.settings.topics.raw, Cluster(clients, stop)
+    ends = settled_ends(cluster, topic, cluster.partitions(topic)[topic], stop)
+    since = options.period.since
+    if since is None:
+        starts = cluster.starts(topic, ends)
+    else:
+        starts = starts_since(cluster, topic, ends, int(since.timestamp() * 1_000))
+    for batch in read(clients, topic, stop=stop, starts=starts, ends=ends):
+        yield batch
+        options.on_read(len(batch))
+
+
+def _time_of(record: Record) -> float | None:
+    """Return the time of the record in seconds since 1970, None if the broker stores none."""
+    kind, milliseconds = record.timestamp()
+    return milliseconds / 1_000 if kind else None

@@ -1,0 +1,97 @@
+"""`drift` on a real Kafka: what it finds, which records it compares, and which models it refuses."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.in_process import run_in_process
+from tests.support.model_folder import copy_model, edit_manifest, replace_artifact
+from tests.support.telco import CATEGORIES, FEATURES
+from tests.support.topics import Topics, send
+
+#: A customer of whom copies are sent.
+CUSTOMER = {name: values[0] for name, values in CATEGORIES.items()} | {
+    "SeniorCitizen": 1,
+    "tenure": 5,
+    "MonthlyCharges": 50.0,
+    "TotalCharges": 250.0,
+    "event_ts": "2026-01-01T00:00:00Z",
+}
+
+
+def records(number: int) -> list[tuple[bytes, bytes, list[Any]]]:
+    """Return customers who are much alike: every feature has changed."""
+    return [(f"c{i}".encode(), json.dumps(CUSTOMER | {"customerID": f"c{i}"}).encode(), []) for i in range(number)]
+
+
+def sample(env: dict[str, str], tmp_path: Path, rows: int, seed: int) -> None:
+    path = tmp_path / f"{seed}.csv"
+    assert run_in_process("sample", "--rows", str(rows), "--seed", str(seed), "--out", str(path), env={}).code == 0
+    done = run_in_process("produce", "--mode", "batch", "--data-path", str(path), "--run-id", str(seed), env=env)
+    assert done.code == 0, done.err
+
+
+def drift(env: dict[str, str], *options: str, code: int = 0) -> Any:
+    done = run_in_process("drift", "--output", "json", *options, env=env)
+    assert done.code == code, done.err
+    return json.loads(done.out) if code in {0, 5} else done.err
+
+
+@pytest.fixture
+def env(kafka: str, topics: Topics) -> dict[str, str]:
+    return topics.env(kafka)
+
+
+def test_drift_exits_with_5_and_names_what_has_changed(
+    env: dict[str, str], kafka: str, topics: Topics, tmp_path: Path
+) -> None:
+    """The last two of three windows have other customers; bad records are counted and not compared."""
+    sample(env, tmp_path, 1_500, seed=1)
+    send(kafka, topics.raw, [*records(3_000), (b"bad", b"{", [])])
+    result = drift(env, "--window", "1500", code=5)
+    assert (result["records"], result["rejected"], result["windows"]) == (4_500, 1, 3)
+    assert (result["window_records"], result["baseline_records"]) == (1_500, 7_043)
+    found = {feature["feature"]: feature for feature in result["features"]}
+    assert set(result["drifted"]) == set(found) == {*FEATURES, "score"}
+    contract = found["Contract"]
+    assert (contract["change"], contract["share_now"], contract["windows"]) == ("less Two year", 0.0, 2)
+    assert contract["since"] > result["first"]
+    done = run_in_process("drift", "--window", "1500", env=env)
+    assert done.code == 5
+    text = " ".join(done.out.split())
+    assert "4,500 records since" in text
+    assert "1 record skipped" in text
+    assert "Drift is a change, not damage" in text
+    assert "less Two year" in text
+    assert f"Drifted since {contract['since'][:19].replace('T', ' ')} UTC: " in text
+
+
+def test_drift_compares_only_the_period(env: dict[str, str], kafka: str, topics: Topics) -> None:
+    send(kafka, topics.raw, records(1_500))
+    assert drift(env, code=5)["records"] == 1_500
+    after = drift(env, "--since", "2100-01-01")
+    assert (after["records"], after["windows"], after["features"]) == (0, 0, [])
+    assert "Too few records" in run_in_process("drift", "--until", "2020-01-01", env=env).out
+    assert drift(env, "--since", "1h", "--until", "2100-01-01", code=5)["records"] == 1_500
+    assert "--since" in drift(env, "--since", "yesterday", code=2)
+
+
+@pytest.mark.parametrize(("number", "windows"), [(499, 0), (500, 1)])
+def test_drift_needs_500_records_and_two_windows(
+    env: dict[str, str], kafka: str, topics: Topics, number: int, windows: int
+) -> None:
+    send(kafka, topics.raw, records(number))
+    result = drift(env)
+    assert (result["windows"], result["drifted"], bool(result["features"])) == (windows, [], windows > 0)
+
+
+def test_drift_refuses_a_model_without_a_usable_baseline(env: dict[str, str], tmp_path: Path) -> None:
+    folder = copy_model(tmp_path)
+    replace_artifact(folder, "baseline.json", b"{}")
+    assert "baseline of the model can't be read" in drift(env, "--model", str(folder), code=4)
+    (folder / "baseline.json").write_bytes(b"other")
+    assert "not the file that the manifest describes" in drift(env, "--model", str(folder), code=4)
+    edit_manifest(folder, lambda manifest: manifest["artifacts"].pop("baseline.json"))
+    assert "has no baseline.json" in drift(env, "--model", str(folder), code=4)
