@@ -36,8 +36,8 @@ DOCUMENTED = {
     "produce": "--mode --topic --data-path --events-per-sec --batch-size --checkpoint-file --delivery --run-id --limit"
     " --seed --restart --check --bad-rows --no-live --metrics-port --log-format",
     "consume": "--mode --topic --group --model --limit --max-messages --idle-timeout --batch-size --window-size"
-    " --delivery --engine --top-k --workers --no-live --metrics-port --max-consecutive-dead-letters --exit-on-stall"
-    " --log-format",
+    " --delivery --engine --top-k --holdout-percent --workers --no-live --metrics-port"
+    " --max-consecutive-dead-letters --exit-on-stall --log-format",
     "topics init": "--topic --models --outcomes --dry-run",
     "report": "--top-k --since --until --model-version --html --csv --model",
     "train": "--data-path --out",
@@ -67,6 +67,8 @@ DOCUMENTED = {
     " --bad-rows",
     "quality": "--outcomes --model --contract --delimiter --horizon --capacity --since --until --model-version",
     "drift": "--topic --model --engine --since --until --window",
+    "model recalibrate": "--outcomes --delimiter --horizon --out --threshold --contact-cost --customer-value --replace"
+    " --since --until",
     "model compare": "--data --delimiter --number-rows --limit",
 }
 KAFKA_COMMANDS = [
@@ -85,6 +87,7 @@ KAFKA_COMMANDS = [
     "status",
     "doctor",
     *("model show", "model publish", "model promote", "model rollback", "model list", "model history", "model compare"),
+    "model recalibrate",
 ]
 #: Options that are the same in all commands.
 SHARED = [
@@ -171,6 +174,7 @@ def test_help_lists_the_exit_codes_of_the_command(name: str) -> None:
         "model promote",
         "model compare",
         "model import",
+        "model recalibrate",
     }
     assert (4 in codes) == (reads_model and name != "config show")
     assert (6 in codes) == (name in {"produce", "consume", "dlq replay", "outcomes send"})

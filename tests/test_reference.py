@@ -46,6 +46,7 @@ REQUIRED = {
     "contract infer": ["x"],
     "model import": ["x", "--data", "x"],
     "model publish": ["x"],
+    "model recalibrate": ["x", "--out", "y"],
     "model promote": ["x"],
     "model compare": ["x", "x", "--data", "x"],
 }

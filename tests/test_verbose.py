@@ -19,6 +19,7 @@ _REQUIRED = {
     "train": ["--data-path", "missing.csv"],
     "model import": ["missing", "--data", "missing.csv"],
     "model publish": ["missing"],
+    "model recalibrate": ["missing", "--out", "new"],
     "model promote": ["v2"],
     "model compare": ["missing", "v2", "--data", "missing.csv"],
     "data fetch": ["--out", "missing/data.csv"],

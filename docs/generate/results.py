@@ -25,7 +25,7 @@ from telco_stream.model.manifest import Manifest
 from telco_stream.model.results import ImportResult, ModelComparison, TrainingResult
 from telco_stream.produce.check import CheckResult
 from telco_stream.produce.results import ProduceResult
-from telco_stream.quality.results import DriftResult, QualityResult
+from telco_stream.quality.results import DriftResult, QualityResult, RecalibrationResult
 from telco_stream.registry.results import ListedChange, ListedModel, PublishResult, RoleResult
 from telco_stream.report.analytics import Segment, Summary
 from telco_stream.report.lookup import FoundPrediction
@@ -62,6 +62,7 @@ RESULTS: dict[str, type] = {
     "model history": ListedChange,
     "model compare": ModelComparison,
     "model import": ImportResult,
+    "model recalibrate": RecalibrationResult,
     "contract infer": InferResult,
     "sample": SampleResult,
     "contract check": ContractSummary,

@@ -20,6 +20,7 @@ from telco_stream.cli import (
     predictions,
     produce,
     quality,
+    recalibrate,
     streams,
     topics,
 )
@@ -60,6 +61,7 @@ for command in (
 ):
     app.command(cls=Command)(command)
 models.group.command("import")(model_import.import_model)
+models.group.command("recalibrate")(recalibrate.recalibrate)
 for group in (
     *(topics.group, dlq.group, predictions.group, outcomes.group, contract.group),
     *(models.group, local.data_group, local.config_group),

@@ -77,6 +77,10 @@ PAGES = {
         "telco-stream model import model.ubj --contract contract.json --data labelled.csv",
         _ALWAYS | {4: "the model cannot be imported", 5: "a file has a malformed or unlabelled row, or too few rows"},
     ),
+    "model recalibrate": Page(
+        "telco-stream model recalibrate models/v2 --outcomes outcomes.csv --out models/v3",
+        _KAFKA | _MODEL | {5: "too few outcomes, or a row of the file is malformed"},
+    ),
     "model show": Page("telco-stream model show --model models/v2", _KAFKA | _MODEL),
     "model publish": Page("telco-stream model publish models/v2", _KAFKA | _MODEL),
     "model promote": Page(

@@ -11,7 +11,7 @@ from telco_stream.cli.session import Session
 from telco_stream.errors import UsageError
 
 if TYPE_CHECKING:
-    from telco_stream.model.imports.run import ThresholdRule
+    from telco_stream.model.evaluation import ThresholdRule
 
 
 def import_model(
@@ -23,17 +23,9 @@ def import_model(
         Path | None,
         typer.Option(metavar="CSV", help="Rows that the model was not fitted to, for the metrics."),
     ] = None,
-    threshold: Annotated[
-        float | None,
-        typer.Option(min=0, max=1, metavar="P", help="Threshold of the prediction.  [default: the highest F1]"),
-    ] = None,
-    contact_cost: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="COST", help="Cost of a contact, for the most profitable threshold."),
-    ] = None,
-    customer_value: Annotated[
-        float | None, typer.Option(min=0, metavar="VALUE", help="Value of a prevented positive label.")
-    ] = None,
+    threshold: options.Threshold = None,
+    contact_cost: options.ContactCost = None,
+    customer_value: options.CustomerValue = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Load a pickle (joblib), which can run any code in it.")
     ] = False,
@@ -62,7 +54,7 @@ def import_model(
         with ending_on_ctrl_c(), requiring_libraries("To import a model", UsageError, advice):
             from telco_stream.model.imports.run import ImportOptions
             from telco_stream.model.imports.run import import_model as run
-        rule = _threshold_rule(threshold, contact_cost, customer_value)
+        rule = threshold_rule(threshold, contact_cost, customer_value)
         asked = ImportOptions(data, holdout, rule, trust=trust, replace_model=replace)
         result = run(file, out, csv_format, asked, created_at=utc_timestamp(), progress=stages)
     for note in result.notes:
@@ -72,8 +64,9 @@ def import_model(
     session.screen.say(f"To score with it, use --model {folder} or TELCO_STREAM_MODEL__PATH={folder}")
 
 
-def _threshold_rule(threshold: float | None, cost: float | None, value: float | None) -> "ThresholdRule":
-    from telco_stream.model.imports.run import ThresholdRule
+def threshold_rule(threshold: float | None, cost: float | None, value: float | None) -> "ThresholdRule":
+    """Return the rule of these options; raise `UsageError` if they don't go together."""
+    from telco_stream.model.evaluation import ThresholdRule
 
     if (cost is None) != (value is None):
         raise UsageError("--contact-cost and --customer-value are needed together")

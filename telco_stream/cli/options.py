@@ -89,6 +89,27 @@ Until: TypeAlias = Annotated[str | None, typer.Option("--until", metavar="TIME",
 ModelVersion: TypeAlias = Annotated[
     str | None, typer.Option("--model-version", metavar="VERSION", help="Only predictions of this model version.")
 ]
+OutcomesFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--outcomes", metavar="FILE", help="CSV file of outcomes.  [default: the outcomes topic]"),
+]
+Horizon: TypeAlias = Annotated[
+    str, typer.Option("--horizon", metavar="TIME", help="Time after a prediction within which its outcome counts.")
+]
+Threshold: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        "--threshold", min=0, max=1, metavar="P", help="Threshold of the prediction.  [default: the highest F1]"
+    ),
+]
+ContactCost: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--contact-cost", min=0, metavar="COST", help="Cost of a contact, for the most profitable threshold."),
+]
+CustomerValue: TypeAlias = Annotated[
+    float | None,
+    typer.Option("--customer-value", min=0, metavar="VALUE", help="Value of a prevented positive label."),
+]
 LogFormat: TypeAlias = Annotated[
     choices.LogFormat | None,
     typer.Option("--log-format", help="Format of the log on stderr.  [default: sentences on a terminal, else text]"),

@@ -1,6 +1,5 @@
 """`telco-stream quality`."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,15 +12,10 @@ from telco_stream.errors import UsageError
 def quality(
     broker: options.Broker = None,
     model: options.Model = None,
-    outcomes: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="CSV file of outcomes.  [default: the outcomes topic]"),
-    ] = None,
+    outcomes: options.OutcomesFile = None,
     contract: options.ContractFile = None,
     delimiter: options.Delimiter = ",",
-    horizon: Annotated[
-        str, typer.Option(metavar="TIME", help="Time after a prediction within which its outcome counts.")
-    ] = "30d",
+    horizon: options.Horizon = "30d",
     capacity: Annotated[
         float, typer.Option(min=0, max=100, metavar="PERCENT", help="Share of the customers that can be contacted.")
     ] = 10.0,

@@ -31,6 +31,8 @@ PIPELINE = "pipeline.joblib"
 ONNX = "pipeline.onnx"
 GOLDEN = "golden.json"
 BASELINE = "baseline.json"
+#: Map of the engine's probabilities to those of the model, in folders of `model recalibrate` only.
+CALIBRATION = "calibration.json"
 SKOPS = "pipeline.skops"
 #: Names of files that hold a model as its library saved it; an archive lacks those that could run code.
 _ORIGINALS = (PIPELINE, SKOPS, "pipeline.json", "pipeline.ubj", "pipeline.txt", "pipeline.cbm")
@@ -108,6 +110,10 @@ def load_files(files: Mapping[str, bytes], origin: str, engine: Engine = "auto")
         if name in files or name not in _PICKLES or engine == "sklearn"
     }
     scorer = _load_engine(checked, compile_contract(contract_of(files, origin)), manifest, engine, origin)
+    if CALIBRATION in checked:
+        from telco_stream.model.calibration import CalibratedScorer, decode_calibration  # noqa: PLC0415 - needs numpy
+
+        scorer = CalibratedScorer(scorer, decode_calibration(checked[CALIBRATION], origin))
     if GOLDEN in checked:
         check_golden(checked[GOLDEN], scorer)
     return scorer
@@ -124,7 +130,7 @@ def check_target(folder: Path, *, replace_model: bool) -> None:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give a folder for the model")
     names = {entry.name for entry in folder.iterdir()}
-    if others := sorted(names - {MANIFEST, CONTRACT, GOLDEN, BASELINE, ONNX, *_ORIGINALS}):
+    if others := sorted(names - {MANIFEST, CONTRACT, GOLDEN, BASELINE, CALIBRATION, ONNX, *_ORIGINALS}):
         raise UsageError(
             f"{folder} holds files that do not belong to a model ({others[0]}): give an empty or new folder"
         )

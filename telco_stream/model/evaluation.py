@@ -1,6 +1,7 @@
 """Evaluation of a model on rows it was not fitted to: repeated stratified cross-validation."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -47,6 +48,29 @@ def choose_threshold(probabilities: Floats, labels: Labels, costs: tuple[float, 
         cost, value = costs
         scores = [float((predicted & labels).sum() * value - predicted.sum() * cost) for predicted in predictions]
     return float(_THRESHOLDS[int(np.argmax(scores))])
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdRule:
+    """How to choose the threshold: a fixed one, the most profitable one, or the one with the highest F1."""
+
+    fixed: float | None = None
+    contact_cost: float | None = None
+    customer_value: float | None = None
+
+    def choose(self, probabilities: Floats, labels: Labels) -> tuple[float, str]:
+        """Return the threshold, and how it was chosen."""
+        if self.fixed is not None:
+            return self.fixed, "as given"
+        if self.contact_cost is not None and self.customer_value is not None:
+            costs = (self.contact_cost, self.customer_value)
+            rule = f"the highest profit at a contact cost of {costs[0]:g} and a value of {costs[1]:g}, in steps of 0.01"
+            return choose_threshold(probabilities, labels, costs), rule
+        return choose_threshold(probabilities, labels), "the highest F1, in steps of 0.01"
+
+
+#: The rule without options.
+AUTOMATIC = ThresholdRule()
 
 
 def measure(probabilities: Floats, labels: Labels, threshold: float) -> Metrics:

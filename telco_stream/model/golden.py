@@ -39,7 +39,7 @@ _decode = msgspec.json.Decoder(Golden).decode
 
 
 def make_golden(scorer: Scorer, events: Sequence[Event], *, seed: int) -> bytes:
-    """Draw rows from the values of these events and the limits of the contract, and score them.
+    """Draw rows from the values of these events and the limits of the contract, or from the limits alone; score them.
 
     Rows on which the model fails are left out.
     """
@@ -47,13 +47,19 @@ def make_golden(scorer: Scorer, events: Sequence[Event], *, seed: int) -> bytes:
     usual = {feature.name: codec.values(feature.name, events) for feature in codec.contract.features}
     edges = {feature.name: list(_edges(feature)) for feature in codec.contract.features}
     rows = [
-        [random.choice(edges[name] if random.random() < _EDGE_SHARE else usual[name]) for name in usual]
+        [random.choice(edges[name] if random.random() < _EDGE_SHARE else usual[name] or edges[name]) for name in usual]
         for _ in range(GOLDEN_ROWS)
     ]
     scores = score_each(scorer, _events(codec, list(usual), rows))
     scored = [(row, score) for row, score in zip(rows, scores, strict=True) if not math.isnan(score)]
-    golden = Golden(list(usual), [row for row, _ in scored], [score for _, score in scored])
-    return msgspec.json.encode(golden).replace(b"],[", b"],\n[") + b"\n"
+    return _encode(Golden(list(usual), [row for row, _ in scored], [score for _, score in scored]))
+
+
+def score_golden(content: bytes, scorer: Scorer) -> bytes:
+    """Return the file with the same rows and the probabilities of another model of the same contract."""
+    golden = _read(content)
+    scores = scorer.score(_events(scorer.codec.events, golden.columns, golden.rows))
+    return _encode(Golden(golden.columns, golden.rows, scores))
 
 
 def check_golden(content: bytes, scorer: Scorer) -> None:
@@ -80,6 +86,10 @@ def golden_events(content: bytes, codec: EventCodec) -> list[Event]:
     """Return the events of the file, whose rows have been checked."""
     golden = _read(content)
     return _events(codec, golden.columns, golden.rows)
+
+
+def _encode(golden: Golden) -> bytes:
+    return msgspec.json.encode(golden).replace(b"],[", b"],\n[") + b"\n"
 
 
 def _read(content: bytes) -> Golden:

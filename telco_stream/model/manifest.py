@@ -118,6 +118,26 @@ class EngineReport:
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationTrial:
+    """Quality of a way to calibrate on outcomes that it was not fitted to; `none` is the model as it was."""
+
+    method: Literal["none", "platt", "isotonic"]
+    log_loss: float
+    brier: Share
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationReport:
+    """Calibration of `model recalibrate`: the version it was applied to, the outcomes, and what was tried."""
+
+    of_version: str
+    outcomes: int
+    positive: int
+    trials: tuple[CalibrationTrial, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Serving:
     """Engine that serves an imported model, the file that it loads, and the position of the positive label in it."""
 
@@ -142,6 +162,7 @@ class Manifest:
     candidates: tuple[Candidate, ...] = ()
     engines: tuple[EngineReport, ...] = ()
     serving: Serving | None = None
+    calibration: CalibrationReport | None = None
 
 
 decode_manifest = msgspec.json.Decoder(Manifest).decode

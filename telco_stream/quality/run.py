@@ -51,17 +51,11 @@ class QualityOptions:
 
 
 def run_quality(clients: Clients, options: QualityOptions, *, stop: Stop) -> QualityResult:
-    """Join what the topics hold now, or the outcomes of a file.
+    """Measure what the topics hold now, or with the outcomes of a file.
 
     Raises `DataError` for a bad row of the file, or if no prediction has an outcome.
     """
-    join = Join()
-    _add_predictions(join, clients, options, stop)
-    if options.outcomes is not None:
-        _add_file(join, options.outcomes, options, stop)
-    else:
-        _add_topic(join, clients, options, stop)
-    joined = join.result(options.horizon)
+    joined = join_outcomes(clients, options, stop)
     coverage = joined.coverage
     if not coverage.with_outcome:
         raise DataError(
@@ -78,6 +72,20 @@ def run_quality(clients: Clients, options: QualityOptions, *, stop: Stop) -> Qua
         by_version=_by_version(joined, options),
         by_week=_by_week(joined, options),
     )
+
+
+def join_outcomes(clients: Clients, options: QualityOptions, stop: Stop) -> Joined:
+    """Join the predictions that the topic holds now with the outcomes of their topic or of a file.
+
+    Raises `DataError` for a bad row of the file.
+    """
+    join = Join()
+    _add_predictions(join, clients, options, stop)
+    if options.outcomes is not None:
+        _add_file(join, options.outcomes, options, stop)
+    else:
+        _add_topic(join, clients, options, stop)
+    return join.result(options.horizon)
 
 
 def _add_predictions(join: Join, clients: Clients, options: QualityOptions, stop: Stop) -> None:

@@ -168,10 +168,13 @@ def test_scores_page_runs(kafka: str, topics: Topics, commands: Path, tmp_path: 
     assert "threshold" in printed.lower()
 
 
-def test_quality_page_runs(kafka: str, names: Topics, commands: Path, tmp_path: Path) -> None:
+def test_quality_page_runs(kafka: str, names: Topics, commands: Path, checkout: Path) -> None:
     """The bundled sample plays the outcomes of its own predictions."""
-    printed = _run_page(ROOT / "docs/quality.md", kafka, names, commands, tmp_path)
+    printed = _run_page(ROOT / "docs/quality.md", kafka, names, commands, checkout)
     assert printed.count("1,000 of 1,000 predictions have an outcome within 30 days") == 2
+    manifest = json.loads((checkout / "calibrated/manifest.json").read_text())
+    assert "calibration.json" in manifest["artifacts"]
+    assert manifest["model_version"] in printed
 
 
 def test_drift_page_runs(kafka: str, names: Topics, commands: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Baseline of a model: counts of the training rows by bins of each feature, and of the score."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Annotated, TypeAlias
@@ -83,6 +83,27 @@ def decode_baseline(content: bytes, codec: EventCodec) -> Baseline:
     if actual != expected or not is_valid:
         raise ModelError("The baseline of the model does not follow its contract: create the model again")
     return baseline
+
+
+def map_score(baseline: Baseline, transform: Callable[[Floats], Floats]) -> Baseline:
+    """Return the baseline of a model whose scores are `transform`, which is strictly increasing, of those of this one.
+
+    Bins that can no longer be distinguished become one.
+    """
+    bins = baseline.score
+    if not bins.edges:
+        return baseline
+    # The last edge is the next number after the largest score, which need not be the next one after it is mapped.
+    scores = transform(np.array([*bins.edges[:-1], math.nextafter(bins.edges[-1], -math.inf)])).tolist()
+    mapped = [*scores[:-1], math.nextafter(scores[-1], math.inf)]
+    edges, counts = mapped[:1], bins.counts[:1]
+    for edge, count in zip(mapped[1:], bins.counts[1:], strict=False):
+        if edge > edges[-1]:
+            edges.append(edge)
+            counts.append(count)
+        else:
+            counts[-1] += count
+    return msgspec.structs.replace(baseline, score=Bins(bins.name, [*counts, *bins.counts[-2:]], edges))
 
 
 class BinCounter:

@@ -16,7 +16,7 @@ from telco_stream.messages.codec import Codec, compile_contract
 from telco_stream.model.artifact import BASELINE, CONTRACT, GOLDEN, MANIFEST, check_target, write_folder
 from telco_stream.model.drift.baseline import encode_baseline, make_baseline
 from telco_stream.model.engines import EngineFile, Judgement, judge
-from telco_stream.model.evaluation import Floats, Labels, choose_threshold, measure
+from telco_stream.model.evaluation import AUTOMATIC, Floats, ThresholdRule, measure
 from telco_stream.model.features import feature_table
 from telco_stream.model.golden import make_golden
 from telco_stream.model.imports.originals import GIVEN, SKL2ONNX, TREES, Opened, open_model
@@ -46,31 +46,12 @@ _POOR = (
 
 
 @dataclass(frozen=True, slots=True)
-class ThresholdRule:
-    """How to choose the threshold: a fixed one, the most profitable one, or the one with the highest F1."""
-
-    fixed: float | None = None
-    contact_cost: float | None = None
-    customer_value: float | None = None
-
-    def choose(self, probabilities: Floats, labels: Labels) -> tuple[float, str]:
-        """Return the threshold, and how it was chosen."""
-        if self.fixed is not None:
-            return self.fixed, "as given"
-        if self.contact_cost is not None and self.customer_value is not None:
-            costs = (self.contact_cost, self.customer_value)
-            rule = f"the highest profit at a contact cost of {costs[0]:g} and a value of {costs[1]:g}, in steps of 0.01"
-            return choose_threshold(probabilities, labels, costs), rule
-        return choose_threshold(probabilities, labels), "the highest F1, in steps of 0.01"
-
-
-@dataclass(frozen=True, slots=True)
 class ImportOptions:
     """What an import takes besides the model: labelled rows, rows to measure on, the rule, and whether to unpickle."""
 
     data: Path
     holdout: Path | None = None
-    rule: ThresholdRule = ThresholdRule()
+    rule: ThresholdRule = AUTOMATIC
     trust: bool = False
     replace_model: bool = False
     seed: int = 0
