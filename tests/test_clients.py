@@ -1,6 +1,8 @@
 """Factory of all clients: each gets the properties of its kind and of the delivery guarantee."""
 
 import logging
+import os
+import socket
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -59,6 +61,13 @@ def test_consumer_never_auto_commits_and_reads_committed() -> None:
     assert properties["isolation.level"] == "read_committed"
     assert properties["group.id"] == "a-group"
     assert properties["allow.auto.create.topics"] == "false"
+
+
+def test_worker_is_a_unique_client_id_or_the_instance_id() -> None:
+    names = [Clients(Settings(kafka={"client.id": "mine"})).worker for _ in range(2)]
+    assert len(set(names)) == len(names)
+    assert all(name.startswith(f"mine-{socket.gethostname()}-{os.getpid()}-") for name in names)
+    assert Clients(Settings(kafka={"group.instance.id": "i-1"})).worker == "i-1"
 
 
 def test_consumer_omits_classic_properties_with_kip_848() -> None:

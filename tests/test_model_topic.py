@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,12 @@ from telco_stream.registry.records import (
     encode_report,
     encode_role_change,
 )
+from tests.support.cli import RunningCli
 from tests.support.in_process import CompletedRun, run_in_process
 from tests.support.model_folder import COMMITTED, copy_model, edit_manifest, replace_artifact
 from tests.support.topics import configure_topic, delete_topics, fresh_topics, read_topic, send, wait_for_topics
 from tests.support.training_data import labelled_rows, write_csv
+from tests.support.waiting import wait_until
 from tests.test_registry_archive import zip_of
 
 VERSION = read_manifest(COMMITTED).model_version
@@ -145,15 +148,26 @@ def test_publish_refuses_a_model_whose_file_could_run_code(tmp_path: Path) -> No
     assert (done.code, "pipeline.skops serves, and an archive holds no file" in done.err) == (4, True), done.err
 
 
-def test_list_counts_the_workers_that_accepted_or_rejected_a_version(cli: ModelCli) -> None:
+def test_list_names_the_members_that_accepted_or_rejected_a_version(
+    cli: ModelCli, start_cli: Callable[..., RunningCli]
+) -> None:
     cli.run("model", "publish", str(COMMITTED))
-    cli.send(encode_report(WorkerReport("earlier", VERSION, accepted=True, at="")))
     cli.run("model", "promote", VERSION)
-    for worker, accepted in (("1", True), ("2", True), ("3", False)):
-        cli.send(encode_report(WorkerReport(worker, VERSION, accepted=accepted, at="")))
-    (row,) = cli.rows("model", "list")
-    assert (row["accepted_by"], row["rejected_by"]) == (2, 1)
-    assert "2 accepted, 1 rejected" in cli.run("model", "list", env={"COLUMNS": "120"}).out
+    env = cli.env | {"TELCO_STREAM_MODEL__PATH": f"kafka:{cli.topic}"}
+    pids = [start_cli("consume", "--no-live", env=env).process.pid for _ in range(2)]
+    cli.send(encode_report(WorkerReport("killed", VERSION, accepted=False, at="")))
+
+    def names() -> list[str]:
+        (row,) = cli.rows("model", "list")
+        assert row["rejected_by"] == []
+        return row["accepted_by"] if len(row["accepted_by"]) == len(pids) else []
+
+    found = wait_until(names, 30, "the reports of two workers")
+    assert [name.rpartition("-")[0] for name in found] == sorted(
+        f"telco-stream-{socket.gethostname()}-{pid}" for pid in pids
+    )
+    assert all(name in cli.run("model", "list", env={"COLUMNS": "120"}).out for name in found)
+    assert cli.rows("model", "list", "--group", "another")[0]["accepted_by"] == []
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ def test_decode_record_returns_what_was_encoded(signing_key: bytes | None) -> No
 
 
 def test_keys_keep_role_changes_and_the_newest_report_of_a_worker() -> None:
-    assert [key for key, _, _ in MESSAGES] == ["v1", "role/8f", "report/worker-0"]
+    assert [key for key, _, _ in MESSAGES] == ["v1", "role/8f", "report/worker-0/v1"]
 
 
 def test_decode_record_reads_a_tombstone_as_a_deleted_version() -> None:

@@ -173,7 +173,8 @@ def report(worker: str, version: str) -> WorkerReport:
 def test_verdicts_on_are_those_since_the_version_got_its_role(
     changes: list[RoleChange | WorkerReport], version: str, workers: list[str]
 ) -> None:
-    assert [verdict.worker for verdict in fold(entries(*changes)).verdicts_on(version)] == workers
+    registry = fold(entries(*changes, report("3", version)))
+    assert [verdict.worker for verdict in registry.verdicts_on(version, {"1", "2"})] == workers
 
 
 @pytest.mark.parametrize(("percent", "lowest", "highest"), [(100.0, 10_000, 10_000), (5.0, 400, 600), (0.01, 0, 6)])

@@ -54,7 +54,7 @@ COMMANDS = {
     f"model promote {OTHER}": "telco-model-owner",
     "consume --mode batch --model kafka:telco.models": "telco-consumer",
     "model rollback": "telco-model-owner",
-    "model list": "telco-model-reader",
+    "model list": "telco-model-auditor",
     "model history": "telco-model-reader",
     f"model compare {VERSION} {OTHER} --data {ROOT}/data/sample_customers.csv": "telco-model-reader",
     "model show --model kafka:telco.models": "telco-model-reader",

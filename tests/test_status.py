@@ -179,6 +179,22 @@ def test_status_names_the_versions_of_the_newest_predictions(query: Query, kafka
     assert query().model_versions == ["v2"]
 
 
+def test_status_names_the_version_that_answers_each_partition(query: Query, kafka: str, topics: Topics) -> None:
+    def answer(version: str, topic: str, partition: int, offset: int) -> list[Outgoing]:
+        return [("k", f'{{"model_version":"{version}"}}', [("source", f"{topic}/{partition}/{offset}".encode())])]
+
+    send(kafka, topics.predictions, answer("v1", topics.raw, 0, 7) + answer("v2", topics.raw, 0, 8), 0)
+    send(kafka, topics.predictions, answer("v1", topics.raw, 0, 9), 1)
+    send(kafka, topics.predictions, answer("v3", "another", 2, 1), 2)
+    assert [partition.model_version for partition in query().partitions] == ["v1", None, None]
+    send(kafka, topics.predictions, answer("v2", topics.raw, 1, 3), 2)
+    assert [partition.model_version for partition in query().partitions] == ["v1", "v2", None]
+    captured = CapturedScreen()
+    captured.screen.show(query())
+    rows = [line.split() for line in captured.stdout.splitlines()]
+    assert [row[4] for row in rows if row[:1] in (["0"], ["1"], ["2"])] == ["v1", "v2", "-"]
+
+
 def test_status_raises_when_the_group_is_unknown(query: Query, kafka: str, topics: Topics) -> None:
     """It names a similar group."""
     with pytest.raises(KafkaError, match="Group another does not exist; start a consumer"):

@@ -23,6 +23,7 @@ class PartitionLag:
     `lag` is the number of unanswered records; above 10,000, it is the number of their offsets. `expired_unanswered`
     counts offsets that retention deleted before the group answered them; transaction markers may be among them.
     `owner` is the instance ID or member ID of the consumer that the partition is assigned to, `host` its address.
+    `model_version` is that of the newest prediction for the partition, if it is the newest of its own partition, too.
     """
 
     partition: int
@@ -32,6 +33,7 @@ class PartitionLag:
     expired_unanswered: int
     owner: str | None = None
     host: str | None = None
+    model_version: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster, GroupMember
 from telco_stream.kafka.offsets import Commit, committed_offsets
 from telco_stream.kafka.reading import read
+from telco_stream.messages.headers import parse_position, source_of
 from telco_stream.messages.record import Record
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.signals import Stop
@@ -46,8 +47,12 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop, is_unknown_a
         raise _unknown_group(group, cluster.groups())
     ends = {topic.topic: topic.end_offsets for topic in (raw, predictions, letters)}
     rates = RateReader(cluster, stop, ends, now).read(names.raw, (names.predictions, names.deadletter))
-    partitions = _with_owners(_lags(clients, raw, committed, stop), names.raw, described.members)
     newest = _newest(clients, predictions, stop)
+    versions = _newest_versions(newest, names.raw)
+    partitions = [
+        replace(lag, model_version=versions.get(lag.partition))
+        for lag in _with_owners(_lags(clients, raw, committed, stop), names.raw, described.members)
+    ]
     age = None if not newest else round(max(0.0, now - max(map(_time_of, newest)) / 1000), 3)
     lag = sum(partition.lag for partition in partitions)
     dead_letters, open_dead_letters = _count_letters(clients, letters, stop)
@@ -138,6 +143,17 @@ def _newest(clients: Clients, topic: TopicStatus, stop: Stop) -> list[Record]:
 def _time_of(record: Record) -> int:
     """Return the time of a record in milliseconds since 1970."""
     return record.timestamp()[1]
+
+
+def _newest_versions(predictions: Sequence[Record], raw_topic: str) -> dict[int, str]:
+    """Return the version of the newest of these predictions, by partition of the raw topic."""
+    newest: dict[int, tuple[int, str]] = {}
+    for prediction in predictions:
+        source, version = parse_position(source_of(prediction)[0]), _model_version(prediction)
+        if source is not None and source.topic == raw_topic and version is not None:
+            found = (source.offset, version)
+            newest[source.partition] = max(newest.get(source.partition, found), found)
+    return {partition: version for partition, (_, version) in newest.items()}
 
 
 def _model_version(prediction: Record) -> str | None:

@@ -121,16 +121,21 @@ def rollback(
 @group.command("list")
 def list_(
     broker: options.Broker = None,
+    group: options.Group = None,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """List the published versions with their roles, newest first."""
+    """List the published versions, newest first. Says which workers of the group accepted them."""
+    from telco_stream.kafka.cluster import Cluster
     from telco_stream.registry.run import list_models
 
-    session = Session(output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker}, timeout=timeout)
-    session.screen.show(list_models(_topic(session).registry()))
+    flags = {"bootstrap_servers": broker, "consumer.group_id": group}
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    registry = _topic(session).registry()
+    members = Cluster(session.clients, session.stop).describe_group(session.settings.consumer.group_id).members
+    session.screen.show(list_models(registry, {member.worker for member in members}))
 
 
 @group.command()

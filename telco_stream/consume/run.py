@@ -204,7 +204,11 @@ def _source(clients: Clients, cluster: Cluster, topic: TopicToRead, options: Con
         clients.timeout if options.is_bounded else math.inf, counts=clients.errors, too_large=lambda: clients.too_large
     )
     # End-of-partition events distinguish an idle partition from a stalled one.
-    consumer = clients.consumer(clients.settings.consumer.group_id, enable_partition_eof="true")
+    properties = {"enable_partition_eof": "true"}
+    settings = clients.settings
+    if models_topic(settings.model.path) is not None:  # `model promote --wait` looks for its reports
+        properties["client_id"] = clients.worker
+    consumer = clients.consumer(settings.consumer.group_id, **properties)
     describe = partial(cluster.describe_topic, topic.name)
     identity = TopicIdentity(topic.name, topic.topic_id, describe, clients.suspect_outage)
     subscription = Subscription(topic, identity, clients.is_incremental())

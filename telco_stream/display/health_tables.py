@@ -67,14 +67,20 @@ def _time_to_catch_up(result: StatusResult) -> str:
 
 
 def _partition_table(partitions: Sequence[PartitionLag]) -> Table:
-    """Draw a row for each partition of the raw topic, with its owner and, if any expired, the expired offsets."""
+    """Draw a row for each partition of the raw topic, with its owner.
+
+    Expired offsets are shown if there are any, and versions of the model if they differ.
+    """
     has_expired = any(partition.expired_unanswered for partition in partitions)
+    differ = len({partition.model_version for partition in partitions if partition.model_version}) > 1
     titles = ("Part.", "Committed", "End", "Lag", *(["Expired"] if has_expired else []))
-    table = new_table(*map(number_column, titles), Column("Owner", overflow="fold"))
+    texts = [*(["Version"] if differ else []), "Owner"]
+    table = new_table(*map(number_column, titles), *(Column(title, overflow="fold") for title in texts))
     for partition in partitions:
         committed = "-" if partition.committed is None else format_count(partition.committed)
         counts = [partition.end, partition.lag, *([partition.expired_unanswered] if has_expired else [])]
-        table.add_row(str(partition.partition), committed, *map(format_count, counts), _owner(partition))
+        version = [safe_text(partition.model_version or "-")] if differ else []
+        table.add_row(str(partition.partition), committed, *map(format_count, counts), *version, _owner(partition))
     return table
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich.console import Group
 from rich.table import Column, Table
+from rich.text import Text
 
 from telco_stream.display.layout import name_column, new_table, number_column, stack
 from telco_stream.display.text import TIME_WIDTH, format_timestamp, format_value, humanize, result_fields, safe_text
@@ -15,7 +16,7 @@ from telco_stream.runtime.humanize import count_of, format_count, format_percent
 def model_table(models: Sequence[ListedModel]) -> Table:
     """Draw a row for each version, with its role."""
     time = Column("Published at (UTC)", no_wrap=True, max_width=TIME_WIDTH)
-    columns = Column("Version", overflow="fold"), Column("Role"), Column("Workers")
+    columns = Column("Version", overflow="fold"), Column("Role"), Column("Workers", overflow="fold")
     table = new_table(*columns, number_column("Bytes"), time, pad_edge=False)
     for model in models:
         size = "missing" if model.bytes is None else format_count(model.bytes)
@@ -71,9 +72,10 @@ def _changed_rows(changed: Sequence[ChangedRow]) -> Table:
     return table
 
 
-def _workers(model: ListedModel) -> str:
-    counts = {"accepted": model.accepted_by, "rejected": model.rejected_by}
-    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+def _workers(model: ListedModel) -> Text:
+    """Name the workers that accepted the version, and those that rejected it."""
+    lines = [*model.accepted_by, *(f"{worker} rejects it" for worker in model.rejected_by)]
+    return Text("\n").join(map(safe_text, lines))
 
 
 def _role(role: str | None, percent: float | None) -> str:

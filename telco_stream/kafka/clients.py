@@ -6,10 +6,14 @@ fencing. Runs on it are at-least-once and say so.
 """
 
 import logging
+import os
+import secrets
+import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -57,6 +61,8 @@ _CONSUMER = {
     "fetch.message.max.bytes": "262144",
     "fetch.queue.backoff.ms": "5",
 }
+#: Default of the property `client.id`.
+_CLIENT_ID = "telco-stream"
 #: Properties of the classic group protocol; with KIP-848 they are set on the broker.
 _CLASSIC = {
     "partition.assignment.strategy": "cooperative-sticky",
@@ -144,6 +150,14 @@ class Clients:
         properties |= _named(overrides)
         return self._make(Consumer, defaults | properties)
 
+    @cached_property
+    def worker(self) -> str:
+        """Name of this process in a consumer group: its instance ID, or else a client ID that no other process has."""
+        properties = for_client("consumer", self.settings.kafka)
+        prefix = properties.get("client.id", _CLIENT_ID)
+        unique = f"{prefix}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+        return properties.get("group.instance.id", unique)
+
     def is_incremental(self) -> bool:
         """Return whether rebalances are incremental; an eager protocol revokes all partitions in each of them."""
         strategy = self.settings.kafka.get("partition.assignment.strategy", _CLASSIC["partition.assignment.strategy"])
@@ -159,7 +173,7 @@ class Clients:
         log.debug("new %s client for %s", kind, self.settings.bootstrap_servers)
         common = {
             "bootstrap.servers": self.settings.bootstrap_servers,
-            "client.id": "telco-stream",
+            "client.id": _CLIENT_ID,
             # Otherwise a request about a deleted topic creates it again if the broker allows that.
             "allow.auto.create.topics": "false",
             # Each client's first connection waits half of this; the client's default is 100 ms.

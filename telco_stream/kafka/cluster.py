@@ -63,9 +63,13 @@ _URL_SAFE = str.maketrans("+/", "-_")
 
 @dataclass(frozen=True, slots=True)
 class GroupMember:
-    """A member of a group: its instance ID or member ID, its address, and the partitions that it owns."""
+    """A member of a group: its instance ID or member ID, its address, and the partitions that it owns.
+
+    `worker` is its instance ID or client ID, as `Clients.worker`.
+    """
 
     name: str
+    worker: str
     host: str
     partitions: frozenset[tuple[str, int]]
 
@@ -373,7 +377,7 @@ def _member_of(member: MemberDescription) -> GroupMember:
     name = member.group_instance_id or (member.member_id if is_named else f"{member.client_id}-{member.member_id}")
     owned = member.assignment.topic_partitions if member.assignment else []
     partitions = frozenset((partition.topic, partition.partition) for partition in owned)
-    return GroupMember(name, member.host.removeprefix("/"), partitions)
+    return GroupMember(name, member.group_instance_id or member.client_id, member.host.removeprefix("/"), partitions)
 
 
 def answered(listed: "ListOffsetsResultInfo") -> "ListOffsetsResultInfo":

@@ -1,9 +1,7 @@
 """Follows the models topic in a background thread, and replaces the models of a run between two batches."""
 
 import logging
-import os
 import queue
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -71,7 +69,7 @@ class _Follower:
         self._topic = ModelTopic(clients, topic, stop, writes=True)
         self._candidates = Candidates(self._read_files, engine, gate_limits(clients.settings))
         self._registry = Registry()
-        self._worker = f"{socket.gethostname()}-{os.getpid()}"
+        self._worker = clients.worker
         self._models: Models | None = None
         #: Versions that have failed in the loop, with the reason; the dict has those that are to be rolled back.
         self._failed: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()

@@ -101,8 +101,8 @@ def encode_role_change(change: RoleChange, unique: str, signing_key: bytes | Non
 
 
 def encode_report(report: WorkerReport, signing_key: bytes | None = None) -> Message:
-    """Build the record of a worker's decision; compaction keeps the newest of each worker."""
-    return _sign(f"{_REPORT}{report.worker}", _encode(report), [], signing_key)
+    """Build the record of a worker's decision; compaction keeps the newest of each worker about each version."""
+    return _sign(f"{_REPORT}{report.worker}/{report.version}", _encode(report), [], signing_key)
 
 
 def decode_record(record: Record, signing_key: bytes | None = None) -> Entry | Ignored:

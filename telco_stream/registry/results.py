@@ -38,16 +38,16 @@ class RoleResult:
 class ListedModel:
     """A version in the topic, with its role and the canary's share of the keys.
 
-    `accepted_by` and `rejected_by` are numbers of workers that have reported so since it got the role. The archive's
-    fields are null if a version has a role, but its archive is missing or is not the one that was promoted: it does not
-    serve then.
+    `accepted_by` and `rejected_by` name the workers that have reported so since it got the role, by client ID or
+    instance ID; only current members of the consumer group are named. The archive's fields are null if a version has a
+    role, but its archive is missing or is not the one that was promoted: it does not serve then.
     """
 
     version: str
     role: Role | None
     percent: float | None
-    accepted_by: int
-    rejected_by: int
+    accepted_by: list[str]
+    rejected_by: list[str]
     bytes: int | None
     published_at: str | None
     sha256: str | None

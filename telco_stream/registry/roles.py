@@ -5,7 +5,7 @@ the same roles, whenever it begins to read.
 """
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from telco_stream.registry.records import Entry, Publication, Role, RoleChange, WorkerReport
@@ -116,7 +116,7 @@ class Registry:
     """Content of the models topic up to an offset.
 
     `pins` has the checksum that the newest promotion of a version named. `verdicts` has the newest report by worker and
-    version; compaction keeps only the newest of a worker.
+    version.
     """
 
     roles: Roles = Roles()
@@ -132,13 +132,13 @@ class Registry:
         published = self.published.get(version)
         return published if published is not None and published.sha256 == self.pins.get(version) else None
 
-    def verdicts_on(self, version: str) -> list[WorkerReport]:
-        """Return what the workers have reported about a version since it got its role."""
+    def verdicts_on(self, version: str, workers: Container[str]) -> list[WorkerReport]:
+        """Return what these workers have reported about a version since it got its role."""
         decided = self.since.get(version)
         return [
             verdict.report
-            for (_, reported), verdict in self.verdicts.items()
-            if decided is not None and reported == version and verdict.offset > decided
+            for (worker, reported), verdict in self.verdicts.items()
+            if decided is not None and reported == version and verdict.offset > decided and worker in workers
         ]
 
     def rollback_target(self) -> str | None:

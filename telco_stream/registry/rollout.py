@@ -34,18 +34,22 @@ _decode = msgspec.json.Decoder(_Answer).decode
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """What has become of a promotion: members of the group, partitions with another answer, and who accepted it."""
+    """What has become of a promotion: number of the group's members, and what is missing.
+
+    `undecided` names the members that have reported nothing; the answers of `outdated` partitions name another version.
+    """
 
     members: int
-    accepted: int
+    undecided: tuple[str, ...]
     outdated: tuple[int, ...]
 
     def missing(self) -> str | None:
         """Return what is missing until all answers name the version, or None."""
         if not self.members:
             return "the group has no members; start telco-stream consume"
-        if self.accepted < self.members:
-            return f"{self.accepted} of {count_of(self.members, 'worker')} accepted it"
+        if self.undecided:
+            accepted = self.members - len(self.undecided)
+            return f"{accepted} of {count_of(self.members, 'worker')} accepted it, not {', '.join(self.undecided)}"
         if self.outdated:
             return f"answers of partitions {', '.join(map(str, self.outdated))} do not name it yet"
         return None
@@ -69,7 +73,8 @@ class RolloutWatch:
     def wait(self, topic: ModelTopic, result: RoleResult, seconds: float) -> Rollout:
         """Wait until each worker has accepted the version, and answers name it, if it serves.
 
-        Raise `ModelError` if a worker rejects it or it loses its role, and `DataError` after `seconds`.
+        Only current members of the group count. Raise `ModelError` if one rejects it or it loses its role, and
+        `DataError` after `seconds`.
         """
         deadline = time.monotonic() + seconds
         while (missing := (rollout := self._look(topic, result)).missing()) is not None:
@@ -85,18 +90,20 @@ class RolloutWatch:
             change = registry.history[-1].change
             reason = f": {change.reason}" if change.reason else ""
             raise ModelError(f"{version} lost its role by the {change.action} of {change.version}{reason}")
-        verdicts = registry.verdicts_on(version)
+        members = self._cluster.describe_group(self._group).members
+        verdicts = registry.verdicts_on(version, {member.worker for member in members})
         if rejected := next((verdict for verdict in verdicts if not verdict.accepted), None):
             raise ModelError(
                 f"Worker {rejected.worker} rejects {version}: {rejected.reason}; telco-stream model rollback returns to"
                 " the version before"
             )
-        members = self._cluster.describe_group(self._group).members
+        decided = {verdict.worker for verdict in verdicts}
         assigned = {number for member in members for name, number in member.partitions if name == self._raw}
         self._read_answers()
         outdated = {number for number in assigned if self._answers.get(number, (0, ""))[1] != version}
         outdated = outdated if result.role == "serving" else set()
-        return Rollout(len(members), len(verdicts), tuple(sorted(self._unanswered(outdated))))
+        undecided = sorted(member.worker for member in members if member.worker not in decided)
+        return Rollout(len(members), tuple(undecided), tuple(sorted(self._unanswered(outdated))))
 
     def _read_answers(self) -> None:
         """Read the predictions that are new, and keep the version of the newest for each raw partition."""

@@ -1,6 +1,6 @@
 """`model publish`, `promote`, `rollback`, `list` and `history`: what they read from and write to the models topic."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -87,15 +87,18 @@ def roll_back(topic: ModelTopic) -> RoleResult:
     return _change(topic, registry, change)
 
 
-def list_models(registry: Registry) -> Iterator[ListedModel]:
-    """Yield the versions, the newest first, and before them those with a role whose archive is missing."""
+def list_models(registry: Registry, workers: Container[str]) -> Iterator[ListedModel]:
+    """Yield the versions, the newest first, and before them those with a role whose archive is missing.
+
+    Reports of the `workers`, the members of a consumer group, are named.
+    """
     roles = registry.roles
     for version in roles.in_use:
         if registry.archive_of(version) is None:
-            yield _listed(registry, version, None)
+            yield _listed(registry, version, None, workers)
     for published in sorted(registry.published.values(), key=lambda each: each.offset, reverse=True):
         if registry.archive_of(published.version) or roles.role_of(published.version) is None:
-            yield _listed(registry, published.version, published)
+            yield _listed(registry, published.version, published, workers)
 
 
 def list_changes(registry: Registry) -> Iterator[ListedChange]:
@@ -126,12 +129,13 @@ def _change(topic: ModelTopic, registry: Registry, change: RoleChange) -> RoleRe
     )
 
 
-def _listed(registry: Registry, version: str, published: Published | None) -> ListedModel:
+def _listed(registry: Registry, version: str, published: Published | None, workers: Container[str]) -> ListedModel:
     role, canary = registry.roles.role_of(version), registry.roles.canary
     percent = canary.percent if canary is not None and role == "canary" else None
-    verdicts = [verdict.accepted for verdict in registry.verdicts_on(version)]
-    workers = verdicts.count(True), verdicts.count(False)
+    verdicts = registry.verdicts_on(version, workers)
+    accepted_by = sorted(verdict.worker for verdict in verdicts if verdict.accepted)
+    rejected_by = sorted(verdict.worker for verdict in verdicts if not verdict.accepted)
     if published is None:
-        return ListedModel(version, role, percent, *workers, None, None, None)
+        return ListedModel(version, role, percent, accepted_by, rejected_by, None, None, None)
     at = rfc3339(record_time(published.time))
-    return ListedModel(version, role, percent, *workers, published.size, at, published.sha256)
+    return ListedModel(version, role, percent, accepted_by, rejected_by, published.size, at, published.sha256)
