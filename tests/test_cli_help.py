@@ -65,7 +65,8 @@ DOCUMENTED = {
     "model history": "",
     "outcomes send": "--model --contract --delimiter --checkpoint-file --delivery --run-id --limit --restart --check"
     " --bad-rows",
-    "quality": "--outcomes --model --contract --delimiter --horizon --capacity --since --until --model-version",
+    "quality": "--outcomes --model --contract --delimiter --horizon --capacity --uplift --since --until"
+    " --model-version",
     "drift": "--topic --model --engine --since --until --window",
     "model recalibrate": "--outcomes --delimiter --horizon --out --threshold --contact-cost --customer-value --replace"
     " --since --until",

@@ -19,6 +19,9 @@ def quality(
     capacity: Annotated[
         float, typer.Option(min=0, max=100, metavar="PERCENT", help="Share of the customers that can be contacted.")
     ] = 10.0,
+    uplift: Annotated[
+        bool, typer.Option("--uplift", help="Compare flagged customers with those of the control group.")
+    ] = False,
     since: options.Since = None,
     until: options.Until = None,
     model_version: options.ModelVersion = None,
@@ -51,6 +54,7 @@ def quality(
             criteria,
             known,
             outcomes,
+            uplift,
             outcome_format(known, parse_delimiter(delimiter)),
             bar.advance,
         )

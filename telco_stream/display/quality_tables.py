@@ -14,6 +14,7 @@ from telco_stream.quality.results import (
     Estimate,
     Measures,
     QualityResult,
+    Uplift,
     VersionQuality,
 )
 from telco_stream.runtime.humanize import count_of, format_percent
@@ -30,7 +31,34 @@ def quality_tables(result: QualityResult) -> RenderableType:
     ]
     blocks.append(_titled("By model version and week", _version_table([*result.by_version, *result.by_week])))
     blocks.append(Text(" Weeks begin on Monday, UTC. Outcomes that arrive later change past weeks.", "dim"))
+    if result.uplift:
+        blocks.append(_titled("Uplift of contacts", _uplift_table(result.uplift)))
+        blocks.append(Group(*map(safe_text, _uplift_lines(result.uplift))))
     return stack(*blocks)
+
+
+def _uplift_table(uplift: Uplift) -> RenderableType:
+    """Draw a row for the customers to be contacted, and one for the control group."""
+    titles = ("Flagged", "Mean probability", "Positive", "95 % interval")
+    table = new_table(Column("Group"), *map(number_column, titles))
+    for name, group in (("To be contacted", uplift.contacted), ("Control", uplift.control)):
+        mean = f"{group.mean_probability:.3f}"
+        table.add_row(name, f"{group.predictions:,}", mean, f"{group.rate.value:.3f}", _bounds(group.rate))
+    return table
+
+
+def _uplift_lines(uplift: Uplift) -> list[str]:
+    """Return sentences about what contacts achieved, and what could have been seen."""
+    difference = uplift.uplift
+    low, high = (f"{100 * bound:+.1f}" for bound in (difference.low, difference.high))
+    direction = "fewer" if difference.value >= 0 else "more"
+    found = f" {abs(100 * difference.value):.1f} of 100 {direction} than in the control group had a positive outcome"
+    if uplift.found:
+        return [f"{found} (95 % interval {low} to {high})."]
+    return [
+        f"{found}, which can be chance: the 95 % interval is {low} to {high}.",
+        f" Groups of this size show an uplift from {100 * uplift.detectable:.1f} of 100 on in 80 of 100 cases.",
+    ]
 
 
 def _calibration_table(steps: Sequence[CalibrationStep]) -> RenderableType:

@@ -18,6 +18,8 @@ class Joined:
     probability: NDArray[np.float64]
     flagged: NDArray[np.bool_]
     positive: NDArray[np.bool_]
+    #: Whether each customer belongs to the control group.
+    control: NDArray[np.bool_]
     #: Times of the predictions in seconds since 1970.
     time: NDArray[np.float64]
     #: Positions of the predictions' versions in `versions`.
@@ -32,16 +34,18 @@ class Join:
     def __init__(self) -> None:
         self._keys: dict[str, int] = {}
         self._versions: dict[str, int] = {}
-        self._predictions = (array("q"), array("d"), array("d"), array("b"), array("q"))
+        self._predictions = (array("q"), array("d"), array("d"), array("b"), array("q"), array("b"))
         self._outcomes = (array("q"), array("d"), array("b"))
         #: Number of records that are not predictions, and of those that are not outcomes.
         self.unreadable_predictions = self.unreadable_outcomes = 0
 
-    def add_prediction(self, key: str, time: float, probability: float, version: str, *, flagged: bool) -> None:
+    def add_prediction(  # noqa: PLR0913 - the columns of a prediction
+        self, key: str, time: float, probability: float, version: str, *, flagged: bool, control: bool = False
+    ) -> None:
         """Add a prediction; `time` is in seconds since 1970."""
         number = self._keys.setdefault(key, len(self._keys))
         version_number = self._versions.setdefault(version, len(self._versions))
-        _append(self._predictions, (number, time, probability, flagged, version_number))
+        _append(self._predictions, (number, time, probability, flagged, version_number, control))
 
     def add_outcome(self, key: str, time: float, *, positive: bool) -> None:
         """Add an outcome; `time` is in seconds since 1970. Add the predictions before."""
@@ -49,7 +53,7 @@ class Join:
 
     def result(self, horizon: float) -> Joined:
         """Join within `horizon` seconds; of two outcomes of one prediction, the newer counts."""
-        keys, times, probability, flagged, version = map(np.asarray, self._predictions)
+        keys, times, probability, flagged, version, control = map(np.asarray, self._predictions)
         order = np.lexsort((times, keys))
         keys, times = keys[order], times[order]
         of, at, positive = map(np.asarray, self._outcomes)
@@ -68,6 +72,7 @@ class Join:
             probability=probability[rows],
             flagged=flagged[rows] > 0,
             positive=positive[outcome_of[chosen]] > 0,
+            control=control[rows] > 0,
             time=times[chosen],
             version=version[rows],
             versions=list(self._versions),

@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
-from telco_stream.quality.results import CalibrationStep, Estimate, Measures
+from telco_stream.quality.results import CalibrationStep, Estimate, Measures, Uplift, UpliftGroup
 
 #: Standard deviations of a normal distribution within which 95 % of it lie.
 _Z = 1.959963984540054
+#: Standard deviations below which 80 % of a normal distribution lie.
+_Z_POWER = 0.8416212335729143
 
 
 def measure(
@@ -47,12 +49,43 @@ def calibration(probability: NDArray[np.float64], positive: NDArray[np.bool_]) -
     ]
 
 
+def measure_uplift(
+    probability: NDArray[np.float64], positive: NDArray[np.bool_], control: NDArray[np.bool_], since: str
+) -> Uplift | None:
+    """Compare the flagged customers of the control group with the others; None without both groups.
+
+    The interval of the difference is Newcombe's, from the two intervals of Wilson. Source: Newcombe, Statistics in
+    Medicine 17 (1998), method 10.
+    """
+    if control.all() or not control.any():
+        return None
+    contacted, kept = (_group(probability[rows], positive[rows]) for rows in (~control, control))
+    of_control, of_contacted = kept.rate, contacted.rate
+    difference = of_control.value - of_contacted.value
+    low = difference - math.hypot(of_control.value - of_control.low, of_contacted.high - of_contacted.value)
+    high = difference + math.hypot(of_control.high - of_control.value, of_contacted.value - of_contacted.low)
+    variance = sum(group.rate.value * (1 - group.rate.value) / group.predictions for group in (contacted, kept))
+    return Uplift(
+        since=since,
+        contacted=contacted,
+        control=kept,
+        uplift=Estimate(difference, low, high),
+        found=not low <= 0 <= high,
+        detectable=(_Z + _Z_POWER) * math.sqrt(variance),
+    )
+
+
 def proportion(hits: int, count: int) -> Estimate:
     """Return a share with Wilson's interval; `count` is above 0."""
     share, spread = hits / count, _Z * _Z / count
     centre = (share + spread / 2) / (1 + spread)
     half = _Z * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
     return Estimate(share, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def _group(probability: NDArray[np.float64], positive: NDArray[np.bool_]) -> UpliftGroup:
+    count, hits = len(positive), int(positive.sum())
+    return UpliftGroup(count, hits, proportion(hits, count), float(probability.mean()))
 
 
 def _precision_recall(

@@ -75,10 +75,37 @@ class Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class UpliftGroup:
+    """Flagged predictions of one group whose outcome is known, and the share of positive outcomes among them."""
+
+    predictions: int
+    positive: int
+    rate: Estimate
+    mean_probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Uplift:
+    """Share of positive outcomes among flagged customers of the control group less that of those to be contacted.
+
+    It is `found` if its interval is above or below 0. `detectable` is the smallest uplift that groups of this size show
+    in 80 of 100 cases. `since` is the time of the first prediction with a mark; earlier ones don't count.
+    """
+
+    since: str
+    contacted: UpliftGroup
+    control: UpliftGroup
+    uplift: Estimate
+    found: bool
+    detectable: float
+
+
+@dataclass(frozen=True, slots=True)
 class QualityResult:
     """Quality of the predictions whose outcome is known, in total and by model version and week.
 
     A figure has `value`, and `low` and `high` of its 95 % interval. Outcomes that arrive later change past weeks.
+    `uplift` is null without `--uplift`.
     """
 
     horizon_days: float
@@ -88,6 +115,7 @@ class QualityResult:
     calibration: list[CalibrationStep]
     by_version: list[VersionQuality]
     by_week: list[VersionQuality]
+    uplift: Uplift | None = None
 
 
 @dataclass(frozen=True, slots=True)

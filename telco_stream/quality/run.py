@@ -20,12 +20,14 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read
 from telco_stream.messages.outcome import OutcomeCodec
-from telco_stream.messages.prediction import PredictionCodec
+from telco_stream.messages.prediction import CONTROL, PredictionCodec
 from telco_stream.quality.joining import Join, Joined
-from telco_stream.quality.measures import calibration, measure
-from telco_stream.quality.results import Measures, QualityResult, VersionQuality
+from telco_stream.quality.measures import calibration, measure, measure_uplift
+from telco_stream.quality.results import Measures, QualityResult, Uplift, VersionQuality
 from telco_stream.report.predictions import PredictionFilter, decode_valid, time_of
 from telco_stream.report.run import offsets_of
+from telco_stream.runtime.clock import rfc3339
+from telco_stream.runtime.humanize import to_datetime
 from telco_stream.runtime.period import to_timestamp
 from telco_stream.runtime.signals import Stop
 
@@ -46,6 +48,8 @@ class QualityOptions:
     contract: Contract = field(default_factory=builtin_contract)
     #: File of outcomes, to read instead of their topic.
     outcomes: Path | None = None
+    #: Whether to compare the control group with the other customers.
+    uplift: bool = False
     csv_format: CsvFormat = field(default_factory=CsvFormat)
     on_read: Callable[[int], None] = lambda _records: None
 
@@ -53,7 +57,8 @@ class QualityOptions:
 def run_quality(clients: Clients, options: QualityOptions, *, stop: Stop) -> QualityResult:
     """Measure what the topics hold now, or with the outcomes of a file.
 
-    Raises `DataError` for a bad row of the file, or if no prediction has an outcome.
+    Raises `DataError` for a bad row of the file, if no prediction has an outcome, or for the uplift, if no flagged
+    prediction of the control group has one.
     """
     joined = join_outcomes(clients, options, stop)
     coverage = joined.coverage
@@ -71,7 +76,23 @@ def run_quality(clients: Clients, options: QualityOptions, *, stop: Stop) -> Qua
         calibration=calibration(joined.probability, joined.positive),
         by_version=_by_version(joined, options),
         by_week=_by_week(joined, options),
+        uplift=_uplift(joined) if options.uplift else None,
     )
+
+
+def _uplift(joined: Joined) -> Uplift:
+    """Compare the flagged predictions since the first one of the control group."""
+    first = float(joined.time[joined.control].min()) if joined.control.any() else math.inf
+    rows = joined.flagged & (joined.time >= first)
+    since = rfc3339(to_datetime(first)) if math.isfinite(first) else ""
+    uplift = measure_uplift(joined.probability[rows], joined.positive[rows], joined.control[rows], since)
+    if uplift is None:
+        control = int((joined.flagged & joined.control).sum())
+        raise DataError(
+            f"The uplift can't be measured: of {int(joined.flagged.sum()):,} flagged predictions with an outcome,"
+            f" {control:,} are of the control group; consume --holdout-percent marks it"
+        )
+    return uplift
 
 
 def join_outcomes(clients: Clients, options: QualityOptions, stop: Stop) -> Joined:
@@ -90,7 +111,8 @@ def join_outcomes(clients: Clients, options: QualityOptions, stop: Stop) -> Join
 
 def _add_predictions(join: Join, clients: Clients, options: QualityOptions, stop: Stop) -> None:
     """Add the matching predictions, and count the values that are not predictions."""
-    codec, criteria, positive = PredictionCodec(options.contract), options.criteria, options.contract.label.positive
+    codec = PredictionCodec(options.contract, [CONTROL] if options.uplift else [])
+    criteria, positive = options.criteria, options.contract.label.positive
     first, last = criteria.period.bounds()
     offsets = offsets_of(Cluster(clients, stop), clients.settings.topics.predictions, criteria.period, stop)
     for batch in read(clients, offsets.topic, stop=stop, starts=offsets.starts, ends=offsets.ends):
@@ -102,7 +124,9 @@ def _add_predictions(join: Join, clients: Clients, options: QualityOptions, stop
             time, version = time_of(prediction, record), prediction.model_version
             if first <= time < last and criteria.model_version in {None, version}:
                 is_flagged = prediction.prediction == positive
-                join.add_prediction(prediction.key, time, prediction.probability, version, flagged=is_flagged)
+                is_control = prediction.control is True
+                values = prediction.key, time, prediction.probability, version
+                join.add_prediction(*values, flagged=is_flagged, control=is_control)
         options.on_read(len(batch))
 
 

@@ -175,6 +175,7 @@ def test_quality_page_runs(kafka: str, names: Topics, commands: Path, checkout: 
     manifest = json.loads((checkout / "calibrated/manifest.json").read_text())
     assert "calibration.json" in manifest["artifacts"]
     assert manifest["model_version"] in printed
+    assert "than in the control group had a positive outcome" in printed
 
 
 def test_drift_page_runs(kafka: str, names: Topics, commands: Path, tmp_path: Path) -> None:
