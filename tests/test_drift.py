@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,15 @@ from scipy import stats
 from telco_stream.errors import ModelError
 from telco_stream.messages.codec import compile_contract
 from telco_stream.model.drift import chi_square
-from telco_stream.model.drift.baseline import BinCounter, decode_baseline, encode_baseline, make_baseline, name_bins
-from telco_stream.model.drift.comparison import ALPHA, MIN_PSI, compare, psi
+from telco_stream.model.drift.baseline import (
+    BinCounter,
+    Counts,
+    decode_baseline,
+    encode_baseline,
+    make_baseline,
+    name_bins,
+)
+from telco_stream.model.drift.comparison import ALPHA, MIN_PSI, Comparison, compare, psi
 from telco_stream.model.drift.tracking import DriftTracker
 from telco_stream.model.drift.windows import Block, windows
 from telco_stream.model.features import feature_table
@@ -34,6 +41,12 @@ def events(number: int, **values: Any) -> list[Any]:
 def counter_of(rows: list[Any]) -> tuple[BinCounter, Any]:
     baseline = make_baseline(SMALL_CODEC, feature_table(SMALL_CODEC, rows), np.linspace(0, 1, len(rows)))
     return BinCounter(baseline, SMALL_CODEC), baseline
+
+
+def compared(baseline: Sequence[Counts], window: Sequence[Counts]) -> list[Comparison]:
+    """Compare the counts of each feature."""
+    starts = np.cumsum([0, *map(len, baseline[:-1])])
+    return compare(np.concatenate(baseline), np.concatenate(window), starts)
 
 
 @pytest.mark.parametrize("degrees", [1, 2, 3, 9, 10, 99, 1_000])
@@ -74,6 +87,14 @@ def test_bins_count_nulls_unknown_texts_and_fill_separately() -> None:
         assert sum(named[name.name].values()) == 6
 
 
+def test_category_of_many_values_is_counted_as_one_of_few() -> None:
+    plans = [f"plan {number}" for number in range(40)]
+    codec = compile_contract(small(lambda contract: contract["features"][0].update(values=plans))).events
+    make = [codec.make({"plan": plans[index % 37], "monthly_fee": 1, "complaints": index}) for index in range(185)]
+    baseline = make_baseline(codec, feature_table(codec, make), [0.5] * 185)
+    assert baseline.features[0].counts == [5] * 37 + [0] * 3
+
+
 @pytest.mark.parametrize("damage", [
     lambda baseline: baseline["features"].pop(),
     lambda baseline: baseline["features"].reverse(),
@@ -103,7 +124,7 @@ def test_psi_equals_its_definition() -> None:
 def test_limit_is_the_quantile_for_window_baseline_bins_and_features() -> None:
     baseline = [np.array([500, 500]), np.array([300, 300, 400])]
     window = [np.array([260, 240]), np.array([150, 150, 200])]
-    for comparison, degrees in zip(compare(baseline, window), (1, 2), strict=True):
+    for comparison, degrees in zip(compared(baseline, window), (1, 2), strict=True):
         expected = stats.chi2.isf(ALPHA / 2, degrees) * (1 / 500 + 1 / 1_000)
         assert comparison.limit == pytest.approx(max(MIN_PSI, expected), rel=1e-9)
         assert not comparison.exceeds
@@ -111,19 +132,40 @@ def test_limit_is_the_quantile_for_window_baseline_bins_and_features() -> None:
 
 def test_limit_of_the_rest_is_larger_than_alpha_alone_after_holm_rejects_one() -> None:
     baseline = [np.array([500, 500])] * 2
-    changed, same = compare(baseline, [np.array([100, 400]), np.array([250, 250])])
+    changed, same = compared(baseline, [np.array([100, 400]), np.array([250, 250])])
     scale = 1 / 500 + 1 / 1_000
     assert changed.exceeds
     assert changed.limit == pytest.approx(stats.chi2.isf(ALPHA / 2, 1) * scale)
     assert same.limit == pytest.approx(stats.chi2.isf(ALPHA, 1) * scale)
 
 
+def test_psi_of_all_features_is_that_of_each() -> None:
+    """With bins that both lack, and that one lacks."""
+    random = np.random.default_rng(0)
+    baseline = [random.integers(0, 400, size) for size in (2, 5, 12)]
+    window = [random.integers(0, 400, size) for size in (2, 5, 12)]
+    baseline[1][2] = window[1][2] = window[2][3] = 0
+    together = compared(baseline, window)
+    alone = [compared([before], [now])[0] for before, now in zip(baseline, window, strict=True)]
+    assert [each.psi for each in together] == pytest.approx([each.psi for each in alone])
+    kept = [0, 1, 3, 4]
+    assert together[0].psi == pytest.approx(psi(baseline[0].astype(float), window[0].astype(float)))
+    assert together[1].psi == pytest.approx(psi(baseline[1][kept].astype(float), window[1][kept].astype(float)))
+    assert together[2].psi == pytest.approx(psi(baseline[2].astype(float), window[2].astype(float)))
+
+
+def test_rare_bins_are_merged_before_they_are_compared() -> None:
+    """Three records of two rare values are one bin, with the smallest of the others."""
+    (merged,) = compared([np.array([500, 496, 3, 1])], [np.array([500, 498, 0, 2])])
+    assert merged.psi == pytest.approx(psi(np.array([500.0, 500.0]), np.array([500.0, 500.0])))
+
+
 def test_compare_finds_a_value_that_the_baseline_lacks_but_no_single_record() -> None:
     baseline = [np.array([5_000, 0])]
-    assert compare(baseline, [np.array([4_900, 100])])[0].exceeds
-    assert not compare(baseline, [np.array([4_999, 1])])[0].exceeds
-    assert not compare(baseline, [np.array([5_000, 0])])[0].exceeds
-    assert compare([np.array([0, 0])], [np.array([0, 0])])[0].psi == 0.0
+    assert compared(baseline, [np.array([4_900, 100])])[0].exceeds
+    assert not compared(baseline, [np.array([4_999, 1])])[0].exceeds
+    assert not compared(baseline, [np.array([5_000, 0])])[0].exceeds
+    assert compared([np.array([0, 0])], [np.array([0, 0])])[0].psi == 0.0
 
 
 def test_windows_are_in_the_order_of_time_and_of_equal_size() -> None:

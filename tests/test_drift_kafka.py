@@ -78,6 +78,20 @@ def test_drift_compares_only_the_period(env: dict[str, str], kafka: str, topics:
     assert "--since" in drift(env, "--since", "yesterday", code=2)
 
 
+def test_consume_logs_drift_of_all_records(env: dict[str, str], kafka: str, topics: Topics) -> None:
+    """Two windows of 1,500 records: the first one is no drift yet."""
+    send(kafka, topics.raw, records(3_000))
+    assert run_in_process("topics", "init", env=env).code == 0
+    windows = {"TELCO_STREAM_DRIFT__WINDOW_RECORDS": "1500"}
+    done = run_in_process("consume", "--mode", "batch", "--log-format", "json", env=env | windows)
+    assert done.code == 0, done.err
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    (drifted,) = [line for line in lines if line["event"] == "drift"]
+    assert (drifted["level"], drifted["records"]) == ("warning", 1_500)
+    assert set(drifted["features"].split(", ")) == {*FEATURES, "score"}
+    assert not [line for line in lines if line["event"] == "drift_unmonitored"]
+
+
 @pytest.mark.parametrize(("number", "windows"), [(499, 0), (500, 1)])
 def test_drift_needs_500_records_and_two_windows(
     env: dict[str, str], kafka: str, topics: Topics, number: int, windows: int

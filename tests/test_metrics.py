@@ -20,10 +20,13 @@ from telco_stream.messages.prediction import Prediction
 from telco_stream.messages.record import Message, Rejection
 from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring.consume_metrics import ConsumeMetrics, SampledHistogram
+from telco_stream.monitoring.drift import DriftMonitor
+from telco_stream.monitoring.drift_metrics import DriftMetrics
 from telco_stream.monitoring.health import Heartbeat
 from telco_stream.monitoring.metrics import ProduceMetrics, RunState, Statistics, new_registry
 from telco_stream.monitoring.protocols import BatchTimings
 from telco_stream.scoring import Outcome
+from telco_stream.settings import DriftSettings
 from tests.support.scraping import Section, documented, families, series
 from tests.support.telco import CODEC, prediction_of
 
@@ -55,9 +58,10 @@ def test_docs_list_every_metric_with_its_type(section: Section) -> None:
 @pytest.mark.parametrize("section", ["consume", "produce"])
 def test_metric_names_end_in_base_units(section: Section) -> None:
     units = ("_total", "_seconds", "_records", "_info", "_per_second", "_assigned", "_probability")
+    units_of_drift = ("_psi", "_psi_limit", "_ratio", "_windows")
     exported = families(generate_latest(full_registry(section)).decode())
     own = [name for name in exported if name.startswith("telco_stream_")]
-    assert [name for name in own if not name.endswith(units)] == []
+    assert [name for name in own if not name.endswith(units + units_of_drift)] == []
 
 
 def test_consume_metrics_count_a_committed_batch() -> None:
@@ -219,6 +223,7 @@ def full_registry(section: Section) -> CollectorRegistry:
         ProduceMetrics(1.0, registry)
     else:
         ConsumeMetrics(registry, MODELS)
+        DriftMetrics(registry, DriftMonitor(MODELS, DriftSettings()))
     return registry
 
 

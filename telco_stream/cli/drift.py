@@ -29,8 +29,9 @@ def drift(
     import time
 
     from telco_stream.display.progress import RowProgress
-    from telco_stream.model.artifact import load_files
-    from telco_stream.quality.drift import DriftOptions, open_tracker, run_drift
+    from telco_stream.model.artifact import BASELINE, load_files
+    from telco_stream.model.drift.tracking import open_tracker
+    from telco_stream.quality.drift import DriftOptions, run_drift
     from telco_stream.runtime.period import parse_period
 
     period = parse_period(since, until, time.time())
@@ -39,7 +40,7 @@ def drift(
     stop = session.stop  # handle signals from here on
     files = session.model_files()
     scorer = load_files(files, str(session.settings.model.path or session.model_folder()), engine)
-    tracker = open_tracker(files, scorer)
+    tracker = open_tracker(files.get(BASELINE), scorer)
     with session.screen.live(RowProgress("drift")) as bar:
         drift_options = DriftOptions(period, window, bar.advance)
         result = run_drift(session.clients, scorer, tracker, drift_options, stop=stop)

@@ -205,6 +205,8 @@ class ConsumeLoop:
         started = time.perf_counter()
         delivery = self._delivery.deliver(outcome, batch)
         timestamps = sample_timestamps(batch.records)
+        for observer in self._observers:
+            observer.on_delivering(outcome)
         outcome, shadow = self._compare_shadow(outcome)
         self._pending = _PendingBatch(outcome, processing, batch.next_positions, timestamps, started, delivery, shadow)
         if not overlap or delivery.ended < math.inf:

@@ -27,7 +27,7 @@ from telco_stream.kafka.topics import compacted_topics, compaction_warning
 from telco_stream.kafka.transactions import transactions_under
 from telco_stream.messages.codec import Codec
 from telco_stream.messages.prediction import CONTROL, Holdout
-from telco_stream.model.artifact import load_scorer, read_manifest
+from telco_stream.model.artifact import load_scorer, read_baseline, read_manifest
 from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_run
 from telco_stream.monitoring.protocols import PartitionView, RunObserver
@@ -129,7 +129,8 @@ def open_models(clients: Clients, folder: Path, engine: Engine, stop: Stop, *, f
 def load_models(folder: Path, engine: Engine) -> Models:
     """Check and load the model of a folder, which answers in the whole run."""
     scorer = load_scorer(folder, engine)
-    return Models(ServingModels(scorer, created_at=read_manifest(folder).created_at))
+    created_at, baseline = read_manifest(folder).created_at, read_baseline(folder)
+    return Models(ServingModels(scorer, created_at=created_at, baseline=baseline))
 
 
 def decide_first_start(clients: Clients, options: ConsumeOptions, stop: Stop) -> tuple[Settings, ConsumeOptions]:

@@ -54,11 +54,10 @@ def _verdict(result: DriftResult) -> list[str]:
 
 
 def _row(feature: FeatureDrift) -> tuple[str, ...]:
-    shares = (feature.share_before, feature.share_now) if feature.windows else (None, None)
     return (
         feature.feature,
-        feature.change if feature.windows else "-",
-        *map(format_percent, shares),
+        feature.change or "-",
+        *map(format_percent, (feature.share_before, feature.share_now)),
         f"{feature.psi:.4f}",
         f"{feature.limit:.4f}",
     )

@@ -178,6 +178,9 @@ class WindowReporter:
     def on_poll(self) -> None:
         """Ignore polls."""
 
+    def on_delivering(self, outcome: object) -> None:
+        """Ignore batches that are not committed yet."""
+
     def on_committed(self, outcome: "Outcome", timings: "BatchTimings") -> None:
         """Report the window that this batch was, or add it to the windows that are reported together."""
         self._number += 1

@@ -44,6 +44,8 @@ class ServingModels:
     shadow: Scorer | None = None
     #: Time at which the serving model was trained (RFC 3339).
     created_at: str | None = None
+    #: Content of its `baseline.json`, if it has one.
+    baseline: bytes | None = None
     #: Models that answer instead if a version fails too often in its trial, by that version.
     fallbacks: Mapping[str, "ServingModels"] = field(default_factory=dict)
 

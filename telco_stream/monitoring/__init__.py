@@ -39,13 +39,16 @@ def monitor_run(
 
     Raises `KafkaError` after a stall that ended the run (--exit-on-stall).
     """
-    observers = [DeadLetterLog(), *observers]
+    from telco_stream.monitoring.drift import DriftMonitor  # noqa: PLC0415 - imports numpy, which `produce` does without
+
+    drift = DriftMonitor(models, clients.settings.drift)
+    observers = [DeadLetterLog(), drift, *observers]
     if not (options.port or options.exit_on_stall):
         yield observers
         return
     from telco_stream.monitoring.http import http_run_monitor  # noqa: PLC0415 - imports prometheus_client, which takes long
 
-    with http_run_monitor(options, clients, models, stop) as observer:
+    with http_run_monitor(options, clients, models, drift, stop) as observer:
         yield [observer, *observers]
 
 

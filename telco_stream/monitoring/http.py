@@ -9,6 +9,8 @@ from telco_stream.kafka.cluster import Cluster
 from telco_stream.model.serving import Models
 from telco_stream.monitoring import MonitoringOptions
 from telco_stream.monitoring.consume_metrics import ConsumeMetrics
+from telco_stream.monitoring.drift import DriftMonitor
+from telco_stream.monitoring.drift_metrics import DriftMetrics
 from telco_stream.monitoring.health import Heartbeat, StallDetector
 from telco_stream.monitoring.metrics import ProduceMetrics, RunState, new_registry
 from telco_stream.monitoring.protocols import BatchTimings, ProduceObserver, RunObserver, SendCounters, ViewPartitions
@@ -21,12 +23,14 @@ _ROWS_OVERDUE = 3
 
 
 @contextmanager
-def http_run_monitor(options: MonitoringOptions, clients: Clients, models: Models, stop: Stop) -> Iterator[RunObserver]:
-    """Monitor a run of `consume`, and serve its metrics and health if the options name a port.
+def http_run_monitor(
+    options: MonitoringOptions, clients: Clients, models: Models, drift: DriftMonitor, stop: Stop
+) -> Iterator[RunObserver]:
+    """Monitor a run of `consume`, and serve its metrics, drift and health if the options name a port.
 
     Times the calls of its models. Raises `KafkaError` after a stall that ended the run.
     """
-    monitor = _RunMonitor(clients, options, models, stop)
+    monitor = _RunMonitor(clients, options, models, drift, stop)
     with serving(options.port, monitor.pages, clients.settings.metrics.host) if options.port else nullcontext():
         yield monitor
     if monitor.stall:
@@ -46,7 +50,9 @@ def http_produce_monitor(
 class _RunMonitor(RunObserver):
     """Observer of a run of `consume` with metrics, health checks and stall detection."""
 
-    def __init__(self, clients: Clients, options: MonitoringOptions, models: Models, stop: Stop) -> None:
+    def __init__(
+        self, clients: Clients, options: MonitoringOptions, models: Models, drift: DriftMonitor, stop: Stop
+    ) -> None:
         self._clients = clients
         self._options = options
         self._stop = stop
@@ -54,6 +60,7 @@ class _RunMonitor(RunObserver):
         self._state = RunState(self._heartbeat, client_errors=clients.errors)
         registry = new_registry(self._state)
         self._metrics = ConsumeMetrics(registry, models)
+        DriftMetrics(registry, drift)
         models.wrap = self._metrics.timed
         clients.on_statistics["consumer"] = self._state.statistics.update
         self.pages = Pages(registry, self._heartbeat.problems, self._readiness_problems)

@@ -65,8 +65,15 @@ class RunObserver(Protocol):
         """Take note that the loop has polled, with or without records."""
         return
 
+    def on_delivering(self, outcome: Outcome) -> None:  # noqa: ARG002 - as above
+        """Take note of a batch that is being committed, with its events; the next call is for the next batch.
+
+        The commit can fail: only `on_committed` says that it has not.
+        """
+        return
+
     def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:
-        """Take note of a committed batch."""
+        """Take note of a committed batch, which has lost its events."""
 
     def finish(self) -> None:
         """Take note that the loop has ended, or failed; the consumer still has its partitions."""

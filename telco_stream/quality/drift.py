@@ -1,17 +1,14 @@
 """One run of `drift`: compares a period of the raw topic with the records that the model was trained on."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from telco_stream.contract.events import BAD_DATA, Event, EventBatch
-from telco_stream.errors import ModelError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read, settled_ends, starts_since
 from telco_stream.messages.record import Record
-from telco_stream.model.artifact import BASELINE
-from telco_stream.model.drift.baseline import decode_baseline
 from telco_stream.model.drift.results import MIN_RECORDS, FeatureDrift
 from telco_stream.model.drift.tracking import DriftTracker
 from telco_stream.model.drift.windows import BLOCK, Block, windows
@@ -32,23 +29,6 @@ class DriftOptions:
     #: Largest number of records of a window; None for that of the baseline.
     window: int | None = None
     on_read: Callable[[int], None] = lambda _records: None
-
-
-def open_tracker(files: Mapping[str, bytes], scorer: Scorer) -> DriftTracker:
-    """Return a tracker for the baseline of a model's files; raise ModelError if it is missing or too small."""
-    if BASELINE not in files:
-        raise ModelError(
-            f"Model {scorer.version} has no {BASELINE}, with which records could be compared: train or import the model"
-            " again with this version of telco-stream"
-        )
-    codec = scorer.codec.events
-    tracker = DriftTracker(decode_baseline(files[BASELINE], codec), codec)
-    if not tracker.is_possible:
-        raise ModelError(
-            f"The baseline of model {scorer.version} has {tracker.largest_window:,} rows: {MIN_RECORDS} are needed to"
-            " distinguish a change from chance"
-        )
-    return tracker
 
 
 def run_drift(

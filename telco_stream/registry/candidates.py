@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from telco_stream.contract.events import Event
 from telco_stream.errors import ModelError
-from telco_stream.model.artifact import GOLDEN, load_files, manifest_of
+from telco_stream.model.artifact import BASELINE, GOLDEN, load_files, manifest_of
 from telco_stream.model.golden import golden_events
 from telco_stream.model.scorer import Scorer, ScoringError, call_model
 from telco_stream.model.serving import CanaryModel, ServingModels
@@ -40,12 +40,13 @@ class _Decision:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """Model of a version with the events of its golden rows."""
+    """Model of a version with the events of its golden rows, and its baseline."""
 
     sha256: str
     scorer: Scorer
     created_at: str
     golden: Sequence[Event]
+    baseline: bytes | None
 
 
 class Candidates:
@@ -186,11 +187,11 @@ def _load_files(files: Mapping[str, bytes], archive: Published, engine: Engine) 
     if manifest.model_version != version:
         raise ModelError(f"The archive of {version} has the manifest of another version")
     golden = golden_events(files[GOLDEN], scorer.codec.events) if GOLDEN in files else []
-    return _Loaded(archive.sha256, scorer, manifest.created_at, golden)
+    return _Loaded(archive.sha256, scorer, manifest.created_at, golden, files.get(BASELINE))
 
 
 def _alone(loaded: _Loaded) -> ServingModels:
-    return ServingModels(loaded.scorer, created_at=loaded.created_at)
+    return ServingModels(loaded.scorer, created_at=loaded.created_at, baseline=loaded.baseline)
 
 
 def _decision(registry: Registry, role: Role, version: str) -> _Decision:

@@ -28,6 +28,7 @@ from telco_stream.settings.tree import (
     SIGNING_KEY,
     SOURCES,
     ConsumerSettings,
+    DriftSettings,
     ProducerSettings,
     Settings,
     TopicSettings,
@@ -35,6 +36,7 @@ from telco_stream.settings.tree import (
 
 __all__ = [
     "ConsumerSettings",
+    "DriftSettings",
     "ProducerSettings",
     "ResolvedSetting",
     "Settings",

@@ -138,6 +138,15 @@ class ModelSettings(SettingsGroup):
     """Share of failures, within chance, at which a promoted version is rolled back in its first 100,000 records."""
 
 
+class DriftSettings(SettingsGroup):
+    """The windows of records that `consume` compares with the model's baseline."""
+
+    window_records: int = Field(default=20_000, ge=0)
+    """Records of a window in which consume looks for drift, 500 up to the rows of the baseline; 0 disables it."""
+    window_seconds: float = Field(default=3_600.0, gt=0)
+    """Seconds after which a window is compared although it has fewer records, if it has 500."""
+
+
 class MetricsSettings(SettingsGroup):
     """The address of the metrics."""
 
@@ -156,6 +165,7 @@ class Settings(BaseSettings):
     producer: ProducerSettings = ProducerSettings()
     consumer: ConsumerSettings = ConsumerSettings()
     model: ModelSettings = ModelSettings()
+    drift: DriftSettings = DriftSettings()
     metrics: MetricsSettings = MetricsSettings()
     #: librdkafka properties by name, passed on verbatim; not in the repr, because some are passwords.
     kafka: dict[str, str] = Field(default={}, repr=False)

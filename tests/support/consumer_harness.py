@@ -59,6 +59,9 @@ class RunningConsumer:
     def on_poll(self) -> None:
         """Ignore polls."""
 
+    def on_delivering(self, outcome: Outcome) -> None:
+        """Ignore a batch that is not committed yet."""
+
     def on_committed(self, outcome: Outcome, _timings: BatchTimings) -> None:
         """Count the records of a committed batch."""
         self.consumed += outcome.consumed

@@ -141,6 +141,9 @@ class RecordingObserver:
     def on_poll(self) -> None:
         self.polls += 1
 
+    def on_delivering(self, outcome: Outcome) -> None:
+        """Ignore a batch that is not committed yet."""
+
     def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:
         assert timings.processing >= 0
         assert timings.delivery >= 0

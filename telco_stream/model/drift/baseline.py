@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypeVar
 
 import msgspec
 import numpy as np
@@ -20,12 +20,15 @@ from telco_stream.model.features import Table, category_texts
 SCORE = "score"
 #: Number of bins between the smallest and the largest number of the training rows, if it never repeats.
 _BINS = 10
+#: Values of a category up to which comparing with each of them is faster than counting the codes.
+_MAX_COMPARED = 16
 #: Limits of a file, which bound the memory that a hostile one takes.
 _MAX_EDGES = 1_000
 _MAX_BINS = 100_000
 _MAX_FEATURES = 10_000
 _MAX_ROWS = 1_000_000_000_000
 
+Number = TypeVar("Number", np.float64, np.int64)
 Floats: TypeAlias = NDArray[np.float64]
 Counts: TypeAlias = NDArray[np.int64]
 
@@ -115,9 +118,10 @@ class BinCounter:
         sizes = [_code_count(codec, feature) or _size(bins) for feature, bins in zip(features, every, strict=False)]
         #: Where the bins of each feature begin, and where those of the score end.
         self.bounds = np.cumsum([0, *sizes, _size(baseline.score)])
-        self._categories = [column for column, feature in enumerate(features) if isinstance(feature, Category)]
-        self._offsets = np.cumsum([0, *(sizes[column] for column in self._categories)])
-        self._numbers = [(column, bins.edges) for column, bins in enumerate(every) if bins.edges is not None]
+        self._edges = [
+            (range(1, size) if bins.edges is None and size <= _MAX_COMPARED else bins.edges)
+            for bins, size in zip(every, [*sizes, 0], strict=True)
+        ]
 
     def count(self, table: Table, scores: Sequence[float] | Floats) -> Counts:
         """Return the number of rows by bin of each feature, one feature after the other, and then of the score.
@@ -125,20 +129,17 @@ class BinCounter:
         A score that is not a number is not counted.
         """
         counts = np.zeros(self.bounds[-1], np.int64)
-        parts = self.split(counts)
-        score_column = len(parts) - 1
-        for column, edges in self._numbers:
-            values = np.asarray(scores) if column == score_column else np.ascontiguousarray(table[:, column])
-            parts[column][:] = _count_between(values, edges)
-        parts[score_column][-1] = 0
-        codes = (table[:, self._categories] + self._offsets[:-1]).astype(np.intp)
-        counted = np.bincount(codes.ravel(), minlength=self._offsets[-1])
-        for column, (start, end) in zip(self._categories, pairwise(self._offsets), strict=True):
-            parts[column][:] = counted[start:end]
+        columns = [*np.ascontiguousarray(table.T), np.asarray(scores)]  # many times faster than columns of the table
+        for part, values, edges in zip(self.split(counts), columns, self._edges, strict=True):
+            if edges is None:
+                part[:] = np.bincount(values.astype(np.intp), minlength=len(part))
+            else:
+                part[:] = _count_between(values, edges)[: len(part)]
+        counts[-1] = 0
         return counts
 
-    def split(self, counts: Counts) -> list[Counts]:
-        """Return views of the counts of each feature, and of the score."""
+    def split(self, counts: NDArray[Number]) -> list[NDArray[Number]]:
+        """Return views of the counts or shares of each feature, and of the score."""
         return [counts[start:end] for start, end in pairwise(self.bounds)]
 
 

@@ -5,11 +5,10 @@ freedom less than there are bins. The limit is its quantile, corrected for the n
 window in a thousand has any feature above its limit although nothing has changed.
 """
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from telco_stream.model.drift.baseline import Counts, Floats
 from telco_stream.model.drift.chi_square import quantile, tail
@@ -37,9 +36,9 @@ class Comparison:
         return self.psi > self.limit
 
 
-def compare(baseline: Sequence[Counts], window: Sequence[Counts]) -> list[Comparison]:
-    """Compare the counts by bin of each feature."""
-    measured = [_measure(*pair) for pair in zip(baseline, window, strict=True)]
+def compare(baseline: Counts, window: Counts, starts: NDArray[np.intp]) -> list[Comparison]:
+    """Compare the counts by bin of all features, of which each begins at one of the `starts`."""
+    measured = _measure_all(baseline, window, starts)
     by_chance = sorted(range(len(measured)), key=lambda index: measured[index].chance)
     limits = [0.0] * len(measured)
     remaining = len(measured)
@@ -50,46 +49,68 @@ def compare(baseline: Sequence[Counts], window: Sequence[Counts]) -> list[Compar
     return [Comparison(each.psi, limit) for each, limit in zip(measured, limits, strict=True)]
 
 
-def psi(baseline: Floats, window: Floats) -> float:
-    """Return the population stability index of two arrays of counts by bin."""
-    expected, actual = (np.maximum(counts, _EMPTY) / counts.sum() for counts in (baseline, window))
-    return float(((actual - expected) * np.log(actual / expected)).sum())
-
-
 @dataclass(frozen=True, slots=True)
 class _Measured:
     psi: float
     #: Mean of PSI per degree of freedom if nothing has changed.
     scale: float
     degrees: int
-
-    @property
-    def chance(self) -> float:
-        """Probability of a PSI as large as this one if nothing has changed."""
-        return tail(self.psi / self.scale, self.degrees) if self.degrees else 1.0
+    #: Probability of a PSI as large as this one if nothing has changed.
+    chance: float
 
     def limit(self, probability: float) -> float:
         """Return the PSI that is exceeded with this probability if nothing has changed."""
         return quantile(probability, self.degrees) * self.scale if self.degrees else 0.0
 
 
-def _measure(baseline: Counts, window: Counts) -> _Measured:
-    sizes = baseline.sum(), window.sum()
-    if not all(sizes):
-        return _Measured(0.0, 1.0, 0)
-    before, after = _merge_rare_bins(baseline, window)
-    return _Measured(psi(before, after), 1 / sizes[0] + 1 / sizes[1], len(before) - 1)
-
-
-def _merge_rare_bins(baseline: Counts, window: Counts) -> tuple[Floats, Floats]:
-    """Merge the bins in which the smaller one of two equal samples would have too few records."""
+def _measure_all(baseline: Counts, window: Counts, starts: NDArray[np.intp]) -> list[_Measured]:
+    """Measure all features at once, except those of which bins must be merged."""
+    lengths = np.diff(np.append(starts, len(baseline)))
+    sizes = [np.add.reduceat(counts, starts) for counts in (baseline, window)]
     pooled = baseline + window
-    expected = pooled * (min(baseline.sum(), window.sum()) / pooled.sum())
+    share = np.minimum(*sizes) / np.maximum(1, sizes[0] + sizes[1])
+    expected = pooled * np.repeat(share, lengths)
+    has_rare = np.add.reduceat((expected > 0) & (expected < _MIN_EXPECTED), starts) > 0
+    shares = [
+        np.maximum(counts, _EMPTY) / np.repeat(np.maximum(1, size), lengths)
+        for counts, size in zip((baseline, window), sizes, strict=True)
+    ]
+    psis = np.add.reduceat(np.where(pooled > 0, _terms(*shares), 0.0), starts)
+    degrees = np.add.reduceat(pooled > 0, starts, dtype=np.int64) - 1
+    measured = []
+    for index, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):
+        before, now = int(sizes[0][index]), int(sizes[1][index])
+        if not before or not now:
+            measured.append(_Measured(0.0, 1.0, 0, 1.0))
+        elif has_rare[index]:
+            bins = slice(start, start + length)
+            merged = _merge_rare_bins(baseline[bins], window[bins], expected[bins])
+            measured.append(_measured(psi(*merged), len(merged[0]) - 1, before, now))
+        else:
+            measured.append(_measured(float(psis[index]), int(degrees[index]), before, now))
+    return measured
+
+
+def _measured(value: float, degrees: int, before: int, now: int) -> _Measured:
+    scale = 1 / before + 1 / now
+    return _Measured(value, scale, degrees, tail(value / scale, degrees) if degrees else 1.0)
+
+
+def psi(baseline: Floats, window: Floats) -> float:
+    """Return the population stability index of two arrays of counts by bin."""
+    return float(_terms(*(np.maximum(counts, _EMPTY) / counts.sum() for counts in (baseline, window))).sum())
+
+
+def _terms(before: Floats, now: Floats) -> Floats:
+    terms: Floats = (now - before) * np.log(now / before)
+    return terms
+
+
+def _merge_rare_bins(baseline: Counts, window: Counts, expected: Floats) -> tuple[Floats, Floats]:
+    """Merge the bins in which the smaller one of two equal samples would have too few records."""
     is_rare = (expected < _MIN_EXPECTED) & (expected > 0)
     if is_rare.any() and expected[is_rare].sum() < _MIN_EXPECTED and (~is_rare & (expected > 0)).any():
-        is_rare[np.where(is_rare | (expected == 0), math.inf, expected).argmin()] = True
+        is_rare[np.where(is_rare | (expected == 0), np.inf, expected).argmin()] = True
     kept = ~is_rare & (expected > 0)
     merged = [np.append(counts[kept], counts[is_rare].sum()) for counts in (baseline, window)]
-    if not is_rare.any():
-        merged = [counts[:-1] for counts in merged]
     return merged[0].astype(float), merged[1].astype(float)

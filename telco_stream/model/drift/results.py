@@ -10,19 +10,20 @@ MIN_RECORDS = 500
 class FeatureDrift:
     """Change of a feature, or of `score`, in the newest window.
 
-    `change` is `higher` or `lower` for a number, and otherwise names the value that has become more or less frequent.
-    `share_before` and `share_now` are those of `bin`, the values that add most to the PSI. `null_share` and
-    `unknown_share`, of values that the contract does not list, are those of the window. `windows` is the number of
-    windows in a row, up to the newest one, with a PSI above the limit; the first of them began at `since`.
+    `windows` is the number of windows in a row, up to the newest one, with a PSI above the limit; the first of them
+    began at `since`. Without any, `change` to `share_now` are null. `change` is `higher` or `lower` for a number,
+    and otherwise names the value that has become more or less frequent; `share_before` and `share_now` are those of
+    `bin`, the values that add most to the PSI. `null_share`, and `unknown_share` of values that the contract does not
+    list, are those of the window.
     """
 
     feature: str
     psi: float
     limit: float
-    change: str
-    bin: str
-    share_before: float
-    share_now: float
+    change: str | None
+    bin: str | None
+    share_before: float | None
+    share_now: float | None
     null_share: float
     unknown_share: float
     windows: int

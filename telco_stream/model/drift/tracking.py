@@ -3,9 +3,19 @@
 import numpy as np
 
 from telco_stream.contract.events import EventCodec
-from telco_stream.model.drift.baseline import Baseline, BinCounter, BinNames, Counts, Floats, name_bins
+from telco_stream.errors import ModelError
+from telco_stream.model.drift.baseline import (
+    Baseline,
+    BinCounter,
+    BinNames,
+    Counts,
+    Floats,
+    decode_baseline,
+    name_bins,
+)
 from telco_stream.model.drift.comparison import Comparison, compare
 from telco_stream.model.drift.results import MIN_RECORDS, FeatureDrift
+from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.clock import rfc3339
 from telco_stream.runtime.humanize import to_datetime
 
@@ -15,6 +25,23 @@ CONSECUTIVE = 2
 _TINY = 1e-4
 #: Decimals of PSI and shares in results.
 _DIGITS = 6
+
+
+def open_tracker(content: bytes | None, scorer: Scorer) -> "DriftTracker":
+    """Return a tracker for the baseline of a model; raise ModelError if it is missing, invalid or too small."""
+    codec = scorer.codec.events
+    if content is None:
+        raise ModelError(
+            f"Model {scorer.version} has no baseline.json, with which records could be compared: train or import the"
+            " model again with this version of telco-stream"
+        )
+    tracker = DriftTracker(decode_baseline(content, codec), codec)
+    if tracker.largest_window < MIN_RECORDS:
+        raise ModelError(
+            f"The baseline of model {scorer.version} has {tracker.largest_window:,} rows: {MIN_RECORDS} are needed to"
+            " distinguish a change from chance"
+        )
+    return tracker
 
 
 class DriftTracker:
@@ -27,61 +54,57 @@ class DriftTracker:
         self.largest_window = min(baseline.rows, sum(baseline.score.counts))
         self._names = [bins.name for bins in every]
         self._bins = [name_bins(codec, bins) for bins in every]
-        self._counts = [np.array(bins.counts, np.int64) for bins in every]
+        self._counts = np.concatenate([np.array(bins.counts, np.int64) for bins in every])
+        self._shares = self._shares_of(self._counts)
         #: Number of windows in a row above the limit, and the time of the first one, by feature.
         self._runs = [(0, 0.0) for _ in every]
 
-    @property
-    def is_possible(self) -> bool:
-        """Whether the baseline is large enough."""
-        return self.largest_window >= MIN_RECORDS
-
     def add(self, counts: Counts, started: float) -> list[FeatureDrift]:
         """Compare the counts of the next window, which began at `started` in seconds since 1970."""
-        window = self.counter.split(counts)
-        compared = compare(self._counts, window)
+        compared = compare(self._counts, counts, self.counter.bounds[:-1])
         self._runs = [
             (count + 1, since if count else started) if comparison.exceeds else (0, 0.0)
             for (count, since), comparison in zip(self._runs, compared, strict=True)
         ]
-        return [self._describe(index, each, window[index]) for index, each in enumerate(compared)]
+        shares = zip(self.counter.split(self._shares), self.counter.split(self._shares_of(counts)), strict=True)
+        return [self._describe(index, *each) for index, each in enumerate(zip(compared, shares, strict=True))]
 
-    def _describe(self, index: int, comparison: Comparison, window: Counts) -> FeatureDrift:
-        names, (count, since) = self._bins[index], self._runs[index]
-        before, now = _shares(self._counts[index]), _shares(window)
-        position, change = _change(names, before, now)
+    def _describe(self, index: int, comparison: Comparison, shares: tuple[Floats, Floats]) -> FeatureDrift:
+        names, (count, since), (before, now) = self._bins[index], self._runs[index], shares
+        position, change = _change(names, before, now) if count else (None, None)
         return FeatureDrift(
             feature=self._names[index],
             psi=round(comparison.psi, _DIGITS),
             limit=round(comparison.limit, _DIGITS),
             change=change,
-            bin=names.labels[position],
-            share_before=round(float(before[position]), _DIGITS),
-            share_now=round(float(now[position]), _DIGITS),
-            null_share=_share_of(now, names.null),
-            unknown_share=_share_of(now, names.unknown),
+            bin=None if position is None else names.labels[position],
+            share_before=_share_of(before, position),
+            share_now=_share_of(now, position),
+            null_share=_share_of(now, names.null) or 0.0,
+            unknown_share=_share_of(now, names.unknown) or 0.0,
             windows=count,
             since=rfc3339(to_datetime(since)) if count else None,
             drifted=count >= CONSECUTIVE,
         )
 
+    def _shares_of(self, counts: Counts) -> Floats:
+        """Return the share of each bin among those of its feature."""
+        bounds = self.counter.bounds
+        sizes = np.maximum(1, np.add.reduceat(counts, bounds[:-1]))
+        shares: Floats = counts / np.repeat(sizes, np.diff(bounds))
+        return shares
+
 
 def _change(names: BinNames, before: Floats, now: Floats) -> tuple[int, str]:
     """Return the bin that adds most to the PSI, and the change in words."""
-    terms = (now - before) * np.log(np.maximum(now, _TINY) / np.maximum(before, _TINY))
-    position = int(np.argmax(terms))
-    if not names.is_ordered or position == names.null:
-        return position, f"{'more' if now[position] >= before[position] else 'less'} {names.labels[position]}"
     difference = now - before
+    position = int((difference * np.log(np.maximum(now, _TINY) / np.maximum(before, _TINY))).argmax())
+    if not names.is_ordered or position == names.null:
+        return position, f"{'more' if difference[position] >= 0 else 'less'} {names.labels[position]}"
     if names.null is not None:
         difference[names.null] = 0.0
-    return position, "higher" if (np.arange(len(now)) * difference).sum() >= 0 else "lower"
+    return position, "higher" if np.arange(len(now)) @ difference >= 0 else "lower"
 
 
-def _shares(counts: Counts) -> Floats:
-    shares: Floats = counts / max(1, counts.sum())
-    return shares
-
-
-def _share_of(shares: Floats, position: int | None) -> float:
-    return 0.0 if position is None else round(float(shares[position]), _DIGITS)
+def _share_of(shares: Floats, position: int | None) -> float | None:
+    return None if position is None else round(float(shares[position]), _DIGITS)

@@ -1,14 +1,15 @@
 """Windows of records in the order of time, in whatever order the partitions are read."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 
-from telco_stream.model.drift.baseline import Counts
+from telco_stream.model.drift.baseline import BinCounter, Counts
 from telco_stream.model.drift.results import MIN_RECORDS
+from telco_stream.model.features import Table
 
 #: Records of a block. A window is a number of blocks, so that only their counts need to be kept.
 BLOCK = 100
@@ -21,6 +22,44 @@ class Block:
     started: float
     records: int
     counts: Counts
+
+
+class OpenWindow:
+    """Window that grows until it has `size` records, or until it is `seconds` old and has enough to compare."""
+
+    def __init__(self, size: int, seconds: float) -> None:
+        self._size = max(size, MIN_RECORDS)
+        self._seconds = seconds
+        self._block: Block | None = None
+
+    def count(self, counter: BinCounter, table: Table, scores: Sequence[float], started: float) -> list[Block]:
+        """Count the rows of the table, and the scores, in blocks of which each fills a window, except for the last."""
+        room = self._size - (self._block.records if self._block else 0)
+        bounds, values = [0, *range(room, len(table), self._size), len(table)], np.asarray(scores)
+        return [
+            Block(started, end - start, counter.count(table[start:end], values[start:end]))
+            for start, end in pairwise(bounds)
+        ]
+
+    def add(self, block: Block) -> Block | None:
+        """Add a block; return the window if it is full."""
+        if (before := self._block) is not None:
+            block = Block(before.started, before.records + block.records, before.counts + block.counts)
+        self._block = block
+        return self.take() if block.records >= self._size else None
+
+    def take_if_over(self, now: float) -> Block | None:
+        """Return the window if it is old enough at this time, in seconds since 1970, and has enough records."""
+        is_over = self._block is not None and now - self._block.started >= self._seconds
+        return self.take() if is_over else None
+
+    def take(self) -> Block | None:
+        """Return the window and begin a new one, unless it has too few records."""
+        block = self._block
+        if block is None or block.records < MIN_RECORDS:
+            return None
+        self._block = None
+        return block
 
 
 def windows(blocks: Iterable[Block], size: int) -> Iterator[Block]:

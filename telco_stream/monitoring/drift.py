@@ -1,0 +1,94 @@
+"""Drift in a run: counts the records of each committed batch, and compares windows of them with the baseline."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from telco_stream.errors import ModelError
+from telco_stream.model.drift.results import FeatureDrift
+from telco_stream.model.drift.tracking import DriftTracker, open_tracker
+from telco_stream.model.drift.windows import Block, OpenWindow
+from telco_stream.model.features import feature_table
+from telco_stream.model.serving import Models, ServingModels
+from telco_stream.monitoring.protocols import BatchTimings, RunObserver
+from telco_stream.runtime.logs import list_facts
+from telco_stream.scoring import Outcome
+from telco_stream.settings import DriftSettings
+
+log = logging.getLogger("telco_stream.monitoring.drift")
+
+
+class DriftMonitor(RunObserver):
+    """Observer that looks for drift in windows of all records, and logs the features that drift.
+
+    `newest` and `windows` may be read from another thread. Another serving model begins a new window, with its own
+    baseline. `clock` returns seconds since 1970.
+    """
+
+    def __init__(self, models: Models, settings: DriftSettings, clock: Callable[[], float] = time.time) -> None:
+        self._models, self._settings, self._clock = models, settings, clock
+        self._serving: ServingModels | None = None
+        self._tracker: DriftTracker | None = None
+        self._window = OpenWindow(0, 0.0)
+        self._counted: Sequence[Block] = ()
+        #: Features in the newest window, and the number of windows that were compared.
+        self.newest: Sequence[FeatureDrift] = ()
+        self.windows = 0
+
+    def on_poll(self) -> None:
+        """Compare the window if it is old enough."""
+        self._compare(self._window.take_if_over(self._clock()))
+
+    def on_delivering(self, outcome: Outcome) -> None:
+        """Count the records of the batch, while it is being committed."""
+        self._counted = ()
+        if not self._settings.window_records:
+            return
+        serving = self._models.active
+        if self._serving is None or serving.scorer.version != self._serving.scorer.version:
+            self._begin(serving)
+        if self._tracker is None or not outcome.events:
+            return
+        version = serving.scorer.version
+        scores = [
+            each.probability for each in outcome.predictions if not serving.canary or each.model_version == version
+        ]
+        table = feature_table(serving.scorer.codec.events, outcome.events)
+        self._counted = self._window.count(self._tracker.counter, table, scores, self._clock())
+
+    def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:  # noqa: ARG002 - the protocol's parameters
+        """Add the records of the batch to the window."""
+        counted, self._counted = self._counted, ()
+        for block in counted:
+            self._compare(self._window.add(block))
+
+    def finish(self) -> None:
+        """Compare the last window, if it has enough records."""
+        self._compare(self._window.take())
+
+    def _begin(self, serving: ServingModels) -> None:
+        """Begin with the baseline of another model."""
+        self._serving, self._tracker, self.newest = serving, None, ()
+        try:
+            self._tracker = open_tracker(serving.baseline, serving.scorer)
+        except ModelError as error:
+            facts = {"version": serving.scorer.version, "reason": str(error)}
+            extra = {"event": "drift_unmonitored", "facts": facts}
+            log.info("drift is not monitored: %s", error, extra=extra)
+            return
+        size = min(self._settings.window_records, self._tracker.largest_window)
+        self._window = OpenWindow(size, self._settings.window_seconds)
+
+    def _compare(self, window: Block | None) -> None:
+        if window is None or self._tracker is None:
+            return
+        before = {feature.feature for feature in self.newest if feature.drifted}
+        newest = self._tracker.add(window.counts, window.started)
+        self.newest, self.windows = newest, self.windows + 1
+        drifted = {feature.feature: feature.since for feature in newest if feature.drifted}
+        if new := [name for name in drifted if name not in before]:
+            facts = {"features": ", ".join(new), "since": drifted[new[0]], "records": window.records}
+            log.warning("features have drifted: %s", list_facts(facts), extra={"event": "drift", "facts": facts})
+        if ended := [name for name in before if name not in drifted]:
+            facts = {"features": ", ".join(sorted(ended)), "records": window.records}
+            log.info("drift has ended: %s", list_facts(facts), extra={"event": "drift_ended", "facts": facts})

@@ -1,0 +1,38 @@
+"""Metrics of drift: the features of the newest window."""
+
+from collections.abc import Callable, Iterator
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from telco_stream.model.drift.results import FeatureDrift
+from telco_stream.monitoring.drift import DriftMonitor
+
+_PREFIX = "telco_stream_"
+#: Name, description and value of each metric of a feature.
+_METRICS: tuple[tuple[str, str, Callable[[FeatureDrift], float]], ...] = (
+    ("feature_psi", "PSI of the newest window against the training rows", lambda feature: feature.psi),
+    ("feature_psi_limit", "PSI above which chance does not explain the change", lambda feature: feature.limit),
+    ("feature_drift_windows", "Windows in a row above the limit", lambda feature: feature.windows),
+    ("feature_null_ratio", "Share of null in the newest window", lambda feature: feature.null_share),
+    ("feature_unknown_ratio", "Share of unlisted values in the newest window", lambda feature: feature.unknown_share),
+)
+
+
+class DriftMetrics(Collector):
+    """Metrics of the features, and of `score`, in the newest window."""
+
+    def __init__(self, registry: CollectorRegistry, drift: DriftMonitor) -> None:
+        self._drift = drift
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics of each feature; there are none before the first window."""
+        newest = self._drift.newest
+        for name, description, value in _METRICS:
+            family = GaugeMetricFamily(f"{_PREFIX}{name}", description, labels=["feature"])
+            for feature in newest:
+                family.add_metric([feature.feature], value(feature))
+            yield family
+        description = "Windows that were compared with the training rows"
+        yield CounterMetricFamily(f"{_PREFIX}drift_windows", description, value=self._drift.windows)
