@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.metrics import brier_score_loss, precision_score, recall_score, roc_auc_score
 
 from telco_stream.errors import ModelError
 from telco_stream.messages.codec import compile_contract
@@ -21,6 +22,8 @@ from telco_stream.model.drift.baseline import (
     name_bins,
 )
 from telco_stream.model.drift.comparison import ALPHA, MIN_PSI, Comparison, compare, psi
+from telco_stream.model.drift.estimate import expected_quality
+from telco_stream.model.drift.results import ExpectedQuality
 from telco_stream.model.drift.tracking import DriftTracker
 from telco_stream.model.drift.windows import Block, windows
 from telco_stream.model.features import feature_table
@@ -166,6 +169,33 @@ def test_compare_finds_a_value_that_the_baseline_lacks_but_no_single_record() ->
     assert not compared(baseline, [np.array([4_999, 1])])[0].exceeds
     assert not compared(baseline, [np.array([5_000, 0])])[0].exceeds
     assert compared([np.array([0, 0])], [np.array([0, 0])])[0].psi == 0.0
+
+
+@pytest.mark.parametrize("decimals", [1, 15])
+def test_expected_quality_is_the_mean_over_drawn_outcomes(decimals: int) -> None:
+    """With equal probabilities, and without; outcomes are drawn 200 times and measured by scikit-learn."""
+    random = np.random.default_rng(3)
+    probabilities = random.beta(0.6, 1.4, 3_000).round(decimals)
+    expected = expected_quality(probabilities, 0.4)
+    drawn = random.random((200, 3_000)) < probabilities
+    flagged = probabilities >= 0.4
+    measured = [
+        [
+            roc_auc_score(positive, probabilities),
+            precision_score(positive, flagged),
+            recall_score(positive, flagged),
+            brier_score_loss(positive, probabilities),
+        ]
+        for positive in drawn
+    ]
+    actual = [expected.auc, expected.precision, expected.recall, expected.brier]
+    assert actual == pytest.approx(np.mean(measured, axis=0).tolist(), abs=0.003)
+
+
+def test_expected_quality_is_null_where_it_is_not_defined() -> None:
+    assert expected_quality([0.0, 0.0], 0.5) == ExpectedQuality(None, None, None, 0.0)
+    assert expected_quality([1.0], 0.5) == ExpectedQuality(None, 1.0, 1.0, 0.0)
+    assert expected_quality([0.25, 0.25], 0.5) == ExpectedQuality(0.5, None, 0.0, 0.1875)
 
 
 def test_windows_are_in_the_order_of_time_and_of_equal_size() -> None:

@@ -58,11 +58,14 @@ def test_drift_exits_with_5_and_names_what_has_changed(
     contract = found["Contract"]
     assert (contract["change"], contract["share_now"], contract["windows"]) == ("less Two year", 0.0, 2)
     assert contract["since"] > result["first"]
+    assert result["quality_in_training"]["auc"] == pytest.approx(0.8494, abs=1e-4)
+    assert 0.5 < result["quality"]["auc"] < 0.85, "most records have the same score"
     done = run_in_process("drift", "--window", "1500", env=env)
     assert done.code == 5
     text = " ".join(done.out.split())
     assert "4,500 records since" in text
     assert "1 record skipped" in text
+    assert "measured in training 0.849 0.551 0.758 0.133" in text
     assert "Drift is a change, not damage" in text
     assert "less Two year" in text
     assert f"Drifted since {contract['since'][:19].replace('T', ' ')} UTC: " in text

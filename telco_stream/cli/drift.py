@@ -29,7 +29,7 @@ def drift(
     import time
 
     from telco_stream.display.progress import RowProgress
-    from telco_stream.model.artifact import BASELINE, load_files
+    from telco_stream.model.artifact import BASELINE, load_files, manifest_of
     from telco_stream.model.drift.tracking import open_tracker
     from telco_stream.quality.drift import DriftOptions, run_drift
     from telco_stream.runtime.period import parse_period
@@ -39,10 +39,11 @@ def drift(
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     stop = session.stop  # handle signals from here on
     files = session.model_files()
-    scorer = load_files(files, str(session.settings.model.path or session.model_folder()), engine)
+    origin = str(session.settings.model.path or session.model_folder())
+    scorer, metrics = load_files(files, origin, engine), manifest_of(files, origin).metrics
     tracker = open_tracker(files.get(BASELINE), scorer)
     with session.screen.live(RowProgress("drift")) as bar:
-        drift_options = DriftOptions(period, window, bar.advance)
+        drift_options = DriftOptions(period, metrics, window, bar.advance)
         result = run_drift(session.clients, scorer, tracker, drift_options, stop=stop)
     session.screen.show(result)
     if result.drifted:

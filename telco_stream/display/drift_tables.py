@@ -7,8 +7,7 @@ from rich.text import Text
 
 from telco_stream.display.layout import NamesTable, stack
 from telco_stream.display.text import format_timestamp, safe_text
-from telco_stream.model.drift.results import MIN_RECORDS, FeatureDrift
-from telco_stream.quality.results import DriftResult
+from telco_stream.model.drift.results import MIN_RECORDS, DriftResult, ExpectedQuality, FeatureDrift
 from telco_stream.runtime.humanize import count_of, format_percent
 
 _TITLES = ("Feature", "Change", "Before", "Now", "PSI", "Limit")
@@ -16,6 +15,9 @@ _NUMBERS = range(2, 6)
 _CAVEAT = (
     "Drift is a change, not damage: the model may be as good as before. `telco-stream quality` measures that, once"
     " outcomes are known."
+)
+_QUALITY_CAVEAT = (
+    "Expected from the probabilities alone: it follows a change of the records, but not of what comes of them."
 )
 
 
@@ -25,7 +27,24 @@ def drift_tables(result: DriftResult) -> RenderableType:
     blocks: list[RenderableType] = [Group(*(safe_text(f" {line}") for line in lines))]
     if result.features:
         blocks.append(NamesTable(_TITLES, map(_row, result.features), _NUMBERS))
+    if result.quality is not None:
+        blocks.append(_quality_table(result.quality, result.quality_in_training))
+        blocks.append(Text(f" {_QUALITY_CAVEAT}", "dim"))
     return stack(*blocks, Text(f" {_CAVEAT}", "dim"))
+
+
+def _quality_table(expected: ExpectedQuality, measured: ExpectedQuality) -> RenderableType:
+    """Draw what the probabilities imply beside what was measured in training."""
+    rows = [("expected now", expected), ("measured in training", measured)]
+    cells = [
+        (
+            name,
+            *("-" if value is None else f"{value:.3f}" for value in (each.auc, each.precision, each.recall)),
+            f"{each.brier:.3f}",
+        )
+        for name, each in rows
+    ]
+    return NamesTable(("Quality", "AUC", "Precision", "Recall", "Brier"), cells, range(1, 5))
 
 
 def _compared(result: DriftResult) -> list[str]:

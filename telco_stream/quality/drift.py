@@ -1,5 +1,6 @@
 """One run of `drift`: compares a period of the raw topic with the records that the model was trained on."""
 
+from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,12 +10,13 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read, settled_ends, starts_since
 from telco_stream.messages.record import Record
-from telco_stream.model.drift.results import MIN_RECORDS, FeatureDrift
+from telco_stream.model.drift.estimate import expected_quality
+from telco_stream.model.drift.results import MIN_RECORDS, DriftResult, ExpectedQuality, FeatureDrift
 from telco_stream.model.drift.tracking import DriftTracker
 from telco_stream.model.drift.windows import BLOCK, Block, windows
 from telco_stream.model.features import feature_table
+from telco_stream.model.manifest import Metrics
 from telco_stream.model.scorer import Scorer, score_each
-from telco_stream.quality.results import DriftResult
 from telco_stream.runtime.clock import rfc3339
 from telco_stream.runtime.humanize import to_datetime
 from telco_stream.runtime.period import Period, to_timestamp
@@ -26,6 +28,8 @@ class DriftOptions:
     """Options of one run of `drift`; `on_read` is called with the number of records of each batch."""
 
     period: Period
+    #: Metrics of the model in training.
+    metrics: Metrics
     #: Largest number of records of a window; None for that of the baseline.
     window: int | None = None
     on_read: Callable[[int], None] = lambda _records: None
@@ -35,7 +39,7 @@ def run_drift(
     clients: Clients, scorer: Scorer, tracker: DriftTracker, options: DriftOptions, *, stop: Stop
 ) -> DriftResult:
     """Compare the records of the period window by window."""
-    counts = _BlockCounts(scorer, tracker, options.period)
+    counts, metrics = _BlockCounts(scorer, tracker, options.period), options.metrics
     for records in _read(clients, options, stop):
         counts.add(records)
     blocks = counts.finish()
@@ -54,6 +58,8 @@ def run_drift(
         window_records=max((window.records for window in compared), default=0),
         drifted=[feature.feature for feature in newest if feature.drifted],
         features=sorted(newest, key=lambda feature: (-feature.windows, -feature.psi / feature.limit)),
+        quality=expected_quality(counts.scores, scorer.threshold) if compared and counts.scores else None,
+        quality_in_training=ExpectedQuality(metrics.roc_auc, metrics.precision, metrics.recall, metrics.brier),
     )
 
 
@@ -64,6 +70,8 @@ class _BlockCounts:
         self._scorer, self._tracker, self._bounds = scorer, tracker, period.bounds()
         self._pending: defaultdict[int, list[tuple[float, Event]]] = defaultdict(list)
         self._blocks: list[Block] = []
+        #: Probabilities of all records.
+        self.scores = array("d")
         #: Records of the period that don't follow the contract.
         self.rejected = 0
 
@@ -96,7 +104,9 @@ class _BlockCounts:
         pending = self._pending.pop(partition)
         events = EventBatch(event for _, event in pending)
         table = feature_table(self._scorer.codec.events, events)
-        counts = self._tracker.counter.count(table, score_each(self._scorer, events))
+        scores = score_each(self._scorer, events)
+        self.scores.extend(score for score in scores if 0.0 <= score <= 1.0)
+        counts = self._tracker.counter.count(table, scores)
         self._blocks.append(Block(min(time for time, _ in pending), len(pending), counts))
 
 

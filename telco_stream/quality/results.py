@@ -1,9 +1,8 @@
-"""Results of `quality`, `drift` and `model recalibrate`."""
+"""Results of `quality` and `model recalibrate`."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from telco_stream.model.drift.results import FeatureDrift
 from telco_stream.model.manifest import CalibrationTrial, Metrics
 
 
@@ -116,25 +115,6 @@ class QualityResult:
     by_version: list[VersionQuality]
     by_week: list[VersionQuality]
     uplift: Uplift | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DriftResult:
-    """Comparison of a period's records with the baseline of a model, window by window; the largest changes come first.
-
-    `rejected` records don't follow the contract and are not compared. `features` is empty if there are fewer than 500
-    records. A feature has drifted if its PSI is above the limit in the two newest windows.
-    """
-
-    model_version: str
-    baseline_records: int
-    records: int
-    rejected: int
-    first: str | None
-    windows: int
-    window_records: int
-    drifted: list[str]
-    features: list[FeatureDrift]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,20 +2,26 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 
 from telco_stream.contract.document import decode_contract
 from telco_stream.messages.codec import compile_contract
 from telco_stream.model.artifact import load_scorer
 from telco_stream.model.drift.baseline import BinCounter, decode_baseline, make_baseline
 from telco_stream.model.drift.comparison import compare
+from telco_stream.model.drift.estimate import expected_quality
 from telco_stream.model.drift.tracking import DriftTracker
+from telco_stream.model.evaluation import cross_validate
 from telco_stream.model.features import feature_table
 from telco_stream.model.labelled import read_labelled_events
+from telco_stream.model.pipelines import linear
+from telco_stream.model.sklearn_engine import frame
 from tests.support.contracts import edited, telco
 from tests.support.model_folder import COMMITTED
 from tests.support.telco import CATEGORIES, CODEC, FEATURES, FORMAT
@@ -149,6 +155,25 @@ def test_planted_shift_is_found(population: Population, name: str) -> None:
         if drifted:
             break
     assert drifted == [feature], f"seed {seed}"
+
+
+@pytest.mark.parametrize("shift", ["same customers", "monthly contracts x 3", "new customers x 4", "other behaviour"])
+def test_expected_auc_follows_other_customers_but_not_other_behaviour(real_data: Path, shift: str) -> None:
+    """Out-of-fold probabilities of the public data set, of which customers are drawn more often by their features."""
+    data = read_labelled_events(real_data, replace(FORMAT, requires_label=True), CODEC)
+    table, positive = feature_table(CODEC.events, data.events), np.array(data.positive)
+    build, features = partial(linear, CODEC), frame(CODEC.events, data.events)
+    probabilities = cross_validate(build, features, positive, [0], lambda: None)[0]
+    monthly = table[:, column("Contract")] == code("Contract", "Month-to-month")
+    is_new = table[:, column("tenure")] < 12
+    weights = {"monthly contracts x 3": np.where(monthly, 3.0, 1.0), "new customers x 4": np.where(is_new, 4.0, 1.0)}
+    random, weight = np.random.default_rng(1), weights.get(shift, np.ones(len(table)))
+    rows = random.choice(len(table), 20_000, p=weight / weight.sum())
+    if shift == "other behaviour":  # some of those who were least likely to leave do
+        positive |= (probabilities < 0.2) & (random.random(len(table)) < 0.15)
+    actual, expected = roc_auc_score(positive[rows], probabilities[rows]), expected_quality(probabilities[rows], 0.31)
+    assert expected.auc is not None
+    assert (abs(expected.auc - actual) < 0.02) == (shift != "other behaviour"), (expected.auc, actual)
 
 
 def test_usual_limit_of_psi_finds_no_shift_of_small_groups(population: Population) -> None:

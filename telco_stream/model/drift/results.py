@@ -29,3 +29,35 @@ class FeatureDrift:
     windows: int
     since: str | None
     drifted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExpectedQuality:
+    """Quality of the answers of a model at its threshold; a figure is null if it isn't defined."""
+
+    auc: float | None
+    precision: float | None
+    recall: float | None
+    brier: float
+
+
+@dataclass(frozen=True, slots=True)
+class DriftResult:
+    """Comparison of a period's records with the baseline of a model, window by window; the largest changes come first.
+
+    `rejected` records don't follow the contract and are not compared. A feature has drifted if its PSI is above the
+    limit in the two newest windows. `quality` is expected from the probabilities of all records, without outcomes;
+    `quality_in_training` was measured. With fewer than 500 records, `features` is empty and `quality` null.
+    """
+
+    model_version: str
+    baseline_records: int
+    records: int
+    rejected: int
+    first: str | None
+    windows: int
+    window_records: int
+    drifted: list[str]
+    features: list[FeatureDrift]
+    quality: ExpectedQuality | None
+    quality_in_training: ExpectedQuality
