@@ -15,7 +15,7 @@ from tests.support.produce_harness import write_customers
 pytestmark = pytest.mark.slow
 
 CLIENT = {"confluent_kafka"}
-SETTINGS = {"pydantic_settings", "dotenv"}
+SETTINGS = {"dotenv"}
 SCREEN = {"rich"}
 ONNX = {"onnxruntime", "numpy"}
 METRICS = {"prometheus_client"}

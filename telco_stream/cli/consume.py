@@ -133,16 +133,18 @@ def consume(
 def _run_one(session: Session, run_options: "ConsumeOptions", models: "Models", stop: "Stop") -> "ConsumeResult":
     """Consume in this process."""
     from telco_stream.consume.run import run_consume
-    from telco_stream.display.progress import WindowReporter
     from telco_stream.monitoring.snapshot import ConsumerStats, ProgressLog
 
     stats = ConsumerStats(models.serving.scorer.codec, session.clients.unavailable_for, models.versions)
     observers: list[RunObserver] = [stats]
     if run_options.mode == "batch":
+        from telco_stream.display.progress import WindowReporter
+
         observers.insert(0, WindowReporter(session.screen.window))
-    elif not session.screen.has_live_view:
+    elif not session.has_live_view:
         observers.append(ProgressLog())
-    with session.screen.live(_view(session, run_options, models.serving.scorer.codec.contract, stats.snapshot)):
+    contract = models.serving.scorer.codec.contract
+    with session.live(lambda: _view(session, run_options, contract, stats.snapshot)):
         return run_consume(session.clients, models, run_options, stop=stop, observers=observers)
 
 
@@ -160,13 +162,13 @@ def _run_workers(
             "--workers runs until stopped: remove --mode batch, --limit (--max-messages) and --idle-timeout"
         )
     name = new_transactional_id(session.settings)
-    folder, drawn = session.model_folder(), session.screen.has_live_view
+    folder, drawn = session.model_folder(), session.has_live_view
     settings = session.settings
     with suppress(Stopped):  # `run_workers` ends at once if a stop is requested
         settings, run_options = decide_first_start(session.clients, run_options, session.stop)
     task = WorkerTask(settings, folder, engine, run_options, session.clients.timeout, session.log_options, name, drawn)
-    aggregator = WorkerAggregator(session.screen.log)
-    with session.screen.live(_view(session, run_options, contract, aggregator.snapshot, f"{count} workers")):
+    aggregator = WorkerAggregator(session.log)
+    with session.live(lambda: _view(session, run_options, contract, aggregator.snapshot, f"{count} workers")):
         return run_workers(task, count, stop=session.stop, aggregator=aggregator)
 
 

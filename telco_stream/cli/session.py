@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING
 from telco_stream.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from telco_stream.cli.options import LogFormat, Output
     from telco_stream.contract.schema import Contract
     from telco_stream.display.console import Screen
+    from telco_stream.display.consume_view import ConsumeView
     from telco_stream.kafka.clients import Clients
     from telco_stream.model.manifest import Manifest
     from telco_stream.model.scorer import Scorer
@@ -55,7 +59,8 @@ class Session:
         #: Options of the log, for this process and its workers.
         self.log_options = {"quiet": quiet, "verbose": verbose, "as_json": as_json, "as_sentences": as_sentences}
         logs.configure(**self.log_options)
-        logs.divert(self._log)
+        if sys.stderr.isatty():  # above the live view
+            logs.divert(self.log)
         logs.log_versions()
 
     @cached_property
@@ -64,6 +69,17 @@ class Session:
         from telco_stream.display.console import Screen
 
         return Screen(self._output, quiet=self._quiet, live=self._live)
+
+    @property
+    def has_live_view(self) -> bool:
+        """Whether a live view is drawn. Only on a terminal does this import the screen, which takes 0.1 s."""
+        return self._live and not self._quiet and sys.stderr.isatty() and self.screen.has_live_view
+
+    @contextmanager
+    def live(self, make_view: "Callable[[], ConsumeView]") -> "Iterator[None]":
+        """Draw the view below the lines on stderr while the block runs, if `has_live_view`."""
+        with self.screen.live(make_view()) if self.has_live_view else nullcontext():
+            yield
 
     @cached_property
     def settings(self) -> "Settings":
@@ -94,7 +110,8 @@ class Session:
         except UsageError as error:  # properties that contradict each other
             raise UsageError(self.loaded.in_users_words(str(error))) from None
 
-    def _log(self, line: str) -> None:
+    def log(self, line: str) -> None:
+        """Write a formatted log line to stderr, above the live view if there is one."""
         self.screen.log(line)
 
     def model_folder(self) -> Path:

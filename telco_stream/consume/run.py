@@ -32,7 +32,6 @@ from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_run
 from telco_stream.monitoring.protocols import PartitionView, RunObserver
 from telco_stream.monitoring.snapshot import ProgressLog
-from telco_stream.registry.follower import follow_models, wait_for_models
 from telco_stream.runtime import logs
 from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode, models_topic
 from telco_stream.runtime.clock import utc_timestamp
@@ -119,6 +118,8 @@ def open_models(clients: Clients, folder: Path, engine: Engine, stop: Stop, *, f
     if topic is None:
         yield load_models(folder, engine)
         return
+    from telco_stream.registry.follower import follow_models, wait_for_models  # noqa: PLC0415 - only a topic needs it
+
     if not follow:
         yield wait_for_models(clients, topic, engine, stop)
         return

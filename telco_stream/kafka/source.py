@@ -29,8 +29,9 @@ log = logging.getLogger("telco_stream.consume.loop")
 
 #: Seconds to wait for the broker when the member leaves the group; an unavailable broker would take longer.
 _LEAVE_TIMEOUT = 1.0
-#: Longest poll in seconds while no partition is fetched: a poll does not return when the group assigns partitions.
-_JOIN_POLL = 0.05
+#: Longest poll in seconds before the first assignment, and later while no partition is fetched: a poll does not return
+#: when the group assigns partitions.
+_JOIN_POLL, _UNASSIGNED_POLL = 0.01, 0.05
 #: Seconds between two requests for unknown start offsets: each can delay the other partitions by a second.
 _START_INTERVAL = 0.5
 #: Seconds without a record after which positions beyond the last commit are committed.
@@ -132,7 +133,7 @@ class KafkaSource:
         if error := self._errors.too_large():
             raise response_too_large(error, self._topic, self._unread())
         polling = BoundedPoll(self._consumer, max(_BATCH_BYTES, _RECORD_BYTES * max_records))
-        first = polling.poll(min(timeout, MAX_CALL_SECONDS if self.membership.positions else _JOIN_POLL))
+        first = polling.poll(min(timeout, self._longest_poll()))
         self.membership.revoked.clear()  # `poll` serves rebalances before it returns a record
         if first is None:
             return self._batch([])
@@ -144,6 +145,11 @@ class KafkaSource:
         if revoked := frozenset(self.membership.revoked):  # the next owner of these partitions reads the records again
             records = [record for record in records if record.partition() not in revoked]
         return self._batch(records)
+
+    def _longest_poll(self) -> float:
+        if self.membership.positions:
+            return MAX_CALL_SECONDS
+        return _UNASSIGNED_POLL if self.membership.joined else _JOIN_POLL
 
     def _unread(self) -> dict[int, int]:
         """Return the positions of the partitions that have records left, or whose leader doesn't answer.
