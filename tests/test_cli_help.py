@@ -39,7 +39,7 @@ DOCUMENTED = {
     " --delivery --engine --top-k --holdout-percent --workers --no-live --metrics-port"
     " --max-consecutive-dead-letters --exit-on-stall --log-format",
     "topics init": "--topic --models --outcomes --dry-run",
-    "report": "--top-k --since --until --model-version --html --csv --model",
+    "report": "--top-k --since --until --model-version --html --quality --outcomes --horizon --csv --model",
     "train": "--data-path --out",
     "sample": "--rows --seed --out",
     "data fetch": "--out",
@@ -278,7 +278,7 @@ def test_unknown_option_of_other_tools_gets_advice(arguments: str, advice: str) 
     assert (done.code, done.err.splitlines()[-1]) == (2, f"Error: No such option: {option}; {advice}")
 
 
-@pytest.mark.parametrize("arguments", ["demo --bootstrap-server x", "report --partition 0", "verify --xyz"])
+@pytest.mark.parametrize("arguments", ["demo --bootstrap-server x", "sample --partition 0", "verify --xyz"])
 def test_unknown_option_gets_no_advice_when_nothing_does_the_same(arguments: str) -> None:
     assert run_in_process(*arguments.split(), env={}).err.splitlines()[-1].endswith(arguments.split()[1])
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from telco_stream.model.quality import Coverage, QualityResult, VersionQuality
 from telco_stream.quality.measures import calibration, measure
-from telco_stream.quality.results import Coverage, QualityResult, VersionQuality
 from tests.support.captured_screen import CapturedScreen
 
 PROBABILITY = np.array([0.1, 0.2, 0.7, 0.9])

@@ -87,6 +87,26 @@ def test_quality_exits_with_5_when_no_prediction_has_an_outcome(env: dict[str, s
     assert "None of 0 predictions" in quality(env, "--outcomes", late, "--until", "2020-01-01", code=5)
 
 
+def test_report_page_shows_quality_by_the_topic_or_a_file(env: dict[str, str], tmp_path: Path) -> None:
+    path, page = outcomes(tmp_path), tmp_path / "report.html"
+    known = f"{COUNT} of {COUNT} predictions have an outcome within 30 days"
+    done = run_in_process("report", "--html", str(page), "--outcomes", str(path), env=env)
+    assert (done.code, known in page.read_text()) == (0, True), done.err
+    done = run_in_process("report", "--html", str(page), "--quality", env=env)
+    assert (done.code, "No prediction has an outcome" in done.err) == (0, True)
+    assert 'id="quality"' not in page.read_text()
+    assert run_in_process("outcomes", "send", str(path), env=env).code == 0
+    done = run_in_process("report", "--html", str(page), "--quality", "--horizon", "10d", env=env)
+    assert done.code == 0, done.err
+    assert known.replace("30", "10") in page.read_text()
+
+
+@pytest.mark.parametrize("options", [["--quality"], ["--outcomes", "x.csv"]])
+def test_report_exits_with_2_when_there_is_no_page_for_quality(options: list[str]) -> None:
+    done = run_in_process("report", *options, env={})
+    assert (done.code, "they require --html FILE" in done.err) == (2, True)
+
+
 @pytest.mark.parametrize(("text", "problem"), [
     ("customer,outcome\na,Yes\n", "has no column time"),
     ("customer,outcome,time\na,Perhaps,2026-11-01T00:00:00Z\n", "line 2: Churn is not Yes or No"),

@@ -40,7 +40,7 @@ REQUIRED = {
     "predictions show": ["a"],
     "outcomes send": ["x"],
     "quality": ["--outcomes", "x"],
-    "report": ["--contact-cost", "5", "--customer-value", "100"],
+    "report": ["--contact-cost", "5", "--customer-value", "100", "--html", "x"],
     "train": ["--data-path", "x"],
     "sample": ["--out", "x"],
     "contract infer": ["x"],

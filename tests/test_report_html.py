@@ -27,6 +27,7 @@ from tests.support.report_data import (
     many_predictions,
     prediction,
     report_data,
+    with_quality,
 )
 
 pytestmark = pytest.mark.slow
@@ -73,6 +74,32 @@ def test_page_has_the_numbers_of_the_json(number: int) -> None:
     assert set(shown) == headline | {"total", "customers", "churn_rate"}
     rows = [attrs["data-csv"] for attrs in page.attributes("tr", "data-csv")]
     assert rows == [",".join(str(customer[name]) for name in customer) for customer in expected["top"]]
+
+
+def test_page_shows_quality_if_there_are_outcomes() -> None:
+    data = with_quality(report_data(many_predictions(300)), OWN_VERSION, "other-version")
+    quality = data.quality
+    assert quality is not None
+    assert quality.total.auc is not None
+    assert quality.uplift is not None
+    page = PageParser(html(data))
+    text = " ".join(" ".join(page.text).split())
+    auc, uplift = quality.total.auc, quality.uplift.uplift
+    assert f"{auc.value:.3f} 95 % interval {auc.low:.3f}\N{EN DASH}{auc.high:.3f}." in text
+    assert f"{100 * uplift.value:.1f} points 95 % interval {100 * uplift.low:.1f} to {100 * uplift.high:.1f}." in text
+    assert "2,400 of 2,470 predictions have an outcome within 30 days" in text
+    assert text.count("2026-01-19") == 2, "a row for each version"
+    assert "outcomes-title" in {attrs["id"] for attrs in page.attributes("b", "id")}
+    plain = html(report_data(many_predictions(300))).decode()
+    assert 'id="quality"' not in plain
+    without = dataclasses.replace(quality, uplift=None)
+    assert "What contacts achieved" not in html(dataclasses.replace(data, quality=without)).decode()
+
+
+def test_page_has_dashes_where_a_figure_is_not_defined() -> None:
+    page = html(with_quality(report_data([prediction()]), OWN_VERSION, weeks=1, positive=0.0)).decode()
+    assert '<td class="number">\N{EN DASH}</td>' in page, "neither AUC nor recall without positive outcomes"
+    assert "<b>unknown</b>" in page
 
 
 def test_page_leads_with_expected_leavers_and_flagged() -> None:

@@ -15,7 +15,16 @@ from telco_stream.report.customers import shorten_id
 from telco_stream.report.html import render
 from telco_stream.report.run import ReportData
 from tests.support.browser import AXE, chromium, open_page, running_browser, violations
-from tests.support.report_data import HOSTILE, MANIFEST, many_predictions, prediction, report_data, write_page
+from tests.support.report_data import (
+    HOSTILE,
+    MANIFEST,
+    OWN_VERSION,
+    many_predictions,
+    prediction,
+    report_data,
+    with_quality,
+    write_page,
+)
 from tests.support.worded_contracts import data_of
 
 pytestmark = pytest.mark.slow
@@ -27,10 +36,12 @@ PAGES: dict[str, Callable[[], ReportData]] = {
     "none": lambda: report_data([]),
     "long names": lambda: report_data(long_names(60), letters={"json": 1}),
     **{name: partial(data_of, name) for name in ("other value", "no verb", "four segments", "long contract")},
+    "outcomes": lambda: with_quality(report_data(many_predictions(300)), OWN_VERSION, "2026-12-24-9b1c3d5e"),
+    "hostile outcomes": lambda: with_quality(report_data([prediction()]), *HOSTILE, weeks=1, positive=0.0),
     "hostile": lambda: report_data(prediction(name, 0.9 - rank / 99) for rank, name in enumerate(HOSTILE)),
 }
 #: Pages that are checked on each device.
-DETAILED = ("many", "hostile", "four segments", "long contract")
+DETAILED = ("many", "hostile", "four segments", "long contract", "outcomes")
 #: Long and unbreakable names of segments, and IDs like e-mail addresses.
 LONG = ("Month-to-month with a discount for students", "Donaudampfschifffahrtsgesellschaftskapitänsvertrag")
 DEVICES = {"light": (1280, "light"), "dark": (1280, "dark"), "phone": (390, "light"), "dark phone": (320, "dark")}
@@ -63,7 +74,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     [
         ("one", "light"),
         ("none", "phone"),
-        *((name, device) for name in ("many", "hostile", "four segments", "long contract") for device in DEVICES),
+        *((name, device) for name in DETAILED for device in DEVICES),
+        ("hostile outcomes", "phone"),
     ],
 )
 def test_page_is_accessible_and_fits_the_window(browser: Any, pages: dict[str, Path], name: str, device: str) -> None:

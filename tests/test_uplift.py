@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from telco_stream.messages.prediction import Holdout
+from telco_stream.model.quality import Estimate, Uplift, UpliftGroup
 from telco_stream.quality.joining import Join
 from telco_stream.quality.measures import measure_uplift
-from telco_stream.quality.results import Estimate, Uplift, UpliftGroup
 from tests.support.captured_screen import CapturedScreen
 from tests.support.in_process import run_in_process
 from tests.support.topics import Topics, read_topic

@@ -23,10 +23,11 @@ from telco_stream.kafka.topics import TopicsResult
 from telco_stream.messages.prediction import PredictionCodec
 from telco_stream.model.drift.results import DriftResult
 from telco_stream.model.manifest import Manifest
+from telco_stream.model.quality import QualityResult
 from telco_stream.model.results import ImportResult, ModelComparison, TrainingResult
 from telco_stream.produce.check import CheckResult
 from telco_stream.produce.results import ProduceResult
-from telco_stream.quality.results import QualityResult, RecalibrationResult
+from telco_stream.quality.results import RecalibrationResult
 from telco_stream.registry.results import ListedChange, ListedModel, PublishResult, RoleResult
 from telco_stream.report.analytics import Segment, Summary
 from telco_stream.report.lookup import FoundPrediction

@@ -46,7 +46,10 @@ PAGES = {
         "telco-stream consume --mode batch --batch-size 500",
         _KAFKA | _MODEL | {5: "too many dead letters in a row, or the group's offsets are lost"} | _FENCED,
     ),
-    "report": Page("telco-stream report --since 24h --html report.html", _KAFKA | _MODEL),
+    "report": Page(
+        "telco-stream report --since 24h --html report.html",
+        _KAFKA | _MODEL | {5: "a row of the file of outcomes is malformed"},
+    ),
     "verify": Page("telco-stream verify --output json", _KAFKA | {5: "an input has no answer, or more than one"}),
     "status": Page("telco-stream status --max-lag 1000 --max-age 300", _KAFKA | {5: "a limit is exceeded"}),
     "doctor": Page(

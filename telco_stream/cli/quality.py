@@ -54,7 +54,7 @@ def quality(
             criteria,
             known,
             outcomes,
-            uplift,
+            "always" if uplift else "never",
             outcome_format(known, parse_delimiter(delimiter)),
             bar.advance,
         )

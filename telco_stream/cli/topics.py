@@ -1,5 +1,6 @@
 """The commands that create, read and check the topics: `topics init`, `report` and `verify`."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -11,6 +12,7 @@ from telco_stream.errors import DataError, UsageError
 from telco_stream.runtime.files import STDOUT
 
 if TYPE_CHECKING:
+    from telco_stream.quality.run import QualityOptions
     from telco_stream.report.predictions import ContactCosts, Report, ReportOptions
 
 group = typer.Typer(name="topics", no_args_is_help=True, help="Create the topics.")
@@ -80,6 +82,16 @@ def report(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a report to FILE as HTML; - is stdout.")
     ] = None,
+    quality: Annotated[
+        bool, typer.Option("--quality", help="With --html, compare predictions with the outcomes of their topic.")
+    ] = False,
+    outcomes: Annotated[
+        Path | None,
+        typer.Option(
+            "--outcomes", metavar="FILE", help="With --html, compare predictions with outcomes of a CSV file."
+        ),
+    ] = None,
+    horizon: options.Horizon = "30d",
     csv: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the predictions to FILE as CSV; - is stdout.")
     ] = None,
@@ -96,9 +108,12 @@ def report(
     from telco_stream.messages.prediction import PredictionCodec
     from telco_stream.report.predictions import PredictionFilter, ReportOptions
     from telco_stream.report.run import PredictionTable, open_outputs
-    from telco_stream.runtime.period import parse_period
+    from telco_stream.runtime.period import parse_length, parse_period
 
     costs = _contact_costs(contact_cost, customer_value)
+    shows_quality, seconds = quality or outcomes is not None, parse_length(horizon, "--horizon")
+    if shows_quality and html is None:
+        raise UsageError("--quality and --outcomes add a section to the page: they require --html FILE")
     criteria = PredictionFilter(parse_period(since, until, now := time.time()), model_version)
     flags = {"bootstrap_servers": broker, "model.path": model}
     files = (html, csv)
@@ -121,7 +136,8 @@ def report(
                 contract=contract,
                 manifest=manifest,
             )
-            result = _read_report(session, report_options, page)
+            measured = _quality_options(report_options, outcomes, seconds) if shows_quality else None
+            result = _read_report(session, report_options, page, measured)
         if table:
             table.finish()
     session.screen.show(result)
@@ -140,13 +156,37 @@ def _contact_costs(cost: float | None, value: float | None) -> "ContactCosts | N
     return ContactCosts(cost, value)
 
 
-def _read_report(session: Session, report_options: "ReportOptions", page: BinaryIO | None) -> "Report":
+def _quality_options(report_options: "ReportOptions", outcomes: Path | None, horizon: float) -> "QualityOptions":
+    """Return the options for the section about quality: the same predictions, and their outcomes."""
+    from telco_stream.csv.validation import outcome_format
+    from telco_stream.quality.run import QualityOptions
+
+    return QualityOptions(
+        horizon,
+        criteria=report_options.criteria,
+        contract=report_options.contract,
+        outcomes=outcomes,
+        uplift="possible",
+        csv_format=outcome_format(report_options.contract, ","),
+        on_read=report_options.on_read,
+    )
+
+
+def _read_report(
+    session: Session, report_options: "ReportOptions", page: BinaryIO | None, quality_options: "QualityOptions | None"
+) -> "Report":
     """Read the topics, and write the page if there is one."""
     from telco_stream.report.run import run_report, run_report_data
 
     if page is None or report_options.manifest is None:
         return run_report(session.clients, report_options, stop=session.stop)
     data = run_report_data(session.clients, report_options, stop=session.stop)
+    if quality_options is not None:
+        from telco_stream.quality.run import find_quality
+
+        data = replace(data, quality=find_quality(session.clients, quality_options, stop=session.stop))
+        if data.quality is None:
+            session.screen.warn("No prediction has an outcome: the page has no section about quality")
     # Imported only now, because it is slow, and an unreachable broker should be reported first.
     from telco_stream.report.html import render
 

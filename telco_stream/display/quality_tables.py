@@ -8,7 +8,7 @@ from rich.text import Text
 
 from telco_stream.display.layout import NamesTable, new_table, number_column, stack
 from telco_stream.display.text import safe_text
-from telco_stream.quality.results import (
+from telco_stream.model.quality import (
     CalibrationStep,
     Coverage,
     Estimate,

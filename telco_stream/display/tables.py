@@ -41,9 +41,9 @@ from telco_stream.dlq.replay import ReplayResult
 from telco_stream.messages.dead_letter import format_original
 from telco_stream.model.drift.results import DriftResult
 from telco_stream.model.manifest import Candidate, Decile, EngineReport, LiftStep
+from telco_stream.model.quality import QualityResult
 from telco_stream.model.results import ModelComparison, ReplacedModel
 from telco_stream.produce.results import ProduceResult
-from telco_stream.quality.results import QualityResult
 from telco_stream.registry.results import ListedChange, ListedModel, RoleResult
 from telco_stream.report.analytics import Summary
 from telco_stream.report.lookup import FoundPrediction

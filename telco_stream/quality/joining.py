@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from telco_stream.quality.results import Coverage
+from telco_stream.model.quality import Coverage
 
 
 @dataclass(frozen=True, slots=True)

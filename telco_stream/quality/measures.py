@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 
-from telco_stream.quality.results import CalibrationStep, Estimate, Measures, Uplift, UpliftGroup
+from telco_stream.model.quality import CalibrationStep, Estimate, Measures, Uplift, UpliftGroup
 
 #: Standard deviations of a normal distribution within which 95 % of it lie.
 _Z = 1.959963984540054

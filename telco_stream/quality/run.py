@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +21,9 @@ from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read
 from telco_stream.messages.outcome import OutcomeCodec
 from telco_stream.messages.prediction import CONTROL, PredictionCodec
+from telco_stream.model.quality import Measures, QualityResult, Uplift, VersionQuality
 from telco_stream.quality.joining import Join, Joined
 from telco_stream.quality.measures import calibration, measure, measure_uplift
-from telco_stream.quality.results import Measures, QualityResult, Uplift, VersionQuality
 from telco_stream.report.predictions import PredictionFilter, decode_valid, time_of
 from telco_stream.report.run import offsets_of
 from telco_stream.runtime.clock import rfc3339
@@ -48,8 +48,8 @@ class QualityOptions:
     contract: Contract = field(default_factory=builtin_contract)
     #: File of outcomes, to read instead of their topic.
     outcomes: Path | None = None
-    #: Whether to compare the control group with the other customers.
-    uplift: bool = False
+    #: Whether to compare the control group with the other customers: never, if there is one, or always.
+    uplift: Literal["never", "possible", "always"] = "never"
     csv_format: CsvFormat = field(default_factory=CsvFormat)
     on_read: Callable[[int], None] = lambda _records: None
 
@@ -68,25 +68,35 @@ def run_quality(clients: Clients, options: QualityOptions, *, stop: Stop) -> Qua
             f" {coverage.unknown_key:,} have a key without predictions, {coverage.before_prediction:,} are older than"
             f" the predictions and {coverage.after_horizon:,} came after the horizon"
         )
+    return _quality(joined, options)
+
+
+def find_quality(clients: Clients, options: QualityOptions, *, stop: Stop) -> QualityResult | None:
+    """Measure as `run_quality` does; return None if no prediction has an outcome."""
+    joined = join_outcomes(clients, options, stop)
+    return _quality(joined, options) if joined.coverage.with_outcome else None
+
+
+def _quality(joined: Joined, options: QualityOptions) -> QualityResult:
     return QualityResult(
         horizon_days=options.horizon / 86_400,
         capacity=options.capacity,
-        coverage=coverage,
+        coverage=joined.coverage,
         total=_measured(joined, slice(None), options),
         calibration=calibration(joined.probability, joined.positive),
         by_version=_by_version(joined, options),
         by_week=_by_week(joined, options),
-        uplift=_uplift(joined) if options.uplift else None,
+        uplift=None if options.uplift == "never" else _uplift(joined, is_required=options.uplift == "always"),
     )
 
 
-def _uplift(joined: Joined) -> Uplift:
+def _uplift(joined: Joined, *, is_required: bool) -> Uplift | None:
     """Compare the flagged predictions since the first one of the control group."""
     first = float(joined.time[joined.control].min()) if joined.control.any() else math.inf
     rows = joined.flagged & (joined.time >= first)
     since = rfc3339(to_datetime(first)) if math.isfinite(first) else ""
     uplift = measure_uplift(joined.probability[rows], joined.positive[rows], joined.control[rows], since)
-    if uplift is None:
+    if uplift is None and is_required:
         control = int((joined.flagged & joined.control).sum())
         raise DataError(
             f"The uplift can't be measured: of {int(joined.flagged.sum()):,} flagged predictions with an outcome,"
@@ -111,7 +121,7 @@ def join_outcomes(clients: Clients, options: QualityOptions, stop: Stop) -> Join
 
 def _add_predictions(join: Join, clients: Clients, options: QualityOptions, stop: Stop) -> None:
     """Add the matching predictions, and count the values that are not predictions."""
-    codec = PredictionCodec(options.contract, [CONTROL] if options.uplift else [])
+    codec = PredictionCodec(options.contract, [] if options.uplift == "never" else [CONTROL])
     criteria, positive = options.criteria, options.contract.label.positive
     first, last = criteria.period.bounds()
     offsets = offsets_of(Cluster(clients, stop), clients.settings.topics.predictions, criteria.period, stop)

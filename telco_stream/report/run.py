@@ -23,6 +23,7 @@ from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read, settled_ends, starts_since
 from telco_stream.messages.prediction import CONTROL, Prediction, PredictionCodec
 from telco_stream.messages.record import Record
+from telco_stream.model.quality import QualityResult
 from telco_stream.report.lookup import Lookup, LookupOptions, Search
 from telco_stream.report.predictions import PredictionFilter, Report, ReportOptions, report
 from telco_stream.report.trends import Trends
@@ -59,6 +60,8 @@ class ReportData:
     letters: LetterSummary
     predictions_read: OffsetRange
     letters_read: OffsetRange
+    #: Quality by the outcomes of the predictions; None without outcomes.
+    quality: QualityResult | None = None
 
 
 def run_report(clients: Clients, options: ReportOptions, *, stop: Stop) -> Report:

@@ -156,6 +156,7 @@ def test_reference_examples_run(kafka: str, topics: Topics, commands: Path, tmp_
 
 
 def test_report_page_runs(kafka: str, topics: Topics, commands: Path, tmp_path: Path) -> None:
+    (tmp_path / "outcomes.csv").write_text("customer,outcome,time\n7590-VHVEG,No,2026-02-28T00:00:00Z\n")
     _run_page(ROOT / "docs/report.md", kafka, topics, commands, tmp_path)
     written = {path.name for path in tmp_path.iterdir()}
     assert written >= {"report.html", "predictions.csv", "week.html", "week.csv"}

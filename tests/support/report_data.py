@@ -1,13 +1,18 @@
 """Data for a report page, aggregated from predictions as `report` does it."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from telco_stream.contract.schema import Contract
 from telco_stream.dlq.listing import LetterSummary, ReasonCount
 from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.model.manifest import Manifest, decode_manifest
+from telco_stream.model.quality import Coverage, Measures, QualityResult, VersionQuality
+from telco_stream.quality.measures import calibration, measure, measure_uplift
 from telco_stream.report.predictions import ContactCosts, PredictionFilter, ReportOptions, report
 from telco_stream.report.run import OffsetRange, ReportData
 from telco_stream.report.trends import Trends
@@ -88,6 +93,35 @@ def report_data(
         read,
         OffsetRange("telco.deadletter", {0: 0}, {0: 3}),
     )
+
+
+def with_quality(data: ReportData, *versions: str, weeks: int = 3, positive: float = 0.3) -> ReportData:
+    """Return the data with outcomes of 400 predictions of each version in each week, a tenth in the control group."""
+    random = np.random.default_rng(1)
+    count = 400 * weeks * len(versions)
+    probability = random.uniform(0, 1, count)
+    left, control = random.random(count) < probability * 2 * positive, random.random(count) < 0.1
+    flagged = probability >= 0.3
+    week, version = np.arange(count) % weeks, np.arange(count) // (400 * weeks)
+
+    def measured(rows: Any) -> Measures:
+        return measure(probability[rows], left[rows], flagged[rows], 0.1)
+
+    quality = QualityResult(
+        horizon_days=30.0,
+        capacity=0.1,
+        coverage=Coverage(count + 70, count, 50, count + 9, 4, 3, 1, 1, 0, 0),
+        total=measured(slice(None)),
+        calibration=calibration(probability, left),
+        by_version=[VersionQuality(name, None, measured(version == at)) for at, name in enumerate(versions)],
+        by_week=[
+            VersionQuality(name, f"2026-01-{5 + 7 * number:02}", measured((version == at) & (week == number)))
+            for number in range(weeks)
+            for at, name in enumerate(versions)
+        ],
+        uplift=measure_uplift(probability[flagged], left[flagged], control[flagged], AS_OF),
+    )
+    return replace(data, quality=quality)
 
 
 def _letters(totals: dict[str, int], open_letters: dict[str, int] | None) -> LetterSummary:

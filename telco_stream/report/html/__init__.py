@@ -92,5 +92,8 @@ def _environment() -> Environment:
         "few_note": few_note,
         "is_few": charts.is_few,
         "chart_width": charts.WIDTH,
+        "decimals": "{:.3f}".format,
+        "percent": format_percent,
+        "points": lambda share: f"{100 * share:.1f}",
     }
     return environment

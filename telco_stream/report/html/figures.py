@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from telco_stream.model.manifest import LiftStep, Manifest
+from telco_stream.model.quality import QualityResult
 from telco_stream.report.customers import CustomerSegment
 from telco_stream.report.html import charts
 from telco_stream.report.run import ReportData
@@ -45,11 +46,12 @@ class Figure:
 
 
 def draw_figures(data: ReportData, manifest: Manifest) -> dict[str, Figure]:
-    """Return the figures by their keys; without predictions only those of the model."""
+    """Return the figures by their keys; without predictions only those of the model and of the outcomes."""
     words = Wording(data.report.summary.contract)
     of_model = [_calibration(manifest, words)] if manifest.metrics.calibration else []
+    of_outcomes = [_outcomes(data.quality, words)] if data.quality else []
     of_predictions = _prediction_figures(data, manifest, words) if data.report.summary.total else ()
-    return {figure.key: figure for figure in (*of_predictions, *of_model)}
+    return {figure.key: figure for figure in (*of_predictions, *of_model, *of_outcomes)}
 
 
 def largest(sizes: Mapping[str, int]) -> list[str]:
@@ -189,6 +191,32 @@ def _calibration(manifest: Manifest, words: Wording) -> Figure:
         f"Dots near the diagonal: predicted and observed {words.rate} differ by at most {format_percent(gap)}.",
         charts.calibration(predicted, observed, totals),
         ("Mean predicted", "Observed", "Predictions"),
+        rows,
+    )
+
+
+def _outcomes(quality: QualityResult, words: Wording) -> Figure:
+    steps = quality.calibration
+    predicted, observed = [step.mean_probability for step in steps], [step.observed for step in steps]
+    totals = [step.predictions for step in steps]
+    gap = max(abs(mean - rate.value) for mean, rate in zip(predicted, observed, strict=True))
+    rows = [
+        (
+            format_percent(step.mean_probability),
+            format_percent(step.observed.value),
+            f"{format_percent(step.observed.low)} to {format_percent(step.observed.high)}",
+            format_count(step.predictions),
+        )
+        for step in steps
+    ]
+    return Figure(
+        "outcomes",
+        "Predicted and actual outcomes",
+        f"Mean predicted probability and share with {words.condition}, for each tenth of the predictions with outcome"
+        f" by probability.{few_note('Pale dots', totals)} Source: the outcomes.",
+        f"Dots near the diagonal: predicted and actual shares differ by at most {format_percent(gap)}.",
+        charts.calibration(predicted, [rate.value for rate in observed], totals),
+        ("Mean predicted", "Actual", "95 % interval", "Predictions"),
         rows,
     )
 
