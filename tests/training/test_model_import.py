@@ -389,6 +389,21 @@ def test_import_names_columns_of_a_graph_that_the_contract_does_not_have(tmp_pat
     assert (done.code, "columns that the contract does not have: gender" in done.err) == (4, True)
 
 
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (lambda features: features[0].update(nullable=True), "gender as a category, which can't be null for CatBoost"),
+        (lambda features: features.pop(0), "columns that the contract does not have: gender"),
+    ],
+)
+def test_import_refuses_a_catboost_model_that_the_contract_does_not_fit(
+    edit: Callable[[Any], object], reason: str, tmp_path: Path
+) -> None:
+    contract = write_contract(tmp_path, lambda document: edit(document["features"]))
+    done = run_import(fit_catboost(tmp_path).path, tmp_path, "--contract", str(contract))
+    assert (done.code, reason in done.err, len(done.err.splitlines())) == (4, True, 1), done.err
+
+
 def test_imported_boosted_models_need_neither_pandas_nor_scikit_learn_to_serve(tmp_path: Path) -> None:
     """A smaller image serves a folder by the library that fitted the model."""
     for fit, engine in ((fit_lightgbm, "lightgbm"), (fit_xgboost, "xgboost")):
