@@ -39,7 +39,7 @@ DOCUMENTED = {
     " --delivery --engine --top-k --holdout-percent --workers --no-live --metrics-port"
     " --max-consecutive-dead-letters --exit-on-stall --log-format",
     "topics init": "--topic --models --outcomes --dry-run",
-    "report": "--top-k --since --until --model-version --html --quality --outcomes --horizon --csv --model",
+    "report": "--top-k --since --until --model-version --drift --html --quality --outcomes --horizon --csv --model",
     "train": "--data-path --out",
     "sample": "--rows --seed --out",
     "data fetch": "--out",

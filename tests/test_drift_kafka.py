@@ -81,6 +81,22 @@ def test_drift_compares_only_the_period(env: dict[str, str], kafka: str, topics:
     assert "--since" in drift(env, "--since", "yesterday", code=2)
 
 
+def test_report_has_a_section_about_drift(env: dict[str, str], kafka: str, topics: Topics, tmp_path: Path) -> None:
+    """Of the same period; without the option the report does not read the raw topic."""
+    assert run_in_process("topics", "init", env=env).code == 0
+    send(kafka, topics.raw, records(1_500))
+    page = tmp_path / "report.html"
+    done = run_in_process("report", "--drift", "--output", "json", "--html", str(page), env=env)
+    assert done.code == 0, done.err
+    summary = json.loads(done.out)
+    assert summary["drift"] == drift(env, code=5)
+    assert 'data-feature="Contract"' in page.read_text()
+    assert "Drifted since" in run_in_process("report", "--drift", env=env).out
+    later = json.loads(run_in_process("report", "--drift", "--since", "2100-01-01", "-o", "json", env=env).out)
+    assert later["drift"]["records"] == 0
+    assert "drift" not in json.loads(run_in_process("report", "--output", "json", env=env).out)
+
+
 def test_consume_logs_drift_of_all_records(env: dict[str, str], kafka: str, topics: Topics) -> None:
     """Two windows of 1,500 records: the first one is no drift yet."""
     send(kafka, topics.raw, records(3_000))

@@ -24,6 +24,7 @@ from tests.support.report_data import (
     MANIFEST,
     OWN_VERSION,
     SERVICES,
+    drift_result,
     many_predictions,
     prediction,
     report_data,
@@ -361,3 +362,35 @@ def charts(page: PageParser) -> set[str]:
 
 def html(data: ReportData, manifest: Manifest = MANIFEST) -> bytes:
     return render(data, manifest)
+
+
+def test_page_shows_drift_by_feature() -> None:
+    page = PageParser(html(report_data(many_predictions(3), drift=drift_result())))
+    text = " ".join(" ".join(page.text).split())
+    assert "21,000 records since 2026-01-30 08:00:00 UTC, compared with 7,043 training rows" in text
+    assert "Drifted since 2026-01-30 08:00:00 UTC: Contract." in text
+    assert "Drift is a change, not damage" in text
+    assert [row["data-feature"] for row in page.attributes("tr", "data-feature")] == ["Contract", "tenure", "score"]
+    assert "Contract more Contract 20.0% to 40.0% 0.2500 (0.0100) 2026-01-30 08:00 tenure higher 10.0% to 12.0%" in text
+    assert "2026-01-30 08:00, one window score - 0.0010 (0.0150) -" in text
+    assert "ROC AUC 0.800 0.850 Precision - 0.550 Recall 0.700 0.760 Brier score 0.120 0.130" in text
+    assert {"href": "#drift"} in page.attributes("a")
+
+
+def test_page_has_no_drift_unless_it_was_asked_for() -> None:
+    page = PageParser(html(report_data(many_predictions(3))))
+    assert not [attrs for attrs in page.attributes("section") if attrs.get("id") == "drift"]
+    assert {"href": "#drift"} not in page.attributes("a")
+
+
+def test_page_shows_that_there_are_too_few_records() -> None:
+    nothing = drift_result(windows=0, features=[], drifted=[], quality=None)
+    page = PageParser(html(report_data([], drift=nothing)))
+    assert "Too few records: at least 500 are needed" in " ".join(page.text)
+    assert not page.attributes("tr", "data-feature")
+
+
+def test_page_escapes_the_names_of_drift() -> None:
+    page = html(report_data([prediction()], drift=drift_result(HOSTILE[0]))).decode()
+    assert HOSTILE[0] not in page
+    assert "&lt;script&gt;window.harmed" in page

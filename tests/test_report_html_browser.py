@@ -19,6 +19,7 @@ from tests.support.report_data import (
     HOSTILE,
     MANIFEST,
     OWN_VERSION,
+    drift_result,
     many_predictions,
     prediction,
     report_data,
@@ -32,6 +33,7 @@ pytestmark = pytest.mark.slow
 #: Pages by what they show.
 PAGES: dict[str, Callable[[], ReportData]] = {
     "many": lambda: report_data(many_predictions(3_000), letters={"json": 3, "validation": 2}),
+    "drift": lambda: report_data(many_predictions(50), drift=drift_result("x" * 60)),
     "one": lambda: report_data([prediction()]),
     "none": lambda: report_data([]),
     "long names": lambda: report_data(long_names(60), letters={"json": 1}),
@@ -41,7 +43,7 @@ PAGES: dict[str, Callable[[], ReportData]] = {
     "hostile": lambda: report_data(prediction(name, 0.9 - rank / 99) for rank, name in enumerate(HOSTILE)),
 }
 #: Pages that are checked on each device.
-DETAILED = ("many", "hostile", "four segments", "long contract", "outcomes")
+DETAILED = ("many", "hostile", "four segments", "long contract", "outcomes", "drift")
 #: Long and unbreakable names of segments, and IDs like e-mail addresses.
 LONG = ("Month-to-month with a discount for students", "Donaudampfschifffahrtsgesellschaftskapitänsvertrag")
 DEVICES = {"light": (1280, "light"), "dark": (1280, "dark"), "phone": (390, "light"), "dark phone": (320, "dark")}

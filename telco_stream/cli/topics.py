@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO
 import typer
 
 from telco_stream.cli import options
+from telco_stream.cli.drift import prepare_drift
 from telco_stream.cli.session import Session
 from telco_stream.errors import DataError, UsageError
 from telco_stream.runtime.files import STDOUT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from telco_stream.model.drift.results import DriftResult
     from telco_stream.quality.run import QualityOptions
     from telco_stream.report.predictions import ContactCosts, Report, ReportOptions
+    from telco_stream.runtime.signals import Stop
 
 group = typer.Typer(name="topics", no_args_is_help=True, help="Create the topics.")
 
@@ -79,6 +84,10 @@ def report(
         float | None,
         typer.Option(metavar="VALUE", help="What a contact earns if the prediction would have come true."),
     ] = None,
+    drift: Annotated[
+        bool,
+        typer.Option("--drift", help="Also compare the raw topic's records with those that the model was trained on."),
+    ] = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a report to FILE as HTML; - is stdout.")
     ] = None,
@@ -137,7 +146,8 @@ def report(
                 manifest=manifest,
             )
             measured = _quality_options(report_options, outcomes, seconds) if shows_quality else None
-            result = _read_report(session, report_options, page, measured)
+            read_drift = prepare_drift(session, "auto", criteria.period, None, bar.advance) if drift else None
+            result = _read_report(session, report_options, page, measured, read_drift)
         if table:
             table.finish()
     session.screen.show(result)
@@ -173,14 +183,23 @@ def _quality_options(report_options: "ReportOptions", outcomes: Path | None, hor
 
 
 def _read_report(
-    session: Session, report_options: "ReportOptions", page: BinaryIO | None, quality_options: "QualityOptions | None"
+    session: Session,
+    report_options: "ReportOptions",
+    page: BinaryIO | None,
+    quality_options: "QualityOptions | None",
+    read_drift: "Callable[[Stop], DriftResult] | None",
 ) -> "Report":
     """Read the topics, and write the page if there is one."""
     from telco_stream.report.run import run_report, run_report_data
 
+    def with_drift(result: "Report") -> "Report":
+        drift = read_drift(session.stop) if read_drift else None
+        return replace(result, summary=replace(result.summary, drift=drift))
+
     if page is None or report_options.manifest is None:
-        return run_report(session.clients, report_options, stop=session.stop)
+        return with_drift(run_report(session.clients, report_options, stop=session.stop))
     data = run_report_data(session.clients, report_options, stop=session.stop)
+    data = replace(data, report=with_drift(data.report))
     if quality_options is not None:
         from telco_stream.quality.run import find_quality
 

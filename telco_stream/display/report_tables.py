@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from telco_stream.display.drift_tables import drift_tables
 from telco_stream.display.layout import NamesTable, name_column, new_table, number_column, stack
 from telco_stream.model.manifest import LiftStep
 from telco_stream.report.analytics import PreviousPeriod, Summary
@@ -33,6 +34,8 @@ def summary_tables(summary: Summary) -> Group:
         blocks.append(_facts_table(_contacts(summary.contact_plan, summary, words)))
     if summary.top:
         blocks.append(_customer_table(summary, words))
+    if summary.drift:
+        blocks.append(Group(Text(" Drift of the records", "bold"), Text(), drift_tables(summary.drift)))
     return stack(*blocks)
 
 

@@ -35,7 +35,7 @@ _LABELS = {
 #: Characters of a time up to its seconds.
 TIME_WIDTH = 19
 #: Fields that a result has in some modes or with some options; they are left out when empty, others are null or "-".
-_OPTIONAL_FIELDS = frozenset({"analytics", "contact_plan", "lift", "previous", "rejected_value", "replaced"})
+_OPTIONAL_FIELDS = frozenset({"analytics", "contact_plan", "drift", "lift", "previous", "rejected_value", "replaced"})
 
 
 def result_fields(result: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass or mapping

@@ -8,6 +8,7 @@ from typing import Any
 from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.schema import Contract
 from telco_stream.messages.prediction import Prediction, PredictionCodec
+from telco_stream.model.drift.results import DriftResult
 from telco_stream.model.manifest import LiftStep
 from telco_stream.report.customers import (
     MAX_NAME,
@@ -58,7 +59,8 @@ class Summary:
     `by_*` value of each of the contract's segments. `report` alone has `lift` (the share of the positive labels reached
     by contacting a share of the customers, from its manifest; if the model made any of the predictions), with
     `--since` the totals of the `previous` period of the same length, and with the options for it the `contact_plan`.
-    `control` is the number of customers in the control group, who are not in `top` and `contact_plan`.
+    With `--drift` it has the `drift` of the records. `control` is the number of customers in the control group, who are
+    not in `top` and `contact_plan`.
     """
 
     total: int
@@ -78,6 +80,7 @@ class Summary:
     contact_plan: ContactPlan | None = None
     previous: PreviousPeriod | None = None
     control: int = 0
+    drift: DriftResult | None = None
     #: Contract of the predictions, by which the summary is worded; not part of the JSON.
     contract: Contract = field(default_factory=builtin_contract)
 

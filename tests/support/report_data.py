@@ -10,6 +10,7 @@ import numpy as np
 from telco_stream.contract.schema import Contract
 from telco_stream.dlq.listing import LetterSummary, ReasonCount
 from telco_stream.messages.prediction import Prediction, encode_prediction
+from telco_stream.model.drift.results import DriftResult, ExpectedQuality, FeatureDrift
 from telco_stream.model.manifest import Manifest, decode_manifest
 from telco_stream.model.quality import Coverage, Measures, QualityResult, VersionQuality
 from telco_stream.quality.measures import calibration, measure, measure_uplift
@@ -65,6 +66,20 @@ def many_predictions(number: int) -> Iterable[Prediction]:
         yield prediction(f"{index:06}-ID", share, **more)
 
 
+def drift_result(name: str = "Contract", **more: Any) -> DriftResult:
+    """Return a result in which one feature has drifted, one exceeds its limit once, and one has not changed."""
+    since = "2026-01-30T08:00:00.000Z"
+    features = [
+        FeatureDrift(name, 0.25, 0.01, f"more {name}", name, 0.2, 0.4, 0.0, 0.0, 3, since, drifted=True),
+        FeatureDrift("tenure", 0.02, 0.015, "higher", "40 to 49", 0.1, 0.12, 0.0, 0.0, 1, since, drifted=False),
+        FeatureDrift("score", 0.001, 0.015, None, None, None, None, 0.0, 0.0, 0, None, drifted=False),
+    ]
+    expected, measured = ExpectedQuality(0.8, None, 0.7, 0.12), ExpectedQuality(0.85, 0.55, 0.76, 0.13)
+    fields: dict[str, Any] = {"records": 21_000, "rejected": 2, "windows": 3, "window_records": 7_000}
+    result = DriftResult(OWN_VERSION, 7_043, 0, 0, since, 0, 0, [name], features, expected, measured)
+    return replace(result, **fields | more)
+
+
 def report_data(
     predictions: Iterable[Prediction],
     *,
@@ -75,6 +90,7 @@ def report_data(
     open_letters: dict[str, int] | None = None,
     contract: Contract = CONTRACT,
     by: Sequence[str] | None = None,
+    drift: DriftResult | None = None,
 ) -> ReportData:
     """Return the data of a page about these predictions."""
     trends = Trends(contract.label.positive)
@@ -83,6 +99,7 @@ def report_data(
         top_k, criteria, [trends.add], contact_costs=contact_costs, manifest=MANIFEST, contract=contract, by=by
     )
     result = report(records, options)
+    result = replace(result, summary=replace(result.summary, drift=drift))
     read = OffsetRange("telco.churn.predictions", {0: 0, 1: 7}, {0: 10, 1: 12})
     return ReportData(
         AS_OF,

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from telco_stream import __version__
+from telco_stream.model.drift.sentences import CAVEAT, QUALITY_CAVEAT, drift_sentences
 from telco_stream.model.manifest import Manifest
 from telco_stream.report.customers import CustomerSegment
 from telco_stream.report.html import charts
@@ -43,6 +44,8 @@ def render(data: ReportData, manifest: Manifest) -> bytes:
         is_by_model=data.report.is_by_model,
         figures=draw_figures(data, manifest),
         pair_names=tuple(map(column_name, segments[:2])) if len(segments) > 1 else None,
+        drift_sentences=list(drift_sentences(summary.drift)) if summary.drift else [],
+        drift_caveats=(CAVEAT, QUALITY_CAVEAT),
         has_segments=bool(segments or summary.segments),
         pair_rows=rows,
         pair_columns=columns,
