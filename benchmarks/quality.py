@@ -26,7 +26,7 @@ START = datetime(2026, 9, 7, tzinfo=UTC)
 def main() -> None:
     """Print the figures of each count."""
     with running_broker() as bootstrap, tempfile.TemporaryDirectory() as folder:
-        for count in map(int, sys.argv[1:] or [COUNT]):
+        for count in [int(text) for text in sys.argv[1:]] or [COUNT]:
             _measure(bootstrap, Path(folder), count)
 
 

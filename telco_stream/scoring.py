@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import compress
+from typing import Any
 
 from telco_stream.contract.events import BAD_DATA, Event, EventBatch, EventCodec
 from telco_stream.errors import ErrorType
@@ -20,6 +21,7 @@ from telco_stream.messages.dead_letter import encode_dead_letter, forwarded_head
 from telco_stream.messages.headers import SourceHeaders
 from telco_stream.messages.prediction import CONTROL, Holdout, Prediction, encode_prediction
 from telco_stream.messages.record import ENVELOPE, Message, Record, Rejected, Rejection, size_of
+from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.scorer import Scorer, ScoringError, score_each
 from telco_stream.model.serving import CanaryModel, VersionCounts
 
@@ -96,17 +98,19 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     consecutive_before: int = 0,
     canary: CanaryModel | None = None,
     holdout: Holdout | None = None,
+    reasons: ReasonRequest | None = None,
 ) -> Outcome:
     """Answer each record exactly once, by a prediction or by a dead letter.
 
     All records are from one topic, whose ID is `topic_id`. `processed_at` is the time of processing (RFC 3339), and
     `consecutive_before` is the number of consecutive dead letters directly before this batch. The predictions of
-    keys in the `holdout` are marked.
+    keys in the `holdout` are marked, and `reasons` adds the reasons of each, or of flagged ones.
     """
     sources, codec = SourceHeaders(topic_id), scorer.codec
     indices, events, undecodable = _decode(records, codec.events)
     failures: dict[int, ScoringError] = {}
-    scored = _predict(indices, events, scorer, canary, holdout, processed_at, failures)
+    options = _PredictionOptions(processed_at, holdout, reasons)
+    scored = _predict(indices, events, scorer, canary, options, failures)
     predictions, prediction_messages, unanswerable = _encode(
         records, zip(indices, scored, strict=True), sources, limits.prediction, codec.contract.entity
     )
@@ -205,31 +209,54 @@ def _answered(indices: Sequence[int], events: EventBatch, unanswerable: Mapping[
     return EventBatch(event for index, event in zip(indices, events, strict=True) if index not in unanswerable)
 
 
+@dataclass(frozen=True, slots=True)
+class _PredictionOptions:
+    """What predictions hold besides the answer of the model."""
+
+    processed_at: str
+    holdout: Holdout | None
+    reasons: ReasonRequest | None
+
+    def optional_fields(
+        self, scorer: Scorer, events: EventBatch, probabilities: Sequence[float]
+    ) -> dict[str, Sequence[Any]]:
+        """Return the optional fields, with a value for each event."""
+        fields: dict[str, Sequence[Any]] = {}
+        if self.holdout is not None:
+            fields[CONTROL] = self.holdout.marks(event.key for event in events)
+        if self.reasons is not None:
+            fields |= self.reasons.fields(scorer, events, probabilities)
+        return fields
+
+
 def _predict(  # noqa: PLR0913, PLR0917 - a batch, its models and its errors
     indices: Sequence[int],
     events: EventBatch,
     scorer: Scorer,
     canary: CanaryModel | None,
-    holdout: Holdout | None,
-    processed_at: str,
+    options: _PredictionOptions,
     failures: dict[int, ScoringError],
 ) -> list[Prediction]:
     """Return a prediction for each event, in their order: by the canary for its keys, by the scorer for the others."""
     if canary is not None:
-        rest = holdout, processed_at, failures
         sides = [canary.takes(event.key.encode()) for event in events]
         of_canary, of_scorer = (
-            iter(_predict([*compress(indices, takes)], EventBatch(compress(events, takes)), model, None, *rest))
+            iter(
+                _predict(
+                    [*compress(indices, takes)], EventBatch(compress(events, takes)), model, None, options, failures
+                )
+            )
             for takes, model in ((sides, canary.scorer), ([not side for side in sides], scorer))
         )
         return [next(of_canary if side else of_scorer) for side in sides]
+    probabilities = _score(indices, events, scorer, failures)
     return scorer.codec.build_predictions(
         events,
-        _score(indices, events, scorer, failures),
+        probabilities,
         threshold=scorer.threshold,
-        processed_at=processed_at,
+        processed_at=options.processed_at,
         model_version=scorer.version,
-        optional={} if holdout is None else {CONTROL: holdout.marks(event.key for event in events)},
+        optional=options.optional_fields(scorer, events, probabilities),
     )
 
 

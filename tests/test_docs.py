@@ -25,7 +25,9 @@ RUN_BY = {
     **dict.fromkeys(["docs/tutorial.md", "docs/own-columns.md", "docs/kafka-guide.md"], "pages/test_guides"),
     **dict.fromkeys(["docs/operations.md", "docs/commands.md", "docs/configuration.md"], "pages/test_guides"),
     **dict.fromkeys(["docs/report.md", "docs/personal-data.md", "docs/scores.md"], "pages/test_guides"),
-    **dict.fromkeys(["docs/model-rollout.md", "docs/quality.md", "docs/drift.md"], "pages/test_guides"),
+    **dict.fromkeys(
+        ["docs/model-rollout.md", "docs/quality.md", "docs/drift.md", "docs/reasons.md"], "pages/test_guides"
+    ),
     **dict.fromkeys(["docs/models.md", "docs/contract.md"], "pages/test_own_pages"),
 }
 #: Paths that commands create, or that are not paths of this repository.

@@ -36,7 +36,7 @@ LINUX = sys.platform == "linux"
 class HalfScorer:
     """Scorer that gives every customer a probability of 0.5."""
 
-    version, threshold, engine, codec = "7", 0.5, "onnx", CODEC
+    version, threshold, engine, codec, explainer = "7", 0.5, "onnx", CODEC, None
 
     def score(self, customers: Sequence[Event]) -> list[float]:
         return [0.5 for _ in customers]

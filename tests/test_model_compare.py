@@ -35,6 +35,7 @@ class TenureScorer:
 
     engine = "rule"
     codec: Codec = CODEC
+    explainer: None = None
 
     def __init__(self, version: str, threshold: float, highest: float = 1.0, fault: float | None = None) -> None:
         self.version = version

@@ -199,7 +199,7 @@ def test_candidates_forget_versions_without_a_role() -> None:
     for number in range(5):
         topic.promote(f"v{number}")
     assert set(topic.candidates._loaded) == {"v3", "v4"}
-    assert len(topic.candidates._reasons) == 1
+    assert len(topic.candidates._rejections) == 1
 
 
 class FakeTopic:

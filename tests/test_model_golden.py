@@ -25,7 +25,7 @@ CUSTOMERS = customers_of(labelled_rows(50))
 class FakeScorer:
     """Scorer that can fail on events whose first feature has a value."""
 
-    version, threshold, engine = "v", 0.5, "fake"
+    version, threshold, engine, explainer = "v", 0.5, "fake", None
 
     def __init__(self, failing: str | None = None, codec: Codec = CODEC) -> None:
         self.failing, self.codec = failing, codec

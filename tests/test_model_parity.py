@@ -31,6 +31,7 @@ class FixedScorer:
     version: str = "fixed"
     engine: str = "fixed"
     codec: Codec = CODEC
+    explainer: None = None
 
     def score(self, events: Sequence[Event]) -> list[float]:
         return self.probabilities[: len(events)]

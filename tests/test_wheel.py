@@ -55,6 +55,8 @@ def test_wheel_contains_only_package_sample_and_model(wheel: Path) -> None:
                 "manifest.json",
                 "pipeline.joblib",
                 "pipeline.onnx",
+                "reasons.json",
+                "reasons.onnx",
             )
         ),
     }

@@ -8,7 +8,7 @@ import typer
 from telco_stream.cli import options
 from telco_stream.cli.session import Session
 from telco_stream.errors import UsageError
-from telco_stream.runtime.choices import Engine, Mode
+from telco_stream.runtime.choices import Baseline, Engine, Mode, ReasonsFor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,6 +72,25 @@ def consume(
             help="Mark the predictions of PERCENT of the keys, always the same, as control: not to be contacted.",
         ),
     ] = 0.0,
+    reasons: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=100,
+            metavar="N",
+            help="Add the N features with the largest effect to each prediction, as exact contributions in log-odds.",
+        ),
+    ] = 0,
+    reasons_for: Annotated[
+        ReasonsFor, typer.Option(help="Which predictions get reasons: all, or those at or above the threshold.")
+    ] = "all",
+    reasons_values: Annotated[
+        bool, typer.Option("--reasons-values", help="Add the record's value of each of these features.")
+    ] = False,
+    reasons_baseline: Annotated[
+        Baseline,
+        typer.Option(help="Compare with all training data, or with its rows of the negative label (stayers)."),
+    ] = "all",
     no_live: options.NoLive = False,
     metrics_port: options.MetricsPort = 0,
     metrics_host: options.MetricsHost = None,
@@ -102,6 +121,8 @@ def consume(
         raise UsageError("--restart and --resume-from-answers cannot be combined; use one of them")
     if mode == "streaming" and top_k not in {0, options.TOP_K}:
         raise UsageError("--top-k requires --mode batch: a stream lists nobody; `telco-stream report` does")
+    if not reasons and (reasons_for != "all" or reasons_values or reasons_baseline != "all"):
+        raise UsageError("--reasons-for, --reasons-values and --reasons-baseline require --reasons N")
     flags = {
         "bootstrap_servers": broker,
         "topics.raw": topic,
@@ -116,12 +137,16 @@ def consume(
     options.check_metrics(metrics_host, metrics_port)
     stop = session.stop  # handle signals while the model is loaded
     from telco_stream.consume.run import ConsumeOptions, open_models
+    from telco_stream.model.reasons.request import ReasonRequest
     from telco_stream.monitoring import MonitoringOptions
 
     monitoring = MonitoringOptions(metrics_port, exit_on_stall)
     if_answered: IfAnswered = "restart" if restart else "resume" if resume_from_answers else "refuse"
-    run_options = ConsumeOptions(mode, delivery, limit, idle_timeout, top_k, monitoring, if_answered, holdout_percent)
-    with open_models(session.clients, session.model_folder(), engine, stop, follow=workers == 1) as models:
+    request = ReasonRequest(reasons, reasons_for == "flagged", reasons_values, reasons_baseline) if reasons else None
+    run_options = ConsumeOptions(
+        mode, delivery, limit, idle_timeout, top_k, monitoring, if_answered, holdout_percent, request
+    )
+    with open_models(session.clients, session.model_folder(), engine, stop, request, follow=workers == 1) as models:
         result = (
             _run_workers(session, run_options, engine, workers, models.serving.scorer.codec.contract)
             if workers > 1

@@ -35,7 +35,7 @@ def show(
         output, quiet=quiet, verbose=verbose, flags={"bootstrap_servers": broker, "model.path": model}, timeout=timeout
     )
     with session.screen.live(RowProgress("search")) as bar:
-        lookup_options = LookupOptions(customer, limit, records, bar.advance, session.contract())
+        lookup_options = LookupOptions(customer, limit, records, bar.advance, session.contract(), session.sentences())
         lookup = run_lookup(session.clients, lookup_options, stop=session.stop)
     if not lookup.predictions:
         raise DataError(describe_lookup(lookup))

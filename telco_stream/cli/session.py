@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from telco_stream.display.consume_view import ConsumeView
     from telco_stream.kafka.clients import Clients
     from telco_stream.model.manifest import Manifest
+    from telco_stream.model.reasons.sentences import Sentences
     from telco_stream.model.scorer import Scorer
     from telco_stream.runtime.choices import Engine
     from telco_stream.runtime.signals import Stop
@@ -171,6 +172,17 @@ class Session:
             return decode_contract(read_file(file, MAX_BYTES))
         except ContractError as error:
             raise UsageError(f"{file}: {error}") from error
+
+    def sentences(self) -> "Mapping[str, Sentences]":
+        """Return the sentences about the features of the model; raises `ModelError` if their file is not readable."""
+        from telco_stream.model.artifact import read_sentences_file
+        from telco_stream.model.reasons.files import SENTENCES
+        from telco_stream.model.reasons.sentences import read_sentences
+
+        files, contract = self._published, self.contract()
+        return read_sentences(
+            read_sentences_file(self.model_folder()) if files is None else files.get(SENTENCES), contract
+        )
 
     def model_files(self) -> "Mapping[str, bytes]":
         """Read the files of the model; raises `ModelError` if one is missing."""

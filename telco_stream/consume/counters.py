@@ -9,6 +9,7 @@ from telco_stream.contract.schema import Contract
 from telco_stream.errors import DataError
 from telco_stream.messages.codec import compile_contract
 from telco_stream.messages.prediction import Holdout
+from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.report.analytics import Analytics, Summary
 from telco_stream.runtime.choices import Mode
 from telco_stream.scoring import Limits, Outcome
@@ -36,6 +37,8 @@ class ConsumePlan:
     contract: Contract = field(default_factory=builtin_contract)
     #: Keys whose predictions are marked; None marks none.
     holdout: Holdout | None = None
+    #: Reasons that predictions get; None for none.
+    reasons: ReasonRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,7 @@ class ConsumeLoop:
             consecutive_before=self._counters.consecutive_dead_letters,
             canary=models.canary,
             holdout=self._plan.holdout,
+            reasons=self._plan.reasons,
         )
 
     def _deliver(self, outcome: Outcome, batch: Batch, processing: float, *, overlap: bool) -> None:

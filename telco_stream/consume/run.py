@@ -26,14 +26,15 @@ from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.topics import compacted_topics, compaction_warning
 from telco_stream.kafka.transactions import transactions_under
 from telco_stream.messages.codec import Codec
-from telco_stream.messages.prediction import CONTROL, Holdout
+from telco_stream.messages.prediction import BASE, CONTROL, REASONS, Holdout
 from telco_stream.model.artifact import load_scorer, read_baseline, read_manifest
+from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_run
 from telco_stream.monitoring.protocols import PartitionView, RunObserver
 from telco_stream.monitoring.snapshot import ProgressLog
 from telco_stream.runtime import logs
-from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode, models_topic
+from telco_stream.runtime.choices import Baseline, DeliveryGuarantee, Engine, Mode, models_topic
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.gc_tuning import reduced_gc
 from telco_stream.runtime.signals import Stop, Stopped
@@ -64,6 +65,8 @@ class ConsumeOptions:
     if_answered: IfAnswered = "refuse"
     #: Share of the keys, in percent, whose predictions are marked as `control`; 0 marks none.
     holdout_percent: float = 0.0
+    #: Reasons of the predictions; None for none.
+    reasons: ReasonRequest | None = None
 
     @property
     def is_bounded(self) -> bool:
@@ -94,7 +97,8 @@ class WorkerTask:
         clients = Clients(settings, self.timeout)
         options = replace(self.options, monitoring=self.options.monitoring.in_slot(slot))
         observers: list[RunObserver] = [reporter] if self.has_live_view else [reporter, ProgressLog()]
-        with open_models(clients, self.model, self.engine, stop) as models, ExitStack() as reporting:
+        opened = open_models(clients, self.model, self.engine, stop, options.reasons)
+        with opened as models, ExitStack() as reporting:
             if self.has_live_view:
                 codec = models.serving.scorer.codec
                 reporting.enter_context(reporter.reporting_snapshots(codec, clients.unavailable_for, models.versions))
@@ -109,27 +113,39 @@ class WorkerTask:
 
 
 @contextmanager
-def open_models(clients: Clients, folder: Path, engine: Engine, stop: Stop, *, follow: bool = True) -> Iterator[Models]:
-    """Yield the models of the configured topic, or else of the folder.
+def open_models(  # noqa: PLR0913 - where models are, and what they have to do
+    clients: Clients,
+    folder: Path,
+    engine: Engine,
+    stop: Stop,
+    reasons: ReasonRequest | None = None,
+    *,
+    follow: bool = True,
+) -> Iterator[Models]:
+    """Yield the models of the configured topic, or else of the folder, with what the reasons of answers need.
 
     Those of a topic `follow` it while the block runs.
     """
     topic = models_topic(clients.settings.model.path)
+    baseline = reasons.baseline if reasons else None
     if topic is None:
-        yield load_models(folder, engine)
+        yield load_models(folder, engine, baseline)
         return
     from telco_stream.registry.follower import follow_models, wait_for_models  # noqa: PLC0415 - only a topic needs it
 
     if not follow:
-        yield wait_for_models(clients, topic, engine, stop)
+        yield wait_for_models(clients, topic, engine, stop, baseline)
         return
-    with follow_models(clients, topic, engine, stop) as models:
+    with follow_models(clients, topic, engine, stop, baseline) as models:
         yield models
 
 
-def load_models(folder: Path, engine: Engine) -> Models:
-    """Check and load the model of a folder, which answers in the whole run."""
-    scorer = load_scorer(folder, engine)
+def load_models(folder: Path, engine: Engine, reasons: Baseline | None = None) -> Models:
+    """Check and load the model of a folder, which answers in the whole run.
+
+    Raise UsageError if its reasons are asked for and it has none.
+    """
+    scorer = load_scorer(folder, engine, reasons)
     created_at, baseline = read_manifest(folder).created_at, read_baseline(folder)
     return Models(ServingModels(scorer, created_at=created_at, baseline=baseline))
 
@@ -152,6 +168,9 @@ def run_consume(
     """Consume until a stop condition is met or a stop is requested, and leave the group in every case."""
     if options.holdout_percent:
         _check_field(CONTROL, "--holdout-percent", models.serving.scorer.codec)
+    if options.reasons:
+        for name in (BASE, REASONS):
+            _check_field(name, "--reasons", models.serving.scorer.codec)
     clients.on_refused = stop.fail
     with monitor_run(options.monitoring, clients, models, stop=stop, observers=observers) as monitored, reduced_gc():
         try:
@@ -257,6 +276,9 @@ def _log_start(options: ConsumeOptions, settings: Settings, models: Models) -> N
     until = {} if options.is_bounded else {"until": "signal"}
     if options.holdout_percent:
         names["holdout_percent"] = f"{options.holdout_percent:g}"
+    if options.reasons and scorer.explainer:
+        names["reasons"] = f"{options.reasons.count} for {'flagged' if options.reasons.flagged_only else 'all'}"
+        names["reasons_cost"] = f"{scorer.explainer.microseconds():.1f}us"
     logs.log_start("consume", **facts, **names, model_version=scorer.version, engine=scorer.engine, **until)
 
 
@@ -281,6 +303,7 @@ def _plan(
         topic_id=topic_id,
         contract=models.serving.scorer.codec.contract,
         holdout=Holdout(options.holdout_percent) if options.holdout_percent else None,
+        reasons=options.reasons,
     )
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from telco_stream.contract.schema import Contract
 from telco_stream.display.live_console import LiveConsole
 from telco_stream.display.progress import window_lines
+from telco_stream.display.reason_tables import lookup_reasons
 from telco_stream.display.tables import result_table, rows_table
 from telco_stream.display.text import as_json, contract_file, describe_lookup, safe_text
 from telco_stream.report.analytics import Window
@@ -71,6 +72,8 @@ class Screen:
                 self.warn(f"{result.unreadable:,} values of the topic are not predictions and were not counted{advice}")
         elif isinstance(result, Lookup):
             self._show_rows(result.predictions)
+            if self._output == "table" and (reasons := lookup_reasons(result)) is not None:
+                self._draw(reasons)
             self.say(describe_lookup(result))
         elif is_dataclass(result) or isinstance(result, Contract):
             self._show_one(result)

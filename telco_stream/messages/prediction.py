@@ -11,6 +11,27 @@ from msgspec import UNSET, UnsetType
 from telco_stream.contract.schema import Boolean, Carried, Category, Contract, Integer, Number, Text
 
 
+class Reason(msgspec.Struct, gc=False, frozen=True):
+    """Contribution of a feature to the logit of a probability, relative to the prediction's `base`.
+
+    `value` is the event's, and absent unless it was asked for.
+    """
+
+    feature: str
+    contribution: float
+    value: Any = UNSET
+
+    @property
+    def has_value(self) -> bool:
+        """Whether the value was asked for."""
+        return self.value is not UNSET
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as they are on the wire."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return fields
+
+
 class Prediction(msgspec.Struct, gc=False, frozen=True):
     """Answer to one event; `event_ts` is copied from the event verbatim.
 
@@ -26,12 +47,16 @@ class Prediction(msgspec.Struct, gc=False, frozen=True):
     model_version: str
 
     control: ClassVar[bool | UnsetType | None] = None
+    base: ClassVar[float | UnsetType | None] = None
+    reasons: ClassVar[tuple[Reason, ...] | UnsetType | None] = None
 
 
 #: Field of predictions whose key belongs to the holdout.
 CONTROL = "control"
+#: Mean logit of the baseline, and the largest contributions to that of the prediction.
+BASE, REASONS = "base", "reasons"
 #: Fields that predictions have only where an option asks for them, with their types. `control` is true or absent.
-OPTIONAL: dict[str, Any] = {CONTROL: bool}
+OPTIONAL: dict[str, Any] = {CONTROL: bool, BASE: float, REASONS: tuple[Reason, ...]}
 #: Number of parts of the keys, one of which is the smallest holdout: 0.01 %.
 _PARTS = 10_000
 
@@ -53,6 +78,16 @@ class Holdout:
     def marks(self, keys: Iterable[str]) -> list[bool | UnsetType]:
         """Return the field `control` of each key's prediction."""
         return [True if self.takes(key) else UNSET for key in keys]
+
+
+def reasons_of(prediction: Prediction) -> tuple[Reason, ...]:
+    """Return the reasons of a decoded prediction; none if the field is missing, or written by another program."""
+    if not isinstance(prediction.reasons, list):
+        return ()
+    try:
+        return msgspec.convert(prediction.reasons, tuple[Reason, ...])
+    except msgspec.ValidationError:
+        return ()
 
 
 encode_prediction = msgspec.json.Encoder().encode

@@ -10,8 +10,10 @@ import os
 import shutil
 from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from telco_stream.contract.document import ContractError, builtin_contract, decode_contract
 from telco_stream.contract.schema import Contract
@@ -19,9 +21,13 @@ from telco_stream.errors import ModelError, TelcoStreamError, UsageError
 from telco_stream.messages.codec import Codec, compile_contract
 from telco_stream.model.golden import check_golden
 from telco_stream.model.manifest import RETRAIN, Manifest, Serving, decode_features, decode_manifest, features_of
+from telco_stream.model.reasons.files import GRAPH, LEAVES, SENTENCES, load_reasons
 from telco_stream.model.scorer import Scorer
-from telco_stream.runtime.choices import Engine
+from telco_stream.runtime.choices import Baseline, Engine
 from telco_stream.runtime.files import copy_owner_and_mode, create_file, created, status, temporary_path
+
+if TYPE_CHECKING:
+    from telco_stream.model.reasons.explainer import Explainer
 
 log = logging.getLogger("telco_stream.model")
 
@@ -61,9 +67,12 @@ def read_contract(folder: Path) -> Contract:
 
 
 def read_folder(folder: Path, only: Container[str] | None = None) -> dict[str, bytes]:
-    """Read the manifest and the files that it names, or only some of them; raise ModelError if one is missing."""
+    """Read the manifest and the files that it names, or only some of them; raise ModelError if one is missing.
+
+    The sentences of the reasons are read too, if the folder has any.
+    """
     files = {MANIFEST: _read(folder, MANIFEST)}
-    names = manifest_of(files, str(folder)).artifacts
+    names = [*manifest_of(files, str(folder)).artifacts, *([SENTENCES] if (folder / SENTENCES).exists() else [])]
     return files | {name: _read(folder, name) for name in names if only is None or name in only}
 
 
@@ -72,9 +81,20 @@ def read_baseline(folder: Path) -> bytes | None:
     return read_folder(folder, only=(BASELINE,)).get(BASELINE)
 
 
-def load_scorer(folder: Path, engine: Engine = "auto") -> Scorer:
+def load_scorer(folder: Path, engine: Engine = "auto", reasons: Baseline | None = None) -> Scorer:
     """Check and load the model of a folder; see `load_files`."""
-    return load_files(read_folder(folder), str(folder), engine)
+    return load_files(read_folder(folder), str(folder), engine, reasons)
+
+
+def read_sentences_file(folder: Path) -> bytes | None:
+    """Return the sentences of a folder's model, which may have been edited; None if it has none."""
+    return _read(folder, SENTENCES) if (folder / SENTENCES).exists() else None
+
+
+def checksums(files: Mapping[str, bytes]) -> dict[str, str]:
+    """Return the sha256 of the files that a manifest lists: of all but those that may be edited."""
+    listed = (name for name in files if name not in {MANIFEST, SENTENCES})
+    return {name: hashlib.sha256(files[name]).hexdigest() for name in listed}
 
 
 def manifest_of(files: Mapping[str, bytes], origin: str) -> Manifest:
@@ -101,11 +121,14 @@ def contract_of(files: Mapping[str, bytes], origin: str) -> Contract:
     return _contract_of_features(files[MANIFEST], origin)
 
 
-def load_files(files: Mapping[str, bytes], origin: str, engine: Engine = "auto") -> Scorer:
+def load_files(
+    files: Mapping[str, bytes], origin: str, engine: Engine = "auto", reasons: Baseline | None = None
+) -> Scorer:
     """Check the files of a model, load it, and score its golden rows, if it has any; errors call the files `origin`.
 
-    The pickle may be missing if the compiled form is used. Raise ModelError if another file is missing, if one has
-    changed, or if the model cannot be used here.
+    With a baseline, the scorer has its exact `reasons` too. The pickle may be missing if the compiled form is used.
+    Raise ModelError if another file is missing, if one has changed, or if the model cannot be used here, and UsageError
+    if it has no reasons and they were asked for.
     """
     manifest = manifest_of(files, origin)
     log.debug("model %s is in %s", manifest.model_version, origin)
@@ -114,14 +137,36 @@ def load_files(files: Mapping[str, bytes], origin: str, engine: Engine = "auto")
         for name, sha256 in manifest.artifacts.items()
         if name in files or name not in _PICKLES or engine == "sklearn"
     }
-    scorer = _load_engine(checked, compile_contract(contract_of(files, origin)), manifest, engine, origin)
+    codec = compile_contract(contract_of(files, origin))
+    scorer, explainer = _load_engine(checked, codec, manifest, engine, origin), None
+    if reasons is not None:
+        explainer = _load_explainer(checked, codec, manifest, reasons, origin)
+        scorer = replace(scorer, explainer=explainer)  # type: ignore[type-var] # scorers are dataclasses
     if CALIBRATION in checked:
         from telco_stream.model.calibration import CalibratedScorer, decode_calibration  # noqa: PLC0415 - needs numpy
 
-        scorer = CalibratedScorer(scorer, decode_calibration(checked[CALIBRATION], origin))
+        calibration = decode_calibration(checked[CALIBRATION], origin)
+        scorer = CalibratedScorer(scorer, calibration, explainer and calibration.explain(explainer))
+        if explainer is not None and scorer.explainer is None:
+            raise _without_reasons(origin, "its calibration is isotonic")
     if GOLDEN in checked:
         check_golden(checked[GOLDEN], scorer)
     return scorer
+
+
+def _load_explainer(
+    files: Mapping[str, bytes], codec: Codec, manifest: Manifest, baseline: Baseline, origin: str
+) -> "Explainer":
+    """Load the exact reasons of a model; raise UsageError if it has none, and ModelError if they cannot be used."""
+    explainer = load_reasons(files, codec, baseline)
+    if explainer is None:
+        cause = manifest.no_reasons or "its folder was made by an earlier version; train or import the model again"
+        raise _without_reasons(origin, cause)
+    return explainer
+
+
+def _without_reasons(origin: str, cause: str) -> UsageError:
+    return UsageError(f"The model in {origin} has no exact reasons: {cause}")
 
 
 def check_target(folder: Path, *, replace_model: bool) -> None:
@@ -135,7 +180,8 @@ def check_target(folder: Path, *, replace_model: bool) -> None:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give a folder for the model")
     names = {entry.name for entry in folder.iterdir()}
-    if others := sorted(names - {MANIFEST, CONTRACT, GOLDEN, BASELINE, CALIBRATION, ONNX, *_ORIGINALS}):
+    ours = {MANIFEST, CONTRACT, GOLDEN, BASELINE, CALIBRATION, ONNX, GRAPH, LEAVES, SENTENCES, *_ORIGINALS}
+    if others := sorted(names - ours):
         raise UsageError(
             f"{folder} holds files that do not belong to a model ({others[0]}): give an empty or new folder"
         )

@@ -17,6 +17,7 @@ from telco_stream.contract.events import Event
 from telco_stream.errors import ModelError
 from telco_stream.messages.codec import Codec
 from telco_stream.model.manifest import RETRAIN, Share
+from telco_stream.model.reasons.explainer import Explainer
 from telco_stream.model.scorer import Scorer
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -72,6 +73,14 @@ class Calibration(msgspec.Struct, frozen=True):
             calibrated = step.apply(calibrated)
         return np.where((probabilities >= 0) & (probabilities <= 1), calibrated, probabilities)
 
+    def explain(self, explainer: Explainer) -> Explainer | None:
+        """Return the reasons of the calibrated probabilities; None if their logit is not linear in the other one."""
+        for step in self.steps:
+            if isinstance(step, Isotonic):
+                return None
+            explainer = explainer.scaled(step.slope, step.intercept)
+        return explainer
+
 
 @dataclass(frozen=True, slots=True)
 class CalibratedScorer:
@@ -79,6 +88,7 @@ class CalibratedScorer:
 
     scorer: Scorer
     calibration: Calibration
+    explainer: Explainer | None = None
 
     @property
     def version(self) -> str:

@@ -12,6 +12,7 @@ from telco_stream.contract.schema import Boolean, Category, Integer
 from telco_stream.errors import ModelError
 from telco_stream.messages.codec import Codec
 from telco_stream.model.features import Table, category_texts, feature_table, input_table
+from telco_stream.model.reasons.explainer import Explainer
 from telco_stream.model.scorer import call_model, check_probabilities, positive_position
 from telco_stream.model.trees.columns import model_table
 from telco_stream.model.trees.from_lightgbm import lightgbm_columns
@@ -31,6 +32,7 @@ class LibraryScorer:
     codec: Codec
     predict: Predict
     positive: int = 1
+    explainer: Explainer | None = None
 
     def score(self, events: Sequence[Event]) -> list[float]:
         """Return the probability of each event, in their order; raise ScoringError if the model fails."""

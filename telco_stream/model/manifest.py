@@ -163,6 +163,8 @@ class Manifest:
     engines: tuple[EngineReport, ...] = ()
     serving: Serving | None = None
     calibration: CalibrationReport | None = None
+    #: Why the model has no exact reasons; None if it has them, or was made before there were any.
+    no_reasons: str | None = None
 
 
 decode_manifest = msgspec.json.Decoder(Manifest).decode

@@ -26,11 +26,12 @@ from telco_stream.messages.codec import Codec
 from telco_stream.model.features import Table, feature_table
 from telco_stream.model.manifest import RETRAIN
 from telco_stream.model.onnx_inputs import MARGINS, GraphInput, graph_inputs, probability_output
+from telco_stream.model.reasons.explainer import Explainer
 from telco_stream.model.scorer import ScoringError, check_probabilities
 
 #: Exceptions of a session that fails on some events.
 _BAD_DATA = (Fail, InvalidArgument, RuntimeException)
-_UNLOADABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
+UNLOADABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException)
 #: Largest deviation of a probability from 0 or 1 that is a matter of rounding.
 _ROUNDING = 1e-6
 #: Log level "fatal" of onnxruntime; errors are raised and need not be logged.
@@ -49,14 +50,19 @@ class OnnxScorer:
     output: str
     positive: int = 1
     engine: str = "onnx"
+    explainer: Explainer | None = None
 
     def score(self, events: Sequence[Event]) -> list[float]:
         """Return the probability of each event, in their order; raise ScoringError if the model fails."""
-        table = feature_table(self.codec.events, events)
-        try:
-            probabilities = _run(self.session, self.inputs, self.output, padded(table))
-        except _BAD_DATA as error:
-            raise ScoringError(f"onnx: {type(error).__name__}", error) from error
+        if self.explainer is not None and self.explainer.probabilities is not None:
+            probabilities = self.explainer.probabilities(events)
+        else:
+            try:
+                probabilities = _run(
+                    self.session, self.inputs, self.output, padded(feature_table(self.codec.events, events))
+                )
+            except _BAD_DATA as error:
+                raise ScoringError(f"onnx: {type(error).__name__}", error) from error
         scores: list[float] = probabilities[: len(events), self.positive].tolist()
         return scores
 
@@ -67,8 +73,8 @@ def load_onnx(model: bytes, codec: Codec, *, version: str, threshold: float, pos
     `positive` is the position of the positive label in the graph's probabilities.
     """
     try:
-        session = onnxruntime.InferenceSession(model, _options(), providers=["CPUExecutionProvider"])
-    except _UNLOADABLE as error:
+        session = onnxruntime.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
+    except UNLOADABLE as error:
         raise ModelError(
             f"onnxruntime {onnxruntime.__version__} can't load the compiled model ({type(error).__name__}): "
             "install a newer one, or use --engine sklearn"
@@ -90,10 +96,10 @@ def padded(table: Table) -> Table:
 
 def _run(session: onnxruntime.InferenceSession, inputs: Iterable[GraphInput], output: str, table: Table) -> Any:  # noqa: ANN401 - the library is untyped
     (values,) = session.run([output], {node.name: node.read(table) for node in inputs})
-    return _logistic(values) if output == MARGINS else _within_limits(values)
+    return _logistic(values) if output == MARGINS else within_limits(values)
 
 
-def _within_limits(values: Any) -> Any:  # noqa: ANN401 - an array of any type
+def within_limits(values: Any) -> Any:  # noqa: ANN401 - an array of any type
     """Return probabilities without the rounding that moved sums of leaves beyond 0 or 1; leave other values."""
     if getattr(values, "dtype", np.dtype(bool)).kind != "f":
         return values
@@ -111,7 +117,8 @@ def _logistic(margins: Any) -> Any:  # noqa: ANN401 - arrays of any precision
     return both / (1.0 + smaller)
 
 
-def _options() -> onnxruntime.SessionOptions:
+def session_options() -> onnxruntime.SessionOptions:
+    """Return the options of all sessions: one thread, little memory, and no log."""
     options = onnxruntime.SessionOptions()
     # Several threads would add the trees of a model in parts, whose sums have other bits. Workers score in parallel.
     options.intra_op_num_threads = 1

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from telco_stream.contract.events import Event, EventCodec
 from telco_stream.contract.schema import Boolean, Category, Feature, Label
@@ -15,6 +15,9 @@ _MAX_REASON = 200
 #: A quotation mark that is not an apostrophe inside a word, and all that follows.
 _QUOTED = re.compile(r"""((?<!\w)['"`]|['"`](?!\w)).*""", re.DOTALL)
 _DIGITS = re.compile(r"\d+([.,]\d+)*")
+if TYPE_CHECKING:
+    from telco_stream.model.reasons.explainer import Explainer
+
 #: Largest deviation of the sum of both probabilities from 1; single precision deviates by 1e-7.
 _TOLERANCE = 1e-3
 #: Classes of models that were fitted to numbers or booleans, as texts.
@@ -55,6 +58,10 @@ class Scorer(Protocol):
     @property
     def engine(self) -> str:
         """Name of the engine: onnx or sklearn."""
+
+    @property
+    def explainer(self) -> "Explainer | None":
+        """Exact reasons of its answers, if they were loaded."""
 
     def score(self, events: Sequence[Event]) -> list[float]:
         """Return the probability of each event, in their order; raise ScoringError if the model fails."""

@@ -21,6 +21,7 @@ from telco_stream.errors import ModelError
 from telco_stream.messages.codec import Codec
 from telco_stream.model.features import category_texts, feature_table
 from telco_stream.model.manifest import RETRAIN
+from telco_stream.model.reasons.explainer import Explainer
 from telco_stream.model.scorer import call_model, check_probabilities, positive_position
 
 #: Exceptions of `pickle` for invalid bytes; missing libraries raise others.
@@ -59,6 +60,7 @@ class SklearnScorer:
     null: float | None = None
     positive: int = 1
     engine: str = "sklearn"
+    explainer: Explainer | None = None
 
     def score(self, events: Sequence[Event]) -> list[float]:
         """Return the probability of each event, in their order; raise ScoringError if the model fails."""

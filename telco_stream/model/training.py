@@ -5,6 +5,7 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +16,6 @@ from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
 from telco_stream.contract.document import encode_contract
-from telco_stream.contract.events import Event
 from telco_stream.contract.schema import Contract
 from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import DataError, ModelError
@@ -28,7 +28,9 @@ from telco_stream.model.artifact import (
     ONNX,
     PIPELINE,
     check_target,
+    checksums,
     read_manifest,
+    read_sentences_file,
     write_folder,
 )
 from telco_stream.model.drift.baseline import encode_baseline, make_baseline
@@ -39,6 +41,9 @@ from telco_stream.model.labelled import LabelledEvents, ReportStage, read_labell
 from telco_stream.model.manifest import Manifest, TrainingData, encode_manifest
 from telco_stream.model.onnx_engine import load_onnx
 from telco_stream.model.pipelines import Build, Variant, standard_candidates
+from telco_stream.model.reasons.build import build_reasons, read_trees
+from telco_stream.model.reasons.files import SENTENCES
+from telco_stream.model.reasons.sentences import write_sentences
 from telco_stream.model.results import ReplacedModel, TrainingResult, compare_models
 from telco_stream.model.scorer import Scorer
 from telco_stream.model.selection import Selected, TrainingRows, select_model
@@ -76,11 +81,13 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
     check_class_sizes(source, data, codec.contract)
     selected = _select(data, codec, seed, candidates, progress)
     threshold = choose_threshold(selected.probabilities, selected.positive)
-    files = _model_files(selected, codec, data.events, seed)
+    files, refused = _model_files(selected, codec, data, seed)
     trained_on = TrainingData(data.sha256, len(data.positive), sum(data.positive), seed)
     manifest = _manifest(created_at, trained_on, threshold, selected, files)
+    manifest = replace(manifest, no_reasons=refused)
     replaced = replaced_model(out, manifest)
-    write_folder(out, files | {MANIFEST: encode_manifest(manifest)}, replace_model=replace_model)
+    files |= {MANIFEST: encode_manifest(manifest)} | sentences_of(out, manifest, codec.contract)
+    write_folder(out, files, replace_model=replace_model)
     return TrainingResult(
         version=manifest.model_version,
         path=out,
@@ -117,16 +124,22 @@ def _select(
         return select_model(rows, candidates, progress)
 
 
-def _model_files(selected: Selected, codec: Codec, events: Sequence[Event], seed: int) -> dict[str, bytes]:
+def _model_files(
+    selected: Selected, codec: Codec, data: LabelledEvents, seed: int
+) -> tuple[dict[str, bytes], str | None]:
+    """Return the files of the model folder, and why the model has no exact reasons, if it has none."""
     compiled = selected.compiled
-    files = {PIPELINE: _pickle(selected.pipeline), CONTRACT: encode_contract(codec.contract)}
-    scorer: Scorer = SklearnScorer("", 0.5, selected.pipeline, codec)
+    pipeline = selected.pipeline
+    files = {PIPELINE: _pickle(pipeline), CONTRACT: encode_contract(codec.contract)}
+    scorer: Scorer = SklearnScorer("", 0.5, pipeline, codec)
     if compiled.content and compiled.refused is None:
         files = {ONNX: compiled.content} | files
         scorer = load_onnx(compiled.content, codec, version="", threshold=0.5)
     # Scores out of fold are spread as those of new records; the model's own for the rows that it was fitted to are not.
-    baseline = make_baseline(codec.events, feature_table(codec.events, events), selected.probabilities[0])
-    return files | {GOLDEN: make_golden(scorer, events, seed=seed), BASELINE: encode_baseline(baseline)}
+    baseline = make_baseline(codec.events, feature_table(codec.events, data.events), selected.probabilities[0])
+    reasons = build_reasons(partial(read_trees, pipeline, codec), scorer, files.get(ONNX), data)
+    golden = make_golden(scorer, data.events, seed=seed)
+    return files | reasons.files | {GOLDEN: golden, BASELINE: encode_baseline(baseline)}, reasons.refused
 
 
 def _manifest(
@@ -139,7 +152,7 @@ def _manifest(
         threshold_rule=_THRESHOLD_RULE,
         metrics=selected.metrics(threshold),
         training_data=trained_on,
-        artifacts={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        artifacts=checksums(files),
         onnx=selected.compiled.parity(threshold),
         libraries=library_versions(),
         candidates=selected.candidates,
@@ -152,6 +165,13 @@ def replaced_model(folder: Path, new: Manifest) -> ReplacedModel | None:
         return compare_models(read_manifest(folder), new)
     except ModelError:
         return None
+
+
+def sentences_of(folder: Path, manifest: Manifest, contract: Contract) -> dict[str, bytes]:
+    """Return the file with the sentences of a new model's reasons, if it has any; edited ones of the folder stay."""
+    if manifest.no_reasons is not None:
+        return {}
+    return {SENTENCES: write_sentences(contract, read_sentences_file(folder))}
 
 
 def _pickle(pipeline: Pipeline) -> bytes:

@@ -138,6 +138,7 @@ class _TimedScorer:
         self.threshold = scorer.threshold
         self.engine = scorer.engine
         self.codec = scorer.codec
+        self.explainer = scorer.explainer
 
     def score(self, events: Sequence[Event]) -> list[float]:
         """Return the wrapped scorer's probabilities."""

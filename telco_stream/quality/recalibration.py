@@ -1,6 +1,5 @@
 """One run of `model recalibrate`: fits a calibration to outcomes, and writes the calibrated model as a folder."""
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from telco_stream.model.artifact import (
     MANIFEST,
     PIPELINE,
     check_target,
+    checksums,
     load_files,
     manifest_of,
     read_folder,
@@ -231,6 +231,6 @@ def _manifest(  # noqa: PLR0913, PLR0917 - what the manifest holds
         threshold=threshold,
         threshold_rule=f"{rule}, on outcomes",
         metrics=metrics,
-        artifacts={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        artifacts=checksums(files),
         calibration=CalibrationReport(manifest.model_version, len(positive), int(positive.sum()), fitted.trials),
     )

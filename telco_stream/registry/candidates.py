@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from telco_stream.contract.events import Event
-from telco_stream.errors import ModelError
+from telco_stream.errors import ModelError, TelcoStreamError
 from telco_stream.model.artifact import BASELINE, GOLDEN, load_files, manifest_of
 from telco_stream.model.golden import golden_events
 from telco_stream.model.scorer import Scorer, ScoringError, call_model
@@ -15,7 +15,7 @@ from telco_stream.registry.gate import GateLimits, compare, measure
 from telco_stream.registry.records import Role
 from telco_stream.registry.roles import Published, Registry
 from telco_stream.registry.topic import missing_archive
-from telco_stream.runtime.choices import Engine
+from telco_stream.runtime.choices import Baseline, Engine
 
 #: Reads the files of an archive; raises ModelError if they can't be used.
 ReadFiles: TypeAlias = Callable[[Published], Mapping[str, bytes]]
@@ -52,13 +52,17 @@ class _Loaded:
 class Candidates:
     """Models of the versions that hold a role in the topic, as far as they may serve."""
 
-    def __init__(self, read_files: ReadFiles, engine: Engine, limits: GateLimits) -> None:
+    def __init__(
+        self, read_files: ReadFiles, engine: Engine, limits: GateLimits, reasons: Baseline | None = None
+    ) -> None:
+        """With a baseline, the models have their exact reasons, and those without any are rejected."""
         self._read_files = read_files
         self._engine = engine
+        self._baseline = reasons
         self._limits = limits
         self._loaded: dict[str, _Loaded] = {}
         #: Reason to reject by role change and archive, None if it was accepted.
-        self._reasons: dict[tuple[Role, int, str | None], str | None] = {}
+        self._rejections: dict[tuple[Role, int, str | None], str | None] = {}
         self._current: _Loaded | None = None
         #: Verdicts that were not taken yet.
         self._verdicts: list[Verdict] = []
@@ -118,10 +122,10 @@ class Candidates:
         """Return the model of a version, or None if it was or is rejected for this role."""
         decision, archive = _decision(registry, role, version), registry.archive_of(version)
         key = (role, decision.offset, archive.sha256 if archive else None)
-        if key not in self._reasons:
-            self._reasons[key] = self._examine(registry, version, decision, reference, recent)
-            self._verdicts.append(Verdict(version, role, self._reasons[key]))
-        return self._load(registry, version) if self._reasons[key] is None else None
+        if key not in self._rejections:
+            self._rejections[key] = self._examine(registry, version, decision, reference, recent)
+            self._verdicts.append(Verdict(version, role, self._rejections[key]))
+        return self._load(registry, version) if self._rejections[key] is None else None
 
     def _examine(
         self,
@@ -158,12 +162,22 @@ class Candidates:
         if (loaded := self._loaded.get(version)) is None or loaded.sha256 != archive.sha256:
             files = self._read_files(archive)
             try:
-                loaded = call_model("loading", lambda _: _load_files(files, archive, self._engine), ())
+                loaded = call_model("loading", lambda _: self._load_files(files, archive), ())
             except ScoringError as error:  # a damaged file may raise anything in the library that reads it
                 cause = error.__cause__
-                raise ModelError(str(cause) if isinstance(cause, ModelError) else error.reason) from error
+                raise ModelError(str(cause) if isinstance(cause, TelcoStreamError) else error.reason) from error
             self._loaded[version] = loaded
         return loaded
+
+    def _load_files(self, files: Mapping[str, bytes], archive: Published) -> _Loaded:
+        """Load a model and score its golden rows, which warms up its session: the first call is slow."""
+        version = archive.version
+        scorer = load_files(files, version, self._engine, self._baseline)
+        manifest = manifest_of(files, version)
+        if manifest.model_version != version:
+            raise ModelError(f"The archive of {version} has the manifest of another version")
+        golden = golden_events(files[GOLDEN], scorer.codec.events) if GOLDEN in files else []
+        return _Loaded(archive.sha256, scorer, manifest.created_at, golden, files.get(BASELINE))
 
     def _forget(self, registry: Registry) -> None:
         """Drop models without a role, except the one before, and the reasons of earlier role changes."""
@@ -176,18 +190,7 @@ class Candidates:
             for version in registry.roles.in_use
             if (role := registry.roles.role_of(version))
         }
-        self._reasons = {key: reason for key, reason in self._reasons.items() if key[1] in offsets}
-
-
-def _load_files(files: Mapping[str, bytes], archive: Published, engine: Engine) -> _Loaded:
-    """Load a model and score its golden rows; the first call of a session is slow, so that this warms it up, too."""
-    version = archive.version
-    scorer = load_files(files, version, engine)
-    manifest = manifest_of(files, version)
-    if manifest.model_version != version:
-        raise ModelError(f"The archive of {version} has the manifest of another version")
-    golden = golden_events(files[GOLDEN], scorer.codec.events) if GOLDEN in files else []
-    return _Loaded(archive.sha256, scorer, manifest.created_at, golden, files.get(BASELINE))
+        self._rejections = {key: reason for key, reason in self._rejections.items() if key[1] in offsets}
 
 
 def _alone(loaded: _Loaded) -> ServingModels:

@@ -20,7 +20,7 @@ from telco_stream.registry.gate import GateLimits
 from telco_stream.registry.records import RoleChange, WorkerReport, encode_report, encode_role_change
 from telco_stream.registry.roles import Published, Registry, fold
 from telco_stream.registry.topic import PARTITION, ModelTopic, no_serving_version, valid_entries
-from telco_stream.runtime.choices import Engine
+from telco_stream.runtime.choices import Baseline, Engine
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.settings import Settings
@@ -35,18 +35,22 @@ _CHECK_SECONDS = 5.0
 _END_SECONDS = 2.0
 
 
-def wait_for_models(clients: Clients, topic: str, engine: Engine, stop: Stop) -> Models:
+def wait_for_models(
+    clients: Clients, topic: str, engine: Engine, stop: Stop, reasons: Baseline | None = None
+) -> Models:
     """Wait for a serving version, and return its models, which do not follow the topic; see `follow_models`."""
-    return _Follower(clients, topic, engine, stop).wait_for_models()
+    return _Follower(clients, topic, engine, stop, reasons).wait_for_models()
 
 
 @contextmanager
-def follow_models(clients: Clients, topic: str, engine: Engine, stop: Stop) -> Iterator[Models]:
+def follow_models(
+    clients: Clients, topic: str, engine: Engine, stop: Stop, reasons: Baseline | None = None
+) -> Iterator[Models]:
     """Wait for a serving version, and yield the models, which follow the topic while the block runs.
 
     Raises `KafkaError` without the rights to the topic, and `ModelError` if no version serves within the timeout.
     """
-    follower = _Follower(clients, topic, engine, stop)
+    follower = _Follower(clients, topic, engine, stop, reasons)
     models = follower.wait_for_models()
     thread = threading.Thread(target=follower.run, name="model-follower", daemon=True)
     thread.start()
@@ -60,14 +64,14 @@ def follow_models(clients: Clients, topic: str, engine: Engine, stop: Stop) -> I
 class _Follower:
     """State of the topic as this process has read it, and the models that follow from it."""
 
-    def __init__(self, clients: Clients, topic: str, engine: Engine, stop: Stop) -> None:
+    def __init__(self, clients: Clients, topic: str, engine: Engine, stop: Stop, reasons: Baseline | None) -> None:
         if engine == "sklearn":
             raise UsageError(f"--engine sklearn needs a model folder: topic {topic} has no pickles")
         self.end = threading.Event()
         self._clients = clients
         self._stop = stop
         self._topic = ModelTopic(clients, topic, stop, writes=True)
-        self._candidates = Candidates(self._read_files, engine, gate_limits(clients.settings))
+        self._candidates = Candidates(self._read_files, engine, gate_limits(clients.settings), reasons)
         self._registry = Registry()
         self._worker = clients.worker
         self._models: Models | None = None

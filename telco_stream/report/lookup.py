@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from heapq import nlargest
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.schema import Contract
 from telco_stream.messages.headers import source_of
-from telco_stream.messages.prediction import CONTROL, Prediction, PredictionCodec
+from telco_stream.messages.prediction import BASE, CONTROL, REASONS, Prediction, PredictionCodec, reasons_of
 from telco_stream.messages.record import Record
+from telco_stream.model.reasons.sentences import Sentences
 from telco_stream.report.predictions import decode_valid, time_of
 from telco_stream.runtime.humanize import to_datetime
 
@@ -35,6 +36,8 @@ class LookupOptions:
     max_records: int = 1_000_000
     on_read: Callable[[int], None] = lambda _records: None
     contract: Contract = field(default_factory=builtin_contract)
+    #: Sentences about the features of the model.
+    sentences: Mapping[str, Sentences] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class FoundPrediction:
     partition: int
     offset: int
     prediction: Prediction
-    message: Mapping[str, str | float | None]
+    message: Mapping[str, Any]
     source: str | None
 
 
@@ -65,6 +68,8 @@ class Lookup:
     entity: str
     #: Values with the key that are not predictions of the contract.
     unreadable: int = 0
+    #: Sentences about the features of the model.
+    sentences: Mapping[str, Sentences] = field(default_factory=dict)
 
 
 class _Match(NamedTuple):
@@ -84,7 +89,7 @@ class Search:
     """
 
     def __init__(self, options: LookupOptions, starts: dict[int, int], ends: dict[int, int]) -> None:
-        self._options, self._codec = options, PredictionCodec(options.contract, [CONTROL])
+        self._options, self._codec = options, PredictionCodec(options.contract, [CONTROL, BASE, REASONS])
         self._key = options.customer.encode(errors="surrogateescape")
         self._starts = starts
         #: End of the part that is still unread, by partition.
@@ -149,6 +154,7 @@ class Search:
             or (bool(unfinished) and self._matches == self._options.limit),
             entity=self._options.contract.entity,
             unreadable=self._unreadable,
+            sentences=self._options.sentences,
         )
 
     def _unfinished(self) -> list[int]:
@@ -160,4 +166,7 @@ class Search:
         message = {name: getattr(match.prediction, attributes[name]) for name in self._codec.names}
         if match.prediction.control is True:
             message[CONTROL] = True
+        reasons = reasons_of(match.prediction)
+        if reasons:
+            message |= {BASE: match.prediction.base, REASONS: [reason.as_dict() for reason in reasons]}
         return FoundPrediction(match.partition, match.offset, match.prediction, message, source or None)

@@ -7,6 +7,8 @@ DeliveryGuarantee: TypeAlias = Literal["exactly-once", "at-least-once"]
 Engine: TypeAlias = Literal["auto", "onnx", "sklearn"]
 LogFormat: TypeAlias = Literal["text", "json"]
 Output: TypeAlias = Literal["table", "json"]
+Baseline: TypeAlias = Literal["all", "stayers"]
+ReasonsFor: TypeAlias = Literal["all", "flagged"]
 
 #: Prefix of the environment variables of settings.
 PREFIX = "TELCO_STREAM_"

@@ -179,6 +179,13 @@ def test_quality_page_runs(kafka: str, names: Topics, commands: Path, checkout: 
     assert "than in the control group had a positive outcome" in printed
 
 
+def test_reasons_page_runs(kafka: str, names: Topics, commands: Path, checkout: Path) -> None:
+    page = ROOT / "docs/reasons.md"
+    printed = " ".join(_run_page(page, kafka, names, commands, checkout).split())
+    assert "+1.53 tenure 1 tenure raises the probability that this customer will leave." in printed
+    assert "+0.51 InternetService Fiber optic" in printed
+
+
 def test_drift_page_runs(kafka: str, names: Topics, commands: Path, tmp_path: Path) -> None:
     """Rows of the same population do not drift, and those with another payment method do."""
     printed = " ".join(_run_page(ROOT / "docs/drift.md", kafka, names, commands, tmp_path).split())

@@ -8,6 +8,7 @@ from typing import Any
 from telco_stream.contract.events import Event
 from telco_stream.messages.codec import Codec
 from telco_stream.messages.record import Headers
+from telco_stream.model.reasons.explainer import Explainer
 from telco_stream.model.scorer import ScoringError
 from tests.support.telco import CODEC
 
@@ -82,6 +83,7 @@ class RuleScorer:
     engine: str = "sklearn"
     codec: Codec = CODEC
     calls: list[int] = field(default_factory=list)
+    explainer: Explainer | None = None
 
     def score(self, events: Sequence[Event]) -> list[float]:
         self.calls.append(len(events))

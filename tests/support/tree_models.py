@@ -86,6 +86,7 @@ class FunctionScorer:
     version: str = ""
     threshold: float = 0.5
     engine: str = "sklearn"
+    explainer: None = None
 
     def score(self, events: Sequence[Event]) -> list[float]:
         scores: list[float] = self.predict(events).tolist()

@@ -46,7 +46,8 @@ def small(tmp_path: Path, rows: list[Row]) -> Path:
 
 
 def test_train_writes_files_for_both_engines(trained: TrainingResult) -> None:
-    files = {"manifest.json", "baseline.json", "contract.json", "golden.json", "pipeline.joblib", "pipeline.onnx"}
+    hashed = {"baseline.json", "contract.json", "golden.json", "pipeline.joblib", "pipeline.onnx", "reasons.onnx"}
+    files = {"manifest.json", "reasons.json"} | hashed
     assert {path.name for path in trained.path.iterdir()} == files
     customers = customers_of(ROWS)
     first, second = (load_scorer(trained.path, engine).score(customers) for engine in ("sklearn", "onnx"))
@@ -79,6 +80,7 @@ def test_manifest_describes_the_training_data_and_files(trained: TrainingResult,
         "golden.json",
         "pipeline.joblib",
         "pipeline.onnx",
+        "reasons.onnx",
     }
     assert {"python", "scikit-learn", "numpy", "skl2onnx", "onnxruntime"} <= set(manifest.libraries)
     assert manifest.onnx.rows == 400 + 10_000

@@ -18,6 +18,7 @@ from telco_stream.model.imports import kinds
 from telco_stream.model.imports.kinds import Kind
 from telco_stream.model.library_engines import load_library
 from telco_stream.model.onnx_engine import load_onnx
+from telco_stream.model.reasons.linear import is_logistic_regression
 from telco_stream.model.sklearn_engine import SklearnScorer, adapt, read_skops, unpickle
 from telco_stream.model.trees.ensemble import Ensemble, UnreadableModelError, split_values
 from telco_stream.model.trees.from_lightgbm import read_lightgbm
@@ -34,6 +35,8 @@ class Opened:
     """Model file that was loaded: the original, other engines, and the numbers at which its trees split."""
 
     original: Original
+    #: Returns the model in the form from which its reasons are computed; raises ModelError if it has none.
+    read: Callable[[], Ensemble | Pipeline]
     candidates: tuple[Candidate, ...] = ()
     splits: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -73,7 +76,8 @@ def _open_sklearn(content: bytes, kind: Kind, codec: Codec) -> Opened:
         splits = split_values(_read_fitted(model, codec), codec.contract)
     except UnreadableModelError:
         splits = sklearn_splits(model, codec)
-    return Opened(original, candidates, splits, tuple(_notes(codec, positive)))
+    read = partial(_read_explained, model, codec, positive)
+    return Opened(original, read, candidates, splits, tuple(_notes(codec, positive)))
 
 
 def _read_fitted(model: Any, codec: Codec) -> Ensemble:  # noqa: ANN401 - a fitted model of any type
@@ -86,6 +90,14 @@ def _read_fitted(model: Any, codec: Codec) -> Ensemble:  # noqa: ANN401 - a fitt
         case "xgboost":
             return read_xgboost(xgboost_document(bytes(model.get_booster().save_raw("json"))), codec)
     return read_sklearn(model, codec)
+
+
+def _read_explained(model: Any, codec: Codec, positive: int) -> Ensemble | Pipeline:  # noqa: ANN401 - as above
+    """Return the trees of a model, whose positive label is that of the contract, or a logistic regression as it is."""
+    if is_logistic_regression(model):
+        return model
+    ensemble = _read_fitted(model, codec)
+    return ensemble if positive else ensemble.opposite()
 
 
 def _open_xgboost(content: bytes, kind: Kind, codec: Codec) -> Opened:
@@ -103,18 +115,27 @@ def _open_trees(engine: str, content: bytes, kind: Kind, codec: Codec, read: Cal
         splits = split_values(read(), codec.contract)
     except UnreadableModelError:
         splits = {}
-    return Opened(original, (Candidate(TREES, partial(_exported, read, codec, 1)),), splits)
+    return Opened(original, read, (Candidate(TREES, partial(_exported, read, codec, 1)),), splits)
 
 
 def _open_catboost(content: bytes, kind: Kind, codec: Codec) -> Opened:
     scorer = load_library("catboost", content, codec, version="", threshold=0.5)
     original = Original("catboost", EngineFile(scorer, kind.artifact, content))
-    return Opened(original, notes=tuple(_notes(codec, scorer.positive)))
+    return Opened(
+        original,
+        partial(_unreadable, "the trees of CatBoost can't be read"),
+        notes=tuple(_notes(codec, scorer.positive)),
+    )
 
 
 def _open_onnx(content: bytes, kind: Kind, codec: Codec) -> Opened:
     scorer = load_onnx(content, codec, version="", threshold=0.5)
-    return Opened(Original(GIVEN, EngineFile(scorer, kind.artifact, content)))
+    read = partial(_unreadable, "an ONNX file doesn't say which of its numbers depend on which feature")
+    return Opened(Original(GIVEN, EngineFile(scorer, kind.artifact, content)), read)
+
+
+def _unreadable(reason: str) -> Ensemble:
+    raise UnreadableModelError(reason)
 
 
 def _exported(read: Callable[[], Ensemble], codec: Codec, positive: int) -> EngineFile:

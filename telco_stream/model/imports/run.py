@@ -1,6 +1,5 @@
 """Import of a model that another program fitted: the fastest engine that is equal to the original serves it."""
 
-import hashlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +12,16 @@ from telco_stream.contract.document import encode_contract
 from telco_stream.csv.validation import CsvFormat
 from telco_stream.errors import ModelError
 from telco_stream.messages.codec import Codec, compile_contract
-from telco_stream.model.artifact import BASELINE, CONTRACT, GOLDEN, MANIFEST, check_target, write_folder
+from telco_stream.model.artifact import (
+    BASELINE,
+    CONTRACT,
+    GOLDEN,
+    MANIFEST,
+    ONNX,
+    check_target,
+    checksums,
+    write_folder,
+)
 from telco_stream.model.drift.baseline import encode_baseline, make_baseline
 from telco_stream.model.engines import EngineFile, Judgement, judge
 from telco_stream.model.evaluation import AUTOMATIC, Floats, ThresholdRule, measure
@@ -23,6 +31,7 @@ from telco_stream.model.imports.originals import GIVEN, SKL2ONNX, TREES, Opened,
 from telco_stream.model.labelled import LabelledEvents, ReportStage, read_labelled_events
 from telco_stream.model.manifest import EngineReport, Manifest, Metrics, Parity, Serving, TrainingData, encode_manifest
 from telco_stream.model.probes import edge_events, split_events
+from telco_stream.model.reasons.build import build_reasons
 from telco_stream.model.results import ImportResult
 from telco_stream.model.scorer import Scorer, ScoringError
 from telco_stream.model.training import (
@@ -30,6 +39,7 @@ from telco_stream.model.training import (
     library_versions,
     model_version,
     replaced_model,
+    sentences_of,
 )
 from telco_stream.runtime.files import read_file
 
@@ -85,10 +95,15 @@ def import_model(  # noqa: PLR0913 - options of the command
             check_class_sizes(path, rows, codec.contract)
     measured = _measure(file, opened, held_out, options)
     judgement = _judge(file, opened, data, codec, measured.threshold, options.seed, progress)
-    files = _files(opened, judgement.serving, codec, data, options.seed) | _baseline(codec, data, measured)
+    progress("computing reasons", 0, 1)
+    reasons = build_reasons(opened.read, judgement.serving.scorer, _compiled(judgement.serving), data)
+    files = _files(opened, judgement.serving, codec, data, options.seed)
+    files |= reasons.files | _baseline(codec, data, measured)
     manifest = _manifest(created_at, data, options.seed, measured, judgement, opened, files)
+    manifest = replace(manifest, no_reasons=reasons.refused)
     replaced = replaced_model(out, manifest)
-    write_folder(out, files | {MANIFEST: encode_manifest(manifest)}, replace_model=options.replace_model)
+    files |= {MANIFEST: encode_manifest(manifest)} | sentences_of(out, manifest, codec.contract)
+    write_folder(out, files, replace_model=options.replace_model)
     return ImportResult(
         version=manifest.model_version,
         path=out,
@@ -173,6 +188,10 @@ def _baseline(codec: Codec, data: LabelledEvents, measured: _Measured) -> dict[s
     return {BASELINE: encode_baseline(baseline)}
 
 
+def _compiled(serving: EngineFile) -> bytes | None:
+    return serving.content if serving.artifact == ONNX else None
+
+
 def _manifest(  # noqa: PLR0913, PLR0917 - what the manifest holds
     created_at: str,
     data: LabelledEvents,
@@ -190,7 +209,7 @@ def _manifest(  # noqa: PLR0913, PLR0917 - what the manifest holds
         threshold_rule=measured.rule,
         metrics=measured.metrics,
         training_data=TrainingData(data.sha256, len(data.positive), sum(data.positive), seed),
-        artifacts={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        artifacts=checksums(files),
         onnx=_parity(judgement.reports, len(judgement.expected)),
         libraries=library_versions(*opened.packages),
         engines=judgement.reports,

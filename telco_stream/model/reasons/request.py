@@ -1,0 +1,47 @@
+"""What `consume --reasons` asks for, and the fields that predictions get from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec import UNSET
+
+from telco_stream.contract.events import EventBatch
+from telco_stream.messages.prediction import BASE, REASONS
+from telco_stream.model.scorer import Scorer
+from telco_stream.runtime.choices import Baseline
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonRequest:
+    """Number of reasons of a prediction, whether only flagged ones have any, and whether to repeat the values.
+
+    They are relative to the `baseline`.
+    """
+
+    count: int
+    flagged_only: bool = False
+    with_values: bool = False
+    baseline: Baseline = "all"
+
+    def fields(self, scorer: Scorer, events: EventBatch, probabilities: Sequence[float]) -> dict[str, list[Any]]:
+        """Return the fields `base` and `reasons` for each event; none if the scorer has no reasons.
+
+        Raise ScoringError if the model fails.
+        """
+        explainer = scorer.explainer
+        if explainer is None:
+            return {}
+        lowest = scorer.threshold if self.flagged_only else 0.0
+        rows = [row for row, probability in enumerate(probabilities) if probability >= lowest]  # not those without one
+        if not rows:
+            return {}
+        if len(rows) == len(events):
+            of_all = explainer.reasons(events, self.count, with_values=self.with_values)
+            return {BASE: [explainer.base] * len(events), REASONS: of_all}
+        bases: list[Any] = [UNSET] * len(events)
+        of_rows: list[Any] = [UNSET] * len(events)
+        found = explainer.reasons(events, self.count, with_values=self.with_values, rows=rows)
+        for row, reasons in zip(rows, found, strict=True):
+            bases[row], of_rows[row] = explainer.base, reasons
+        return {BASE: bases, REASONS: of_rows}
