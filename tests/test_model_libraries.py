@@ -1,6 +1,7 @@
 """Commands without the optional libraries, as in the image `telco-stream:consume`."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,7 +13,10 @@ from telco_stream.errors import UsageError
 from telco_stream.model.artifact import requiring_libraries
 from telco_stream.runtime.files import bundled
 from tests.support.cli import ROOT
+from tests.support.model_folder import COMMITTED
 
+#: Folder with an entry for each thread of the process that reads it.
+THREADS = Path("/proc/self/task")
 OPTIONAL = ["joblib", "pandas", "sklearn", "skl2onnx"]
 #: Program that runs the command as if the libraries weren't installed.
 _WITHOUT = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL})); from telco_stream.cli import main; main()"
@@ -22,6 +26,19 @@ def test_consume_loads_onnx_when_libraries_are_missing() -> None:
     result = run_without("consume", "--broker", "127.0.0.1:1", "--timeout", "0.2")
     assert result.returncode == 3
     assert "127.0.0.1:1" in result.stderr
+
+
+@pytest.mark.skipif(not THREADS.exists(), reason="only Linux lists the threads of a process there")
+def test_load_scorer_starts_no_threads() -> None:
+    """Neither for linear algebra, which is not used, nor for onnxruntime's reports of its use to Microsoft."""
+    code = (
+        "from pathlib import Path\nfrom telco_stream.model.artifact import load_scorer\n"
+        f"load_scorer(Path({str(COMMITTED)!r}), 'auto')\nprint(len(list(Path({str(THREADS)!r}).iterdir())))"
+    )
+    unset = {"ORT_DISABLE_TELEMETRY", "OPENBLAS_NUM_THREADS"}
+    env = {name: text for name, text in os.environ.items() if name not in unset}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env, cwd=ROOT)
+    assert int(done.stdout) == 1
 
 
 def test_train_exits_with_2_when_libraries_are_missing() -> None:

@@ -290,6 +290,8 @@ def _load_engine(files: Mapping[str, bytes], codec: Codec, manifest: Manifest, e
             f"The model in {origin} has no compiled form ({reason}): --engine sklearn loads {PIPELINE}, which can"
             " run any code; use it only if you trust the author of the model"
         )
+    # The linear algebra of numpy, which is not used, would start a thread for each core.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Imported here, because only this engine needs onnxruntime.
     from telco_stream.model.onnx_engine import load_onnx  # noqa: PLC0415
 
