@@ -43,6 +43,7 @@ MAY_IMPORT = {
     "report": CLIENT | SETTINGS | SCREEN,
     # The HTML libraries are imported after the topics were read.
     "report --csv a.csv --html a.html": CLIENT | SETTINGS | SCREEN,
+    "quality": CLIENT | SETTINGS | SCREEN | {"numpy"},
     "predictions show a": CLIENT | SETTINGS | SCREEN,
     "verify": CLIENT | SETTINGS | SCREEN,
     "status": CLIENT | SETTINGS | SCREEN,

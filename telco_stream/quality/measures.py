@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import log_loss
 
 from telco_stream.model.quality import CalibrationStep, Estimate, Measures, Uplift, UpliftGroup
 
@@ -107,13 +106,8 @@ def _mean(losses: NDArray[np.float64]) -> Estimate | None:
 
 def _log_loss(probability: NDArray[np.float64], positive: NDArray[np.bool_]) -> Estimate | None:
     """Return the log loss as scikit-learn defines it, which keeps probabilities away from 0 and 1."""
-    if len(probability) == 0:
-        return None
     smallest = np.finfo(np.float64).eps
-    kept = np.clip(probability, smallest, 1 - smallest)
-    spread = _mean(-np.log(np.where(positive, kept, 1 - kept)))
-    value = float(log_loss(positive, probability, labels=[False, True]))
-    return None if spread is None else Estimate(value, spread.low, spread.high)
+    return _mean(-np.log(np.clip(np.where(positive, probability, 1 - probability), smallest, 1 - smallest)))
 
 
 def _auc(probability: NDArray[np.float64], positive: NDArray[np.bool_]) -> Estimate | None:
