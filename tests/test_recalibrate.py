@@ -12,10 +12,12 @@ import pytest
 
 from telco_stream.model.artifact import load_scorer, read_folder, read_manifest
 from telco_stream.model.calibration import Platt, decode_calibration
+from telco_stream.model.drift.baseline import decode_baseline, map_score
 from telco_stream.registry.archive import pack, unpack
 from tests.support.cli import ROOT
 from tests.support.in_process import run_in_process
 from tests.support.model_folder import COMMITTED
+from tests.support.telco import CODEC
 from tests.support.topics import Topics, read_topic, send
 
 SAMPLE = ROOT / "data/sample_customers.csv"
@@ -74,6 +76,11 @@ def check_folder(out: Path, result: Mapping[str, Any]) -> None:
     files = read_folder(out)
     assert files["pipeline.onnx"] == read_folder(COMMITTED)["pipeline.onnx"]
     assert files["golden.json"] != read_folder(COMMITTED)["golden.json"]
+    before, after = (
+        decode_baseline(content["baseline.json"], CODEC.events) for content in (read_folder(COMMITTED), files)
+    )
+    calibration = decode_calibration(files["calibration.json"], "out")
+    assert after == map_score(before, calibration.apply) != before
     assert unpack(pack(files))["calibration.json"] == files["calibration.json"]
     for engine in ("onnx", "sklearn"):
         assert load_scorer(out, engine).engine == engine
