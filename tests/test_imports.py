@@ -80,6 +80,17 @@ def test_allowed_libraries_are_all_imported() -> None:
     assert _imported("consume", "--engine", "sklearn", *NOWHERE) >= {"sklearn", "confluent_kafka"}
 
 
+def test_session_imports_no_screen_when_stderr_is_no_terminal() -> None:
+    """The screen would delay the first prediction by a tenth of a second."""
+    code = (
+        "import sys\nfrom telco_stream.cli.session import Session\nfrom telco_stream.runtime.logs import log\n"
+        "session = Session('table', quiet=False, verbose=False)\nlog.info('started')\n"
+        "with session.live(lambda: 1 / 0):\n    print('rich' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=_environment(), capture_output=True, text=True, check=True)
+    assert (done.stdout.strip(), "started" in done.stderr) == ("False", True)
+
+
 @pytest.mark.alone
 def test_help_is_at_most_a_third_slower_than_a_one_command_app(tmp_path: Path) -> None:
     """Runs alternate, so that both are measured under the same load; the medians are compared."""
