@@ -76,6 +76,8 @@ def check_folder(out: Path, result: Mapping[str, Any]) -> None:
     files = read_folder(out)
     assert files["pipeline.onnx"] == read_folder(COMMITTED)["pipeline.onnx"]
     assert files["golden.json"] != read_folder(COMMITTED)["golden.json"]
+    assert manifest.artifacts.keys() == read_manifest(COMMITTED).artifacts.keys() | {"calibration.json"}
+    assert files["reasons.json"] == read_folder(COMMITTED)["reasons.json"]
     before, after = (
         decode_baseline(content["baseline.json"], CODEC.events) for content in (read_folder(COMMITTED), files)
     )
