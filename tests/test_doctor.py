@@ -72,7 +72,7 @@ def test_doctor_exits_3_when_a_topic_is_missing(kafka: str, topics: Topics) -> N
     assert (rights["consume"], rights["dlq list"], rights["report"]) == ("skipped", "skipped", "ok")
     assert states(result, "model") == {"bundled": "ok"}
     assert len(done.err.splitlines()) == 1
-    assert "1 of 16 checks failed, first: topic no.such.topic: " in done.err
+    assert "1 of 17 checks failed, first: topic no.such.topic: " in done.err
 
 
 def test_doctor_names_the_setting_when_partitions_are_missing(kafka: str, topics: Topics) -> None:

@@ -84,6 +84,10 @@ def test_monitor_exports_the_newest_window() -> None:
     run, registry = Run(), CollectorRegistry()
     DriftMetrics(registry, run.monitor)
     assert series(generate_latest(registry).decode()) == {"telco_stream_drift_windows_total": 0}
+    run.send(CHANGED[:10], is_committed=False)
+    before = series(generate_latest(registry).decode())
+    assert before['telco_stream_feature_drift_windows{feature="Contract"}'] == 0, "an alert needs the series"
+    assert 'telco_stream_feature_psi{feature="Contract"}' not in before
     for _ in range(2):
         run.send(CHANGED)
     exported = series(generate_latest(registry).decode())

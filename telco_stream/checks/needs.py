@@ -58,6 +58,7 @@ def needs_of(settings: Settings, names: list[str]) -> dict[str, Needs]:
         "consume": Needs((topics.raw, *models), (*every[1:], *models), joins=group, transactional_id=consumer_id),
         "report": Needs((topics.predictions, *models)),
         "predictions show": Needs((topics.predictions, *models)),
+        "drift": Needs((topics.raw, *models)),
         "verify": Needs(every, describes=group),
         "status": Needs(every, describes=group),
         "dlq list": Needs((topics.deadletter,)),

@@ -21,8 +21,8 @@ log = logging.getLogger("telco_stream.monitoring.drift")
 class DriftMonitor(RunObserver):
     """Observer that looks for drift in windows of all records, and logs the features that drift.
 
-    `newest` and `windows` may be read from another thread. Another serving model begins a new window, with its own
-    baseline. `clock` returns seconds since 1970.
+    `features`, `newest` and `windows` may be read from another thread. Another serving model begins a new window, with
+    its own baseline. `clock` returns seconds since 1970.
     """
 
     def __init__(self, models: Models, settings: DriftSettings, clock: Callable[[], float] = time.time) -> None:
@@ -31,6 +31,8 @@ class DriftMonitor(RunObserver):
         self._tracker: DriftTracker | None = None
         self._window = OpenWindow(0, 0.0)
         self._counted: Sequence[Block] = ()
+        #: Names of the features, as soon as there is a baseline.
+        self.features: Sequence[str] = ()
         #: Features in the newest window, and the number of windows that were compared.
         self.newest: Sequence[FeatureDrift] = ()
         self.windows = 0
@@ -68,7 +70,7 @@ class DriftMonitor(RunObserver):
 
     def _begin(self, serving: ServingModels) -> None:
         """Begin with the baseline of another model."""
-        self._serving, self._tracker, self.newest = serving, None, ()
+        self._serving, self._tracker, self.newest, self.features = serving, None, (), ()
         try:
             self._tracker = open_tracker(serving.baseline, serving.scorer)
         except ModelError as error:
@@ -76,6 +78,7 @@ class DriftMonitor(RunObserver):
             extra = {"event": "drift_unmonitored", "facts": facts}
             log.info("drift is not monitored: %s", error, extra=extra)
             return
+        self.features = self._tracker.names
         size = min(self._settings.window_records, self._tracker.largest_window)
         self._window = OpenWindow(size, self._settings.window_seconds)
 

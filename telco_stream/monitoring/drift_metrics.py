@@ -13,7 +13,6 @@ _PREFIX = "telco_stream_"
 _METRICS: tuple[tuple[str, str, Callable[[FeatureDrift], float]], ...] = (
     ("feature_psi", "PSI of the newest window against the training rows", lambda feature: feature.psi),
     ("feature_psi_limit", "PSI above which chance does not explain the change", lambda feature: feature.limit),
-    ("feature_drift_windows", "Windows in a row above the limit", lambda feature: feature.windows),
     ("feature_null_ratio", "Share of null in the newest window", lambda feature: feature.null_share),
     ("feature_unknown_ratio", "Share of unlisted values in the newest window", lambda feature: feature.unknown_share),
 )
@@ -27,8 +26,14 @@ class DriftMetrics(Collector):
         registry.register(self)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the metrics of each feature; there are none before the first window."""
+        """Yield the metrics of each feature; before the first window, only the number of windows above the limit."""
         newest = self._drift.newest
+        windows = dict.fromkeys(self._drift.features, 0) | {feature.feature: feature.windows for feature in newest}
+        description = "Windows in a row above the limit"
+        exceeded = GaugeMetricFamily(f"{_PREFIX}feature_drift_windows", description, labels=["feature"])
+        for name, count in windows.items():
+            exceeded.add_metric([name], count)
+        yield exceeded
         for name, description, value in _METRICS:
             family = GaugeMetricFamily(f"{_PREFIX}{name}", description, labels=["feature"])
             for feature in newest:

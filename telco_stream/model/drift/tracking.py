@@ -52,7 +52,8 @@ class DriftTracker:
         self.counter = BinCounter(baseline, codec)
         #: Largest number of records of a window: in a larger one, chance in the baseline would look like drift.
         self.largest_window = min(baseline.rows, sum(baseline.score.counts))
-        self._names = [bins.name for bins in every]
+        #: Names of the features, and `score`.
+        self.names = [bins.name for bins in every]
         self._bins = [name_bins(codec, bins) for bins in every]
         self._counts = np.concatenate([np.array(bins.counts, np.int64) for bins in every])
         self._shares = self._shares_of(self._counts)
@@ -73,7 +74,7 @@ class DriftTracker:
         names, (count, since), (before, now) = self._bins[index], self._runs[index], shares
         position, change = _change(names, before, now) if count else (None, None)
         return FeatureDrift(
-            feature=self._names[index],
+            feature=self.names[index],
             psi=round(comparison.psi, _DIGITS),
             limit=round(comparison.limit, _DIGITS),
             change=change,
