@@ -67,6 +67,7 @@ DOCUMENTED = {
     " --bad-rows",
     "quality": "--outcomes --model --contract --delimiter --horizon --capacity --uplift --since --until"
     " --model-version",
+    "explain": "--customer --source --change --model --engine --records",
     "drift": "--topic --model --engine --since --until --window",
     "model recalibrate": "--outcomes --delimiter --horizon --out --threshold --contact-cost --customer-value --replace"
     " --since --until",
@@ -81,6 +82,7 @@ KAFKA_COMMANDS = [
     "outcomes send",
     "quality",
     "drift",
+    "explain",
     "dlq list",
     "dlq show",
     "dlq replay",

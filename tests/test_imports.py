@@ -45,6 +45,7 @@ MAY_IMPORT = {
     "report --csv a.csv --html a.html": CLIENT | SETTINGS | SCREEN,
     "quality": CLIENT | SETTINGS | SCREEN | {"numpy"},
     "predictions show a": CLIENT | SETTINGS | SCREEN,
+    "explain --customer a": CLIENT | SETTINGS | SCREEN,
     "verify": CLIENT | SETTINGS | SCREEN,
     "status": CLIENT | SETTINGS | SCREEN,
     "doctor": CLIENT | SETTINGS | SCREEN | ONNX,

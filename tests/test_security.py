@@ -46,6 +46,7 @@ COMMANDS = {
     "doctor --command consume": "telco-consumer",
     "doctor --command status": "telco-auditor",
     "verify": "telco-auditor",
+    "explain --customer 7590-VHVEG": "telco-explainer",
     "dlq list": "telco-support",
     "dlq show 0:0": "telco-support",
     "dlq replay --execute": "telco-operator",

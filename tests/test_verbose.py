@@ -12,6 +12,7 @@ _REQUIRED = {
     "produce": ["--mode", "batch", "--timeout", "0.2"],
     "dlq show": ["0:0"],
     "predictions show": ["1234-ABCDE"],
+    "explain": ["--customer", "1234-ABCDE"],
     "outcomes send": ["missing.csv"],
     "contract infer": ["missing.csv"],
     "contract check": ["missing.json"],

@@ -30,6 +30,7 @@ from telco_stream.produce.results import ProduceResult
 from telco_stream.quality.results import RecalibrationResult
 from telco_stream.registry.results import ListedChange, ListedModel, PublishResult, RoleResult
 from telco_stream.report.analytics import Segment, Summary
+from telco_stream.report.explanation import Explanation
 from telco_stream.report.lookup import FoundPrediction
 from telco_stream.sample import SampleResult
 from telco_stream.sample.dataset import FetchResult
@@ -45,6 +46,7 @@ RESULTS: dict[str, type] = {
     "topics init": TopicsResult,
     "report": Summary,
     "predictions show": FoundPrediction,
+    "explain": Explanation,
     "outcomes send": ProduceResult,
     "quality": QualityResult,
     "drift": DriftResult,

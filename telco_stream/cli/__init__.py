@@ -12,6 +12,7 @@ from telco_stream.cli import (
     demo,
     dlq,
     drift,
+    explain,
     health,
     local,
     model_import,
@@ -57,7 +58,7 @@ app = typer.Typer(
 )
 for command in (
     *(demo.demo, produce.produce, consume.consume, topics.report, topics.verify, health.status, health.doctor),
-    *(quality.quality, drift.drift, local.train, local.sample),
+    *(quality.quality, drift.drift, explain.explain, local.train, local.sample),
 ):
     app.command(cls=Command)(command)
 models.group.command("import")(model_import.import_model)

@@ -75,6 +75,10 @@ PAGES = {
         "telco-stream quality --outcomes outcomes.csv --horizon 30d",
         _KAFKA | _MODEL | {5: "no prediction has an outcome, or a row of the file is malformed"},
     ),
+    "explain": Page(
+        "telco-stream explain --customer 7590-VHVEG",
+        _KAFKA | _MODEL | {5: "the prediction can't be reproduced, or it or its record was not found"},
+    ),
     "drift": Page("telco-stream drift --since 24h", _KAFKA | _MODEL | {5: "features or scores have drifted"}),
     "model import": Page(
         "telco-stream model import model.ubj --contract contract.json --data labelled.csv",

@@ -190,6 +190,21 @@ class Session:
 
         return read_folder(self.model_folder()) if self._published is None else self._published
 
+    def files_of_version(self, version: str) -> "Mapping[str, bytes]":
+        """Read the files of a version in the models topic; those of the model, if it is a folder or is not there."""
+        from telco_stream.errors import ModelError
+        from telco_stream.registry.topic import ModelTopic
+        from telco_stream.runtime.choices import models_topic
+
+        topic = models_topic(self.settings.model.path)
+        if topic is None:
+            return self.model_files()
+        models = ModelTopic(self.clients, topic, self.stop)
+        try:
+            return models.files_of(models.published(version))
+        except ModelError:
+            return self.model_files()
+
     def scorer(self, engine: "Engine") -> "Scorer":
         """Check and load the model."""
         from telco_stream.model.artifact import load_files, load_scorer

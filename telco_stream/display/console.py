@@ -15,10 +15,12 @@ from rich.text import Text
 from telco_stream.contract.schema import Contract
 from telco_stream.display.live_console import LiveConsole
 from telco_stream.display.progress import window_lines
-from telco_stream.display.reason_tables import lookup_reasons
+from telco_stream.display.reason_tables import explanation_tables, lookup_reasons
 from telco_stream.display.tables import result_table, rows_table
 from telco_stream.display.text import as_json, contract_file, describe_lookup, safe_text
+from telco_stream.model.reasons.sentences import Sentences
 from telco_stream.report.analytics import Window
+from telco_stream.report.explanation import Explanation
 from telco_stream.report.lookup import Lookup
 from telco_stream.report.predictions import Report
 from telco_stream.runtime.choices import Output
@@ -82,6 +84,14 @@ class Screen:
             if self._output == "table" and not self._has_drawn:
                 self.say("Nothing to list.")
         self._stdout.flush()
+
+    def show_explanation(self, explanation: Explanation, sentences: Mapping[str, Sentences]) -> None:
+        """Write an explanation to stdout, with the sentences about the features of its model."""
+        if self._output == "table":
+            self._draw(explanation_tables(explanation, sentences))
+            self._stdout.flush()
+        else:
+            self.show(explanation)
 
     def window(self, window: Window) -> None:
         """Print a line about a finished window, or several together, to stderr, unless quiet."""

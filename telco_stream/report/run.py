@@ -17,14 +17,15 @@ from typing import BinaryIO
 from telco_stream.dlq.letters import LetterFilter, Letters
 from telco_stream.dlq.listing import LetterSummary, summarize
 from telco_stream.dlq.run import StateOptions, read_states
-from telco_stream.errors import UsageError
+from telco_stream.errors import DataError, UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read, settled_ends, starts_since
+from telco_stream.messages.headers import parse_position
 from telco_stream.messages.prediction import CONTROL, Prediction, PredictionCodec
 from telco_stream.messages.record import Record
 from telco_stream.model.quality import QualityResult
-from telco_stream.report.lookup import Lookup, LookupOptions, Search
+from telco_stream.report.lookup import FoundPrediction, Lookup, LookupOptions, Search
 from telco_stream.report.predictions import PredictionFilter, Report, ReportOptions, report
 from telco_stream.report.trends import Trends
 from telco_stream.runtime.clock import utc_timestamp
@@ -33,6 +34,8 @@ from telco_stream.runtime.period import ALWAYS, Period
 from telco_stream.runtime.signals import Stop
 
 _MODEL_VERSION = "telco.dlq.model.version"
+#: Predictions of one customer among which that of a record is searched.
+_MOST_PREDICTIONS = 10_000
 #: Spreadsheets run a text that begins with one of these characters as a formula.
 _FORMULA = frozenset("=+-@\t\r\n")
 
@@ -82,6 +85,39 @@ def run_lookup(clients: Clients, options: LookupOptions, *, stop: Stop) -> Looku
             options.on_read(len(batch))
         search.end_block(starts)
     return search.result()
+
+
+def read_source(clients: Clients, source: str, *, stop: Stop) -> Record:
+    """Return the record at `TOPIC/PARTITION/OFFSET`; raise `DataError` if the topic does not have it."""
+    position = parse_position(source.encode(errors="replace"))
+    if position is None or position.topic is None:
+        raise UsageError(f"{source} is not a position: give TOPIC/PARTITION/OFFSET, as in the header `source`")
+    cluster, topic, partition, offset = Cluster(clients, stop), position.topic, position.partition, position.offset
+    if partition < cluster.partitions(topic)[topic]:
+        start, end = cluster.starts(topic, [partition])[partition], cluster.ends(topic, [partition])[partition]
+        if start <= offset < end:
+            for batch in read(clients, topic, stop=stop, starts={partition: offset}, ends={partition: offset + 1}):
+                for record in batch:
+                    return record
+    raise DataError(f"There is no record at {source}: retention may have deleted it, or it is a transaction marker")
+
+
+def find_prediction(
+    clients: Clients, options: LookupOptions, source: str | None = None, *, stop: Stop
+) -> FoundPrediction:
+    """Return the newest prediction of the customer, or the newest of this source; raise `DataError` without one."""
+    if source is not None:
+        options = replace(options, limit=_MOST_PREDICTIONS)
+    lookup = run_lookup(clients, options, stop=stop)
+    for found in lookup.predictions:
+        if source is None or found.source == source:
+            return found
+    raise DataError(
+        f"No prediction of {source or f'{options.contract.entity} {options.customer}'} was found in the"
+        f" {'' if lookup.is_complete else 'newest '}{lookup.records:,} records of the topic"
+        f"{'' if lookup.is_complete else '; --records 0 searches all of them'}: is it a dead letter"
+        " (telco-stream dlq list), or not answered yet?"
+    )
 
 
 def run_report_data(clients: Clients, options: ReportOptions, *, stop: Stop) -> ReportData:

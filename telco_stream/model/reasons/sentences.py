@@ -24,12 +24,8 @@ _decode = msgspec.json.Decoder(dict[str, Sentences]).decode
 
 def default_sentences(contract: Contract) -> dict[str, Sentences]:
     """Return plain sentences for the features of a contract. They say what the model computes, not what is a cause."""
-    label = contract.label
-    event = f"that this {contract.entity} will {label.verb}" if label.verb else f"of {label.name} = {label.positive}"
     return {
-        feature.name: Sentences(
-            f"{feature.name} raises the probability {event}.", f"{feature.name} lowers the probability {event}."
-        )
+        feature.name: Sentences(f"{feature.name} raises the probability.", f"{feature.name} lowers the probability.")
         for feature in contract.features
     }
 

@@ -1,0 +1,190 @@
+"""`explain`: predictions that are computed again from their records, and what is said when the result differs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from telco_stream.errors import DataError, UsageError
+from telco_stream.model.artifact import load_files, load_scorer
+from telco_stream.model.reasons.request import ReasonRequest
+from telco_stream.model.scorer import Scorer
+from telco_stream.report.explanation import Explanation, explain
+from telco_stream.report.lookup import LookupOptions, Search
+from telco_stream.runtime.choices import Engine
+from telco_stream.scoring import Limits, process
+from tests.support.cli import ROOT
+from tests.support.in_process import run_in_process
+from tests.support.model_folder import COMMITTED, copy_model, edit_manifest
+from tests.support.model_variants import variant
+from tests.support.records import FakeRecord, good
+from tests.support.telco import CODEC, CONTRACT
+from tests.support.topics import Topics, read_topic
+
+CUSTOMER = "4141-VLMRE"
+
+
+@pytest.mark.parametrize("engine", ["onnx", "sklearn"])
+@pytest.mark.parametrize("reasons", [None, ReasonRequest(3), ReasonRequest(2, with_values=True)])
+def test_every_bit_is_reproduced(engine: Engine, reasons: ReasonRequest | None) -> None:
+    """From batches of any size, by each version and engine."""
+    random, scorer = Random(5), load_scorer(COMMITTED, engine, "stayers")
+    records = [record(number) for number in range(300 if engine == "onnx" else 40)]
+    while records:
+        batch = [records.pop() for _ in range(min(len(records), random.randrange(1, 60)))]
+        for one, explanation in zip(batch, explanations(batch, scorer, reasons), strict=True):
+            assert explanation.reproduced, explanation.differences
+            assert explanation.key == json.loads(one.value() or b"")["customerID"]
+
+
+def test_another_version_is_identified() -> None:
+    scorer, other = load_scorer(COMMITTED), load_files(variant("b", "shifted"), "b")
+    (explanation,) = explanations([record(1)], scorer, model=other)
+    assert f"model_version: recorded {scorer.version}, now b" in explanation.differences
+    assert any(text.startswith("churn_probability: recorded") for text in explanation.differences)
+
+
+def test_another_engine_is_identified() -> None:
+    found = [
+        text
+        for number in range(20)
+        for text in explanations([record(number)], load_scorer(COMMITTED), model=load_scorer(COMMITTED, "sklearn"))[
+            0
+        ].differences
+    ]
+    assert any("comes from another engine (--engine) or processor" in text for text in found)
+
+
+def test_changed_record_is_identified() -> None:
+    (explanation,) = explanations([record(1)], load_scorer(COMMITTED), changed=FakeRecord(good(tenure=70)))
+    assert any(text.startswith("churn_probability: recorded") for text in explanation.differences)
+
+
+@pytest.mark.parametrize(
+    ("change", "difference"),
+    [
+        ({"churn_probability": 0.5}, "churn_probability: recorded 0.5, now "),
+        ({"prediction": "No"}, "prediction: recorded No, now Yes"),
+        ({"customerID": "other"}, "customerID: recorded other, now 7"),
+        ({"Contract": "One year"}, "Contract: recorded One year, now Month-to-month"),
+        ({"base": 1.0}, "base: recorded 1.0, now "),
+        ({"reasons": [{"feature": "tenure", "contribution": 1.0}]}, "reasons: recorded tenure +1, now "),
+    ],
+)
+def test_changed_prediction_is_identified(change: Mapping[str, Any], difference: str) -> None:
+    scorer = load_scorer(COMMITTED, reasons="all")
+    (explanation,) = explanations([FakeRecord(good(customerID="7", tenure=1))], scorer, ReasonRequest(1), edit=change)
+    assert not explanation.reproduced
+    assert len(explanation.differences) == 1
+    assert explanation.differences[0].startswith(difference)
+
+
+def test_what_if_changes_only_what_is_asked() -> None:
+    scorer = load_scorer(COMMITTED, reasons="all")
+    (explanation,) = explanations(
+        [FakeRecord(good(tenure=1))], scorer, changes={"tenure": "24", "Contract": "Two year"}
+    )
+    what_if = explanation.what_if
+    assert what_if is not None
+    assert what_if.changes == {"tenure": 24, "Contract": "Two year"}
+    assert [what_if.probability] == scorer.score([CODEC.events.decode(good(tenure=24, Contract="Two year"))])
+    assert what_if.probability < explanation.probability
+    assert explanation.record["tenure"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [({"gone": "1"}, "no such feature"), ({"tenure": "-1"}, "tenure"), ({"Contract": "weekly"}, "Contract")],
+)
+def test_change_must_follow_the_contract(changes: Mapping[str, str], reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        explanations([record(1)], load_scorer(COMMITTED), changes=changes)
+
+
+def test_record_of_another_contract_is_an_error() -> None:
+    with pytest.raises(DataError, match="The record is not valid for the contract of the model"):
+        explanations([record(1)], load_scorer(COMMITTED), changed=FakeRecord(b"{}"))
+
+
+def test_explain_on_kafka(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    """By customer and by source; a model that changed, a prediction that was written by hand, and none at all."""
+    env = topics.env(kafka)
+    sample = str(ROOT / "data/sample_customers.csv")
+    assert run_in_process("produce", "--mode", "batch", "--data-path", sample, "--limit", "20", env=env).code == 0
+    assert run_in_process("consume", "--mode", "batch", "--reasons", "2", env=env).code == 0
+    answer = next(answer for answer in read_topic(kafka, topics.predictions) if answer.key == CUSTOMER.encode())
+    source = dict(answer.headers or [])["source"].decode()
+
+    shown = run_in_process("explain", "--customer", CUSTOMER, "--change", "tenure=24", env=env)
+    assert shown.code == 0, shown.err
+    assert "the same, to the last bit" in shown.out
+    assert "What if" in shown.out
+    by_source = run_in_process("explain", "--source", source, "--output", "json", env=env)
+    explanation = json.loads(by_source.out)
+    assert (explanation["key"], explanation["reproduced"], len(explanation["reasons"])) == (CUSTOMER, True, 19)
+    recorded = json.loads(answer.value or b"")["reasons"]
+    assert [{name: reason[name] for name in recorded[0]} for reason in explanation["reasons"][:2]] == recorded
+
+    folder = copy_model(tmp_path)
+    edit_manifest(folder, lambda manifest: manifest.update(threshold=0.9, model_version="other"))
+    changed = run_in_process("explain", "--customer", CUSTOMER, "--model", str(folder), env=env)
+    assert changed.code == 5
+    assert "prediction: recorded Yes, now No" in changed.err
+    assert "now other" in changed.err
+
+    forged = (answer.value or b"").replace(b'"Yes"', b'"No"')
+    producer = Producer({"bootstrap.servers": kafka})
+    producer.produce(topics.predictions, forged, answer.key, headers={"source": source})
+    assert producer.flush(10) == 0
+    assert "recorded No, now Yes" in run_in_process("explain", "--customer", CUSTOMER, env=env).err
+    missing = run_in_process("explain", "--customer", "nobody", env=env)
+    assert (missing.code, "No prediction of customer nobody" in missing.err) == (5, True)
+    gone = run_in_process("explain", "--source", f"{topics.raw}/0/9999", env=env)
+    assert (gone.code, "There is no record at" in gone.err) == (5, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--customer", "a", "--source", "a/0/1"], ["--customer", "a", "--change", "tenure"], ["--source", "a"]],
+)
+def test_explain_refuses_unclear_options(arguments: Sequence[str]) -> None:
+    assert run_in_process("explain", *arguments, env={}).code == 2
+
+
+def record(number: int) -> FakeRecord:
+    random = Random(number)
+    value = good(
+        customerID=f"c{number}",
+        tenure=random.randrange(73),
+        MonthlyCharges=round(random.uniform(18, 119), 2),
+        Contract=random.choice(["Month-to-month", "One year", "Two year"]),
+    )
+    return FakeRecord(value, number)
+
+
+def explanations(
+    records: Sequence[FakeRecord],
+    scorer: Scorer,
+    reasons: ReasonRequest | None = None,
+    *,
+    model: Scorer | None = None,
+    changed: FakeRecord | None = None,
+    edit: Mapping[str, Any] | None = None,
+    changes: Mapping[str, str] | None = None,
+) -> list[Explanation]:
+    """Answer the records in one batch, and explain each prediction, by another model, or from a changed record."""
+    outcome = process(records, scorer, processed_at="2026-01-01T00:00:01Z", limits=Limits(), reasons=reasons)
+    results = []
+    for one, (key, value, headers) in zip(records, outcome.prediction_messages, strict=True):
+        content = json.dumps(json.loads(value) | edit).encode() if edit else value
+        name = str(key)
+        written = FakeRecord(content, 0, key_=name.encode(), headers_=headers)
+        search = Search(LookupOptions(name, contract=CONTRACT), {0: 0}, {0: 1})
+        search.add([written])
+        (found,) = search.result().predictions
+        results.append(explain(found, changed or one, [model or scorer], changes))
+    return results
