@@ -107,6 +107,9 @@ def test_monitor_does_not_count_a_batch_whose_commit_failed() -> None:
     run = Run()
     for _ in range(5):
         run.send(CHANGED, is_committed=False)
+    run.send([])
+    run.monitor.finish()
+    assert run.monitor.windows == 0, "a batch without events was committed after them"
     run.send(ROWS)
     assert (run.monitor.windows, run.drifted()) == (1, [])
     assert all(feature.psi == 0 for feature in run.monitor.newest), "the window has the rows of the baseline"
