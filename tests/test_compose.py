@@ -18,6 +18,8 @@ from tests.support.cli import ROOT, run_cli
 FILE = ROOT / "compose/compose.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+#: Services that run Kafka.
+KAFKA = ("kafka", "controller")
 OURS = {name: service for name, service in SERVICES.items() if service["image"] == "telco-stream:consume"}
 WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -38,7 +40,7 @@ def test_compose_limits_memory_and_privileges(service: str) -> None:
     assert not settings.get("privileged")
 
 
-@pytest.mark.parametrize("service", sorted(set(SERVICES) - {"kafka"}))
+@pytest.mark.parametrize("service", sorted(set(SERVICES) - set(KAFKA)))
 def test_compose_mounts_read_only_roots_except_kafkas(service: str) -> None:
     """Kafka's start script writes its settings next to its program."""
     assert SERVICES[service]["read_only"] is True
@@ -58,7 +60,7 @@ def test_compose_pins_third_party_images(service: str) -> None:
 
 def test_compose_starts_only_the_pipeline_without_a_profile() -> None:
     assert {name for name, service in SERVICES.items() if not service.get("profiles")} == {
-        "kafka",
+        *KAFKA,
         "topics",
         "producer",
         "consumer",
@@ -100,11 +102,20 @@ def test_compose_fixes_different_transactional_ids() -> None:
     assert len(set(ids)) == len(ids) == 2
 
 
-def test_compose_mounts_the_volumes_that_kafkas_image_declares() -> None:
+@pytest.mark.parametrize("service", KAFKA)
+def test_compose_mounts_the_volumes_that_kafkas_image_declares(service: str) -> None:
     """A volume that is not mounted becomes an anonymous one, which `make down` leaves behind."""
-    kafka = SERVICES["kafka"]
+    kafka = SERVICES[service]
     mounted = [volume.partition(":")[2] for volume in kafka["volumes"]]
     assert {*mounted, *kafka["tmpfs"]} == {"/etc/kafka/secrets", "/mnt/shared/config", "/var/lib/kafka/data"}
+
+
+def test_compose_runs_broker_and_controller_in_separate_processes() -> None:
+    """A node that is both can lose the markers of a transaction when it is killed."""
+    roles = [SERVICES[service]["environment"]["KAFKA_PROCESS_ROLES"] for service in KAFKA]
+    assert roles == ["broker", "controller"]
+    voter = f"{SERVICES['controller']['environment']['KAFKA_NODE_ID']}@controller:9093"
+    assert {SERVICES[service]["environment"]["KAFKA_CONTROLLER_QUORUM_VOTERS"] for service in KAFKA} == {voter}
 
 
 def test_compose_project_is_named_telco_stream() -> None:
