@@ -14,7 +14,7 @@ from tests.support.telco import CODEC, prediction_of
 
 KEYS = (
     "total customers churners churn_rate mean_probability by_contract by_internet_service top"
-    " expected_leavers expected_share flagged flagged_share revenue_at_risk segments"
+    " expected_leavers expected_share flagged flagged_share revenue_at_risk segments control"
 )
 NOTHING = Analytics(CODEC.predictions).result(10)
 TIME = "2026-01-01T00:00:00Z"

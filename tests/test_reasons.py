@@ -1,6 +1,8 @@
 """Exact reasons: contributions against the definition of Shapley values, and the fields that predictions get."""
 
+import dataclasses
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from itertools import combinations
@@ -20,9 +22,10 @@ from sklearn.pipeline import Pipeline
 
 from telco_stream.contract.document import decode_contract
 from telco_stream.contract.events import Event, EventBatch
+from telco_stream.display.consume_view import customer_lines
 from telco_stream.errors import ModelError, UsageError
 from telco_stream.messages.codec import compile_contract
-from telco_stream.messages.prediction import REASONS, PredictionCodec, encode_prediction, reasons_of
+from telco_stream.messages.prediction import REASONS, Prediction, PredictionCodec, Reason, encode_prediction, reasons_of
 from telco_stream.model.artifact import load_scorer
 from telco_stream.model.calibration import Calibration, Isotonic, Platt, encode_calibration, logit
 from telco_stream.model.conversion import convert
@@ -36,6 +39,10 @@ from telco_stream.model.reasons.sentences import default_sentences, read_sentenc
 from telco_stream.model.scorer import ScoringError
 from telco_stream.model.serving import CanaryModel
 from telco_stream.model.sklearn_engine import SklearnScorer, frame
+from telco_stream.report.analytics import Summary
+from telco_stream.report.customers import AtRisk, MainReason
+from telco_stream.report.html import render
+from telco_stream.report.predictions import ReportOptions, report
 from telco_stream.runtime.choices import Baseline
 from telco_stream.scoring import Limits, process
 from tests.support.cli import ROOT
@@ -43,6 +50,7 @@ from tests.support.contracts import SMALL
 from tests.support.in_process import run_in_process
 from tests.support.model_folder import COMMITTED, copy_model, edit_manifest, replace_artifact
 from tests.support.records import FakeRecord, RuleScorer, good
+from tests.support.report_data import MANIFEST, prediction, report_data, with_reasons
 from tests.support.telco import CODEC as TELCO
 from tests.support.topics import Topics, read_topic
 
@@ -273,6 +281,50 @@ def test_reasons_of_another_program_are_ignored(value: bytes) -> None:
     assert reasons_of(decoded) == ()
 
 
+def test_main_reason_raises_the_probability_of_a_flagged_customer() -> None:
+    """The largest effect of others; each customer counts by its newest prediction, and by whom it was flagged."""
+    lowers, raises = Reason("tenure", -2.0), Reason("Contract", 1.0)
+    summary = report_of(
+        with_reasons(prediction("a", 0.9), lowers, raises),
+        with_reasons(prediction("b", 0.8), lowers),
+        with_reasons(prediction("c", 0.1), lowers, raises),
+        prediction("d", 0.7),
+        with_reasons(prediction("e", 0.6, event_ts="2026-01-01T00:00:00Z"), raises),
+        prediction("e", 0.6),
+        with_reasons(prediction("f", 0.5), Reason("unknown", 1.0)),
+    )
+    assert [top.main_reason for top in summary.top] == ["+Contract", "-tenure", None, None, None, "-tenure"]
+    assert summary.reasons == (
+        MainReason("+Contract", 1, 0.5, "Contract raises the probability."),
+        MainReason("-tenure", 1, 0.5, "tenure lowers the probability."),
+    )
+    assert report_of(prediction("a", 0.9)).reasons is None
+
+
+def report_of(*predictions: Prediction) -> Summary:
+    records = [FakeRecord(encode_prediction(each), offset) for offset, each in enumerate(predictions)]
+    return report(records, ReportOptions(sentences=default_sentences(TELCO.contract))).summary
+
+
+def test_page_shows_the_reasons() -> None:
+    page = page_of(with_reasons(prediction("a", 0.9), Reason("tenure", 1.0)))
+    assert '<section aria-labelledby="reasons-title" id="reasons">' in page
+    assert "<bdi>+tenure</bdi>" in page
+    assert 'id="reasons"' not in page_of(prediction("a", 0.9))
+
+
+def page_of(*predictions: Prediction) -> str:
+    return render(report_data(predictions), MANIFEST).decode()
+
+
+def test_live_view_shows_the_main_reason() -> None:
+    risky = AtRisk("a", 0.9, {"Contract": "Month-to-month", "InternetService": "DSL"}, "+tenure")
+    heading, first, second = customer_lines([risky, dataclasses.replace(risky, main_reason=None)], TELCO.contract)[:3]
+    assert "Main reason" in heading.plain
+    assert "+tenure" in first.plain
+    assert "DSL" not in second.plain
+
+
 def test_consume_needs_reasons_for_their_options() -> None:
     done = run_in_process("consume", "--reasons-values", env={})
     assert (done.code, "require --reasons N" in done.err) == (2, True)
@@ -291,7 +343,15 @@ def test_consume_sends_reasons(kafka: str, topics: Topics) -> None:
         True: 2,
         False: 0,
     }
-    assert run_in_process("report", env=env).code == 0
+    summary = json.loads(run_in_process("report", "--output", "json", env=env).out)
+    raising = [
+        next(reason["feature"] for reason in message["reasons"] if reason["contribution"] > 0)
+        for message in messages
+        if "reasons" in message
+    ]
+    assert {each["reason"]: each["customers"] for each in summary["reasons"]} == {
+        f"+{feature}": number for feature, number in Counter(raising).items()
+    }
     flagged = next(message for message in messages if "reasons" in message)
     shown = run_in_process("predictions", "show", flagged["customerID"], env=env)
     assert "Reasons of the newest prediction" in shown.out

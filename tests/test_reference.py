@@ -240,7 +240,7 @@ def _same_keys(arguments: str, env: dict[str, str]) -> None:
     assert done.code == 0, done.err
     name = max((command for command in RESULTS if f"{arguments} ".startswith(f"{command} ")), key=len)
     actual, documented = set(json.loads(done.out.splitlines()[0])), _documented_keys(RESULTS[name])
-    optional = {"analytics", "contact_plan", "drift", "lift", "previous", "rejected_value", "replaced"}
+    optional = {"analytics", "contact_plan", "drift", "lift", "previous", "reasons", "rejected_value", "replaced"}
     assert actual | optional == documented | optional
     assert actual <= documented
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from telco_stream.messages.prediction import Prediction
+from telco_stream.messages.prediction import Prediction, Reason
 from telco_stream.report.customers import shorten_id
 from telco_stream.report.html import render
 from telco_stream.report.run import ReportData
@@ -24,6 +24,7 @@ from tests.support.report_data import (
     prediction,
     report_data,
     with_quality,
+    with_reasons,
     write_page,
 )
 from tests.support.worded_contracts import data_of
@@ -33,6 +34,9 @@ pytestmark = pytest.mark.slow
 #: Pages by what they show.
 PAGES: dict[str, Callable[[], ReportData]] = {
     "many": lambda: report_data(many_predictions(3_000), letters={"json": 3, "validation": 2}),
+    "reasons": lambda: report_data(
+        [with_reasons(each, Reason("tenure", 1.0), Reason("Contract", -0.5)) for each in many_predictions(50)]
+    ),
     "drift": lambda: report_data(many_predictions(50), drift=drift_result("x" * 60)),
     "one": lambda: report_data([prediction()]),
     "none": lambda: report_data([]),
@@ -43,7 +47,7 @@ PAGES: dict[str, Callable[[], ReportData]] = {
     "hostile": lambda: report_data(prediction(name, 0.9 - rank / 99) for rank, name in enumerate(HOSTILE)),
 }
 #: Pages that are checked on each device.
-DETAILED = ("many", "hostile", "four segments", "long contract", "outcomes", "drift")
+DETAILED = ("many", "hostile", "four segments", "long contract", "outcomes", "drift", "reasons")
 #: Long and unbreakable names of segments, and IDs like e-mail addresses.
 LONG = ("Month-to-month with a discount for students", "Donaudampfschifffahrtsgesellschaftskapitänsvertrag")
 DEVICES = {"light": (1280, "light"), "dark": (1280, "dark"), "phone": (390, "light"), "dark phone": (320, "dark")}

@@ -144,6 +144,7 @@ def report(
                 previous=criteria.period.previous(now),
                 contract=contract,
                 manifest=manifest,
+                sentences=session.sentences(),
             )
             measured = _quality_options(report_options, outcomes, seconds) if shows_quality else None
             read_drift = prepare_drift(session, "auto", criteria.period, None, bar.advance) if drift else None

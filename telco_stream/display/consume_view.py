@@ -159,12 +159,18 @@ def format_lag(lag: Mapping[int, int | None], columns: int) -> str:
 def customer_lines(customers: Sequence[AtRisk], contract: Contract) -> list[Text]:
     """Draw a heading and always the same number of lines, so that the view keeps its height."""
     segments = contract.segments[:_MAX_SEGMENTS]
-    titles = ("Newest flagged", capitalize(Wording(contract).outcome), *segments)
+    has_reasons = bool(segments) and any(customer.main_reason for customer in customers)
+    titles = ["Newest flagged", capitalize(Wording(contract).outcome), *segments]
+    if has_reasons:
+        titles[-1] = "Main reason"
     widths = _CUSTOMER_WIDTHS[: len(titles)]
     lines = [widgets.table_row([(title, "bold") for title in titles], widths)]
     for customer in customers:
         risk = f"{format_percent(customer.probability):>6} {widgets.bar(customer.probability, 9)}"
-        cells = [(customer.key, ""), (risk, "red"), *((customer.segments[name], "") for name in segments)]
+        names = [customer.segments[name] for name in segments]
+        if has_reasons:
+            names[-1] = customer.main_reason or ""
+        cells = [(customer.key, ""), (risk, "red"), *((name, "") for name in names)]
         lines.append(widgets.table_row(cells, widths))
     return lines + [Text()] * (_CUSTOMERS - len(customers))
 

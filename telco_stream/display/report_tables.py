@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from telco_stream.display.drift_tables import drift_tables
 from telco_stream.display.layout import NamesTable, name_column, new_table, number_column, stack
+from telco_stream.display.text import safe_text
 from telco_stream.model.manifest import LiftStep
 from telco_stream.report.analytics import PreviousPeriod, Summary
-from telco_stream.report.customers import ContactPlan, CustomerSegment
+from telco_stream.report.customers import ContactPlan, CustomerSegment, MainReason
 from telco_stream.report.wording import Wording, capitalize
 from telco_stream.runtime.humanize import format_count, format_percent, format_share
 
@@ -18,6 +19,8 @@ from telco_stream.runtime.humanize import format_count, format_percent, format_s
 _LIFT_STEPS = 5
 #: Columns after which the name of a total continues on the next line.
 _FACT_WIDTH = 30
+#: Main reasons that are listed.
+_REASONS = 10
 
 
 def summary_tables(summary: Summary) -> Group:
@@ -34,6 +37,8 @@ def summary_tables(summary: Summary) -> Group:
         blocks.append(_facts_table(_contacts(summary.contact_plan, summary, words)))
     if summary.top:
         blocks.append(_customer_table(summary, words))
+    if summary.reasons:
+        blocks.append(_reasons_table(summary.reasons, words))
     if summary.drift:
         blocks.append(Group(Text(" Drift of the records", "bold"), Text(), drift_tables(summary.drift)))
     return stack(*blocks)
@@ -124,10 +129,26 @@ def _segment_table(column: str, segments: Mapping[str, CustomerSegment], words: 
     return NamesTable(titles, rows, range(1, len(titles)))
 
 
+def _reasons_table(reasons: Sequence[MainReason], words: Wording) -> RenderableType:
+    """Draw the main reasons of the flagged customers, most frequent first."""
+    has_meanings = any(each.meaning for each in reasons)
+    columns = [
+        Column("Main reason", overflow="fold"),
+        number_column(f"Flagged {words.entities}"),
+        number_column("Share"),
+    ]
+    table = new_table(*columns, *[Column("Meaning", overflow="fold")] * has_meanings)
+    for each in reasons[:_REASONS]:
+        figures = format_count(each.customers), format_percent(each.share)
+        table.add_row(safe_text(each.reason), *figures, *[safe_text(each.meaning)] * has_meanings)
+    return table
+
+
 def _customer_table(summary: Summary, words: Wording) -> RenderableType:
     segments = summary.contract.segments
-    titles, rows = ("#", capitalize(words.entity), "Probability", *segments), []
+    has_reasons = any(customer.main_reason for customer in summary.top)
+    titles, rows = ("#", capitalize(words.entity), "Probability", *segments, *["Main reason"] * has_reasons), []
     for rank, customer in enumerate(summary.top, 1):
-        values = (customer.segments[name] for name in segments)
+        values = [customer.segments[name] for name in segments] + [customer.main_reason or ""] * has_reasons
         rows.append((format_count(rank), customer.key, format_percent(customer.probability), *values))
     return NamesTable(titles, rows, {0, 2})

@@ -35,7 +35,9 @@ _LABELS = {
 #: Characters of a time up to its seconds.
 TIME_WIDTH = 19
 #: Fields that a result has in some modes or with some options; they are left out when empty, others are null or "-".
-_OPTIONAL_FIELDS = frozenset({"analytics", "contact_plan", "drift", "lift", "previous", "rejected_value", "replaced"})
+_OPTIONAL_FIELDS = frozenset(
+    {"analytics", "contact_plan", "drift", "lift", "previous", "reasons", "rejected_value", "replaced"}
+)
 
 
 def result_fields(result: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass or mapping
@@ -67,7 +69,11 @@ def _summary_fields(summary: Summary, values: dict[str, Any]) -> dict[str, Any]:
             named |= {f"by_{snake_case(column)}": groups for column, groups in summary.by.items()}
         elif name == "top":
             key, probability = contract.key.name, contract.label.probability
-            named[name] = [{key: top.key, probability: top.probability, **top.segments} for top in summary.top]
+            named[name] = [
+                {key: top.key, probability: top.probability, **top.segments}
+                | ({"main_reason": top.main_reason} if top.main_reason else {})
+                for top in summary.top
+            ]
         else:
             named[name] = value
     return named

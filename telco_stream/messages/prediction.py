@@ -22,6 +22,11 @@ class Reason(msgspec.Struct, gc=False, frozen=True):
     value: Any = UNSET
 
     @property
+    def label(self) -> str:
+        """The feature, after + or - for its direction."""
+        return f"{'+' if self.contribution >= 0 else '-'}{self.feature}"
+
+    @property
     def has_value(self) -> bool:
         """Whether the value was asked for."""
         return self.value is not UNSET
@@ -81,13 +86,25 @@ class Holdout:
 
 
 def reasons_of(prediction: Prediction) -> tuple[Reason, ...]:
-    """Return the reasons of a decoded prediction; none if the field is missing, or written by another program."""
+    """Return the reasons of a prediction; none if the field is missing, or written by another program."""
+    if isinstance(prediction.reasons, tuple):
+        return prediction.reasons
     if not isinstance(prediction.reasons, list):
         return ()
     try:
         return msgspec.convert(prediction.reasons, tuple[Reason, ...])
     except msgspec.ValidationError:
         return ()
+
+
+def main_reason(prediction: Prediction, *, flagged: bool) -> Reason | None:
+    """Return the reason with the largest effect; of a flagged prediction the largest one that raises the probability.
+
+    If none of its reasons raises it, return the largest one; None without reasons.
+    """
+    reasons = reasons_of(prediction)
+    raising = (reason for reason in reasons if flagged and reason.contribution > 0)
+    return next(raising, reasons[0] if reasons else None)
 
 
 encode_prediction = msgspec.json.Encoder().encode

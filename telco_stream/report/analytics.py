@@ -18,6 +18,7 @@ from telco_stream.report.customers import (
     AtRisk,
     ContactPlan,
     CustomerSegment,
+    MainReason,
     NewestPredictions,
     known_segments,
     segment_name,
@@ -60,7 +61,7 @@ class Summary:
     by contacting a share of the customers, from its manifest; if the model made any of the predictions), with
     `--since` the totals of the `previous` period of the same length, and with the options for it the `contact_plan`.
     With `--drift` it has the `drift` of the records. `control` is the number of customers in the control group, who are
-    not in `top` and `contact_plan`.
+    not in `top` and `contact_plan`. If predictions have reasons, `reasons` counts the main ones of flagged customers.
     """
 
     total: int
@@ -81,6 +82,7 @@ class Summary:
     previous: PreviousPeriod | None = None
     control: int = 0
     drift: DriftResult | None = None
+    reasons: tuple[MainReason, ...] | None = None
     #: Contract of the predictions, by which the summary is worded; not part of the JSON.
     contract: Contract = field(default_factory=builtin_contract)
 
@@ -170,6 +172,7 @@ class Analytics:
             revenue_at_risk=self.newest.revenue_at_risk(),
             segments=self.newest.segments(),
             control=self.newest.control(),
+            reasons=self.newest.main_reasons(),
             contract=self._contract,
         )
 

@@ -11,13 +11,15 @@ can write any text to the topic, so the number of segments and the length of IDs
 import hashlib
 import math
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
+from itertools import compress
 from typing import TypeVar
 
 from telco_stream.contract.schema import Boolean, Carried, Category, Contract
-from telco_stream.messages.prediction import Prediction
+from telco_stream.messages.prediction import Prediction, main_reason
 from telco_stream.runtime.period import to_timestamp
 
 #: Key of a group of customers.
@@ -43,11 +45,29 @@ class CustomerSegment:
 
 @dataclass(frozen=True, slots=True)
 class AtRisk:
-    """Newest prediction of a customer at high risk, with the values of the contract's segments."""
+    """Newest prediction of a customer at high risk, with the values of the contract's segments.
+
+    `main_reason` is the feature that raises the probability most, or has the largest effect if none raises it, after +
+    or - for its direction; None if the prediction has no reasons.
+    """
 
     key: str
     probability: float
     segments: Mapping[str, str]
+    main_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MainReason:
+    """Flagged customers for whom the same feature raises the probability most.
+
+    `share` is of the flagged customers with reasons, from 0 to 1, and `meaning` the sentence about the feature.
+    """
+
+    reason: str
+    customers: int
+    share: float
+    meaning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +95,10 @@ class NewestPredictions:
         self._instants, self._probabilities, self._flagged = array("d"), array("d"), array("B")
         #: Whether each customer belongs to the control group, which is not contacted.
         self._control = array("B")
+        self._features = [feature.name for feature in contract.features]
+        #: Position of each customer's main reason among the features, from 1, negative if it lowers the probability,
+        #: and 0 without one; None until a prediction has reasons.
+        self._reasons: array[int] | None = None
         #: Charges expected to be lost; None until a prediction has a charge.
         self._revenues: array[float] | None = None
         known = {column.name: known_segments(column) for column in contract.columns}
@@ -102,6 +126,8 @@ class NewestPredictions:
         self._probabilities[row] = prediction.probability
         self._flagged[row] = prediction.prediction == self._positive
         self._control[row] = prediction.control is True
+        if prediction.reasons is not None or self._reasons is not None:
+            self._set_reason(row, prediction)
         charge = getattr(prediction, self._charge_of) if self._charge_of else None
         if charge is not None or self._revenues:
             self._set_revenue(row, charge)
@@ -143,7 +169,20 @@ class NewestPredictions:
         highest = nsmallest(size, self._contactable(), key=lambda item: (-probabilities[item[1]], item[0]))
         for customer, row in highest:
             values = (column.names[column.numbers[row]] for column in columns)
-            yield AtRisk(customer, probabilities[row], dict(zip(self._contract_segments, values, strict=True)))
+            segments = dict(zip(self._contract_segments, values, strict=True))
+            yield AtRisk(customer, probabilities[row], segments, self._reason(row))
+
+    def main_reasons(self) -> tuple[MainReason, ...] | None:
+        """Return the main reasons of the flagged customers, most frequent first; None without reasons."""
+        if self._reasons is None:
+            return None
+        counts = Counter(compress(self._reasons, self._flagged))
+        known = sum(number for position, number in counts.items() if position)
+        return tuple(
+            MainReason(self._reason_text(position), number, number / known)
+            for position, number in counts.most_common()
+            if position
+        )
 
     def contact_plan(self, cost: float, value: float) -> ContactPlan:
         """Return the customers whose contact is expected to earn more than it costs; `cost` is below `value`.
@@ -164,6 +203,25 @@ class NewestPredictions:
         """Yield ID and row of each customer outside the control group."""
         control = self._control
         return (item for item in self._rows.items() if not control[item[1]])
+
+    def _reason(self, row: int) -> str | None:
+        return self._reason_text(self._reasons[row]) if self._reasons is not None and self._reasons[row] else None
+
+    def _reason_text(self, position: int) -> str:
+        return f"{'+' if position > 0 else '-'}{self._features[abs(position) - 1]}"
+
+    def _set_reason(self, row: int, prediction: Prediction) -> None:
+        """Set the main reason of the customer."""
+        main = main_reason(prediction, flagged=bool(self._flagged[row]))
+        if self._reasons is None:
+            if main is None:
+                return
+            self._reasons = array("h", bytes(2 * len(self._instants)))
+            self._arrays.append(self._reasons)
+        position = 0
+        if main is not None and main.feature in self._features:
+            position = self._features.index(main.feature) + 1
+        self._reasons[row] = -position if main is not None and main.contribution < 0 else position
 
     def _set_revenue(self, row: int, charge: object) -> None:
         """Set the charge that is expected to be lost with the customer, 0 if the charge is not a number."""

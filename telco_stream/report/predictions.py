@@ -6,7 +6,7 @@ the event time of a dead letter may be missing or wrong.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
@@ -15,11 +15,12 @@ from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.events import BAD_DATA
 from telco_stream.contract.schema import Contract, Number
 from telco_stream.errors import UsageError
-from telco_stream.messages.prediction import CONTROL, Prediction, PredictionCodec
+from telco_stream.messages.prediction import CONTROL, REASONS, Prediction, PredictionCodec
 from telco_stream.messages.record import Record
 from telco_stream.model.manifest import Manifest
+from telco_stream.model.reasons.sentences import Sentences
 from telco_stream.report.analytics import Analytics, PreviousPeriod, Summary
-from telco_stream.report.customers import CustomerSegment, NewestPredictions
+from telco_stream.report.customers import CustomerSegment, MainReason, NewestPredictions
 from telco_stream.report.trends import TopCounter
 from telco_stream.runtime.period import ALWAYS, Period, to_rfc3339, to_timestamp
 
@@ -72,6 +73,8 @@ class ReportOptions:
     contract: Contract = field(default_factory=builtin_contract)
     #: Manifest of the model whose lift table is included if it made any of the predictions.
     manifest: Manifest | None = None
+    #: Sentences about the features of the model.
+    sentences: Mapping[str, Sentences] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class _Aggregate:
         self._options, self._criteria = options, options.criteria
         contract = options.contract
         self._by = contract.segments if options.by is None else _check_columns(options.by, contract)
-        extra = [*self._by, *([contract.charge] if contract.charge else []), CONTROL]
+        extra = [*self._by, *([contract.charge] if contract.charge else []), CONTROL, REASONS]
         self._codec = PredictionCodec(contract, extra)
         self._analytics = Analytics(self._codec, self._by)
         self._previous, self._previous_total = NewestPredictions(contract, self._codec.attributes), 0
@@ -150,7 +153,13 @@ class _Aggregate:
         lift = manifest.metrics.lift if manifest and self._is_by_model else ()
         plan = self._analytics.newest.contact_plan(costs.cost, costs.value) if costs else None
         complete = replace(summary, lift=lift or None, contact_plan=plan, previous=self._previous_period())
+        if summary.reasons:
+            complete = replace(complete, reasons=tuple(map(self._with_meaning, summary.reasons)))
         return Report(complete, self._unreadable, self._analytics.newest.crosstab(), is_by_model=self._is_by_model)
+
+    def _with_meaning(self, reason: MainReason) -> MainReason:
+        sentences = self._options.sentences.get(reason.reason[1:])
+        return reason if sentences is None else replace(reason, meaning=sentences.about(float(f"{reason.reason[0]}1")))
 
     def _count(self, prediction: Prediction, time: float) -> None:
         self._analytics.add(prediction)

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from telco_stream.contract.schema import Contract
 from telco_stream.dlq.listing import LetterSummary, ReasonCount
-from telco_stream.messages.prediction import Prediction, encode_prediction
+from telco_stream.messages.prediction import BASE, REASONS, Prediction, Reason, encode_prediction
 from telco_stream.model.drift.results import DriftResult, ExpectedQuality, FeatureDrift
 from telco_stream.model.manifest import Manifest, decode_manifest
 from telco_stream.model.quality import Coverage, Measures, QualityResult, VersionQuality
@@ -19,7 +20,7 @@ from telco_stream.report.run import OffsetRange, ReportData
 from telco_stream.report.trends import Trends
 from tests.support.cli import ROOT
 from tests.support.records import FakeRecord
-from tests.support.telco import CONTRACT, make_prediction
+from tests.support.telco import CODEC, CONTRACT, make_prediction
 
 MANIFEST: Manifest = decode_manifest((ROOT / "models/churn/manifest.json").read_bytes())
 OWN_VERSION = MANIFEST.model_version
@@ -55,6 +56,13 @@ def prediction(name: str = "a", share: float = 0.5, **more: Any) -> Prediction:
         "InternetService": SERVICES[1],
     }
     return make_prediction(**fields | more)
+
+
+def with_reasons(given: Prediction, *reasons: Reason) -> Prediction:
+    """Return the prediction with reasons."""
+    extended = CODEC.predictions.type_with((BASE, REASONS))
+    made: Prediction = extended(**structs.asdict(given), base=-1.0, reasons=reasons)
+    return made
 
 
 def many_predictions(number: int) -> Iterable[Prediction]:
