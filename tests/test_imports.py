@@ -15,7 +15,7 @@ from tests.support.produce_harness import write_customers
 pytestmark = pytest.mark.slow
 
 CLIENT = {"confluent_kafka"}
-SETTINGS = {"dotenv"}
+SETTINGS = {"pydantic_settings", "dotenv"}
 SCREEN = {"rich"}
 ONNX = {"onnxruntime", "numpy"}
 METRICS = {"prometheus_client"}

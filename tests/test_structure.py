@@ -68,7 +68,7 @@ CLOCKS = {"now", "utcnow", "today", "utc_timestamp"}
 OWNERS: dict[str, tuple[str, ...]] = {
     "confluent_kafka": ("kafka",),
     "msgspec": ("contract", "messages", "model", "produce", "registry"),
-    **dict.fromkeys(["pydantic", "dotenv"], ("settings",)),
+    **dict.fromkeys(["pydantic", "pydantic_settings", "dotenv"], ("settings",)),
     **dict.fromkeys(["pandas", "joblib", "skl2onnx", "onnx", "onnxruntime"], ("model",)),
     **dict.fromkeys(["sklearn", "numpy"], ("model", "quality")),
     **dict.fromkeys(["catboost", "lightgbm", "skops", "threadpoolctl", "xgboost"], ("model",)),

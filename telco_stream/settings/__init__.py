@@ -16,17 +16,17 @@ from telco_stream.settings.properties import is_secret
 from telco_stream.settings.sources import (
     TOML,
     Layer,
+    LayerSource,
     name_toml_keys,
-    nest,
     read_dotenv,
     read_environment,
     read_flags,
     read_toml,
-    resolve,
 )
 from telco_stream.settings.tree import (
     FIELDS,
     SIGNING_KEY,
+    SOURCES,
     ConsumerSettings,
     DriftSettings,
     ProducerSettings,
@@ -87,25 +87,28 @@ def load_traced(
     flags: Mapping[str, object] | None = None, *, environ: Mapping[str, str] | None = None, cwd: Path = Path()
 ) -> LoadedSettings:
     """Load the settings with their origins; see `load`."""
+    resolved: Layer = {}
     layers = (
         read_flags(flags or {}),
         read_environment(os.environ if environ is None else environ, cwd),
         read_dotenv(cwd),
         read_toml(cwd),
     )
-    resolved = resolve(layers)
-    settings = _build(resolved)
+    settings = _build([LayerSource(Settings, layer, resolved) for layer in layers], resolved)
     redact.register(settings.secrets())
     origins = ", ".join(f"{name} from {setting.origin}" for name, setting in sorted(resolved.items()))
     log.debug("settings: %s", origins or "all have their defaults")
     return LoadedSettings(settings, tuple(_list_settings(settings, resolved)))
 
 
-def _build(resolved: Layer) -> Settings:
+def _build(sources: list[LayerSource], resolved: Layer) -> Settings:
+    token = SOURCES.set(tuple(sources))
     try:
-        return Settings.model_validate(nest(resolved))
+        return Settings()
     except ValidationError as error:
         raise UsageError(_describe(error, resolved)) from None
+    finally:
+        SOURCES.reset(token)
 
 
 def _describe(error: ValidationError, resolved: Layer) -> str:

@@ -1,19 +1,20 @@
 """The sources of settings: flags, the environment, `.env` and `telco-stream.toml`.
 
-The sources of pydantic-settings decode text such as `1e5` and `true` and ignore misspelt names; these do neither, and
-start in less time.
+The sources of pydantic-settings decode text such as `1e5` and `true` and ignore misspelt names; these do neither.
 """
 
 import difflib
 import io
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from dotenv.parser import parse_stream
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from telco_stream.errors import UsageError
 from telco_stream.runtime.choices import ONLY_FLAGS, PREFIX, variable_of
@@ -55,25 +56,26 @@ class SettingValue:
 Layer: TypeAlias = dict[str, SettingValue]
 
 
-def resolve(layers: Iterable[Layer]) -> Layer:
-    """Return the values that count, each from the first layer that sets it under its name or an alias."""
-    resolved: Layer = {}
-    for layer in layers:
+class LayerSource(PydanticBaseSettingsSource):
+    """A source with the values of a layer that no higher layer sets, under the same name or an alias.
+
+    Adds these values to `resolved`, which the sources share; create the highest source first.
+    """
+
+    def __init__(self, settings_cls: type[BaseSettings], layer: Layer, resolved: Layer) -> None:
+        super().__init__(settings_cls)
         taken = set(map(_identity, resolved))
-        resolved |= {name: value for name, value in layer.items() if _identity(name) not in taken}
-    return resolved
+        added = {name: value for name, value in layer.items() if _identity(name) not in taken}
+        resolved.update(added)
+        self._tree = _nest(added)
 
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - pydantic-settings passes it
+        """Return the value of a top-level field, verbatim."""
+        return self._tree.get(field_name), field_name, False
 
-def nest(layer: Layer) -> dict[str, Any]:
-    """Return the values as the tree that `Settings` takes."""
-    tree: dict[str, Any] = {}
-    for name, value in layer.items():
-        group, dot, rest = name.partition(".")
-        if dot:
-            tree.setdefault(group, {})[rest] = value.value
-        else:
-            tree[name] = value.value
-    return tree
+    def __call__(self) -> dict[str, Any]:
+        """Return the nested values."""
+        return self._tree
 
 
 _NAMES = {variable_of(name): name for name in FIELDS}
@@ -239,6 +241,17 @@ def _read_secret(path: Path, label: str) -> str:
 def _describe_read_error(error: Exception) -> str:
     """Describe why a file cannot be read, without showing its content."""
     return f"can't be read: {(isinstance(error, OSError) and error.strerror) or 'not UTF-8 text'}"
+
+
+def _nest(layer: Layer) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for name, value in layer.items():
+        group, dot, rest = name.partition(".")
+        if dot:
+            tree.setdefault(group, {})[rest] = value.value
+        else:
+            tree[name] = value.value
+    return tree
 
 
 def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Literal, Self, TypeAlias
+from contextvars import ContextVar
+from typing import Annotated, ClassVar, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from telco_stream.settings.properties import check_member, secrets_of
 
@@ -33,9 +35,12 @@ Member: TypeAlias = Annotated[str, AfterValidator(check_member)]
 TopicName: TypeAlias = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 #: The only setting that is a secret, besides librdkafka properties.
 SIGNING_KEY = "model.signing_key"
+#: The sources of the settings that `load` is building, because pydantic-settings asks the class for its sources.
+SOURCES: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("SOURCES", default=())
+
 
 #: Errors hide the input, which may be a secret.
-_CONFIG = ConfigDict(
+_CONFIG = SettingsConfigDict(
     frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, use_attribute_docstrings=True
 )
 
@@ -149,8 +154,10 @@ class MetricsSettings(SettingsGroup):
     """Address on which --metrics-port listens; * is all addresses, IPv4 and IPv6."""
 
 
-class Settings(SettingsGroup):
+class Settings(BaseSettings):
     """All settings. The constructor takes given values and defaults only; `load` also reads environment and files."""
+
+    model_config: ClassVar[SettingsConfigDict] = _CONFIG
 
     bootstrap_servers: Brokers = "localhost:9092"
     """Kafka brokers, as HOST:PORT[,HOST:PORT...]."""
@@ -167,6 +174,18 @@ class Settings(SettingsGroup):
         """Return the values that must not be shown, under each name that a log may give them."""
         key = self.model.signing_key
         return secrets_of(self.kafka) | ({} if key is None else {SIGNING_KEY: key})
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings passes it
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources: constructor arguments, then the project's own."""
+        return init_settings, *SOURCES.get()
 
 
 def _fields(group: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
