@@ -58,7 +58,7 @@ def prepare_drift(
     from telco_stream.model.drift.tracking import open_tracker
     from telco_stream.quality.drift import DriftOptions, run_drift
 
-    files, origin = session.model_files(), str(session.settings.model.path or session.model_folder())
+    files, origin = session.model_files(), session.model_origin
     scorer = load_files(files, origin, engine)
     tracker = open_tracker(files.get(BASELINE), scorer)
     drift_options = DriftOptions(period, manifest_of(files, origin).metrics, window, on_read)

@@ -10,7 +10,7 @@ from telco_stream.errors import DataError, UsageError
 from telco_stream.runtime.choices import Engine
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from telco_stream.model.scorer import Scorer
 
@@ -81,8 +81,7 @@ def _scorers(session: Session, engine: Engine, version: str) -> "list[Scorer]":
     from telco_stream.model.artifact import load_files
     from telco_stream.model.reasons.baselines import BASELINES
 
-    files: Mapping[str, bytes] = session.files_of_version(version)
-    origin = str(session.settings.model.path or session.model_folder())
+    files, origin = session.files_of_version(version), session.model_origin
     try:
         return [load_files(files, origin, engine, baseline) for baseline in BASELINES]
     except UsageError:

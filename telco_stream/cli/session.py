@@ -121,6 +121,11 @@ class Session:
 
         return Path(self.settings.model.path or bundled("models/churn"))
 
+    @property
+    def model_origin(self) -> str:
+        """Folder or topic of the model, as errors name it."""
+        return str(self.model_folder())
+
     @cached_property
     def _published(self) -> "Mapping[str, bytes] | None":
         """Return the files of the version that serves, if the model source is a topic."""
@@ -140,7 +145,7 @@ class Session:
 
         try:
             if self._published is not None:
-                return manifest_of(self._published, str(self.settings.model.path))
+                return manifest_of(self._published, self.model_origin)
             return read_manifest(self.model_folder())
         except ModelError:
             if required:
@@ -161,7 +166,7 @@ class Session:
         if file is None:
             try:
                 if self._published is not None:
-                    return contract_of(self._published, str(self.settings.model.path))
+                    return contract_of(self._published, self.model_origin)
                 return read_contract(self.model_folder())
             except ModelError:
                 is_missing = not self.model_folder().exists()
@@ -207,8 +212,6 @@ class Session:
 
     def scorer(self, engine: "Engine") -> "Scorer":
         """Check and load the model."""
-        from telco_stream.model.artifact import load_files, load_scorer
+        from telco_stream.model.artifact import load_files
 
-        if self._published is not None:
-            return load_files(self._published, str(self.settings.model.path), engine)
-        return load_scorer(self.model_folder(), engine)
+        return load_files(self.model_files(), self.model_origin, engine)

@@ -27,7 +27,7 @@ from telco_stream.kafka.topics import compacted_topics, compaction_warning
 from telco_stream.kafka.transactions import transactions_under
 from telco_stream.messages.codec import Codec
 from telco_stream.messages.prediction import BASE, CONTROL, REASONS, Holdout
-from telco_stream.model.artifact import load_scorer, read_baseline, read_manifest
+from telco_stream.model.artifact import BASELINE, load_files, manifest_of, read_folder
 from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_run
@@ -145,9 +145,9 @@ def load_models(folder: Path, engine: Engine, reasons: Baseline | None = None) -
 
     Raise UsageError if its reasons are asked for and it has none.
     """
-    scorer = load_scorer(folder, engine, reasons)
-    created_at, baseline = read_manifest(folder).created_at, read_baseline(folder)
-    return Models(ServingModels(scorer, created_at=created_at, baseline=baseline))
+    files, origin = read_folder(folder), str(folder)
+    scorer, created_at = load_files(files, origin, engine, reasons), manifest_of(files, origin).created_at
+    return Models(ServingModels(scorer, created_at=created_at, baseline=files.get(BASELINE)))
 
 
 def decide_first_start(clients: Clients, options: ConsumeOptions, stop: Stop) -> tuple[Settings, ConsumeOptions]:

@@ -76,11 +76,6 @@ def read_folder(folder: Path, only: Container[str] | None = None) -> dict[str, b
     return files | {name: _read(folder, name) for name in names if only is None or name in only}
 
 
-def read_baseline(folder: Path) -> bytes | None:
-    """Read the baseline, None if the model has none."""
-    return read_folder(folder, only=(BASELINE,)).get(BASELINE)
-
-
 def load_scorer(folder: Path, engine: Engine = "auto", reasons: Baseline | None = None) -> Scorer:
     """Check and load the model of a folder; see `load_files`."""
     return load_files(read_folder(folder), str(folder), engine, reasons)

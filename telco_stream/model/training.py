@@ -81,10 +81,9 @@ def train(  # noqa: PLR0913 - options of the command, and the pipeline
     check_class_sizes(source, data, codec.contract)
     selected = _select(data, codec, seed, candidates, progress)
     threshold = choose_threshold(selected.probabilities, selected.positive)
-    files, refused = _model_files(selected, codec, data, seed)
+    files, no_reasons = _model_files(selected, codec, data, seed)
     trained_on = TrainingData(data.sha256, len(data.positive), sum(data.positive), seed)
-    manifest = _manifest(created_at, trained_on, threshold, selected, files)
-    manifest = replace(manifest, no_reasons=refused)
+    manifest = _manifest(created_at, trained_on, threshold, selected, files, no_reasons)
     replaced = replaced_model(out, manifest)
     files |= {MANIFEST: encode_manifest(manifest)} | sentences_of(out, manifest, codec.contract)
     write_folder(out, files, replace_model=replace_model)
@@ -142,8 +141,13 @@ def _model_files(
     return files | reasons.files | {GOLDEN: golden, BASELINE: encode_baseline(baseline)}, reasons.refused
 
 
-def _manifest(
-    created_at: str, trained_on: TrainingData, threshold: float, selected: Selected, files: Mapping[str, bytes]
+def _manifest(  # noqa: PLR0913, PLR0917 - what the manifest holds
+    created_at: str,
+    trained_on: TrainingData,
+    threshold: float,
+    selected: Selected,
+    files: Mapping[str, bytes],
+    no_reasons: str | None,
 ) -> Manifest:
     return Manifest(
         model_version=model_version(created_at, files[PIPELINE], files[CONTRACT], threshold),
@@ -156,6 +160,7 @@ def _manifest(
         onnx=selected.compiled.parity(threshold),
         libraries=library_versions(),
         candidates=selected.candidates,
+        no_reasons=no_reasons,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from telco_stream.contract.events import BAD_DATA, Event, EventBatch
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.reading import read, settled_ends, starts_since
+from telco_stream.kafka.reading import read
 from telco_stream.messages.record import Record
 from telco_stream.model.drift.estimate import expected_quality
 from telco_stream.model.drift.results import MIN_RECORDS, DriftResult, ExpectedQuality, FeatureDrift
@@ -17,6 +17,7 @@ from telco_stream.model.drift.windows import BLOCK, Block, windows
 from telco_stream.model.features import feature_table
 from telco_stream.model.manifest import Metrics
 from telco_stream.model.scorer import Scorer, score_each
+from telco_stream.report.run import offsets_of
 from telco_stream.runtime.clock import rfc3339
 from telco_stream.runtime.humanize import to_datetime
 from telco_stream.runtime.period import Period, to_timestamp
@@ -112,14 +113,8 @@ class _BlockCounts:
 
 def _read(clients: Clients, options: DriftOptions, stop: Stop) -> Iterator[list[Record]]:
     """Yield the records of the raw topic that may have been written in the period."""
-    topic, cluster = clients.settings.topics.raw, Cluster(clients, stop)
-    ends = settled_ends(cluster, topic, cluster.partitions(topic)[topic], stop)
-    since = options.period.since
-    if since is None:
-        starts = cluster.starts(topic, ends)
-    else:
-        starts = starts_since(cluster, topic, ends, int(since.timestamp() * 1_000))
-    for batch in read(clients, topic, stop=stop, starts=starts, ends=ends):
+    offsets = offsets_of(Cluster(clients, stop), clients.settings.topics.raw, options.period, stop)
+    for batch in read(clients, offsets.topic, stop=stop, starts=offsets.starts, ends=offsets.ends):
         yield batch
         options.on_read(len(batch))
 

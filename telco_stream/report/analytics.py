@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
+from types import MappingProxyType
 from typing import Any
 
 from telco_stream.contract.document import builtin_contract
@@ -10,6 +11,7 @@ from telco_stream.contract.schema import Contract
 from telco_stream.messages.prediction import Prediction, PredictionCodec
 from telco_stream.model.drift.results import DriftResult
 from telco_stream.model.manifest import LiftStep
+from telco_stream.model.reasons.sentences import Sentences
 from telco_stream.report.customers import (
     MAX_NAME,
     MAX_SEGMENTS,
@@ -121,8 +123,15 @@ class Window:
 class Analytics:
     """Running aggregate of the predictions of a contract, and of their customers by value of the columns `by`."""
 
-    def __init__(self, codec: PredictionCodec, by: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        codec: PredictionCodec,
+        by: Sequence[str] | None = None,
+        sentences: Mapping[str, Sentences] = MappingProxyType({}),
+    ) -> None:
+        """Begin without predictions; `sentences` are about the features of the model."""
         contract = self._contract = codec.contract
+        self._sentences = sentences
         columns = {column.name: column for column in contract.columns}
         self._known = [known_segments(columns[name]) for name in contract.segments]
         self._group_of = _getter(["prediction", *(codec.attributes[name] for name in contract.segments)])
@@ -172,7 +181,7 @@ class Analytics:
             revenue_at_risk=self.newest.revenue_at_risk(),
             segments=self.newest.segments(),
             control=self.newest.control(),
-            reasons=self.newest.main_reasons(),
+            reasons=self.newest.main_reasons(self._sentences),
             contract=self._contract,
         )
 

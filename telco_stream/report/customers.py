@@ -20,6 +20,7 @@ from typing import TypeVar
 
 from telco_stream.contract.schema import Boolean, Carried, Category, Contract
 from telco_stream.messages.prediction import Prediction, main_reason
+from telco_stream.model.reasons.sentences import Sentences
 from telco_stream.runtime.period import to_timestamp
 
 #: Key of a group of customers.
@@ -172,14 +173,17 @@ class NewestPredictions:
             segments = dict(zip(self._contract_segments, values, strict=True))
             yield AtRisk(customer, probabilities[row], segments, self._reason(row))
 
-    def main_reasons(self) -> tuple[MainReason, ...] | None:
-        """Return the main reasons of the flagged customers, most frequent first; None without reasons."""
+    def main_reasons(self, sentences: Mapping[str, Sentences]) -> tuple[MainReason, ...] | None:
+        """Return the main reasons of the flagged customers, most frequent first; None without reasons.
+
+        `sentences` are about the features of the model.
+        """
         if self._reasons is None:
             return None
         counts = Counter(compress(self._reasons, self._flagged))
         known = sum(number for position, number in counts.items() if position)
         return tuple(
-            MainReason(self._reason_text(position), number, number / known)
+            MainReason(self._reason_text(position), number, number / known, self._meaning(position, sentences))
             for position, number in counts.most_common()
             if position
         )
@@ -206,6 +210,10 @@ class NewestPredictions:
 
     def _reason(self, row: int) -> str | None:
         return self._reason_text(self._reasons[row]) if self._reasons is not None and self._reasons[row] else None
+
+    def _meaning(self, position: int, sentences: Mapping[str, Sentences]) -> str:
+        known = sentences.get(self._features[abs(position) - 1])
+        return known.about(position) if known else ""
 
     def _reason_text(self, position: int) -> str:
         return f"{'+' if position > 0 else '-'}{self._features[abs(position) - 1]}"

@@ -20,7 +20,7 @@ from telco_stream.messages.record import Record
 from telco_stream.model.manifest import Manifest
 from telco_stream.model.reasons.sentences import Sentences
 from telco_stream.report.analytics import Analytics, PreviousPeriod, Summary
-from telco_stream.report.customers import CustomerSegment, MainReason, NewestPredictions
+from telco_stream.report.customers import CustomerSegment, NewestPredictions
 from telco_stream.report.trends import TopCounter
 from telco_stream.runtime.period import ALWAYS, Period, to_rfc3339, to_timestamp
 
@@ -110,7 +110,7 @@ class _Aggregate:
         self._by = contract.segments if options.by is None else _check_columns(options.by, contract)
         extra = [*self._by, *([contract.charge] if contract.charge else []), CONTROL, REASONS]
         self._codec = PredictionCodec(contract, extra)
-        self._analytics = Analytics(self._codec, self._by)
+        self._analytics = Analytics(self._codec, self._by, options.sentences)
         self._previous, self._previous_total = NewestPredictions(contract, self._codec.attributes), 0
         self._bounds = self._criteria.period.bounds()
         self._previous_bounds = options.previous.bounds() if options.previous else (math.inf, math.inf)
@@ -153,13 +153,7 @@ class _Aggregate:
         lift = manifest.metrics.lift if manifest and self._is_by_model else ()
         plan = self._analytics.newest.contact_plan(costs.cost, costs.value) if costs else None
         complete = replace(summary, lift=lift or None, contact_plan=plan, previous=self._previous_period())
-        if summary.reasons:
-            complete = replace(complete, reasons=tuple(map(self._with_meaning, summary.reasons)))
         return Report(complete, self._unreadable, self._analytics.newest.crosstab(), is_by_model=self._is_by_model)
-
-    def _with_meaning(self, reason: MainReason) -> MainReason:
-        sentences = self._options.sentences.get(reason.reason[1:])
-        return reason if sentences is None else replace(reason, meaning=sentences.about(float(f"{reason.reason[0]}1")))
 
     def _count(self, prediction: Prediction, time: float) -> None:
         self._analytics.add(prediction)

@@ -192,7 +192,7 @@ def csv_line(values: Iterable[str | float]) -> str:
 
 
 def offsets_of(cluster: Cluster, topic: str, period: Period, stop: Stop) -> OffsetRange:
-    """Return the offsets that can hold answers of the period; an answer's record is never older than the answer."""
+    """Return the offsets that can hold records or answers of the period; an answer's record is never older than it."""
     partitions = cluster.partitions(topic)[topic]
     ends = settled_ends(cluster, topic, partitions, stop)
     if period.since is None:

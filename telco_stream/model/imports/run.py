@@ -99,8 +99,7 @@ def import_model(  # noqa: PLR0913 - options of the command
     reasons = build_reasons(opened.read, judgement.serving.scorer, _compiled(judgement.serving), data)
     files = _files(opened, judgement.serving, codec, data, options.seed)
     files |= reasons.files | _baseline(codec, data, measured)
-    manifest = _manifest(created_at, data, options.seed, measured, judgement, opened, files)
-    manifest = replace(manifest, no_reasons=reasons.refused)
+    manifest = _manifest(created_at, data, options.seed, measured, judgement, opened, files, reasons.refused)
     replaced = replaced_model(out, manifest)
     files |= {MANIFEST: encode_manifest(manifest)} | sentences_of(out, manifest, codec.contract)
     write_folder(out, files, replace_model=options.replace_model)
@@ -200,6 +199,7 @@ def _manifest(  # noqa: PLR0913, PLR0917 - what the manifest holds
     judgement: Judgement,
     opened: Opened,
     files: Mapping[str, bytes],
+    no_reasons: str | None,
 ) -> Manifest:
     artifact, scorer = judgement.serving.artifact, judgement.serving.scorer
     return Manifest(
@@ -214,6 +214,7 @@ def _manifest(  # noqa: PLR0913, PLR0917 - what the manifest holds
         libraries=library_versions(*opened.packages),
         engines=judgement.reports,
         serving=Serving(scorer.engine, artifact, _positive(scorer)),  # type: ignore[arg-type] # its names are those of scorers
+        no_reasons=no_reasons,
     )
 
 
