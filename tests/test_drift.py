@@ -16,6 +16,7 @@ from telco_stream.model.drift import chi_square
 from telco_stream.model.drift.baseline import (
     BinCounter,
     Counts,
+    Floats,
     decode_baseline,
     encode_baseline,
     make_baseline,
@@ -33,6 +34,16 @@ from tests.support.telco import CODEC, FEATURES
 
 SMALL_CODEC = compile_contract(small()).events
 CONTENT = (COMMITTED / "baseline.json").read_bytes()
+#: AUC, precision and recall that nannyml 0.13.1 (numpy 2.4.6, scikit-learn 1.9.1) estimates for `draw_window(seed, …)`:
+#: `CBPE(…, calibrator=NoopCalibrator(), chunk_size=size)`, fitted to any probabilities and outcomes. It has no Brier
+#: score. The library is not a dependency of the tests, because it installs 2.2 GB.
+NANNYML = [
+    ((0, 0.6, 1.4, 5_000, 15), 0.31, [0.8479551116410615, 0.5692185643131928, 0.7705798042123811]),
+    ((1, 0.6, 1.4, 5_000, 2), 0.31, [0.849325439324887, 0.5685853184248906, 0.7840689692159176]),
+    ((2, 2.0, 2.0, 500, 15), 0.5, [0.7648516622995878, 0.6918394458862426, 0.7225884575886936]),
+    ((3, 0.2, 3.0, 7_043, 15), 0.1, [0.9081039753472162, 0.25417022183138144, 0.799687910869585]),
+    ((4, 5.0, 1.0, 2_000, 3), 0.9, [0.7725311720156682, 0.9534988425925925, 0.4889549014312719]),
+]
 
 
 def events(number: int, **values: Any) -> list[Any]:
@@ -190,6 +201,22 @@ def test_expected_quality_is_the_mean_over_drawn_outcomes(decimals: int) -> None
     ]
     actual = [expected.auc, expected.precision, expected.recall, expected.brier]
     assert actual == pytest.approx(np.mean(measured, axis=0).tolist(), abs=0.003)
+
+
+def draw_window(seed: int, alpha: float, beta: float, size: int, decimals: int) -> Floats:
+    return np.random.default_rng(seed).beta(alpha, beta, size).round(decimals)
+
+
+@pytest.mark.parametrize(("window", "threshold", "estimated"), NANNYML)
+def test_expected_quality_equals_nannyml(
+    window: tuple[int, float, float, int, int], threshold: float, estimated: list[float]
+) -> None:
+    """It rounds the cumulated true and false positives of its ROC curve to 5 decimals, which can move the AUC."""
+    probabilities = draw_window(*window)
+    expected = expected_quality(probabilities, threshold)
+    rounding = 0.5e-5 / probabilities.sum() + 0.5e-5 / (1 - probabilities).sum()
+    assert expected.auc == pytest.approx(estimated[0], abs=rounding)
+    assert [expected.precision, expected.recall] == pytest.approx(estimated[1:], abs=1e-12)
 
 
 def test_expected_quality_is_null_where_it_is_not_defined() -> None:
