@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from math import nan
 from random import Random
 from typing import Any
@@ -24,8 +23,11 @@ from xgboost import XGBClassifier
 from telco_stream.contract.events import Event
 from telco_stream.contract.schema import Category, Number
 from telco_stream.messages.codec import compile_contract
+from telco_stream.model.artifact import ONNX
 from telco_stream.model.compilation import Compiled, compare
+from telco_stream.model.engines import Candidate, EngineFile, Original, judge
 from telco_stream.model.features import input_table
+from telco_stream.model.library_engines import load_library
 from telco_stream.model.onnx_engine import OnnxScorer, load_onnx
 from telco_stream.model.probes import edge_events, split_events
 from telco_stream.model.sklearn_engine import frame
@@ -34,6 +36,7 @@ from telco_stream.model.trees.ensemble import Ensemble, Leaf, Split, UnreadableM
 from telco_stream.model.trees.from_lightgbm import lightgbm_columns, read_lightgbm
 from telco_stream.model.trees.from_xgboost import read_xgboost, xgboost_document
 from telco_stream.model.trees.to_onnx import write_onnx
+from tests.support import converted_lightgbm
 from tests.support.telco import CODEC, CONTRACT, value_of
 from tests.support.training_data import customers_of, labelled_rows
 from tests.support.tree_models import (
@@ -93,21 +96,22 @@ def test_exported_trees_are_equal_when_they_are_many() -> None:
     assert [scorer.score([event])[0] for event in DATA.events] == scorer.score(DATA.events)
 
 
-def test_compare_refuses_when_thresholds_are_in_single_precision() -> None:
-    """As other converters round those of LightGBM: only numbers at the splits show it."""
-    model = MODELS["lightgbm"](DATA)
-    ensemble = model.read()
-    rounded = replace(ensemble, trees=tuple(tuple(map(in_single, tree)) for tree in ensemble.trees))
-    assert compared(model, rounded, [*DATA.events, *EDGES]).refused is None
-    result = compared(model, rounded, [*DATA.events, *probes(ensemble)])
-    assert (result.max_difference or 0) > 0.1
-    assert str(result.refused).startswith("it differs from the original by up to")
-
-
-def in_single(node: Split | Leaf) -> Split | Leaf:
-    if isinstance(node, Leaf) or isinstance(node.test, frozenset):
-        return node
-    return replace(node, test=float(np.float32(node.test)))
+def test_judge_rejects_a_converted_lightgbm_model() -> None:
+    """Its thresholds are in single precision: only events at the splits show that it is wrong."""
+    text = converted_lightgbm.fit(DATA)
+    ensemble = read_lightgbm(text, CODEC)
+    content = converted_lightgbm.convert(ensemble, len(CONTRACT.features))
+    converted = converted_lightgbm.converted_scorer(content, text, CODEC)
+    library = load_library("lightgbm", text.encode(), CODEC, version="", threshold=0.5)
+    assert compare(library, converted, [*DATA.events, *EDGES], len(DATA.events)).refused is None
+    original = Original("lightgbm", EngineFile(library, "pipeline.txt", text.encode()))
+    candidate = Candidate("converted", lambda: EngineFile(converted, ONNX, content))
+    events = [*DATA.events, *EDGES, *probes(ensemble)]
+    judgement = judge(original, [candidate], events, rows=len(DATA.events), threshold=0.5, progress=lambda _: None)
+    rejected, serving = judgement.reports
+    assert (serving.name, serving.serves, rejected.serves) == ("lightgbm", True, False)
+    assert (rejected.max_difference or 0) > 0.1
+    assert str(rejected.rejected).startswith("it differs from the original by up to")
 
 
 def test_on_features_inverts_the_rounding_of_a_library() -> None:

@@ -4,8 +4,8 @@ import json
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from operator import attrgetter, methodcaller
 from pathlib import Path
 from typing import Any
@@ -22,21 +22,19 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from telco_stream.contract.events import Event
+from telco_stream.contract.document import decode_contract
 from telco_stream.errors import ModelError
+from telco_stream.messages.codec import Codec, compile_contract
 from telco_stream.model.artifact import BASELINE, GOLDEN, load_scorer, read_manifest
-from telco_stream.model.compilation import compare
-from telco_stream.model.library_engines import load_library
-from telco_stream.model.probes import edge_events, split_events
-from telco_stream.model.sklearn_engine import frame
-from telco_stream.model.trees.ensemble import split_values
 from telco_stream.model.trees.from_lightgbm import read_lightgbm
+from tests.support import converted_lightgbm
 from tests.support.cli import ROOT
 from tests.support.contracts import Edit, edited, telco
 from tests.support.in_process import CompletedRun, run_in_process
 from tests.support.model_folder import edit_manifest, replace_artifact
 from tests.support.telco import CATEGORIES, CODEC, FEATURES, NUMBERS
 from tests.support.training_data import customers_of, labelled_rows, write_csv
+from tests.support.tree_models import Data
 
 pytestmark = pytest.mark.slow
 
@@ -374,7 +372,8 @@ def convert_columns(folder: Path, **options: Any) -> tuple[Path, Any]:
 
 def test_import_takes_a_graph_with_an_input_for_each_column(tmp_path: Path) -> None:
     path, expected = convert_columns(tmp_path, zipmap=False)
-    assert run_import(path, tmp_path).code == 0
+    done = run_import(path, tmp_path)
+    assert (done.code, "single precision" in done.err) == (0, False)  # which matters for trees only
     assert load_scorer(tmp_path / "mine").score(customers_of(ROWS)) == pytest.approx(expected, rel=0, abs=1e-6)
 
 
@@ -426,29 +425,29 @@ assert load_scorer(Path(sys.argv[1])).engine in {"lightgbm", "xgboost"}
 """
 
 
-def test_judge_rejects_an_engine_that_rounds_numbers_to_single_precision() -> None:
-    """Public converters of LightGBM do: equal on the data and its edges, but wrong beside the splits of the trees."""
-    lightgbm = pytest.importorskip("lightgbm")
-    model = lightgbm.LGBMClassifier(n_estimators=50, verbose=-1).fit(WITH_CATEGORIES, CHURNED)
-    content, customers = model.booster_.model_to_string().encode(), customers_of(ROWS)
-    original = load_library("lightgbm", content, CODEC, version="", threshold=0.5)
-    rounding = replace(original, predict=rounded(model))
-    edges = edge_events(CODEC, customers, seed=0)
-    assert compare(original, rounding, [*customers, *edges], len(customers)).refused is None
-    splits = split_values(read_lightgbm(content.decode(), CODEC), CODEC.contract)
-    beside = split_events(CODEC, customers, splits, seed=0)
-    compared = compare(original, rounding, [*customers, *edges, *beside], len(customers))
-    assert (compared.max_difference or 0.0) > 1e-3
-    assert compared.refused is not None
+def test_import_refuses_converted_trees_with_categories(tmp_path: Path) -> None:
+    """Nothing in the file says what the codes mean."""
+    done = run_import(write_converted(tmp_path, CODEC), tmp_path)
+    assert (done.code, "its inputs are input, not codes, numbers" in done.err) == (4, True), done.err
 
 
-def rounded(model: Any) -> Callable[[Sequence[Event]], Any]:
-    """Return a function that predicts from numbers in single precision."""
+def test_import_warns_of_converted_trees_in_single_precision(tmp_path: Path) -> None:
+    """Without categories the file can be used, but is itself the original that engines are compared with."""
+    contract = write_contract(tmp_path, keep_numbers)
+    codec = compile_contract(decode_contract(contract.read_bytes()))
+    options = ("--contract", str(contract))
+    done = run_import(write_converted(tmp_path, codec), tmp_path, *options)
+    assert (done.code, "compares in single precision" in done.err) == (0, True), done.err
 
-    def predict(events: Sequence[Event]) -> Any:
-        table = frame(CODEC.events, events, has_pandas_categories=True)
-        return model.predict_proba(
-            table.astype(dict.fromkeys(NUMBERS, np.float32)).astype(dict.fromkeys(NUMBERS, float))
-        )
 
-    return predict
+def keep_numbers(document: Any) -> None:
+    features = [feature for feature in document["features"] if feature["kind"] != "category"]
+    document.update(features=features, segments=[])
+
+
+def write_converted(folder: Path, codec: Codec) -> Path:
+    """Write the ONNX file of a LightGBM model as a public converter does."""
+    text = converted_lightgbm.fit(Data(codec, customers_of(ROWS, codec), CHURNED))
+    content = converted_lightgbm.convert(read_lightgbm(text, codec), len(codec.contract.features))
+    (folder / "converted.onnx").write_bytes(content)
+    return folder / "converted.onnx"

@@ -28,6 +28,10 @@ from telco_stream.model.trees.to_onnx import write_onnx
 
 #: Names of the engines in the table of a manifest.
 TREES, SKL2ONNX, GIVEN = "onnx (trees)", "onnx (skl2onnx)", "onnx"
+_SINGLE_PRECISION = (
+    "The graph has trees and compares in single precision. If it was converted from a model that compares in double, "
+    "such as LightGBM's, its answers differ at the splits: import that model's own file."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,9 @@ def _open_catboost(content: bytes, kind: Kind, codec: Codec) -> Opened:
 def _open_onnx(content: bytes, kind: Kind, codec: Codec) -> Opened:
     scorer = load_onnx(content, codec, version="", threshold=0.5)
     read = partial(_unreadable, "an ONNX file doesn't say which of its numbers depend on which feature")
-    return Opened(Original(GIVEN, EngineFile(scorer, kind.artifact, content)), read)
+    is_single = any(node.type == "tensor(float)" for node in scorer.session.get_inputs())
+    notes = (_SINGLE_PRECISION,) if is_single and b"TreeEnsemble" in content else ()
+    return Opened(Original(GIVEN, EngineFile(scorer, kind.artifact, content)), read, notes=notes)
 
 
 def _unreadable(reason: str) -> Ensemble:
