@@ -13,8 +13,9 @@ import pytest
 
 from tests.support import run_summary
 from tests.support.certificates import NO_OPENSSL
-from tests.support.cli import ROOT, RunningCli
+from tests.support.cli import RunningCli
 from tests.support.crashing_kafka import CrashingKafka
+from tests.support.foreign_data import NO_TELCO_DATA, TELCO
 from tests.support.kafka_container import QUICK_RESTART, SMALL, KafkaContainer, docker_unavailable_reason
 from tests.support.mock_cluster import MockCluster
 from tests.support.parallel_run import (
@@ -35,7 +36,6 @@ hypothesis.settings.load_profile("shared")
 
 # Read at import: `clean_environment` removes the variables.
 GIVEN_BROKER = os.environ.get("TEST_KAFKA_BOOTSTRAP") or os.environ.get("TELCO_STREAM_TEST_BOOTSTRAP")
-REAL_DATA = Path(os.environ.get("TELCO_STREAM_TEST_DATA") or ROOT.parent / "shared/data/telco_customer_churn.csv")
 #: A folder that all xdist workers of the run share.
 COMMON = pytest.StashKey[Path]()
 #: Fixtures that need a real Kafka, and the marker that their tests get.
@@ -70,10 +70,10 @@ def clean_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Return the path of the public data set's CSV file; skip the test if it is missing."""
-    if not REAL_DATA.is_file():
-        pytest.skip(f"the public data set is not at {REAL_DATA}; set TELCO_STREAM_TEST_DATA to its path")
-    return REAL_DATA
+    """Return the path of the public data set's CSV file; if it is missing, skip the test, or fail it with CI set."""
+    if not TELCO.is_file():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(NO_TELCO_DATA)
+    return TELCO
 
 
 @pytest.fixture(scope="session")

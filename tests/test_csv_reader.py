@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import random
 import tracemalloc
 from itertools import islice
@@ -19,12 +18,10 @@ from telco_stream.csv.reader import count_lines_after_header, fingerprint
 from telco_stream.csv.sampler import open_sampler
 from telco_stream.errors import DataError
 from telco_stream.sample.synthetic import synthesize
-from tests.support.cli import ROOT
 from tests.support.csv_chunks import read_chunks
 from tests.support.csv_files import HEADER, customer, write_table
 from tests.support.telco import CATEGORIES, COLUMNS, FORMAT, decode, encode_row, value_of
 
-REAL = Path(os.environ.get("TELCO_STREAM_TEST_DATA", ROOT.parent / "shared/data/telco_customer_churn.csv"))
 NOW = "2024-05-01T12:00:00.000Z"
 
 IDS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1).filter(str.strip)
@@ -196,11 +193,10 @@ def test_count_lines_after_header_counts_lines(text: bytes, rows: int, tmp_path:
     assert count_lines_after_header(path, ",") == rows
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"the public data set isn't at {REAL}: see TELCO_STREAM_TEST_DATA")
-def test_read_chunks_reads_the_public_data_set() -> None:
-    with REAL.open(encoding="utf-8", newline="") as file:
+def test_read_chunks_reads_the_public_data_set(real_data: Path) -> None:
+    with real_data.open(encoding="utf-8", newline="") as file:
         expected = list(csv.DictReader(file))
-    sent = [value(row) for row in rows(REAL)]
+    sent = [value(row) for row in rows(real_data)]
     assert len(sent) == 7_043
     assert [str(row["TotalCharges"]) for row in sent if row["TotalCharges"] is None] == ["None"] * 11
     for name in COLUMNS[:-2]:

@@ -2,14 +2,21 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss, precision_score, recall_score, roc_auc_score
 
+from telco_stream.model.artifact import load_scorer
+from telco_stream.model.labelled import read_labelled_events
 from telco_stream.quality.joining import Join, Joined
 from telco_stream.quality.measures import calibration, measure, proportion
+from tests.support.model_folder import COMMITTED
+from tests.support.telco import CODEC, FORMAT
 
 DAY = 86_400.0
 
@@ -42,6 +49,38 @@ def test_measure_matches_scikit_learn(count: int) -> None:
     assert measures.contacts_at_capacity == math.ceil(count / 10)
     assert measures.precision_at_capacity is not None
     assert measures.precision_at_capacity.value == pytest.approx(positive[highest].mean())
+
+
+def test_quality_of_the_public_data_matches_scikit_learn(real_data: Path) -> None:
+    """Of the bundled model and all 7,043 customers, joined by key."""
+    data = read_labelled_events(real_data, replace(FORMAT, requires_label=True), CODEC)
+    scorer = load_scorer(COMMITTED)
+    probability, positive = np.array(scorer.score(data.events)), np.array(data.positive)
+    flagged = probability >= scorer.threshold
+    join = Join()
+    for row, score in enumerate(probability.tolist()):
+        join.add_prediction(f"customer {row}", 0.0, score, "v1", flagged=bool(flagged[row]))
+    for row in np.random.default_rng(0).permutation(len(positive)).tolist():
+        join.add_outcome(f"customer {row}", DAY, positive=bool(positive[row]))
+    joined = join.result(30 * DAY)
+    measures = measure(joined.probability, joined.positive, joined.flagged, 0.1)
+    assert (measures.predictions, measures.positive) == (7_043, 1_869)
+    actual = [measures.auc, measures.brier, measures.log_loss, measures.precision, measures.recall]
+    assert [estimate and estimate.value for estimate in actual] == pytest.approx(
+        [
+            roc_auc_score(positive, probability),
+            brier_score_loss(positive, probability),
+            log_loss(positive, probability),
+            precision_score(positive, flagged),
+            recall_score(positive, flagged),
+        ],
+        abs=1e-12,
+    )
+    observed, mean = calibration_curve(positive, probability, n_bins=10, strategy="quantile")
+    steps = calibration(joined.probability, joined.positive)
+    of_tenth = [(step.mean_probability, step.observed.value) for step in steps]
+    # The limits of scikit-learn's tenths differ by one row.
+    assert np.array(of_tenth) == pytest.approx(np.transpose([mean, observed]), abs=2 / 704)
 
 
 @pytest.mark.parametrize("name", ["auc", "brier", "log_loss", "precision", "recall"])

@@ -1,7 +1,6 @@
 """Synthetic customers are reproducible, unique and distributed like the public data set."""
 
 import hashlib
-import os
 import statistics
 import tracemalloc
 from collections import Counter
@@ -19,13 +18,9 @@ from tests.support.cli import ROOT
 from tests.support.csv_chunks import read_chunks
 from tests.support.telco import COLUMNS, FORMAT, decode, encode_row
 
-REAL = Path(os.environ.get("TELCO_STREAM_TEST_DATA", ROOT.parent / "shared/data/telco_customer_churn.csv"))
 MODEL = ROOT / "models/churn"
 BUNDLED = ROOT / "data/sample_customers.csv"
 ADD_ONS = ("OnlineSecurity", "OnlineBackup", "DeviceProtection", "TechSupport", "StreamingTV", "StreamingMovies")
-needs_public_data = pytest.mark.skipif(
-    not REAL.exists(), reason=f"the public data set isn't at {REAL}: see TELCO_STREAM_TEST_DATA"
-)
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +30,10 @@ def sample() -> list[dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def real() -> list[dict[str, str]]:
+def real(real_data: Path) -> list[dict[str, str]]:
     """Return the public data set; none of its values needs quotes."""
-    return [
-        dict(zip(COLUMNS, line.split(","), strict=True)) for line in REAL.read_text(encoding="utf-8").splitlines()[1:]
-    ]
+    lines = real_data.read_text(encoding="utf-8").splitlines()[1:]
+    return [dict(zip(COLUMNS, line.split(","), strict=True)) for line in lines]
 
 
 def write(path: Path, rows: int, seed: int = 1) -> SampleResult:
@@ -151,7 +145,6 @@ def test_total_follows_from_tenure_and_monthly_charges(sample: list[dict[str, st
             assert 0.85 < ratio < 1.15
 
 
-@needs_public_data
 @pytest.mark.parametrize(
     "column", [name for name in COLUMNS if name not in {"customerID", "tenure"} | {"MonthlyCharges", "TotalCharges"}]
 )
@@ -162,7 +155,6 @@ def test_shares_equal_those_of_the_public_data(
     assert share(sample, column) == pytest.approx(share(real, column), abs=0.02)
 
 
-@needs_public_data
 @pytest.mark.parametrize(
     ("column", "points"),
     [
@@ -179,7 +171,6 @@ def test_churn_by_segment_equals_that_of_the_public_data(
     assert churn_by(sample, column) == pytest.approx(churn_by(real, column), abs=points)
 
 
-@needs_public_data
 def test_internet_by_contract_equals_the_public_data(sample: list[dict[str, str]], real: list[dict[str, str]]) -> None:
     for contract in share(real, "Contract"):
         shares = [
@@ -188,7 +179,6 @@ def test_internet_by_contract_equals_the_public_data(sample: list[dict[str, str]
         assert shares[0] == pytest.approx(shares[1], abs=0.03)
 
 
-@needs_public_data
 @pytest.mark.parametrize(("column", "near"), [("tenure", 2), ("MonthlyCharges", 2.5), ("TotalCharges", 200)])
 def test_quantiles_equal_those_of_the_public_data(
     sample: list[dict[str, str]], real: list[dict[str, str]], column: str, near: float
@@ -197,7 +187,6 @@ def test_quantiles_equal_those_of_the_public_data(
     assert quantiles(sample, column) == pytest.approx(quantiles(real, column), abs=near)
 
 
-@needs_public_data
 @pytest.mark.parametrize("contract", ["Month-to-month", "One year", "Two year"])
 def test_tenure_by_contract_equals_the_public_data(
     sample: list[dict[str, str]], real: list[dict[str, str]], contract: str
@@ -206,12 +195,11 @@ def test_tenure_by_contract_equals_the_public_data(
     assert quantiles(customers_with[0], "tenure") == pytest.approx(quantiles(customers_with[1], "tenure"), abs=3)
 
 
-@needs_public_data
-def test_mean_probability_equals_that_of_the_public_data(tmp_path: Path) -> None:
+def test_mean_probability_equals_that_of_the_public_data(real_data: Path, tmp_path: Path) -> None:
     """Within 2 points, with a model that was trained on the public data set."""
     scorer = load_scorer(MODEL)
     write(tmp_path / "s.csv", 7_000)
-    means = [statistics.fmean(scorer.score(customers(path))) for path in (tmp_path / "s.csv", REAL)]
+    means = [statistics.fmean(scorer.score(customers(path))) for path in (tmp_path / "s.csv", real_data)]
     assert means[0] == pytest.approx(means[1], abs=0.02)
 
 

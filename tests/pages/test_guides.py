@@ -32,6 +32,9 @@ NOT_RUN = {
 #: Lines that exit with 2, as their page says.
 EXITS_WITH_2 = {"telco-stream contract infer mlc_churn.csv"}
 
+#: A row of `quality`: the figure, of which customers, and its value.
+FIGURE = re.compile(r"^ (\w[\w ]+?)(?:, \d+ (flagged|highest).*?)? +(0\.\d+) +0\.\d+ to", re.MULTILINE)
+
 #: Commands after which there are 50 predictions.
 SCORED = """
 telco-stream produce --mode batch --limit 50
@@ -169,14 +172,23 @@ def test_scores_page_runs(kafka: str, topics: Topics, commands: Path, tmp_path: 
     assert "threshold" in printed.lower()
 
 
-def test_quality_page_runs(kafka: str, names: Topics, commands: Path, checkout: Path) -> None:
-    """The bundled sample plays the outcomes of its own predictions."""
-    printed = _run_page(ROOT / "docs/quality.md", kafka, names, commands, checkout)
-    assert printed.count("1,000 of 1,000 predictions have an outcome within 30 days") == 2
-    manifest = json.loads((checkout / "calibrated/manifest.json").read_text())
+def test_quality_page_runs(kafka: str, names: Topics, commands: Path, real_data: Path, tmp_path: Path) -> None:
+    """On the public data set, which `data fetch` finds; the figures are those of the page."""
+    shutil.copy(real_data, tmp_path / "customers.csv")
+    page = ROOT / "docs/quality.md"
+    printed = _run_page(page, kafka, names, commands, tmp_path)
+    assert printed.count("2,543 of 2,543 predictions have an outcome within 30 days") == 2
+    first = printed.partition("have an outcome within")[2].partition("Calibration")[0]
+    shown, measured = (
+        {(name, of): float(value) for name, of, value in FIGURE.findall(text)} for text in (page.read_text(), first)
+    )
+    assert len(shown) == 7
+    assert shown == pytest.approx(measured, abs=0.01)
+    manifest = json.loads((tmp_path / "calibrated/manifest.json").read_text())
     assert "calibration.json" in manifest["artifacts"]
     assert manifest["model_version"] in printed
-    assert "than in the control group had a positive outcome" in printed
+    assert 'id="quality"' in (tmp_path / "report.html").read_text()
+    assert "than in the control group had a positive outcome, which can be chance" in " ".join(printed.split())
 
 
 def test_reasons_page_runs(kafka: str, names: Topics, commands: Path, checkout: Path) -> None:
