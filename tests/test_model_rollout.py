@@ -137,7 +137,8 @@ def test_wait_names_what_is_missing_until_the_answers_name_the_version(
     rollouts.answer(0, 0, "v2", topic="another")
     assert "answers of partitions 0 do not name it yet" in rollouts.missing(result)
     rollouts.answer(0, 1, "v2")
-    send(rollouts.kafka, rollouts.names.predictions, [("k", b"not JSON", [])])
+    nested = b'{"model_version":"v2","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    send(rollouts.kafka, rollouts.names.predictions, [("k", b"not JSON", []), ("k", nested, [])])
     assert rollouts.wait(result) == Rollout(1, (), ())
 
 

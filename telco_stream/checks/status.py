@@ -4,7 +4,6 @@ Transaction markers take offsets too. So the committed offset of a group that ha
 end offset, and the newest record rarely has the last offset. Where the difference matters, records are counted.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
@@ -17,7 +16,7 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster, GroupMember
 from telco_stream.kafka.offsets import Commit, committed_offsets
 from telco_stream.kafka.reading import read
-from telco_stream.messages.headers import parse_position, source_of
+from telco_stream.messages.prediction import newest_versions, version_of
 from telco_stream.messages.record import Record
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.signals import Stop
@@ -48,7 +47,7 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop, is_unknown_a
     ends = {topic.topic: topic.end_offsets for topic in (raw, predictions, letters)}
     rates = RateReader(cluster, stop, ends, now).read(names.raw, (names.predictions, names.deadletter))
     newest = _newest(clients, predictions, stop)
-    versions = _newest_versions(newest, names.raw)
+    versions = {partition: version for partition, (_, version) in newest_versions(newest, names.raw).items()}
     partitions = [
         replace(lag, model_version=versions.get(lag.partition))
         for lag in _with_owners(_lags(clients, raw, committed, stop), names.raw, described.members)
@@ -67,7 +66,7 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop, is_unknown_a
         arriving_per_second=rates.arriving,
         expired_unanswered=sum(partition.expired_unanswered for partition in partitions),
         newest_prediction_age_seconds=age,
-        model_versions=sorted({version for record in newest if (version := _model_version(record))}),
+        model_versions=sorted({version for record in newest if (version := version_of(record))}),
         dead_letters=dead_letters,
         open_dead_letters=open_dead_letters,
         topics=[raw, predictions, letters],
@@ -143,23 +142,3 @@ def _newest(clients: Clients, topic: TopicStatus, stop: Stop) -> list[Record]:
 def _time_of(record: Record) -> int:
     """Return the time of a record in milliseconds since 1970."""
     return record.timestamp()[1]
-
-
-def _newest_versions(predictions: Sequence[Record], raw_topic: str) -> dict[int, str]:
-    """Return the version of the newest of these predictions, by partition of the raw topic."""
-    newest: dict[int, tuple[int, str]] = {}
-    for prediction in predictions:
-        source, version = parse_position(source_of(prediction)[0]), _model_version(prediction)
-        if source is not None and source.topic == raw_topic and version is not None:
-            found = (source.offset, version)
-            newest[source.partition] = max(newest.get(source.partition, found), found)
-    return {partition: version for partition, (_, version) in newest.items()}
-
-
-def _model_version(prediction: Record) -> str | None:
-    """Return the version that a prediction names, or None if it is not one."""
-    try:
-        version = json.loads(prediction.value() or b"")["model_version"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return None
-    return version if isinstance(version, str) else None

@@ -9,6 +9,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from telco_stream.contract.schema import Boolean, Carried, Category, Contract, Integer, Number, Text
+from telco_stream.messages.headers import parse_position, source_of
+from telco_stream.messages.record import Record
 
 
 class Reason(msgspec.Struct, gc=False, frozen=True):
@@ -154,6 +156,32 @@ class PredictionCodec:
             made = msgspec.defstruct("Prediction", fields, bases=(self.type,), frozen=True, gc=False)
             self._extended[names] = made
         return self._extended[names]
+
+
+class _Versioned(msgspec.Struct):
+    model_version: str
+
+
+_decode_version = msgspec.json.Decoder(_Versioned).decode
+
+
+def version_of(prediction: Record) -> str | None:
+    """Return the model version that a prediction of any contract names, or None if it is not one."""
+    try:
+        return _decode_version(prediction.value() or b"").model_version
+    except (ValueError, RecursionError):
+        return None
+
+
+def newest_versions(predictions: Iterable[Record], raw_topic: str) -> dict[int, tuple[int, str]]:
+    """Return the newest answered record's offset, and the version that answered it, by partition of the raw topic."""
+    newest: dict[int, tuple[int, str]] = {}
+    for prediction in predictions:
+        source, version = parse_position(source_of(prediction)[0]), version_of(prediction)
+        if source is not None and source.topic == raw_topic and version is not None:
+            answer = (source.offset, version)
+            newest[source.partition] = max(newest.get(source.partition, answer), answer)
+    return newest
 
 
 def _type(column: Carried) -> Any:  # noqa: ANN401 - an annotation

@@ -4,16 +4,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import msgspec
-
 from telco_stream.errors import DataError, ModelError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.offsets import committed_offsets
 from telco_stream.kafka.permissions import require_read
 from telco_stream.kafka.reading import read
-from telco_stream.messages.headers import parse_position, source_of
-from telco_stream.messages.record import Record
+from telco_stream.messages.prediction import newest_versions
 from telco_stream.registry.results import RoleResult
 from telco_stream.registry.topic import ModelTopic
 from telco_stream.runtime.humanize import count_of
@@ -23,13 +20,6 @@ from telco_stream.runtime.signals import Stop, Stopped
 _PAUSE = 0.5
 #: Offsets after a group's position that are searched for a record: the last ones may be transaction markers.
 _MAX_SEARCHED = 1_000
-
-
-class _Answer(msgspec.Struct):
-    model_version: str
-
-
-_decode = msgspec.json.Decoder(_Answer).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,19 +98,9 @@ class RolloutWatch:
     def _read_answers(self) -> None:
         """Read the predictions that are new, and keep the version of the newest for each raw partition."""
         for batch in read(self._clients, self._predictions, stop=self._stop, starts=self._positions):
-            for record in batch:
-                self._positions[record.partition()] = record.offset() + 1
-                self._note(record)
-
-    def _note(self, record: Record) -> None:
-        source = parse_position(source_of(record)[0])
-        try:
-            version = _decode(record.value() or b"").model_version
-        except ValueError:
-            return
-        if source is not None and source.topic == self._raw:
-            newest = (source.offset, version)
-            self._answers[source.partition] = max(self._answers.get(source.partition, newest), newest)
+            self._positions |= {record.partition(): record.offset() + 1 for record in batch}
+            for partition, answer in newest_versions(batch, self._raw).items():
+                self._answers[partition] = max(self._answers.get(partition, answer), answer)
 
     def _unanswered(self, partitions: set[int]) -> list[int]:
         """Return those of the partitions that have an unanswered record; the others can't get an answer now."""
