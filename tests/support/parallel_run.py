@@ -19,8 +19,10 @@ from tests.support.kafka_container import SMALL, KafkaContainer
 LONGEST = (
     "tests/faults/",
     "tests/pages/",
-    "tests/test_docs.py::test_readme_commands",
     "tests/test_security.py",
+    "tests/test_report_html_browser.py",
+    "tests/test_advertised.py",
+    "tests/test_docs.py::test_readme_commands",
     "tests/test_request_errors.py",
     "tests/test_end_to_end.py",
     "tests/test_produce_real.py",
@@ -35,6 +37,8 @@ FAULTS = (
     "tests/faults/test_folders.py",
     "tests/faults/",
 )
+#: What the text of a module contains if its tests share a fixture: its own, or one of conftest.py.
+MODULE_FIXTURES = ('scope="module"', "secured_kafka", "unreachable_kafka")
 _KAFKA, _ALONE = "kafka", "alone"
 
 
@@ -96,7 +100,8 @@ def remove_shared_kafka(folder: Path) -> None:
 
 @functools.cache
 def _has_module_fixture(module: str) -> bool:
-    return 'scope="module"' in (ROOT / module).read_text()
+    text = (ROOT / module).read_text()
+    return any(fixture in text for fixture in MODULE_FIXTURES)
 
 
 def _shuffle_key(item: pytest.Item) -> int:
