@@ -19,7 +19,11 @@ from tests.support.training_data import customers_of, labelled_rows
 
 ROWS = labelled_rows(300)
 CUSTOMERS = customers_of(ROWS)
-EDGES = edge_events(CODEC, CUSTOMERS, seed=0)
+
+
+@pytest.fixture(scope="module")
+def edges() -> list[Event]:
+    return edge_events(CODEC, CUSTOMERS, seed=0)
 
 
 @dataclass
@@ -67,9 +71,9 @@ def test_compare_accepts_when_scores_are_equal() -> None:
 @pytest.mark.parametrize(
     ("above", "values"), [(72, "values of `tenure` far from those in the data"), (30, "some values of `tenure`")]
 )
-def test_compare_names_the_column_when_scores_differ(above: int, values: str) -> None:
+def test_compare_names_the_column_when_scores_differ(edges: list[Event], above: int, values: str) -> None:
     """One of the scorers is wrong for customers with a tenure above a limit; that of the data is up to 72."""
-    events = [*sorted(CUSTOMERS, key=tenure), *EDGES]
+    events = [*sorted(CUSTOMERS, key=tenure), *edges]
     compiled = compare(FixedScorer([0.5] * len(events)), LongTenureScorer(above), events, len(CUSTOMERS))
     assert compiled.refused == f"it differs from the original by up to 3.0e-06 for {values}; 1e-06 is allowed"
 
@@ -86,9 +90,9 @@ def test_compare_accepts_other_decisions_near_the_threshold() -> None:
 
 
 @pytest.mark.parametrize("feature", CONTRACT.features, ids=[feature.name for feature in CONTRACT.features])
-def test_edge_events_cover_categories_and_number_limits(feature: Feature) -> None:
+def test_edge_events_cover_categories_and_number_limits(edges: list[Event], feature: Feature) -> None:
     """Numbers reach the limits of the contract and of the training data, and exceed those of the contract."""
-    values = CODEC.events.values(feature.name, EDGES)
+    values = CODEC.events.values(feature.name, edges)
     if isinstance(feature, Category):
         assert set(values) == set(feature.values)
         return
@@ -99,19 +103,19 @@ def test_edge_events_cover_categories_and_number_limits(feature: Feature) -> Non
     assert max(values) > feature.maximum
 
 
-def test_edge_events_are_10_000() -> None:
-    assert len(EDGES) == EDGE_EVENTS == 10_000
+def test_edge_events_are_10_000(edges: list[Event]) -> None:
+    assert len(edges) == EDGE_EVENTS == 10_000
 
 
-def test_edge_events_are_equal_when_seed_is_equal() -> None:
-    assert repr(edge_events(CODEC, CUSTOMERS, seed=0)) == repr(EDGES)
-    assert repr(edge_events(CODEC, CUSTOMERS, seed=1)) != repr(EDGES)
+def test_edge_events_are_equal_when_seed_is_equal(edges: list[Event]) -> None:
+    assert repr(edge_events(CODEC, CUSTOMERS, seed=0)) == repr(edges)
+    assert repr(edge_events(CODEC, CUSTOMERS, seed=1)) != repr(edges)
 
 
-def test_committed_engines_agree_on_edge_events() -> None:
+def test_committed_engines_agree_on_edge_events(edges: list[Event]) -> None:
     """Compare the loaded files, not the objects from training."""
     original, compiled = load_scorer(COMMITTED, "sklearn"), load_scorer(COMMITTED, "onnx")
-    assert compare(original, compiled, [*CUSTOMERS, *EDGES], len(CUSTOMERS)).refused is None
+    assert compare(original, compiled, [*CUSTOMERS, *edges], len(CUSTOMERS)).refused is None
 
 
 def raise_long_error(*_: object) -> bytes:
