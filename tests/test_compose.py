@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.cli import ROOT, run_cli
+from tests.support.cli import ROOT
+from tests.support.in_process import run_in_process
 
 FILE = ROOT / "compose/compose.yaml"
 COMPOSE: dict[str, Any] = yaml.safe_load(FILE.read_text())
@@ -77,7 +78,7 @@ def test_compose_uses_only_known_options(name: str) -> None:
     """The help of the command lists each option."""
     for arguments in _command_lines(OURS[name]):
         command = arguments[: 2 if arguments[0] == "topics" else 1]
-        help_text = run_cli(*command, "--help", env={"COLUMNS": "200"}).stdout
+        help_text = run_in_process(*command, "--help", env={"COLUMNS": "200"}).out
         assert [argument for argument in arguments if argument.startswith("--") and argument not in help_text] == []
 
 
@@ -93,8 +94,8 @@ def _command_lines(service: dict[str, Any]) -> list[list[str]]:
 @pytest.mark.parametrize("name", OURS)
 def test_compose_sets_only_known_settings(name: str) -> None:
     """A misspelt setting would be refused."""
-    completed = run_cli("config", "show", env=OURS[name]["environment"])
-    assert completed.returncode == 0, completed.stderr
+    completed = run_in_process("config", "show", env=OURS[name]["environment"])
+    assert completed.code == 0, completed.err
 
 
 def test_compose_fixes_different_transactional_ids() -> None:

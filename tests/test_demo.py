@@ -14,6 +14,7 @@ from telco_stream.report.analytics import Summary
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.sample.demo import Answers, run_demo
 from tests.support.cli import RunningCli, run_cli
+from tests.support.in_process import run_in_process
 from tests.support.records import RuleScorer
 from tests.support.scripts import write_executable
 
@@ -63,7 +64,7 @@ def test_demo_suggests_commands_that_run_as_printed() -> None:
     commands = [shlex.split(line)[1:] for line in done.stderr.splitlines() if "-m telco_stream" in line]
     assert len(commands) == 5
     for words in commands:
-        assert run_cli(*words[2:], "--help").returncode == 0
+        assert run_in_process(*words[2:], "--help").code == 0
 
 
 def test_program_is_named_as_a_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ from confluent_kafka.admin import AdminClient
 from telco_stream import errors
 from telco_stream.consume.run import ConsumeOptions
 from telco_stream.messages.dead_letter import decode_dead_letter
-from tests.support.cli import ROOT, run_cli
+from tests.support.cli import ROOT
 from tests.support.consumer_harness import RunningConsumer, answers, coordinates, customers, settings_of, sources
+from tests.support.in_process import run_in_process
 from tests.support.records import POISON, STRANGE, good
 from tests.support.topics import Outgoing, Topics, configure_topic, read_topic, send, topic_id
 from tests.support.waiting import wait_until
@@ -25,17 +26,17 @@ NUMBERS = ["SeniorCitizen", "tenure", "MonthlyCharges", "TotalCharges"]
 
 def consume(kafka: str, topics: Topics, *args: str, **env: str) -> dict[str, Any]:
     """Run `consume` and return its result."""
-    run = run_cli("consume", "--output", "json", "--quiet", *args, env=topics.env(kafka) | env)
-    assert run.returncode == 0, run.stderr
-    result: dict[str, Any] = json.loads(run.stdout)
+    run = run_in_process("consume", "--output", "json", "--quiet", *args, env=topics.env(kafka) | env)
+    assert run.code == 0, run.err
+    result: dict[str, Any] = json.loads(run.out)
     return result
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
 def test_consume_scores_the_sample_once_as_the_pipeline_does(kafka: str, topics: Topics, delivery: str) -> None:
-    sent = run_cli("produce", "--mode", "batch", "--output", "json", "-q", env=topics.env(kafka))
-    assert sent.returncode == 0, sent.stderr
-    assert json.loads(sent.stdout)["sent"] == 1000
+    sent = run_in_process("produce", "--mode", "batch", "--output", "json", "-q", env=topics.env(kafka))
+    assert sent.code == 0, sent.err
+    assert json.loads(sent.out)["sent"] == 1000
     result = consume(kafka, topics, "--mode", "batch", "--engine", "sklearn", "--delivery", delivery)
     assert (result["consumed"], result["predicted"], result["stopped_by"]) == (1000, 1000, "end")
     assert result["analytics"]["total"] == 1000
@@ -80,9 +81,9 @@ def test_commands_use_the_topic_of_the_option(kafka: str, topics: Topics) -> Non
         "status",
         "dlq replay --dry-run",
     ):
-        done = run_cli(*command.split(), "--topic", topics.raw, "--output", "json", env=env)
-        assert done.returncode == 0, done.stderr
-        results[command] = json.loads(done.stdout)
+        done = run_in_process(*command.split(), "--topic", topics.raw, "--output", "json", env=env)
+        assert done.code == 0, done.err
+        results[command] = json.loads(done.out)
     produced, windows, stream, verified, status, replayed = results.values()
     assert (produced["sent"], produced["topic"]) == (40, topics.raw)
     assert (windows["consumed"], windows["batches"]) == (25, 3)
@@ -162,9 +163,9 @@ def test_consume_writes_the_topic_id_to_every_answer(kafka: str, topics: Topics)
 
 def test_consume_warns_when_a_topic_is_compacted(kafka: str, topics: Topics) -> None:
     configure_topic(kafka, topics.predictions, "cleanup.policy", "compact")
-    run = run_cli("consume", "--mode", "batch", "--quiet", env=topics.env(kafka))
-    assert (run.returncode, run.stderr.count("is compacted")) == (0, 1), run.stderr
-    assert topics.predictions in run.stderr
+    run = run_in_process("consume", "--mode", "batch", "--quiet", env=topics.env(kafka))
+    assert (run.code, run.err.count("is compacted")) == (0, 1), run.err
+    assert topics.predictions in run.err
 
 
 def feed(kafka: str, topics: Topics, member: RunningConsumer) -> None:

@@ -7,6 +7,7 @@ from telco_stream import errors
 from telco_stream.consume.run import ConsumeOptions
 from tests.support.cli import run_cli
 from tests.support.consumer_harness import RunningConsumer, answers, coordinates, customers, settings_of, sources
+from tests.support.in_process import run_in_process
 from tests.support.topics import Topics, read_topic, recreate_topic, send
 from tests.support.waiting import wait_until
 
@@ -29,9 +30,9 @@ def forget(kafka: str, topics: Topics) -> None:
 
 def test_consume_refuses_when_the_group_has_no_offsets(kafka: str, forgotten: Topics) -> None:
     """Nothing is answered again; the message names both ways to continue."""
-    done = run_cli("consume", "--mode", "batch", env=forgotten.env(kafka))
-    assert done.returncode == 5
-    (line,) = [line for line in done.stderr.splitlines() if forgotten.group in line]
+    done = run_in_process("consume", "--mode", "batch", env=forgotten.env(kafka))
+    assert done.code == 5
+    (line,) = [line for line in done.err.splitlines() if forgotten.group in line]
     assert "offsets.retention.minutes" in line
     assert "--resume-from-answers" in line
     assert "--restart" in line
@@ -107,5 +108,5 @@ def wait_for_all(members: list[RunningConsumer], count: int) -> None:
 
 
 def test_consume_refuses_both_options_at_once() -> None:
-    done = run_cli("consume", "--restart", "--resume-from-answers")
-    assert done.returncode == 2
+    done = run_in_process("consume", "--restart", "--resume-from-answers")
+    assert done.code == 2

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.cli import run_cli
+from tests.support.in_process import run_in_process
 
 NOWHERE = "127.0.0.1:1"
 
@@ -32,10 +32,10 @@ def status() -> Callable[[str], str]:
     """Return a function that runs `status`, asserts exit code 3 and returns the error."""
 
     def ask(broker: str) -> str:
-        completed = run_cli("status", "--broker", broker, "--timeout", "1")
-        assert (completed.returncode, completed.stdout) == (3, "")
-        assert completed.stderr.count("\n") == 1
-        return completed.stderr
+        completed = run_in_process("status", "--broker", broker, "--timeout", "1")
+        assert (completed.code, completed.out) == (3, "")
+        assert completed.err.count("\n") == 1
+        return completed.err
 
     return ask
 
@@ -54,18 +54,18 @@ def test_error_names_the_protocol_when_the_port_is_not_kafka(reply: bytes, statu
 )
 def test_wait_for_the_broker_is_logged_before_the_error(broker: str, reason: str) -> None:
     """Not at once, because a broker may be slow, and only once."""
-    done = run_cli("status", "--broker", broker, "--timeout", "4")
-    notice, error = done.stderr.splitlines()
+    done = run_in_process("status", "--broker", broker, "--timeout", "4")
+    notice, error = done.err.splitlines()
     assert f"INFO Kafka at {broker} has not answered yet ({reason}" in notice
     assert notice.endswith("; waiting up to 4 s")
     assert error.startswith(f"Error: Kafka at {broker} doesn't answer within 4 s: {reason}")
     assert error.endswith("; check --broker, and that it is running")
-    assert "(after" not in done.stderr
+    assert "(after" not in done.err
 
 
 def test_wait_for_the_broker_is_not_logged_when_quiet() -> None:
-    done = run_cli("status", "--broker", NOWHERE, "--timeout", "4", "--quiet")
-    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    done = run_in_process("status", "--broker", NOWHERE, "--timeout", "4", "--quiet")
+    assert (done.code, done.err.count("\n")) == (3, 1)
 
 
 def test_error_has_no_numbers_when_the_connection_is_closed(status: Callable[[str], str]) -> None:

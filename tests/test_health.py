@@ -19,8 +19,9 @@ from telco_stream.monitoring.health import Heartbeat, PartitionProgress, StallDe
 from telco_stream.monitoring.protocols import PartitionView
 from telco_stream.monitoring.server import Pages, serving
 from telco_stream.runtime.signals import Stopped
-from tests.support.cli import RunningCli, run_cli
+from tests.support.cli import RunningCli
 from tests.support.consumer_harness import RunningConsumer, settings_of
+from tests.support.in_process import run_in_process
 from tests.support.mock_cluster import MockCluster
 from tests.support.scraping import Port, free_port
 from tests.support.topics import Topics, fresh_topics, send
@@ -240,9 +241,9 @@ def test_serving_refuses_when_one_family_is_taken(port: Port) -> None:
 @pytest.mark.parametrize("command", [("consume",), ("produce", "--mode", "streaming")])
 def test_command_exits_2_when_its_port_is_taken(port: Port, command: tuple[str, ...]) -> None:
     with serving(port.number, pages()):
-        done = run_cli(*command, "--metrics-port", str(port.number))
-    assert done.returncode == 2
-    assert done.stderr.splitlines() == [
+        done = run_in_process(*command, "--metrics-port", str(port.number))
+    assert done.code == 2
+    assert done.err.splitlines() == [
         f"Error: Metrics can't be served at port {port.number}: Address already in use; choose another --metrics-port"
     ]
 

@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import Producer
 
 from telco_stream.messages.headers import DROPPED
-from tests.support.cli import run_cli
+from tests.support.in_process import run_in_process
 from tests.support.raw_headers import send_with_header
 from tests.support.records import good
 from tests.support.topics import Topics, read_topic, send
@@ -30,8 +30,8 @@ def test_consume_scores_a_record_when_a_header_name_is_not_utf_8(kafka: str, top
     send(kafka, topics.raw, [("k", good(), [("trace", b"1")])] * 100)
     send_with_header(kafka, topics.raw, good(), name)
     send_with_header(kafka, topics.raw, b"no customer", name)
-    run = run_cli("consume", "--mode", "batch", "--output", "json", "-q", env=topics.env(kafka))
-    assert run.returncode == 0, run.stderr
+    run = run_in_process("consume", "--mode", "batch", "--output", "json", "-q", env=topics.env(kafka))
+    assert run.code == 0, run.err
     answers = [*read_topic(kafka, topics.predictions), *read_topic(kafka, topics.deadletter)]
     assert Counter(answer.header(DROPPED) for answer in answers) == {None: 100, "unreadable": 2}
 
@@ -40,7 +40,7 @@ def test_commands_read_topics_when_a_header_name_is_not_utf_8(kafka: str, topics
     """After many other records: once Python has specialized a call, it ignores the client's exception."""
     send(kafka, topics.raw, [*[("a", good(), [("trace", b"1")])] * 100, ("b", b"no customer", [])])
     env = topics.env(kafka)
-    assert run_cli("consume", "--mode", "batch", "-q", env=env).returncode == 0
+    assert run_in_process("consume", "--mode", "batch", "-q", env=env).code == 0
     letter = read_topic(kafka, topics.deadletter)[0]
     send_with_header(kafka, topics.deadletter, letter.value or b"", b"pr\xe9nom")
     send_with_header(kafka, topics.predictions, b"no prediction", b"pr\xe9nom")
@@ -53,16 +53,16 @@ def test_commands_read_topics_when_a_header_name_is_not_utf_8(kafka: str, topics
         f"dlq show 0:{letter.offset + 2}": 0,  # between them is a transaction's marker
         "dlq replay --execute": 0,
     }
-    runs = {command: run_cli(*command.split(), "--output", "json", env=env) for command in commands}
-    assert {command: run.returncode for command, run in runs.items()} == commands, runs
-    assert json.loads(runs["dlq replay --execute"].stdout)["replayed"] == 2
+    runs = {command: run_in_process(*command.split(), "--output", "json", env=env) for command in commands}
+    assert {command: run.code for command, run in runs.items()} == commands, runs
+    assert json.loads(runs["dlq replay --execute"].out)["replayed"] == 2
 
 
 @pytest.mark.parametrize("name", ["日" * 800_000, "🙂" * 600_000, "x" * 2_400_000], ids=["three bytes", "four", "one"])
 def test_consume_answers_a_record_when_a_header_name_is_long(kafka: str, topics: Topics, name: str) -> None:
     send_compressed(kafka, topics.raw, [(good(), [(name, b"x")]), (b"no customer", [(name, b"x")])])
-    run = run_cli("consume", "--mode", "batch", "-q", env=topics.env(kafka))
-    assert run.returncode == 0, run.stderr
+    run = run_in_process("consume", "--mode", "batch", "-q", env=topics.env(kafka))
+    assert run.code == 0, run.err
     assert len(read_topic(kafka, topics.predictions)) == len(read_topic(kafka, topics.deadletter)) == 1
 
 

@@ -17,7 +17,8 @@ from telco_stream.monitoring.protocols import BatchTimings, PartitionView
 from telco_stream.monitoring.snapshot import ProgressLog
 from telco_stream.runtime import logs
 from telco_stream.scoring import Outcome
-from tests.support.cli import RunningCli, run_cli
+from tests.support.cli import RunningCli
+from tests.support.in_process import run_in_process
 from tests.support.mock_cluster import MockCluster
 from tests.support.records import good
 from tests.support.topics import Outgoing, Topics, send
@@ -359,9 +360,9 @@ def test_log_has_no_customer_data_when_verbose(
 
 
 def test_log_is_one_json_line_when_broker_is_unreachable() -> None:
-    done = run_cli("consume", "--broker", "localhost:1", "--timeout", "0.5", "--log-format", "json")
-    assert done.returncode == 3
-    (line,) = done.stderr.splitlines()
+    done = run_in_process("consume", "--broker", "localhost:1", "--timeout", "0.5", "--log-format", "json")
+    assert done.code == 3
+    (line,) = done.err.splitlines()
     assert json.loads(line)["event"] == "failed"
 
 

@@ -14,7 +14,7 @@ from telco_stream.report.run import run_lookup
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import load
 from tests.conftest import Broker
-from tests.support.cli import run_cli
+from tests.support.in_process import run_in_process
 from tests.support.topics import Outgoing, Topics, send
 
 pytestmark = pytest.mark.slow
@@ -25,16 +25,16 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 def test_show_lists_predictions_with_the_newest_first(broker: Broker) -> None:
     write(broker, [prediction("a", 1), prediction("b", 2), prediction("a", 3)])
     done = cli(broker, "a", "--output", "json")
-    found = [json.loads(line) for line in done.stdout.splitlines()]
+    found = [json.loads(line) for line in done.out.splitlines()]
     assert [(line["processed_ts"], line["customerID"]) for line in found] == [(at(3), "a"), (at(1), "a")]
     assert (found[0]["churn_probability"], found[0]["prediction"], found[0]["model_version"]) == (0.75, "Yes", "v1")
     assert found[0]["source"] == "raw/0/3"
-    assert done.stderr == "Searched all 3 records of the topic, back to 2026-03-01 00:01 UTC.\n"
+    assert done.err == "Searched all 3 records of the topic, back to 2026-03-01 00:01 UTC.\n"
 
 
 def test_show_draws_a_table(broker: Broker) -> None:
     write(broker, [prediction("a", 3)])
-    lines = [line.split() for line in cli(broker, "a").stdout.splitlines()]
+    lines = [line.split() for line in cli(broker, "a").out.splitlines()]
     assert lines[2] == ["2026-03-01", "00:03:00", "75.0%", "Yes", "v1", "0:3"]
     assert lines[-1] == ["Input:", "partition", "and", "offset", "in", "raw"]
 
@@ -49,15 +49,15 @@ def test_show_finds_predictions_in_other_partitions(broker: Broker) -> None:
 def test_show_exits_5_when_nothing_is_found(broker: Broker) -> None:
     """As `dlq show` does."""
     nothing = "Error: No prediction of this customer was found. Searched all"
-    assert cli(broker, "a", code=5).stderr.startswith(f"{nothing} 0 records")
+    assert cli(broker, "a", code=5).err.startswith(f"{nothing} 0 records")
     write(broker, [prediction("b", 1)])
     done = cli(broker, "a", "--output", "json", "--quiet", code=5)
-    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
-    assert done.stderr.startswith(f"{nothing} 1 record")
-    assert "its records may be dead letters: telco-stream dlq list" in done.stderr
+    assert (done.out, done.err.count("\n")) == ("", 1)
+    assert done.err.startswith(f"{nothing} 1 record")
+    assert "its records may be dead letters: telco-stream dlq list" in done.err
     write(broker, [("a", b"not a prediction", [])])
     done = cli(broker, "a", code=5)
-    assert done.stderr.startswith("Error: 1 value with this key is not a prediction of this contract; --model names")
+    assert done.err.startswith("Error: 1 value with this key is not a prediction of this contract; --model names")
 
 
 def test_search_ends_when_older_records_cannot_be_newer(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,9 +84,9 @@ def test_search_ends_at_the_record_limit(broker: Broker, monkeypatch: pytest.Mon
 
 def test_show_says_how_to_search_further(broker: Broker) -> None:
     write(broker, [prediction("a", minute) for minute in range(3)])
-    assert "the newest 2 records" in cli(broker, "b", "--records", "2", code=5).stderr
-    assert "--records 0 searches all" in cli(broker, "b", "--records", "2", code=5).stderr
-    assert "a higher --limit lists older" in cli(broker, "a", "--limit", "2").stderr
+    assert "the newest 2 records" in cli(broker, "b", "--records", "2", code=5).err
+    assert "--records 0 searches all" in cli(broker, "b", "--records", "2", code=5).err
+    assert "a higher --limit lists older" in cli(broker, "a", "--limit", "2").err
 
 
 def test_search_ignores_predictions_that_were_aborted(kafka: str, topics: Topics) -> None:
@@ -135,6 +135,6 @@ def found(result: Lookup) -> list[tuple[str, int]]:
 
 
 def cli(broker: Broker, *arguments: str, code: int = 0) -> Any:
-    done = run_cli("predictions", "show", *arguments, env=broker.topics.env(broker.bootstrap))
-    assert done.returncode == code, done.stderr
+    done = run_in_process("predictions", "show", *arguments, env=broker.topics.env(broker.bootstrap))
+    assert done.code == code, done.err
     return done

@@ -7,7 +7,8 @@ from itertools import count
 
 import pytest
 
-from tests.support.cli import RunningCli, run_cli
+from tests.support.cli import RunningCli
+from tests.support.in_process import run_in_process
 from tests.support.published_models import OPEN_GATE, PublishedModels
 from tests.support.records import good
 from tests.support.scraping import Port, free_port
@@ -239,9 +240,9 @@ def test_lost_models_topic_does_not_stop_the_answers(
 
 def test_consume_exits_4_when_no_version_serves(kafka: str, topics: Topics) -> None:
     env = PublishedModels(kafka, topics).env
-    ended = run_cli("consume", "--timeout", "1", env=env)
-    assert ended.returncode == 4
-    assert "telco-stream model publish FOLDER" in ended.stderr
+    ended = run_in_process("consume", "--timeout", "1", env=env)
+    assert ended.code == 4
+    assert "telco-stream model publish FOLDER" in ended.err
 
 
 def test_consume_waits_for_the_first_promotion(kafka: str, topics: Topics, stream: Stream, start_cli: Start) -> None:
@@ -257,16 +258,16 @@ def test_consume_exits_4_when_the_only_version_is_damaged(kafka: str, topics: To
     models = PublishedModels(kafka, topics)
     models.publish("bad", content=b"no ZIP")
     models.promote("bad")
-    ended = run_cli("consume", env=models.env)
-    assert (ended.returncode, len(ended.stderr.splitlines())) == (4, 1)
-    assert "Version bad serves in topic" in ended.stderr
+    ended = run_in_process("consume", env=models.env)
+    assert (ended.code, len(ended.err.splitlines())) == (4, 1)
+    assert "Version bad serves in topic" in ended.err
 
 
 def test_unsigned_role_change_has_no_effect_when_a_key_is_set(
     models: PublishedModels,
 ) -> None:
-    ended = run_cli("consume", "--timeout", "1", env=models.env | {"TELCO_STREAM_MODEL__SIGNING_KEY": "a secret"})
-    assert ended.returncode == 4
+    env = models.env | {"TELCO_STREAM_MODEL__SIGNING_KEY": "a secret"}
+    assert run_in_process("consume", "--timeout", "1", env=env).code == 4
 
 
 def test_promote_wait_returns_when_the_consumer_answers_with_the_version(
@@ -277,13 +278,13 @@ def test_promote_wait_returns_when_the_consumer_answers_with_the_version(
     stream.send()
     assert stream.versions() == {"a": 300}
     models.publish("b", "close")
-    done = run_cli("model", "promote", "b", "--wait", env=models.env)
-    assert (done.returncode, "1 worker accepted b" in done.stderr) == (0, True), done.stderr
+    done = run_in_process("model", "promote", "b", "--wait", env=models.env)
+    assert (done.code, "1 worker accepted b" in done.err) == (0, True), done.err
     stream.send()
     assert stream.versions() == {"a": 300, "b": 300}
     models.publish("c", "golden rows")
-    done = run_cli("model", "promote", "c", "--wait", env=models.env)
-    assert done.returncode == 4, done.stderr
+    done = run_in_process("model", "promote", "c", "--wait", env=models.env)
+    assert done.code == 4, done.err
     (report,) = models.reports("c")
-    assert f"Worker {report.worker} rejects c: {report.reason}" in done.stderr
+    assert f"Worker {report.worker} rejects c: {report.reason}" in done.err
     assert models.registry().roles.serving == "c", "the decision stays, and the consumer answers with the one before"

@@ -13,8 +13,8 @@ from telco_stream.messages.codec import Codec, compile_contract
 from telco_stream.model.artifact import GOLDEN, load_scorer
 from telco_stream.model.golden import GOLDEN_ROWS, check_golden, make_golden
 from telco_stream.model.scorer import ScoringError
-from tests.support.cli import run_cli
 from tests.support.contracts import small
+from tests.support.in_process import run_in_process
 from tests.support.model_folder import COMMITTED, copy_model, edit_manifest, replace_artifact
 from tests.support.telco import CODEC
 from tests.support.training_data import customers_of, labelled_rows
@@ -70,9 +70,9 @@ def test_load_scorer_accepts_a_golden_probability_within_the_tolerance(model: Pa
 
 def test_consume_exits_with_4_when_a_golden_probability_differs(model: Path) -> None:
     edit_golden(model, lambda golden: change_probability(golden, 1e-3))
-    result = run_cli("consume", "--mode", "batch", "--model", str(model), "--broker", "localhost:1")
-    assert (result.returncode, result.stdout) == (4, "")
-    assert "golden rows" in result.stderr
+    result = run_in_process("consume", "--mode", "batch", "--model", str(model), "--broker", "localhost:1")
+    assert (result.code, result.out) == (4, "")
+    assert "golden rows" in result.err
 
 
 def test_load_scorer_loads_a_folder_without_golden_rows(model: Path) -> None:

@@ -11,8 +11,8 @@ import pytest
 from telco_stream.display.produce_end import describe_end
 from telco_stream.produce.results import ProduceResult
 from telco_stream.produce.run import ProduceOptions
-from tests.support.cli import run_cli
 from tests.support.csv_files import HEADER, customer, write_table
+from tests.support.in_process import run_in_process
 from tests.support.telco import FORMAT
 
 NOWHERE = "127.0.0.1:1"
@@ -22,8 +22,8 @@ BAD_ROW = customer(customerID="SECRET", tenure="many")
 def check(path: Path, *options: str) -> tuple[int, dict[str, Any], str]:
     """Return the exit code, the result and stderr."""
     command = ("produce", "--check", "--data-path", str(path), "--output", "json", "--broker", NOWHERE, *options)
-    done = run_cli(*command)
-    return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+    done = run_in_process(*command)
+    return done.code, json.loads(done.out or "{}"), done.err
 
 
 def test_check_exits_0_when_all_rows_are_good(tmp_path: Path) -> None:
@@ -57,10 +57,10 @@ def test_check_lists_20_bad_rows_when_there_are_more(tmp_path: Path) -> None:
 
 
 def test_check_shows_a_table_without_values(tmp_path: Path) -> None:
-    done = run_cli("produce", "--check", "--data-path", str(write_table(tmp_path, customer(), BAD_ROW)))
-    assert done.returncode == 5
-    assert "3   tenure is not a number" in done.stdout
-    assert "SECRET" not in done.stdout + done.stderr
+    done = run_in_process("produce", "--check", "--data-path", str(write_table(tmp_path, customer(), BAD_ROW)))
+    assert done.code == 5
+    assert "3   tenure is not a number" in done.out
+    assert "SECRET" not in done.out + done.err
 
 
 @pytest.mark.parametrize(
@@ -103,17 +103,17 @@ def test_check_exits_5_when_there_are_no_rows(tmp_path: Path, content: str | Non
 def test_produce_exits_5_when_the_file_has_only_a_header(mode: str, embedded: Any, embedded_topics: Any) -> None:
     Path("empty.csv").write_text(f"{HEADER}\n")
     options = ("--mode", mode, "--data-path", "empty.csv", "--delivery", "at-least-once", "--quiet")
-    done = run_cli("produce", *options, env=embedded_topics.env(embedded.bootstrap))
-    assert (done.returncode, done.stdout) == (5, "")
-    assert done.stderr == "Error: empty.csv has no rows after its header; nothing was sent\n"
+    done = run_in_process("produce", *options, env=embedded_topics.env(embedded.bootstrap))
+    assert (done.code, done.out) == (5, "")
+    assert done.err == "Error: empty.csv has no rows after its header; nothing was sent\n"
 
 
 @pytest.mark.parametrize(
     "options", [("--check", "--bad-rows", "b.csv"), ("--mode", "streaming", "--bad-rows", "b.csv")]
 )
 def test_produce_exits_2_when_bad_rows_have_no_use(options: tuple[str, ...]) -> None:
-    done = run_cli("produce", *options, "--broker", NOWHERE)
-    assert (done.returncode, done.stderr.count("\n"), "--bad-rows" in done.stderr) == (2, 1, True)
+    done = run_in_process("produce", *options, "--broker", NOWHERE)
+    assert (done.code, done.err.count("\n"), "--bad-rows" in done.err) == (2, 1, True)
 
 
 DONE = ProduceResult(

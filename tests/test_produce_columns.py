@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from telco_stream.messages.codec import compile_contract
-from tests.support.cli import run_cli
 from tests.support.contracts import Document, edited, small
 from tests.support.csv_files import HEADER, customer, write_table
+from tests.support.in_process import run_in_process
 from tests.support.topics import StoredRecord, Topics, read_topic
 
 pytestmark = pytest.mark.real
@@ -24,9 +24,9 @@ def produce(kafka: str, topics: Topics) -> Callable[..., Any]:
 
     def run(path: Path, *options: str, mode: str = "batch", code: int = 0) -> Any:
         command = ("produce", "--mode", mode, "--data-path", str(path), "--output", "json", *options)
-        done = run_cli(*command, env=topics.env(kafka))
-        assert done.returncode == code, done.stderr
-        return json.loads(done.stdout) if code == 0 else done.stderr
+        done = run_in_process(*command, env=topics.env(kafka))
+        assert done.code == code, done.err
+        return json.loads(done.out) if code == 0 else done.err
 
     return run
 
@@ -156,13 +156,13 @@ def test_pass_is_refused_when_its_contract_is_another(
 def test_file_without_label_is_scored(kafka: str, topics: Topics, produce: Callable[..., Any], tmp_path: Path) -> None:
     lines = [customer(customerID=str(number)).rpartition(",")[0] for number in range(20)]
     produce(write_table(tmp_path, *lines, header=HEADER.rpartition(",")[0]))
-    done = run_cli("consume", "--mode", "batch", "--output", "json", env=topics.env(kafka))
-    assert (done.returncode, json.loads(done.stdout)["predicted"]) == (0, 20), done.stderr
+    done = run_in_process("consume", "--mode", "batch", "--output", "json", env=topics.env(kafka))
+    assert (done.code, json.loads(done.out)["predicted"]) == (0, 20), done.err
     assert {record.json()["customerID"] for record in read_topic(kafka, topics.predictions)} == set(map(str, range(20)))
 
 
 def test_ignored_columns_are_logged_once(kafka: str, topics: Topics, tmp_path: Path) -> None:
     path = write_table(tmp_path, f"{customer()},x", header=f"{HEADER},Extra")
     command = ("produce", "--mode", "batch", "--data-path", str(path))
-    assert run_cli(*command, env=topics.env(kafka)).stderr.count("ignored columns: Extra") == 1
-    assert "Extra" not in run_cli(*command, "--quiet", env=topics.env(kafka)).stderr
+    assert run_in_process(*command, env=topics.env(kafka)).err.count("ignored columns: Extra") == 1
+    assert "Extra" not in run_in_process(*command, "--quiet", env=topics.env(kafka)).err

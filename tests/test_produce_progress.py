@@ -16,8 +16,8 @@ from telco_stream.kafka.cluster import Cluster
 from telco_stream.messages.headers import PROGRESS_MARK
 from telco_stream.produce.progress import PassKey, PassProgress, decode_progress, encode_metadata
 from telco_stream.produce.writer import group_of
-from tests.support.cli import run_cli
 from tests.support.consumer_harness import settings_of
+from tests.support.in_process import run_in_process
 from tests.support.produce_harness import customer_ids, write_customers
 from tests.support.topics import Topics, create_topics, delete_topics, read_topic
 from tests.support.waiting import wait_until
@@ -30,9 +30,9 @@ pytestmark = pytest.mark.real
 def produce(kafka: str, topics: Topics, path: Path, *options: str, code: int = 0) -> dict[str, Any]:
     """Run `produce`; return its result, with `stderr` added."""
     command = ("produce", "--mode", "batch", "--data-path", str(path), "--output", "json", *options)
-    done = run_cli(*command, env=topics.env(kafka))
-    assert done.returncode == code, done.stderr
-    return {"stderr": done.stderr, **(json.loads(done.stdout) if code == 0 else {})}
+    done = run_in_process(*command, env=topics.env(kafka))
+    assert done.code == code, done.err
+    return {"stderr": done.err, **(json.loads(done.out) if code == 0 else {})}
 
 
 def keys(kafka: str, topics: Topics) -> Counter[str]:
@@ -198,8 +198,8 @@ def test_pass_is_refused_when_its_topic_was_recreated(kafka: str, topics: Topics
 def test_mark_is_not_copied_to_answers(kafka: str, topics: Topics, tmp_path: Path) -> None:
     produce(kafka, topics, write_customers(tmp_path, 30))
     assert marks(kafka, topics)
-    done = run_cli("consume", "--mode", "batch", "--quiet", env=topics.env(kafka))
-    assert done.returncode == 0, done.stderr
+    done = run_in_process("consume", "--mode", "batch", "--quiet", env=topics.env(kafka))
+    assert done.code == 0, done.err
     answers = read_topic(kafka, topics.predictions)
     assert len(answers) == 30
     assert not [answer for answer in answers if answer.header(PROGRESS_MARK)]

@@ -1,4 +1,4 @@
-"""`produce` as a process on a real Kafka: killed, stopped, resumed, retried."""
+"""`produce` on a real Kafka: resumed and retried; as a process, killed and stopped."""
 
 import json
 import os
@@ -19,8 +19,9 @@ from confluent_kafka.cimpl import NewPartitions
 from telco_stream.csv.reader import fingerprint
 from telco_stream.produce.progress import PassKey
 from telco_stream.produce.writer import group_of
-from tests.support.cli import RunningCli, run_cli
+from tests.support.cli import RunningCli
 from tests.support.csv_files import customer, write_table
+from tests.support.in_process import run_in_process
 from tests.support.produce_harness import customer_ids, write_customers
 from tests.support.topics import Topics, read_topic
 from tests.support.waiting import wait_until
@@ -36,9 +37,9 @@ def env(kafka: str, topics: Topics) -> dict[str, str]:
 
 
 def run_produce(env: dict[str, str], path: Path, *options: str, code: int = 0) -> dict[str, Any]:
-    done = run_cli(*command(path, *options), env=env)
-    assert done.returncode == code, done.stderr
-    result: dict[str, Any] = json.loads(done.stdout) if code == 0 else {"error": done.stderr}
+    done = run_in_process(*command(path, *options), env=env)
+    assert done.code == code, done.err
+    result: dict[str, Any] = json.loads(done.out) if code == 0 else {"error": done.err}
     return result
 
 
@@ -89,9 +90,9 @@ def test_produce_needs_its_checkpoint_file_only_at_least_once(
 ) -> None:
     options = ("--checkpoint-file", "/proc/producer.json", "--delivery", delivery, "--run-id", "x")
     path = write_customers(tmp_path, 30)
-    runs = [run_cli(*command(path, *options), env=env) for _ in complaints]
-    assert [done.returncode for done in runs] == [code, code]
-    assert [done.stderr.count("Cannot write /proc/producer.json") for done in runs] == complaints
+    runs = [run_in_process(*command(path, *options), env=env) for _ in complaints]
+    assert [done.code for done in runs] == [code, code]
+    assert [done.err.count("Cannot write /proc/producer.json") for done in runs] == complaints
     assert keys(env) == each_once(0 if code else 30)
 
 
@@ -204,9 +205,9 @@ def test_produce_resumes_from_kafka_when_the_file_is_behind(env: dict[str, str],
     older = CHECKPOINT.read_text()
     run_produce(env, path, "--limit", "10")
     CHECKPOINT.write_text(older)
-    done = run_cli(*command(path), env=env)
-    assert json.loads(done.stdout)["resumed_from"] == 20
-    assert "the checkpoint file says row 10, Kafka says row 20; continuing from Kafka's row" in done.stderr
+    done = run_in_process(*command(path), env=env)
+    assert json.loads(done.out)["resumed_from"] == 20
+    assert "the checkpoint file says row 10, Kafka says row 20; continuing from Kafka's row" in done.err
     assert keys(env) == each_once(25)
 
 
@@ -228,9 +229,9 @@ def test_produce_continues_when_a_bad_row_is_corrected(
     assert "20 rows were sent; the same command continues after the correction" in error
     assert keys(env) == each_once(20)
     assert json.loads(CHECKPOINT.read_text())["total_sent"] == 20
-    done = run_cli(*command(write_customers(tmp_path, 26), "--batch-size", "10", *run_id), env=env)
-    assert (done.returncode, json.loads(done.stdout)["resumed_from"]) == (0, 20)
-    assert "6 rows sent, after 20 rows in earlier runs." in done.stderr
+    done = run_in_process(*command(write_customers(tmp_path, 26), "--batch-size", "10", *run_id), env=env)
+    assert (done.code, json.loads(done.out)["resumed_from"]) == (0, 20)
+    assert "6 rows sent, after 20 rows in earlier runs." in done.err
     assert keys(env) == each_once(26)
 
 
@@ -249,16 +250,16 @@ def test_produce_exits_5_when_a_sent_row_has_changed(env: dict[str, str], tmp_pa
 def test_produce_says_when_rows_are_sent_again(env: dict[str, str], tmp_path: Path) -> None:
     path = write_customers(tmp_path, 10)
     first, again, named, done = (
-        run_cli(*command(path, *options), env=env) for options in ((), (), ("--run-id", "x"), ("--run-id", "x"))
+        run_in_process(*command(path, *options), env=env) for options in ((), (), ("--run-id", "x"), ("--run-id", "x"))
     )
-    assert [json.loads(run.stdout)["sent_again"] for run in (first, again, named, done)] == [False, True, False, False]
-    assert "--run-id ID sends a file once" in again.stderr
-    warning = again.stderr.index("WARNING an earlier run has sent customers.csv to ")
-    assert again.stderr.index("started command=produce") < warning < again.stderr.index("stopped command=produce")
-    assert not any("WARNING" in run.stderr for run in (first, named, done))
-    assert "WARNING" not in run_cli(*command(path, "--restart"), env=env).stderr
-    assert "Run x is complete: 10 rows sent." in named.stderr
-    assert "Run x is complete; nothing was sent." in done.stderr
+    assert [json.loads(run.out)["sent_again"] for run in (first, again, named, done)] == [False, True, False, False]
+    assert "--run-id ID sends a file once" in again.err
+    warning = again.err.index("WARNING an earlier run has sent customers.csv to ")
+    assert again.err.index("started command=produce") < warning < again.err.index("stopped command=produce")
+    assert not any("WARNING" in run.err for run in (first, named, done))
+    assert "WARNING" not in run_in_process(*command(path, "--restart"), env=env).err
+    assert "Run x is complete: 10 rows sent." in named.err
+    assert "Run x is complete; nothing was sent." in done.err
 
 
 def test_produce_exits_5_when_an_offset_was_set_by_hand(env: dict[str, str], tmp_path: Path) -> None:
@@ -272,16 +273,16 @@ def test_produce_exits_5_when_an_offset_was_set_by_hand(env: dict[str, str], tmp
 
 
 def test_produce_exits_6_when_another_starts_the_run(env: dict[str, str], start_cli: Start, tmp_path: Path) -> None:
-    """The first process is fenced, and each row is there once."""
-    path = write_customers(tmp_path, 5 * ROWS)
-    first = start_cli(*command(path, "--run-id", "x"), env=env, cwd=tmp_path)
+    """The first process is fenced, and each row is there once; small batches keep it busy until then."""
+    path = write_customers(tmp_path, ROWS)
+    first = start_cli(*command(path, "--run-id", "x", "--batch-size", "100"), env=env, cwd=tmp_path)
     wait_until(lambda: CHECKPOINT.exists() and '"last_processed_index":-1' not in CHECKPOINT.read_text(), 30, "rows")
     run_produce(env, path, "--run-id", "x", "--checkpoint-file", "other.json")
     assert first.wait() == 6, first.stderr()
     error = first.stderr().splitlines()[-1]
     assert error.startswith("Error: Another instance has taken over this pass")
     assert "transactional" not in error
-    assert keys(env) == each_once(5 * ROWS)
+    assert keys(env) == each_once(ROWS)
 
 
 def test_stream_meets_its_rate_and_ends_in_two_seconds(env: dict[str, str], start_cli: Start, tmp_path: Path) -> None:

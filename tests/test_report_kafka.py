@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Broker
 from tests.support.cli import run_cli
+from tests.support.in_process import run_in_process
 from tests.support.letters import letter
 from tests.support.topics import Outgoing, Topics, read_topic, send
 
@@ -60,9 +61,9 @@ def test_report_writes_only_the_csv_to_stdout_when_asked(broker: Broker) -> None
     ("options", "reason"), [(["--output", "json"], "--output json"), (["--html", "-"], "Two output files")]
 )
 def test_report_exits_2_when_stdout_has_two_results(options: list[str], reason: str) -> None:
-    done = run_cli("report", "--csv", "-", *options, *NO_BROKER)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert reason in done.stderr
+    done = run_in_process("report", "--csv", "-", *options, *NO_BROKER)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert reason in done.err
 
 
 def test_report_page_has_numbers_and_offsets_of_both_topics(broker: Broker) -> None:
@@ -96,8 +97,8 @@ def test_report_reads_the_period_before_for_comparison(broker: Broker) -> None:
 def test_report_exits_2_when_a_column_is_unknown(broker: Broker) -> None:
     send(broker.bootstrap, broker.topics.predictions, [prediction("a")])
     done = cli(broker, "--by", "contract")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "no column 'contract' to group by; they have Contract, InternetService, model_version" in done.stderr
+    assert (done.code, done.out) == (2, "")
+    assert "no column 'contract' to group by; they have Contract, InternetService, model_version" in done.err
     assert list(report(broker, "--by", "model_version")["segments"]) == ["model_version"]
 
 
@@ -116,34 +117,34 @@ def test_report_shows_which_contacts_pay(broker: Broker) -> None:
 
 @pytest.mark.parametrize("option", ["--contact-cost", "--customer-value"])
 def test_report_exits_2_when_one_of_both_costs_is_missing(option: str) -> None:
-    done = run_cli("report", option, "5", *NO_BROKER)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "--contact-cost and --customer-value belong together" in done.stderr
+    done = run_in_process("report", option, "5", *NO_BROKER)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "--contact-cost and --customer-value belong together" in done.err
 
 
 def test_report_exits_2_when_both_files_are_the_same() -> None:
-    done = run_cli("report", "--html", "a", "--csv", "./a", *NO_BROKER)
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "can't both be" in done.stderr
+    done = run_in_process("report", "--html", "a", "--csv", "./a", *NO_BROKER)
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "can't both be" in done.err
 
 
 def test_report_checks_the_model_before_it_connects() -> None:
-    done = run_cli("report", "--html", "a", "--model", "nowhere", *NO_BROKER)
-    assert (done.returncode, done.stderr.count("\n"), list(Path().iterdir())) == (4, 1, [])
+    done = run_in_process("report", "--html", "a", "--model", "nowhere", *NO_BROKER)
+    assert (done.code, done.err.count("\n"), list(Path().iterdir())) == (4, 1, [])
 
 
 def test_report_leaves_no_file_when_a_topic_is_missing(kafka: str, topics: Topics) -> None:
     env = {**topics.env(kafka), "TELCO_STREAM_TOPICS__DEADLETTER": "no-such-topic"}
-    done = run_cli("report", "--html", "a", env=env)
-    assert (done.returncode, list(Path().iterdir())) == (3, [])
-    assert "no-such-topic" in done.stderr
+    done = run_in_process("report", "--html", "a", env=env)
+    assert (done.code, list(Path().iterdir())) == (3, [])
+    assert "no-such-topic" in done.err
 
 
 def test_report_leaves_no_file_when_the_version_is_unknown(broker: Broker, tmp_path: Path) -> None:
     send(broker.bootstrap, broker.topics.predictions, [prediction("a")])
     done = cli(broker, "--model-version", "v9", "--csv", "out.csv", "--html", "out.html")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: No prediction here has model version 'v9': there are predictions of v1\n"
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "Error: No prediction here has model version 'v9': there are predictions of v1\n"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -152,16 +153,16 @@ def test_report_checks_its_files_before_it_connects(option: str, tmp_path: Path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_text("mine")
     for path in ("folder", "file/below", "missing/out"):
-        done = run_cli("report", option, str(tmp_path / path), *NO_BROKER)
-        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-        assert "Cannot write" in done.stderr
+        done = run_in_process("report", option, str(tmp_path / path), *NO_BROKER)
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+        assert "Cannot write" in done.err
     assert (tmp_path / "file").read_text() == "mine"
     assert not (tmp_path / "missing").exists()
 
 
 def test_report_keeps_an_old_file_when_kafka_does_not_answer(tmp_path: Path) -> None:
     (tmp_path / "out.csv").write_text("of yesterday")
-    assert run_cli("report", "--csv", str(tmp_path / "out.csv"), *NO_BROKER).returncode == 3
+    assert run_in_process("report", "--csv", str(tmp_path / "out.csv"), *NO_BROKER).code == 3
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out.csv", "of yesterday")]
 
 
@@ -186,10 +187,10 @@ def customers(summary: dict[str, Any]) -> set[str]:
 
 def report(broker: Broker, *options: str) -> dict[str, Any]:
     done = cli(broker, *options)
-    assert done.returncode == 0, done.stderr
-    summary: dict[str, Any] = json.loads(done.stdout)
+    assert done.code == 0, done.err
+    summary: dict[str, Any] = json.loads(done.out)
     return summary
 
 
 def cli(broker: Broker, *options: str) -> Any:
-    return run_cli("report", "--output", "json", *options, env=broker.topics.env(broker.bootstrap))
+    return run_in_process("report", "--output", "json", *options, env=broker.topics.env(broker.bootstrap))

@@ -9,6 +9,7 @@ import pytest
 from telco_stream.runtime.signals import Stop, Stopped, stop_on_signals
 from tests.support.cli import RunningCli, run_cli
 from tests.support.consumer_harness import coordinates, customers, sources
+from tests.support.in_process import run_in_process
 from tests.support.stopping import SOON, stopped_within
 from tests.support.topics import Topics, read_topic, send
 from tests.support.waiting import wait_until
@@ -44,11 +45,11 @@ def test_signal_loses_and_doubles_nothing_when_under_load(
 
 def test_consume_exits_3_when_no_broker_answers() -> None:
     started = time.monotonic()
-    run = run_cli("consume", "--broker", "localhost:1", "--timeout", "1", "--quiet")
-    assert run.returncode == 3
-    assert run.stdout == ""
-    assert len(run.stderr.splitlines()) == 1, run.stderr
-    assert "localhost:1" in run.stderr
+    run = run_in_process("consume", "--broker", "localhost:1", "--timeout", "1", "--quiet")
+    assert run.code == 3
+    assert run.out == ""
+    assert len(run.err.splitlines()) == 1, run.err
+    assert "localhost:1" in run.err
     assert time.monotonic() - started < 10
 
 

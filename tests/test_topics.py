@@ -12,8 +12,8 @@ from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.topics import Topic, compacted_topics, init_topics
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.settings import Settings, TopicSettings
-from tests.support.cli import run_cli
 from tests.support.consumer_harness import customers, settings_of
+from tests.support.in_process import run_in_process
 from tests.support.mock_cluster import MockCluster
 from tests.support.topics import Topics, configure_topic, delete_topics, fresh_topics, send
 from tests.support.waiting import wait_until
@@ -122,14 +122,14 @@ def test_compacted_topics_returns_those_that_are_known(
 
 def test_topics_init_warns_when_a_topic_is_compacted(kafka: str, topics: Topics) -> None:
     configure_topic(kafka, topics.predictions, "cleanup.policy", "compact")
-    run = run_cli("topics", "init", "--dry-run", env=topics.env(kafka))
-    assert (run.returncode, run.stderr.count("is compacted")) == (0, 1), run.stderr
-    assert f"Topic {topics.predictions} is compacted" in run.stderr
+    run = run_in_process("topics", "init", "--dry-run", env=topics.env(kafka))
+    assert (run.code, run.err.count("is compacted")) == (0, 1), run.err
+    assert f"Topic {topics.predictions} is compacted" in run.err
 
 
 def test_topics_init_says_that_a_dry_run_creates_nothing(kafka: str, topics: Topics) -> None:
-    run = run_cli("topics", "init", "--dry-run", "--topic", "other.raw", env=topics.env(kafka))
-    assert run.stderr == "Nothing was created. Without --dry-run, 1 topic would be.\n"
+    run = run_in_process("topics", "init", "--dry-run", "--topic", "other.raw", env=topics.env(kafka))
+    assert run.err == "Nothing was created. Without --dry-run, 1 topic would be.\n"
     assert "other.raw" not in cluster_of(settings(kafka, topics)).topics()
 
 

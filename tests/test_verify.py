@@ -1,7 +1,6 @@
 """`verify` on a real Kafka: transactions, aborted answers, retention and groups."""
 
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +17,7 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.offsets import CommitMetadata, encode_commit_metadata
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import load
-from tests.support.cli import run_cli
+from tests.support.in_process import CompletedRun, run_in_process
 from tests.support.topics import Outgoing, Topics, configure_topic, recreate_topic, send, topic_id
 
 Sources = Iterable[tuple[int, int]]
@@ -202,8 +201,8 @@ def test_verify_counts_inputs_that_are_not_answered_yet(pipeline: Pipeline) -> N
     assert [account.unanswered for account in result.partitions] == [6, 0, 5]
     assert (result.unanswered, result.inputs, result.missing, result.is_clean) == (11, 2, 0, True)
     assert result.verdict == "Each of 2 inputs has exactly one answer; 11 inputs are not answered yet."
-    run = run_cli("verify", "--output", "json", env=pipeline.topics.env(pipeline.bootstrap))
-    assert (run.returncode, json.loads(run.stdout)["unanswered"]) == (0, 11)
+    run = run_in_process("verify", "--output", "json", env=pipeline.topics.env(pipeline.bootstrap))
+    assert (run.code, json.loads(run.out)["unanswered"]) == (0, 11)
 
 
 def test_verify_counts_a_replayed_input_separately(pipeline: Pipeline) -> None:
@@ -407,11 +406,11 @@ def test_verify_command_explains_answers_to_earlier_topic(pipeline: Pipeline) ->
     pipeline.send_inputs(2)
     pipeline.predict(_sources(0, 2), topic_id="J8qXRwI-Q3SPDXpBcbgeBg")
     pipeline.commit(2)
-    run = run_cli("verify", "--output", "json", env=pipeline.topics.env(pipeline.bootstrap))
-    assert run.returncode == 5
-    assert "2 of 2 inputs have no answer; 2 answers have no input. Likely cause: topic " in run.stderr
-    assert "was deleted and created again" in run.stderr
-    result = json.loads(run.stdout)
+    run = run_in_process("verify", "--output", "json", env=pipeline.topics.env(pipeline.bootstrap))
+    assert run.code == 5
+    assert "2 of 2 inputs have no answer; 2 answers have no input. Likely cause: topic " in run.err
+    assert "was deleted and created again" in run.err
+    result = json.loads(run.out)
     assert result["verdict"] == "2 of 2 inputs have no answer; 2 answers have no input."
     assert (result["unexplained"], result["answers_to_earlier_topic"], result["missing"]) == (2, 2, 2)
 
@@ -432,12 +431,12 @@ def test_verify_command_warns_when_a_topic_is_compacted(pipeline: Pipeline) -> N
     pipeline.predict([(0, 0)])
     pipeline.commit(1)
     clean, gap = (_verified(pipeline, offset) for offset in (1, 2))
-    assert (clean.returncode, gap.returncode) == (0, 5)
-    assert f"Topic {predictions} is compacted" in clean.stderr
-    assert "1 input has exactly one answer; 1 input is not answered yet." in clean.stdout
-    assert f"Likely cause: topic {predictions} is compacted" in gap.stderr
+    assert (clean.code, gap.code) == (0, 5)
+    assert f"Topic {predictions} is compacted" in clean.err
+    assert "1 input has exactly one answer; 1 input is not answered yet." in clean.out
+    assert f"Likely cause: topic {predictions} is compacted" in gap.err
 
 
-def _verified(pipeline: Pipeline, offset: int) -> subprocess.CompletedProcess[str]:
+def _verified(pipeline: Pipeline, offset: int) -> CompletedRun:
     pipeline.commit(offset)
-    return run_cli("verify", env=pipeline.topics.env(pipeline.bootstrap))
+    return run_in_process("verify", env=pipeline.topics.env(pipeline.bootstrap))

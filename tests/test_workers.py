@@ -9,7 +9,7 @@ from telco_stream.consume.worker_reports import BatchCommitted
 from telco_stream.consume.workers import run_workers
 from telco_stream.errors import FencedError
 from telco_stream.runtime.signals import Stop
-from tests.support.cli import run_cli
+from tests.support.in_process import run_in_process
 from tests.support.worker_tasks import (
     CrashingTask,
     EventFolder,
@@ -80,6 +80,6 @@ def test_run_workers_ends_when_stopped_during_start(events: EventFolder) -> None
 
 @pytest.mark.parametrize("bound", [["--max-messages", "5"], ["--idle-timeout", "1"], ["--mode", "batch"]])
 def test_workers_refuse_stop_conditions(bound: list[str]) -> None:
-    done = run_cli("consume", "--workers", "2", *bound)
-    assert done.returncode == 2
-    assert "--workers runs until stopped: remove" in done.stderr
+    done = run_in_process("consume", "--workers", "2", *bound)
+    assert done.code == 2
+    assert "--workers runs until stopped: remove" in done.err

@@ -22,11 +22,11 @@ class CompletedRun:
     err: str
 
 
-def run_in_process(*args: str, env: Mapping[str, str]) -> CompletedRun:
+def run_in_process(*args: str, env: Mapping[str, str] | None = None) -> CompletedRun:
     """Run `telco-stream` to its end; `env` extends the environment while it runs."""
     with _restore_state(), pytest.MonkeyPatch.context() as patch, _captured_streams() as (out, err):
         patch.setattr(sys, "argv", ["telco-stream", *args])
-        for name, value in env.items():
+        for name, value in (env or {}).items():
             patch.setenv(name, value)
         try:
             main()
