@@ -33,7 +33,7 @@ def test_command_names_address_when_broker_unreachable(unreachable_kafka: str, c
     new_topic = {"TELCO_STREAM_TOPICS__DEADLETTER": "telco.other"} if command.startswith("topics") else {}
     done = run_in_process(*command.split(), "--broker", unreachable_kafka, "--timeout", "5", env=new_topic)
     assert done.code == KafkaError.exit_code
-    checks = f"1 of 17 checks failed, first: broker {unreachable_kafka}: " if command == "doctor" else ""
+    checks = f"1 of 18 checks failed, first: broker {unreachable_kafka}: " if command == "doctor" else ""
     assert done.err.splitlines()[-1] == (
         f"Error: {checks}{unreachable_kafka} answered and advertises kafka-internal:9092, which cannot be reached from"
         " here; check advertised.listeners"

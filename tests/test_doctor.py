@@ -57,6 +57,19 @@ def test_doctor_checks_only_what_the_commands_need(kafka: str, topics: Topics) -
     assert check_of(result, "clocks")["state"] == "skipped"
 
 
+def test_doctor_checks_the_outcomes_when_a_command_reads_them(kafka: str, topics: Topics) -> None:
+    env = topics.env(kafka)
+    names = ("explain", "quality", "model recalibrate")
+    commands = [part for name in names for part in ("--command", name)]
+    done, result = run(*commands, env=env)
+    assert states(result, "permissions") == {"explain": "ok", "quality": "skipped", "model recalibrate": "skipped"}
+    assert (done.code, states(result, "topic")[topics.outcomes]) == (KafkaError.exit_code, "failed")
+    assert run_in_process("topics", "init", "--outcomes", env=env).code == 0
+    done, result = run(*commands, env=env)
+    assert (done.code, states(result, "permissions")) == (0, dict.fromkeys(names, "ok"))
+    assert set(states(result, "topic")) == {topics.raw, topics.predictions, topics.outcomes}
+
+
 def test_doctor_exits_2_when_a_command_is_unknown(kafka: str, topics: Topics) -> None:
     done = run_in_process("doctor", "--command", "konsume", env=topics.env(kafka))
     assert done.code == UsageError.exit_code
@@ -72,7 +85,7 @@ def test_doctor_exits_3_when_a_topic_is_missing(kafka: str, topics: Topics) -> N
     assert (rights["consume"], rights["dlq list"], rights["report"]) == ("skipped", "skipped", "ok")
     assert states(result, "model") == {"bundled": "ok"}
     assert len(done.err.splitlines()) == 1
-    assert "1 of 17 checks failed, first: topic no.such.topic: " in done.err
+    assert "1 of 18 checks failed, first: topic no.such.topic: " in done.err
 
 
 def test_doctor_names_the_setting_when_partitions_are_missing(kafka: str, topics: Topics) -> None:

@@ -4,18 +4,19 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from confluent_kafka import Producer
 
 from telco_stream.errors import DataError, UsageError
-from telco_stream.model.artifact import load_files, load_scorer
+from telco_stream.model.artifact import load_files, load_scorer, load_with_all_reasons, read_folder
+from telco_stream.model.onnx_engine import OnnxScorer
 from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.scorer import Scorer
 from telco_stream.report.explanation import Explanation, explain
 from telco_stream.report.lookup import LookupOptions, Search
-from telco_stream.runtime.choices import Engine
+from telco_stream.runtime.choices import Baseline, Engine
 from telco_stream.scoring import Limits, process
 from tests.support.cli import ROOT
 from tests.support.in_process import run_in_process
@@ -39,6 +40,20 @@ def test_every_bit_is_reproduced(engine: Engine, reasons: ReasonRequest | None) 
         for one, explanation in zip(batch, explanations(batch, scorer, reasons), strict=True):
             assert explanation.reproduced, explanation.differences
             assert explanation.key == json.loads(one.value() or b"")["customerID"]
+
+
+def test_model_is_loaded_once_for_the_reasons_of_all_baselines() -> None:
+    scorers = load_with_all_reasons(read_folder(COMMITTED), "committed", "auto")
+    assert len({id(scorer.session) for scorer in scorers if isinstance(scorer, OnnxScorer)}) == 1
+    bases = [scorer.explainer.base for scorer in scorers if scorer.explainer]
+    alone = [load_scorer(COMMITTED, reasons=baseline).explainer for baseline in get_args(Baseline)]
+    assert bases == [explainer.base for explainer in alone if explainer]
+    assert len(set(bases)) == 2
+
+
+def test_model_without_reasons_is_loaded_without_any() -> None:
+    (scorer,) = load_with_all_reasons(variant("b"), "b", "auto")
+    assert scorer.explainer is None
 
 
 def test_another_version_is_identified() -> None:

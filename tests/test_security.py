@@ -45,6 +45,8 @@ COMMANDS = {
     "doctor --command produce": "telco-batch-producer",
     "doctor --command consume": "telco-consumer",
     "doctor --command status": "telco-auditor",
+    "doctor --command explain": "telco-explainer",
+    "doctor --command quality": "telco-quality-analyst",
     "verify": "telco-auditor",
     "explain --customer 7590-VHVEG": "telco-explainer",
     "dlq list": "telco-support",

@@ -72,7 +72,7 @@ class Doctor:
         settings = self._settings
         yield "broker", settings.bootstrap_servers, self._examine_broker
         used = set().union(*(needs.topics for needs in self._needs.values()))
-        for setting in ("raw", "predictions", "deadletter", "models"):
+        for setting in ("raw", "predictions", "deadletter", "models", "outcomes"):
             topic = getattr(settings.topics, setting)
             if topic in used:
                 yield "topic", topic, partial(self._examine_topic, topic, setting)

@@ -58,21 +58,27 @@ def needs_of(settings: Settings, names: list[str]) -> dict[str, Needs]:
         "consume": Needs((topics.raw, *models), (*every[1:], *models), joins=group, transactional_id=consumer_id),
         "report": Needs((topics.predictions, *models)),
         "predictions show": Needs((topics.predictions, *models)),
+        "explain": Needs((topics.predictions, topics.raw, *models)),
         "drift": Needs((topics.raw, *models)),
         "verify": Needs(every, describes=group),
         "status": Needs(every, describes=group),
         "dlq list": Needs((topics.deadletter,)),
         "dlq replay": Needs((topics.deadletter, topics.raw), (topics.raw,)),
     }
-    if names:
-        sent = (topics.outcomes,)
-        commands["outcomes send"] = Needs(sent, sent, joins=_PRODUCER, transactional_id=_PRODUCER)
-        commands["quality"] = Needs((topics.predictions, topics.outcomes))
+    sent, joined = (topics.outcomes,), (topics.predictions, topics.outcomes)
+    of_outcomes = {
+        "outcomes send": Needs(sent, sent, joins=_PRODUCER, transactional_id=_PRODUCER),
+        "quality": Needs((*joined, *models)),
+        "model recalibrate": Needs(joined),
+    }
     written, read = Needs((topics.models,), (topics.models,)), Needs((topics.models,))
     of_models = {f"model {name}": written for name in ("publish", "promote", "rollback")}
     of_models |= {f"model {name}": read for name in ("list", "history", "compare")}
-    if source is not None or names:
-        commands |= of_models
-    if unknown := [name for name in names if not any(command.startswith(name) for command in commands)]:
-        raise UsageError(f"--command: {unknown[0]!r} is none of {', '.join(commands)}")
-    return {name: needs for name, needs in commands.items() if name.startswith(tuple(names or [""]))}
+    if not names:
+        return commands if source is None else commands | of_models
+    known = commands | of_outcomes | of_models
+    if unknown := [name for name in names if not any(command.startswith(name) for command in known)]:
+        raise UsageError(f"--command: {unknown[0]!r} is none of {', '.join(known)}")
+    if not any(name.startswith("model r") for name in names):
+        del known["model recalibrate"]  # `model` alone means the commands of the models topic
+    return {name: needs for name, needs in known.items() if name.startswith(tuple(names))}

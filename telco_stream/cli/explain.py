@@ -7,12 +7,9 @@ import typer
 from telco_stream.cli import options
 from telco_stream.cli.session import Session
 from telco_stream.errors import DataError, UsageError
-from telco_stream.runtime.choices import Engine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from telco_stream.model.scorer import Scorer
 
 
 def explain(
@@ -40,6 +37,7 @@ def explain(
 ) -> None:
     """Explain a prediction, and compute it again from its record. Exits 5 if the result is another one."""
     from telco_stream.display.progress import RowProgress
+    from telco_stream.model.artifact import load_with_all_reasons
     from telco_stream.report.explanation import explain as explain_record
     from telco_stream.report.explanation import key_of
     from telco_stream.report.lookup import LookupOptions
@@ -61,7 +59,8 @@ def explain(
         if not found.source:
             raise DataError("The prediction does not say which record it answers: it has no header `source`")
         record = read_source(clients, found.source, stop=stop)
-    scorers = _scorers(session, engine, found.prediction.model_version)
+    files = session.files_of_version(found.prediction.model_version)
+    scorers = load_with_all_reasons(files, session.model_origin, engine)
     result = explain_record(found, record, scorers, changes)
     session.screen.show_explanation(result, session.sentences())
     if not result.reproduced:
@@ -74,15 +73,3 @@ def _changes(texts: "Sequence[str]") -> dict[str, str]:
     if invalid := next((text for text, pair in zip(texts, pairs, strict=True) if not pair[1] or not pair[0]), None):
         raise UsageError(f"--change {invalid}: give FEATURE=VALUE; nothing after the = is null")
     return {name: value for name, _, value in pairs}
-
-
-def _scorers(session: Session, engine: Engine, version: str) -> "list[Scorer]":
-    """Return the model of this version with the reasons of each baseline, or without any if it has none."""
-    from telco_stream.model.artifact import load_files
-    from telco_stream.model.reasons.baselines import BASELINES
-
-    files, origin = session.files_of_version(version), session.model_origin
-    try:
-        return [load_files(files, origin, engine, baseline) for baseline in BASELINES]
-    except UsageError:
-        return [load_files(files, origin, engine)]

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from telco_stream.contract.document import ContractError, builtin_contract, decode_contract
 from telco_stream.contract.schema import Contract
@@ -125,28 +125,58 @@ def load_files(
     Raise ModelError if another file is missing, if one has changed, or if the model cannot be used here, and UsageError
     if it has no reasons and they were asked for.
     """
-    manifest = manifest_of(files, origin)
-    log.debug("model %s is in %s", manifest.model_version, origin)
-    checked = {
-        name: _checked(files, name, sha256, origin)
-        for name, sha256 in manifest.artifacts.items()
-        if name in files or name not in _PICKLES or engine == "sklearn"
-    }
-    codec = compile_contract(contract_of(files, origin))
-    scorer, explainer = _load_engine(checked, codec, manifest, engine, origin), None
-    if reasons is not None:
-        explainer = _load_explainer(checked, codec, manifest, reasons, origin)
-        scorer = replace(scorer, explainer=explainer)  # type: ignore[type-var] # scorers are dataclasses
-    if CALIBRATION in checked:
+    loaded = _Loaded(files, origin, engine)
+    scorer = loaded.scorer(reasons)
+    loaded.check(scorer)
+    return scorer
+
+
+def load_with_all_reasons(files: Mapping[str, bytes], origin: str, engine: Engine) -> list[Scorer]:
+    """Load a model as `load_files` does; return it with the reasons of each baseline, or without any if it has none."""
+    loaded = _Loaded(files, origin, engine)
+    try:
+        scorers = [loaded.scorer(baseline) for baseline in get_args(Baseline)]
+    except UsageError:
+        scorers = [loaded.scorer(None)]
+    loaded.check(scorers[0])
+    return scorers
+
+
+class _Loaded:
+    """Checked files of a model, and its engine."""
+
+    def __init__(self, files: Mapping[str, bytes], origin: str, engine: Engine) -> None:
+        self._manifest = manifest_of(files, origin)
+        self._origin = origin
+        log.debug("model %s is in %s", self._manifest.model_version, origin)
+        self._files = {
+            name: _checked(files, name, sha256, origin)
+            for name, sha256 in self._manifest.artifacts.items()
+            if name in files or name not in _PICKLES or engine == "sklearn"
+        }
+        self._codec = compile_contract(contract_of(files, origin))
+        self._engine = _load_engine(self._files, self._codec, self._manifest, engine, origin)
+
+    def scorer(self, reasons: Baseline | None) -> Scorer:
+        """Return the calibrated model, with its reasons if a baseline is given; see `load_files`."""
+        scorer, explainer = self._engine, None
+        if reasons is not None:
+            explainer = _load_explainer(self._files, self._codec, self._manifest, reasons, self._origin)
+            scorer = replace(scorer, explainer=explainer)  # type: ignore[type-var] # scorers are dataclasses
+        if CALIBRATION not in self._files:
+            return scorer
         from telco_stream.model.calibration import CalibratedScorer, decode_calibration  # noqa: PLC0415 - needs numpy
 
-        calibration = decode_calibration(checked[CALIBRATION], origin)
-        scorer = CalibratedScorer(scorer, calibration, explainer and calibration.explain(explainer))
-        if explainer is not None and scorer.explainer is None:
-            raise _without_reasons(origin, "its calibration is isotonic")
-    if GOLDEN in checked:
-        check_golden(checked[GOLDEN], scorer)
-    return scorer
+        calibration = decode_calibration(self._files[CALIBRATION], self._origin)
+        calibrated = CalibratedScorer(scorer, calibration, explainer and calibration.explain(explainer))
+        if explainer is not None and calibrated.explainer is None:
+            raise _without_reasons(self._origin, "its calibration is isotonic")
+        return calibrated
+
+    def check(self, scorer: Scorer) -> None:
+        """Score the golden rows, if the model has any; raise ModelError if its answers differ."""
+        if GOLDEN in self._files:
+            check_golden(self._files[GOLDEN], scorer)
 
 
 def _load_explainer(
