@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any, cast
 
 import pytest
@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from telco_stream.model.artifact import load_scorer
 from telco_stream.model.drift.baseline import encode_baseline, make_baseline
+from telco_stream.model.drift.estimate import expected_quality
 from telco_stream.model.features import feature_table
 from telco_stream.model.serving import CanaryModel, Models, ServingModels
 from telco_stream.monitoring.drift import DriftMonitor
@@ -101,6 +102,9 @@ def test_monitor_exports_the_newest_window() -> None:
     no_bill = sum(float(row["TotalCharges"].strip() or 0) == 0 for row in ROWS) / len(ROWS)
     assert exported['telco_stream_feature_null_ratio{feature="TotalCharges"}'] == pytest.approx(no_bill)
     assert exported['telco_stream_feature_unknown_ratio{feature="score"}'] == 0
+    expected = asdict(expected_quality(SCORER.score(customers_of(CHANGED)), SCORER.threshold))
+    of_window = {name: exported[f'telco_stream_expected_quality{{measure="{name}"}}'] for name in expected}
+    assert of_window == pytest.approx(expected, abs=1e-9)
 
 
 def test_monitor_does_not_count_a_batch_whose_commit_failed() -> None:

@@ -58,7 +58,7 @@ def test_docs_list_every_metric_with_its_type(section: Section) -> None:
 @pytest.mark.parametrize("section", ["consume", "produce"])
 def test_metric_names_end_in_base_units(section: Section) -> None:
     units = ("_total", "_seconds", "_records", "_info", "_per_second", "_assigned", "_probability")
-    units_of_drift = ("_psi", "_psi_limit", "_ratio", "_windows")
+    units_of_drift = ("_psi", "_psi_limit", "_ratio", "_windows", "_quality")
     exported = families(generate_latest(full_registry(section)).decode())
     own = [name for name in exported if name.startswith("telco_stream_")]
     assert [name for name in own if not name.endswith(units + units_of_drift)] == []

@@ -24,9 +24,10 @@ def prometheus(
     """Start a Prometheus that scrapes a consumer and a streaming producer, whose records include bad ones."""
     if shutil.which("prometheus") is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)(NO_PROMETHEUS)
-    consumer, producer, env = free_port(), free_port(), topics.env(kafka)
+    consumer, producer = free_port(), free_port()
+    env = topics.env(kafka) | {"TELCO_STREAM_DRIFT__WINDOW_RECORDS": "500"}  # full within seconds
     consume = start_cli("consume", "--metrics-port", str(consumer.number), env=env)
-    stream = ["--mode", "streaming", "--events-per-sec", "50", "--metrics-port", str(producer.number)]
+    stream = ["--mode", "streaming", "--events-per-sec", "200", "--metrics-port", str(producer.number)]
     start_cli("produce", *stream, env=env, cwd=tmp_path)
     with Prometheus(tmp_path, {"consumer": consumer.number, "producer": producer.number}) as running:
         consume.wait_for_stderr("assigned", 60)

@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from telco_stream.errors import ModelError
-from telco_stream.model.drift.results import FeatureDrift
+from telco_stream.model.drift.baseline import Floats
+from telco_stream.model.drift.estimate import expected_quality
+from telco_stream.model.drift.results import ExpectedQuality, FeatureDrift
 from telco_stream.model.drift.tracking import DriftTracker, open_tracker
 from telco_stream.model.drift.windows import Block, OpenWindow
 from telco_stream.model.features import feature_table
@@ -21,8 +23,8 @@ log = logging.getLogger("telco_stream.monitoring.drift")
 class DriftMonitor(RunObserver):
     """Observer that looks for drift in windows of all records, and logs the features that drift.
 
-    `features`, `newest` and `windows` may be read from another thread. Another serving model begins a new window, with
-    its own baseline. `clock` returns seconds since 1970.
+    Its public attributes, and `expected`, may be read from another thread. Another serving model begins a new window,
+    with its own baseline. `clock` returns seconds since 1970.
     """
 
     def __init__(self, models: Models, settings: DriftSettings, clock: Callable[[], float] = time.time) -> None:
@@ -36,6 +38,14 @@ class DriftMonitor(RunObserver):
         #: Features in the newest window, and the number of windows that were compared.
         self.newest: Sequence[FeatureDrift] = ()
         self.windows = 0
+        #: Probabilities in the newest window, and the threshold of their model.
+        self._scores: tuple[Sequence[float] | Floats, float] = ((), 0.0)
+
+    @property
+    def expected(self) -> ExpectedQuality | None:
+        """Quality that the probabilities of the newest window imply, computed when it is asked for."""
+        scores, threshold = self._scores
+        return expected_quality(scores, threshold) if len(scores) else None
 
     def on_poll(self) -> None:
         """Compare the window if it is old enough."""
@@ -71,6 +81,7 @@ class DriftMonitor(RunObserver):
     def _begin(self, serving: ServingModels) -> None:
         """Begin with the baseline of another model."""
         self._serving, self._tracker, self.newest, self.features = serving, None, (), ()
+        self._scores = ((), 0.0)
         try:
             self._tracker = open_tracker(serving.baseline, serving.scorer)
         except ModelError as error:
@@ -83,11 +94,12 @@ class DriftMonitor(RunObserver):
         self._window = OpenWindow(size, self._settings.window_seconds)
 
     def _compare(self, window: Block | None) -> None:
-        if window is None or self._tracker is None:
+        if window is None or self._tracker is None or self._serving is None:
             return
         before = {feature.feature for feature in self.newest if feature.drifted}
         newest = self._tracker.add(window.counts, window.started)
         self.newest, self.windows = newest, self.windows + 1
+        self._scores = (window.scores, self._serving.scorer.threshold)
         drifted = {feature.feature: feature.since for feature in newest if feature.drifted}
         if new := [name for name in drifted if name not in before]:
             facts = {"features": ", ".join(new), "since": drifted[new[0]], "records": window.records}

@@ -1,6 +1,7 @@
-"""Metrics of drift: the features of the newest window."""
+"""Metrics of drift: the features and the expected quality of the newest window."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
@@ -39,5 +40,12 @@ class DriftMetrics(Collector):
             for feature in newest:
                 family.add_metric([feature.feature], value(feature))
             yield family
+        description = "Quality that the probabilities of the newest window imply"
+        quality = GaugeMetricFamily(f"{_PREFIX}expected_quality", description, labels=["measure"])
+        expected = self._drift.expected
+        for name, figure in (asdict(expected) if expected else {}).items():
+            if figure is not None:
+                quality.add_metric([name], figure)
+        yield quality
         description = "Windows that were compared with the training rows"
         yield CounterMetricFamily(f"{_PREFIX}drift_windows", description, value=self._drift.windows)

@@ -16,16 +16,16 @@ def expected_quality(probabilities: Sequence[float] | Floats, threshold: float) 
 
     The probabilities are from 0 to 1; there is at least one.
     """
-    positive = np.asarray(probabilities, np.float64)
+    positive = np.sort(np.asarray(probabilities, np.float64))
+    negative = 1 - positive
     flagged = positive[positive >= threshold]
-    total, negatives = positive.sum(), (1 - positive).sum()
-    _, groups = np.unique(positive, return_inverse=True)  # equal probabilities are in no order
-    of_positive, of_negative = np.bincount(groups, positive), np.bincount(groups, 1 - positive)
-    below = np.cumsum(of_negative) - of_negative / 2
-    pairs = total * negatives
+    total = positive.sum()
+    # Half of the record itself: the sum over equal probabilities is then that of half of their pairs.
+    below = np.cumsum(negative) - negative / 2
+    pairs = total * negative.sum()
     return ExpectedQuality(
-        auc=float(of_positive @ below / pairs) if pairs else None,
+        auc=float(positive @ below / pairs) if pairs else None,
         precision=float(flagged.mean()) if len(flagged) else None,
         recall=float(flagged.sum() / total) if total else None,
-        brier=float((positive * (1 - positive)).mean()),
+        brier=float((positive * negative).mean()),
     )

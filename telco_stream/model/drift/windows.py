@@ -1,13 +1,14 @@
 """Windows of records in the order of time, in whatever order the partitions are read."""
 
 import math
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import groupby, pairwise
 
 import numpy as np
 
-from telco_stream.model.drift.baseline import BinCounter, Counts
+from telco_stream.model.drift.baseline import BinCounter, Counts, Floats
 from telco_stream.model.drift.results import MIN_RECORDS
 from telco_stream.model.features import Table
 
@@ -17,11 +18,15 @@ BLOCK = 100
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Counts by bin of some records, and the time of the first one in seconds since 1970."""
+    """Counts by bin of some records, and the time of the first one in seconds since 1970.
+
+    `scores` are those of an `OpenWindow`.
+    """
 
     started: float
     records: int
     counts: Counts
+    scores: Floats = field(default_factory=lambda: np.empty(0))
 
 
 class OpenWindow:
@@ -31,18 +36,20 @@ class OpenWindow:
         self._size = max(size, MIN_RECORDS)
         self._seconds = seconds
         self._block: Block | None = None
+        self._scores = array("d")
 
     def count(self, counter: BinCounter, table: Table, scores: Sequence[float], started: float) -> list[Block]:
         """Count the rows of the table, and the scores, in blocks of which each fills a window, except for the last."""
         room = self._size - (self._block.records if self._block else 0)
-        bounds, values = [0, *range(room, len(table), self._size), len(table)], np.asarray(scores)
+        bounds, values = [0, *range(room, len(table), self._size), len(table)], np.asarray(scores, np.float64)
         return [
-            Block(started, end - start, counter.count(table[start:end], values[start:end]))
+            Block(started, end - start, counter.count(table[start:end], values[start:end]), values[start:end])
             for start, end in pairwise(bounds)
         ]
 
     def add(self, block: Block) -> Block | None:
         """Add a block; return the window if it is full."""
+        self._scores.frombytes(block.scores.tobytes())
         if (before := self._block) is not None:
             block = Block(before.started, before.records + block.records, before.counts + block.counts)
         self._block = block
@@ -58,8 +65,8 @@ class OpenWindow:
         block = self._block
         if block is None or block.records < MIN_RECORDS:
             return None
-        self._block = None
-        return block
+        scores, self._block, self._scores = np.array(self._scores), None, array("d")
+        return replace(block, scores=scores)
 
 
 def windows(blocks: Iterable[Block], size: int) -> Iterator[Block]:
