@@ -4,6 +4,8 @@
 FROM python:3.11-slim-bookworm AS base
 # ORT_DISABLE_TELEMETRY stops onnxruntime from reporting its use to Microsoft.
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
+# Everything that serving imports is compiled in the image: a container can't keep bytecode, so each start would compile.
+RUN python -m compileall -q -x '/(test|site-packages|dist-packages)/' "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 
 FROM base AS wheel
 WORKDIR /src
@@ -21,10 +23,10 @@ RUN python -m venv --without-pip /opt/venv
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import re, tomllib; needs = tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies']; \
       print(*(need for need in needs if not re.match('(joblib|pandas|scikit-learn|skl2onnx|threadpoolctl)[^a-z-]', need)), sep='\n')" >serving.txt \
- && pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --constraint constraints.txt --requirement serving.txt \
+ && pip --python /opt/venv/bin/python install --quiet --no-cache-dir --constraint constraints.txt --requirement serving.txt \
  && find /opt/venv/lib -type d -name tests -prune -exec rm -rf {} +
 COPY --from=wheel /wheels /wheels
-RUN pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compile --no-deps /wheels/*.whl
+RUN pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-deps /wheels/*.whl
 
 # The remaining dependencies.
 FROM serving AS everything
