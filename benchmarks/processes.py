@@ -114,8 +114,12 @@ def run(
 
 
 def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment without `TELCO_STREAM_` variables, with the checkout importable, plus `env`."""
-    inherited = {name: text for name, text in os.environ.items() if not name.startswith("TELCO_STREAM_")}
+    """Return the environment without `TELCO_STREAM_` variables, with the checkout importable, plus `env`.
+
+    Bytecode may be written: users run compiled code.
+    """
+    removed = ("TELCO_STREAM_", "PYTHONDONTWRITEBYTECODE")
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith(removed)}
     return {**inherited, "PYTHONPATH": str(ROOT), **env}
 
 

@@ -8,7 +8,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from telco_stream.cli import app
+from telco_stream.cli import make_app
 from telco_stream.cli.help import PAGES, settings_of
 from telco_stream.cli.unknown_options import OTHERWISE, SAME, advise
 from telco_stream.errors import TelcoStreamError
@@ -18,7 +18,7 @@ from telco_stream.settings.sources import FLAGS
 from telco_stream.settings.tree import FIELDS
 from tests.support.in_process import run_in_process
 
-ROOT: Any = typer.main.get_command(app)
+ROOT: Any = typer.main.get_command(make_app())
 
 
 def walk(command: Any = ROOT, *names: str) -> Iterator[tuple[str, Any]]:
@@ -116,7 +116,7 @@ def options(name: str) -> dict[str, Any]:
 
 
 def help_of(name: str) -> str:
-    result = CliRunner().invoke(app, [*name.split(), "--help"], terminal_width=80, env={"COLUMNS": "80"})
+    result = CliRunner().invoke(make_app(), [*name.split(), "--help"], terminal_width=80, env={"COLUMNS": "80"})
     assert result.exit_code == 0
     return result.stdout
 

@@ -14,7 +14,7 @@ from docs.generate.commands import COMMANDS, commands_with
 from docs.generate.pages import GENERATORS, part_names, render_page
 from docs.generate.results import RESULTS
 from docs.generate.settings import refused_properties
-from telco_stream.cli import app
+from telco_stream.cli import make_app
 from telco_stream.cli.session import Session
 from telco_stream.contract.document import builtin_content
 from telco_stream.errors import UsageError
@@ -123,7 +123,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
 
     def give(*arguments: str) -> dict[str, Any]:
         captured.clear()
-        result = CliRunner().invoke(app, list(arguments))
+        result = CliRunner().invoke(make_app(), list(arguments))
         assert isinstance(result.exception, _Captured), result.output
         return dict(captured)
 

@@ -8,7 +8,7 @@ import typer.main
 
 from docs.generate.markdown import bullets, code, codes, paragraph
 from docs.generate.results import results
-from telco_stream.cli import app
+from telco_stream.cli import make_app
 from telco_stream.cli.help import settings_of
 from telco_stream.cli.options import Setting
 
@@ -22,7 +22,7 @@ def _walk(command: Any, *names: str) -> Iterator[tuple[str, Any]]:
 
 
 #: All commands without the groups, by name, in the order of `--help`.
-COMMANDS: dict[str, Any] = dict(_walk(typer.main.get_command(app)))
+COMMANDS: dict[str, Any] = dict(_walk(typer.main.get_command(make_app())))
 
 
 def command(name: str) -> str:

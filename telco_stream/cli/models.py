@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from telco_stream.cli import options
+from telco_stream.cli import model_import, options, recalibrate
 from telco_stream.cli.session import Session
 from telco_stream.errors import UsageError
 
@@ -220,3 +220,7 @@ def _show_change(session: Session, result: "RoleResult") -> None:
     session.screen.show(result)
     if not result.changed:
         session.screen.say(f"Nothing was changed: {result.version} already has this role.")
+
+
+group.command("import")(model_import.import_model)
+group.command("recalibrate")(recalibrate.recalibrate)

@@ -1,4 +1,4 @@
-"""The settings as a typed tree. `.env.example`, `config show` and the docs show the text below each field."""
+"""The settings as a typed tree. `.env.example`, `config show` and the docs show the descriptions."""
 
 import re
 from collections.abc import Iterator
@@ -40,9 +40,7 @@ SOURCES: ContextVar[tuple[PydanticBaseSettingsSource, ...]] = ContextVar("SOURCE
 
 
 #: Errors hide the input, which may be a secret.
-_CONFIG = SettingsConfigDict(
-    frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True, use_attribute_docstrings=True
-)
+_CONFIG = SettingsConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
 
 class SettingsGroup(BaseModel):
@@ -54,28 +52,36 @@ class SettingsGroup(BaseModel):
 class TopicSettings(SettingsGroup):
     """The topics, and how `topics init` creates them."""
 
-    raw: TopicName = "telco.raw.customers"
-    """Topic of the customer events."""
-    predictions: TopicName = "telco.churn.predictions"
-    """Topic of the predictions."""
-    deadletter: TopicName = "telco.deadletter"
-    """Topic of the records that could not be scored."""
-    models: TopicName = "telco.models"
-    """Topic of the published models and their roles."""
-    outcomes: TopicName = "telco.churn.outcomes"
-    """Topic of the outcomes: what came of the predictions."""
-    raw_partitions: Positive = 3
-    """Number of partitions with which topics init creates the raw topic."""
-    predictions_partitions: Positive = 3
-    """Number of partitions with which topics init creates the predictions topic, and that of the outcomes."""
-    deadletter_partitions: Positive = 1
-    """Number of partitions with which topics init creates the dead-letter topic."""
-    replication_factor: int = Field(default=1, ge=1, le=32_767)
-    """Number of replicas of each partition."""
-    retention_ms: int = Field(default=604_800_000, ge=-1)
-    """Milliseconds for which Kafka keeps records; -1 is forever."""
-    deadletter_max_message_bytes: int = Field(default=2_097_152, ge=16_384, le=1_000_000_000)
-    """Maximum size of a dead letter in bytes; longer originals are truncated."""
+    raw: TopicName = Field(default="telco.raw.customers", description="Topic of the customer events.")
+    predictions: TopicName = Field(default="telco.churn.predictions", description="Topic of the predictions.")
+    deadletter: TopicName = Field(
+        default="telco.deadletter", description="Topic of the records that could not be scored."
+    )
+    models: TopicName = Field(default="telco.models", description="Topic of the published models and their roles.")
+    outcomes: TopicName = Field(
+        default="telco.churn.outcomes", description="Topic of the outcomes: what came of the predictions."
+    )
+    raw_partitions: Positive = Field(
+        default=3, description="Number of partitions with which topics init creates the raw topic."
+    )
+    predictions_partitions: Positive = Field(
+        default=3,
+        description="Number of partitions with which topics init creates"
+        " the predictions topic, and that of the outcomes.",
+    )
+    deadletter_partitions: Positive = Field(
+        default=1, description="Number of partitions with which topics init creates the dead-letter topic."
+    )
+    replication_factor: int = Field(default=1, ge=1, le=32_767, description="Number of replicas of each partition.")
+    retention_ms: int = Field(
+        default=604_800_000, ge=-1, description="Milliseconds for which Kafka keeps records; -1 is forever."
+    )
+    deadletter_max_message_bytes: int = Field(
+        default=2_097_152,
+        ge=16_384,
+        le=1_000_000_000,
+        description="Maximum size of a dead letter in bytes; longer originals are truncated.",
+    )
 
     @model_validator(mode="after")
     def _check_different(self) -> Self:
@@ -88,70 +94,101 @@ class TopicSettings(SettingsGroup):
 class ProducerSettings(SettingsGroup):
     """The input of `produce` and its rate."""
 
-    batch_size: Positive = 1_000
-    """Rows that are read, validated and confirmed at a time."""
-    events_per_sec: float = Field(default=10.0, ge=0)
-    """Rows per second in streaming mode; 0 is as fast as possible."""
-    data_path: OptionalText = None
-    """CSV file to send; empty selects the bundled sample."""
-    checkpoint_file: Text = "checkpoints/producer.json"
-    """File in which batch mode saves its progress."""
+    batch_size: Positive = Field(default=1_000, description="Rows that are read, validated and confirmed at a time.")
+    events_per_sec: float = Field(
+        default=10.0, ge=0, description="Rows per second in streaming mode; 0 is as fast as possible."
+    )
+    data_path: OptionalText = Field(default=None, description="CSV file to send; empty selects the bundled sample.")
+    checkpoint_file: Text = Field(
+        default="checkpoints/producer.json", description="File in which batch mode saves its progress."
+    )
 
 
 class ConsumerSettings(SettingsGroup):
     """The group of `consume`, its batches and its limits."""
 
-    group_id: Member = "churn-prediction-group"
-    """Consumer group; its members share the partitions."""
-    auto_offset_reset: Literal["earliest", "latest"] = "earliest"
-    """Where a group without committed offsets starts: earliest or latest."""
-    max_poll_records: int = Field(default=5_000, ge=1, le=1_000_000)
-    """Maximum number of records in a micro-batch."""
-    transactional_id: OptionalText = None
-    """Fixed transactional ID, unique per process; empty generates a new one at each start."""
-    stall_seconds: float = Field(default=60.0, gt=0)
-    """Seconds without progress after which a partition counts as stalled."""
-    window_size: Positive = 1_000
-    """Number of records in a window of batch mode."""
-    max_consecutive_dead_letters: int = Field(default=1_000, ge=0)
-    """Number of consecutive dead letters after which consume stops; 0 disables the limit."""
+    group_id: Member = Field(
+        default="churn-prediction-group", description="Consumer group; its members share the partitions."
+    )
+    auto_offset_reset: Literal["earliest", "latest"] = Field(
+        default="earliest", description="Where a group without committed offsets starts: earliest or latest."
+    )
+    max_poll_records: int = Field(
+        default=5_000, ge=1, le=1_000_000, description="Maximum number of records in a micro-batch."
+    )
+    transactional_id: OptionalText = Field(
+        default=None, description="Fixed transactional ID, unique per process; empty generates a new one at each start."
+    )
+    stall_seconds: float = Field(
+        default=60.0, gt=0, description="Seconds without progress after which a partition counts as stalled."
+    )
+    window_size: Positive = Field(default=1_000, description="Number of records in a window of batch mode.")
+    max_consecutive_dead_letters: int = Field(
+        default=1_000,
+        ge=0,
+        description="Number of consecutive dead letters after which consume stops; 0 disables the limit.",
+    )
 
 
 class ModelSettings(SettingsGroup):
     """The model that scores."""
 
-    path: OptionalText = None
-    """Model folder, or kafka:TOPIC, with the contract of all commands; empty selects the bundled model."""
-    signing_key: OptionalText = Field(default=None, repr=False)
-    """Key that signs the records of the models topic; with a key, records without its signature are ignored."""
-    gate_records: Positive = 5_000
-    """Number of the newest records on which a candidate from a topic is compared with the serving model."""
-    gate_failures: Share = 0.01
-    """Largest share of those records on which the candidate may fail although the serving model does not."""
-    gate_changed: Share = 0.2
-    """Largest share of those records for which the candidate may predict the other value."""
-    gate_shift: Share = 0.1
-    """Largest difference of the mean probabilities."""
-    gate_microseconds: float = Field(default=200.0, gt=0)
-    """Longest time in microseconds that the candidate may take per record."""
-    rollback_failures: Share = 0.01
-    """Share of failures, within chance, at which a promoted version is rolled back in its first 100,000 records."""
+    path: OptionalText = Field(
+        default=None,
+        description="Model folder, or kafka:TOPIC, with the contract of all commands; empty selects the bundled model.",
+    )
+    signing_key: OptionalText = Field(
+        default=None,
+        repr=False,
+        description="Key that signs the records of the models topic;"
+        " with a key, records without its signature are ignored.",
+    )
+    gate_records: Positive = Field(
+        default=5_000,
+        description="Number of the newest records on which a candidate"
+        " from a topic is compared with the serving model.",
+    )
+    gate_failures: Share = Field(
+        default=0.01,
+        description="Largest share of those records on which the"
+        " candidate may fail although the serving model does not.",
+    )
+    gate_changed: Share = Field(
+        default=0.2, description="Largest share of those records for which the candidate may predict the other value."
+    )
+    gate_shift: Share = Field(default=0.1, description="Largest difference of the mean probabilities.")
+    gate_microseconds: float = Field(
+        default=200.0, gt=0, description="Longest time in microseconds that the candidate may take per record."
+    )
+    rollback_failures: Share = Field(
+        default=0.01,
+        description="Share of failures, within chance, at which a promoted"
+        " version is rolled back in its first 100,000 records.",
+    )
 
 
 class DriftSettings(SettingsGroup):
     """The windows of records that `consume` compares with the model's baseline."""
 
-    window_records: int = Field(default=20_000, ge=0)
-    """Records of a window in which consume looks for drift, 500 up to the rows of the baseline; 0 disables it."""
-    window_seconds: float = Field(default=3_600.0, gt=0)
-    """Seconds after which a window is compared although it has fewer records, if it has 500."""
+    window_records: int = Field(
+        default=20_000,
+        ge=0,
+        description="Records of a window in which consume looks for drift,"
+        " 500 up to the rows of the baseline; 0 disables it.",
+    )
+    window_seconds: float = Field(
+        default=3_600.0,
+        gt=0,
+        description="Seconds after which a window is compared although it has fewer records, if it has 500.",
+    )
 
 
 class MetricsSettings(SettingsGroup):
     """The address of the metrics."""
 
-    host: Text = "localhost"
-    """Address on which --metrics-port listens; * is all addresses, IPv4 and IPv6."""
+    host: Text = Field(
+        default="localhost", description="Address on which --metrics-port listens; * is all addresses, IPv4 and IPv6."
+    )
 
 
 class Settings(BaseSettings):
@@ -159,8 +196,9 @@ class Settings(BaseSettings):
 
     model_config: ClassVar[SettingsConfigDict] = _CONFIG
 
-    bootstrap_servers: Brokers = "localhost:9092"
-    """Kafka brokers, as HOST:PORT[,HOST:PORT...]."""
+    bootstrap_servers: Brokers = Field(
+        default="localhost:9092", description="Kafka brokers, as HOST:PORT[,HOST:PORT...]."
+    )
     topics: TopicSettings = TopicSettings()
     producer: ProducerSettings = ProducerSettings()
     consumer: ConsumerSettings = ConsumerSettings()
