@@ -124,7 +124,7 @@ def _consuming(session: BenchSession, raw: str, out: str, letters: str) -> Stage
 
 def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
     codec = scorer.codec
-    indices, decoded, _ = core._decode(records, codec.events)
+    indices, decoded, _ = core.decode_events(records, codec.events)
     values, events = [record.value() for record in records], list(decoded)
     table = feature_table(codec.events, events)
     arrays = {node.name: node.read(table) for node in scorer.inputs}
@@ -139,7 +139,7 @@ def _processing(records: list[Any], scorer: OnnxScorer) -> Stages:
 
     predictions = build_predictions()
     yield "decode and check by the contract", _best(lambda: [*map(codec.events.decode, values)])
-    yield "decode, total", _best(lambda: core._decode(records, codec.events))
+    yield "decode, total", _best(lambda: core.decode_events(records, codec.events))
     yield "features as a table", _best(lambda: feature_table(codec.events, events))
     yield "ONNX session", _best(lambda: scorer.session.run(["probabilities"], arrays))
     yield "probabilities as numbers", _best(raw[:, 1].tolist)

@@ -1,6 +1,7 @@
 """The business on one page: a batch of records becomes predictions, dead letters and the offsets to commit.
 
-`process` is pure: it uses no Kafka client, no clock and no file. It takes four steps:
+`process` is pure: it uses no Kafka client, no clock and no file. It takes four steps, and
+`check_outcomes` the first and the last of them:
 
 1. Decode each record to an event, or reject the record.
 2. Score all events in one call; those of a canary's keys in a second one.
@@ -28,7 +29,7 @@ from telco_stream.model.serving import CanaryModel, VersionCounts
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Result of one batch: the messages to send, and the offset at which each partition of the raw topic continues."""
+    """Result of one batch: the messages to send, and the offset at which each partition of its topic continues."""
 
     prediction_messages: list[Message]
     dead_letter_messages: list[Message]
@@ -48,11 +49,13 @@ class Outcome:
     events: Sequence[Event] = ()
     #: Comparison with the shadow model, if there is one.
     shadow: "ShadowComparison | None" = None
+    #: Valid records that need no answer, as outcomes do.
+    accepted: int = 0
 
     @property
     def consumed(self) -> int:
-        """Records answered by a prediction or a dead letter."""
-        return len(self.prediction_messages) + len(self.dead_letter_messages)
+        """Records of the batch, each of which is answered by a prediction or a dead letter, or accepted."""
+        return len(self.prediction_messages) + len(self.dead_letter_messages) + self.accepted
 
     @property
     def failed(self) -> int:
@@ -107,7 +110,7 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     keys in the `holdout` are marked, and `reasons` adds the reasons of each, or of flagged ones.
     """
     sources, codec = SourceHeaders(topic_id), scorer.codec
-    indices, events, undecodable = _decode(records, codec.events)
+    indices, events, undecodable = decode_events(records, codec.events)
     failures: dict[int, ScoringError] = {}
     options = _PredictionOptions(processed_at, holdout, reasons)
     scored = _predict(indices, events, scorer, canary, options, failures)
@@ -116,7 +119,6 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     )
     failed_versions = _versions_of(indices, scored, unanswerable)
     rejected_at = undecodable | unanswerable | _name_errors(failures, unanswerable)
-    last_records = {record.partition(): record for record in records}
     return Outcome(
         prediction_messages=prediction_messages,
         dead_letter_messages=[
@@ -131,13 +133,44 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
         ],
         predictions=predictions,
         rejected=[rejected_at[index].rejection for index in sorted(rejected_at)],
-        next_offsets={partition: record.offset() + 1 for partition, record in last_records.items()},
+        next_offsets=_next_offsets(records),
         positive=codec.contract.label.positive,
         most_consecutive_dead_letters=count_most_consecutive(rejected_at, consecutive_before),
         consecutive_dead_letters=count_consecutive_at_end(rejected_at, len(records), consecutive_before),
         model_errors=tuple(sorted({error.cause for error in failures.values()})),
         by_version=_count_by_version(scorer, canary, predictions, unanswerable, failed_versions),
         events=_answered(indices, events, unanswerable),
+    )
+
+
+def check_outcomes(  # noqa: PLR0913 - as above
+    records: Sequence[Record],
+    codec: EventCodec,
+    *,
+    processed_at: str,
+    limits: Limits,
+    topic_id: str | None = None,
+    consecutive_before: int = 0,
+) -> Outcome:
+    """Accept each outcome that the codec of `outcome_contract` decodes, and write a dead letter for any other record.
+
+    The parameters are those of `process`.
+    """
+    sources = SourceHeaders(topic_id)
+    _, events, rejected_at = decode_events(records, codec)
+    return Outcome(
+        prediction_messages=[],
+        dead_letter_messages=[
+            encode_dead_letter(rejected, sources, model_version=None, failed_at=processed_at, limit=limits.letter)
+            for rejected in rejected_at.values()
+        ],
+        predictions=[],
+        rejected=[rejected.rejection for rejected in rejected_at.values()],
+        next_offsets=_next_offsets(records),
+        positive=codec.contract.label.positive,
+        most_consecutive_dead_letters=count_most_consecutive(rejected_at, consecutive_before),
+        consecutive_dead_letters=count_consecutive_at_end(rejected_at, len(records), consecutive_before),
+        accepted=len(events),
     )
 
 
@@ -186,7 +219,7 @@ def count_consecutive_at_end(rejected: Iterable[int], size: int, before: int) ->
     return run + before if run == size else run
 
 
-def _decode(records: Sequence[Record], codec: EventCodec) -> tuple[list[int], EventBatch, dict[int, Rejected]]:
+def decode_events(records: Sequence[Record], codec: EventCodec) -> tuple[list[int], EventBatch, dict[int, Rejected]]:
     """Return the events, their indices in the batch, and the records that hold no valid event by index."""
     indices: list[int] = []
     events = EventBatch()
@@ -200,6 +233,12 @@ def _decode(records: Sequence[Record], codec: EventCodec) -> tuple[list[int], Ev
         else:
             indices.append(index)
     return indices, events, rejected
+
+
+def _next_offsets(records: Iterable[Record]) -> dict[int, int]:
+    """Return the offset after the last record of each partition."""
+    last_records = {record.partition(): record for record in records}
+    return {partition: record.offset() + 1 for partition, record in last_records.items()}
 
 
 def _answered(indices: Sequence[int], events: EventBatch, unanswerable: Mapping[int, Rejected]) -> EventBatch:

@@ -11,6 +11,7 @@ from docs.generate.markdown import code
 from telco_stream.checks.results import DoctorResult, StatusResult
 from telco_stream.checks.verdict import VerifyResult
 from telco_stream.consume.counters import ConsumeResult
+from telco_stream.consume.outcomes import OutcomesCheckResult
 from telco_stream.contract.changes import Comparison
 from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.rules import snake_case
@@ -48,6 +49,7 @@ RESULTS: dict[str, type] = {
     "predictions show": FoundPrediction,
     "explain": Explanation,
     "outcomes send": ProduceResult,
+    "outcomes check": OutcomesCheckResult,
     "quality": QualityResult,
     "drift": DriftResult,
     "verify": VerifyResult,

@@ -66,8 +66,10 @@ def needs_of(settings: Settings, names: list[str]) -> dict[str, Needs]:
         "dlq replay": Needs((topics.deadletter, topics.raw), (topics.raw,)),
     }
     sent, joined = (topics.outcomes,), (topics.predictions, topics.outcomes)
+    checked, letters, own = (topics.outcomes, topics.deadletter), (topics.deadletter,), settings.consumer.outcomes_group
     of_outcomes = {
         "outcomes send": Needs(sent, sent, joins=_PRODUCER, transactional_id=_PRODUCER),
+        "outcomes check": Needs((*checked, *models), letters, joins=own, transactional_id=f"{own}-doctor"),
         "quality": Needs((*joined, *models)),
         "model recalibrate": Needs(joined),
     }

@@ -54,11 +54,7 @@ def consume(
         options.Setting("consumer.window_size", "batch"),
         options.Setting("consumer.max_poll_records", "streaming"),
     ] = None,
-    max_consecutive_dead_letters: Annotated[
-        int | None,
-        typer.Option(min=0, metavar="N", help="Stop after N consecutive dead letters; 0 disables it.  [default: 1000]"),
-        options.Setting("consumer.max_consecutive_dead_letters"),
-    ] = None,
+    max_consecutive_dead_letters: options.MaxConsecutiveDeadLetters = None,
     workers: Annotated[
         int, typer.Option(min=1, metavar="N", help="Number of processes that share the partitions.")
     ] = 1,

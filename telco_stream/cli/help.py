@@ -71,6 +71,9 @@ PAGES = {
         "telco-stream outcomes send outcomes.csv --run-id 2026-11",
         _KAFKA | _MODEL | {5: "a row of the file is malformed, or the checkpoint is of another file"} | _FENCED,
     ),
+    "outcomes check": Page(
+        "telco-stream outcomes check --output json", _KAFKA | _MODEL | {5: "too many dead letters in a row"} | _FENCED
+    ),
     "quality": Page(
         "telco-stream quality --outcomes outcomes.csv --horizon 30d",
         _KAFKA | _MODEL | {5: "no prediction has an outcome, or a row of the file is malformed"},

@@ -73,6 +73,16 @@ CheckOnly: TypeAlias = Annotated[
     ),
 ]
 Delivery: TypeAlias = Annotated[choices.DeliveryGuarantee, typer.Option("--delivery", help="Delivery guarantee.")]
+MaxConsecutiveDeadLetters: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--max-consecutive-dead-letters",
+        min=0,
+        metavar="N",
+        help="Stop after N consecutive dead letters; 0 disables it.  [default: 1000]",
+    ),
+    Setting("consumer.max_consecutive_dead_letters"),
+]
 NumberRows: TypeAlias = Annotated[
     bool, typer.Option("--number-rows", help="Number the rows from 1, for a file without a key.")
 ]

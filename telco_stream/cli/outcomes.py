@@ -9,7 +9,7 @@ from telco_stream.cli import options
 from telco_stream.cli.produce import check_rows, send_rows
 from telco_stream.cli.session import Session
 
-group = typer.Typer(name="outcomes", no_args_is_help=True, help="Send what came of the predictions.")
+group = typer.Typer(name="outcomes", no_args_is_help=True, help="Send and check what came of the predictions.")
 
 
 @group.command()
@@ -54,3 +54,31 @@ def send(
         "batch", delivery, run_id, limit, restart=restart, bad_rows=bad_rows, csv_format=csv_format, target=target
     )
     send_rows(session, stop, run_options)
+
+
+@group.command()
+def check(
+    broker: options.Broker = None,
+    group: options.Group = None,
+    model: options.Model = None,
+    max_consecutive_dead_letters: options.MaxConsecutiveDeadLetters = None,
+    timeout: options.Timeout = 10.0,
+    output: options.Output = "table",
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Check the outcomes that arrived since the last check. Writes a dead letter for each record that is not one."""
+    from telco_stream.consume.outcomes import run_outcomes_check
+    from telco_stream.display.progress import RowProgress
+
+    flags = {
+        "bootstrap_servers": broker,
+        "consumer.group_id": group,
+        "model.path": model,
+        "consumer.max_consecutive_dead_letters": max_consecutive_dead_letters,
+    }
+    session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
+    stop, contract = session.stop, session.contract()
+    with session.screen.live(RowProgress("outcomes check")) as bar:
+        result = run_outcomes_check(session.clients, contract, stop=stop, on_read=bar.advance)
+    session.screen.show(result)

@@ -109,5 +109,6 @@ class _EndedDelivery:
 
 
 def _send(send: Callable[..., None], outcome: Outcome, topics: TopicSettings) -> None:
-    send(topics.predictions, outcome.prediction_messages)
+    if outcome.prediction_messages:  # outcomes have none, and need no such topic
+        send(topics.predictions, outcome.prediction_messages)
     send(topics.deadletter, outcome.dead_letter_messages)

@@ -5,7 +5,7 @@ letters remain, and their `source` header names the records that they answer.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -33,11 +33,13 @@ def choose_reset(clients: Clients, topic_id: str | None, if_answered: IfAnswered
 
     Raises `DataError` if the group has no commits although its topic has answers, and `if_answered` is `refuse`.
     """
-    start = _FirstStart(clients, topic_id, stop)
+    topics = clients.settings.topics
+    answers_in = (topics.predictions, topics.deadletter)
+    start = _FirstStart(clients, clients.settings.consumer.group_id, topics.raw, topic_id, answers_in, stop)
     if if_answered == "restart" or start.has_commits():
         return clients.settings.consumer.auto_offset_reset
     if if_answered == "resume":
-        start.commit_after_answers()
+        start.log_resumed(start.commit_after_answers())
         return clients.settings.consumer.auto_offset_reset
     answers = start.newest_answers()
     # Another member commits its start before its first answer: checked in this order, its commit is not missed.
@@ -46,13 +48,23 @@ def choose_reset(clients: Clients, topic_id: str | None, if_answered: IfAnswered
     return "earliest" if answers.has_earlier_topic else clients.settings.consumer.auto_offset_reset
 
 
+def resume_after_letters(clients: Clients, group: str, topic: str, topic_id: str | None, stop: Stop) -> None:
+    """Commit the offset after the newest record with a dead letter in each partition, if the group has no commits.
+
+    The records after these have no letters, so that none gets a second one.
+    """
+    start = _FirstStart(clients, group, topic, topic_id, (clients.settings.topics.deadletter,), stop)
+    if not start.has_commits() and (offsets := start.commit_after_answers()):
+        start.log_resumed(offsets)
+
+
 @dataclass(slots=True)
 class _Answers:
     """Positions of the answered records, from the `source` headers of predictions and dead letters."""
 
     topic: str
     topic_id: str | None
-    #: Offset after the newest answered record, by partition of the raw topic.
+    #: Offset after the newest answered record, by partition of the topic.
     next_offsets: dict[int, int] = field(default_factory=dict)
     #: True if some answers belong to a deleted topic of the same name.
     has_earlier_topic: bool = False
@@ -70,57 +82,64 @@ class _Answers:
 
 
 class _FirstStart:
-    """Commits and answers of a group's earlier runs."""
+    """Commits of a group's earlier runs, and their answers in the topics `answers_in`."""
 
-    def __init__(self, clients: Clients, topic_id: str | None, stop: Stop) -> None:
-        self._clients, self._topic_id, self._stop = clients, topic_id, stop
-        self._group = clients.settings.consumer.group_id
-        self._topics = clients.settings.topics
+    def __init__(  # noqa: PLR0913, PLR0917 - what it depends on
+        self,
+        clients: Clients,
+        group: str,
+        topic: str,
+        topic_id: str | None,
+        answers_in: Sequence[str],
+        stop: Stop,
+    ) -> None:
+        self._clients, self._group, self._stop = clients, group, stop
+        self._topic, self._topic_id, self._answers_in = topic, topic_id, answers_in
         self._cluster = Cluster(clients, stop)
 
     def has_commits(self) -> bool:
-        return bool(committed_offsets(self._cluster, self._group, self._topics.raw))
+        return bool(committed_offsets(self._cluster, self._group, self._topic))
 
     def newest_answers(self) -> _Answers:
         """Read the newest answers, as far as possible: `consume` itself only needs the right to write them."""
-        topics = (self._topics.predictions, self._topics.deadletter)
         try:
-            require_read(self._cluster, *topics)
+            require_read(self._cluster, *self._answers_in)
         except KafkaError:
-            self._warn("this user may not read %s and %s", *topics)
-            return _Answers(self._topics.raw, self._topic_id)
-        return self._read({topic: self._newest(topic) for topic in topics})
+            self._warn("this user may not read %s and %s", *self._answers_in)
+            return _Answers(self._topic, self._topic_id)
+        return self._read({topic: self._newest(topic) for topic in self._answers_in})
 
-    def commit_after_answers(self) -> None:
-        """Commit the offset after the newest answered record of each partition; reads all answers."""
+    def commit_after_answers(self) -> dict[int, int]:
+        """Commit the offset after the newest answered record of each partition, and return them; reads all answers."""
         offsets = dict(sorted(self._read({}).next_offsets.items()))
         if offsets:
             consumer = self._clients.consumer(self._group)
-            group_offsets = GroupOffsets(consumer, self._topics.raw, self._stop)
+            group_offsets = GroupOffsets(consumer, self._topic, self._stop)
             metadata = CommitMetadata(topic_id=self._topic_id)
             commits = {partition: Commit(offset, metadata) for partition, offset in offsets.items()}
             try:
                 group_offsets.commit(group_offsets.prepare(commits))
             finally:
                 consumer.close()
-        facts = {"topic": self._topics.raw, "offsets": offsets}
+        return offsets
+
+    def log_resumed(self, offsets: Mapping[int, int]) -> None:
         listed = ", ".join(f"{partition}: {offset}" for partition, offset in offsets.items()) or "none"
-        extra = {"event": "resumed", "facts": facts}
-        log.warning("resuming after the newest answers, by partition of %s: %s", self._topics.raw, listed, extra=extra)
+        extra = {"event": "resumed", "facts": {"topic": self._topic, "offsets": offsets}}
+        log.warning("resuming after the newest answers, by partition of %s: %s", self._topic, listed, extra=extra)
 
     def refusal(self) -> str:
-        topics = self._topics
         return (
-            f"Group {self._group} has no committed offsets, but {topics.predictions} or {topics.deadletter} already has"
-            f" answers to {topics.raw}. Kafka deletes the offsets of a group without members after"
+            f"Group {self._group} has no committed offsets, but {' or '.join(self._answers_in)} already has"
+            f" answers to {self._topic}. Kafka deletes the offsets of a group without members after"
             " offsets.retention.minutes (7 days). Continue after the newest answers with `consume"
             " --resume-from-answers`, or process everything again with `consume --restart`"
         )
 
     def _read(self, starts: Mapping[str, Mapping[int, int]]) -> _Answers:
-        """Read both answer topics from these offsets, or from their beginning."""
-        answers = _Answers(self._topics.raw, self._topic_id)
-        for topic in (self._topics.predictions, self._topics.deadletter):
+        """Read the topics with answers from these offsets, or from their beginning."""
+        answers = _Answers(self._topic, self._topic_id)
+        for topic in self._answers_in:
             for records in read(self._clients, topic, stop=self._stop, starts=starts.get(topic)):
                 for record in records:
                     answers.add(record)

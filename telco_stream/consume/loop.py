@@ -1,6 +1,6 @@
-"""Loop of `consume`: poll a micro-batch, score it, deliver it (consume-transform-produce).
+"""Loop of `consume` and `outcomes check`: poll a micro-batch, process it, deliver it (consume-transform-produce).
 
-In streaming mode the commit of a full batch overlaps with polling and scoring the next one. At most one batch is in
+In streaming mode the commit of a full batch overlaps with polling and processing the next one. At most one batch is in
 flight, and the next one is sent only after its commit.
 """
 
@@ -8,24 +8,25 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters, StoppedBy
 from telco_stream.kafka.blocking_calls import SHUTDOWN_GRACE_SECONDS
 from telco_stream.kafka.source import Batch
 from telco_stream.messages.record import Record
-from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring.protocols import BatchTimings, RunObserver, sample_batch
 from telco_stream.runtime.signals import Stop, Stopped
-from telco_stream.scoring import Outcome, compare_shadow, process
+from telco_stream.scoring import Outcome
 
+#: Returns the outcome of a batch, before which there are this number of consecutive dead letters.
+Process: TypeAlias = Callable[[Sequence[Record], int], Outcome]
 #: Seconds that a poll waits for the first record; signals and stop conditions are noticed after it.
 _POLL_SECONDS = 0.5
 
 
 class Source(Protocol):
-    """Member of a consumer group that reads the raw topic in batches."""
+    """Member of a consumer group that reads a topic in batches."""
 
     @property
     def ended(self) -> bool:
@@ -111,18 +112,19 @@ class ConsumeLoop:
         self,
         source: Source,
         delivery: Delivery,
-        models: Models,
+        process: Process,
         plan: ConsumePlan,
         *,
-        utc_timestamp: Callable[[], str],
         stop: Stop,
         observers: Sequence[RunObserver],
+        compare: Callable[[Outcome], Outcome] = lambda outcome: outcome,
     ) -> None:
+        """Set up a run; `compare` is called with each outcome while it is being committed."""
         self._source = source
         self._delivery = delivery
-        self._models = models
+        self._process = process
+        self._compare = compare
         self._plan = plan
-        self._utc_timestamp = utc_timestamp
         self._stop = stop
         self._observers = observers
         self._counters = RunCounters(plan)
@@ -162,34 +164,9 @@ class ConsumeLoop:
             return
         counters.on_received(self._source.consecutive_dead_letters())
         started = time.perf_counter()
-        outcome = self._answer(batch.records)
+        outcome = self._process(batch.records, counters.consecutive_dead_letters)
         processing = time.perf_counter() - started
         self._deliver(outcome, batch, processing, overlap=plan.mode == "streaming" and len(batch.records) >= remaining)
-
-    def _answer(self, records: Sequence[Record]) -> Outcome:
-        """Process a batch; if a version on trial fails too often, by its fallback, unless that fails as often."""
-        outcome = self._process(records, models := self._models.current())
-        failing = self._models.on_scored(outcome.by_version)
-        if failing is None:
-            return outcome
-        answered = self._process(records, models.fallbacks[failing])
-        if answered.failed >= outcome.failed:
-            return outcome
-        self._models.roll_back(failing)
-        return answered
-
-    def _process(self, records: Sequence[Record], models: ServingModels) -> Outcome:
-        return process(
-            records,
-            models.scorer,
-            processed_at=self._utc_timestamp(),
-            limits=self._plan.limits,
-            topic_id=self._plan.topic_id,
-            consecutive_before=self._counters.consecutive_dead_letters,
-            canary=models.canary,
-            holdout=self._plan.holdout,
-            reasons=self._plan.reasons,
-        )
 
     def _deliver(self, outcome: Outcome, batch: Batch, processing: float, *, overlap: bool) -> None:
         """Begin to deliver a batch; wait for its commit too, unless it may overlap with the next batch.
@@ -208,21 +185,12 @@ class ConsumeLoop:
         timestamps = sample_timestamps(batch.records)
         for observer in self._observers:
             observer.on_delivering(outcome)
-        outcome, shadow = self._compare_shadow(outcome)
+        compared_at = time.perf_counter()
+        outcome = self._compare(outcome)
+        shadow = time.perf_counter() - compared_at
         self._pending = _PendingBatch(outcome, processing, batch.next_positions, timestamps, started, delivery, shadow)
         if not overlap or delivery.ended < math.inf:
             self._await_commit()
-
-    def _compare_shadow(self, outcome: Outcome) -> tuple[Outcome, float]:
-        """Score the batch with the shadow model while it is being committed; return the seconds that it took.
-
-        The outcome loses its events: only the models keep a number of them.
-        """
-        self._models.on_answered(outcome.events)
-        started, comparison = time.perf_counter(), None
-        if (shadow := self._models.active.shadow) is not None:
-            comparison = compare_shadow(shadow, outcome)
-        return replace(outcome, events=(), shadow=comparison), time.perf_counter() - started
 
     def _await_commit(self) -> bool:
         """Wait for the batch in flight, if any; return whether it was committed."""

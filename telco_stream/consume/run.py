@@ -1,7 +1,6 @@
 """Wiring of one run of `consume`."""
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+from telco_stream.consume.batches import BatchScorer
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters
 from telco_stream.consume.delivery import AtLeastOnce, ExactlyOnce
 from telco_stream.consume.first_start import IfAnswered, choose_reset
@@ -17,11 +17,9 @@ from telco_stream.consume.worker_reports import WorkerReporter
 from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.identity import TopicIdentity
 from telco_stream.kafka.permissions import require_group, require_read, require_write
-from telco_stream.kafka.polling import ConsumerErrors
 from telco_stream.kafka.sink import Sink
-from telco_stream.kafka.source import KafkaSource, Subscription
+from telco_stream.kafka.source import KafkaSource, open_source
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.topics import compacted_topics, compaction_warning
 from telco_stream.kafka.transactions import transactions_under
@@ -208,7 +206,10 @@ def _consume(
     _warn_of_compaction(cluster, partitions)
     with closing(_source(clients, cluster, topic, options, stop)) as source, ExitStack() as attached:
         delivery, outcomes = _delivery(clients, options, source, stop)
-        loop = ConsumeLoop(source, delivery, models, plan, utc_timestamp=utc_timestamp, stop=stop, observers=observers)
+        scorer = BatchScorer(models, plan, utc_timestamp)
+        loop = ConsumeLoop(
+            source, delivery, scorer.process, plan, stop=stop, observers=observers, compare=scorer.compare_shadow
+        )
         for observer in observers:
             attached.callback(observer.finish)
             observer.attach(partial(_view_partitions, source, loop, outcomes))
@@ -216,24 +217,12 @@ def _consume(
 
 
 def _source(clients: Clients, cluster: Cluster, topic: TopicToRead, options: ConsumeOptions, stop: Stop) -> KafkaSource:
-    """Return a new member of the group; a bounded run does not wait for a group that refuses it."""
-    until = None
-    if options.mode == "batch":
-        # The high watermark, not the last stable offset: a transaction just committed becomes visible a moment later.
-        until = cluster.ends(topic.name, range(topic.partitions), committed_only=False)
-    errors = ConsumerErrors(
-        clients.timeout if options.is_bounded else math.inf, counts=clients.errors, too_large=lambda: clients.too_large
-    )
-    # End-of-partition events distinguish an idle partition from a stalled one.
-    properties = {"enable_partition_eof": "true"}
-    settings = clients.settings
+    """Return a new member of the group."""
+    settings, is_batch, properties = clients.settings, options.mode == "batch", dict[str, str]()
     if models_topic(settings.model.path) is not None:  # `model promote --wait` looks for its reports
         properties["client_id"] = clients.worker
-    consumer = clients.consumer(settings.consumer.group_id, **properties)
-    describe = partial(cluster.describe_topic, topic.name)
-    identity = TopicIdentity(topic.name, topic.topic_id, describe, clients.suspect_outage)
-    subscription = Subscription(topic, identity, clients.is_incremental())
-    return KafkaSource(consumer, subscription, stop, until=until, errors=errors)
+    group, is_bounded = settings.consumer.group_id, options.is_bounded
+    return open_source(clients, cluster, group, topic, stop, is_batch=is_batch, is_bounded=is_bounded, **properties)
 
 
 def _delivery(
@@ -315,8 +304,11 @@ def _check_permissions(cluster: Cluster, settings: Settings) -> None:
 
 def _limits(cluster: Cluster, topics: TopicSettings) -> Limits:
     """Return the message sizes that the topics accept, or defaults where the broker doesn't say."""
-    defaults = Limits(letter=topics.deadletter_max_message_bytes)
-    return Limits(
-        prediction=cluster.largest_message(topics.predictions, defaults.prediction),
-        letter=min(cluster.largest_message(topics.deadletter, defaults.letter), defaults.letter),
-    )
+    prediction = cluster.largest_message(topics.predictions, Limits().prediction)
+    return Limits(prediction=prediction, letter=largest_letter(cluster, topics))
+
+
+def largest_letter(cluster: Cluster, topics: TopicSettings) -> int:
+    """Return the largest dead letter in bytes: the limit of the settings, or a lower one of the topic."""
+    limit = topics.deadletter_max_message_bytes
+    return min(cluster.largest_message(topics.deadletter, limit), limit)

@@ -85,13 +85,11 @@ def _coverage_lines(coverage: Coverage, days: float) -> list[str]:
     ]
     if parts := [f"{count:,} {what}" for count, what in unused if count]:
         lines.append(f" Not used of {count_of(coverage.outcomes, 'outcome')}: {', '.join(parts)}.")
-    unreadable = [
-        (coverage.unreadable_predictions, "predictions"),
-        (coverage.unreadable_outcomes, "outcomes"),
-    ]
-    lines += [
-        f" {count_of(count, 'record')} skipped: not {what} of this contract." for count, what in unreadable if count
-    ]
+    if count := coverage.unreadable_predictions:
+        lines.append(f" {count_of(count, 'record')} skipped: not predictions of this contract.")
+    if count := coverage.unreadable_outcomes:
+        skipped = f" {count_of(count, 'record')} skipped: not outcomes of this contract."
+        lines.append(f"{skipped} Find out why with telco-stream outcomes check.")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Batches of records from the raw topic, for a member of a consumer group.
+"""Batches of records from a topic, for a member of a consumer group.
 
 `kafka/starts.py` finds the start offset of each assigned partition; the client fetches the partition after that.
 
@@ -11,11 +11,14 @@ import math
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import cast
 
 from confluent_kafka import Consumer, KafkaError, Message
 
 from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS, SHUTDOWN_GRACE_SECONDS, BackgroundCall
+from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.error_policy import is_missing_topic, response_too_large
 from telco_stream.kafka.identity import TopicIdentity
 from telco_stream.kafka.membership import Membership
@@ -61,6 +64,36 @@ class Subscription:
     identity: TopicIdentity | None = None
     #: True for incremental rebalances (`cooperative-sticky`, KIP-848), False for eager ones (`range`, `roundrobin`).
     is_incremental: bool = True
+
+
+def open_source(  # noqa: PLR0913 - runs differ in each of these
+    clients: Clients,
+    cluster: Cluster,
+    group: str,
+    topic: TopicToRead,
+    stop: Stop,
+    *,
+    is_batch: bool,
+    is_bounded: bool,
+    **properties: str,
+) -> "KafkaSource":
+    """Return a new member of the group; in batch mode it ends at the end that the topic has now.
+
+    A bounded run does not wait for a group that refuses it. `properties` are as the overrides of `Clients.consumer`.
+    """
+    until = None
+    if is_batch:
+        # The high watermark, not the last stable offset: a transaction just committed becomes visible a moment later.
+        until = cluster.ends(topic.name, range(topic.partitions), committed_only=False)
+    errors = ConsumerErrors(
+        clients.timeout if is_bounded else math.inf, counts=clients.errors, too_large=lambda: clients.too_large
+    )
+    # End-of-partition events distinguish an idle partition from a stalled one.
+    consumer = clients.consumer(group, enable_partition_eof="true", **properties)
+    describe = partial(cluster.describe_topic, topic.name)
+    identity = TopicIdentity(topic.name, topic.topic_id, describe, clients.suspect_outage)
+    subscription = Subscription(topic, identity, clients.is_incremental())
+    return KafkaSource(consumer, subscription, stop, until=until, errors=errors)
 
 
 class KafkaSource:

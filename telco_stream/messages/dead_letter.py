@@ -69,11 +69,12 @@ _decode_text = msgspec.json.Decoder(str).decode
 
 
 def encode_dead_letter(
-    rejected: Rejected, sources: SourceHeaders, *, model_version: str, failed_at: str, limit: int
+    rejected: Rejected, sources: SourceHeaders, *, model_version: str | None, failed_at: str, limit: int
 ) -> Message:
     """Build key, value and headers of a dead letter of at most `limit` bytes, as Kafka counts them.
 
-    A value that doesn't fit is truncated. If even key and forwarded headers don't fit, they are left out.
+    A value that doesn't fit is truncated. If even key and forwarded headers don't fit, they are left out. The letter of
+    an outcome has no model version.
     """
     key, own_headers = rejected.record.key(), sources.of(rejected.record) + _headers(rejected, model_version, failed_at)
     headers = forwarded_headers(rejected.record) + own_headers
@@ -178,7 +179,7 @@ def format_original(original: bytes) -> str:
     return text.decode(errors="backslashreplace")
 
 
-def _headers(rejected: Rejected, model_version: str, failed_at: str) -> Headers:
+def _headers(rejected: Rejected, model_version: str | None, failed_at: str) -> Headers:
     record = rejected.record
     fields = {
         "topic": record.topic(),
@@ -190,7 +191,7 @@ def _headers(rejected: Rejected, model_version: str, failed_at: str) -> Headers:
         "model.version": model_version,
         "failed.at": failed_at,
     }
-    return [(f"{_PREFIX}{name}", str(value).encode()) for name, value in fields.items()]
+    return [(f"{_PREFIX}{name}", str(value).encode()) for name, value in fields.items() if value is not None]
 
 
 def _encode_within(limit: int, rejected: Rejected, failed_at: str) -> bytes:

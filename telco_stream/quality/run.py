@@ -5,13 +5,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from telco_stream.contract.document import builtin_contract
-from telco_stream.contract.events import BAD_DATA
+from telco_stream.contract.events import EventCodec
+from telco_stream.contract.outcomes import outcome_contract
 from telco_stream.contract.schema import Contract
 from telco_stream.csv.reader import STRIDE, open_reader
 from telco_stream.csv.validation import CsvFormat
@@ -19,7 +20,6 @@ from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read
-from telco_stream.messages.outcome import OutcomeCodec
 from telco_stream.messages.prediction import CONTROL, PredictionCodec
 from telco_stream.model.quality import Measures, QualityResult, Uplift, VersionQuality
 from telco_stream.quality.joining import Join, Joined
@@ -30,6 +30,7 @@ from telco_stream.runtime.clock import rfc3339
 from telco_stream.runtime.humanize import to_datetime
 from telco_stream.runtime.period import to_timestamp
 from telco_stream.runtime.signals import Stop
+from telco_stream.scoring import decode_events
 
 _WEEK = 7 * 86_400
 #: Monday, 5 January 1970, in seconds since 1970: the first Monday of Unix time.
@@ -141,16 +142,13 @@ def _add_predictions(join: Join, clients: Clients, options: QualityOptions, stop
 
 
 def _add_topic(join: Join, clients: Clients, options: QualityOptions, stop: Stop) -> None:
-    """Add the outcomes of the topic, and count the values that are not outcomes."""
-    codec, positive = OutcomeCodec(options.contract), options.contract.label.positive
+    """Add the outcomes of the topic, and count the records for which `outcomes check` writes a dead letter."""
+    codec, label = EventCodec(outcome_contract(options.contract)), options.contract.label
     for batch in read(clients, clients.settings.topics.outcomes, stop=stop):
-        for record in batch:
-            outcome = _decode(codec, record.value() or b"")
-            time = to_timestamp(outcome.time) if outcome else -math.inf
-            if outcome is None or time == -math.inf:
-                join.unreadable_outcomes += 1
-            else:
-                join.add_outcome(str(outcome.key), time, positive=outcome.label == positive)
+        _, events, rejected = decode_events(batch, codec)
+        for event, value in zip(events, codec.values(label.name, events), strict=True):
+            join.add_outcome(event.key, to_timestamp(event.event_ts), positive=value == label.positive)
+        join.unreadable_outcomes += len(rejected)
         options.on_read(len(batch))
 
 
@@ -166,13 +164,6 @@ def _add_file(join: Join, path: Path, options: QualityOptions, stop: Stop) -> No
                 time: str = row.event_ts  # type: ignore[attr-defined]
                 join.add_outcome(key_of(row), to_timestamp(time), positive=row.label == positive)
             options.on_read(len(chunk.rows))
-
-
-def _decode(codec: OutcomeCodec, value: bytes) -> Any:  # noqa: ANN401 - a type made at run time
-    try:
-        return codec.decode(value)
-    except BAD_DATA:
-        return None
 
 
 def _measured(joined: Joined, rows: NDArray[np.bool_] | slice, options: QualityOptions) -> Measures:

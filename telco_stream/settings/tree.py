@@ -129,6 +129,11 @@ class ConsumerSettings(SettingsGroup):
         description="Number of consecutive dead letters after which consume stops; 0 disables the limit.",
     )
 
+    @property
+    def outcomes_group(self) -> str:
+        """Consumer group of `outcomes check`, and its transactional ID."""
+        return f"{self.group_id}-outcomes"
+
 
 class ModelSettings(SettingsGroup):
     """The model that scores."""

@@ -6,6 +6,7 @@ from typing import Any, Protocol, cast
 
 from confluent_kafka import Message
 
+from telco_stream.consume.batches import BatchScorer
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult
 from telco_stream.consume.delivery import AtLeastOnce, ExactlyOnce
 from telco_stream.consume.loop import ConsumeLoop, Delivery
@@ -118,15 +119,8 @@ class ContractHarness:
         """Consume exactly `most` records as a new member of the group."""
         plan = ConsumePlan("streaming", batch_size=4, limits=Limits(), max_messages=most, idle_timeout=10, **more)
         with closing(self.source()) as source:
-            loop = ConsumeLoop(
-                source,
-                self.delivery(source),
-                Models(ServingModels(RuleScorer())),
-                plan,
-                utc_timestamp=utc_timestamp,
-                stop=self.stop,
-                observers=(),
-            )
+            scorer = BatchScorer(Models(ServingModels(RuleScorer())), plan, utc_timestamp)
+            loop = ConsumeLoop(source, self.delivery(source), scorer.process, plan, stop=self.stop, observers=())
             return loop.run()
 
     def source(self) -> KafkaSource:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from telco_stream.consume.batches import BatchScorer
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult
 from telco_stream.consume.loop import ConsumeLoop
 from telco_stream.contract.events import Event
@@ -171,14 +172,15 @@ class LoopHarness:
     def run(self, mode: str = "batch", **more: Any) -> ConsumeResult:
         plan = ConsumePlan(cast("Any", mode), batch_size=3, limits=Limits(), **more)
         self.delivery = FakeDelivery(self.source, self.ends, self.at_once)
+        scorer = BatchScorer(self.models or Models(ServingModels(self._logging_scorer)), plan, lambda: "now")
         self.loop = ConsumeLoop(
             self.source,
             self.delivery,
-            self.models or Models(ServingModels(self._logging_scorer)),
+            scorer.process,
             plan,
-            utc_timestamp=lambda: "now",
             stop=self.stop,
             observers=[self.observer],
+            compare=scorer.compare_shadow,
         )
         return self.loop.run()
 
