@@ -122,8 +122,9 @@ def _check(clients: Clients, contract: Contract, counts: _Counts, stop: Stop) ->
         )
 
     topic = TopicToRead(topics.outcomes, cluster.ask_offsets, topic_id, partitions, "earliest")
-    source = open_source(clients, cluster, group, topic, stop, is_batch=True, is_bounded=True)
-    with closing(source):
+    # As a static member, it takes the place of a killed run at once.
+    member = {"group_instance_id": group}
+    with closing(open_source(clients, cluster, group, topic, stop, is_batch=True, is_bounded=True, **member)) as source:
         delivery, letters = ExactlyOnce(transactions, source, topics), DeadLetterLog()
         loop = ConsumeLoop(source, delivery, process, plan, stop=stop, observers=[letters, counts])
         result = loop.run()
