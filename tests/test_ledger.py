@@ -166,6 +166,20 @@ def test_ledger_finds_no_input_when_the_topic_id_differs(kind: AnswerKind) -> No
     assert (unmatched.unexplained, unmatched.answers_to_earlier_topic) == (2, 1)
 
 
+@pytest.mark.parametrize("topic_id", ["now", None])
+def test_ledger_ignores_letters_of_outcomes(topic_id: str | None) -> None:
+    """Those of another topic have no input, and no prediction answers an outcome."""
+    ledger = Ledger("raw", {0: PartitionRange(0, 1, 1)}, topic_id, outcomes="outcomes")
+    ledger.add_inputs([_input(0, 0)])
+    sources = [b"outcomes/0/0", b"outcomes/7/9", b"outcomes.old/0/0", b"outcomes/0", b"outcomes"]
+    letters = [_answer(source, topic_id=b"theirs") for source in sources]
+    ledger.add_answers("letter", [*letters, _answer(b"raw/0/0")])
+    ledger.add_answers("prediction", letters[:1])
+    account, unmatched = ledger.accounts({})
+    assert (account.inputs, account.dead_lettered, account.unexplained) == (1, 1, 0)
+    assert (unmatched.unexplained, ledger.other_sources) == (4, {"outcomes.old", "outcomes"})
+
+
 def test_ledger_ignores_topic_ids_when_its_own_is_unknown() -> None:
     ledger = _ledger(1)
     ledger.add_answers("prediction", [_answer(b"raw/0/0", topic_id=b"any")])

@@ -65,11 +65,20 @@ class Ledger:
     """Matches inputs and answers; add all inputs first, then all answers, then call `accounts`.
 
     An answer with a topic ID other than `topic_id` is unexplained. An answer without a topic ID, which older versions
-    wrote, is matched by its source position alone.
+    wrote, is matched by its source position alone. Dead letters of the topic `outcomes` are not counted: they answer
+    none of these inputs.
     """
 
-    def __init__(self, topic: str, ranges: Mapping[int, PartitionRange], topic_id: str | None = None) -> None:
+    def __init__(
+        self,
+        topic: str,
+        ranges: Mapping[int, PartitionRange],
+        topic_id: str | None = None,
+        *,
+        outcomes: str | None = None,
+    ) -> None:
         self._topic = topic.encode()
+        self._outcomes = None if outcomes is None else outcomes.encode()
         self._topic_id = None if topic_id is None else topic_id.encode()
         self._partitions = {
             partition: _PartitionLedger(f"{topic}/{partition}", offsets)
@@ -107,17 +116,17 @@ class Ledger:
             position, topic_id = source_of(record)
             source_partition, _, offset = position.rpartition(b"/")
             partition, ledger = self._by_source.get(source_partition, (-1, self._unmatched))
+            if ledger is self._unmatched and kind == "letter" and self._is_of_outcomes(source_partition):
+                continue
             if topic_id != expected_id and topic_id and expected_id:
                 ledger.answers_to_earlier_topic += source_partition.rpartition(b"/")[0] == self._topic
-                ledger.add_unexplained(record)
+                self._add_unexplained(ledger, record, position)
             elif ledger.add_answer(offset, answered):
                 if (kind, record.partition(), partition) not in self.oldest:
                     self.oldest[kind, record.partition(), partition] = int(offset)
                     self.oldest_times.setdefault((kind, record.partition()), record.timestamp()[1])
             else:
-                ledger.add_unexplained(record)
-                if ledger is self._unmatched and len(self.other_sources) < _MAX_NAMED:
-                    self._add_source(position)
+                self._add_unexplained(ledger, record, position)
 
     def accounts(
         self, expired_before: Mapping[int, int], expired_unanswered: Mapping[int, int] | None = None
@@ -134,7 +143,14 @@ class Ledger:
         ]
         return [*accounts, self._unmatched.account(None, 0, 0)] if self._unmatched.unexplained else accounts
 
-    def _add_source(self, position: bytes) -> None:
+    def _is_of_outcomes(self, source_partition: bytes) -> bool:
+        topic, _, partition = source_partition.rpartition(b"/")
+        return topic == self._outcomes and partition.isdigit()
+
+    def _add_unexplained(self, ledger: "_PartitionLedger", answer: Record, position: bytes) -> None:
+        ledger.add_unexplained(answer)
+        if ledger is not self._unmatched or len(self.other_sources) >= _MAX_NAMED:
+            return
         parsed = parse_position(position)
         if parsed and parsed.topic and parsed.topic.encode() != self._topic:
             self.other_sources.add(parsed.topic)

@@ -1,6 +1,7 @@
 """`verify`: checks that each input of a group was answered exactly once.
 
-Answers don't name their group: if two groups share a predictions topic, their answers count as duplicates.
+Dead letters of outcomes are ignored. Answers don't name their group: if two groups share a predictions topic, their
+answers count as duplicates.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -76,7 +77,8 @@ class _Audit:
                 f"Group {group} has committed no offsets of topic {self._raw}: check --group. Kafka deletes offsets"
                 " with their topic, and those of a group without members after offsets.retention.minutes (7 days)"
             )
-        self._ledger = Ledger(self._raw, self._ranges, self._cluster.topic_ids(self._raw)[self._raw])
+        topic_id = self._cluster.topic_ids(self._raw)[self._raw]
+        self._ledger = Ledger(self._raw, self._ranges, topic_id, outcomes=topics.outcomes)
         self.compacted = compacted_topics(self._cluster, *self._partitions)
 
     def read(self) -> Iterator[int]:

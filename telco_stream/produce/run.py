@@ -56,6 +56,11 @@ class ProduceOptions:
     #: What to send instead of the customers.
     target: "Target | None" = None
 
+    @property
+    def command(self) -> str:
+        """Return the command, for the log."""
+        return "outcomes send" if self.target else "produce"
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -74,7 +79,7 @@ def run_produce(clients: Clients, options: ProduceOptions, *, stop: Stop, observ
     with monitor_produce(options.monitoring, clients, target, observer) as run_observer, reduced_gc():
         result = _produce(clients, options, delivery, stop, run_observer)
         stop.raise_failure()
-    logs.log_end("produce", sent=result.sent, failed=result.failed, seconds=result.seconds)
+    logs.log_end(options.command, sent=result.sent, failed=result.failed, seconds=result.seconds)
     return result
 
 
@@ -121,7 +126,7 @@ def _log_start(options: ProduceOptions, delivery: DeliveryGuarantee, target: Tar
     facts = {"mode": options.mode, "delivery": delivery, "topic": target.topic, "run_id": options.run_id}
     facts["file"] = target.path.name
     until = {} if options.mode == "batch" or options.limit else {"until": "signal"}
-    logs.log_start("produce", **facts, **until)
+    logs.log_start(options.command, **facts, **until)
 
 
 def _count_rows(path: Path, options: ProduceOptions, sent: SendResult) -> int | None:
