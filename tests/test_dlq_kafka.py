@@ -126,7 +126,7 @@ def test_replay_is_fenced_when_another_starts(kafka: str, topics: Topics) -> Non
     first = ReplayWriter(clients, Stop())
     assert run(kafka, topics) == ReplayResult(1, 1, {})
     with pytest.raises(FencedError, match="a second dlq replay has started"):
-        first.send({None: [(b"k", b"a", [("telco.dlq.replay_of", b"0/0")])]})
+        first.send({(topics.raw, None): [(b"k", b"a", [("telco.dlq.replay_of", b"0/0")])]})
     assert [stored.value for stored in read_topic(kafka, topics.raw)] == [b"a"]
 
 
@@ -140,7 +140,7 @@ def test_replay_waits_when_an_open_transaction_hides_markers(kafka: str, topics:
         other.produce(topics.raw, b"other", partition=partition)
     assert other.flush(15) == 0
     marked = (None, b"a", [("telco.dlq.replay_of", b"0/0")])
-    assert ReplayWriter(clients_of(kafka, topics), Stop()).send({None: [marked]})
+    assert ReplayWriter(clients_of(kafka, topics), Stop()).send({(topics.raw, None): [marked]})
 
     class EndedByWaiting(Stop):
         def wait(self, seconds: float) -> bool:

@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +11,12 @@ from hypothesis import strategies as st
 
 from telco_stream.dlq.letters import LetterFilter
 from telco_stream.dlq.replay import ReplayDeps, ReplayOptions, ReplayResult, replay
-from telco_stream.dlq.states import RawTopic
+from telco_stream.dlq.states import Search, SourceTopic
 from telco_stream.messages.dead_letter import ReplayMarker, decode_dead_letter, letter_fingerprint, replay_marker
 from telco_stream.messages.headers import Position
 from telco_stream.messages.record import Outgoing, Record
 from telco_stream.runtime.signals import Stop, Stopped
-from telco_stream.scoring import Limits, process
+from telco_stream.scoring import Limits, Outcome, process
 from tests.support.letters import NOW, letter
 from tests.support.records import FakeRecord, RuleScorer, good, refuse
 
@@ -33,23 +32,24 @@ class FakeRawTopic:
     partitions: list[int | None] = field(default_factory=list)
     stop: Stop = field(default_factory=Stop)
 
-    def find_replayed(self, fingerprints: AbstractSet[bytes], starts: Mapping[int, int] | None) -> set[bytes]:
+    def find_replayed(self, search: Search) -> set[bytes]:
         self.log.append("read")
-        self.searched_from.append(starts)
+        self.searched_from.append(search.starts)
         markers = [(record, marker.letter) for record in self.records if (marker := replay_marker(record))]
         replayed = {
             letter_fingerprint(position.partition, position.offset, record.key(), record.value())
             for record, position in markers
         }
-        return replayed & fingerprints
+        return replayed & search.retry_counts.keys()
 
-    def send(self, messages: Mapping[int | None, Sequence[Outgoing]]) -> bool:
+    def send(self, messages: Mapping[tuple[str, int | None], Sequence[Outgoing]]) -> bool:
         end = self.ends.pop(0) if self.ends else "committed"
         self.log.append(f"send {sum(map(len, messages.values()))} {end}")
         if end == "stopped":
             raise Stopped
         if end != "aborted":
-            for partition, of_partition in messages.items():
+            for (topic, partition), of_partition in messages.items():
+                assert topic == "raw"
                 for key, value, headers in of_partition:
                     assert not isinstance(key, str)
                     self.records.append(FakeRecord(value, len(self.records), partition or 0, key, headers))
@@ -336,7 +336,18 @@ def run(
     raw_limit: int = 1_048_588,
     **criteria: Any,
 ) -> ReplayResult:
-    raw_topic = RawTopic("raw", "raw-id", dict.fromkeys(range(3), 100))
-    options = ReplayOptions(LetterFilter(**criteria), max_retries, raw_limit, Limits(), raw_topic, "dead-id")
-    deps = ReplayDeps(lambda: topic, raw.find_replayed, raw.send if execute else None, scorer, lambda: NOW, raw.stop)
-    return replay(options, deps)
+    raw_topic = SourceTopic("raw", "raw-id", dict.fromkeys(range(3), 100))
+    deps = ReplayDeps(
+        records=lambda: topic,
+        topic_of=lambda _: raw_topic,
+        limit_of=lambda _: raw_limit,
+        find_replayed=raw.find_replayed,
+        send=raw.send if execute else None,
+        answer=None if scorer is None else lambda _, records: answer(records, scorer),
+        stop=raw.stop,
+    )
+    return replay(ReplayOptions(LetterFilter(**criteria), max_retries, "dead-id"), deps)
+
+
+def answer(records: Sequence[Record], scorer: RuleScorer) -> Outcome:
+    return process(records, scorer, processed_at=NOW, limits=Limits())

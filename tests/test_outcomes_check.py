@@ -9,8 +9,14 @@ from typing import Any
 
 import pytest
 
+from telco_stream.dlq.run import StateOptions, count_letters
+from telco_stream.kafka.clients import Clients
+from telco_stream.runtime.signals import Stop
+from telco_stream.settings import load
 from tests.support.cli import RunningCli
 from tests.support.in_process import run_in_process
+from tests.support.letters import letter
+from tests.support.records import good
 from tests.support.topics import Outgoing, StoredRecord, Topics, read_topic, send
 
 Start = Callable[..., RunningCli]
@@ -144,3 +150,66 @@ def test_quality_counts_the_records_that_get_a_letter(env: dict[str, str], kafka
     assert (coverage["unreadable_outcomes"], coverage["outcomes"], coverage["with_outcome"]) == (len(BAD), len(BAD), 1)
     assert check(env)["dead_lettered"] == len(BAD)
     assert "telco-stream outcomes check" in run_in_process("quality", env=env).out
+
+
+def test_letters_of_outcomes_stay_apart_from_those_of_customers(
+    env: dict[str, str], kafka: str, topics: Topics
+) -> None:
+    """`verify` ignores them, and `dlq` searches each topic for the replays of its own letters only."""
+    send(kafka, topics.raw, [(str(number), good(), []) for number in range(300)] + [("bad", b"{}", [])], partition=0)
+    assert run_in_process("consume", "--mode", "batch", env=env).code == 0
+    send(kafka, topics.outcomes, RECORDS)
+    check(env)
+    verified = run_json(env, "verify")
+    assert (verified["inputs"], verified["dead_lettered"], verified["unexplained"]) == (301, 1, 0)
+    of_raw, of_outcomes = (listed(env, "--source-topic", name) for name in (topics.raw, topics.outcomes))
+    assert ([each["key"] for each in of_raw], {each["key"] for each in of_outcomes}) == (["bad"], set(BAD))
+    assert {each["source"].split("/")[0] for each in of_outcomes} == {topics.outcomes}
+    clients = Clients(load({}, environ=env))
+    assert count_letters(clients, StateOptions(max_offsets=100), stop=Stop()) == (len(BAD) + 1,) * 2
+    assert run_json(env, "status")["open_dead_letters"] == len(BAD) + 1
+    send(kafka, topics.deadletter, [("k", b"{}", [("source", b"another/0/0")])])
+    assert run_in_process("verify", env=env).code == 5
+
+
+def test_replay_sends_letters_of_outcomes_back_to_their_topic(env: dict[str, str], kafka: str, topics: Topics) -> None:
+    """Each once, and those of customers to theirs. What is bad still gets a letter again."""
+    fixed = [("source", f"{topics.outcomes}/0/0".encode())]
+    content = json.loads(letter().value() or b"") | {"original_message": outcome("fixed").decode()}
+    send(kafka, topics.deadletter, [("fixed", json.dumps(content), fixed)])
+    send(kafka, topics.raw, [("customer", b"{}", [])])
+    assert run_in_process("consume", "--mode", "batch", env=env).code == 0
+    send(kafka, topics.outcomes, RECORDS)
+    check(env)
+    replay = ("dlq", "replay", "--execute")
+    assert run_json(env, *replay, "--only-fixed")["skipped"] == {"still failing": len(BAD) + 1}
+    assert (keys_after(kafka, topics.outcomes, len(RECORDS)), keys_after(kafka, topics.raw, 1)) == (["fixed"], [])
+    assert check(env)["valid"] == 1
+    assert run_json(env, *replay) == {"selected": len(BAD) + 2, "replayed": len(BAD) + 1} | {
+        "skipped": {"already replayed": 1},
+        "dry_run": False,
+    }
+    assert sorted(keys_after(kafka, topics.outcomes, len(RECORDS) + 1)) == sorted(BAD)
+    assert keys_after(kafka, topics.raw, 1) == ["customer"]
+    assert Counter(each["state"] for each in listed(env, "--all")) == {"replayed": len(BAD) + 2}
+    assert check(env)["dead_lettered"] == len(BAD)
+    of_outcomes = Counter((each["state"], each["retry_count"]) for each in listed(env, "--all") if each["key"] in BAD)
+    assert of_outcomes == {("given_up", 0): len(BAD), ("open", 1): len(BAD)}
+
+
+def run_json(env: dict[str, str], *command: str) -> Any:
+    done = run_in_process(*command, "--output", "json", env=env)
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
+def listed(env: dict[str, str], *options: str) -> list[Any]:
+    done = run_in_process("dlq", "list", "--output", "json", *options, env=env)
+    assert done.code == 0, done.err
+    return [json.loads(line) for line in done.out.splitlines()]
+
+
+def keys_after(kafka: str, topic: str, count: int) -> list[str]:
+    """Return the keys of the records after the first `count` in the order of time."""
+    records = sorted(read_topic(kafka, topic), key=lambda record: record.timestamp)
+    return [(record.key or b"").decode() for record in records[count:]]

@@ -21,6 +21,10 @@ Customer: TypeAlias = Annotated[str | None, typer.Option(metavar="ID", help="Onl
 Partition: TypeAlias = Annotated[
     int | None, typer.Option(min=0, metavar="N", help="Only this partition of the dead-letter topic.")
 ]
+SourceTopic: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--source-topic", metavar="NAME", help="Only dead letters of records of this topic."),
+]
 Limit: TypeAlias = Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N dead letters.")]
 MaxRetries: TypeAlias = Annotated[int, typer.Option(min=0, metavar="N", help="Give up dead letters replayed N times.")]
 
@@ -34,6 +38,7 @@ def list_(
     until: options.Until = None,
     customer: Customer = None,
     partition: Partition = None,
+    source_topic: SourceTopic = None,
     limit: Limit = None,
     all_: Annotated[
         bool, typer.Option("--all", help="List all dead letters with their state, not only open ones.")
@@ -67,7 +72,9 @@ def list_(
     session = Session(output, quiet=quiet, verbose=verbose, flags=flags, timeout=timeout)
     key_name = session.contract().key.name if customer else ""
     error_types = frozenset(error_type or ())
-    letter_filter = LetterFilter(error_types, period.since, period.until, customer, partition, limit, key_name)
+    letter_filter = LetterFilter(
+        error_types, period.since, period.until, customer, partition, limit, key_name, source_topic
+    )
     with session.screen.live(RowProgress("dlq list")) as bar:
         state_options, only_open = StateOptions(max_retries, on_read=bar.advance), not (all_ or summary)
         letters, states = run_list(
@@ -109,6 +116,7 @@ def replay(
     until: options.Until = None,
     customer: Customer = None,
     partition: Partition = None,
+    source_topic: SourceTopic = None,
     limit: Limit = None,
     execute: Annotated[
         bool, typer.Option("--execute/--dry-run", help="Send, or only show what would be sent.")
@@ -124,7 +132,7 @@ def replay(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Send dead letters back to the raw topic, each at most once."""
+    """Send dead letters back to the topics of their records, each at most once."""
     import time
 
     from telco_stream.dlq.letters import LetterFilter
@@ -140,7 +148,9 @@ def replay(
         raise UsageError("--model requires --only-fixed or --customer: otherwise dead letters are sent unscored")
     key_name = session.contract().key.name if customer else ""
     error_types = frozenset(error_type or ())
-    letter_filter = LetterFilter(error_types, period.since, period.until, customer, partition, limit, key_name)
+    letter_filter = LetterFilter(
+        error_types, period.since, period.until, customer, partition, limit, key_name, source_topic
+    )
     scorer = session.scorer(engine) if only_fixed else None
     clients, stop = session.clients, session.stop
     result = run_replay(clients, letter_filter, max_retries=max_retries, execute=execute, scorer=scorer, stop=stop)

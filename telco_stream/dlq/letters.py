@@ -10,7 +10,7 @@ from telco_stream.contract.events import BAD_DATA
 from telco_stream.contract.timestamps import parse_timestamp
 from telco_stream.errors import UsageError
 from telco_stream.messages.dead_letter import DeadLetter, decode_dead_letter, field_as_text, letter_fingerprint
-from telco_stream.messages.headers import source_of
+from telco_stream.messages.headers import parse_position, source_of
 from telco_stream.messages.record import Record
 from telco_stream.runtime.clock import record_time
 
@@ -49,6 +49,12 @@ class Letter:
         """Return `topic/partition/offset` of the input, or None without a source header."""
         return text_of(source_of(self.record)[0] or None)
 
+    @property
+    def source_topic(self) -> str | None:
+        """Return the topic of the input, or None without a source header that names one."""
+        position = parse_position(source_of(self.record)[0])
+        return position and position.topic
+
 
 @dataclass(frozen=True, slots=True)
 class LetterFilter:
@@ -65,6 +71,8 @@ class LetterFilter:
     partition: int | None = None
     limit: int | None = None
     key_name: str = ""
+    #: Topic of the letters' originals, which the header `source` names.
+    source_topic: str | None = None
 
     def matches(self, letter: Letter) -> bool:
         """Return whether the letter matches; the limit and the partition are not checked."""
@@ -73,6 +81,7 @@ class LetterFilter:
             and (self.since is None or letter.time >= self.since)
             and (self.until is None or letter.time < self.until)
             and (self.customer is None or self.customer in self._keys(letter))
+            and (self.source_topic is None or self.source_topic == letter.source_topic)
         )
 
     def _keys(self, letter: Letter) -> set[str | None]:

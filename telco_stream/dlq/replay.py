@@ -1,8 +1,8 @@
-"""`dlq replay`: sends letters back to the raw topic, each letter at most once.
+"""`dlq replay`: sends letters back to their source topics, each letter at most once.
 
-The raw topic itself records which letters were replayed: each replayed record has a header with a marker that names its
-letter. So a killed replay can be run again, and because a second, concurrent replay is fenced, no other replay can send
-between reading the markers and sending.
+A source topic itself records which letters were replayed: each replayed record has a header with a marker that names
+its letter. So a killed replay can be run again, and because a second, concurrent replay is fenced, no other replay can
+send between reading the markers and sending.
 """
 
 from collections import Counter
@@ -11,12 +11,11 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 
 from telco_stream.dlq.letters import Letter, LetterFilter, LetterPosition, Letters
-from telco_stream.dlq.states import RawTopic, search_for
+from telco_stream.dlq.states import Search, SourceTopic
 from telco_stream.messages.dead_letter import replay_headers
 from telco_stream.messages.record import ENVELOPE, Headers, Outgoing, Record, size_of
-from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.signals import Stop, Stopped
-from telco_stream.scoring import Limits, process
+from telco_stream.scoring import Outcome
 
 #: Maximum number and total size in bytes of letters in one transaction, which are kept in memory.
 _MAX_LETTERS = 1_000
@@ -47,30 +46,27 @@ class ReplayOptions:
 
     criteria: LetterFilter
     max_retries: int
-    #: Maximum size of a record in the raw topic, in bytes.
-    raw_limit: int
-    #: Limits of the answers, for scoring letters before they are sent.
-    limits: Limits
-    raw: RawTopic
     #: ID of the dead-letter topic; None if the broker lacks topic IDs.
     topic_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayDeps:
-    """Dependencies of a replay; without `send` it is a dry run, with `scorer` letters are scored before they are sent.
+    """Dependencies of a replay; without `send` it is a dry run, with `answer` letters are tried before they are sent.
 
-    `records` returns the dead-letter topic's records, the same ones on each call. `find_replayed` returns the given
-    fingerprints that belong to replayed letters; it reads the raw topic's partitions from the given offsets on, or the
-    whole topic if they are None. `send` sends messages by partition (None: by key) and returns whether they are
-    certainly committed; if not, `find_replayed` shows which ones are.
+    `records` returns the dead-letter topic's records, the same ones on each call. `topic_of` returns the source topic
+    of a letter, and `limit_of` the maximum size of a record in a topic. `find_replayed` returns the fingerprints of the
+    replayed ones among the letters of a search. `send` sends messages by topic and partition (None: by key) and returns
+    whether they are certainly committed; if not, `find_replayed` shows which ones are. `answer` returns the outcome of
+    records from the topic of this name.
     """
 
     records: Callable[[], Iterable[Record]]
-    find_replayed: Callable[[AbstractSet[bytes], Mapping[int, int] | None], AbstractSet[bytes]]
-    send: Callable[[Mapping[int | None, Sequence[Outgoing]]], bool] | None
-    scorer: Scorer | None
-    utc_timestamp: Callable[[], str]
+    topic_of: Callable[[Letter], SourceTopic]
+    limit_of: Callable[[str], int]
+    find_replayed: Callable[[Search], AbstractSet[bytes]]
+    send: Callable[[Mapping[tuple[str, int | None], Sequence[Outgoing]]], bool] | None
+    answer: Callable[[str, Sequence[Record]], Outcome] | None
     stop: Stop
 
 
@@ -96,18 +92,17 @@ class _Counts:
 
 def _replay(options: ReplayOptions, deps: ReplayDeps, counts: _Counts) -> None:
     # Search without the limit: the letters that it selects can change between two reads.
-    search = search_for(Letters(deps.records(), replace(options.criteria, limit=None)), options.raw)
-    if not search.retry_counts:
+    replayed = _find_replayed(Letters(deps.records(), replace(options.criteria, limit=None)), deps)
+    if replayed is None:
         return
-    replayed = deps.find_replayed(search.retry_counts.keys(), search.starts)
     for batch in _batches(Letters(deps.records(), options.criteria)):
         counts.selected += len(batch)
         ready = _ready(batch, replayed, options, deps, counts.skipped)
         if deps.send is None:
             counts.skipped["dry run"] += len(ready)
             continue
-        while ready and not deps.send(_by_partition(ready, options)):
-            committed = deps.find_replayed({letter.fingerprint for letter in ready}, search.starts)
+        while ready and not deps.send(_by_partition(ready, options, deps)):
+            committed = _find_replayed(ready, deps) or frozenset()
             counts.replayed += sum(letter.fingerprint in committed for letter in ready)
             ready = [letter for letter in ready if letter.fingerprint not in committed]
         counts.replayed += len(ready)
@@ -115,12 +110,23 @@ def _replay(options: ReplayOptions, deps: ReplayDeps, counts: _Counts) -> None:
             raise Stopped
 
 
-def _by_partition(letters: Iterable[Letter], options: ReplayOptions) -> dict[int | None, list[Outgoing]]:
-    """Return messages by the partition of their original: a later replay searches for them only there."""
-    messages: dict[int | None, list[Outgoing]] = {}
+def _find_replayed(letters: Iterable[Letter], deps: ReplayDeps) -> AbstractSet[bytes] | None:
+    """Return the fingerprints of the replayed letters; None if there are no letters."""
+    searches: dict[str, Search] = {}
     for letter in letters:
-        original = options.raw.original_of(letter)
-        messages.setdefault(original and original.partition, []).append(_message(letter, options))
+        topic = deps.topic_of(letter)
+        searches.setdefault(topic.name, Search(topic)).add(letter)
+    return frozenset().union(*map(deps.find_replayed, searches.values())) if searches else None
+
+
+def _by_partition(
+    letters: Iterable[Letter], options: ReplayOptions, deps: ReplayDeps
+) -> dict[tuple[str, int | None], list[Outgoing]]:
+    """Return messages by the partition of their original: a later replay searches for them only there."""
+    messages: dict[tuple[str, int | None], list[Outgoing]] = {}
+    for letter in letters:
+        original = (topic := deps.topic_of(letter)).original_of(letter)
+        messages.setdefault((topic.name, original and original.partition), []).append(_message(letter, options))
     return messages
 
 
@@ -145,42 +151,39 @@ def _ready(
     skipped: Counter[str],
 ) -> list[Letter]:
     """Return the letters of the batch to send; count the others as skipped."""
-    reasons = {letter.position: _skip_reason(letter, replayed, options) for letter in batch}
+    reasons = {letter.position: _skip_reason(letter, replayed, options, deps) for letter in batch}
     ready = [letter for letter in batch if not reasons[letter.position]]
-    if deps.scorer is not None:
-        failing = _still_failing(ready, deps.scorer, deps.utc_timestamp(), options)
-        reasons |= dict.fromkeys(failing, "still failing")
+    reasons |= dict.fromkeys(_still_failing(ready, options, deps), "still failing")
     skipped.update(filter(None, reasons.values()))
     return [letter for letter in ready if not reasons[letter.position]]
 
 
-def _skip_reason(letter: Letter, replayed: AbstractSet[bytes], options: ReplayOptions) -> str | None:
+def _skip_reason(letter: Letter, replayed: AbstractSet[bytes], options: ReplayOptions, deps: ReplayDeps) -> str | None:
     """Return the first reason to skip the letter, or None to send it."""
+    topic = deps.topic_of(letter)
     if letter.fingerprint in replayed:
         return "already replayed"
-    if (original := options.raw.original_of(letter)) and original.offset >= options.raw.ends[original.partition]:
+    if (original := topic.original_of(letter)) and original.offset >= topic.ends[original.partition]:
         # Forged: a replay sent now would be in front of the original, where later replays don't search for it.
         return "original not found"
     if letter.content.truncated:
         return "truncated"
     if letter.content.retry_count >= options.max_retries:
         return "too many retries"
-    if ENVELOPE + size_of(*_message(letter, options)) > options.raw_limit:
+    if ENVELOPE + size_of(*_message(letter, options)) > deps.limit_of(topic.name):
         return "too large"
     return None
 
 
-def _still_failing(
-    letters: Sequence[Letter], scorer: Scorer, processed_at: str, options: ReplayOptions
-) -> set[LetterPosition]:
-    """Return the positions of letters whose originals would be dead-lettered again."""
-    outcome = process(
-        [_ReplayedRecord(letter, options) for letter in letters],
-        scorer,
-        processed_at=processed_at,
-        limits=options.limits,
-    )
-    return {(rejected.partition, rejected.offset) for rejected in outcome.rejected}
+def _still_failing(letters: Iterable[Letter], options: ReplayOptions, deps: ReplayDeps) -> set[LetterPosition]:
+    """Return the positions of letters whose originals would be dead-lettered again, if they are answered first."""
+    if deps.answer is None:
+        return set()
+    records: dict[str, list[Record]] = {}
+    for letter in letters:
+        records.setdefault(deps.topic_of(letter).name, []).append(_ReplayedRecord(letter, options))
+    outcomes = [deps.answer(topic, of_topic) for topic, of_topic in records.items()]
+    return {(rejected.partition, rejected.offset) for outcome in outcomes for rejected in outcome.rejected}
 
 
 def _message(letter: Letter, options: ReplayOptions) -> Outgoing:

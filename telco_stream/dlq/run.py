@@ -1,23 +1,36 @@
 """One run of each `dlq` command, and the derivation of the letters' states for these and other commands."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain
 
+from telco_stream.contract.events import EventCodec
+from telco_stream.contract.outcomes import outcome_contract
 from telco_stream.dlq.letters import Letter, LetterFilter, LetterPosition, Letters
 from telco_stream.dlq.listing import ShownLetter, show_letter
 from telco_stream.dlq.replay import ReplayDeps, ReplayOptions, ReplayResult, replay
-from telco_stream.dlq.states import MAX_RETRIES, LetterStates, RawTopic, Search, outcomes_of, search_for
-from telco_stream.dlq.topics import DeadLetterTopic, RawTopicReader, ReplayWriter
+from telco_stream.dlq.states import (
+    MAX_RETRIES,
+    LetterState,
+    LetterStates,
+    Search,
+    SourceTopic,
+    outcomes_of,
+    source_name,
+)
+from telco_stream.dlq.topics import DeadLetterTopic, ReplayWriter, SourceReader, SourceReaders
 from telco_stream.errors import KafkaError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.permissions import require_read, require_write
+from telco_stream.kafka.permissions import require_read
 from telco_stream.kafka.reading import read, starts_since
 from telco_stream.messages.record import Record
 from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.signals import Stop
-from telco_stream.scoring import Limits
+from telco_stream.scoring import Limits, Outcome, check_outcomes, process
+from telco_stream.settings import TopicSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +67,11 @@ def count_letters(clients: Clients, options: StateOptions, *, stop: Stop) -> tup
     """Return the number of records of the dead-letter topic, and of open letters; the latter is None if unknown."""
     topic = DeadLetterTopic(clients, Cluster(clients, stop), stop)
     letters = Letters(topic.records(), LetterFilter())
-    search, states = read_states(clients, letters, topic.ends, options, stop=stop)
-    total = len(search.retry_counts) + letters.unreadable
+    retry_counts, states = read_states(clients, letters, topic.ends, options, stop=stop)
+    total = len(retry_counts) + letters.unreadable
     if states.unknown_because is not None:
         return total, None
-    return total, sum(states.of_replays(*letter).is_open for letter in search.retry_counts.items())
+    return total, sum(states.of_replays(*letter).is_open for letter in retry_counts.items())
 
 
 def run_show(clients: Clients, position: LetterPosition, *, stop: Stop) -> ShownLetter:
@@ -72,77 +85,107 @@ def run_replay(  # noqa: PLR0913 - the options of the command
     """Replay the matching letters; without `execute`, only count them. With a scorer, skip letters that still fail."""
     clients.on_refused = stop.fail
     cluster, topics = Cluster(clients, stop), clients.settings.topics
-    if execute:
-        require_read(cluster, topics.deadletter, topics.raw)
-        require_write(cluster, topics.raw)
+    require_read(cluster, topics.deadletter)
     letters = DeadLetterTopic(clients, cluster, stop)
-    # Its ends are queried after those of the letters, so that the original of each letter is below them.
-    raw = RawTopicReader(clients, cluster, stop)
+    sources = SourceReaders(clients, cluster, stop, is_written=execute)
+    if criteria.source_topic != topics.outcomes:
+        sources.reader(topics.raw)  # fails even if there are no letters
     default = Limits().prediction
     limits = Limits(cluster.largest_message(topics.predictions, default), topics.deadletter_max_message_bytes)
-    raw_limit = cluster.largest_message(topics.raw, default)
-    options = ReplayOptions(criteria, max_retries, raw_limit, limits, raw.topic, raw.letters_id)
+    options = ReplayOptions(criteria, max_retries, cluster.topic_ids(letters.name)[letters.name])
     # The writer fences other replays before anything is read: from here on, only this run adds replayed letters.
-    send = ReplayWriter(clients, stop).send if execute else None
-    deps = ReplayDeps(lambda: letters.records(criteria.partition), raw.find_replayed, send, scorer, utc_timestamp, stop)
+    deps = ReplayDeps(
+        records=lambda: letters.records(criteria.partition),
+        topic_of=sources.topic_of,
+        limit_of=cache(lambda topic: cluster.largest_message(topic, default)),
+        find_replayed=sources.find_replayed,
+        send=ReplayWriter(clients, stop).send if execute else None,
+        answer=_answer_with(scorer, topics, limits) if scorer else None,
+        stop=stop,
+    )
     result = replay(options, deps)
     stop.raise_failure()
     return result
 
 
+def _answer_with(scorer: Scorer, topics: TopicSettings, limits: Limits) -> Callable[[str, Sequence[Record]], Outcome]:
+    """Return a function that answers records of a topic of this name as `consume` or `outcomes check` would."""
+    codec = EventCodec(outcome_contract(scorer.codec.contract))
+
+    def answer(topic: str, records: Sequence[Record]) -> Outcome:
+        if topic == topics.outcomes:
+            return check_outcomes(records, codec, processed_at=utc_timestamp(), limits=limits)
+        return process(records, scorer, processed_at=utc_timestamp(), limits=limits)
+
+    return answer
+
+
 def read_states(
     clients: Clients, letters: Iterable[Letter], ends: Mapping[int, int], options: StateOptions, *, stop: Stop
-) -> tuple[Search, LetterStates]:
-    """Derive the states of letters, and return them with what was searched for.
+) -> tuple[Mapping[bytes, int], LetterStates]:
+    """Derive the states of letters, and return them with the letters' retry counts by fingerprint.
 
-    The states are unknown if the raw or predictions topic can't be read, or if `max_offsets` is exceeded.
+    The states are unknown if a topic can't be read that is needed for them, or if `max_offsets` is exceeded.
 
-    `ends` are the end offsets of the dead-letter topic up to which letters and answers count. The search reads the raw
-    topic from the original of the oldest letter on, and only if it finds a replay, the answers since that letter.
+    `ends` are the end offsets of the dead-letter topic up to which letters and answers count. The search reads each
+    source topic from the original of its oldest letter on, and only if it finds a replay, the answers since that
+    letter.
     """
     cluster, topics = Cluster(clients, stop), clients.settings.topics
-    try:
-        require_read(cluster, topics.raw, topics.predictions)
-        raw = RawTopicReader(clients, cluster, stop, options.on_read)
-    except KafkaError as error:
-        return search_for(letters, RawTopic(topics.raw, None, {})), LetterStates({}, options.max_retries, str(error))
-    search = search_for(letters, raw.topic)
-    if not search.retry_counts:
-        return search, LetterStates({}, options.max_retries)
-    return search, _StateSearch(clients, cluster, raw, search, options, stop).states(ends)
+    sources, searches = SourceReaders(clients, cluster, stop, options.on_read), dict[str, Search]()
+    unknown_because = None
+    for letter in letters:
+        name = source_name(letter, topics)
+        if name not in searches:
+            try:
+                if name == topics.raw:
+                    require_read(cluster, topics.predictions)
+                searches[name] = Search(sources.reader(name).topic)
+            except KafkaError as error:
+                unknown_because = str(error)
+                searches[name] = Search(SourceTopic(name, None, {}))
+        searches[name].add(letter)
+    retry_counts = {letter: count for search in searches.values() for letter, count in search.retry_counts.items()}
+    outcomes: dict[bytes, LetterState] = {}
+    for name, search in searches.items():
+        if unknown_because is None:
+            states = _StateSearch(clients, cluster, sources.reader(name), search, options, stop).states(ends)
+            outcomes |= states.outcomes
+            unknown_because = states.unknown_because
+    return retry_counts, LetterStates(outcomes, options.max_retries, unknown_because)
 
 
 @dataclass(frozen=True, slots=True)
 class _StateSearch:
-    """Search for the replays of letters and for their answers."""
+    """Search for the replays of the letters of one source topic, and for their answers."""
 
     clients: Clients
     cluster: Cluster
-    raw: RawTopicReader
+    source: SourceReader
     search: Search
     options: StateOptions
     stop: Stop
 
     def states(self, letter_ends: Mapping[int, int]) -> LetterStates:
         """Return the states of the letters."""
-        raw, topics, max_retries = self.raw.topic, self.clients.settings.topics, self.options.max_retries
+        topic, topics, max_retries = self.source.topic, self.clients.settings.topics, self.options.max_retries
         starts = self.search.starts
-        if self._exceeds_limit(self.cluster.starts(raw.name, raw.ends) if starts is None else starts, raw.ends):
+        if self._exceeds_limit(self.cluster.starts(topic.name, topic.ends) if starts is None else starts, topic.ends):
             return self._unknown
-        replays = list(self.raw.replays(self.search.retry_counts.keys(), starts, raw.ends))
+        replays = list(self.source.replays(self.search.retry_counts.keys(), starts, topic.ends))
         if not replays:
             return LetterStates({}, max_retries)
-        since = min(self.search.since, *(replay.written_at for replay in replays))
-        partitions = self.cluster.partitions(topics.predictions)[topics.predictions]
-        ends = {
-            topics.deadletter: letter_ends,
-            topics.predictions: self.cluster.ends(topics.predictions, range(partitions)),
-        }
-        starts_of = {topic: starts_since(self.cluster, topic, ends[topic], since) for topic in ends}
-        if any(self._exceeds_limit(starts_of[topic], ends[topic]) for topic in ends):
+        since = min(int(self.search.since), *(replay.written_at for replay in replays))
+        ends = {topics.deadletter: letter_ends}
+        if topic.name == topics.raw:
+            partitions = self.cluster.partitions(topics.predictions)[topics.predictions]
+            ends[topics.predictions] = self.cluster.ends(topics.predictions, range(partitions))
+        starts_of = {name: starts_since(self.cluster, name, ends[name], since) for name in ends}
+        if any(self._exceeds_limit(starts_of[name], ends[name]) for name in ends):
             return self._unknown
-        letters, predictions = (self._records(topic, starts_of[topic], ends[topic]) for topic in ends)
-        return LetterStates(outcomes_of(replays, raw, letters=letters, predictions=predictions), max_retries)
+        letters, *predictions = (self._records(name, starts_of[name], ends[name]) for name in ends)
+        answers = {"letters": letters, "predictions": chain.from_iterable(predictions)}
+        return LetterStates(outcomes_of(replays, topic, **answers), max_retries)
 
     @property
     def _unknown(self) -> LetterStates:

@@ -1,11 +1,13 @@
-"""States of letters, derived from the replays in the raw topic and from their answers; no state is stored.
+"""States of letters, derived from their replays and from the answers to these; no state is stored.
 
-A replay names its letter in a header. The offsets to search for replays don't depend on clocks: a letter whose original
-is in the raw topic goes back to the original's partition, so its replay can only be behind the original there. If a
-letter doesn't name its original, or the original was in an earlier topic with the same name, the whole raw topic is
-searched.
+A letter of an outcome goes back to the outcomes topic, any other one to the raw topic: to its source topic, in the
+names of this package. A replay names its letter in a header. The offsets to search for replays don't depend on clocks:
+a letter whose original is in the source topic goes back to the original's partition, so its replay can only be behind
+the original there. If a letter doesn't name its original, or the original was in an earlier topic with the same name,
+the whole source topic is searched.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -14,6 +16,7 @@ from typing import NamedTuple
 from telco_stream.dlq.letters import Letter, open_letter
 from telco_stream.messages.headers import Position, parse_position, source_of
 from telco_stream.messages.record import Record
+from telco_stream.settings import TopicSettings
 
 #: Replays after which a letter is given up: the default of `--max-retries`.
 MAX_RETRIES = 3
@@ -49,7 +52,7 @@ class LetterStates:
         - `answered`: its replay has a prediction.
         - `given_up`: its replay became a dead letter again, which carries on with a higher retry count; or the letter
           was not replayed and its retry count has reached `max_retries`, so that no replay will send it.
-        - `replayed`: its replay is not answered yet, or the answer was deleted.
+        - `replayed`: its replay is not answered yet, or the answer was deleted, or it is a valid outcome.
         - `open`: it was not replayed.
         - `unknown`: the topics could not be searched.
         """
@@ -65,8 +68,8 @@ class LetterStates:
 
 
 @dataclass(frozen=True, slots=True)
-class RawTopic:
-    """Name, ID (None if the broker lacks topic IDs) and end offsets of the raw topic."""
+class SourceTopic:
+    """Name, ID (None if the broker lacks topic IDs) and end offsets of a topic to which letters go back."""
 
     name: str
     topic_id: str | None
@@ -85,21 +88,36 @@ class RawTopic:
         return not topic_id or self.topic_id is None or topic_id == self.topic_id.encode()
 
 
-@dataclass(frozen=True, slots=True)
 class Search:
-    """Retry counts of the letters whose replays to search for, by fingerprint, and where replays and answers can be.
+    """Letters of one source topic whose replays to search for, and where these and their answers can be."""
 
-    `starts` are offsets of the raw topic by partition; None is the whole topic. `since` is the record time of the
-    oldest letter in milliseconds.
-    """
+    def __init__(self, topic: SourceTopic) -> None:
+        self.topic = topic
+        #: Retry counts of the letters by fingerprint.
+        self.retry_counts: dict[bytes, int] = {}
+        #: Record time of the oldest letter in milliseconds.
+        self.since: float = math.inf
+        self._starts: dict[int, int] = {}
+        self._is_bounded = True
 
-    retry_counts: Mapping[bytes, int]
-    starts: Mapping[int, int] | None
-    since: int
+    @property
+    def starts(self) -> Mapping[int, int] | None:
+        """Offsets of the topic by partition from which replays can be; None is the whole topic."""
+        return self._starts if self._is_bounded else None
+
+    def add(self, letter: Letter) -> None:
+        """Add a letter of the topic."""
+        self.retry_counts[letter.fingerprint] = letter.content.retry_count
+        self.since = min(self.since, letter.record.timestamp()[1])
+        if original := self.topic.original_of(letter):
+            behind = original.offset + 1
+            self._starts[original.partition] = min(behind, self._starts.get(original.partition, behind))
+        else:
+            self._is_bounded = False
 
 
 class Replay(NamedTuple):
-    """Replayed record in the raw topic: its letter's fingerprint, its position, and its time in milliseconds."""
+    """Replayed record in a source topic: its letter's fingerprint, its position, and its time in milliseconds."""
 
     fingerprint: bytes
     partition: int
@@ -107,25 +125,13 @@ class Replay(NamedTuple):
     written_at: int
 
 
-def search_for(letters: Iterable[Letter], raw: RawTopic) -> Search:
-    """Return what to search for to find the replays of these letters."""
-    retry_counts: dict[bytes, int] = {}
-    starts: dict[int, int] = {}
-    is_bounded, since = True, None
-    for letter in letters:
-        retry_counts[letter.fingerprint] = letter.content.retry_count
-        written_at = letter.record.timestamp()[1]
-        since = written_at if since is None else min(written_at, since)
-        if original := raw.original_of(letter):
-            behind = original.offset + 1
-            starts[original.partition] = min(behind, starts.get(original.partition, behind))
-        else:
-            is_bounded = False
-    return Search(retry_counts, starts if is_bounded else None, since or 0)
+def source_name(letter: Letter, topics: TopicSettings) -> str:
+    """Return the name of the letter's source topic, even if the letter names another one or none."""
+    return topics.outcomes if letter.source_topic == topics.outcomes else topics.raw
 
 
 def outcomes_of(
-    replays: Iterable[Replay], raw: RawTopic, *, letters: Iterable[Record], predictions: Iterable[Record]
+    replays: Iterable[Replay], topic: SourceTopic, *, letters: Iterable[Record], predictions: Iterable[Record]
 ) -> dict[bytes, LetterState]:
     """Return what became of the replays, by the fingerprints of their letters.
 
@@ -134,12 +140,12 @@ def outcomes_of(
     """
     replays = list(replays)
     outcomes = {replay.fingerprint: LetterState.REPLAYED for replay in replays}
-    inputs = {f"{raw.name}/{replay.partition}/{replay.offset}".encode(): replay.fingerprint for replay in replays}
+    inputs = {f"{topic.name}/{replay.partition}/{replay.offset}".encode(): replay.fingerprint for replay in replays}
     for state, answers in ((LetterState.GIVEN_UP, letters), (LetterState.ANSWERED, predictions)):
         for answer in answers:
             position, topic_id = source_of(answer)
             fingerprint = inputs.get(position)
-            if fingerprint is None or not raw.may_have_id(topic_id):
+            if fingerprint is None or not topic.may_have_id(topic_id):
                 continue
             if state is LetterState.ANSWERED or open_letter(answer):
                 outcomes[fingerprint] = state

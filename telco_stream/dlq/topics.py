@@ -1,12 +1,14 @@
-"""The topics of `dlq`: the letters, their replays in the raw topic, and the writer of replays."""
+"""The topics of `dlq`: the letters, their replays in the source topics, and the writer of replays."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
-from telco_stream.dlq.states import RawTopic, Replay
+from telco_stream.dlq.letters import Letter
+from telco_stream.dlq.states import Replay, Search, SourceTopic, source_name
 from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.permissions import require_read, require_write
 from telco_stream.kafka.reading import read, settled_ends
 from telco_stream.kafka.transactions import End, transactions_under
 from telco_stream.messages.dead_letter import letter_fingerprint, replay_marker
@@ -51,26 +53,25 @@ class DeadLetterTopic:
         return "is a transaction marker, not a record; `telco-stream dlq list` shows the positions of letters"
 
 
-class RawTopicReader:
-    """Raw topic when this object was created, and the replays in it, which the markers in their headers name.
+class SourceReader:
+    """Source topic when this object was created, and the replays in it, which the markers in their headers name.
 
     `on_read` is called with the number of records of each batch.
     """
 
     def __init__(
-        self, clients: Clients, cluster: Cluster, stop: Stop, on_read: Callable[[int], object] = lambda _: None
+        self, clients: Clients, cluster: Cluster, name: str, stop: Stop, on_read: Callable[[int], object]
     ) -> None:
-        topics = clients.settings.topics
         self._clients = clients
         self._cluster = cluster
         self._stop = stop
         self._on_read = on_read
-        self._letters = topics.deadletter
-        ids = cluster.topic_ids(topics.raw, topics.deadletter)
+        self._letters = clients.settings.topics.deadletter
+        partitions = range(cluster.partitions(name)[name])
+        ids = cluster.topic_ids(name, self._letters)
         #: ID of the dead-letter topic; None if the broker lacks topic IDs.
-        self.letters_id = ids[topics.deadletter]
-        partitions = range(cluster.partitions(topics.raw)[topics.raw])
-        self.topic = RawTopic(topics.raw, ids[topics.raw], cluster.ends(topics.raw, partitions))
+        self.letters_id = ids[self._letters]
+        self.topic = SourceTopic(name, ids[name], cluster.ends(name, partitions))
 
     def find_replayed(self, fingerprints: AbstractSet[bytes], starts: Mapping[int, int] | None) -> set[bytes]:
         """Return the fingerprints that belong to replayed letters; wait for open transactions that could hide any."""
@@ -98,27 +99,65 @@ class RawTopicReader:
                     yield Replay(fingerprint, record.partition(), record.offset(), record.timestamp()[1])
 
 
+class SourceReaders:
+    """Readers of the source topics, each created for the first letter of its topic.
+
+    Its ends are then above the original of each letter that was read up to ends queried earlier. Raises `KafkaError`
+    for a topic that is missing or that this user may not read, and with `is_written`, write.
+    """
+
+    def __init__(
+        self,
+        clients: Clients,
+        cluster: Cluster,
+        stop: Stop,
+        on_read: Callable[[int], object] = lambda _: None,
+        *,
+        is_written: bool = False,
+    ) -> None:
+        self._clients, self._cluster, self._stop, self._on_read = clients, cluster, stop, on_read
+        self._is_written = is_written
+        self._readers: dict[str, SourceReader] = {}
+
+    def reader(self, name: str) -> SourceReader:
+        """Return the reader of this topic."""
+        if name not in self._readers:
+            require_read(self._cluster, name)
+            if self._is_written:
+                require_write(self._cluster, name)
+            self._readers[name] = SourceReader(self._clients, self._cluster, name, self._stop, self._on_read)
+        return self._readers[name]
+
+    def topic_of(self, letter: Letter) -> SourceTopic:
+        """Return the letter's source topic."""
+        return self.reader(source_name(letter, self._clients.settings.topics)).topic
+
+    def find_replayed(self, search: Search) -> set[bytes]:
+        """Return the fingerprints of the replayed ones among the letters."""
+        return self.reader(search.topic.name).find_replayed(search.retry_counts.keys(), search.starts)
+
+
 #: Error message of a replay that another one has fenced.
 _FENCED = "Another instance has taken over: a second dlq replay has started; when it has ended, run this command again"
 
 
 class ReplayWriter:
-    """Transactional writer to the raw topic; each dead-letter topic has one transactional ID.
+    """Transactional writer to the source topics; each dead-letter topic has one transactional ID.
 
     Creating a writer aborts the open transaction of a killed replay, and fences a replay that is still running.
     """
 
     def __init__(self, clients: Clients, stop: Stop) -> None:
         name = f"telco-stream-replay-{clients.settings.topics.deadletter}"
-        self._topic = clients.settings.topics.raw
         self._transactions = transactions_under(name, clients, stop, has_unique_id=False, fenced=_FENCED)
 
-    def send(self, messages: Mapping[int | None, Sequence[Outgoing]]) -> bool:
-        """Send messages by partition (None: by key) in one transaction, and return whether it is certainly committed.
+    def send(self, messages: Mapping[tuple[str, int | None], Sequence[Outgoing]]) -> bool:
+        """Send messages by topic and partition (None: by key) in one transaction.
 
-        If it is not certain, it may be committed all the same. Raises `FencedError` if another replay has started.
+        Returns whether it is certainly committed. If it is not certain, it may be committed all the same. Raises
+        `FencedError` if another replay has started.
         """
         self._transactions.begin()
-        for partition, of_partition in messages.items():
-            self._transactions.send(self._topic, of_partition, partition)
+        for (topic, partition), of_partition in messages.items():
+            self._transactions.send(topic, of_partition, partition)
         return self._transactions.commit() is End.COMMITTED
