@@ -38,6 +38,7 @@ COMMANDS = {
     "consume --mode batch": "telco-consumer",
     "consume --mode batch --delivery at-least-once": "telco-consumer",
     f"outcomes send {ROOT}/data/sample_customers.csv --limit 3 --restart": "telco-outcomes-sender",
+    "outcomes check": "telco-outcomes-checker",
     "quality": "telco-quality-analyst",
     "drift": "telco-drift-analyst",
     "report": "telco-analyst",

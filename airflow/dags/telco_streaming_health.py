@@ -73,11 +73,12 @@ def telco_streaming_health() -> None:
         fail_if(age_error(status, chosen(params, "max_age_seconds", 900.0)))
 
     @task(multiple_outputs=False)
-    def dead_letters(params: dict[str, Any]) -> None:
-        """Check the share of dead letters among recent answers."""
+    def dead_letters(status: dict[str, Any], params: dict[str, Any]) -> None:
+        """Check the share of dead letters among recent answers to customers."""
         minutes = chosen(params, "window_minutes", 60.0)
         since = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()
-        letters = run("dlq", "list", "--summary", "--since", since)["total"]
+        customers = ("--source-topic", status["topics"][0]["topic"])
+        letters = run("dlq", "list", "--summary", "--since", since, *customers)["total"]
         predictions = run("report", "--top-k", "0", "--since", since)["total"]
         limit = chosen(params, "max_dead_letter_share", 0.05)
         fail_if(dead_letter_share_error(letters, predictions, limit, minutes))
@@ -93,7 +94,7 @@ def telco_streaming_health() -> None:
     status = broker_and_topics()
     lag(status)
     newest_prediction(status)
-    status >> dead_letters()
+    dead_letters(status)
     readyz()
 
 

@@ -38,7 +38,7 @@ class PartitionLag:
 
 @dataclass(frozen=True, slots=True)
 class StatusResult:
-    """State of the group and its topics; the age is None if the topic holds no prediction.
+    """State of the group and its topics, and of the outcomes topic if it exists; the age is None without a prediction.
 
     `catch_up_seconds` is the time until the lag is 0: lag / (`answered_per_second` - `arriving_per_second`), rates of
     the last minute and the last 10 seconds. It is None if the lag does not shrink or the group has no members.

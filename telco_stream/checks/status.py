@@ -39,8 +39,9 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop, is_unknown_a
     names = clients.settings.topics
     cluster = Cluster(clients, stop)
     committed = committed_offsets(cluster, group, names.raw)  # before the end offsets, so that no lag is negative
-    counts = cluster.partitions(names.raw, names.predictions, names.deadletter)
-    raw, predictions, letters = (_topic(cluster, topic, count) for topic, count in counts.items())
+    optional = [names.outcomes] if names.outcomes in cluster.topics() else []
+    counts = cluster.partitions(names.raw, names.predictions, names.deadletter, *optional)
+    raw, predictions, letters, *others = (_topic(cluster, topic, count) for topic, count in counts.items())
     described = cluster.describe_group(group)
     if described.state == "dead" and not is_unknown_allowed:
         raise _unknown_group(group, cluster.groups())
@@ -69,7 +70,7 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop, is_unknown_a
         model_versions=sorted({version for record in newest if (version := version_of(record))}),
         dead_letters=dead_letters,
         open_dead_letters=open_dead_letters,
-        topics=[raw, predictions, letters],
+        topics=[raw, predictions, letters, *others],
         partitions=partitions,
     )
 

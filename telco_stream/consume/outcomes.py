@@ -4,6 +4,7 @@ The transactional ID is that of the group. So a run fences one that is still goi
 killed one, and from then on only this run moves the group and writes such letters.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
@@ -47,6 +48,7 @@ class OutcomesCheckResult:
     valid: int
     dead_lettered: int
     by_error_type: dict[str, int]
+    seconds: float
     stopped_by: StoppedBy
 
 
@@ -56,6 +58,8 @@ class _Counts(RunObserver):
 
     on_read: Callable[[int], None]
     checked: int = 0
+    #: Time (`time.perf_counter`) of the start.
+    started: float = field(default_factory=time.perf_counter)
     by_error_type: Counter[str] = field(default_factory=Counter)
 
     def on_committed(self, outcome: Outcome, timings: object) -> None:  # noqa: ARG002 - the protocol's parameters
@@ -67,7 +71,8 @@ class _Counts(RunObserver):
     def result(self, stopped_by: StoppedBy) -> OutcomesCheckResult:
         """Return the counts."""
         letters, by_type = self.by_error_type.total(), dict(self.by_error_type.most_common())
-        return OutcomesCheckResult(self.checked, self.checked - letters, letters, by_type, stopped_by)
+        seconds = round(time.perf_counter() - self.started, 3)
+        return OutcomesCheckResult(self.checked, self.checked - letters, letters, by_type, seconds, stopped_by)
 
 
 def run_outcomes_check(
@@ -85,8 +90,13 @@ def run_outcomes_check(
         stopped_by = _check(clients, contract, counts, stop)
     stop.raise_failure()
     result = counts.result(stopped_by)
-    facts = {"stopped_by": stopped_by, "checked": result.checked, "dead_lettered": result.dead_lettered}
-    logs.log_end("outcomes check", **facts)
+    logs.log_end(
+        "outcomes check",
+        stopped_by=result.stopped_by,
+        checked=result.checked,
+        dead_lettered=result.dead_lettered,
+        seconds=result.seconds,
+    )
     return result
 
 

@@ -17,18 +17,24 @@ _REASON_WIDTH = 12
 
 
 def letter_table(letters: Sequence[ListedLetter]) -> Table:
-    """Draw a row for each dead letter, its position as `dlq show` accepts it, with its retries or its state."""
+    """Draw a row for each dead letter, its position as `dlq show` accepts it, with its retries or its state.
+
+    The topic of the record is in the reason if it is not the same for all.
+    """
     with_state = isinstance(letters[0], LetterOfAnyState)
     time = Column("Failed at (UTC)", min_width=TIME_WIDTH // 2, max_width=TIME_WIDTH)  # two lines if narrow
     key = Column("Key", no_wrap=True, overflow="ellipsis", max_width=_KEY_WIDTH)
     reason = Column("Reason", overflow="fold", min_width=_REASON_WIDTH)
     state = Column("State", no_wrap=True) if with_state else number_column("Retries")
     table = new_table(number_column("Letter"), time, key, state, reason, pad_edge=False)
+    has_topics = len({_source_topic(letter) for letter in letters}) > 1
     for letter in letters:
         position = f"{letter.partition}:{letter.offset}"
         texts = (format_timestamp(letter.timestamp), letter.key or "-")
         state_or_retries = letter.state.replace("_", " ") if with_state else format_count(letter.retry_count)
-        table.add_row(position, *map(safe_text, texts), state_or_retries, _describe_error(letter))
+        table.add_row(
+            position, *map(safe_text, texts), state_or_retries, _describe_error(letter, has_topics=has_topics)
+        )
     return table
 
 
@@ -49,9 +55,15 @@ def letter_summary_tables(summary: LetterSummary) -> Group:
     return stack(totals, reasons)
 
 
-def _describe_error(letter: ListedLetter) -> Text:
-    """Return type and message of the error, and the rejected value on its own line."""
+def _source_topic(letter: ListedLetter) -> str:
+    return (letter.source or "-").partition("/")[0]
+
+
+def _describe_error(letter: ListedLetter, *, has_topics: bool) -> Text:
+    """Return type and message of the error, and on lines of their own the record's topic and the rejected value."""
     error = safe_text(f"{letter.error_type}: {letter.error_message}")
+    if has_topics:
+        error = Text.assemble(error, "\nfrom: ", safe_text(_source_topic(letter)))
     if letter.rejected_value is None:
         return error
     return Text.assemble(error, "\nvalue: ", safe_text(letter.rejected_value))

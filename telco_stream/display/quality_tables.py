@@ -17,6 +17,7 @@ from telco_stream.model.quality import (
     Uplift,
     VersionQuality,
 )
+from telco_stream.quality.results import describe_unreadable
 from telco_stream.runtime.humanize import count_of, format_percent
 
 _TITLES = ("Model version", "Week", "Known", "AUC", "Brier", "Precision", "Recall")
@@ -87,9 +88,8 @@ def _coverage_lines(coverage: Coverage, days: float) -> list[str]:
         lines.append(f" Not used of {count_of(coverage.outcomes, 'outcome')}: {', '.join(parts)}.")
     if count := coverage.unreadable_predictions:
         lines.append(f" {count_of(count, 'record')} skipped: not predictions of this contract.")
-    if count := coverage.unreadable_outcomes:
-        skipped = f" {count_of(count, 'record')} skipped: not outcomes of this contract."
-        lines.append(f"{skipped} Find out why with telco-stream outcomes check.")
+    if skipped := describe_unreadable(coverage):
+        lines.append(f" {skipped}.")
     return lines
 
 

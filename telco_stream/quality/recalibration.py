@@ -1,7 +1,7 @@
 """One run of `model recalibrate`: fits a calibration to outcomes, and writes the calibrated model as a folder."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -45,7 +45,7 @@ from telco_stream.model.manifest import CalibrationReport, CalibrationTrial, Man
 from telco_stream.model.scorer import Scorer
 from telco_stream.model.training import model_version
 from telco_stream.quality.joining import Joined
-from telco_stream.quality.results import RecalibrationResult
+from telco_stream.quality.results import RecalibrationResult, coverage_advice, describe_unreadable
 from telco_stream.quality.run import QualityOptions, join_outcomes
 from telco_stream.runtime.signals import Stop
 
@@ -109,7 +109,7 @@ def recalibrate(clients: Clients, options: RecalibrationOptions, *, created_at: 
         threshold=threshold,
         trials=fitted.trials,
         metrics=metrics,
-        notes=() if fitted.is_better else (_NO_BETTER.format(options.out),),
+        notes=tuple(_notes(joined, fitted, options)),
         seconds=time.perf_counter() - started,
     )
 
@@ -190,8 +190,15 @@ def _check_outcomes(joined: Joined, version: str, label: Label) -> None:
         raise DataError(
             f"{known:,} of {joined.coverage.predictions:,} predictions of model {version} have an outcome, {positive:,}"
             f" of them {label.positive}: at least {MIN_OUTCOMES} of {label.positive} and {MIN_OUTCOMES} of"
-            f" {label.negative} are needed to calibrate it"
+            f" {label.negative} are needed to calibrate it{coverage_advice(joined.coverage)}"
         )
+
+
+def _notes(joined: Joined, fitted: Fitted, options: RecalibrationOptions) -> Iterator[str]:
+    if not fitted.is_better:
+        yield _NO_BETTER.format(options.out)
+    if skipped := describe_unreadable(joined.coverage):
+        yield skipped
 
 
 def _steps(files: Mapping[str, bytes], origin: str) -> tuple[Platt | Isotonic, ...]:

@@ -1,9 +1,11 @@
-"""Result of `model recalibrate`."""
+"""Result of `model recalibrate`, and advice about records that are not outcomes."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from telco_stream.model.manifest import CalibrationTrial, Metrics
+from telco_stream.model.quality import Coverage
+from telco_stream.runtime.humanize import count_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +26,18 @@ class RecalibrationResult:
     metrics: Metrics
     notes: tuple[str, ...]
     seconds: float
+
+
+def coverage_advice(coverage: Coverage) -> str:
+    """Return the end of an error message about too few outcomes: nothing, or what was skipped."""
+    return f"; {skipped}" if (skipped := describe_unreadable(coverage)) else ""
+
+
+def describe_unreadable(coverage: Coverage) -> str | None:
+    """Return which command explains the skipped records of the outcomes topic, or None if there are none."""
+    if not (count := coverage.unreadable_outcomes):
+        return None
+    return (
+        f"{count_of(count, 'record')} skipped: not outcomes of this contract; telco-stream outcomes check writes a dead"
+        " letter with the reason for each"
+    )

@@ -24,6 +24,7 @@ from telco_stream.messages.prediction import CONTROL, PredictionCodec
 from telco_stream.model.quality import Measures, QualityResult, Uplift, VersionQuality
 from telco_stream.quality.joining import Join, Joined
 from telco_stream.quality.measures import calibration, measure, measure_uplift
+from telco_stream.quality.results import coverage_advice
 from telco_stream.report.predictions import PredictionFilter, decode_valid, time_of
 from telco_stream.report.run import offsets_of
 from telco_stream.runtime.clock import rfc3339
@@ -67,7 +68,7 @@ def run_quality(clients: Clients, options: QualityOptions, *, stop: Stop) -> Qua
         raise DataError(
             f"None of {coverage.predictions:,} predictions has an outcome: of {coverage.outcomes:,} outcomes,"
             f" {coverage.unknown_key:,} have a key without predictions, {coverage.before_prediction:,} are older than"
-            f" the predictions and {coverage.after_horizon:,} came after the horizon"
+            f" the predictions and {coverage.after_horizon:,} came after the horizon{coverage_advice(coverage)}"
         )
     return _quality(joined, options)
 

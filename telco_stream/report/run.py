@@ -209,11 +209,13 @@ def _records(clients: Clients, offsets: OffsetRange, options: ReportOptions, sto
 
 
 def _letters(clients: Clients, offsets: OffsetRange, options: ReportOptions, stop: Stop) -> Letters:
-    """Return the dead letters of the period and of the model version."""
-    criteria, records = options.criteria, _records(clients, offsets, options, stop)
+    """Return the dead letters of the period and of the model version, without those of outcomes."""
+    criteria, outcomes = options.criteria, clients.settings.topics.outcomes
+    records = _records(clients, offsets, options, stop)
     return Letters(
         (record for record in records if _has_version(record, criteria.model_version)),
         LetterFilter(since=criteria.period.since, until=criteria.period.until),
+        lambda letter: letter.source_topic != outcomes,
     )
 
 

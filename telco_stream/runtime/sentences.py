@@ -20,9 +20,11 @@ def sentence_of(event: str, message: str, facts: Facts) -> str:
 
 
 def _started(facts: Facts) -> str:
+    if facts["command"] == "outcomes check":
+        return f"Checking {facts['outcomes']} to its end as {facts['group']}"
     guarantee = facts["delivery"].replace("-", " ")
     until = f"; it runs {UNTIL_STOPPED}" if "until" in facts else ""
-    if facts["command"] == "produce":
+    if facts["command"] in _SENDERS:
         rows = facts["file"] if facts["mode"] == "batch" else f"random rows of {facts['file']}"
         run = f" as run {facts['run_id']}" if facts["run_id"] else ""
         return f"Sending {rows} to {facts['topic']}{run}, {guarantee}{until}"
@@ -32,16 +34,19 @@ def _started(facts: Facts) -> str:
 
 def _stopped(facts: Facts) -> str:
     seconds = f"in {facts['seconds']:,.1f} s"
-    if facts["command"] == "produce":
+    if facts["command"] == "outcomes check":
+        checked = _counted("checked", facts["checked"], facts["dead_lettered"], seconds)
+        return f"{_STOPPED_BY[facts['stopped_by']]}: {checked}"
+    if facts["command"] in _SENDERS:
         failed = f"; {format_count(facts['failed'])} failed" if facts["failed"] else ""
         return f"Sent {count_of(facts['sent'], 'row')} {seconds}{failed}"
-    answered = _answered(facts["consumed"], facts["dead_lettered"], seconds)
+    answered = _counted("answered", facts["consumed"], facts["dead_lettered"], seconds)
     return f"{_STOPPED_BY[facts['stopped_by']]}: {answered}"
 
 
 def _progress(facts: Facts) -> str:
     lag = "unknown" if facts["lag"] is None else format_count(facts["lag"])
-    answered = _answered(facts["answered"], facts["dead_lettered"], f"in {facts['seconds']} s")
+    answered = _counted("answered", facts["answered"], facts["dead_lettered"], f"in {facts['seconds']} s")
     return f"{answered[:1].upper()}{answered[1:]}, lag {lag}"
 
 
@@ -75,11 +80,12 @@ def _partitions(facts: Facts) -> str:
     return f"partition{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))} of {facts['topic']}"
 
 
-def _answered(answered: int, dead_lettered: int, seconds: str) -> str:
+def _counted(done: str, records: int, dead_lettered: int, seconds: str) -> str:
     letters = f" ({count_of(dead_lettered, 'dead letter')})" if dead_lettered else ""
-    return f"answered {count_of(answered, 'record')}{letters} {seconds}"
+    return f"{done} {count_of(records, 'record')}{letters} {seconds}"
 
 
+_SENDERS = frozenset({"produce", "outcomes send"})
 _STOPPED_BY = {
     "signal": "Stopped as requested",
     "idle": "Stopped at --idle-timeout",
