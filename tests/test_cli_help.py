@@ -65,6 +65,7 @@ DOCUMENTED = {
     "model history": "",
     "outcomes send": "--model --contract --delimiter --checkpoint-file --delivery --run-id --limit --restart --check"
     " --bad-rows",
+    "outcomes check": "--group --model --max-consecutive-dead-letters",
     "quality": "--outcomes --model --contract --delimiter --horizon --capacity --uplift --since --until"
     " --model-version",
     "explain": "--customer --source --change --model --engine --records",
@@ -80,6 +81,7 @@ KAFKA_COMMANDS = [
     "report",
     "predictions show",
     "outcomes send",
+    "outcomes check",
     "quality",
     "drift",
     "explain",
@@ -180,7 +182,7 @@ def test_help_lists_the_exit_codes_of_the_command(name: str) -> None:
         "model recalibrate",
     }
     assert (4 in codes) == (reads_model and name != "config show")
-    assert (6 in codes) == (name in {"produce", "consume", "dlq replay", "outcomes send"})
+    assert (6 in codes) == (name in {"produce", "consume", "dlq replay", "outcomes send", "outcomes check"})
 
 
 @pytest.mark.parametrize("name", EVERY)

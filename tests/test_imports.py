@@ -44,6 +44,7 @@ MAY_IMPORT = {
     # The HTML libraries are imported after the topics were read.
     "report --csv a.csv --html a.html": CLIENT | SETTINGS | SCREEN,
     "quality": CLIENT | SETTINGS | SCREEN | {"numpy"},
+    "outcomes check": CLIENT | SETTINGS | SCREEN,
     "predictions show a": CLIENT | SETTINGS | SCREEN,
     "explain --customer a": CLIENT | SETTINGS | SCREEN,
     "verify": CLIENT | SETTINGS | SCREEN,

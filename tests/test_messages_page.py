@@ -4,6 +4,9 @@ import re
 
 import pytest
 
+from telco_stream.contract.document import builtin_contract
+from telco_stream.contract.events import EventCodec
+from telco_stream.contract.outcomes import outcome_contract
 from telco_stream.errors import ErrorType
 from telco_stream.messages.dead_letter import (
     REPLAY_OF,
@@ -20,7 +23,7 @@ from tests.support.records import FakeRecord
 from tests.support.telco import CODEC, COLUMNS, decode, explain, value_of
 
 PAGE = (ROOT / "docs/messages.md").read_text()
-CUSTOMER, PREDICTION, LETTER = (
+CUSTOMER, PREDICTION, OUTCOME, LETTER = (
     block.encode() for block in re.findall(r"^```json\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 )
 
@@ -35,6 +38,13 @@ def test_customer_example_is_valid_and_has_every_column() -> None:
 def test_prediction_example_is_valid_and_has_every_field() -> None:
     assert CODEC.predictions.decode(PREDICTION).key == decode(CUSTOMER).key
     assert re.findall(r'"(\w+)":', PREDICTION.decode()) == list(CODEC.predictions.names)
+
+
+def test_outcome_example_is_valid_and_has_every_field() -> None:
+    codec = EventCodec(outcome_contract(builtin_contract()))
+    (value,) = codec.values(codec.contract.label.name, [codec.decode(OUTCOME)])
+    assert value == codec.contract.label.negative
+    assert len(re.findall(r'"(\w+)":', OUTCOME.decode())) == 3
 
 
 def test_letter_example_is_what_its_original_produces() -> None:

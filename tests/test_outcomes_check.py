@@ -1,11 +1,14 @@
 """`outcomes check` on a real Kafka: a dead letter for each record that is not an outcome, exactly once."""
 
 import json
+import re
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -76,7 +79,7 @@ def test_outcomes_check_writes_one_letter_for_each_bad_outcome(env: dict[str, st
     send(kafka, topics.outcomes, RECORDS)
     by_type = Counter(error_type for _, error_type, _ in BAD.values())
     counts = {"checked": len(RECORDS), "valid": len(BAD), "dead_lettered": len(BAD), "by_error_type": dict(by_type)}
-    assert check(env) == counts | {"stopped_by": "end"}
+    assert check(env) == counts | {"stopped_by": "end", "seconds": ANY}
     written = {(letter.key or b"").decode(): letter for letter in letters(env)}
     assert len(written) == len(letters(env)) == len(BAD)
     codes = {name: (each.json()["error_type"], each.header("telco.dlq.error.code")) for name, each in written.items()}
@@ -87,7 +90,8 @@ def test_outcomes_check_writes_one_letter_for_each_bad_outcome(env: dict[str, st
     assert (letter.header("source") or "").startswith(f"{topics.outcomes}/")
     assert (letter.header("trace"), letter.header("telco.dlq.stage")) == ("1", "validate")
     assert letter.header("telco.dlq.model.version") is None
-    assert check(env) == {"checked": 0, "valid": 0, "dead_lettered": 0, "by_error_type": {}, "stopped_by": "end"}
+    nothing = {"checked": 0, "valid": 0, "dead_lettered": 0, "by_error_type": {}}
+    assert check(env) == nothing | {"stopped_by": "end", "seconds": ANY}
     send(kafka, topics.outcomes, [("later", b"{}", [])])
     assert (check(env)["checked"], len(letters(env))) == (1, len(BAD) + 1)
 
@@ -153,7 +157,7 @@ def test_quality_counts_the_records_that_get_a_letter(env: dict[str, str], kafka
 
 
 def test_letters_of_outcomes_stay_apart_from_those_of_customers(
-    env: dict[str, str], kafka: str, topics: Topics
+    env: dict[str, str], kafka: str, topics: Topics, tmp_path: Path
 ) -> None:
     """`verify` ignores them, and `dlq` searches each topic for the replays of its own letters only."""
     send(kafka, topics.raw, [(str(number), good(), []) for number in range(300)] + [("bad", b"{}", [])], partition=0)
@@ -167,7 +171,15 @@ def test_letters_of_outcomes_stay_apart_from_those_of_customers(
     assert {each["source"].split("/")[0] for each in of_outcomes} == {topics.outcomes}
     clients = Clients(load({}, environ=env))
     assert count_letters(clients, StateOptions(max_offsets=100), stop=Stop()) == (len(BAD) + 1,) * 2
-    assert run_json(env, "status")["open_dead_letters"] == len(BAD) + 1
+    status = run_json(env, "status")
+    assert (status["open_dead_letters"], [topic["topic"] for topic in status["topics"]][3:]) == (
+        len(BAD) + 1,
+        [topics.outcomes],
+    )
+    page = tmp_path / "report.html"
+    assert run_in_process("report", "--html", str(page), env=env).code == 0
+    assert re.findall(r'value="(\d+)" data-name="dead_letters"', page.read_text()) == ["1"]
+    assert "from: test-" in run_in_process("dlq", "list", env=env).out
     send(kafka, topics.deadletter, [("k", b"{}", [("source", b"another/0/0")])])
     assert run_in_process("verify", env=env).code == 5
 

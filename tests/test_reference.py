@@ -198,6 +198,7 @@ def test_documented_json_keys_match_real_results_on_kafka(kafka: str, topics: To
         f"explain --customer {rows[0]['customerID']}",
         "topics init --outcomes",
         "outcomes send outcomes.csv",
+        "outcomes check",
         "quality --horizon 9999w",
         "drift",
         "dlq replay",

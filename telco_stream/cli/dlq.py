@@ -132,7 +132,7 @@ def replay(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Send dead letters back to the topics of their records, each at most once."""
+    """Send dead letters back to their topics, each at most once."""
     import time
 
     from telco_stream.dlq.letters import LetterFilter

@@ -14,7 +14,6 @@ from telco_stream.consume.counters import ConsumePlan, StoppedBy
 from telco_stream.consume.delivery import ExactlyOnce
 from telco_stream.consume.first_start import resume_after_letters
 from telco_stream.consume.loop import ConsumeLoop
-from telco_stream.consume.run import largest_letter
 from telco_stream.contract.events import EventCodec
 from telco_stream.contract.outcomes import outcome_contract
 from telco_stream.contract.schema import Contract
@@ -23,6 +22,7 @@ from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.permissions import require_group, require_read, require_write
 from telco_stream.kafka.source import open_source
 from telco_stream.kafka.starts import TopicToRead
+from telco_stream.kafka.topics import largest_letter
 from telco_stream.kafka.transactions import transactions_under
 from telco_stream.messages.record import Record
 from telco_stream.monitoring import DeadLetterLog

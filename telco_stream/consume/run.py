@@ -21,7 +21,7 @@ from telco_stream.kafka.permissions import require_group, require_read, require_
 from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import KafkaSource, open_source
 from telco_stream.kafka.starts import TopicToRead
-from telco_stream.kafka.topics import compacted_topics, compaction_warning
+from telco_stream.kafka.topics import compacted_topics, compaction_warning, largest_letter
 from telco_stream.kafka.transactions import transactions_under
 from telco_stream.messages.codec import Codec
 from telco_stream.messages.prediction import BASE, CONTROL, REASONS, Holdout
@@ -306,9 +306,3 @@ def _limits(cluster: Cluster, topics: TopicSettings) -> Limits:
     """Return the message sizes that the topics accept, or defaults where the broker doesn't say."""
     prediction = cluster.largest_message(topics.predictions, Limits().prediction)
     return Limits(prediction=prediction, letter=largest_letter(cluster, topics))
-
-
-def largest_letter(cluster: Cluster, topics: TopicSettings) -> int:
-    """Return the largest dead letter in bytes: the limit of the settings, or a lower one of the topic."""
-    limit = topics.deadletter_max_message_bytes
-    return min(cluster.largest_message(topics.deadletter, limit), limit)

@@ -17,9 +17,8 @@ from telco_stream.dlq.states import (
     Search,
     SourceTopic,
     outcomes_of,
-    source_name,
 )
-from telco_stream.dlq.topics import DeadLetterTopic, ReplayWriter, SourceReader, SourceReaders
+from telco_stream.dlq.topics import DeadLetterTopic, ReplayWriter, SourceReader, SourceReaders, source_name
 from telco_stream.errors import KafkaError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster

@@ -16,7 +16,6 @@ from typing import NamedTuple
 from telco_stream.dlq.letters import Letter, open_letter
 from telco_stream.messages.headers import Position, parse_position, source_of
 from telco_stream.messages.record import Record
-from telco_stream.settings import TopicSettings
 
 #: Replays after which a letter is given up: the default of `--max-retries`.
 MAX_RETRIES = 3
@@ -123,11 +122,6 @@ class Replay(NamedTuple):
     partition: int
     offset: int
     written_at: int
-
-
-def source_name(letter: Letter, topics: TopicSettings) -> str:
-    """Return the name of the letter's source topic, even if the letter names another one or none."""
-    return topics.outcomes if letter.source_topic == topics.outcomes else topics.raw
 
 
 def outcomes_of(

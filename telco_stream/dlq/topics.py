@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 from telco_stream.dlq.letters import Letter
-from telco_stream.dlq.states import Replay, Search, SourceTopic, source_name
+from telco_stream.dlq.states import Replay, Search, SourceTopic
 from telco_stream.errors import DataError
 from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
@@ -14,6 +14,7 @@ from telco_stream.kafka.transactions import End, transactions_under
 from telco_stream.messages.dead_letter import letter_fingerprint, replay_marker
 from telco_stream.messages.record import Outgoing, Record
 from telco_stream.runtime.signals import Stop
+from telco_stream.settings import TopicSettings
 
 
 class DeadLetterTopic:
@@ -97,6 +98,11 @@ class SourceReader:
                 fingerprint = letter_fingerprint(letter.partition, letter.offset, record.key(), record.value())
                 if fingerprint in fingerprints:
                     yield Replay(fingerprint, record.partition(), record.offset(), record.timestamp()[1])
+
+
+def source_name(letter: Letter, topics: TopicSettings) -> str:
+    """Return the name of the letter's source topic, even if the letter names another one or none."""
+    return topics.outcomes if letter.source_topic == topics.outcomes else topics.raw
 
 
 class SourceReaders:

@@ -7,7 +7,7 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from telco_stream.errors import UsageError
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.settings import Settings
+from telco_stream.settings import Settings, TopicSettings
 
 #: Largest record of the models topic, which holds the archive of a model.
 MAX_MODEL_BYTES = 33_554_432
@@ -43,6 +43,12 @@ def init_topics(
     _check_partitions([(topic, existing[topic.topic][0]) for topic in topics if topic.topic in existing])
     cluster.create([topic for topic in topics if topic.topic not in existing], dry_run=dry_run)
     return TopicsResult([_result(topic, existing.get(topic.topic)) for topic in topics])
+
+
+def largest_letter(cluster: Cluster, topics: TopicSettings) -> int:
+    """Return the largest dead letter in bytes: the limit of the settings, or a lower one of the topic."""
+    limit = topics.deadletter_max_message_bytes
+    return min(cluster.largest_message(topics.deadletter, limit), limit)
 
 
 def compacted_topics(cluster: Cluster, *topics: str) -> list[str]:
