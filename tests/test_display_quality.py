@@ -23,11 +23,12 @@ def test_tables_say_what_was_joined_and_what_was_not() -> None:
     captured = CapturedScreen(environ={"COLUMNS": "80"})
     captured.screen.show(RESULT)
     lines = [" ".join(line.split()) for line in captured.stdout.splitlines()]
-    assert lines[:4] == [
+    assert lines[:5] == [
         "4 of 6 predictions have an outcome within 30 days; 2 can still get one.",
         "Not used of 9 outcomes: 1 for a key without predictions, 3 after the horizon, 1",
         "followed by a newer one.",
-        "1 record skipped: not outcomes of this contract.",
+        "1 record skipped: not outcomes of this contract; telco-stream outcomes check",
+        "writes a dead letter with the reason for each.",
     ]
     assert "2026-11-28-597d142a 2026-11-23 4 0.750 0.288 0.500 0.500" in lines, "neither version nor week is cut"
     assert max(map(len, captured.stdout.splitlines())) <= 80

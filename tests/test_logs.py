@@ -83,14 +83,25 @@ def test_sentence_says_what_is_sent(as_sentences: list[str]) -> None:
     logs.log_start("produce", mode="batch", run_id=None, **facts)
     logs.log_start("produce", mode="batch", run_id="monday", **facts)
     logs.log_start("produce", mode="streaming", run_id=None, **facts)
+    logs.log_start("outcomes send", mode="batch", run_id=None, **facts)
     logs.log_end("produce", sent=3_000, failed=0, seconds=1.234)
-    logs.log_end("produce", sent=1, failed=2, seconds=0.5)
+    logs.log_end("outcomes send", sent=1, failed=2, seconds=0.5)
     assert as_sentences == [
         "Sending a.csv to raw, at least once",
         "Sending a.csv to raw as run monday, at least once",
         "Sending random rows of a.csv to raw, at least once",
+        "Sending a.csv to raw, at least once",
         "Sent 3,000 rows in 1.2 s",
         "Sent 1 row in 0.5 s; 2 failed",
+    ]
+
+
+def test_sentence_says_which_outcomes_are_checked(as_sentences: list[str]) -> None:
+    logs.log_start("outcomes check", group="churn-group-outcomes", outcomes="telco.churn.outcomes", deadletter="dead")
+    logs.log_end("outcomes check", stopped_by="end", checked=2_000, dead_lettered=1, seconds=1.234)
+    assert as_sentences == [
+        "Checking telco.churn.outcomes to its end as churn-group-outcomes",
+        "Reached the end of the topic: checked 2,000 records (1 dead letter) in 1.2 s",
     ]
 
 

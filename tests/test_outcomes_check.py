@@ -20,7 +20,7 @@ from tests.support.cli import RunningCli
 from tests.support.in_process import run_in_process
 from tests.support.letters import letter
 from tests.support.records import good
-from tests.support.topics import Outgoing, StoredRecord, Topics, read_topic, send
+from tests.support.topics import Outgoing, StoredRecord, Topics, read_topic, send, wait_for_topics
 
 Start = Callable[..., RunningCli]
 TIME = "2026-11-02T00:00:00Z"
@@ -61,6 +61,7 @@ RECORDS: list[Outgoing] = [
 def env(kafka: str, topics: Topics) -> dict[str, str]:
     env = topics.env(kafka)
     assert run_in_process("topics", "init", "--outcomes", env=env).code == 0
+    wait_for_topics(kafka, {topics.outcomes: 3})
     return env
 
 

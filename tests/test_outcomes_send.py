@@ -10,7 +10,7 @@ from telco_stream.contract.document import builtin_contract
 from telco_stream.csv.reader import open_reader
 from telco_stream.csv.validation import outcome_format
 from tests.support.in_process import run_in_process
-from tests.support.topics import Topics, read_topic
+from tests.support.topics import Topics, read_topic, wait_for_topics
 
 TIME = "2026-11-02T00:00:00Z"
 
@@ -26,6 +26,7 @@ def write_outcomes(folder: Path, count: int, *, header: str = "customer,outcome,
 def env(kafka: str, topics: Topics) -> dict[str, str]:
     env = topics.env(kafka)
     assert run_in_process("topics", "init", "--outcomes", env=env).code == 0
+    wait_for_topics(kafka, {topics.outcomes: 3})
     return env
 
 
@@ -44,7 +45,8 @@ def sent(env: dict[str, str]) -> list[Any]:
 
 def test_outcomes_send_resumes_after_the_last_confirmed_row(env: dict[str, str], tmp_path: Path) -> None:
     path = write_outcomes(tmp_path, 500)
-    assert send(env, path, "--limit", "120", "--run-id", "week-1")["sent"] == 120
+    first = run_in_process("outcomes", "send", str(path), "--limit", "120", "--run-id", "week-1", env=env)
+    assert (first.code, "started command=outcomes send" in first.err) == (0, True)
     result = send(env, path, "--run-id", "week-1")
     assert (result["sent"], result["resumed_from"], result["topic"]) == (380, 120, env["TELCO_STREAM_TOPICS__OUTCOMES"])
     assert send(env, path, "--run-id", "week-1")["stopped_by"] == "already-complete"
