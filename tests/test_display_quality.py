@@ -1,5 +1,7 @@
 """Tables of `quality` in a terminal of 80 columns."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from telco_stream.model.quality import Coverage, QualityResult, VersionQuality
@@ -32,3 +34,11 @@ def test_tables_say_what_was_joined_and_what_was_not() -> None:
     ]
     assert "2026-11-28-597d142a 2026-11-23 4 0.750 0.288 0.500 0.500" in lines, "neither version nor week is cut"
     assert max(map(len, captured.stdout.splitlines())) <= 80
+    assert "All known outcomes" not in captured.stdout
+
+
+def test_tables_warn_when_all_outcomes_are_the_same() -> None:
+    """Of those who left alone, every flagged customer has left."""
+    captured = CapturedScreen(environ={"COLUMNS": "80"})
+    captured.screen.show(replace(RESULT, total=measure(PROBABILITY, np.ones(4, bool), PROBABILITY > 0.5, 0.5)))
+    assert "All known outcomes are positive: without the others, these figures say nothing." in captured.stdout

@@ -56,9 +56,9 @@ def test_outcomes_send_resumes_after_the_last_confirmed_row(env: dict[str, str],
 
 
 @pytest.mark.parametrize(("row", "reason"), [
-    (f"1-TEST,maybe,{TIME}", "Churn is not Yes or No"),
-    ("1-TEST,Yes,yesterday", "event_ts is not a time as in RFC 3339"),
-    (f" ,Yes,{TIME}", "no customerID"),
+    (f"1-TEST,maybe,{TIME}", "outcome is not Yes or No"),
+    ("1-TEST,Yes,yesterday", "time is not a time as in RFC 3339"),
+    (f" ,Yes,{TIME}", "no customer"),
 ])  # fmt: skip
 def test_outcomes_send_reports_each_row_that_is_unusable(
     env: dict[str, str], tmp_path: Path, row: str, reason: str

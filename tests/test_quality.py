@@ -83,8 +83,13 @@ def test_quality_exits_with_5_when_no_prediction_has_an_outcome(env: dict[str, s
     late = str(outcomes(tmp_path, days=31))
     assert "60 came after the horizon" in quality(env, "--outcomes", late, code=5)
     assert quality(env, "--outcomes", late, "--horizon", "5w")["horizon_days"] == 35
-    assert "None of 0 predictions" in quality(env, "--outcomes", late, "--model-version", "other", code=5)
-    assert "None of 0 predictions" in quality(env, "--outcomes", late, "--until", "2020-01-01", code=5)
+    none = "has no predictions of this period and model version: answer"
+    assert none in quality(env, "--outcomes", late, "--model-version", "other", code=5)
+    assert none in quality(env, "--outcomes", late, "--until", "2020-01-01", code=5)
+    assert run_in_process("topics", "init", "--outcomes", env=env).code == 0
+    assert f"Topic {env['TELCO_STREAM_TOPICS__OUTCOMES']} has no outcomes" in quality(env, code=5)
+    (tmp_path / "none.csv").write_text("customer,outcome,time\n")
+    assert "none.csv has no outcomes" in quality(env, "--outcomes", str(tmp_path / "none.csv"), code=5)
 
 
 def test_report_page_shows_quality_by_the_topic_or_a_file(env: dict[str, str], tmp_path: Path) -> None:
@@ -109,8 +114,13 @@ def test_report_exits_with_2_when_there_is_no_page_for_quality(options: list[str
 
 @pytest.mark.parametrize(("text", "problem"), [
     ("customer,outcome\na,Yes\n", "has no column time"),
-    ("customer,outcome,time\na,Perhaps,2026-11-01T00:00:00Z\n", "line 2: Churn is not Yes or No"),
-    ("customer,time\na,2026-11-01T00:00:00Z\n", "Churn"),
+    ("", "a header line with the columns customer, outcome, time is expected"),
+    ("id,left,when\na,Yes,2026-11-01T00:00:00Z\n", "missing column customer, outcome; give it the columns customer, "),
+    ("Customer,outcome,time\n", "missing column customer; the file has `Customer`: did you mean `customer`?"),
+    ("customer,outcome,time\na,Yes,1 May\n", "line 2: time is not a time as in RFC 3339"),
+    ("customer,outcome,time\na,Perhaps,2026-11-01T00:00:00Z\n", "line 2: outcome is not Yes or No"),
+    ("customerID,Churn,time\na,Perhaps,2026-11-01T00:00:00Z\n", "line 2: Churn is not Yes or No"),
+    ("customer,time\na,2026-11-01T00:00:00Z\n", "missing column outcome"),
 ])  # fmt: skip
 def test_quality_exits_with_5_when_the_file_is_malformed(
     env: dict[str, str], tmp_path: Path, text: str, problem: str

@@ -61,7 +61,8 @@ def explain_missing(header: str, names: Sequence[str], csv_format: CsvFormat) ->
     A name of the file is quoted only if it resembles a column, or if all other columns are there: without a header
     line, the names would be a customer's data.
     """
-    contract, missing = csv_format.contract, missing_columns(names, csv_format)
+    contract = csv_format.contract
+    missing = [csv_format.alias_of(name) for name in missing_columns(names, csv_format)]
     expected = {contract.key.name, contract.label.name, *(column.name for column in contract.columns)}
     others = [name for name in names if name not in expected]
     if likely := likely_delimiter(header, csv_format.delimiter, expected):
@@ -71,11 +72,18 @@ def explain_missing(header: str, names: Sequence[str], csv_format: CsvFormat) ->
     if 2 * len(similar) >= len(missing):
         present, meant = (list_names(list(group), "`") for group in (similar.values(), similar))
         return f"the file has {present}: did you mean {meant}? Names must match exactly"
+    if csv_format.aliases:
+        return f"give it {list_aliases(csv_format)}"
     if missing == [contract.key.name]:
         hint = f" ({list_names(others, '`')}?)" if 0 < len(others) <= _MAX_CANDIDATES else ""
         return f"rename the column that identifies a {contract.entity}{hint}, or number the rows with --number-rows"
     them = "it" if len(missing) == 1 else "them"
     return f"the contract {contract.name} requires {them}. Is the file of another contract? Use --contract FILE"
+
+
+def list_aliases(csv_format: CsvFormat) -> str:
+    """Return the other names of the columns, as in `the columns customer, outcome, time`."""
+    return f"the columns {list_names([alias for alias, _ in csv_format.aliases])}"
 
 
 def log_ignored_columns(layout: Layout, csv_format: CsvFormat) -> None:

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 from telco_stream.contract.rows import Row
 from telco_stream.csv.blank_rows import end_of_rows, start_of_text
-from telco_stream.csv.header import explain_missing
+from telco_stream.csv.header import explain_missing, list_aliases
 from telco_stream.csv.records import ENCODING_ERRORS, RecordReader, Records
 from telco_stream.csv.validation import (
     CsvFormat,
@@ -133,7 +133,7 @@ class CsvReader:
         names, key = rename_columns(header.fields[0], self._format), self._format.contract.key.name
         if self._format.number_rows and key in names:
             raise UsageError(f"{self._path} has the column `{key}`, which is the key: omit --number-rows")
-        layout = read_header(names, self._format)
+        layout = read_header(header.fields[0], self._format)
         if isinstance(layout, RowError):
             is_missing = missing_columns(names, self._format)
             advice = explain_missing(header.text_of(0), names, self._format) if is_missing else "keep one of them"
@@ -141,6 +141,8 @@ class CsvReader:
         return layout
 
     def _expected(self) -> str:
+        if self._format.aliases:
+            return f"a header line with {list_aliases(self._format)} is expected"
         columns = len(missing_columns([], self._format))
         return f"a header line with the {columns} columns of the contract {self._format.contract.name} is expected"
 

@@ -43,6 +43,10 @@ class CsvFormat:
     known_values: bool = False
     aliases: tuple[tuple[str, str], ...] = ()
 
+    def alias_of(self, name: str) -> str:
+        """Return the other name of a column, or its name in the contract if it has none."""
+        return next((alias for alias, column in self.aliases if column == name), name)
+
 
 def outcome_format(contract: Contract, delimiter: str = ",") -> CsvFormat:
     """Return the format of a file with what came of the predictions of a contract."""
@@ -51,7 +55,7 @@ def outcome_format(contract: Contract, delimiter: str = ",") -> CsvFormat:
 
 @dataclass(frozen=True, slots=True)
 class CsvColumn:
-    """A column of the file, its position in a row, and how its texts become values."""
+    """A column of the file under its name there, its position in a row, and how its texts become values."""
 
     name: str
     position: int
@@ -86,19 +90,21 @@ def rename_columns(names: Sequence[str], csv_format: CsvFormat) -> Sequence[str]
     return [meant.get(name, name) for name in names]
 
 
-def read_header(names: Sequence[str], csv_format: CsvFormat) -> Layout | RowError:
+def read_header(header: Sequence[str], csv_format: CsvFormat) -> Layout | RowError:
     """Find the columns of the contract; columns beyond them are ignored."""
     contract = csv_format.contract
     if csv_format.number_rows:
-        names = [contract.key.name, *names]
+        header = [contract.key.name, *header]
+    names = rename_columns(header, csv_format)
     if missing := missing_columns(names, csv_format):
-        return RowError(0, f"missing column {list_names(missing)}")
+        return RowError(0, f"missing column {list_names([csv_format.alias_of(name) for name in missing])}")
     columns = {column.name: column for column in contract.columns}
     codec = RowCodec(contract, set(names) - ({contract.time.name} if csv_format.ignores_time else set()))
     if repeated := [column for column in codec.names if names.count(column) > 1]:
         return RowError(0, f"repeated column {list_names(repeated)}")
     converted = (
-        CsvColumn(name, names.index(name), *_conversion(name, columns.get(name), csv_format)) for name in codec.names
+        CsvColumn(header[position], position, *_conversion(name, columns.get(name), csv_format))
+        for name, position in ((name, names.index(name)) for name in codec.names)
     )
     known = {*codec.names, contract.time.name}
     ignored = tuple(dict.fromkeys(name for name in names if name not in known and name.strip()))

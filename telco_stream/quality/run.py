@@ -63,7 +63,13 @@ def run_quality(clients: Clients, options: QualityOptions, *, stop: Stop) -> Qua
     prediction of the control group has one.
     """
     joined = join_outcomes(clients, options, stop)
-    coverage = joined.coverage
+    coverage, topics = joined.coverage, clients.settings.topics
+    if not coverage.predictions:
+        of = "" if options.criteria == PredictionFilter() else " of this period and model version"
+        raise DataError(f"Topic {topics.predictions} has no predictions{of}: answer records with telco-stream consume")
+    if not coverage.outcomes + coverage.unreadable_outcomes:
+        advice = f"Topic {topics.outcomes} has no outcomes: send them with telco-stream outcomes send FILE"
+        raise DataError(f"{options.outcomes} has no outcomes" if options.outcomes else advice)
     if not coverage.with_outcome:
         raise DataError(
             f"None of {coverage.predictions:,} predictions has an outcome: of {coverage.outcomes:,} outcomes,"
