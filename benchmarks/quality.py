@@ -2,7 +2,7 @@
 
 For each COUNT (1,000,000), writes as many predictions of different customers over ten weeks, by two model versions, and
 an outcome of each. Prints seconds, CPU time and peak memory of a run with the outcomes of the topic, with those of a
-file, and with the uplift.
+file, and with the uplift, and of `outcomes check`.
 """
 
 import json
@@ -32,7 +32,7 @@ def main() -> None:
 
 def _measure(bootstrap: str, folder: Path, count: int) -> None:
     file = folder / "outcomes.csv"
-    with Topics(bootstrap).temporary_topics("predictions", "outcomes") as (predictions, outcomes):
+    with Topics(bootstrap).temporary_topics("predictions", "outcomes", "letters") as (predictions, outcomes, letters):
         _write(bootstrap, predictions, _predictions(count))
         _write(bootstrap, outcomes, _outcomes(count))
         with file.open("w") as target:
@@ -44,10 +44,13 @@ def _measure(bootstrap: str, folder: Path, count: int) -> None:
             "TELCO_STREAM_BOOTSTRAP_SERVERS": bootstrap,
             "TELCO_STREAM_TOPICS__PREDICTIONS": predictions,
             "TELCO_STREAM_TOPICS__OUTCOMES": outcomes,
+            "TELCO_STREAM_TOPICS__DEADLETTER": letters,
+            "TELCO_STREAM_CONSUMER__GROUP_ID": outcomes,
         }
         for name, options in (("topic", []), ("file", ["--outcomes", str(file)]), ("topic, uplift", ["--uplift"])):
             done = run(cli("quality", "--quiet", "--output", "json", *options), env, folder)
             _print(count, name, done)
+        _print(count, "check", run(cli("outcomes", "check", "--quiet", "--output", "json"), env, folder))
 
 
 def _print(count: int, name: str, done: Run) -> None:
