@@ -58,6 +58,13 @@ def test_harm_is_found_too() -> None:
     assert result.uplift.high < 0
 
 
+@pytest.mark.parametrize("positive", [True, False])
+def test_detectable_uplift_is_not_0_when_all_outcomes_are_the_same(positive: bool) -> None:
+    result = measure_uplift(np.full(220, 0.5), np.full(220, positive), np.arange(220) < 20, "")
+    assert result is not None
+    assert 0.05 < result.detectable < 0.2
+
+
 @pytest.mark.parametrize(("hits", "bounds"), [
     ((56, 70, 48, 80), (0.0524, 0.3339)), ((9, 10, 3, 10), (0.1705, 0.8090)), ((10, 10, 0, 10), (0.6075, 1.0)),
 ])  # fmt: skip

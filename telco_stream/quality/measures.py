@@ -63,7 +63,7 @@ def measure_uplift(
     difference = of_control.value - of_contacted.value
     low = difference - math.hypot(of_control.value - of_control.low, of_contacted.high - of_contacted.value)
     high = difference + math.hypot(of_control.high - of_control.value, of_contacted.value - of_contacted.low)
-    variance = sum(group.rate.value * (1 - group.rate.value) / group.predictions for group in (contacted, kept))
+    variance = sum(map(_rate_variance, (contacted, kept)))
     return Uplift(
         since=since,
         contacted=contacted,
@@ -85,6 +85,16 @@ def proportion(hits: int, count: int) -> Estimate:
 def _group(probability: NDArray[np.float64], positive: NDArray[np.bool_]) -> UpliftGroup:
     count, hits = len(positive), int(positive.sum())
     return UpliftGroup(count, hits, proportion(hits, count), float(probability.mean()))
+
+
+def _rate_variance(group: UpliftGroup) -> float:
+    """Return the variance of the group's rate, with one outcome of each kind more, as for a rate of 0 it is not 0.
+
+    Source: Agresti and Caffo, The American Statistician 54 (2000).
+    """
+    count = group.predictions + 2
+    rate = (group.positive + 1) / count
+    return rate * (1 - rate) / count
 
 
 def _precision_recall(
