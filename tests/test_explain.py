@@ -2,22 +2,26 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 from confluent_kafka import Producer
 
 from telco_stream.errors import DataError, UsageError
 from telco_stream.model.artifact import load_files, load_scorer, load_with_all_reasons, read_folder
 from telco_stream.model.onnx_engine import OnnxScorer
+from telco_stream.model.reasons.explainer import Explainer
 from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.scorer import Scorer
 from telco_stream.report.explanation import Explanation, explain
 from telco_stream.report.lookup import LookupOptions, Search
 from telco_stream.runtime.choices import Baseline, Engine
 from telco_stream.scoring import Limits, process
+from tests.support.captured_screen import CapturedScreen
 from tests.support.cli import ROOT
 from tests.support.in_process import run_in_process
 from tests.support.model_folder import COMMITTED, copy_model, edit_manifest
@@ -96,6 +100,24 @@ def test_changed_prediction_is_identified(change: Mapping[str, Any], difference:
     assert not explanation.reproduced
     assert len(explanation.differences) == 1
     assert explanation.differences[0].startswith(difference)
+
+
+def test_approximate_reasons_are_not_compared() -> None:
+    """The exact ones are shown; the base of both is the same."""
+    scorer = load_scorer(COMMITTED, reasons="all")
+    assert scorer.explainer is not None
+    base = scorer.explainer.base
+    approximate = Explainer(scorer.codec, base, lambda events: np.zeros((len(events), 19)), is_approximate=True)
+    answering = replace(scorer, explainer=approximate)  # type: ignore[type-var]
+    for is_changed in (False, True):
+        edit = {"base": 1.0} if is_changed else None
+        (explanation,) = explanations([record(1)], answering, ReasonRequest(3), model=scorer, edit=edit)
+        assert explanation.reproduced != is_changed
+        assert explanation.recorded["reasons_approximate"] is True
+        assert [reason.contribution for reason in explanation.reasons[:1]] != [0.0]
+    captured = CapturedScreen()
+    captured.screen.show_explanation(explanation, {})
+    assert "approximate, and not compared; these are exact" in captured.stdout
 
 
 def test_what_if_changes_only_what_is_asked() -> None:

@@ -9,7 +9,7 @@ from itertools import combinations
 from math import factorial
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -25,12 +25,22 @@ from telco_stream.contract.events import Event, EventBatch
 from telco_stream.display.consume_view import customer_lines
 from telco_stream.errors import ModelError, UsageError
 from telco_stream.messages.codec import compile_contract
-from telco_stream.messages.prediction import REASONS, Prediction, PredictionCodec, Reason, encode_prediction, reasons_of
-from telco_stream.model.artifact import load_scorer
+from telco_stream.messages.prediction import (
+    REASONS,
+    Prediction,
+    PredictionCodec,
+    Reason,
+    encode_prediction,
+    main_reason_label,
+    reasons_of,
+)
+from telco_stream.model.artifact import load_requested, load_scorer, read_folder
 from telco_stream.model.calibration import Calibration, Isotonic, Platt, encode_calibration, logit
 from telco_stream.model.conversion import convert
+from telco_stream.model.features import input_table
 from telco_stream.model.labelled import LabelledEvents
 from telco_stream.model.pipelines import boosted, linear
+from telco_stream.model.reasons.baselines import Rows
 from telco_stream.model.reasons.build import BuiltReasons, build_reasons, read_trees
 from telco_stream.model.reasons.explainer import Explainer
 from telco_stream.model.reasons.files import load_reasons
@@ -39,6 +49,7 @@ from telco_stream.model.reasons.sentences import default_sentences, read_sentenc
 from telco_stream.model.scorer import ScoringError
 from telco_stream.model.serving import CanaryModel
 from telco_stream.model.sklearn_engine import SklearnScorer, frame
+from telco_stream.model.trees.ensemble import Ensemble, Leaf, Split, Tree
 from telco_stream.report.analytics import Summary
 from telco_stream.report.customers import AtRisk, MainReason
 from telco_stream.report.html import render
@@ -74,6 +85,72 @@ def test_contributions_of_trees_are_shapley_values() -> None:
         decision,
         1e-9,
     )
+
+
+def test_approximate_contributions_are_the_moves_of_the_mean_at_the_splits() -> None:
+    """They are computed from the trees by hand, for both baselines; base and contributions add up to the logit."""
+    pipeline, data = fitted(boosted), rows()
+    ensemble = read_trees(pipeline, CODEC)
+    assert isinstance(ensemble, Ensemble)
+    files = build(boosted).files
+    tables = Rows(input_table(CODEC.events, data.events), np.array(data.positive)).by_baseline()
+    for baseline, table in zip(get_args(Baseline), tables, strict=True):
+        explainer = approximate_of(files, baseline)
+        exact = load_reasons(files, CODEC, baseline)
+        assert exact is not None
+        assert explainer.base == exact.base
+        assert not np.allclose(explainer.contributions(data.events), exact.contributions(data.events), atol=0.1)
+        found = explainer.contributions(data.events)
+        assert explainer.base + found.sum(axis=1) == pytest.approx(decision(pipeline, data.events), abs=1e-9)
+        for event, row in zip(data.events[:3], tables[0], strict=False):
+            expected = sum(moves(tree, row, table) for tree in ensemble.trees)
+            assert explainer.contributions([event])[0] == pytest.approx(expected, abs=1e-9)
+
+
+def moves(tree: Tree, row: NDArray[np.float64], table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what a tree contributes to each feature of a row that belongs to the table or not."""
+    position, total, reached = 0, np.zeros(len(FEATURES)), list(table)
+    before = mean_below(tree, 0, reached)
+    while isinstance(node := tree[position], Split):
+        position = next_node(node, row)
+        reached = [each for each in reached if next_node(node, each) == position]
+        after = mean_below(tree, position, reached)
+        total[node.feature] += after - before
+        before = after
+    return total
+
+
+def next_node(node: Split, row: NDArray[np.float64]) -> int:
+    value = row[node.feature]
+    if np.isnan(value):
+        return node.passed if node.missing else node.failed
+    passes = value in node.test if isinstance(node.test, frozenset) else value <= node.test
+    return node.passed if passes else node.failed
+
+
+def mean_below(tree: Tree, position: int, reached: Sequence[NDArray[np.float64]]) -> float:
+    """Return the mean of the leaves that rows reach from a node, or the mean of its children if none does."""
+    node = tree[position]
+    if isinstance(node, Leaf):
+        return node.value
+    if not reached:
+        return (mean_below(tree, node.passed, []) + mean_below(tree, node.failed, [])) / 2
+    parts = {child: [row for row in reached if next_node(node, row) == child] for child in (node.passed, node.failed)}
+    return sum(len(part) * mean_below(tree, child, part) for child, part in parts.items() if part) / len(reached)
+
+
+def test_approximate_contributions_do_not_depend_on_the_batch() -> None:
+    explainer = approximate_of(build(boosted).files)
+    events = rows().events[:100]
+    alone = np.concatenate([explainer.contributions([event]) for event in events])
+    assert (explainer.contributions(events) == alone).all()
+
+
+def approximate_of(files: dict[str, bytes], baseline: Baseline = "all") -> Explainer:
+    explainer = load_reasons(files, CODEC, baseline, approximate=True)
+    assert explainer is not None
+    assert explainer.is_approximate
+    return explainer
 
 
 @pytest.mark.parametrize(
@@ -171,6 +248,18 @@ def test_probabilities_keep_their_bits_with_reasons() -> None:
         assert plain.score(events) == explained.score(events)
 
 
+@pytest.mark.parametrize("flagged_only", [False, True])
+def test_process_names_approximate_reasons(flagged_only: bool) -> None:
+    explainer = Explainer(TELCO, -1.0, lambda events: np.zeros((len(events), 19)), is_approximate=True)
+    scorer = dataclasses.replace(load_scorer(COMMITTED), explainer=explainer)  # type: ignore[type-var]
+    for message in answers(scorer, ReasonRequest(2, flagged_only)):
+        is_explained = message["prediction"] == "Yes" or not flagged_only
+        assert (message.get("reasons_approximate"), "reasons" in message) == (is_explained or None, is_explained)
+    assert not any(
+        "reasons_approximate" in message for message in answers(load_scorer(COMMITTED, reasons="all"), ReasonRequest(2))
+    )
+
+
 def test_process_without_a_flagged_event_adds_no_reasons() -> None:
     scorer = load_scorer(COMMITTED, reasons="all")
     record = FakeRecord(good(tenure=72, Contract="Two year"))
@@ -210,12 +299,32 @@ def test_changed_reasons_are_not_loaded(tmp_path: Path) -> None:
         load_scorer(folder, reasons="all")
 
 
-@pytest.mark.parametrize("name", ["reasons.onnx", "reasons.npz"])
+@pytest.mark.parametrize("name", ["reasons.onnx", "reasons.npz", "reasons-approximate.npz"])
 def test_damaged_reasons_are_not_loaded(tmp_path: Path, name: str) -> None:
     folder = copy_model(tmp_path)
     replace_artifact(folder, name, b"x")
+    request = ReasonRequest(1, approximate="approximate" in name)
     with pytest.raises(ModelError, match="can't be loaded"):
+        load_requested(read_folder(folder), "folder", "auto", request)
+
+
+def test_folder_without_approximate_reasons_says_why(tmp_path: Path) -> None:
+    folder, request = copy_model(tmp_path), ReasonRequest(1, approximate=True)
+    with pytest.raises(UsageError, match="has no approximate reasons: only boosted trees do"):
+        load_requested(read_folder(folder), "folder", "auto", request)
+    edit_manifest(folder, lambda manifest: manifest["artifacts"].pop("reasons.onnx"))
+    with pytest.raises(UsageError, match=r"has no approximate reasons: .*train or import the model again"):
+        load_requested(read_folder(folder), "folder", "auto", request)
+    edit_manifest(folder, lambda manifest: manifest.update(no_reasons="it is odd"))
+    replace_artifact(folder, "reasons-approximate.npz", b"x")
+    with pytest.raises(UsageError, match="no exact reasons: it is odd; --reasons-approximate adds approximate ones"):
         load_scorer(folder, reasons="all")
+
+
+def test_calibration_scales_approximate_reasons() -> None:
+    explainer = Explainer(TELCO, -1.0, lambda events: np.ones((len(events), 19)), is_approximate=True)
+    scaled = explainer.scaled(0.5, 0.25)
+    assert (scaled.base, scaled.is_approximate) == (-0.25, True)
 
 
 def test_folder_without_reasons_says_how_to_get_them(tmp_path: Path) -> None:
@@ -301,6 +410,19 @@ def test_main_reason_raises_the_probability_of_a_flagged_customer() -> None:
     assert report_of(prediction("a", 0.9)).reasons is None
 
 
+def test_main_reasons_say_which_are_approximate() -> None:
+    approximate = with_reasons(prediction("a", 0.9), Reason("tenure", 1.0), is_approximate=True)
+    summary = report_of(approximate, with_reasons(prediction("b", 0.8), Reason("tenure", 1.0)))
+    assert [top.main_reason for top in summary.top] == ["+tenure (approximate)", "+tenure"]
+    meaning = "tenure raises the probability."
+    assert set(summary.reasons or ()) == {
+        MainReason("+tenure (approximate)", 1, 0.5, meaning),
+        MainReason("+tenure", 1, 0.5, meaning),
+    }
+    assert "<bdi>+tenure (approximate)</bdi>" in page_of(approximate)
+    assert main_reason_label(approximate) == "+tenure (approximate)"
+
+
 def report_of(*predictions: Prediction) -> Summary:
     records = [FakeRecord(encode_prediction(each), offset) for offset, each in enumerate(predictions)]
     return report(records, ReportOptions(sentences=default_sentences(TELCO.contract))).summary
@@ -325,9 +447,15 @@ def test_live_view_shows_the_main_reason() -> None:
     assert "DSL" not in second.plain
 
 
-def test_consume_needs_reasons_for_their_options() -> None:
-    done = run_in_process("consume", "--reasons-values", env={})
+@pytest.mark.parametrize("option", ["--reasons-values", "--reasons-approximate"])
+def test_consume_needs_reasons_for_their_options(option: str) -> None:
+    done = run_in_process("consume", option, env={})
     assert (done.code, "require --reasons N" in done.err) == (2, True)
+
+
+def test_consume_refuses_approximate_reasons_of_a_linear_model() -> None:
+    done = run_in_process("consume", "--reasons", "2", "--reasons-approximate", env={})
+    assert (done.code, "has no approximate reasons: only boosted trees do" in done.err) == (2, True)
 
 
 def test_consume_sends_reasons(kafka: str, topics: Topics) -> None:

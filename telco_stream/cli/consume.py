@@ -87,6 +87,13 @@ def consume(
         Baseline,
         typer.Option(help="Compare with all training data, or with its rows of the negative label (stayers)."),
     ] = "all",
+    reasons_approximate: Annotated[
+        bool,
+        typer.Option(
+            "--reasons-approximate",
+            help="Add approximate contributions of boosted trees, which cost less than exact ones.",
+        ),
+    ] = False,
     no_live: options.NoLive = False,
     metrics_port: options.MetricsPort = 0,
     metrics_host: options.MetricsHost = None,
@@ -117,8 +124,10 @@ def consume(
         raise UsageError("--restart and --resume-from-answers cannot be combined; use one of them")
     if mode == "streaming" and top_k not in {0, options.TOP_K}:
         raise UsageError("--top-k requires --mode batch: a stream lists nobody; `telco-stream report` does")
-    if not reasons and (reasons_for != "all" or reasons_values or reasons_baseline != "all"):
-        raise UsageError("--reasons-for, --reasons-values and --reasons-baseline require --reasons N")
+    if not reasons and (reasons_for != "all" or reasons_values or reasons_baseline != "all" or reasons_approximate):
+        raise UsageError(
+            "--reasons-for, --reasons-values, --reasons-baseline and --reasons-approximate require --reasons N"
+        )
     flags = {
         "bootstrap_servers": broker,
         "topics.raw": topic,
@@ -138,7 +147,10 @@ def consume(
 
     monitoring = MonitoringOptions(metrics_port, exit_on_stall)
     if_answered: IfAnswered = "restart" if restart else "resume" if resume_from_answers else "refuse"
-    request = ReasonRequest(reasons, reasons_for == "flagged", reasons_values, reasons_baseline) if reasons else None
+    request = None
+    if reasons:
+        is_flagged = reasons_for == "flagged"
+        request = ReasonRequest(reasons, is_flagged, reasons_values, reasons_baseline, reasons_approximate)
     run_options = ConsumeOptions(
         mode, delivery, limit, idle_timeout, top_k, monitoring, if_answered, holdout_percent, request
     )

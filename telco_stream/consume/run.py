@@ -24,15 +24,15 @@ from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.topics import compacted_topics, compaction_warning, largest_letter
 from telco_stream.kafka.transactions import transactions_under
 from telco_stream.messages.codec import Codec
-from telco_stream.messages.prediction import BASE, CONTROL, REASONS, Holdout
-from telco_stream.model.artifact import BASELINE, load_files, manifest_of, read_folder
+from telco_stream.messages.prediction import APPROXIMATE, BASE, CONTROL, REASONS, Holdout
+from telco_stream.model.artifact import BASELINE, load_requested, manifest_of, read_folder
 from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_run
 from telco_stream.monitoring.protocols import PartitionView, RunObserver
 from telco_stream.monitoring.snapshot import ProgressLog
 from telco_stream.runtime import logs
-from telco_stream.runtime.choices import Baseline, DeliveryGuarantee, Engine, Mode, models_topic
+from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode, models_topic
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.gc_tuning import reduced_gc
 from telco_stream.runtime.signals import Stop, Stopped
@@ -125,26 +125,26 @@ def open_models(  # noqa: PLR0913 - where models are, and what they have to do
     Those of a topic `follow` it while the block runs.
     """
     topic = models_topic(clients.settings.model.path)
-    baseline = reasons.baseline if reasons else None
     if topic is None:
-        yield load_models(folder, engine, baseline)
+        yield load_models(folder, engine, reasons)
         return
     from telco_stream.registry.follower import follow_models, wait_for_models  # noqa: PLC0415 - only a topic needs it
 
     if not follow:
-        yield wait_for_models(clients, topic, engine, stop, baseline)
+        yield wait_for_models(clients, topic, engine, stop, reasons)
         return
-    with follow_models(clients, topic, engine, stop, baseline) as models:
+    with follow_models(clients, topic, engine, stop, reasons) as models:
         yield models
 
 
-def load_models(folder: Path, engine: Engine, reasons: Baseline | None = None) -> Models:
+def load_models(folder: Path, engine: Engine, reasons: ReasonRequest | None = None) -> Models:
     """Check and load the model of a folder, which answers in the whole run.
 
     Raise UsageError if its reasons are asked for and it has none.
     """
     files, origin = read_folder(folder), str(folder)
-    scorer, created_at = load_files(files, origin, engine, reasons), manifest_of(files, origin).created_at
+    scorer = load_requested(files, origin, engine, reasons)
+    created_at = manifest_of(files, origin).created_at
     return Models(ServingModels(scorer, created_at=created_at, baseline=files.get(BASELINE)))
 
 
@@ -167,7 +167,7 @@ def run_consume(
     if options.holdout_percent:
         _check_field(CONTROL, "--holdout-percent", models.serving.scorer.codec)
     if options.reasons:
-        for name in (BASE, REASONS):
+        for name in (BASE, REASONS, APPROXIMATE):
             _check_field(name, "--reasons", models.serving.scorer.codec)
     clients.on_refused = stop.fail
     with monitor_run(options.monitoring, clients, models, stop=stop, observers=observers) as monitored, reduced_gc():
@@ -266,7 +266,8 @@ def _log_start(options: ConsumeOptions, settings: Settings, models: Models) -> N
     if options.holdout_percent:
         names["holdout_percent"] = f"{options.holdout_percent:g}"
     if options.reasons and scorer.explainer:
-        names["reasons"] = f"{options.reasons.count} for {'flagged' if options.reasons.flagged_only else 'all'}"
+        kind = ", approximate" if options.reasons.approximate else ""
+        names["reasons"] = f"{options.reasons.count} for {'flagged' if options.reasons.flagged_only else 'all'}{kind}"
         names["reasons_cost"] = f"{scorer.explainer.microseconds():.1f}us"
     logs.log_start("consume", **facts, **names, model_version=scorer.version, engine=scorer.engine, **until)
 

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from telco_stream.display.layout import field_table, new_table, number_column, stack
 from telco_stream.display.text import format_value, safe_text
-from telco_stream.messages.prediction import Reason, reasons_of
+from telco_stream.messages.prediction import APPROXIMATE, Reason, reasons_of
 from telco_stream.model.reasons.sentences import Sentences
 from telco_stream.report.explanation import Effect, Explanation, WhatIf
 from telco_stream.report.lookup import Lookup
@@ -23,6 +23,8 @@ def lookup_reasons(lookup: Lookup) -> RenderableType | None:
     for found in lookup.predictions:
         if reasons := reasons_of(found.prediction):
             title = "Reasons of the newest prediction" if found is lookup.predictions[0] else "Newest reasons"
+            if found.prediction.reasons_approximate is True:
+                title = f"Approximate {title[0].lower()}{title[1:]}"
             has_values = all(reason.has_value for reason in reasons)
             return reasons_table(f"{title}, in log-odds", reasons, lookup.sentences, has_values=has_values)
     return None
@@ -52,6 +54,8 @@ def explanation_tables(explanation: Explanation, sentences: Mapping[str, Sentenc
         "Prediction": explanation.prediction,
         "Computed again": "the same, to the last bit" if explanation.reproduced else "; ".join(explanation.differences),
     }
+    if explanation.recorded.get(APPROXIMATE):
+        fields["Its reasons"] = "approximate, and not compared; these are exact"
     blocks: list[RenderableType] = [field_table(fields, label=str)]
     if explanation.reasons:
         title = f"Reasons in log-odds, from {explanation.base:+.2f} on average to {_total(explanation):+.2f}"

@@ -56,14 +56,19 @@ class Prediction(msgspec.Struct, gc=False, frozen=True):
     control: ClassVar[bool | UnsetType | None] = None
     base: ClassVar[float | UnsetType | None] = None
     reasons: ClassVar[tuple[Reason, ...] | UnsetType | None] = None
+    reasons_approximate: ClassVar[bool | UnsetType | None] = None
 
 
 #: Field of predictions whose key belongs to the holdout.
 CONTROL = "control"
 #: Mean logit of the baseline, and the largest contributions to that of the prediction.
 BASE, REASONS = "base", "reasons"
-#: Fields that predictions have only where an option asks for them, with their types. `control` is true or absent.
-OPTIONAL: dict[str, Any] = {CONTROL: bool, BASE: float, REASONS: tuple[Reason, ...]}
+#: Field of predictions whose reasons are not exact contributions.
+APPROXIMATE = "reasons_approximate"
+#: Fields that predictions have only where an option asks for them, with their types. Booleans are true or absent.
+OPTIONAL: dict[str, Any] = {CONTROL: bool, BASE: float, REASONS: tuple[Reason, ...], APPROXIMATE: bool}
+#: What follows the name of a main reason that is approximate.
+APPROXIMATE_MARK = " (approximate)"
 #: Number of parts of the keys, one of which is the smallest holdout: 0.01 %.
 _PARTS = 10_000
 
@@ -107,6 +112,13 @@ def main_reason(prediction: Prediction, *, flagged: bool) -> Reason | None:
     reasons = reasons_of(prediction)
     raising = (reason for reason in reasons if flagged and reason.contribution > 0)
     return next(raising, reasons[0] if reasons else None)
+
+
+def main_reason_label(prediction: Prediction) -> str | None:
+    """Return the main reason of a flagged prediction as text; None without reasons."""
+    main = main_reason(prediction, flagged=True)
+    mark = APPROXIMATE_MARK if prediction.reasons_approximate is True else ""
+    return f"{main.label}{mark}" if main else None
 
 
 encode_prediction = msgspec.json.Encoder().encode

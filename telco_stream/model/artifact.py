@@ -21,7 +21,8 @@ from telco_stream.errors import ModelError, TelcoStreamError, UsageError
 from telco_stream.messages.codec import Codec, compile_contract
 from telco_stream.model.golden import check_golden
 from telco_stream.model.manifest import RETRAIN, Manifest, Serving, decode_features, decode_manifest, features_of
-from telco_stream.model.reasons.files import GRAPH, LEAVES, SENTENCES, load_reasons
+from telco_stream.model.reasons.files import APPROXIMATE, GRAPH, LEAVES, SENTENCES, load_reasons
+from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.choices import Baseline, Engine
 from telco_stream.runtime.files import copy_owner_and_mode, create_file, created, status, temporary_path
@@ -117,22 +118,37 @@ def contract_of(files: Mapping[str, bytes], origin: str) -> Contract:
 
 
 def load_files(
-    files: Mapping[str, bytes], origin: str, engine: Engine = "auto", reasons: Baseline | None = None
+    files: Mapping[str, bytes],
+    origin: str,
+    engine: Engine = "auto",
+    reasons: Baseline | None = None,
+    *,
+    approximate: bool = False,
 ) -> Scorer:
     """Check the files of a model, load it, and score its golden rows, if it has any; errors call the files `origin`.
 
-    With a baseline, the scorer has its exact `reasons` too. The pickle may be missing if the compiled form is used.
-    Raise ModelError if another file is missing, if one has changed, or if the model cannot be used here, and UsageError
-    if it has no reasons and they were asked for.
+    With a baseline, the scorer has its exact or `approximate` reasons too. The pickle may be missing if the compiled
+    form is used. Raise ModelError if another file is missing, if one has changed, or if the model cannot be used here,
+    and UsageError if it has no reasons and they were asked for.
     """
     loaded = _Loaded(files, origin, engine)
-    scorer = loaded.scorer(reasons)
+    scorer = loaded.scorer(reasons, approximate=approximate)
     loaded.check(scorer)
     return scorer
 
 
+def load_requested(files: Mapping[str, bytes], origin: str, engine: Engine, request: ReasonRequest | None) -> Scorer:
+    """Load a model with the reasons that are requested; see `load_files`."""
+    if request is None:
+        return load_files(files, origin, engine)
+    return load_files(files, origin, engine, request.baseline, approximate=request.approximate)
+
+
 def load_with_all_reasons(files: Mapping[str, bytes], origin: str, engine: Engine) -> list[Scorer]:
-    """Load a model as `load_files` does; return it with the reasons of each baseline, or without any if it has none."""
+    """Load a model; return it with the exact reasons of each baseline, or without any if it has none.
+
+    Raise ModelError as `load_files` does.
+    """
     loaded = _Loaded(files, origin, engine)
     try:
         scorers = [loaded.scorer(baseline) for baseline in get_args(Baseline)]
@@ -157,11 +173,11 @@ class _Loaded:
         self._codec = compile_contract(contract_of(files, origin))
         self._engine = _load_engine(self._files, self._codec, self._manifest, engine, origin)
 
-    def scorer(self, reasons: Baseline | None) -> Scorer:
+    def scorer(self, reasons: Baseline | None, *, approximate: bool = False) -> Scorer:
         """Return the calibrated model, with its reasons if a baseline is given; see `load_files`."""
         scorer, explainer = self._engine, None
         if reasons is not None:
-            explainer = _load_explainer(self._files, self._codec, self._manifest, reasons, self._origin)
+            explainer = self._explainer(reasons, approximate=approximate)
             scorer = replace(scorer, explainer=explainer)  # type: ignore[type-var] # scorers are dataclasses
         if CALIBRATION not in self._files:
             return scorer
@@ -170,28 +186,31 @@ class _Loaded:
         calibration = decode_calibration(self._files[CALIBRATION], self._origin)
         calibrated = CalibratedScorer(scorer, calibration, explainer and calibration.explain(explainer))
         if explainer is not None and calibrated.explainer is None:
-            raise _without_reasons(self._origin, "its calibration is isotonic")
+            raise self._without_reasons("its calibration is isotonic", approximate=approximate)
         return calibrated
+
+    def _explainer(self, baseline: Baseline, *, approximate: bool) -> "Explainer":
+        """Load the reasons of the model; raise UsageError if it has none, and ModelError if they cannot be used."""
+        explainer = load_reasons(self._files, self._codec, baseline, approximate=approximate)
+        if explainer is not None:
+            return explainer
+        cause = (
+            self._manifest.no_reasons or "its folder was made by an earlier version; train or import the model again"
+        )
+        if approximate and GRAPH in self._files:
+            cause = "only boosted trees do; its exact ones cost little, so leave out --reasons-approximate"
+        elif not approximate and APPROXIMATE in self._files:
+            cause += "; --reasons-approximate adds approximate ones"
+        raise self._without_reasons(cause, approximate=approximate)
+
+    def _without_reasons(self, cause: str, *, approximate: bool) -> UsageError:
+        kind = "approximate" if approximate else "exact"
+        return UsageError(f"The model in {self._origin} has no {kind} reasons: {cause}")
 
     def check(self, scorer: Scorer) -> None:
         """Score the golden rows, if the model has any; raise ModelError if its answers differ."""
         if GOLDEN in self._files:
             check_golden(self._files[GOLDEN], scorer)
-
-
-def _load_explainer(
-    files: Mapping[str, bytes], codec: Codec, manifest: Manifest, baseline: Baseline, origin: str
-) -> "Explainer":
-    """Load the exact reasons of a model; raise UsageError if it has none, and ModelError if they cannot be used."""
-    explainer = load_reasons(files, codec, baseline)
-    if explainer is None:
-        cause = manifest.no_reasons or "its folder was made by an earlier version; train or import the model again"
-        raise _without_reasons(origin, cause)
-    return explainer
-
-
-def _without_reasons(origin: str, cause: str) -> UsageError:
-    return UsageError(f"The model in {origin} has no exact reasons: {cause}")
 
 
 def check_target(folder: Path, *, replace_model: bool) -> None:
@@ -205,7 +224,7 @@ def check_target(folder: Path, *, replace_model: bool) -> None:
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give a folder for the model")
     names = {entry.name for entry in folder.iterdir()}
-    ours = {MANIFEST, CONTRACT, GOLDEN, BASELINE, CALIBRATION, ONNX, GRAPH, LEAVES, SENTENCES, *_ORIGINALS}
+    ours = {MANIFEST, CONTRACT, GOLDEN, BASELINE, CALIBRATION, ONNX, GRAPH, LEAVES, APPROXIMATE, SENTENCES, *_ORIGINALS}
     if others := sorted(names - ours):
         raise UsageError(
             f"{folder} holds files that do not belong to a model ({others[0]}): give an empty or new folder"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from telco_stream.messages.codec import Codec
-from telco_stream.messages.prediction import Prediction, main_reason
+from telco_stream.messages.prediction import Prediction, main_reason_label
 from telco_stream.monitoring.protocols import BatchTimings, PartitionView, RunObserver, ViewPartitions, sample_batch
 from telco_stream.report.customers import AtRisk, segment_name
 from telco_stream.runtime.logs import MINUTE, list_facts, log
@@ -86,8 +86,7 @@ class ConsumerStats(RunObserver):
     def _at_risk(self, prediction: Prediction) -> AtRisk:
         attributes = self._codec.predictions.attributes
         segments = {name: segment_name(getattr(prediction, attributes[name])) for name in self._codec.contract.segments}
-        main = main_reason(prediction, flagged=True)
-        return AtRisk(prediction.key, prediction.probability, segments, main.label if main else None)
+        return AtRisk(prediction.key, prediction.probability, segments, main_reason_label(prediction))
 
 
 class ProgressLog(RunObserver):

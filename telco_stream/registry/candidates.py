@@ -7,15 +7,16 @@ from typing import TypeAlias
 
 from telco_stream.contract.events import Event
 from telco_stream.errors import ModelError, TelcoStreamError
-from telco_stream.model.artifact import BASELINE, GOLDEN, load_files, manifest_of
+from telco_stream.model.artifact import BASELINE, GOLDEN, load_requested, manifest_of
 from telco_stream.model.golden import golden_events
+from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.scorer import Scorer, ScoringError, call_model
 from telco_stream.model.serving import CanaryModel, ServingModels
 from telco_stream.registry.gate import GateLimits, compare, measure
 from telco_stream.registry.records import Role
 from telco_stream.registry.roles import Published, Registry
 from telco_stream.registry.topic import missing_archive
-from telco_stream.runtime.choices import Baseline, Engine
+from telco_stream.runtime.choices import Engine
 
 #: Reads the files of an archive; raises ModelError if they can't be used.
 ReadFiles: TypeAlias = Callable[[Published], Mapping[str, bytes]]
@@ -53,12 +54,12 @@ class Candidates:
     """Models of the versions that hold a role in the topic, as far as they may serve."""
 
     def __init__(
-        self, read_files: ReadFiles, engine: Engine, limits: GateLimits, reasons: Baseline | None = None
+        self, read_files: ReadFiles, engine: Engine, limits: GateLimits, reasons: ReasonRequest | None = None
     ) -> None:
-        """With a baseline, the models have their exact reasons, and those without any are rejected."""
+        """If `reasons` are requested, models without them are rejected."""
         self._read_files = read_files
         self._engine = engine
-        self._baseline = reasons
+        self._reasons = reasons
         self._limits = limits
         self._loaded: dict[str, _Loaded] = {}
         #: Reason to reject by role change and archive, None if it was accepted.
@@ -172,7 +173,7 @@ class Candidates:
     def _load_files(self, files: Mapping[str, bytes], archive: Published) -> _Loaded:
         """Load a model and score its golden rows, which warms up its session: the first call is slow."""
         version = archive.version
-        scorer = load_files(files, version, self._engine, self._baseline)
+        scorer = load_requested(files, version, self._engine, self._reasons)
         manifest = manifest_of(files, version)
         if manifest.model_version != version:
             raise ModelError(f"The archive of {version} has the manifest of another version")

@@ -14,13 +14,14 @@ from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.tail import Tail
 from telco_stream.messages.record import Message, Record
+from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.serving import Models, Trial
 from telco_stream.registry.candidates import Candidates, Verdict
 from telco_stream.registry.gate import GateLimits
 from telco_stream.registry.records import RoleChange, WorkerReport, encode_report, encode_role_change
 from telco_stream.registry.roles import Published, Registry, fold
 from telco_stream.registry.topic import PARTITION, ModelTopic, no_serving_version, valid_entries
-from telco_stream.runtime.choices import Baseline, Engine
+from telco_stream.runtime.choices import Engine
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.settings import Settings
@@ -36,7 +37,7 @@ _END_SECONDS = 2.0
 
 
 def wait_for_models(
-    clients: Clients, topic: str, engine: Engine, stop: Stop, reasons: Baseline | None = None
+    clients: Clients, topic: str, engine: Engine, stop: Stop, reasons: ReasonRequest | None = None
 ) -> Models:
     """Wait for a serving version, and return its models, which do not follow the topic; see `follow_models`."""
     return _Follower(clients, topic, engine, stop, reasons).wait_for_models()
@@ -44,7 +45,7 @@ def wait_for_models(
 
 @contextmanager
 def follow_models(
-    clients: Clients, topic: str, engine: Engine, stop: Stop, reasons: Baseline | None = None
+    clients: Clients, topic: str, engine: Engine, stop: Stop, reasons: ReasonRequest | None = None
 ) -> Iterator[Models]:
     """Wait for a serving version, and yield the models, which follow the topic while the block runs.
 
@@ -64,7 +65,7 @@ def follow_models(
 class _Follower:
     """State of the topic as this process has read it, and the models that follow from it."""
 
-    def __init__(self, clients: Clients, topic: str, engine: Engine, stop: Stop, reasons: Baseline | None) -> None:
+    def __init__(self, clients: Clients, topic: str, engine: Engine, stop: Stop, reasons: ReasonRequest | None) -> None:
         if engine == "sklearn":
             raise UsageError(f"--engine sklearn needs a model folder: topic {topic} has no pickles")
         self.end = threading.Event()

@@ -19,7 +19,7 @@ from itertools import compress
 from typing import TypeVar
 
 from telco_stream.contract.schema import Boolean, Carried, Category, Contract
-from telco_stream.messages.prediction import Prediction, main_reason
+from telco_stream.messages.prediction import APPROXIMATE_MARK, Prediction, main_reason
 from telco_stream.model.reasons.sentences import Sentences
 from telco_stream.runtime.period import to_timestamp
 
@@ -98,7 +98,7 @@ class NewestPredictions:
         self._control = array("B")
         self._features = [feature.name for feature in contract.features]
         #: Position of each customer's main reason among the features, from 1, negative if it lowers the probability,
-        #: and 0 without one; None until a prediction has reasons.
+        #: and 0 without one; approximate ones follow the last feature. None until a prediction has reasons.
         self._reasons: array[int] | None = None
         #: Charges expected to be lost; None until a prediction has a charge.
         self._revenues: array[float] | None = None
@@ -212,11 +212,15 @@ class NewestPredictions:
         return self._reason_text(self._reasons[row]) if self._reasons is not None and self._reasons[row] else None
 
     def _meaning(self, position: int, sentences: Mapping[str, Sentences]) -> str:
-        known = sentences.get(self._features[abs(position) - 1])
+        known = sentences.get(self._feature(position))
         return known.about(position) if known else ""
 
     def _reason_text(self, position: int) -> str:
-        return f"{'+' if position > 0 else '-'}{self._features[abs(position) - 1]}"
+        mark = APPROXIMATE_MARK if abs(position) > len(self._features) else ""
+        return f"{'+' if position > 0 else '-'}{self._feature(position)}{mark}"
+
+    def _feature(self, position: int) -> str:
+        return self._features[(abs(position) - 1) % len(self._features)]
 
     def _set_reason(self, row: int, prediction: Prediction) -> None:
         """Set the main reason of the customer."""
@@ -229,6 +233,7 @@ class NewestPredictions:
         position = 0
         if main is not None and main.feature in self._features:
             position = self._features.index(main.feature) + 1
+            position += len(self._features) if prediction.reasons_approximate is True else 0
         self._reasons[row] = -position if main is not None and main.contribution < 0 else position
 
     def _set_revenue(self, row: int, charge: object) -> None:

@@ -144,7 +144,7 @@ def _differences(scorer: Scorer, found: FoundPrediction, answer: Prediction, eve
         (now_reasons,) = scorer.explainer.reasons(EventBatch([event]), len(known), with_values=with_values)
         if recorded.base != scorer.explainer.base:
             differences.append(f"{BASE}: recorded {_shown(recorded.base)}, now {_shown(scorer.explainer.base)}")
-        elif known != now_reasons:
+        elif known != now_reasons and recorded.reasons_approximate is not True:
             differences.append(f"{REASONS}: recorded {_listed(known)}, now {_listed(now_reasons)}")
     return differences
 

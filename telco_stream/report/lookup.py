@@ -15,7 +15,15 @@ from typing import Any, NamedTuple
 from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.schema import Contract
 from telco_stream.messages.headers import source_of
-from telco_stream.messages.prediction import BASE, CONTROL, REASONS, Prediction, PredictionCodec, reasons_of
+from telco_stream.messages.prediction import (
+    APPROXIMATE,
+    BASE,
+    CONTROL,
+    REASONS,
+    Prediction,
+    PredictionCodec,
+    reasons_of,
+)
 from telco_stream.messages.record import Record
 from telco_stream.model.reasons.sentences import Sentences
 from telco_stream.report.predictions import decode_valid, time_of
@@ -89,7 +97,7 @@ class Search:
     """
 
     def __init__(self, options: LookupOptions, starts: dict[int, int], ends: dict[int, int]) -> None:
-        self._options, self._codec = options, PredictionCodec(options.contract, [CONTROL, BASE, REASONS])
+        self._options, self._codec = options, PredictionCodec(options.contract, [CONTROL, BASE, REASONS, APPROXIMATE])
         self._key = options.customer.encode(errors="surrogateescape")
         self._starts = starts
         #: End of the part that is still unread, by partition.
@@ -169,4 +177,6 @@ class Search:
         reasons = reasons_of(match.prediction)
         if reasons:
             message |= {BASE: match.prediction.base, REASONS: [reason.as_dict() for reason in reasons]}
+        if match.prediction.reasons_approximate is True:
+            message[APPROXIMATE] = True
         return FoundPrediction(match.partition, match.offset, match.prediction, message, source or None)

@@ -15,7 +15,7 @@ from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.events import BAD_DATA
 from telco_stream.contract.schema import Contract, Number
 from telco_stream.errors import UsageError
-from telco_stream.messages.prediction import CONTROL, REASONS, Prediction, PredictionCodec
+from telco_stream.messages.prediction import APPROXIMATE, CONTROL, REASONS, Prediction, PredictionCodec
 from telco_stream.messages.record import Record
 from telco_stream.model.manifest import Manifest
 from telco_stream.model.reasons.sentences import Sentences
@@ -108,7 +108,7 @@ class _Aggregate:
         self._options, self._criteria = options, options.criteria
         contract = options.contract
         self._by = contract.segments if options.by is None else _check_columns(options.by, contract)
-        extra = [*self._by, *([contract.charge] if contract.charge else []), CONTROL, REASONS]
+        extra = [*self._by, *([contract.charge] if contract.charge else []), CONTROL, REASONS, APPROXIMATE]
         self._codec = PredictionCodec(contract, extra)
         self._analytics = Analytics(self._codec, self._by, options.sentences)
         self._previous, self._previous_total = NewestPredictions(contract, self._codec.attributes), 0

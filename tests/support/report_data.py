@@ -10,7 +10,7 @@ from msgspec import structs
 
 from telco_stream.contract.schema import Contract
 from telco_stream.dlq.listing import LetterSummary, ReasonCount
-from telco_stream.messages.prediction import BASE, REASONS, Prediction, Reason, encode_prediction
+from telco_stream.messages.prediction import APPROXIMATE, BASE, REASONS, Prediction, Reason, encode_prediction
 from telco_stream.model.drift.results import DriftResult, ExpectedQuality, FeatureDrift
 from telco_stream.model.manifest import Manifest, decode_manifest
 from telco_stream.model.quality import Coverage, Measures, QualityResult, VersionQuality
@@ -58,10 +58,11 @@ def prediction(name: str = "a", share: float = 0.5, **more: Any) -> Prediction:
     return make_prediction(**fields | more)
 
 
-def with_reasons(given: Prediction, *reasons: Reason) -> Prediction:
+def with_reasons(given: Prediction, *reasons: Reason, is_approximate: bool = False) -> Prediction:
     """Return the prediction with reasons."""
-    extended = CODEC.predictions.type_with((BASE, REASONS))
-    made: Prediction = extended(**structs.asdict(given), base=-1.0, reasons=reasons)
+    extended = CODEC.predictions.type_with((BASE, REASONS, APPROXIMATE))
+    mark = {APPROXIMATE: True} if is_approximate else {}
+    made: Prediction = extended(**structs.asdict(given), base=-1.0, reasons=reasons, **mark)
     return made
 
 

@@ -25,7 +25,9 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from telco_stream.contract.document import decode_contract
 from telco_stream.errors import ModelError
 from telco_stream.messages.codec import Codec, compile_contract
-from telco_stream.model.artifact import BASELINE, GOLDEN, load_scorer, read_manifest
+from telco_stream.model.artifact import BASELINE, GOLDEN, load_requested, load_scorer, read_folder, read_manifest
+from telco_stream.model.calibration import logit
+from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.trees.from_lightgbm import read_lightgbm
 from tests.support import converted_lightgbm
 from tests.support.cli import ROOT
@@ -423,6 +425,17 @@ from pathlib import Path
 from telco_stream.model.artifact import load_scorer
 assert load_scorer(Path(sys.argv[1])).engine in {"lightgbm", "xgboost"}
 """
+
+
+def test_import_stores_exact_and_approximate_reasons_of_trees(tmp_path: Path) -> None:
+    assert run_import(fit_lightgbm(tmp_path).path, tmp_path).code == 0
+    files, customers = read_folder(tmp_path / "mine"), customers_of(ROWS)
+    for approximate in (False, True):
+        scorer = load_requested(files, "mine", "auto", ReasonRequest(1, approximate=approximate))
+        assert scorer.explainer is not None
+        assert scorer.explainer.is_approximate == approximate
+        logits = scorer.explainer.base + scorer.explainer.contributions(customers).sum(axis=1)
+        assert logits == pytest.approx(logit(np.array(scorer.score(customers))), abs=1e-9)
 
 
 def test_import_refuses_converted_trees_with_categories(tmp_path: Path) -> None:

@@ -9,10 +9,12 @@ from sklearn.pipeline import Pipeline
 from telco_stream.contract.events import Event
 from telco_stream.errors import ModelError
 from telco_stream.messages.codec import Codec
+from telco_stream.model.evaluation import Floats
 from telco_stream.model.features import input_table
 from telco_stream.model.labelled import LabelledEvents
+from telco_stream.model.reasons.approximate import write_approximate
 from telco_stream.model.reasons.baselines import Rows
-from telco_stream.model.reasons.files import GRAPH, LEAVES, load_reasons
+from telco_stream.model.reasons.files import APPROXIMATE, GRAPH, LEAVES, load_reasons
 from telco_stream.model.reasons.leaves import read_leaves, write_leaves
 from telco_stream.model.reasons.linear import is_logistic_regression, linear_reasons, with_contributions
 from telco_stream.model.scorer import Scorer, ScoringError
@@ -25,7 +27,7 @@ _TOLERANCE = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class BuiltReasons:
-    """Files for the model folder, or why the model has no exact reasons."""
+    """Files for the model folder, and why the model has no exact reasons; None if it has them."""
 
     files: dict[str, bytes] = field(default_factory=dict)
     refused: str | None = None
@@ -41,17 +43,33 @@ def build_reasons(
     """
     codec = scorer.codec
     rows = Rows(input_table(codec.events, data.events), np.array(data.positive))
+    files: dict[str, bytes] = {}
+    model, bases, refused = None, None, None
     try:
         model = read()
-        files = (
-            {LEAVES: write_leaves(read_leaves(model, rows))}
-            if isinstance(model, Ensemble)
-            else {GRAPH: _graph(model, codec, rows, compiled)}
-        )
+        if isinstance(model, Ensemble):
+            leaves = read_leaves(model, rows)
+            bases, files = leaves.base, {LEAVES: write_leaves(leaves)}
+        else:
+            files = {GRAPH: _graph(model, codec, rows, compiled)}
         _check(files, scorer, data.events)
     except (ModelError, ScoringError) as error:
-        return BuiltReasons(refused=str(error))
-    return BuiltReasons(files)
+        files, bases, refused = {}, None, str(error)
+    return BuiltReasons(files | _approximate(model, scorer, data, bases), refused)
+
+
+def _approximate(
+    model: Ensemble | Pipeline | None, scorer: Scorer, data: LabelledEvents, bases: Floats | None
+) -> dict[str, bytes]:
+    """Return the file of the approximate reasons; none if the model has none."""
+    if not isinstance(model, Ensemble):
+        return {}
+    try:
+        files = {APPROXIMATE: write_approximate(model, scorer.codec, data.events, data.positive, bases)}
+        _check(files, scorer, data.events, approximate=True)
+    except (ModelError, ScoringError):
+        return {}
+    return files
 
 
 def read_trees(pipeline: Pipeline, codec: Codec) -> Ensemble | Pipeline:
@@ -66,9 +84,9 @@ def _graph(pipeline: Pipeline, codec: Codec, rows: Rows, compiled: bytes | None)
     return with_contributions(compiled, reasons)
 
 
-def _check(files: dict[str, bytes], scorer: Scorer, events: Sequence[Event]) -> None:
+def _check(files: dict[str, bytes], scorer: Scorer, events: Sequence[Event], *, approximate: bool = False) -> None:
     """Raise UnreadableModelError unless base and contributions give the probabilities of the scorer."""
-    explainer = load_reasons(files, scorer.codec, "all")
+    explainer = load_reasons(files, scorer.codec, "all", approximate=approximate)
     if explainer is None:
         raise AssertionError("the files hold no reasons")
     logits = explainer.base + explainer.contributions(events).sum(axis=1, dtype=np.float64)

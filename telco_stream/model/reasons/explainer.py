@@ -18,18 +18,20 @@ Contributions: TypeAlias = NDArray[np.floating[Any]]
 
 
 class Explainer:
-    """Exact contributions of one model's features, relative to a baseline.
+    """Contributions of one model's features, relative to a baseline; exact unless they are called approximate.
 
     The contributions of an event and `base` add up to the logit of its probability.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what reasons consist of
         self,
         codec: Codec,
         base: float,
         contribute: Callable[[Sequence[Event]], Contributions],
         probabilities: Callable[[Sequence[Event]], Any] | None = None,
         digits: int = 12,
+        *,
+        is_approximate: bool = False,
     ) -> None:
         """Take the mean logit of the baseline, and the function that computes contributions [events, features].
 
@@ -38,6 +40,7 @@ class Explainer:
         """
         self.base = base
         self.probabilities = probabilities
+        self.is_approximate = is_approximate
         self._codec = codec
         self._digits = digits
         self._contribute = contribute
@@ -51,7 +54,8 @@ class Explainer:
         def contribute(events: Sequence[Event]) -> Contributions:
             return slope * self._contribute(events).astype(np.float64)
 
-        return Explainer(self._codec, slope * self.base + intercept, contribute, self.probabilities, self._digits)
+        base, approximate = slope * self.base + intercept, self.is_approximate
+        return Explainer(self._codec, base, contribute, self.probabilities, self._digits, is_approximate=approximate)
 
     def contributions(self, events: Sequence[Event]) -> Contributions:
         """Return the contribution of each feature to the logit of each event [events, features].

@@ -7,7 +7,7 @@ from typing import Any
 from msgspec import UNSET
 
 from telco_stream.contract.events import EventBatch
-from telco_stream.messages.prediction import BASE, REASONS
+from telco_stream.messages.prediction import APPROXIMATE, BASE, REASONS
 from telco_stream.model.scorer import Scorer
 from telco_stream.runtime.choices import Baseline
 
@@ -16,16 +16,17 @@ from telco_stream.runtime.choices import Baseline
 class ReasonRequest:
     """Number of reasons of a prediction, whether only flagged ones have any, and whether to repeat the values.
 
-    They are relative to the `baseline`.
+    They are relative to the `baseline`, and exact or `approximate`.
     """
 
     count: int
     flagged_only: bool = False
     with_values: bool = False
     baseline: Baseline = "all"
+    approximate: bool = False
 
     def fields(self, scorer: Scorer, events: EventBatch, probabilities: Sequence[float]) -> dict[str, list[Any]]:
-        """Return the fields `base` and `reasons` for each event; none if the scorer has no reasons.
+        """Return the fields of the reasons for each event; none if the scorer has no reasons.
 
         Raise ScoringError if the model fails.
         """
@@ -38,10 +39,12 @@ class ReasonRequest:
             return {}
         if len(rows) == len(events):
             of_all = explainer.reasons(events, self.count, with_values=self.with_values)
-            return {BASE: [explainer.base] * len(events), REASONS: of_all}
-        bases: list[Any] = [UNSET] * len(events)
-        of_rows: list[Any] = [UNSET] * len(events)
-        found = explainer.reasons(events, self.count, with_values=self.with_values, rows=rows)
-        for row, reasons in zip(rows, found, strict=True):
-            bases[row], of_rows[row] = explainer.base, reasons
-        return {BASE: bases, REASONS: of_rows}
+            fields: dict[str, list[Any]] = {BASE: [explainer.base] * len(events), REASONS: of_all}
+        else:
+            fields = {BASE: [UNSET] * len(events), REASONS: [UNSET] * len(events)}
+            found = explainer.reasons(events, self.count, with_values=self.with_values, rows=rows)
+            for row, reasons in zip(rows, found, strict=True):
+                fields[BASE][row], fields[REASONS][row] = explainer.base, reasons
+        if explainer.is_approximate:
+            fields[APPROXIMATE] = [UNSET if base is UNSET else True for base in fields[BASE]]
+        return fields

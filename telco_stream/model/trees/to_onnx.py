@@ -36,14 +36,39 @@ def write_onnx(ensemble: Ensemble, contract: Contract) -> bytes:
 
     `margins` is the logit of the positive label [n, 1], `probabilities` are those of both labels [n, 2].
     """
-    nodes = [*_inputs(contract), *_trees(ensemble)]
     output, width = ("margins", 1) if ensemble.link == "logistic" else ("probabilities", 2)
+    constants = [_doubles([ensemble.base], "base"), _doubles([1.0], "one")]
+    return _encode(_trees(ensemble), contract, output, width, constants)
+
+
+def write_leaf_numbers(ensemble: Ensemble, contract: Contract) -> bytes:
+    """Return the graph with the same inputs, and the leaf that each tree reaches as `leaves` (double) [n, trees].
+
+    A leaf is a number in the order of all leaves of the ensemble.
+    """
+    numbers = count()
+    trees = [tuple(Leaf(next(numbers)) if isinstance(node, Leaf) else node for node in tree) for tree in ensemble.trees]
+    return _encode(_leaf_numbers(trees), contract, "leaves", len(trees), [])
+
+
+def _leaf_numbers(trees: Sequence[Tree]) -> Iterator[NodeProto]:
+    parts: list[str] = []
+    for part in _parts(trees):
+        parts.append(f"leaves_{len(parts)}")
+        attributes = _attributes(part, has_targets=True)
+        yield helper.make_node("TreeEnsemble", ["features"], parts[-1:], domain="ai.onnx.ml", **attributes)
+    yield helper.make_node("Concat", parts, ["leaves"], axis=1)
+
+
+def _encode(
+    nodes: Iterable[NodeProto], contract: Contract, output: str, width: int, constants: Sequence[TensorProto]
+) -> bytes:
     graph = helper.make_graph(
-        nodes,
+        [*_inputs(contract), *nodes],
         contract.name,
         [helper.make_tensor_value_info(name, kind, [None, columns]) for name, kind, columns in _arrays(contract)],
         [helper.make_tensor_value_info(output, TensorProto.DOUBLE, [None, width])],
-        [_doubles([ensemble.base], "base"), _doubles([1.0], "one")],
+        constants,
     )
     opsets = [helper.make_opsetid(domain, version) for domain, version in _OPERATORS.items()]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=_IR_VERSION, producer_name="telco-stream")
@@ -92,20 +117,25 @@ def _parts(trees: Iterable[Tree]) -> Iterator[list[Tree]]:
     yield part
 
 
-def _attributes(trees: Iterable[Tree]) -> dict[str, Any]:
-    """Return the attributes of the node: columns of all splits, and of all leaves, which are numbered apart."""
+def _attributes(trees: Sequence[Tree], *, has_targets: bool = False) -> dict[str, Any]:
+    """Return the attributes of the node: columns of all splits, and of all leaves, which are numbered apart.
+
+    The trees add up to one number, or each is a target of its own.
+    """
     splits: list[_Row] = []
     leaves: list[float] = []
+    targets: list[int] = []
     roots = []
-    for tree in map(_with_split, trees):
+    for number, tree in enumerate(map(_with_split, trees)):
         roots.append(len(splits))
         splits += _rows(tree, len(splits), len(leaves))
         leaves += [node.value for node in tree if isinstance(node, Leaf)]
+        targets += [number if has_targets else 0] * (len(leaves) - len(targets))
     features, modes, thresholds, sets, missing, passed, failed = zip(*splits, strict=True)
     members = [value for values in sets for value in values]
     return ({"membership_values": _doubles(members)} if members else {}) | {
         "aggregate_function": _SUM,
-        "n_targets": 1,
+        "n_targets": len(trees) if has_targets else 1,
         "tree_roots": roots,
         "nodes_featureids": features,
         "nodes_modes": numpy_helper.from_array(np.array(modes, np.uint8)),
@@ -116,7 +146,7 @@ def _attributes(trees: Iterable[Tree]) -> dict[str, Any]:
         "nodes_falseleafs": [int(is_leaf) for is_leaf, _ in failed],
         "nodes_falsenodeids": [position for _, position in failed],
         "leaf_weights": _doubles(leaves),
-        "leaf_targetids": [0] * len(leaves),
+        "leaf_targetids": targets,
     }
 
 
