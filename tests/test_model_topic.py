@@ -135,7 +135,14 @@ def test_publish_changes_nothing_when_the_version_is_known(cli: ModelCli, tmp_pa
     assert cli.json("model", "publish", str(COMMITTED)) == first | {"published": False}
     changed = copy_with(tmp_path, lambda manifest: manifest.update(threshold=0.9))
     assert f"Version {VERSION} is in topic" in cli.error("model", "publish", str(changed))
+    edited = copy_model(tmp_path / "edited")
+    (edited / "reasons.json").write_text('{"tenure": {"raises": "New customers leave.", "lowers": "Others stay."}}')
+    refusal = cli.error("model", "publish", str(edited))
+    assert "with another reasons.json," in refusal
+    assert "to publish edited sentences, change model_version in manifest.json" in refusal
     assert len(read_topic(cli.kafka, cli.topic)) == 1
+    edit_manifest(edited, lambda manifest: manifest.update(model_version="edited"))
+    assert cli.json("model", "publish", str(edited))["version"] == "edited"
 
 
 def serve_skops(manifest: dict[str, Any]) -> None:

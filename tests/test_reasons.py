@@ -445,6 +445,12 @@ def test_live_view_shows_the_main_reason() -> None:
     assert "Main reason" in heading.plain
     assert "+tenure" in first.plain
     assert "DSL" not in second.plain
+    approximate = dataclasses.replace(risky, main_reason="+tenure (approximate)")
+    heading, first = customer_lines([approximate], TELCO.contract)[:2]
+    assert "Approximate" in heading.plain
+    assert "+tenure " in first.plain
+    assert "(" not in first.plain
+    assert "Main reason" in customer_lines([approximate, risky], TELCO.contract)[0].plain
 
 
 @pytest.mark.parametrize("option", ["--reasons-values", "--reasons-approximate"])

@@ -11,6 +11,7 @@ from rich.text import Text
 from telco_stream.contract.document import builtin_contract
 from telco_stream.contract.schema import Contract
 from telco_stream.display import widgets
+from telco_stream.display.reason_tables import reason_column
 from telco_stream.display.widgets import number_field
 from telco_stream.monitoring.snapshot import ConsumerSnapshot
 from telco_stream.report.customers import AtRisk
@@ -160,16 +161,17 @@ def customer_lines(customers: Sequence[AtRisk], contract: Contract) -> list[Text
     """Draw a heading and always the same number of lines, so that the view keeps its height."""
     segments = contract.segments[:_MAX_SEGMENTS]
     has_reasons = bool(segments) and any(customer.main_reason for customer in customers)
+    title, reasons = reason_column([customer.main_reason for customer in customers])
     titles = ["Newest flagged", capitalize(Wording(contract).outcome), *segments]
     if has_reasons:
-        titles[-1] = "Main reason"
+        titles[-1] = title
     widths = _CUSTOMER_WIDTHS[: len(titles)]
     lines = [widgets.table_row([(title, "bold") for title in titles], widths)]
-    for customer in customers:
+    for customer, reason in zip(customers, reasons, strict=True):
         risk = f"{format_percent(customer.probability):>6} {widgets.bar(customer.probability, 9)}"
         names = [customer.segments[name] for name in segments]
         if has_reasons:
-            names[-1] = customer.main_reason or ""
+            names[-1] = reason
         cells = [(customer.key, ""), (risk, "red"), *((name, "") for name in names)]
         lines.append(widgets.table_row(cells, widths))
     return lines + [Text()] * (_CUSTOMERS - len(customers))

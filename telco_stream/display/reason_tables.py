@@ -8,7 +8,7 @@ from rich.text import Text
 
 from telco_stream.display.layout import field_table, new_table, number_column, stack
 from telco_stream.display.text import format_value, safe_text
-from telco_stream.messages.prediction import APPROXIMATE, Reason, reasons_of
+from telco_stream.messages.prediction import APPROXIMATE, APPROXIMATE_MARK, Reason, reasons_of
 from telco_stream.model.reasons.sentences import Sentences
 from telco_stream.report.explanation import Effect, Explanation, WhatIf
 from telco_stream.report.lookup import Lookup
@@ -28,6 +28,14 @@ def lookup_reasons(lookup: Lookup) -> RenderableType | None:
             has_values = all(reason.has_value for reason in reasons)
             return reasons_table(f"{title}, in log-odds", reasons, lookup.sentences, has_values=has_values)
     return None
+
+
+def reason_column(labels: Sequence[str | None]) -> tuple[str, list[str]]:
+    """Return the title and the cells of a column of main reasons; if all are approximate, only the title says so."""
+    known = [label for label in labels if label]
+    if known and all(label.endswith(APPROXIMATE_MARK) for label in known):
+        return "Approximate reason", [(label or "").removesuffix(APPROXIMATE_MARK) for label in labels]
+    return "Main reason", [label or "" for label in labels]
 
 
 def reasons_table(

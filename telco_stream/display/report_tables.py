@@ -8,6 +8,7 @@ from rich.text import Text
 
 from telco_stream.display.drift_tables import drift_tables
 from telco_stream.display.layout import NamesTable, name_column, new_table, number_column, stack
+from telco_stream.display.reason_tables import reason_column
 from telco_stream.display.text import safe_text
 from telco_stream.model.manifest import LiftStep
 from telco_stream.report.analytics import PreviousPeriod, Summary
@@ -147,8 +148,9 @@ def _reasons_table(reasons: Sequence[MainReason], words: Wording) -> RenderableT
 def _customer_table(summary: Summary, words: Wording) -> RenderableType:
     segments = summary.contract.segments
     has_reasons = any(customer.main_reason for customer in summary.top)
-    titles, rows = ("#", capitalize(words.entity), "Probability", *segments, *["Main reason"] * has_reasons), []
-    for rank, customer in enumerate(summary.top, 1):
-        values = [customer.segments[name] for name in segments] + [customer.main_reason or ""] * has_reasons
+    title, reasons = reason_column([customer.main_reason for customer in summary.top])
+    titles, rows = ("#", capitalize(words.entity), "Probability", *segments, *[title] * has_reasons), []
+    for rank, (customer, reason) in enumerate(zip(summary.top, reasons, strict=True), 1):
+        values = [customer.segments[name] for name in segments] + [reason] * has_reasons
         rows.append((format_count(rank), customer.key, format_percent(customer.probability), *values))
     return NamesTable(titles, rows, {0, 2})

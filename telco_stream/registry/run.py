@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from telco_stream.errors import ModelError, UsageError
 from telco_stream.model.artifact import load_files, manifest_of, read_folder
+from telco_stream.model.reasons.files import SENTENCES
 from telco_stream.registry.archive import ArchiveError, pack, unpack
 from telco_stream.registry.records import Role, RoleChange, encode_publication, encode_role_change, is_version
 from telco_stream.registry.results import ListedChange, ListedModel, PublishResult, RoleResult
@@ -52,10 +53,12 @@ def publish(topic: ModelTopic, packed: Package) -> PublishResult:
         topic.write(message)
         known = topic.registry().published[packed.version]
     # Another version of zlib compresses the same files to other bytes.
-    if topic.files(packed.version, known.sha256) != unpack(packed.archive):
+    before, now = topic.files(packed.version, known.sha256), unpack(packed.archive)
+    if differing := sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name)):
+        remedy = "to publish edited sentences, change" if differing == [SENTENCES] else "train again, or change"
         raise UsageError(
-            f"Version {packed.version} is in topic {topic.name} with another content, and a published version never"
-            " changes: train again, or change model_version in the manifest"
+            f"Version {packed.version} is in topic {topic.name} with another {', '.join(differing)}, and a published"
+            f" version never changes: {remedy} model_version in manifest.json"
         )
     return PublishResult(known.version, topic.name, known.size, known.sha256, published=is_new)
 
