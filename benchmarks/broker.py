@@ -43,9 +43,10 @@ class Topics:
 
     @contextmanager
     def temporary_topics(self, *kinds: str) -> Iterator[list[str]]:
-        """Create empty topics with three partitions, and delete them after the block."""
+        """Create empty topics with three partitions, as `topics init` does, and delete them after the block."""
         names = [self.unique_name(kind) for kind in kinds]
-        for future in self._admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names]).values():
+        topics = [NewTopic(name, PARTITIONS, 1, config={"max.message.bytes": "2097152"}) for name in names]
+        for future in self._admin.create_topics(topics).values():
             future.result(30)
         try:
             yield names

@@ -105,10 +105,10 @@ class BenchSession:
             "TELCO_STREAM_MODEL__PATH": str(MODEL),
         }
 
-    def consume(self, count: int, *options: str) -> Run:
-        """Run `telco-stream consume` for `count` records of the raw topic."""
+    def consume(self, count: int, *options: str, **variables: str) -> Run:
+        """Run `telco-stream consume` for `count` records of the raw topic, with these environment variables."""
         with self.topics.temporary_topics("out", "letters") as (out, letters):
-            env = self.env(self.raw, out, letters, self.topics.unique_name("group"))
+            env = self.env(self.raw, out, letters, self.topics.unique_name("group")) | variables
             command = cli("consume", "--max-messages", str(count), "--quiet", "--output", "json", *options)
             return run(command, env, self.folder)
 

@@ -35,8 +35,8 @@ def _copy(name: str, *, transactional: bool = False) -> Callable[[BenchSession, 
     return lambda session, count: session.copy(f"loops.{name}", count, transactional=transactional)
 
 
-def _consume(*options: str) -> Callable[[BenchSession, int], Run]:
-    return lambda session, count: session.consume(count, *options)
+def _consume(*options: str, **variables: str) -> Callable[[BenchSession, int], Run]:
+    return lambda session, count: session.consume(count, *options, **variables)
 
 
 def _consume_on_terminal(*options: str) -> Callable[[BenchSession, int], Run]:
@@ -54,6 +54,8 @@ SUBJECTS: Sequence[Subject] = (
     Subject("telco-stream onnx", EO, "yes", "yes", _consume()),
     Subject("telco-stream onnx alo", ALO, "yes", "yes", _consume(*AT_LEAST_ONCE)),
     Subject("telco-stream onnx metrics", EO, "yes", "yes", _consume("--metrics-port", METRICS_PORT)),
+    Subject("telco-stream onnx reasons", EO, "yes", "yes", _consume("--reasons", "3")),
+    Subject("telco-stream onnx no drift", EO, "yes", "yes", _consume(TELCO_STREAM_DRIFT__WINDOW_RECORDS="0")),
     Subject("telco-stream onnx drawn", EO, "yes", "yes", _consume_on_terminal()),
     Subject("telco-stream onnx --no-live", EO, "yes", "yes", _consume_on_terminal("--no-live")),
     Subject("telco-stream sklearn", EO, "yes", "yes", _consume("--engine", "sklearn")),

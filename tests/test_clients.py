@@ -55,6 +55,13 @@ def test_producer_accepts_messages_as_large_as_the_broker_sends() -> None:
     assert int(wide["message.max.bytes"]) > 8_000_000
 
 
+def test_producer_batches_are_as_large_as_the_topics_accept_unless_set() -> None:
+    assert "batch.size" not in recording().producer("an-id")
+    for limit in (2_097_152, 1_048_588, 20_000, 1_000):
+        assert 0.9 * limit < int(recording().producer("an-id", limit)["batch.size"]) < limit
+    assert recording({"batch.size": "3000"}).producer("an-id", 20_000)["batch.size"] == "3000"
+
+
 def test_consumer_never_auto_commits_and_reads_committed() -> None:
     properties = recording().consumer("a-group")
     assert properties["enable.auto.commit"] == properties["enable.auto.offset.store"] == "false"

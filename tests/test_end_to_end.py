@@ -2,6 +2,8 @@
 
 import csv
 import json
+import random
+import string
 from collections import Counter
 from typing import Any
 
@@ -138,6 +140,17 @@ def test_consume_truncates_letters_when_the_topic_limit_is_small(kafka: str, top
     assert letters[b"p"].original_bytes == 900_000
     assert letters[b"big"].error_type == "output_too_large"
     assert sources(answers(kafka, topics)) == coordinates(read_topic(kafka, topics.raw))
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
+def test_consume_sends_batches_that_the_topic_accepts_when_they_hardly_compress(
+    kafka: str, topics: Topics, delivery: str
+) -> None:
+    configure_topic(kafka, topics.predictions, "max.message.bytes", "20000")
+    draw = random.Random(0)
+    keys = ["".join(draw.choices(string.printable.strip(), k=1_000)) for _ in range(300)]
+    send(kafka, topics.raw, [(key, good(customerID=key), []) for key in keys])
+    assert consume(kafka, topics, "--mode", "batch", "--delivery", delivery)["predicted"] == 300
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])

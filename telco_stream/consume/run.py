@@ -199,13 +199,14 @@ def _consume(
     partitions = cluster.partitions(topics.raw, topics.predictions, topics.deadletter)
     _check_permissions(cluster, settings)
     topic_id = cluster.topic_ids(topics.raw)[topics.raw]
-    plan = _plan(options, clients, models, _limits(cluster, topics), topic_id)
+    limits = _limits(cluster, topics)
+    plan = _plan(options, clients, models, limits, topic_id)
     reset = choose_reset(clients, topic_id, options.if_answered, stop)
     topic = TopicToRead(topics.raw, cluster.ask_offsets, topic_id, partitions[topics.raw], reset)
     _log_start(options, settings, models)
     _warn_of_compaction(cluster, partitions)
     with closing(_source(clients, cluster, topic, options, stop)) as source, ExitStack() as attached:
-        delivery, outcomes = _delivery(clients, options, source, stop)
+        delivery, outcomes = _delivery(clients, options, source, stop, min(limits.prediction, limits.letter))
         scorer = BatchScorer(models, plan, utc_timestamp)
         loop = ConsumeLoop(
             source, delivery, scorer.process, plan, stop=stop, observers=observers, compare=scorer.compare_shadow
@@ -226,14 +227,16 @@ def _source(clients: Clients, cluster: Cluster, topic: TopicToRead, options: Con
 
 
 def _delivery(
-    clients: Clients, options: ConsumeOptions, source: KafkaSource, stop: Stop
+    clients: Clients, options: ConsumeOptions, source: KafkaSource, stop: Stop, largest_batch: int
 ) -> tuple[Delivery, Callable[[], Mapping[str, int]]]:
     """Return the delivery, and a function that returns its number of transactions by outcome."""
     settings = clients.settings
     if options.delivery == "at-least-once":
-        return AtLeastOnce(Sink(clients.producer(), stop), source, settings.topics), dict
+        return AtLeastOnce(Sink(clients.producer(largest_batch=largest_batch), stop), source, settings.topics), dict
     name, has_unique_id = new_transactional_id(settings), settings.consumer.transactional_id is None
-    transactions = transactions_under(name, clients, stop, has_unique_id=has_unique_id, fenced=_FENCED)
+    transactions = transactions_under(
+        name, clients, stop, has_unique_id=has_unique_id, fenced=_FENCED, largest_batch=largest_batch
+    )
     return ExactlyOnce(transactions, source, settings.topics), transactions.outcomes
 
 

@@ -118,15 +118,22 @@ class Clients:
         """Create an admin client; keep a reference to it until its futures have resolved."""
         return self._make(AdminClient, self._common("admin"))
 
-    def producer(self, transactional_id: str | None = None, **overrides: str) -> Producer:
+    def producer(
+        self, transactional_id: str | None = None, largest_batch: int | None = None, **overrides: str
+    ) -> Producer:
         """Create an idempotent producer; with an id, it is transactional and the caller has to initialise it.
 
-        `overrides` are client properties with `_` for `.`.
+        `largest_batch` is the size in bytes of the largest batch that the topics accept, if it is known. `overrides`
+        are client properties with `_` for `.`.
         """
         defaults = dict(_PRODUCER)
         # Larger than any dead letter: the client's default limit is below the broker's, so a record that was read
         # could be too large to write.
         defaults["message.max.bytes"] = str(max(2_097_152, self.settings.topics.deadletter_max_message_bytes) + 65_536)
+        if largest_batch is not None:
+            # An idempotent producer waits busily for the answer to a batch while it has more records of its partition,
+            # so that those of a micro-batch should fit in one. The size is that before compression, with a reserve.
+            defaults["batch.size"] = str(largest_batch * 15 // 16)
         properties = self._common("producer")
         if transactional_id is None:
             defaults["message.timeout.ms"] = "0"  # wait for the broker without a limit

@@ -11,6 +11,8 @@ from telco_stream.settings import Settings, TopicSettings
 
 #: Largest record of the models topic, which holds the archive of a model.
 MAX_MODEL_BYTES = 33_554_432
+#: Largest batch of the predictions topic: those of a micro-batch with reasons.
+_MAX_PREDICTIONS_BYTES = 2_097_152
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,11 @@ def _outcomes_topic(settings: Settings) -> NewTopic:
 
 def _configured_topics(settings: Settings) -> list[NewTopic]:
     topics = settings.topics
+    prediction_config = {"max.message.bytes": str(_MAX_PREDICTIONS_BYTES)}
     letter_config = {"max.message.bytes": str(topics.deadletter_max_message_bytes)}
     return [
         _retained_topic(settings, topics.raw, topics.raw_partitions),
-        _retained_topic(settings, topics.predictions, topics.predictions_partitions),
+        _retained_topic(settings, topics.predictions, topics.predictions_partitions, **prediction_config),
         _retained_topic(settings, topics.deadletter, topics.deadletter_partitions, **letter_config),
     ]
 

@@ -50,15 +50,21 @@ class End(Enum):
     UNCLEAR = "unclear"  # the commit may have been applied although its response was lost: read the offsets
 
 
-def transactions_under(
-    name: str, clients: Clients, stop: Stop, *, has_unique_id: bool, fenced: str = _FENCED
+def transactions_under(  # noqa: PLR0913 - runs differ in each of these
+    name: str,
+    clients: Clients,
+    stop: Stop,
+    *,
+    has_unique_id: bool,
+    fenced: str = _FENCED,
+    largest_batch: int | None = None,
 ) -> "Transactions":
     """Create a transactional producer with this id; the broker aborts an open transaction of an earlier process.
 
-    `fenced` is the error message if another process takes over the id.
+    `fenced` is the error message if another process takes over the id; `largest_batch` is as in `Clients.producer`.
     """
     return Transactions(
-        lambda: clients.producer(name),
+        lambda: clients.producer(name, largest_batch),
         stop,
         has_unique_id=has_unique_id,
         timeout=clients.timeout,

@@ -103,7 +103,8 @@ def create_topics(bootstrap: str, topics: Topics) -> None:
 
     Records are kept forever: within five minutes, the broker deletes those that a test has given a time 7 days ago.
     """
-    larger = {topics.deadletter: {"max.message.bytes": str(2 * 1024 * 1024)}}
+    limit = {"max.message.bytes": str(2 * 1024 * 1024)}
+    larger = {topics.predictions: limit, topics.deadletter: limit}
     admin = AdminClient({"bootstrap.servers": bootstrap})
     new = [
         NewTopic(name, count, 1, config={"retention.ms": "-1", **larger.get(name, {})})
