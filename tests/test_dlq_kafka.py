@@ -1,5 +1,6 @@
 """`dlq` against brokers: reading on both kinds, replays on a real Kafka."""
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +25,7 @@ from tests.conftest import Broker
 from tests.support.consumer_harness import RunningConsumer, customers, settings_of
 from tests.support.letters import NOW, letter, write_letters
 from tests.support.records import FakeRecord, RuleScorer, good, refuse
-from tests.support.topics import StoredRecord, Topics, read_topic, recreate_topic, send, topic_id
+from tests.support.topics import StoredRecord, Topics, configure_topic, read_topic, recreate_topic, send, topic_id
 
 
 def test_run_list_and_run_show_return_letters(broker: Broker) -> None:
@@ -107,6 +108,13 @@ def test_replay_sends_once_in_several_runs(kafka: str, topics: Topics) -> None:
     assert [stored.headers for stored in back] == [
         [*headers, own[0], ("telco.dlq.replay_of", f"{topic}/0/{n}".encode()), own[1]] for n in range(32)
     ]
+
+
+def test_replay_sends_batches_that_the_topic_accepts_when_they_hardly_compress(kafka: str, topics: Topics) -> None:
+    configure_topic(kafka, topics.raw, "max.message.bytes", "20000")
+    originals = [random.Random(n).randbytes(1_000) for n in range(300)]
+    write_letters(kafka, topics, [letter(value, n, key=b"0") for n, value in enumerate(originals)])
+    assert run(kafka, topics) == ReplayResult(300, 300, {})
 
 
 def test_replay_aborts_the_transaction_when_one_was_killed(kafka: str, topics: Topics) -> None:

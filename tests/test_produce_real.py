@@ -4,6 +4,7 @@ import json
 import os
 import random
 import signal
+import string
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from tests.support.cli import RunningCli
 from tests.support.csv_files import customer, write_table
 from tests.support.in_process import run_in_process
 from tests.support.produce_harness import customer_ids, write_customers
-from tests.support.topics import Topics, read_topic
+from tests.support.topics import Topics, configure_topic, read_topic
 from tests.support.waiting import wait_until
 
 ROWS = 100_000
@@ -54,6 +55,19 @@ def keys(env: dict[str, str], isolation: str = "read_committed") -> Counter[str]
 
 def each_once(count: int) -> Counter[str]:
     return Counter(customer_ids((0, count)))
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
+def test_produce_sends_batches_that_the_topic_accepts_when_they_hardly_compress(
+    env: dict[str, str], tmp_path: Path, delivery: str
+) -> None:
+    configure_topic(
+        env["TELCO_STREAM_BOOTSTRAP_SERVERS"], env["TELCO_STREAM_TOPICS__RAW"], "max.message.bytes", "20000"
+    )
+    draw = random.Random(0)
+    names = ["".join(draw.choices(string.ascii_letters + string.digits, k=1_000)) for _ in range(300)]
+    path = write_table(tmp_path, *(customer(customerID=name) for name in names))
+    assert run_produce(env, path, "--delivery", delivery)["sent"] == 300
 
 
 @pytest.mark.parametrize("name", ["顧客.csv", os.fsdecode(b"K\xfcndigungen \n.csv")])

@@ -109,12 +109,13 @@ def _check(clients: Clients, contract: Contract, counts: _Counts, stop: Stop) ->
     require_write(cluster, topics.deadletter)
     topic_id = cluster.topic_ids(topics.outcomes)[topics.outcomes]
     logs.log_start("outcomes check", group=group, outcomes=topics.outcomes, deadletter=topics.deadletter)
-    transactions = transactions_under(group, clients, stop, has_unique_id=False, fenced=_FENCED)
+    limit = largest_letter(cluster, topics)
+    transactions = transactions_under(group, clients, stop, has_unique_id=False, fenced=_FENCED, largest_batch=limit)
     resume_after_letters(clients, group, topics.outcomes, topic_id, stop)
     plan = ConsumePlan(
         mode="batch",
         batch_size=consumer.max_poll_records,
-        limits=Limits(letter=largest_letter(cluster, topics)),
+        limits=Limits(letter=limit),
         max_consecutive_dead_letters=consumer.max_consecutive_dead_letters,
         topic_id=topic_id,
         contract=contract,

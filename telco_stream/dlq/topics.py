@@ -153,9 +153,11 @@ class ReplayWriter:
     Creating a writer aborts the open transaction of a killed replay, and fences a replay that is still running.
     """
 
-    def __init__(self, clients: Clients, stop: Stop) -> None:
+    def __init__(self, clients: Clients, stop: Stop, largest_batch: int | None = None) -> None:
         name = f"telco-stream-replay-{clients.settings.topics.deadletter}"
-        self._transactions = transactions_under(name, clients, stop, has_unique_id=False, fenced=_FENCED)
+        self._transactions = transactions_under(
+            name, clients, stop, has_unique_id=False, fenced=_FENCED, largest_batch=largest_batch
+        )
 
     def send(self, messages: Mapping[tuple[str, int | None], Sequence[Outgoing]]) -> bool:
         """Send messages by topic and partition (None: by key) in one transaction.

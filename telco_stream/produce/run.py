@@ -198,9 +198,10 @@ def _check_run_id(run_id: str) -> None:
 def _make_writer(
     clients: Clients, delivery: DeliveryGuarantee, key: PassKey, stop: Stop
 ) -> AtLeastOnceWriter | ExactlyOnceWriter:
+    largest_batch = Cluster(clients, stop).largest_message(key.topic, 0) or None
     if delivery == "exactly-once":
-        return ExactlyOnceWriter(clients, key, stop)
-    return AtLeastOnceWriter(Sink(clients.producer(), stop))
+        return ExactlyOnceWriter(clients, key, stop, largest_batch)
+    return AtLeastOnceWriter(Sink(clients.producer(largest_batch=largest_batch), stop))
 
 
 def _end_offsets(clients: Clients, topic: str, stop: Stop) -> Mapping[int, int]:

@@ -111,13 +111,15 @@ class ExactlyOnceWriter:
 
     stores_progress = True
 
-    def __init__(self, clients: Clients, pass_key: PassKey, stop: Stop) -> None:
+    def __init__(self, clients: Clients, pass_key: PassKey, stop: Stop, largest_batch: int | None = None) -> None:
         self._group = group_of(pass_key)
         self._clients = clients
         self._pass_key = pass_key
         self._stop = stop
         # The pass has one transactional ID, so that a restart aborts the open transaction of a killed process.
-        self._transactions = transactions_under(self._group, clients, stop, has_unique_id=False, fenced=_FENCED)
+        self._transactions = transactions_under(
+            self._group, clients, stop, has_unique_id=False, fenced=_FENCED, largest_batch=largest_batch
+        )
         self.counters = SendCounters(self._transactions.failed, self._transactions.outcomes)
         self._stored = StoredOffset(clients, self._group, pass_key.topic, stop)
         self._open = False
