@@ -123,7 +123,7 @@ def consume(
     if restart and resume_from_answers:
         raise UsageError("--restart and --resume-from-answers cannot be combined; use one of them")
     if mode == "streaming" and top_k not in {0, options.TOP_K}:
-        raise UsageError("--top-k requires --mode batch: a stream lists nobody; `telco-stream report` does")
+        raise UsageError("--top-k requires --mode batch: a stream has no list of customers; use `telco-stream report`")
     if not reasons and (reasons_for != "all" or reasons_values or reasons_baseline != "all" or reasons_approximate):
         raise UsageError(
             "--reasons-for, --reasons-values, --reasons-baseline and --reasons-approximate require --reasons N"

@@ -54,14 +54,14 @@ def explain(
     key = customer if record is None else key_of(record, contract)
     with session.screen.live(RowProgress("search")) as bar:
         lookup = LookupOptions(key or "", 1, records, bar.advance, contract)
-        found = find_prediction(clients, lookup, source, stop=stop)
+        answer = find_prediction(clients, lookup, source, stop=stop)
     if record is None:
-        if not found.source:
+        if not answer.source:
             raise DataError("The prediction does not say which record it answers: it has no header `source`")
-        record = read_source(clients, found.source, stop=stop)
-    files = session.files_of_version(found.prediction.model_version)
+        record = read_source(clients, answer.source, stop=stop)
+    files = session.files_of_version(answer.prediction.model_version)
     scorers = load_with_all_reasons(files, session.model_origin, engine)
-    result = explain_record(found, record, scorers, changes)
+    result = explain_record(answer, record, scorers, changes)
     session.screen.show_explanation(result, session.sentences())
     if not result.reproduced:
         raise DataError(f"The prediction can't be reproduced: {'; '.join(result.differences)}")

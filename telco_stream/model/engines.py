@@ -48,7 +48,7 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What was found about each engine, and the one that serves."""
+    """The report of each engine, and the one that serves."""
 
     reports: tuple[EngineReport, ...]
     serving: EngineFile
@@ -98,7 +98,7 @@ def _answered(events: Sequence[Event], expected: Floats) -> tuple[list[Event], F
 def _judge_one(  # noqa: PLR0913, PLR0917 - what is compared
     candidate: Candidate, original: Scorer, expected: Floats, events: Sequence[Event], rows: int, threshold: float
 ) -> tuple[EngineReport, EngineFile | None]:
-    """Return what was found about one engine, and its file if it is equal."""
+    """Return the report of one engine, and its file if it is equal."""
     try:
         file = candidate.build()
         compared = compare(original, file.scorer, events, rows, file.content, expected=expected)

@@ -1,7 +1,7 @@
 """Golden rows of a model folder: events with the probabilities that the model gave where it was made.
 
 Loading scores them, so that a model that fails or computes otherwise on this machine is refused before the first record
-is read. The rows are nobody's: the values of each column are drawn independently.
+is read. The rows are not real customers: the values of each column are drawn independently.
 """
 
 import math

@@ -59,12 +59,12 @@ class Join:
         of, at, positive = map(np.asarray, self._outcomes)
         by_time = np.argsort(at, kind="stable")
         of, at, positive = of[by_time], at[by_time], positive[by_time]
-        found = _newest_before(keys, times, of, at)
-        is_known, has_earlier = of >= 0, found >= 0
+        position = _newest_before(keys, times, of, at)
+        is_known, has_earlier = of >= 0, position >= 0
         within = np.zeros(len(of), dtype=bool)
-        within[has_earlier] = at[has_earlier] - times[found[has_earlier]] <= horizon
+        within[has_earlier] = at[has_earlier] - times[position[has_earlier]] <= horizon
         outcome_of = np.full(len(keys), -1, dtype=np.int64)
-        outcome_of[found[within]] = np.flatnonzero(within)  # in the order of time, so the newest remains
+        outcome_of[position[within]] = np.flatnonzero(within)  # in the order of time, so the newest remains
         chosen = np.flatnonzero(outcome_of >= 0)
         rows = order[chosen]
         newest = float(at[-1]) if len(at) else -math.inf

@@ -1,4 +1,4 @@
-"""Kinds of model files, recognized by their content: a file name can lie."""
+"""Kinds of model files, recognized by their content, since a file name can be wrong."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ from telco_stream.errors import ModelError
 
 #: First bytes of the formats in which pickles are written: plain, and compressed by joblib.
 _PICKLES = (b"\x80", b"\x78", b"\x1f\x8b", b"BZ", b"\xfd7zXZ", b"\x5d\x00", b"\x04\x22\x4d\x18")
-#: Part of an XGBoost document, JSON or binary, in which its first key stands.
+#: Part of an XGBoost document, JSON or binary, that contains its first key.
 _START = 64
 
 

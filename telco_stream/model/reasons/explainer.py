@@ -36,7 +36,7 @@ class Explainer:
         """Take the mean logit of the baseline, and the function that computes contributions [events, features].
 
         If the model computes its probabilities of both labels with them, `probabilities` returns those [events, 2].
-        Reasons have so many `digits` after the decimal point.
+        `digits` is the number of digits of a reason after the decimal point.
         """
         self.base = base
         self.probabilities = probabilities

@@ -200,7 +200,8 @@ def _mean_product(values: Sequence[Floats], factors: Sequence[tuple[int, int]]) 
 def _share(chosen: int, features: int, *, is_in: bool) -> float:
     """Return the weight of a subset's value in the Shapley value of a feature: of its arrival, or of what precedes it.
 
-    `chosen` is the size of the subset, among so many features, and `is_in` says whether it has the feature.
+    `chosen` is the size of the subset, `features` the number of features, and `is_in` says whether the subset has the
+    feature.
     """
     before = chosen - 1 if is_in else chosen
     weight = factorial(before) * factorial(features - before - 1) / factorial(features)

@@ -1,6 +1,6 @@
 """Columns that a model's trees read, as functions of the features of a contract.
 
-Trees test columns that somebody computed: imputed, scaled, one-hot, or coded in the model's own order. As a column
+Trees test columns that a pipeline computes: imputed, scaled, one-hot, or coded in the model's own order. As a column
 depends on one feature, and rises with it or has few values, each test of a column is a test of its feature.
 """
 

@@ -40,7 +40,7 @@ from telco_stream.model.trees.columns import (
 )
 from telco_stream.model.trees.ensemble import UnreadableModelError
 
-#: Prefix that `SimpleImputer` gives to the names of columns that tell where values are missing.
+#: Prefix that `SimpleImputer` gives to the names of columns that indicate missing values.
 _INDICATOR = "missingindicator_"
 _ENCODERS = (OneHotEncoder, OrdinalEncoder, TargetEncoder)
 _SCALERS = (MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler)
