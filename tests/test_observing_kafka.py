@@ -112,7 +112,7 @@ def check_documented_metrics(page: str, section: Section) -> None:
     # A run without a shadow model has no series of one, and a feature has one of drifted windows only before its first
     # window.
     listed = (documented_labels(section) | documented_labels("both")).items()
-    missing = ("_shadow_", "_feature_psi", "_feature_null_", "_feature_unknown_")
+    missing = ("_shadow_", "_feature_psi", "_feature_null_", "_feature_unknown_", "_expected_quality")
     assert {name: set() if any(part in name for part in missing) else names for name, names in listed} == labels(page)
     known = {"prediction", "error_type", "partition", "outcome", "error", "kind", "version", "engine", "role"}
     assert set().union(*labels(page).values()) <= known | {"feature"}
