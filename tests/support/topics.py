@@ -220,12 +220,15 @@ def _leaders(admin: AdminClient, topic: str) -> list[int]:
 
 
 def send(bootstrap: str, topic: str, records: Iterable[Outgoing], partition: int | None = None) -> None:
-    """Send the records in order and wait for their confirmation; keys choose partitions as in Java's producer."""
+    """Send the records in order and wait for their confirmation; keys choose partitions as in Java's producer.
+
+    The producer is not idempotent: that would cost half a second, in which the client waits for a producer ID.
+    """
     failed: list[KafkaError] = []
     producer = Producer(
         {
             "bootstrap.servers": bootstrap,
-            "enable.idempotence": True,
+            "max.in.flight.requests.per.connection": 1,
             "linger.ms": 5,
             "message.max.bytes": 20_000_000,
             "partitioner": "murmur2_random",
@@ -254,6 +257,7 @@ def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") ->
             "isolation.level": isolation,
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 10,  # the broker waits this long before it reports the end of a partition
         }
     )
     try:
@@ -269,7 +273,8 @@ def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") ->
 def _read_to_end(reader: Consumer, topic: str, unfinished: set[int]) -> Iterable[StoredRecord]:
     empty_polls = 0
     while unfinished:
-        messages = reader.consume(10_000, 0.2)
+        first = reader.poll(0.2)
+        messages = [] if first is None else [first, *reader.consume(10_000, 0)]
         empty_polls = 0 if messages else empty_polls + 1
         assert empty_polls < 100, f"{topic}: no record for 20 s before the end of partitions {sorted(unfinished)}"
         for message in messages:
