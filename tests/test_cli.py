@@ -106,9 +106,9 @@ def test_consume_checks_settings_then_model_then_kafka() -> None:
     """All three are wrong; fixing one shows the next error."""
     bad_kafka = ("consume", "--timeout", "0.5", "--broker", NOWHERE)
     bad_model = (*bad_kafka, "--model", "nowhere")
-    assert run_cli(*bad_model, env={"TELCO_STREAM_TYPO": "1"}).returncode == 2
-    assert run_cli(*bad_model).returncode == 4
-    assert run_cli(*bad_kafka).returncode == 3
+    assert run_in_process(*bad_model, env={"TELCO_STREAM_TYPO": "1"}).code == 2
+    assert run_in_process(*bad_model).code == 4
+    assert run_in_process(*bad_kafka).code == 3
 
 
 def test_main_shows_a_traceback_when_there_is_a_bug() -> None:

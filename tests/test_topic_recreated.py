@@ -12,7 +12,7 @@ from telco_stream import errors
 from telco_stream.consume.run import ConsumeOptions
 from telco_stream.kafka.offsets import CommitMetadata, encode_commit_metadata
 from tests.support.consumer_harness import RunningConsumer, answers, customers, settings_of
-from tests.support.topics import StoredRecord, Topics, send, topic_id
+from tests.support.topics import StoredRecord, Topics, send, topic_id, wait_for_new_id
 
 STREAMING = ConsumeOptions("streaming", "exactly-once")
 BATCH = ConsumeOptions("batch", "exactly-once")
@@ -20,14 +20,14 @@ BATCH = ConsumeOptions("batch", "exactly-once")
 
 def recreate(kafka: str, topic: str, partitions: int = 3) -> None:
     """Delete a topic and create it again as fast as the broker allows."""
-    admin = AdminClient({"bootstrap.servers": kafka})
+    admin, before = AdminClient({"bootstrap.servers": kafka}), topic_id(kafka, topic)
     admin.delete_topics([topic])[topic].result(20)
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         with suppress(KafkaException):
             admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(20)
-            return
-    raise AssertionError(f"{topic} was not created again")
+            break
+    wait_for_new_id(kafka, topic, before)
 
 
 def by_topic_id(kept: list[StoredRecord]) -> dict[str, list[str]]:

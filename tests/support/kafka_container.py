@@ -31,9 +31,6 @@ SMALL = {
     "offsets_topic_num_partitions": "3",
     "transaction_state_log_num_partitions": "3",
     "log_index_size_max_bytes": "1048576",
-    "num_network_threads": "2",
-    "num_io_threads": "2",
-    "background_threads": "2",
 }
 
 

@@ -1,6 +1,7 @@
 """Writes and reads topics for tests, independent of the package's sources and sinks."""
 
 import json
+import time
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from tests.support.waiting import wait_until
 
+#: Seconds to wait for the end of open transactions: a commit's markers take a few milliseconds, unless a test holds it.
+_MARKER_SECONDS = 0.5
 #: The partitioner chooses.
 PARTITION_ANY = -1
 #: Key, value and headers; the client encodes text as UTF-8.
@@ -168,7 +171,7 @@ def delete_topic(bootstrap: str, topic: str) -> None:
 
 def recreate_topic(bootstrap: str, topic: str, partitions: int = 3) -> None:
     """Delete the topic and create it again under its name; it has another topic ID and is empty."""
-    admin = AdminClient({"bootstrap.servers": bootstrap})
+    admin, before = AdminClient({"bootstrap.servers": bootstrap}), topic_id(bootstrap, topic)
     admin.delete_topics([topic], operation_timeout=15)[topic].result(20)
 
     def is_created() -> bool:
@@ -181,7 +184,22 @@ def recreate_topic(bootstrap: str, topic: str, partitions: int = 3) -> None:
         return True
 
     wait_until(is_created, 30, "the topic created again")
+    wait_for_new_id(bootstrap, topic, before)
     wait_until(lambda: len(_leaders(admin, topic)) == partitions, 30, "its partitions on the broker")
+
+
+def wait_for_new_id(bootstrap: str, topic: str, before: str) -> None:
+    """Wait until the broker has another topic of this name; until then, it appends records to the one before."""
+
+    def is_new() -> bool:
+        try:
+            return topic_id(bootstrap, topic) != before
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                raise
+            return False
+
+    wait_until(is_new, 30, f"another topic ID of {topic}")
 
 
 def topic_id(bootstrap: str, topic: str) -> str:
@@ -249,7 +267,10 @@ def send(bootstrap: str, topic: str, records: Iterable[Outgoing], partition: int
 
 
 def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") -> list[StoredRecord]:
-    """Return all records of the topic up to its end, by partition and offset, without joining a group."""
+    """Return all records of the topic up to its end, by partition and offset, without joining a group.
+
+    Waits briefly for open transactions, because committed records are visible a moment after the commit.
+    """
     reader = Consumer(
         {
             "bootstrap.servers": bootstrap,
@@ -271,20 +292,30 @@ def read_topic(bootstrap: str, topic: str, isolation: str = "read_committed") ->
 
 
 def _read_to_end(reader: Consumer, topic: str, unfinished: set[int]) -> Iterable[StoredRecord]:
-    empty_polls = 0
-    while unfinished:
-        first = reader.poll(0.2)
+    empty_polls, newest_at = 0, time.monotonic()
+    ended: set[int] = set()
+    # Records that were committed just now follow the end for a moment, until the broker has written their markers.
+    while unfinished - ended or (unfinished and time.monotonic() - newest_at < _MARKER_SECONDS):
+        first = reader.poll(0.02 if unfinished == ended else 0.2)
         messages = [] if first is None else [first, *reader.consume(10_000, 0)]
-        empty_polls = 0 if messages else empty_polls + 1
+        empty_polls, newest_at = (0, time.monotonic()) if messages else (empty_polls + 1, newest_at)
         assert empty_polls < 100, f"{topic}: no record for 20 s before the end of partitions {sorted(unfinished)}"
         for message in messages:
-            error = message.error()
+            error, partition = message.error(), cast("int", message.partition())
             if error is None:
                 yield _stored_record(message)
             elif error.code() == KafkaError._PARTITION_EOF:
-                unfinished.discard(message.partition())
+                ended.add(partition)
+                if cast("int", message.offset()) >= _high_watermark(reader, topic, partition):
+                    unfinished.discard(partition)
+                    ended.discard(partition)
             else:
                 raise KafkaException(error)
+
+
+def _high_watermark(reader: Consumer, topic: str, partition: int) -> int:
+    """Return the end of the partition at its latest fetch, with the records of open transactions."""
+    return reader.get_watermark_offsets(TopicPartition(topic, partition), cached=True)[1]
 
 
 def _stored_record(message: Message) -> StoredRecord:
