@@ -28,7 +28,14 @@ from tests.support.parallel_run import (
 from tests.support.process_state import restore_gc, restore_logging
 from tests.support.run_summary import NO_KAFKA
 from tests.support.secured_kafka import SecuredKafka
-from tests.support.topics import Topics, create_by_metadata, create_topics, delete_topics, fresh_topics
+from tests.support.topics import (
+    Topics,
+    create_by_metadata,
+    create_internal_topics,
+    create_topics,
+    delete_topics,
+    fresh_topics,
+)
 
 #: Without a limit for one example: a shared machine can pause for longer than any.
 hypothesis.settings.register_profile("shared", deadline=None)
@@ -87,6 +94,7 @@ def kafka(pytestconfig: pytest.Config) -> Iterator[str]:
         yield shared_kafka(pytestconfig.stash[COMMON])
         return
     with KafkaContainer(**SMALL) as container:
+        create_internal_topics(container.bootstrap)
         yield container.bootstrap
 
 

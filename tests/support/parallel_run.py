@@ -14,6 +14,7 @@ from docker.errors import NotFound
 
 from tests.support.cli import ROOT
 from tests.support.kafka_container import SMALL, KafkaContainer
+from tests.support.topics import create_internal_topics
 
 #: Tests that start first, in this order, so that no long test is left for the end.
 LONGEST = (
@@ -83,6 +84,7 @@ def shared_kafka(folder: Path) -> str:
         if not path.exists():
             with contextlib.ExitStack() as on_error:
                 container = on_error.enter_context(KafkaContainer(**SMALL))
+                create_internal_topics(container.bootstrap)
                 path.write_text(f"{container.get_wrapped_container().id} {container.bootstrap}")
                 on_error.pop_all()
     return path.read_text().split()[1]

@@ -118,6 +118,24 @@ def create_topics(bootstrap: str, topics: Topics) -> None:
     wait_for_topics(bootstrap, topics.partitions())
 
 
+def create_internal_topics(bootstrap: str) -> None:
+    """Create the topics of groups and transactions, as the first request for each does; others may wait for it long."""
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "first", "log_level": 0})
+
+    def has_coordinator() -> bool:
+        try:
+            consumer.committed([TopicPartition("any", 0)], timeout=5)
+        except KafkaException:
+            return False
+        return True
+
+    wait_until(has_coordinator, 60, "a group coordinator")
+    consumer.close()
+    producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": "first", "log_level": 0})
+    producer.list_topics(timeout=15)
+    producer.init_transactions(60)
+
+
 def wait_for_topics(bootstrap: str, partitions: Mapping[str, int]) -> None:
     """Wait until each partition has a leader; the broker learns of a new topic a moment after the controller."""
     admin = AdminClient({"bootstrap.servers": bootstrap})
