@@ -12,7 +12,7 @@ from telco_stream.contract.events import Event
 from telco_stream.kafka.offsets import decode_commit_metadata
 from tests.support.consumer_harness import RunningConsumer, answers, coordinates, customers, settings_of, sources
 from tests.support.records import RuleScorer
-from tests.support.topics import Topics, read_topic, send
+from tests.support.topics import Topics, read_topic, send, wait_for_topics
 from tests.support.waiting import wait_until
 
 BATCH = ConsumeOptions("batch", "exactly-once")
@@ -63,6 +63,7 @@ def test_latest_skips_nothing_on_an_added_partition(kafka: str, topics: Topics) 
     running.wait_for_start(0, 1, 2)
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.create_partitions([NewPartitions(topics.raw, 4)])[topics.raw].result(20)
+    wait_for_topics(kafka, {topics.raw: 4})
     send(kafka, topics.raw, customers(range(50)), partition=3)
     running.wait_for(50)
     running.end()
