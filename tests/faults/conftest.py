@@ -14,7 +14,7 @@ from tests.faults.scenario import Scenario
 from tests.support.crashing_kafka import CrashingKafka
 from tests.support.kafka_container import SMALL, KafkaContainer
 from tests.support.run_summary import FAULT_FIGURES, FULL
-from tests.support.topics import create_topics, delete_topics, fresh_topics
+from tests.support.topics import create_internal_topics, create_topics, delete_topics, fresh_topics
 
 # Read at import: `clean_environment` removes the variable.
 SEED = os.environ.get("TELCO_STREAM_TEST_SEED")
@@ -40,6 +40,7 @@ def fault_kafka(pytestconfig: pytest.Config) -> Iterator[KafkaContainer]:
     """Yield a real Kafka for all cases, which may kill and pause it."""
     require_containers(pytestconfig)
     with CrashingKafka(**_QUICK_ABORT, **({} if FULL else SMALL)) as container:
+        create_internal_topics(container.bootstrap)
         yield container
 
 
