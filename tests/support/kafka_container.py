@@ -23,7 +23,7 @@ QUICK_RESTART = {"broker_session_timeout_ms": "2000", "broker_heartbeat_interval
 #: Lines of Kafka's log that a failed test shows.
 _EVIDENCE_LINES = 120
 
-#: A broker with these settings starts faster and uses an eighth less CPU time: it needs neither throughput nor fifty
+#: A broker with these settings starts faster and uses less CPU time: it needs neither throughput nor fifty
 #: partitions per internal topic, nor indexes of 10 MB for each of the partitions that a test creates and deletes.
 SMALL = {
     "jvm_performance_opts": "-XX:+UseSerialGC -XX:TieredStopAtLevel=1",
