@@ -53,7 +53,7 @@ def _stream(bootstrap: str, name: str, act: Act | None) -> None:
             time.sleep(8)  # until the group is stable
             load.start()
             ended = time.monotonic() + SECONDS
-            growth = act(models, lambda: time.monotonic() < ended, workers) if act else _wait(ended)
+            growth = act(models, lambda: time.monotonic() < ended, workers) if act else _wait(ended, workers)
             load.finish()
             predictions = wait_until(lambda: _answered(bootstrap, topics, len(load.sent)), 120, "all answers")
             memory = _memory(workers) * 4_096 / WORKERS / 1e6
@@ -106,9 +106,12 @@ def _shadow(models: PublishedModels, goes_on: Callable[[], bool], _workers: list
     return 0.0
 
 
-def _wait(ended: float) -> float:
+def _wait(ended: float, workers: list[Process]) -> float:
+    """Wait; return the growth of the memory in the time in which promotions are measured."""
+    time.sleep(SETTLED * INTERVAL)
+    base = _memory(workers)
     time.sleep(max(0.0, ended - time.monotonic()))
-    return 0.0
+    return _memory(workers) / base - 1
 
 
 @contextmanager
