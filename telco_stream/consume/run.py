@@ -35,6 +35,7 @@ from telco_stream.runtime import logs
 from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode, models_topic
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.gc_tuning import reduced_gc
+from telco_stream.runtime.malloc import limit_heaps
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.scoring import Limits
 from telco_stream.settings import Settings, TopicSettings
@@ -133,6 +134,7 @@ def open_models(  # noqa: PLR0913 - where models are, and what they have to do
     if not follow:
         yield wait_for_models(clients, topic, engine, stop, reasons)
         return
+    limit_heaps()
     with follow_models(clients, topic, engine, stop, reasons) as models:
         yield models
 
