@@ -19,11 +19,11 @@ from telco_stream.settings import load
 from tests.support.cli import RunningCli
 from tests.support.in_process import run_in_process
 from tests.support.letters import letter
+from tests.support.outcomes import TIME, outcomes_env
 from tests.support.records import good
-from tests.support.topics import Outgoing, StoredRecord, Topics, read_topic, send, wait_for_topics
+from tests.support.topics import Outgoing, StoredRecord, Topics, read_topic, send
 
 Start = Callable[..., RunningCli]
-TIME = "2026-11-02T00:00:00Z"
 
 
 def outcome(key: str, **changed: Any) -> bytes:
@@ -59,10 +59,7 @@ RECORDS: list[Outgoing] = [
 
 @pytest.fixture
 def env(kafka: str, topics: Topics) -> dict[str, str]:
-    env = topics.env(kafka)
-    assert run_in_process("topics", "init", "--outcomes", env=env).code == 0
-    wait_for_topics(kafka, {topics.outcomes: 3})
-    return env
+    return outcomes_env(kafka, topics)
 
 
 def check(env: dict[str, str], *options: str, code: int = 0) -> Any:

@@ -10,9 +10,8 @@ from telco_stream.contract.document import builtin_contract
 from telco_stream.csv.reader import open_reader
 from telco_stream.csv.validation import outcome_format
 from tests.support.in_process import run_in_process
-from tests.support.topics import Topics, read_topic, wait_for_topics
-
-TIME = "2026-11-02T00:00:00Z"
+from tests.support.outcomes import TIME, outcomes_env
+from tests.support.topics import Topics, read_topic
 
 
 def write_outcomes(folder: Path, count: int, *, header: str = "customer,outcome,time") -> Path:
@@ -24,10 +23,7 @@ def write_outcomes(folder: Path, count: int, *, header: str = "customer,outcome,
 
 @pytest.fixture
 def env(kafka: str, topics: Topics) -> dict[str, str]:
-    env = topics.env(kafka)
-    assert run_in_process("topics", "init", "--outcomes", env=env).code == 0
-    wait_for_topics(kafka, {topics.outcomes: 3})
-    return env
+    return outcomes_env(kafka, topics)
 
 
 def send(env: dict[str, str], path: Path, *options: str, code: int = 0) -> Any:

@@ -28,7 +28,7 @@ def quality_tables(result: QualityResult) -> RenderableType:
     blocks: list[RenderableType] = [Group(*map(safe_text, _coverage_lines(result.coverage, result.horizon_days)))]
     blocks += [
         _total_table(result.total, result.capacity),
-        *_same_outcome_lines(result.total),
+        *([safe_text(f" {result.total.caveat}")] if result.total.caveat else []),
         _titled("Calibration", _calibration_table(result.calibration)),
     ]
     blocks.append(_titled("By model version and week", _version_table([*result.by_version, *result.by_week])))
@@ -122,14 +122,6 @@ def _version_table(rows: Sequence[VersionQuality]) -> RenderableType:
         for row in rows
     ]
     return NamesTable(_TITLES, cells, range(1, len(_TITLES)))
-
-
-def _same_outcome_lines(total: Measures) -> list[RenderableType]:
-    """Return a warning if all outcomes are the same."""
-    if 0 < total.positive < total.predictions:
-        return []
-    sign = "positive" if total.positive else "negative"
-    return [safe_text(f" All known outcomes are {sign}: without the others, these figures say nothing.")]
 
 
 def _titled(title: str, table: RenderableType) -> RenderableType:

@@ -93,20 +93,24 @@ def run_replay(  # noqa: PLR0913 - the options of the command
     limits = Limits(cluster.largest_message(topics.predictions, default), topics.deadletter_max_message_bytes)
     options = ReplayOptions(criteria, max_retries, cluster.topic_ids(letters.name)[letters.name])
     limit_of = cache(lambda topic: cluster.largest_message(topic, default))
-    source_topics = {topics.raw, topics.outcomes} & cluster.topics().keys()
     # The writer fences other replays before anything is read: from here on, only this run adds replayed letters.
     deps = ReplayDeps(
         records=lambda: letters.records(criteria.partition),
         topic_of=sources.topic_of,
         limit_of=limit_of,
         find_replayed=sources.find_replayed,
-        send=ReplayWriter(clients, stop, min(map(limit_of, source_topics))).send if execute else None,
+        send=ReplayWriter(clients, stop, _largest_batch(cluster, topics, limit_of)).send if execute else None,
         answer=_answer_with(scorer, topics, limits) if scorer else None,
         stop=stop,
     )
     result = replay(options, deps)
     stop.raise_failure()
     return result
+
+
+def _largest_batch(cluster: Cluster, topics: TopicSettings, limit_of: Callable[[str], int]) -> int:
+    """Return the size in bytes of the largest batch that the existing source topics accept."""
+    return min(map(limit_of, {topics.raw, topics.outcomes} & cluster.topics().keys()))
 
 
 def _answer_with(scorer: Scorer, topics: TopicSettings, limits: Limits) -> Callable[[str, Sequence[Record]], Outcome]:

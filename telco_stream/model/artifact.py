@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from telco_stream.contract.document import ContractError, builtin_contract, decode_contract
 from telco_stream.contract.schema import Contract
@@ -24,7 +24,7 @@ from telco_stream.model.manifest import RETRAIN, Manifest, Serving, decode_featu
 from telco_stream.model.reasons.files import APPROXIMATE, GRAPH, LEAVES, SENTENCES, load_reasons
 from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.scorer import Scorer
-from telco_stream.runtime.choices import Baseline, Engine
+from telco_stream.runtime.choices import BASELINES, Baseline, Engine
 from telco_stream.runtime.files import copy_owner_and_mode, create_file, created, status, temporary_path
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def load_with_all_reasons(files: Mapping[str, bytes], origin: str, engine: Engin
     """
     loaded = _Loaded(files, origin, engine)
     try:
-        scorers = [loaded.scorer(baseline) for baseline in get_args(Baseline)]
+        scorers = [loaded.scorer(baseline) for baseline in BASELINES]
     except UsageError:
         scorers = [loaded.scorer(None)]
     loaded.check(scorers[0])

@@ -32,6 +32,14 @@ class Measures:
     precision_at_capacity: Estimate | None
     recall_at_capacity: Estimate | None
 
+    @property
+    def caveat(self) -> str:
+        """Sentence that says that all outcomes are the same, or nothing."""
+        if 0 < self.positive < self.predictions:
+            return ""
+        sign = "positive" if self.positive else "negative"
+        return f"All known outcomes are {sign}: without the others, these figures say nothing."
+
 
 @dataclass(frozen=True, slots=True)
 class CalibrationStep:

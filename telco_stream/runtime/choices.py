@@ -9,6 +9,8 @@ LogFormat: TypeAlias = Literal["text", "json"]
 Output: TypeAlias = Literal["table", "json"]
 Baseline: TypeAlias = Literal["all", "stayers"]
 ReasonsFor: TypeAlias = Literal["all", "flagged"]
+#: Names of the baselines of reasons, in the order in which a model folder stores them.
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 #: Prefix of the environment variables of settings.
 PREFIX = "TELCO_STREAM_"

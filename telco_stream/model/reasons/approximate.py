@@ -19,10 +19,10 @@ from telco_stream.messages.codec import Codec
 from telco_stream.model.features import Table, feature_table
 from telco_stream.model.onnx_engine import UNLOADABLE, session_options
 from telco_stream.model.onnx_inputs import graph_inputs
-from telco_stream.model.reasons.baselines import BASELINES
+from telco_stream.model.reasons.baselines import by_baseline
 from telco_stream.model.reasons.explainer import Contributions, Explainer
 from telco_stream.model.trees.ensemble import Ensemble, Leaf, Split, Tree, UnreadableModelError
-from telco_stream.runtime.choices import Baseline
+from telco_stream.runtime.choices import BASELINES, Baseline
 
 Floats: TypeAlias = NDArray[np.float64]
 #: Most numbers in the table of a baseline.
@@ -65,7 +65,7 @@ def write_approximate(
     graph = write_leaf_numbers(ensemble, codec.contract)
     reached = _LeafNumbers(graph, codec).of(feature_table(codec.events, events))
     tables, means = [], []
-    for rows in (reached, reached[~np.array(positive)]):
+    for rows in by_baseline(reached, np.array(positive)):
         counts = np.bincount(rows.ravel(), minlength=len(values))
         parts = [_contributions(tree, part, features) for tree, part in _by_tree(ensemble, counts)]
         tables.append(np.concatenate([table for table, _ in parts]))

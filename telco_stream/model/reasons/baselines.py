@@ -1,15 +1,14 @@
 """Rows with which reasons compare a customer: all rows of the training data, or those of the negative label."""
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from telco_stream.model.features import Table
-from telco_stream.runtime.choices import Baseline
 
-#: Names of the baselines, in the order in which a model folder stores them.
-BASELINES: tuple[Baseline, ...] = ("all", "stayers")
+Number = TypeVar("Number", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,4 +20,9 @@ class Rows:
 
     def by_baseline(self) -> tuple[Table, ...]:
         """Return the rows of each baseline, in the order of `BASELINES`."""
-        return self.table, self.table[~self.positive]
+        return by_baseline(self.table, self.positive)
+
+
+def by_baseline(rows: NDArray[Number], positive: NDArray[np.bool_]) -> tuple[NDArray[Number], ...]:
+    """Return those of the rows of the training data that belong to each baseline, in the order of `BASELINES`."""
+    return rows, rows[~positive]

@@ -14,10 +14,9 @@ from telco_stream.messages.codec import Codec
 from telco_stream.model.features import feature_table
 from telco_stream.model.onnx_engine import UNLOADABLE, padded, session_options, within_limits
 from telco_stream.model.onnx_inputs import PROBABILITIES, GraphInput, graph_inputs
-from telco_stream.model.reasons.baselines import BASELINES
 from telco_stream.model.reasons.explainer import Contributions, Explainer
 from telco_stream.model.scorer import ScoringError
-from telco_stream.runtime.choices import Baseline
+from telco_stream.runtime.choices import BASELINES, Baseline
 
 #: Input and output that the graph has beside those of the compiled model.
 BASELINE, CONTRIBUTIONS = "baseline", "contributions"

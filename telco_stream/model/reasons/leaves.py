@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from telco_stream.errors import ModelError
 from telco_stream.messages.codec import Codec
 from telco_stream.model.features import Table, input_table
-from telco_stream.model.reasons.baselines import BASELINES, Rows
+from telco_stream.model.reasons.baselines import Rows
 from telco_stream.model.reasons.explainer import Contributions, Explainer
 from telco_stream.model.trees.ensemble import Ensemble, Leaf, Split, Tree, UnreadableModelError
-from telco_stream.runtime.choices import Baseline
+from telco_stream.runtime.choices import BASELINES, Baseline
 
 Floats: TypeAlias = NDArray[np.float64]
 Positions: TypeAlias = NDArray[np.intp]

@@ -24,12 +24,13 @@ from sklearn.preprocessing import PolynomialFeatures
 from telco_stream.contract.schema import Contract
 from telco_stream.messages.codec import Codec
 from telco_stream.model.features import Table, selected_positions
-from telco_stream.model.reasons.baselines import BASELINES, Rows
+from telco_stream.model.reasons.baselines import Rows
 from telco_stream.model.reasons.graph import BASELINE, CONTRIBUTIONS, base_key
 from telco_stream.model.scorer import positive_position
 from telco_stream.model.trees.columns import Column, Floats, UnknownColumn, feature_columns
 from telco_stream.model.trees.ensemble import UnreadableModelError
 from telco_stream.model.trees.sklearn_columns import transformed
+from telco_stream.runtime.choices import BASELINES
 
 #: A factor of a term: the position of a column, and its power.
 Powers = tuple[tuple[int, int], ...]
