@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import random
-import tracemalloc
 from itertools import islice
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from telco_stream.errors import DataError
 from telco_stream.sample.synthetic import synthesize
 from tests.support.csv_chunks import read_chunks
 from tests.support.csv_files import HEADER, customer, write_table
+from tests.support.memory import peak_memory
 from tests.support.telco import CATEGORIES, COLUMNS, FORMAT, decode, encode_row, value_of
 
 NOW = "2024-05-01T12:00:00.000Z"
@@ -164,14 +164,13 @@ def test_read_chunks_memory_is_constant_when_file_grows(tmp_path: Path) -> None:
     lines = [",".join(fields) for fields in islice(synthesize(1), 20_000)]
 
     def peak(count: int) -> int:
-        path = write_table(tmp_path, *lines[:count])
-        tracemalloc.start()
-        assert sum(1 for chunk in read_chunks(path, 500, FORMAT) for _ in chunk) == count
-        highest = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return highest
+        return peak_memory(read_all, write_table(tmp_path, *lines[:count]), count)
 
     assert peak(20_000) < 1.2 * peak(2_000)
+
+
+def read_all(path: Path, count: int) -> None:
+    assert sum(1 for chunk in read_chunks(path, 500, FORMAT) for _ in chunk) == count
 
 
 def test_read_chunks_yields_nothing_when_only_header(tmp_path: Path) -> None:

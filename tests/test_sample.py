@@ -2,7 +2,6 @@
 
 import hashlib
 import statistics
-import tracemalloc
 from collections import Counter
 from itertools import islice
 from pathlib import Path
@@ -16,6 +15,7 @@ from telco_stream.sample import SampleResult, synthetic, write_sample
 from telco_stream.sample.synthetic import synthesize
 from tests.support.cli import ROOT
 from tests.support.csv_chunks import read_chunks
+from tests.support.memory import peak_memory
 from tests.support.telco import COLUMNS, FORMAT, decode, encode_row
 
 MODEL = ROOT / "models/churn"
@@ -99,14 +99,8 @@ def test_write_sample_creates_no_folder_when_it_is_missing(tmp_path: Path) -> No
 
 
 def test_write_sample_memory_is_constant_when_rows_grow(tmp_path: Path) -> None:
-    def peak(rows: int) -> int:
-        tracemalloc.start()
-        write(tmp_path / "s.csv", rows)
-        highest = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return highest
-
-    assert peak(12_000) < 1.2 * peak(2_000)
+    few, many = (peak_memory(write, tmp_path / "s.csv", rows) for rows in (2_000, 12_000))
+    assert many < 1.2 * few
 
 
 def test_consumer_accepts_every_synthetic_customer(tmp_path: Path) -> None:
