@@ -1,6 +1,7 @@
 """A real Kafka with TLS, SASL and ACLs: each command with its rights in docs/security.md, and without one right."""
 
 import json
+import shlex
 import time
 from collections.abc import Iterator
 
@@ -28,6 +29,7 @@ PAGE = ROOT / "docs/security.md"
 RIGHTS = granted_by(PAGE)
 USERS = sorted({right.principal.removeprefix("User:") for right in RIGHTS})
 NAMES = Settings().topics
+GROUP = Settings().consumer.group_id
 BY_SETTING = {name: getattr(NAMES, name) for name in ("raw", "predictions", "deadletter", "models", "outcomes")}
 
 #: Each command that uses Kafka, and the user in docs/security.md that runs it.
@@ -62,7 +64,8 @@ COMMANDS = {
     "model history": "telco-model-reader",
     f"model compare {VERSION} {OTHER} --data {ROOT}/data/sample_customers.csv": "telco-model-reader",
     "model show --model kafka:telco.models": "telco-model-reader",
-    "doctor --command model": "telco-model-owner",
+    "doctor --command 'model publish'": "telco-model-owner",
+    "doctor --command 'model list'": "telco-model-auditor",
 }
 #: Timeout of a command in seconds.
 PATIENCE = 8
@@ -136,7 +139,7 @@ def test_error_names_the_missing_permission(
 def test_error_names_the_topic_when_it_may_not_be_created(broker: SecuredKafka, admin: AdminClient) -> None:
     """The topics do not exist yet; the user has the documented rights for the default names only."""
     names = {f"TELCO_STREAM_TOPICS__{setting.upper()}": f"new.{topic}" for setting, topic in BY_SETTING.items()}
-    rights = [renamed(right, f"new.{right.name}") for right in RIGHTS if right.principal == "User:telco-admin"]
+    rights = [replaced(right, name=f"new.{right.name}") for right in RIGHTS if right.principal == "User:telco-admin"]
     env = broker.environment("telco-admin") | names
     for right in rights:
         if right.operation is AclOperation.CREATE:
@@ -157,6 +160,22 @@ def test_topic_limit_comes_from_settings_when_it_may_not_be_read(broker: Secured
     for command, user in COMMANDS.items():
         if f"User:{user}" in {right.principal for right in optional}:
             assert run(command, broker.environment(user)).code == 0, command
+
+
+def test_doctor_checks_the_group_when_a_promotion_waits(broker: SecuredKafka, admin: AdminClient) -> None:
+    """The user has the documented rights of `status` and of `model promote`."""
+    auditor = broker.environment("telco-auditor")
+    of_models = [
+        replaced(right, principal="User:telco-auditor")
+        for right in RIGHTS
+        if right.principal == "User:telco-model-owner"
+    ]
+    grant(admin, of_models)
+    assert run("doctor --command 'model promote --wait'", auditor).code == 0
+    revoke(admin, [right for right in RIGHTS if right.principal == "User:telco-auditor" and right.name == GROUP])
+    refused(run("doctor --command 'model promote --wait'", auditor), GROUP, "docs/security.md lists the rights")
+    assert run("doctor --command 'model promote'", auditor).code == 0
+    revoke(admin, of_models)
 
 
 def test_kafka_acls_accepts_the_documented_lines(secured_kafka: SecuredKafka, admin: AdminClient) -> None:
@@ -238,7 +257,7 @@ def send_good_and_bad(broker: SecuredKafka) -> None:
 
 
 def run(command: str, env: dict[str, str]) -> CompletedRun:
-    return run_in_process(*command.split(), "--timeout", str(PATIENCE), "--quiet", env=env)
+    return run_in_process(*shlex.split(command), "--timeout", str(PATIENCE), "--quiet", env=env)
 
 
 def refused(done: CompletedRun, *reasons: str) -> None:
@@ -248,7 +267,13 @@ def refused(done: CompletedRun, *reasons: str) -> None:
     assert PASSWORD not in done.err
 
 
-def renamed(right: AclBinding, name: str) -> AclBinding:
+def replaced(right: AclBinding, *, name: str | None = None, principal: str | None = None) -> AclBinding:
     return AclBinding(
-        right.restype, name, right.resource_pattern_type, right.principal, "*", right.operation, right.permission_type
+        right.restype,
+        name or right.name,
+        right.resource_pattern_type,
+        principal or right.principal,
+        "*",
+        right.operation,
+        right.permission_type,
     )

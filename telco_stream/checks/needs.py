@@ -1,6 +1,6 @@
 """Topics, groups and transactional IDs that each command needs, as docs/security.md lists them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from telco_stream.errors import UsageError
 from telco_stream.kafka.cluster import Cluster
@@ -75,12 +75,15 @@ def needs_of(settings: Settings, names: list[str]) -> dict[str, Needs]:
     }
     written, read = Needs((topics.models,), (topics.models,)), Needs((topics.models,))
     of_models = {f"model {name}": written for name in ("publish", "promote", "rollback")}
-    of_models |= {f"model {name}": read for name in ("list", "history", "compare")}
+    of_models["model promote --wait"] = Needs((topics.models, topics.raw, topics.predictions), written.writes, group)
+    of_models |= {"model list": replace(read, describes=group), "model history": read, "model compare": read}
     if not names:
-        return commands if source is None else commands | of_models
+        names = [*commands, *([] if source is None else ["model"])]
     known = commands | of_outcomes | of_models
     if unknown := [name for name in names if not any(command.startswith(name) for command in known)]:
         raise UsageError(f"--command: {unknown[0]!r} is none of {', '.join(known)}")
     if not any(name.startswith("model r") for name in names):
         del known["model recalibrate"]  # `model` alone means the commands of the models topic
+    if not any(name.startswith("model promote -") for name in names):
+        del known["model promote --wait"]  # it needs more than `model promote`
     return {name: needs for name, needs in known.items() if name.startswith(tuple(names))}
