@@ -88,6 +88,23 @@ def test_command_exits_2_when_an_option_has_no_effect(arguments: str, problem: s
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [
+        "train --data-path labelled.csv --out kafka:models",
+        "model import model.json --data labelled.csv --out kafka:models",
+        "model publish kafka:models",
+        "model recalibrate kafka:models --out new",
+        "model recalibrate models/churn --out kafka:models",
+        "model compare kafka:models models/churn --data labelled.csv",
+    ],
+)
+def test_command_exits_2_when_a_folder_is_a_topic(arguments: str) -> None:
+    done = run_in_process(*arguments.split(), env={"TELCO_STREAM_BOOTSTRAP_SERVERS": NOWHERE})
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "kafka:models is a topic; give a model folder" in done.err
+
+
+@pytest.mark.parametrize(
     ("arguments", "env", "code"),
     [
         (["config", "show"], {"TELCO_STREAM_BOOTSTRAP_SERVRES": "x"}, 2),

@@ -21,7 +21,7 @@ data_group = typer.Typer(name="data", no_args_is_help=True, help="Download the p
 
 def train(
     data_path: Annotated[Path, typer.Option(metavar="CSV", help="CSV file with labelled rows.")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Model folder to write.")] = Path("models/churn"),
+    out: options.ModelOut = Path("models/churn"),
     contract: options.ContractFile = None,
     number_rows: options.NumberRows = False,
     delimiter: options.Delimiter = ",",

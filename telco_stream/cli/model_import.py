@@ -18,7 +18,7 @@ def import_model(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Fitted model, saved by its library.")],
     data: Annotated[Path, typer.Option(metavar="CSV", help="CSV file with labelled rows, to compare engines on.")],
     contract: options.ContractFile = None,
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Model folder to write.")] = Path("models/mine"),
+    out: options.ModelOut = Path("models/mine"),
     holdout: Annotated[
         Path | None,
         typer.Option(metavar="CSV", help="Rows that the model was not fitted to, for the metrics."),

@@ -39,7 +39,7 @@ def show(
 
 @group.command()
 def publish(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Model folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Model folder.", callback=options.model_folder)],
     broker: options.Broker = None,
     timeout: options.Timeout = 10.0,
     output: options.Output = "table",
@@ -197,6 +197,10 @@ def compare(
 def _files(session: Session, name: str) -> "Mapping[str, bytes]":
     """Return the files of a folder, or of a version in the topic if there is no folder of this name."""
     from telco_stream.model.artifact import read_folder
+    from telco_stream.runtime.choices import models_topic
+
+    if models_topic(name) is not None:
+        raise UsageError(f"{name} is a topic; give a model folder, or a version in the models topic")
 
     if Path(name).exists() or "/" in name:
         return read_folder(Path(name))

@@ -48,6 +48,18 @@ Engine: TypeAlias = Annotated[
     choices.Engine,
     typer.Option("--engine", help="Scoring engine; auto is onnx. sklearn unpickles the model, which can run any code."),
 ]
+
+
+def model_folder(value: Path) -> Path:
+    """Return the value of an option that takes a model folder only; raise `UsageError` if it is `kafka:TOPIC`."""
+    if choices.models_topic(str(value)) is not None:
+        raise UsageError(f"{value} is a topic; give a model folder")
+    return value
+
+
+ModelOut: TypeAlias = Annotated[
+    Path, typer.Option("--out", metavar="FOLDER", help="Model folder to write.", callback=model_folder)
+]
 Topic: TypeAlias = Annotated[
     str | None,
     typer.Option("--topic", metavar="NAME", help="Raw topic.  [default: telco.raw.customers]"),

@@ -13,8 +13,13 @@ from telco_stream.errors import UsageError
 
 
 def recalibrate(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Model folder whose predictions have outcomes.")],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Model folder to write.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="Model folder whose predictions have outcomes.", callback=options.model_folder
+        ),
+    ],
+    out: options.ModelOut,
     broker: options.Broker = None,
     outcomes: options.OutcomesFile = None,
     delimiter: options.Delimiter = ",",
