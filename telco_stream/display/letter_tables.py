@@ -6,8 +6,8 @@ from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
 
-from telco_stream.display.layout import new_table, number_column, stack
-from telco_stream.display.text import TIME_WIDTH, format_timestamp, humanize, safe_text
+from telco_stream.display.layout import new_table, number_column, stack, time_column
+from telco_stream.display.text import format_timestamp, humanize, safe_text
 from telco_stream.dlq.listing import LetterOfAnyState, LetterSummary, ListedLetter, ReasonCount
 from telco_stream.runtime.humanize import format_count
 
@@ -22,7 +22,7 @@ def letter_table(letters: Sequence[ListedLetter]) -> Table:
     The topic of the record is in the reason if it is not the same for all.
     """
     with_state = isinstance(letters[0], LetterOfAnyState)
-    time = Column("Failed at (UTC)", min_width=TIME_WIDTH // 2, max_width=TIME_WIDTH)  # two lines if narrow
+    time = time_column("Failed at (UTC)")
     key = Column("Key", no_wrap=True, overflow="ellipsis", max_width=_KEY_WIDTH)
     reason = Column("Reason", overflow="fold", min_width=_REASON_WIDTH)
     state = Column("State", no_wrap=True) if with_state else number_column("Retries")

@@ -6,8 +6,8 @@ from rich.console import Group
 from rich.table import Column, Table
 from rich.text import Text
 
-from telco_stream.display.layout import name_column, new_table, number_column, stack
-from telco_stream.display.text import TIME_WIDTH, format_timestamp, format_value, humanize, result_fields, safe_text
+from telco_stream.display.layout import name_column, new_table, number_column, stack, time_column
+from telco_stream.display.text import format_timestamp, format_value, humanize, result_fields, safe_text
 from telco_stream.model.results import ChangedRow, ModelComparison
 from telco_stream.registry.results import ListedChange, ListedModel, RoleResult
 from telco_stream.runtime.humanize import count_of, format_count, format_percent
@@ -15,7 +15,7 @@ from telco_stream.runtime.humanize import count_of, format_count, format_percent
 
 def model_table(models: Sequence[ListedModel]) -> Table:
     """Draw a row for each version, with its role."""
-    time = Column("Published at (UTC)", no_wrap=True, max_width=TIME_WIDTH)
+    time = time_column("Published at (UTC)")
     columns = Column("Version", overflow="fold"), Column("Role"), Column("Workers", overflow="fold")
     table = new_table(*columns, number_column("Bytes"), time, pad_edge=False)
     for model in models:
@@ -28,7 +28,7 @@ def model_table(models: Sequence[ListedModel]) -> Table:
 
 def change_table(changes: Sequence[ListedChange]) -> Table:
     """Draw a row for each role change; a change without effect is marked."""
-    time = Column("Time (UTC)", min_width=TIME_WIDTH // 2, max_width=TIME_WIDTH)  # two lines if narrow
+    time = time_column("Time (UTC)")
     columns = (Column("Change"), Column("Version", overflow="fold"), Column("By", overflow="fold"))
     table = new_table(time, *columns, pad_edge=False)
     for change in changes:

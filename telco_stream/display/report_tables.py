@@ -113,10 +113,10 @@ def _change_table(summary: Summary, previous: PreviousPeriod, words: Wording) ->
 def _facts_table(facts: Iterator[tuple[str, str, str, str]]) -> Table:
     """Draw a row for each name, number, share and explanation."""
     table = Table(box=None, show_header=False, pad_edge=True)
-    table.add_column(style="bold", max_width=_FACT_WIDTH)
+    table.add_column(style="bold", overflow="fold", max_width=_FACT_WIDTH)
     table.add_column(justify="right", no_wrap=True)
     table.add_column(justify="right", no_wrap=True)
-    table.add_column(style="dim")
+    table.add_column(style="dim", overflow="fold")
     for fact in facts:
         table.add_row(*fact)
     return table

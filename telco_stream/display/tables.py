@@ -20,13 +20,12 @@ from telco_stream.display.contract_check_tables import comparison_table, contrac
 from telco_stream.display.contract_tables import candidate_tables, inferred_tables
 from telco_stream.display.drift_tables import drift_tables
 from telco_stream.display.health_tables import check_table, status_tables
-from telco_stream.display.layout import field_table, new_table, number_column, stack
+from telco_stream.display.layout import field_table, new_table, number_column, stack, time_column
 from telco_stream.display.letter_tables import letter_summary_tables, letter_table
 from telco_stream.display.model_tables import change_table, model_comparison_tables, model_table, role_fields
 from telco_stream.display.quality_tables import quality_tables
 from telco_stream.display.report_tables import lift_table, summary_tables
 from telco_stream.display.text import (
-    TIME_WIDTH,
     format_timestamp,
     format_value,
     humanize,
@@ -126,9 +125,9 @@ class _RowsOrBlocks:
 
 def _prediction_table(predictions: Sequence[FoundPrediction]) -> RenderableType:
     """Draw a row for each prediction; name the topic of the inputs once, if it is the same."""
-    time = Column("Scored at (UTC)", no_wrap=True, max_width=TIME_WIDTH)
     model, source = Column("Model", overflow="fold"), Column("Input", overflow="fold")
-    table = new_table(time, number_column("Probability"), Column("Prediction"), model, source, pad_edge=False)
+    columns = time_column("Scored at (UTC)"), number_column("Probability"), Column("Prediction"), model, source
+    table = new_table(*columns, pad_edge=False)
     sources = [(found.source or "-").partition("/") for found in predictions]
     topics = {topic for topic, _, _ in sources}
     for found, (topic, slash, position) in zip(predictions, sources, strict=True):
