@@ -23,7 +23,9 @@ from telco_stream.scoring import Limits, process
 from telco_stream.settings import load
 from tests.conftest import Broker
 from tests.support.consumer_harness import RunningConsumer, customers, settings_of
+from tests.support.in_process import run_in_process
 from tests.support.letters import NOW, letter, write_letters
+from tests.support.mock_cluster import MockCluster
 from tests.support.records import FakeRecord, RuleScorer, good, refuse
 from tests.support.topics import StoredRecord, Topics, configure_topic, read_topic, recreate_topic, send, topic_id
 
@@ -40,7 +42,7 @@ def test_run_list_and_run_show_return_letters(broker: Broker) -> None:
     assert (summary.total, summary.unreadable) == (2, 1)
     shown = run_show(clients, (0, 1), stop=Stop())
     assert shown.original_message == good(tenure="x").decode()
-    assert shown.source == "raw/2/41"
+    assert shown.source == f"{broker.topics.raw}/2/41"
 
 
 def test_run_list_returns_nothing_when_the_topic_is_empty(broker: Broker) -> None:
@@ -236,6 +238,16 @@ def test_replay_sends_when_its_topic_was_recreated(kafka: str, topics: Topics) -
     recreate_topic(kafka, topics.deadletter, 1)
     send(kafka, topics.deadletter, letters, 0)
     assert run(kafka, topics) == ReplayResult(len(BAD), len(BAD), {})
+
+
+def test_replay_says_how_to_send_letters_of_another_topic(embedded: MockCluster, embedded_topics: Topics) -> None:
+    env = embedded_topics.env(embedded.bootstrap)
+    send(embedded.bootstrap, embedded_topics.deadletter, [(b"k", letter().value(), [("source", b"another/0/1")])])
+    done = run_in_process("dlq", "replay", env=env)
+    assert (done.code, "another topic: 1" in done.out) == (0, True)
+    assert f"--source-topic NAME sends those of NAME to {embedded_topics.raw}" in done.err
+    done = run_in_process("dlq", "replay", "--source-topic", "another", env=env)
+    assert ("Would replay  1" in done.out, "--source-topic" in done.err) == (True, False)
 
 
 def test_replay_ignores_markers_that_are_forged(kafka: str, topics: Topics) -> None:

@@ -107,7 +107,6 @@ def test_replay_reads_behind_the_originals_and_sends_there() -> None:
     [
         {"topic_id": None},
         {"topic_id": "raw-id-of-an-earlier-topic"},
-        {"source_topic": "another"},
         {"source_partition": 3},
         {"source": b"raw/0"},
         {"source": None},
@@ -117,6 +116,15 @@ def test_replay_reads_all_when_an_original_is_unknown(source: dict[str, Any]) ->
     raw = FakeRawTopic()
     assert run([letter_about(0, 7), letter_with_source(1, **source)], raw).replayed == 2
     assert (raw.searched_from, raw.partitions) == ([None], [0, None])
+
+
+def test_replay_sends_a_letter_of_another_topic_only_when_it_is_named() -> None:
+    """The dead-letter topic can hold letters of another pipeline, or of the raw topic's earlier name."""
+    raw = FakeRawTopic()
+    topic = [letter_about(0, 7), letter_with_source(1, source_topic="another"), letter_with_source(2, source=None)]
+    assert run(topic, raw) == ReplayResult(3, 2, {"another topic": 1})
+    assert run(topic, raw, source_topic="another") == ReplayResult(1, 1, {})
+    assert raw.searched_from == [None, None]
 
 
 def test_replay_skips_a_letter_when_its_original_is_to_come() -> None:

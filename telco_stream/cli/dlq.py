@@ -136,7 +136,9 @@ def replay(
     import time
 
     from telco_stream.dlq.letters import LetterFilter
+    from telco_stream.dlq.replay import ANOTHER_TOPIC
     from telco_stream.dlq.run import run_replay
+    from telco_stream.runtime.humanize import count_of
     from telco_stream.runtime.period import parse_period
 
     period = parse_period(since, until, time.time())
@@ -155,6 +157,11 @@ def replay(
     clients, stop = session.clients, session.stop
     result = run_replay(clients, letter_filter, max_retries=max_retries, execute=execute, scorer=scorer, stop=stop)
     session.screen.show(result)
+    if skipped := result.skipped.get(ANOTHER_TOPIC):
+        session.screen.warn(
+            f"{count_of(skipped, 'letter')} skipped: their records came from another topic; --source-topic NAME sends"
+            f" those of NAME to {session.settings.topics.raw}"
+        )
     if not execute:
         advice = "To send, add --execute." if result.would_replay else "--execute would send nothing either."
         session.screen.say(f"Nothing was sent. {advice}")

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from rich.console import Group
-from rich.table import Column, Table
+from rich.console import Group, RenderableType
+from rich.table import Column
 from rich.text import Text
 
 from telco_stream.display.layout import new_table, number_column, stack, time_column
@@ -16,10 +16,10 @@ _KEY_WIDTH = 12
 _REASON_WIDTH = 12
 
 
-def letter_table(letters: Sequence[ListedLetter]) -> Table:
+def letter_table(letters: Sequence[ListedLetter]) -> RenderableType:
     """Draw a row for each dead letter, its position as `dlq show` accepts it, with its retries or its state.
 
-    The topic of the record is in the reason if it is not the same for all.
+    The topic of the records is named once below the table if it is the same for all, and otherwise in each reason.
     """
     with_state = isinstance(letters[0], LetterOfAnyState)
     time = time_column("Failed at (UTC)")
@@ -27,15 +27,17 @@ def letter_table(letters: Sequence[ListedLetter]) -> Table:
     reason = Column("Reason", overflow="fold", min_width=_REASON_WIDTH)
     state = Column("State", no_wrap=True) if with_state else number_column("Retries")
     table = new_table(number_column("Letter"), time, key, state, reason, pad_edge=False)
-    has_topics = len({_source_topic(letter) for letter in letters}) > 1
+    topics = {_source_topic(letter) for letter in letters}
     for letter in letters:
         position = f"{letter.partition}:{letter.offset}"
         texts = (format_timestamp(letter.timestamp), letter.key or "-")
         state_or_retries = letter.state.replace("_", " ") if with_state else format_count(letter.retry_count)
         table.add_row(
-            position, *map(safe_text, texts), state_or_retries, _describe_error(letter, has_topics=has_topics)
+            position, *map(safe_text, texts), state_or_retries, _describe_error(letter, has_topics=len(topics) > 1)
         )
-    return table
+    if len(topics) > 1 or letters[0].source is None:
+        return table
+    return stack(table, Text("From ").append_text(safe_text(topics.pop())))
 
 
 def letter_summary_tables(summary: LetterSummary) -> Group:

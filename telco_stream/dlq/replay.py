@@ -17,6 +17,8 @@ from telco_stream.messages.record import ENVELOPE, Headers, Outgoing, Record, si
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.scoring import Outcome
 
+#: Reason to skip letters of a topic that is not configured, such as that of another pipeline.
+ANOTHER_TOPIC = "another topic"
 #: Maximum number and total size in bytes of letters in one transaction, which are kept in memory.
 _MAX_LETTERS = 1_000
 _MAX_BYTES = 16_777_216
@@ -163,6 +165,8 @@ def _skip_reason(letter: Letter, replayed: AbstractSet[bytes], options: ReplayOp
     topic = deps.topic_of(letter)
     if letter.fingerprint in replayed:
         return "already replayed"
+    if letter.source_topic not in {None, topic.name, options.criteria.source_topic}:
+        return ANOTHER_TOPIC
     if (original := topic.original_of(letter)) and original.offset >= topic.ends[original.partition]:
         # Forged: a replay sent now would be in front of the original, where later replays don't search for it.
         return "original not found"
@@ -170,9 +174,8 @@ def _skip_reason(letter: Letter, replayed: AbstractSet[bytes], options: ReplayOp
         return "truncated"
     if letter.content.retry_count >= options.max_retries:
         return "too many retries"
-    if ENVELOPE + size_of(*_message(letter, options)) > deps.limit_of(topic.name):
-        return "too large"
-    return None
+    is_too_large = ENVELOPE + size_of(*_message(letter, options)) > deps.limit_of(topic.name)
+    return "too large" if is_too_large else None
 
 
 def _still_failing(letters: Iterable[Letter], options: ReplayOptions, deps: ReplayDeps) -> set[LetterPosition]:

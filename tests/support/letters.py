@@ -38,8 +38,13 @@ def letter(
 
 
 def write_letters(bootstrap: str, topics: Topics, letters: list[FakeRecord]) -> None:
-    """Write the letters to the dead-letter topic."""
-    send(bootstrap, topics.deadletter, [(record.key(), record.value(), record.headers() or []) for record in letters])
+    """Write the letters to the dead-letter topic, as letters of records of the raw topic."""
+    source = "source", f"{topics.raw}/2/41".encode()
+    headers = [
+        [source if name == "source" else (name, value) for name, value in each.headers() or []] for each in letters
+    ]
+    messages = [(each.key(), each.value(), of_each) for each, of_each in zip(letters, headers, strict=True)]
+    send(bootstrap, topics.deadletter, messages)
 
 
 #: Values that another program may have written to the dead-letter topic.
