@@ -1,12 +1,15 @@
 """The observer that looks for drift in a run: windows, log, metrics, and models that change."""
 
+import csv
 import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from random import Random
 from typing import Any, cast
 
 import pytest
+import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
 from telco_stream.model.artifact import load_scorer
@@ -19,6 +22,7 @@ from telco_stream.monitoring.drift_metrics import DriftMetrics
 from telco_stream.monitoring.protocols import BatchTimings
 from telco_stream.scoring import Limits, Outcome, process
 from telco_stream.settings import DriftSettings
+from tests.support.cli import ROOT
 from tests.support.model_folder import COMMITTED
 from tests.support.records import FakeRecord, RuleScorer
 from tests.support.scraping import series
@@ -105,6 +109,19 @@ def test_monitor_exports_the_newest_window() -> None:
     expected = asdict(expected_quality(SCORER.score(customers_of(CHANGED)), SCORER.threshold))
     of_window = {name: exported[f'telco_stream_expected_quality{{measure="{name}"}}'] for name in expected}
     assert of_window == pytest.approx(expected, abs=1e-9)
+
+
+def test_stream_of_compose_does_not_drift_in_its_windows() -> None:
+    """The stream draws from 1,000 customers; larger windows show that they are not those of the training."""
+    setting = yaml.safe_load((ROOT / "compose/compose.yaml").read_text())["services"]["consumer"]["environment"]
+    models = Models(ServingModels(SCORER, baseline=(COMMITTED / "baseline.json").read_bytes()))
+    run = Run(models, window_records=int(setting["TELCO_STREAM_DRIFT__WINDOW_RECORDS"]))
+    customers = list(csv.DictReader((ROOT / "data/sample_customers.csv").read_text().splitlines()))
+    random = Random(0)
+    for _ in range(60):
+        run.send(random.choices(customers, k=250))
+        assert run.drifted() == []
+    assert run.monitor.windows == 30
 
 
 def test_monitor_does_not_count_a_batch_whose_commit_failed() -> None:
