@@ -250,7 +250,7 @@ def _answered(indices: Sequence[int], events: EventBatch, unanswerable: Mapping[
 
 @dataclass(frozen=True, slots=True)
 class _PredictionOptions:
-    """What predictions hold besides the answer of the model."""
+    """Contents of predictions besides the answer of the model."""
 
     processed_at: str
     holdout: Holdout | None

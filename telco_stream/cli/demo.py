@@ -49,7 +49,7 @@ def demo(
 
 
 def program(started: Path) -> str:
-    """Return how a shell in this folder starts the program of this file: by its name, if it is on the path."""
+    """Return the command that starts the program of this file from this folder: its name, if it is on the path."""
     if started.name == "__main__.py":
         return f"{_name_of(Path(sys.executable))} -m telco_stream"
     return _name_of(started)

@@ -33,7 +33,7 @@ def drift(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Compare records with those that the model was trained on. Exits 5 if features or scores have drifted."""
+    """Compare records with the training data of the model. Exits 5 if features or scores have drifted."""
     import time
 
     from telco_stream.display.progress import RowProgress

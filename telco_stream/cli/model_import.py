@@ -55,8 +55,8 @@ def import_model(
             from telco_stream.model.imports.run import ImportOptions
             from telco_stream.model.imports.run import import_model as run
         rule = threshold_rule(threshold, contact_cost, customer_value)
-        asked = ImportOptions(data, holdout, rule, trust=trust, replace_model=replace)
-        result = run(file, out, csv_format, asked, created_at=utc_timestamp(), progress=stages)
+        import_options = ImportOptions(data, holdout, rule, trust=trust, replace_model=replace)
+        result = run(file, out, csv_format, import_options, created_at=utc_timestamp(), progress=stages)
     for note in result.notes:
         session.screen.warn(note)
     session.screen.show(result)

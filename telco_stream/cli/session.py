@@ -73,7 +73,7 @@ class Session:
 
     @property
     def has_live_view(self) -> bool:
-        """Whether a live view is drawn. Only on a terminal does this import the screen, which takes 0.1 s."""
+        """Whether a live view is drawn. The screen, which takes 0.1 s to import, is imported on a terminal only."""
         return self._live and not self._quiet and sys.stderr.isatty() and self.screen.has_live_view
 
     @contextmanager

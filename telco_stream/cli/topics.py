@@ -86,7 +86,7 @@ def report(
     ] = None,
     drift: Annotated[
         bool,
-        typer.Option("--drift", help="Also compare the raw topic's records with those that the model was trained on."),
+        typer.Option("--drift", help="Also compare the raw topic's records with the training data of the model."),
     ] = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a report to FILE as HTML; - is stdout.")

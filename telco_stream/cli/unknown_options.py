@@ -1,4 +1,4 @@
-"""Hints for unknown options: what does here what an option of Kafka's tools or of kcat does."""
+"""Hints for unknown options: the equivalents of options of Kafka's tools and of kcat."""
 
 from collections.abc import Collection, Iterator
 

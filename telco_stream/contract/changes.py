@@ -1,4 +1,4 @@
-"""Compares two contracts: what a change means for producers, for the model, and for readers of predictions."""
+"""Compares two contracts: effects of a change on producers, on the model, and on readers of predictions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ def _predictions(old: Contract, new: Contract) -> Iterator[Change]:
 
 
 def _others(old: Contract, new: Contract) -> Iterator[Change]:
-    """Compare what concerns only texts, reports and CSV files."""
+    """Compare the keys that affect only texts, reports and CSV files."""
     for name, reason in _WORDING.items():
         attribute = "json_schema" if name == "$schema" else name
         if getattr(old, attribute) != getattr(new, attribute):

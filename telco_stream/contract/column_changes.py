@@ -81,7 +81,7 @@ class ColumnChanges:
             yield self._change("fill", text, self._null() if after.fill is None else effect)
 
     def _null(self) -> tuple[Effect, str]:
-        """Return what it means that null is accepted and is not replaced by a number."""
+        """Return the effect of accepting null without replacing it by a number."""
         has_null = not isinstance(self._after, Category) and getattr(self._after, "fill", None) is None
         return ("breaking", "predictions can hold null") if has_null and self._is_repeated else self._wider
 

@@ -37,7 +37,7 @@ class CategoryValue(float, enum.Enum):
 
     @classmethod
     def _missing_(cls, value: object) -> "CategoryValue | None":
-        """Return what a text counts as that is not one of the values; None refuses it."""
+        """Return the member for a text that is not one of the values, or None to refuse it."""
         if not isinstance(value, str):
             return None
         special: tuple[CategoryValue | None, CategoryValue | None] = cls.special  # type: ignore[attr-defined]

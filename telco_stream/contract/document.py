@@ -59,7 +59,7 @@ def encode_contract(contract: Contract) -> bytes:
 
 @cache
 def builtin_contract() -> Contract:
-    """Return the contract of the public telecom data set, which holds where none is named."""
+    """Return the contract of the public telecom data set, the default."""
     return decode_contract(builtin_content())
 
 

@@ -43,7 +43,7 @@ class Event(msgspec.Struct, gc=False):
 
 
 class EventBatch(list[Event]):
-    """Events that are packed once, however many models read them; it does not change after that."""
+    """Events that are packed once for all models that read them; the batch does not change after that."""
 
     __slots__ = ("codec", "packed")
 
@@ -136,7 +136,7 @@ class EventCodec:
         return msgspec.defstruct("Event", fields, bases=(Event,), gc=False, kw_only=True)
 
     def _nullable_converters(self) -> "Iterable[_Converter]":
-        """Yield what remains to be done with the nullable columns, and with a whole number as key."""
+        """Yield the conversions that follow decoding: of nullable columns, and of a whole number as key."""
         for name, column in self._columns.items():
             if column.nullable and not isinstance(column, Text):
                 yield attrgetter(field := self._fields[name]), field, *converter(column, self.categories)

@@ -121,7 +121,7 @@ def _is_in_range(value: float, kind: inspect.IntType | inspect.FloatType) -> boo
 
 
 def _expected(kind: inspect.Type) -> str:
-    """Return what is expected of a type whose limits do not say it."""
+    """Return a description of the values of a type, for errors about types without a description."""
     match kind:
         case inspect.StrType():
             return f"a text of at most {kind.max_length:,} characters" if kind.max_length else "a text"

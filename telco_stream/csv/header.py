@@ -43,13 +43,13 @@ def similar_name(name: str, names: Iterable[str], similarity: float = _SIMILAR) 
 
 
 def count_columns(header: str, delimiter: str, expected: Iterable[str] = ()) -> tuple[int, int]:
-    """Return how many of the expected columns a header line has with this delimiter, and how many columns."""
+    """Return how many of the expected columns a header line has with this delimiter, and how many columns in total."""
     names = next(csv.reader(header[:_MAX_HEADER].splitlines(keepends=True), delimiter=delimiter), [])
     return len(set(expected).intersection(names)), len(names)
 
 
 def likely_delimiter(header: str, delimiter: str, expected: Iterable[str] = ()) -> str | None:
-    """Return a delimiter with which the header line has more of the expected columns, or more columns at all."""
+    """Return a delimiter with which the header line has more of the expected columns, or more columns in total."""
     counts = {other: count_columns(header, other, expected) for other in (delimiter, *_DELIMITERS)}
     likely = max(counts, key=counts.__getitem__)
     return likely if counts[likely] > counts[delimiter] else None

@@ -49,18 +49,18 @@ class CsvFormat:
 
 
 def outcome_format(contract: Contract, delimiter: str = ",") -> CsvFormat:
-    """Return the format of a file with what came of the predictions of a contract."""
+    """Return the format of a file of outcomes, given the contract of the predictions."""
     return CsvFormat(outcome_contract(contract), delimiter, known_values=True, aliases=outcome_aliases(contract))
 
 
 @dataclass(frozen=True, slots=True)
 class CsvColumn:
-    """A column of the file under its name there, its position in a row, and how its texts become values."""
+    """Column of the file: its name there, its position in a row, and the conversion of its texts."""
 
     name: str
     position: int
     convert: Convert
-    #: What a text is not that cannot be converted.
+    #: Expected content, for the error about a text that cannot be converted.
     expected: str
 
 
@@ -165,7 +165,7 @@ def _typed_rows(layout: Layout, rows: Sequence[Sequence[str]]) -> list[Row] | No
 
 
 def _conversion(name: str, column: Carried | None, csv_format: CsvFormat) -> tuple[Convert, str]:
-    """Return how the texts of a column become values, and what a wrong text is not."""
+    """Return the conversion of a column's texts, and what it expects, for errors."""
     contract = csv_format.contract
     missing = frozenset(contract.missing)
     if name == contract.key.name:

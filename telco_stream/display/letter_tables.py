@@ -62,7 +62,7 @@ def _source_topic(letter: ListedLetter) -> str:
 
 
 def _describe_error(letter: ListedLetter, *, has_topics: bool) -> Text:
-    """Return type and message of the error, and on lines of their own the record's topic and the rejected value."""
+    """Return type and message of the error, and on separate lines the record's topic and the rejected value."""
     error = safe_text(f"{letter.error_type}: {letter.error_message}")
     if has_topics:
         error = Text.assemble(error, "\nfrom: ", safe_text(_source_topic(letter)))

@@ -42,9 +42,9 @@ def change_table(changes: Sequence[ListedChange]) -> Table:
 def role_fields(result: RoleResult) -> dict[str, str]:
     """Return what was changed, and the versions by role after it."""
     canary = result.canary and f"{result.canary}, {_percent(result.percent)} of the keys"
-    done = f"{result.action} {result.version}" if result.changed else "nothing"
+    changed = f"{result.action} {result.version}" if result.changed else "nothing"
     roles = {"serving": result.serving or "none", "canary": canary, "shadow": result.shadow}
-    return {"changed": done} | {role: version for role, version in roles.items() if version}
+    return {"changed": changed} | {role: version for role, version in roles.items() if version}
 
 
 def model_comparison_tables(result: ModelComparison) -> Group:

@@ -50,7 +50,7 @@ def _uplift_table(uplift: Uplift) -> RenderableType:
 
 
 def _uplift_lines(uplift: Uplift) -> list[str]:
-    """Return sentences about what contacts achieved, and what could have been seen."""
+    """Return sentences about the effect of contacts, and about the smallest effect that the groups could show."""
     difference = uplift.uplift
     low, high = (f"{100 * bound:+.1f}" for bound in (difference.low, difference.high))
     direction = "fewer" if difference.value >= 0 else "more"
@@ -76,7 +76,7 @@ def _calibration_table(steps: Sequence[CalibrationStep]) -> RenderableType:
 
 
 def _coverage_lines(coverage: Coverage, days: float) -> list[str]:
-    """Return sentences about the predictions with an outcome, and about what was not used."""
+    """Return sentences about the predictions with an outcome, and about unused records."""
     known = f"{coverage.with_outcome:,} of {coverage.predictions:,} predictions have an outcome within {days:g} days"
     lines = [f" {known}; {coverage.pending:,} can still get one."]
     unused = [

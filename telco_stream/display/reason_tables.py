@@ -80,7 +80,7 @@ def _total(explanation: Explanation) -> float:
 
 
 def _what_if_table(explanation: Explanation, what_if: WhatIf) -> RenderableType:
-    """Draw what the changes would change: values, probability, prediction, and the effects of the features."""
+    """Draw the effects of the changes: values, probability, prediction, and the effects of the features."""
     table = new_table(Column("", overflow="fold"), number_column("Now"), number_column("Changed"), pad_edge=False)
     for name, value in what_if.changes.items():
         table.add_row(*map(safe_text, (name, format_value(name, explanation.record[name]), format_value(name, value))))

@@ -83,7 +83,7 @@ def _totals(summary: Summary, words: Wording) -> Iterator[tuple[str, str, str, s
 
 
 def _contacts(plan: ContactPlan, summary: Summary, words: Wording) -> Iterator[tuple[str, str, str, str]]:
-    """Yield the most profitable threshold, and whom it flags now."""
+    """Yield the most profitable threshold, and the customers that it flags now."""
     cost, value = f"{plan.contact_cost:,g}", f"{plan.customer_value:,g}"
     yield "Best threshold", f"{plan.threshold:.4g}", "", f"cost {cost} / value {value} of a contact"
     share = format_share(plan.customers, summary.customers)

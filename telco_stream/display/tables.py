@@ -1,4 +1,4 @@
-"""Results as tables that fit a terminal of 80 columns, some of them in a form for their type."""
+"""Results as tables that fit the terminal, some of them in a form for their type."""
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
@@ -80,7 +80,7 @@ def _field_tables(items: Mapping[str, Any]) -> Group:
 
 
 def _produce_fields(result: ProduceResult) -> dict[str, Any]:
-    """Return the fields, without those that the sentence about the end of the run says, and without a count of 0."""
+    """Return the fields, except those in the sentence about the end of the run, and without a count of 0."""
     said = {"rows_done", "rows_total", "sent_again"} | (set() if result.bad_rows else {"bad_rows"})
     return {name: value for name, value in result_fields(result).items() if name not in said}
 

@@ -1,4 +1,4 @@
-"""Results and their fields as text: for people, unable to move a cursor or set colours, and as lines of JSON."""
+"""Results and their fields as text: for people, without control characters, and as lines of JSON."""
 
 import json
 import math

@@ -29,7 +29,7 @@ def candidate_table(candidates: Sequence[Candidate]) -> RenderableType:
         table.add_row(safe_text(candidate.name), safe_text(candidate.settings), *scores, difference, outcome)
     refused = [candidate for candidate in candidates if candidate.refused]
     source = safe_text(" In the first repeat of the cross-validation, and after compilation:")
-    return Group(source, table, *(safe_text(f" {one.name}, {one.settings}: {one.refused}") for one in refused))
+    return Group(source, table, *(safe_text(f" {each.name}, {each.settings}: {each.refused}") for each in refused))
 
 
 def engine_table(engines: Sequence[EngineReport]) -> RenderableType:
@@ -44,7 +44,7 @@ def engine_table(engines: Sequence[EngineReport]) -> RenderableType:
         table.add_row(safe_text(engine.name), difference, decisions, *times, outcome)
     rejected = [engine for engine in engines if engine.rejected]
     source = safe_text(" Differences from the original; microseconds per row, by size of the batch:")
-    return Group(source, table, *(safe_text(f" {one.name}: {one.rejected}") for one in rejected))
+    return Group(source, table, *(safe_text(f" {each.name}: {each.rejected}") for each in rejected))
 
 
 def replaced_table(model: ReplacedModel) -> RenderableType:

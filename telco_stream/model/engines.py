@@ -48,7 +48,7 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The report of each engine, and the one that serves."""
+    """Report of each engine, and the engine that serves."""
 
     reports: tuple[EngineReport, ...]
     serving: EngineFile
@@ -86,7 +86,7 @@ def judge(  # noqa: PLR0913 - what is compared, and how
         files.append((own, original.file))
     report, file = min(files, key=lambda entry: _cost(entry[0]))
     reports.append(own)
-    return Judgement(tuple(replace(one, serves=one is report) for one in reports), file, expected)
+    return Judgement(tuple(replace(each, serves=each is report) for each in reports), file, expected)
 
 
 def _answered(events: Sequence[Event], expected: Floats) -> tuple[list[Event], Floats]:

@@ -52,7 +52,7 @@ def choose_threshold(probabilities: Floats, labels: Labels, costs: tuple[float, 
 
 @dataclass(frozen=True, slots=True)
 class ThresholdRule:
-    """How to choose the threshold: a fixed one, the most profitable one, or the one with the highest F1."""
+    """Rule that chooses the threshold: a fixed one, the most profitable one, or the one with the highest F1."""
 
     fixed: float | None = None
     contact_cost: float | None = None

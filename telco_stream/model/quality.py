@@ -61,7 +61,7 @@ class VersionQuality:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What was joined. Counts of predictions, and of outcomes that belong to none of them.
+    """Coverage of a join: counts of predictions, and of outcomes that belong to none of them.
 
     `pending` predictions have no outcome yet, and their horizon has not passed at the newest outcome.
     """

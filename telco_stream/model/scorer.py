@@ -76,7 +76,7 @@ def call_model(engine: str, predict: Callable[[Sequence[Event]], Any], events: S
 
 
 def score_each(scorer: Scorer, events: Sequence[Event]) -> list[float]:
-    """Return the probability of each event, NaN if the model fails on it, whatever it raises."""
+    """Return the probability of each event, NaN if the model raises any exception for it."""
     try:
         scores: list[float] = call_model(scorer.engine, scorer.score, events)
     except ScoringError:

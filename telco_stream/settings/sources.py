@@ -86,8 +86,8 @@ def read_flags(flags: Mapping[str, object]) -> Layer:
 
     Raises KeyError for an unknown name, a bug.
     """
-    given = {name: str(value) if isinstance(value, Path) else value for name, value in flags.items()}
-    return {name: SettingValue(value, "flag", FLAGS[name]) for name, value in given.items() if value is not None}
+    values = {name: str(value) if isinstance(value, Path) else value for name, value in flags.items()}
+    return {name: SettingValue(value, "flag", FLAGS[name]) for name, value in values.items() if value is not None}
 
 
 def read_environment(environ: Mapping[str, str], cwd: Path, source: str = "environment") -> Layer:

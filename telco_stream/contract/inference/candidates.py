@@ -1,4 +1,4 @@
-"""Columns that could be the key or the label of a file, best first. Which of them it is, only the user knows."""
+"""Columns that could be the key or the label of a file, best first. The user chooses among them."""
 
 import re
 from collections.abc import Sequence
@@ -57,7 +57,7 @@ def label_candidates(profiles: Sequence[ColumnProfile]) -> list[LabelCandidate]:
 
 
 def positive_candidates(profile: ColumnProfile) -> dict[str, int]:
-    """Return the values of a label with their rows: first one that sounds positive, otherwise the rarer."""
+    """Return the values of a label with their rows; values that sound positive come first, then rarer ones."""
     texts = sorted(label_texts(profile), key=lambda text: (not _is_positive(text), profile.rows_with(text)))
     return {text: profile.rows_with(text) for text in texts}
 

@@ -37,7 +37,7 @@ _SHAPES: dict[Shape, re.Pattern[str]] = {
 
 
 def null_kind(text: str) -> Literal["blank", "word", "weak word"] | None:
-    """Return how a text may mean null: a weak word does among numbers, and among true and false."""
+    """Return how a text may mean null: a weak word means it only among numbers, and among true and false."""
     word = text.strip()
     if not word:
         return "blank"

@@ -145,7 +145,7 @@ class BinCounter:
 
 @dataclass(frozen=True, slots=True)
 class BinNames:
-    """What the bins of a feature hold, in words, and which of them hold null and unknown texts."""
+    """Descriptions of the bins of a feature, and the positions of those for null and for unknown texts."""
 
     labels: Sequence[str]
     null: int | None = None

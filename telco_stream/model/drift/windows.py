@@ -1,4 +1,4 @@
-"""Windows of records in the order of time, in whatever order the partitions are read."""
+"""Windows of records in the order of time; the order in which partitions are read does not matter."""
 
 import math
 from array import array

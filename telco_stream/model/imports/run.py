@@ -51,13 +51,13 @@ _IN_SAMPLE = "in-sample: on the rows of the import's data, which the model may h
 _HOLDOUT = "hold-out: on the rows of a file that was given as not used for fitting"
 _POOR = (
     "The model orders the rows hardly better than chance (AUC {:.3f}): is it the right file, and is the contract's "
-    "positive label the one that it predicts?"
+    "positive label the value that it predicts?"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ImportOptions:
-    """What an import takes besides the model: labelled rows, rows to measure on, the rule, and whether to unpickle."""
+    """Options of an import: labelled rows, rows to measure on, the rule of the threshold, and whether to unpickle."""
 
     data: Path
     holdout: Path | None = None

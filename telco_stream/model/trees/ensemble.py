@@ -1,4 +1,4 @@
-"""One representation of tree models, whatever library fitted them, and the numbers at which they split.
+"""One representation of the tree models of all libraries, and the numbers at which they split.
 
 A reader (`from_sklearn`, `from_lightgbm`, `from_xgboost`) returns an `Ensemble` on the inputs of our graphs, and
 `to_onnx` writes it. The readers raise `UnreadableModelError` for a model that they cannot read exactly.
