@@ -19,6 +19,8 @@ _STYLE: dict[str, Any] = {"box": box.SIMPLE_HEAD, "header_style": "bold", "show_
 _NAME_WIDTH = 26
 #: Columns to which names and headings are cut at most, and names of the first column, by which a row is looked up.
 _LEAST_WIDTH, _LEAST_FIRST_WIDTH = 8, 10
+#: Columns of a table up to which a word with digits, such as a model version, is on one line.
+_NUMBER_WIDTH = 20
 #: Columns around a name and its value.
 _PADDING = 4
 _DIGIT = re.compile(r"\d")
@@ -181,7 +183,7 @@ def _least_width(column: Column) -> int:
     if column.no_wrap:
         least = _full_width(column) if column.max_width is None else _LEAST_WIDTH
         return min(_full_width(column), max(column.min_width or 0, least))
-    numbers = max([0, *map(_number_width, _cells(column))])
+    numbers = min(_NUMBER_WIDTH, max([0, *map(_number_width, _cells(column))]))
     return max(column.min_width or 0, min(_full_width(column), max(numbers, _LEAST_WIDTH)))
 
 
