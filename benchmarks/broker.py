@@ -45,7 +45,11 @@ class Topics:
     def temporary_topics(self, *kinds: str) -> Iterator[list[str]]:
         """Create empty topics with three partitions, as `topics init` does, and delete them after the block."""
         names = [self.unique_name(kind) for kind in kinds]
-        topics = [NewTopic(name, PARTITIONS, 1, config={"max.message.bytes": "2097152"}) for name in names]
+        limits = [4_194_304 if kind == "out" else 2_097_152 for kind in kinds]
+        topics = [
+            NewTopic(name, PARTITIONS, 1, config={"max.message.bytes": str(limit)})
+            for name, limit in zip(names, limits, strict=True)
+        ]
         for future in self._admin.create_topics(topics).values():
             future.result(30)
         try:

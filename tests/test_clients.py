@@ -53,6 +53,7 @@ def test_producer_accepts_messages_as_large_as_the_broker_sends() -> None:
     assert int(recording().producer()["message.max.bytes"]) > 2_097_152
     wide = recording(topics=TopicSettings(deadletter_max_message_bytes=8_000_000)).producer()
     assert int(wide["message.max.bytes"]) > 8_000_000
+    assert int(recording().producer(largest_batch=8_000_000)["message.max.bytes"]) > 8_000_000
 
 
 def test_producer_batches_are_as_large_as_the_topics_accept_unless_set() -> None:

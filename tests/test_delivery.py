@@ -34,7 +34,8 @@ class WeaklyReferableRecord(FakeRecord):
 class DeliveryHarness:
     """Both deliveries with the same fakes, which share a log."""
 
-    def __init__(self, **failures: Any) -> None:
+    def __init__(self, largest_letters: int = Limits().letter, **failures: Any) -> None:
+        self._largest_letters = largest_letters
         self.log: list[str] = []
         self.producer = FakeProducer(self.log, failures)
         self.consumer = FakeConsumer([], log=self.log)
@@ -48,10 +49,11 @@ class DeliveryHarness:
     def exactly_once(self) -> ExactlyOnce:
         transactions = Transactions(lambda: cast("Any", self.producer), self._stop, has_unique_id=True)
         self.log.clear()
-        return ExactlyOnce(transactions, self._source, TOPICS)
+        return ExactlyOnce(transactions, self._source, TOPICS, self._largest_letters)
 
     def at_least_once(self) -> AtLeastOnce:
-        return AtLeastOnce(Sink(cast("Any", self.producer), self._stop), self._source, TOPICS)
+        sink = Sink(cast("Any", self.producer), self._stop)
+        return AtLeastOnce(sink, self._source, TOPICS, self._largest_letters)
 
 
 def outcome() -> Outcome:
@@ -74,6 +76,18 @@ def test_at_least_once_commits_after_the_flush() -> None:
     assert harness.at_least_once().deliver(outcome(), BATCH).result()
     assert harness.log == ["send", "send", "flush", "commit"]
     assert harness.consumer.offsets[0].offset == 7
+
+
+def test_delivery_waits_between_letters_that_exceed_a_batch() -> None:
+    """The client's batches may be larger than the topic of dead letters accepts."""
+    records: list[Any] = [FakeRecord(b"x" * 5_000, offset) for offset in range(5)]
+    letters = process(records, RuleScorer(), processed_at="2026", limits=Limits())
+    harness = DeliveryHarness(largest_letters=15_000)
+    assert harness.exactly_once().deliver(letters, Batch(records, "", {0: 5}, rewinds=0)).result()
+    assert harness.log == ["begin", "send", "send", "flush", "send", "send", "flush", "send", "offsets", "commit"]
+    harness = DeliveryHarness(largest_letters=100_000)
+    assert harness.at_least_once().deliver(letters, Batch(records, "", {0: 5}, rewinds=0)).result()
+    assert harness.log == ["send"] * 5 + ["flush", "commit"]
 
 
 def test_delivery_forwards_the_headers_of_the_input() -> None:

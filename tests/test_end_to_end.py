@@ -154,6 +154,19 @@ def test_consume_sends_batches_that_the_topic_accepts_when_they_hardly_compress(
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
+def test_consume_sends_letters_that_the_topic_accepts_when_they_hardly_compress(
+    kafka: str, topics: Topics, delivery: str
+) -> None:
+    """The topic of predictions accepts larger batches than that of dead letters."""
+    configure_topic(kafka, topics.deadletter, "max.message.bytes", "20000")
+    draw = random.Random(0)
+    originals = ["".join(draw.choices(string.ascii_letters, k=1_000)).encode() for _ in range(200)]
+    send(kafka, topics.raw, [("0", value, []) for original in originals for value in (original, good())])
+    result = consume(kafka, topics, "--mode", "batch", "--delivery", delivery)
+    assert (result["predicted"], result["dead_lettered"]) == (200, 200)
+
+
+@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
 def test_consume_exits_3_when_the_predictions_topic_is_deleted(kafka: str, topics: Topics, delivery: str) -> None:
     """Instead of retrying forever."""
     send(kafka, topics.raw, customers(range(3)))

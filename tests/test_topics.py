@@ -40,8 +40,8 @@ def test_init_topics_changes_nothing_when_topics_exist(kafka: str) -> None:
     assert init_topics(cluster, settings_).topics == created
     wait_until(lambda: {name for name, _ in expected} <= cluster.topics().keys(), 10, "the topics in the metadata")
     assert init_topics(cluster, settings_).topics == [Topic(name, count, 1, created=False) for name, count in expected]
-    for name in (names.predictions, names.deadletter):
-        assert config(kafka, name, "max.message.bytes") == "2097152"
+    assert config(kafka, names.predictions, "max.message.bytes") == "4194304"
+    assert config(kafka, names.deadletter, "max.message.bytes") == "2097152"
     assert config(kafka, names.raw, "retention.ms") == "3600000"
     delete_topics(kafka, names)
 

@@ -5,7 +5,7 @@ after the broker has acknowledged every message. A batch that was not committed 
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,6 +14,7 @@ from telco_stream.kafka.blocking_calls import BackgroundCall
 from telco_stream.kafka.sink import Sink, delivery_errors
 from telco_stream.kafka.source import Batch, KafkaSource
 from telco_stream.kafka.transactions import End, Transactions
+from telco_stream.messages.record import split_into_batches
 from telco_stream.scoring import Outcome
 from telco_stream.settings import TopicSettings
 
@@ -21,10 +22,14 @@ from telco_stream.settings import TopicSettings
 class ExactlyOnce:
     """Delivery in one transaction per batch, committed in the background while the next batch is scored."""
 
-    def __init__(self, transactions: Transactions, source: KafkaSource, topics: TopicSettings) -> None:
+    def __init__(
+        self, transactions: Transactions, source: KafkaSource, topics: TopicSettings, largest_letters: int
+    ) -> None:
+        """Take the size in bytes of the largest batch that the topic of dead letters accepts."""
         self._transactions = transactions
         self._source = source
         self._topics = topics
+        self._largest_letters = largest_letters
 
     def deliver(self, outcome: Outcome, batch: Batch) -> PendingDelivery:
         """Deliver an outcome.
@@ -35,7 +40,7 @@ class ExactlyOnce:
         4. Commit. Steps 3 and 4 go on in the background; a rebalance waits for them before it revokes partitions.
         """
         self._transactions.begin()
-        _send(self._transactions.send, outcome, self._topics)
+        _send(self._transactions, outcome, self._topics, self._largest_letters)
         offsets = self._source.offsets.advance(outcome.next_offsets, outcome.consecutive_dead_letters)
         commit = BackgroundCall(partial(self._transactions.commit, offsets, batch.group_metadata))
         self._source.membership.on_revoke = commit.wait
@@ -45,15 +50,17 @@ class ExactlyOnce:
 class AtLeastOnce:
     """Delivery that waits for all acknowledgements and then commits the offsets."""
 
-    def __init__(self, sink: Sink, source: KafkaSource, topics: TopicSettings) -> None:
+    def __init__(self, sink: Sink, source: KafkaSource, topics: TopicSettings, largest_letters: int) -> None:
+        """Take the size in bytes of the largest batch that the topic of dead letters accepts."""
         self._sink = sink
         self._source = source
         self._topics = topics
+        self._largest_letters = largest_letters
 
     def deliver(self, outcome: Outcome, batch: Batch) -> PendingDelivery:  # noqa: ARG002 - the client checks the generation itself
         """Send predictions and dead letters, flush, commit."""
         with delivery_errors():
-            _send(self._sink.send, outcome, self._topics)
+            _send(self._sink, outcome, self._topics, self._largest_letters)
             self._sink.flush()
         offsets = self._source.offsets.advance(outcome.next_offsets, outcome.consecutive_dead_letters)
         committed = self._source.offsets.commit(offsets, self._sink.serve)
@@ -108,7 +115,11 @@ class _EndedDelivery:
         return self.committed
 
 
-def _send(send: Callable[..., None], outcome: Outcome, topics: TopicSettings) -> None:
+def _send(sink: Sink | Transactions, outcome: Outcome, topics: TopicSettings, largest_letters: int) -> None:
     if outcome.prediction_messages:  # outcomes have none, and need no such topic
-        send(topics.predictions, outcome.prediction_messages)
-    send(topics.deadletter, outcome.dead_letter_messages)
+        sink.send(topics.predictions, outcome.prediction_messages)
+    # The client's batches are as large as the topic of predictions accepts, and that of dead letters may accept less.
+    for number, letters in enumerate(split_into_batches(outcome.dead_letter_messages, largest_letters)):
+        if number:
+            sink.drain()
+        sink.send(topics.deadletter, letters)

@@ -136,7 +136,7 @@ def _check(clients: Clients, contract: Contract, counts: _Counts, stop: Stop) ->
     # As a static member, it takes the place of a killed run at once.
     member = {"group_instance_id": group}
     with closing(open_source(clients, cluster, group, topic, stop, is_batch=True, is_bounded=True, **member)) as source:
-        delivery, letters = ExactlyOnce(transactions, source, topics), DeadLetterLog()
+        delivery, letters = ExactlyOnce(transactions, source, topics, limit), DeadLetterLog()
         loop = ConsumeLoop(source, delivery, process, plan, stop=stop, observers=[letters, counts])
         result = loop.run()
         letters.finish()

@@ -208,7 +208,7 @@ def _consume(
     _log_start(options, settings, models)
     _warn_of_compaction(cluster, partitions)
     with closing(_source(clients, cluster, topic, options, stop)) as source, ExitStack() as attached:
-        delivery, outcomes = _delivery(clients, options, source, stop, min(limits.prediction, limits.letter))
+        delivery, outcomes = _delivery(clients, options, source, stop, limits)
         scorer = BatchScorer(models, plan, utc_timestamp)
         loop = ConsumeLoop(
             source, delivery, scorer.process, plan, stop=stop, observers=observers, compare=scorer.compare_shadow
@@ -229,17 +229,18 @@ def _source(clients: Clients, cluster: Cluster, topic: TopicToRead, options: Con
 
 
 def _delivery(
-    clients: Clients, options: ConsumeOptions, source: KafkaSource, stop: Stop, largest_batch: int
+    clients: Clients, options: ConsumeOptions, source: KafkaSource, stop: Stop, limits: Limits
 ) -> tuple[Delivery, Callable[[], Mapping[str, int]]]:
     """Return the delivery, and a function that returns its number of transactions by outcome."""
     settings = clients.settings
     if options.delivery == "at-least-once":
-        return AtLeastOnce(Sink(clients.producer(largest_batch=largest_batch), stop), source, settings.topics), dict
+        sink = Sink(clients.producer(largest_batch=limits.prediction), stop)
+        return AtLeastOnce(sink, source, settings.topics, limits.letter), dict
     name, has_unique_id = new_transactional_id(settings), settings.consumer.transactional_id is None
     transactions = transactions_under(
-        name, clients, stop, has_unique_id=has_unique_id, fenced=_FENCED, largest_batch=largest_batch
+        name, clients, stop, has_unique_id=has_unique_id, fenced=_FENCED, largest_batch=limits.prediction
     )
-    return ExactlyOnce(transactions, source, settings.topics), transactions.outcomes
+    return ExactlyOnce(transactions, source, settings.topics, limits.letter), transactions.outcomes
 
 
 def _check_field(name: str, option: str, codec: Codec) -> None:

@@ -127,9 +127,10 @@ class Clients:
         are client properties with `_` for `.`.
         """
         defaults = dict(_PRODUCER)
-        # Larger than any dead letter: the client's default limit is below the broker's, so a record that was read
+        # Larger than any message and batch: the client's default limit is below the broker's, so a record that was read
         # could be too large to write.
-        defaults["message.max.bytes"] = str(max(2_097_152, self.settings.topics.deadletter_max_message_bytes) + 65_536)
+        largest = max(2_097_152, self.settings.topics.deadletter_max_message_bytes, largest_batch or 0)
+        defaults["message.max.bytes"] = str(largest + 65_536)
         if largest_batch is not None:
             # An idempotent producer waits busily for the answer to a batch while it has more records of its partition,
             # so that those of a micro-batch should fit in one. The size is that before compression, with a reserve.

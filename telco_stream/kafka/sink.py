@@ -60,11 +60,15 @@ class Sink:
 
     def flush(self) -> None:
         """Wait until the broker has confirmed all messages; raise if one failed, `Stopped` after a stop request."""
+        self.drain()
+        if failure := self.failure_cause():
+            raise user_error(failure, "A record was not delivered")
+
+    def drain(self) -> None:
+        """Wait until each message was confirmed or has failed; raise `Stopped` after a stop request."""
         self._check_at = time.monotonic() + _CHECK_INTERVAL
         while self.producer.flush(MAX_CALL_SECONDS):
             self._check_waiting()
-        if failure := self.failure_cause():
-            raise user_error(failure, "A record was not delivered")
 
     def unconfirmed(self) -> int:
         """Return the number of messages that are unconfirmed or failed."""

@@ -11,8 +11,8 @@ from telco_stream.settings import Settings, TopicSettings
 
 #: Largest record of the models topic, which holds the archive of a model.
 MAX_MODEL_BYTES = 33_554_432
-#: Largest batch of the predictions topic: those of a micro-batch with reasons.
-_MAX_PREDICTIONS_BYTES = 2_097_152
+#: Largest batch of the predictions topic: those of a micro-batch of one partition with three reasons.
+_MAX_PREDICTIONS_BYTES = 4_194_304
 
 
 @dataclass(frozen=True, slots=True)

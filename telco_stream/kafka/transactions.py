@@ -125,6 +125,10 @@ class Transactions:
         """Queue messages in the open transaction; a failure fails the commit."""
         self._try(lambda: self._sink.send(topic, messages, partition))
 
+    def drain(self) -> None:
+        """Wait until each message was delivered or has failed; a failure fails the commit."""
+        self._try(self._sink.drain)
+
     def commit(self, offsets: Sequence[TopicPartition] = (), group_metadata: object = None) -> End:
         """Commit messages and offsets together; raise after a permanent error, or if another process has taken over."""
         producer = self._sink.producer

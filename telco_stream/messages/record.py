@@ -1,5 +1,6 @@
 """Records read from Kafka, messages sent to it, and rejected records."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
@@ -66,6 +67,24 @@ class Rejection:
 
 #: Bytes reserved for what the record and batch formats of Kafka add to key, value and headers.
 ENVELOPE = 1_024
+
+
+#: Most bytes that the record format adds to one record, without its headers.
+_RECORD = 64
+
+
+def split_into_batches(messages: Iterable[Message], limit: int) -> Iterator[list[Message]]:
+    """Yield the messages in parts, each of which is one message or fits in a batch of `limit` bytes."""
+    part, size = list[Message](), ENVELOPE
+    for message in messages:
+        added = size_of(*message) + _RECORD
+        if part and size + added > limit:
+            yield part
+            part, size = [], ENVELOPE
+        part.append(message)
+        size += added
+    if part:
+        yield part
 
 
 def size_of(key: bytes | str | None, value: bytes | None, headers: Headers) -> int:

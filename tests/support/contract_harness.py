@@ -133,8 +133,7 @@ class ContractHarness:
     def delivery(self, source: KafkaSource) -> Delivery:
         topics = self.environment.settings.topics
         if self._delivery == "at-least-once":
-            return AtLeastOnce(Sink(self.environment.producer(), self.stop), source, topics)
+            return AtLeastOnce(Sink(self.environment.producer(), self.stop), source, topics, Limits().letter)
         name = f"{self.environment.settings.consumer.group_id}-{time.monotonic_ns()}"
-        return ExactlyOnce(
-            Transactions(lambda: self.environment.producer(name), self.stop, has_unique_id=True), source, topics
-        )
+        transactions = Transactions(lambda: self.environment.producer(name), self.stop, has_unique_id=True)
+        return ExactlyOnce(transactions, source, topics, Limits().letter)

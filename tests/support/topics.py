@@ -106,8 +106,8 @@ def create_topics(bootstrap: str, topics: Topics) -> None:
 
     Records are kept forever: within five minutes, the broker deletes those that a test has given a time 7 days ago.
     """
-    limit = {"max.message.bytes": str(2 * 1024 * 1024)}
-    larger = {topics.predictions: limit, topics.deadletter: limit}
+    limits = {topics.predictions: 4_194_304, topics.deadletter: 2_097_152}
+    larger = {name: {"max.message.bytes": str(limit)} for name, limit in limits.items()}
     admin = AdminClient({"bootstrap.servers": bootstrap})
     new = [
         NewTopic(name, count, 1, config={"retention.ms": "-1", **larger.get(name, {})})
