@@ -161,7 +161,7 @@ def consume(kafka: str, topics: Topics, scorer: Scorer) -> None:
     RunningConsumer(settings_of(kafka, topics), ConsumeOptions("batch"), scorer).result()
     cluster = Cluster(clients_of(kafka, topics))
     for topic, partitions in topics.partitions().items():
-        settled_ends(cluster, topic, partitions, Stop())
+        settled_ends(cluster, topic, partitions)
 
 
 def replay(kafka: str, topics: Topics, limit: int | None = None) -> int:

@@ -14,7 +14,7 @@ import pytest
 
 from telco_stream.dlq.run import StateOptions, count_letters
 from telco_stream.kafka.clients import Clients
-from telco_stream.runtime.signals import Stop
+from telco_stream.kafka.cluster import Cluster
 from telco_stream.settings import load
 from tests.support.cli import RunningCli
 from tests.support.in_process import run_in_process
@@ -168,8 +168,8 @@ def test_letters_of_outcomes_stay_apart_from_those_of_customers(
     of_raw, of_outcomes = (listed(env, "--source-topic", name) for name in (topics.raw, topics.outcomes))
     assert ([each["key"] for each in of_raw], {each["key"] for each in of_outcomes}) == (["bad"], set(BAD))
     assert {each["source"].split("/")[0] for each in of_outcomes} == {topics.outcomes}
-    clients = Clients(load({}, environ=env))
-    assert count_letters(clients, StateOptions(max_offsets=100), stop=Stop()) == (len(BAD) + 1,) * 2
+    cluster = Cluster(Clients(load({}, environ=env)))
+    assert count_letters(cluster, StateOptions(max_offsets=100)) == (len(BAD) + 1,) * 2
     status = run_json(env, "status")
     assert (status["open_dead_letters"], [topic["topic"] for topic in status["topics"]][3:]) == (
         len(BAD) + 1,

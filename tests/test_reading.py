@@ -20,13 +20,13 @@ from tests.support.topics import Topics, send
 from tests.support.waiting import wait_until
 
 
-def _clients(bootstrap: str, timeout: float = 10) -> Clients:
-    return Clients(load({"bootstrap_servers": bootstrap}, environ={}), timeout)
+def _cluster(bootstrap: str, timeout: float = 10, stop: Stop | None = None) -> Cluster:
+    return Cluster(Clients(load({"bootstrap_servers": bootstrap}, environ={}), timeout), stop)
 
 
 def _values(bootstrap: str, topic: str, **bounds: dict[int, int]) -> list[bytes | None]:
     """Return the values in order, because partitions are read concurrently."""
-    batches = read(_clients(bootstrap), topic, stop=Stop(), **bounds)
+    batches = read(_cluster(bootstrap), topic, **bounds)
     return sorted((record.value() for batch in batches for record in batch), key=lambda value: value or b"")
 
 
@@ -67,7 +67,7 @@ def test_ends_after_commit_include_markers_that_come_later(kafka: str, topics: T
     producer.flush(15)
     commit = threading.Timer(0.3, producer.commit_transaction)
     commit.start()
-    ends = ends_after_commit(Cluster(_clients(kafka)), topics.raw)
+    ends = ends_after_commit(_cluster(kafka), topics.raw)
     commit.join()
     assert ends == {0: 3, 1: 0, 2: 0}
 
@@ -75,7 +75,7 @@ def test_ends_after_commit_include_markers_that_come_later(kafka: str, topics: T
 def test_ends_after_commit_does_not_wait_for_open_transactions(kafka: str, topics: Topics) -> None:
     with _transactions(kafka, topics) as write:
         write(b"a", b"b", end="leave open")
-        assert ends_after_commit(Cluster(_clients(kafka)), topics.raw) == {0: 2, 1: 0, 2: 0}
+        assert ends_after_commit(_cluster(kafka), topics.raw) == {0: 2, 1: 0, 2: 0}
 
 
 def test_read_yields_nothing_when_the_topic_is_empty(broker: Broker) -> None:
@@ -125,16 +125,15 @@ def test_read_ends_before_an_open_transaction(kafka: str, topics: Topics) -> Non
 
 
 def test_settled_ends_waits_when_a_transaction_is_open(kafka: str, topics: Topics) -> None:
-    cluster = Cluster(_clients(kafka))
+    cluster = _cluster(kafka)
     with _transactions(kafka, topics) as write:
         write(b"a")
         # The marker may be written a moment after the commit has returned.
-        wait_until(lambda: settled_ends(cluster, topics.raw, 3, Stop()) == {0: 2, 1: 0, 2: 0}, 15, "the settled ends")
+        wait_until(lambda: settled_ends(cluster, topics.raw, 3) == {0: 2, 1: 0, 2: 0}, 15, "the settled ends")
         write(b"open", end="leave open")
-        stop = Stop()
-        stop.request()
+        cluster.stop.request()
         with pytest.raises(Stopped):
-            settled_ends(cluster, topics.raw, 3, stop)
+            settled_ends(cluster, topics.raw, 3)
 
 
 def test_read_starts_at_the_oldest_retained_record(kafka: str, topics: Topics) -> None:
@@ -147,7 +146,7 @@ def test_read_starts_at_the_oldest_retained_record(kafka: str, topics: Topics) -
 def test_read_skips_records_when_retention_overtakes_it(kafka: str, topics: Topics) -> None:
     """Retention can overtake a slow reader."""
     _fill(kafka, topics.raw, 0, *[b"x" * 1000 + b"%06d" % number for number in range(60_000)])
-    batches = read(_clients(kafka), topics.raw, stop=Stop())
+    batches = read(_cluster(kafka), topics.raw)
     first = next(batches)
     _delete(kafka, topics.raw, 0, 59_990)
     rest = [record.offset() for batch in batches for record in batch]
@@ -158,20 +157,20 @@ def test_read_skips_records_when_retention_overtakes_it(kafka: str, topics: Topi
 
 def test_read_raises_stopped_when_stopped(broker: Broker) -> None:
     _fill(broker.bootstrap, broker.topics.raw, 0, b"a")
-    stop = Stop()
-    batches = read(_clients(broker.bootstrap), broker.topics.raw, stop=stop, ends={0: 1, 1: 1})
+    cluster = _cluster(broker.bootstrap)
+    batches = read(cluster, broker.topics.raw, ends={0: 1, 1: 1})
     next(batches)
     assert list(batches) == []
-    again = read(_clients(broker.bootstrap), broker.topics.raw, stop=stop)
+    again = read(cluster, broker.topics.raw)
     next(again)
-    stop.request()
+    cluster.stop.request()
     with pytest.raises(Stopped):
-        list(read(_clients(broker.bootstrap), broker.topics.raw, stop=stop))
+        list(read(cluster, broker.topics.raw))
 
 
 def test_read_raises_when_the_broker_goes_away(embedded: MockCluster, embedded_topics: Topics) -> None:
     _fill(embedded.bootstrap, embedded_topics.raw, 0, *[b"x" * 10_000] * 500)
-    batches = read(_clients(embedded.bootstrap, timeout=1), embedded_topics.raw, stop=Stop())
+    batches = read(_cluster(embedded.bootstrap, timeout=1), embedded_topics.raw)
     next(batches)
     embedded.take_down()
     with pytest.raises(errors.KafkaError, match=rf"has sent nothing of topic {embedded_topics.raw} for 1 s"):
@@ -201,7 +200,7 @@ def test_read_raises_when_the_topic_is_forbidden(embedded: MockCluster, embedded
 
 def test_read_names_the_topic_when_it_is_missing(kafka: str, topics: Topics) -> None:
     with pytest.raises(errors.KafkaError, match=r"Topic no\.such\.topic.*topics init"):
-        list(read(_clients(kafka), "no.such.topic", stop=Stop()))
+        list(read(_cluster(kafka), "no.such.topic"))
     assert topics
 
 

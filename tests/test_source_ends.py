@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError
 
 from telco_stream.errors import KafkaError as TelcoStreamError
 from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import _Reader
 from telco_stream.kafka.source import KafkaSource, Subscription
 from telco_stream.kafka.starts import TopicToRead
@@ -32,14 +33,12 @@ def test_source_has_ended_when_its_partitions_end() -> None:
 
 
 def test_reader_has_ended_when_its_partitions_end() -> None:
-    reader = _Reader(_Clients([*SCRIPT]), "raw", {0: (0, 3)}, Stop())
+    reader = _reader([*SCRIPT], 3)
     assert [[record.offset() for record in batch] for batch in reader.batches()] == [[0, 1]]
 
 
 def test_reader_drops_records_when_they_are_after_the_end() -> None:
-    reader = _Reader(
-        _Clients([ScriptedMessage(0), ScriptedMessage(4), ScriptedMessage(5), end(7)]), "raw", {0: (0, 4)}, Stop()
-    )
+    reader = _reader([ScriptedMessage(0), ScriptedMessage(4), ScriptedMessage(5), end(7)], 4)
     assert [[record.offset() for record in batch] for batch in reader.batches()] == [[0]]
 
 
@@ -47,14 +46,18 @@ def test_reader_gives_up_when_only_errors_arrive() -> None:
     """Messages without progress must not extend its deadline."""
     script = [ScriptedMessage(0, code=KafkaError.NOT_COORDINATOR)] * 30_000
     with pytest.raises(TelcoStreamError, match="topic raw"):
-        list(_Reader(_Clients(script), "raw", {0: (0, 3)}, Stop()).batches())
+        list(_reader(script, 3).batches())
     assert script, "it gave up before the errors ended"
 
 
 def test_reader_names_the_offset_of_an_unreadable_batch() -> None:
     script = [ScriptedMessage(0), ScriptedMessage(1, code=KafkaError._BAD_COMPRESSION), end(3)]
     with pytest.raises(TelcoStreamError, match="partition 0, offset 1"):
-        list(_Reader(_Clients(script), "raw", {0: (0, 3)}, Stop()).batches())
+        list(_reader(script, 3).batches())
+
+
+def _reader(script: list[ScriptedMessage], to: int) -> _Reader:
+    return _Reader(Cluster(_Clients(script)), "raw", {0: (0, to)})
 
 
 class _Clients(Clients):

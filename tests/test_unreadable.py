@@ -10,6 +10,7 @@ from telco_stream import errors
 from telco_stream.checks.status import status
 from telco_stream.consume.run import ConsumeOptions
 from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read
 from telco_stream.runtime.signals import Stop
 from telco_stream.settings import Settings
@@ -82,7 +83,7 @@ def test_every_record_is_answered_when_the_limit_is_raised(kafka: str, hostile: 
 
 
 def read_all(clients: Clients, topics: Topics) -> None:
-    list(read(clients, topics.raw, stop=Stop()))
+    list(read(Cluster(clients), topics.raw))
 
 
 def read_status(clients: Clients, topics: Topics) -> None:

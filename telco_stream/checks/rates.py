@@ -7,10 +7,8 @@ share of records among the offsets is taken from the newest ones.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.reading import read
-from telco_stream.runtime.signals import Stop
 
 #: Seconds over which answers are counted, long enough for several batches of a slow model.
 _ANSWER_WINDOW = 60.0
@@ -43,9 +41,8 @@ class Rates:
 class RateReader:
     """Rates up to the end offsets of each topic; `now` is in seconds since 1970."""
 
-    def __init__(self, cluster: Cluster, stop: Stop, ends: Mapping[str, Mapping[int, int]], now: float) -> None:
+    def __init__(self, cluster: Cluster, ends: Mapping[str, Mapping[int, int]], now: float) -> None:
         self._cluster = cluster
-        self._stop = stop
         self._ends = ends
         self._now = now
 
@@ -65,17 +62,15 @@ class RateReader:
         if not offsets:
             return 0, self._now
         starts = {partition: max(first[partition][0], end - _SAMPLE) for partition, end in ends.items()}
-        records = count_records(self._cluster.clients, topic, starts, ends, self._stop)
+        records = count_records(self._cluster, topic, starts, ends)
         share = sum(records.values()) / sum(end - starts[partition] for partition, end in ends.items())
         return offsets * share, min(milliseconds for _, milliseconds in first.values()) / 1_000
 
 
-def count_records(
-    clients: Clients, topic: str, starts: Mapping[int, int], ends: Mapping[int, int], stop: Stop
-) -> dict[int, int]:
+def count_records(cluster: Cluster, topic: str, starts: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, int]:
     """Read and count the records of each partition from its start to its end."""
     counts = dict.fromkeys(starts, 0)
-    for records in read(clients, topic, stop=stop, starts=starts, ends=ends):
+    for records in read(cluster, topic, starts=starts, ends=ends):
         for record in records:
             counts[record.partition()] += 1
     return counts

@@ -46,16 +46,16 @@ def status(clients: Clients, group: str, *, now: float, stop: Stop, is_unknown_a
     if described.state == "dead" and not is_unknown_allowed:
         raise _unknown_group(group, cluster.groups())
     ends = {topic.topic: topic.end_offsets for topic in (raw, predictions, letters)}
-    rates = RateReader(cluster, stop, ends, now).read(names.raw, (names.predictions, names.deadletter))
-    newest = _newest(clients, predictions, stop)
+    rates = RateReader(cluster, ends, now).read(names.raw, (names.predictions, names.deadletter))
+    newest = _newest(cluster, predictions)
     versions = {partition: version for partition, (_, version) in newest_versions(newest, names.raw).items()}
     partitions = [
         replace(lag, model_version=versions.get(lag.partition))
-        for lag in _with_owners(_lags(clients, raw, committed, stop), names.raw, described.members)
+        for lag in _with_owners(_lags(cluster, raw, committed), names.raw, described.members)
     ]
     age = None if not newest else round(max(0.0, now - max(map(_time_of, newest)) / 1000), 3)
     lag = sum(partition.lag for partition in partitions)
-    dead_letters, open_dead_letters = _count_letters(clients, letters, stop)
+    dead_letters, open_dead_letters = _count_letters(cluster, letters)
     return StatusResult(
         time=utc_timestamp(),
         group=group,
@@ -97,7 +97,7 @@ def _topic(cluster: Cluster, topic: str, partitions: int) -> TopicStatus:
     return TopicStatus(topic, partitions, cluster.starts(topic, every), cluster.ends(topic, every))
 
 
-def _lags(clients: Clients, raw: TopicStatus, commits: Mapping[int, Commit], stop: Stop) -> list[PartitionLag]:
+def _lags(cluster: Cluster, raw: TopicStatus, commits: Mapping[int, Commit]) -> list[PartitionLag]:
     """Compute the lag up to the last stable offset: records of an open transaction can't be answered yet."""
     committed = {partition: commit.offset for partition, commit in commits.items()}
     expired = {
@@ -106,29 +106,29 @@ def _lags(clients: Clients, raw: TopicStatus, commits: Mapping[int, Commit], sto
     starts = {partition: max(committed.get(partition, 0), start) for partition, start in raw.start_offsets.items()}
     lags = {partition: max(0, end - starts[partition]) for partition, end in raw.end_offsets.items()}
     counted = {partition: starts[partition] for partition, lag in lags.items() if 0 < lag <= _MAX_COUNTED}
-    lags |= count_records(clients, raw.topic, counted, raw.end_offsets, stop)
+    lags |= count_records(cluster, raw.topic, counted, raw.end_offsets)
     return [
         PartitionLag(partition, committed.get(partition), end, lags[partition], expired.get(partition, 0))
         for partition, end in sorted(raw.end_offsets.items())
     ]
 
 
-def _count_letters(clients: Clients, topic: TopicStatus, stop: Stop) -> tuple[int, int | None]:
+def _count_letters(cluster: Cluster, topic: TopicStatus) -> tuple[int, int | None]:
     """Count the dead letters, and the open ones unless too many records would have to be read."""
     if sum(topic.end_offsets.values()) - sum(topic.start_offsets.values()) > _MAX_READ:
-        counts = count_records(clients, topic.topic, topic.start_offsets, topic.end_offsets, stop)
+        counts = count_records(cluster, topic.topic, topic.start_offsets, topic.end_offsets)
         return sum(counts.values()), None
-    return count_letters(clients, StateOptions(max_offsets=_MAX_READ), stop=stop)
+    return count_letters(cluster, StateOptions(max_offsets=_MAX_READ))
 
 
-def _newest(clients: Clients, topic: TopicStatus, stop: Stop) -> list[Record]:
+def _newest(cluster: Cluster, topic: TopicStatus) -> list[Record]:
     """Return the newest record of each partition; search backwards past markers and aborted records."""
     found: list[Record] = []
     ends, step = dict(topic.end_offsets), _FIRST_SEARCH
     while ends:
         starts = {partition: max(end - step, topic.start_offsets[partition]) for partition, end in ends.items()}
         newest: dict[int, Record] = {}
-        for records in read(clients, topic.topic, stop=stop, starts=starts, ends=ends):
+        for records in read(cluster, topic.topic, starts=starts, ends=ends):
             newest |= {record.partition(): record for record in records}
         found += newest.values()
         ends = {

@@ -62,14 +62,14 @@ class _Audit:
 
     def __init__(self, clients: Clients, group: str, now: float, stop: Stop) -> None:
         topics = clients.settings.topics
-        self._clients, self._group, self._now, self._stop = clients, group, now, stop
+        self._group, self._now = group, now
         self._cluster = Cluster(clients, stop)
         self._raw = topics.raw
         self._answers: dict[AnswerKind, str] = {"prediction": topics.predictions, "letter": topics.deadletter}
         self._partitions = self._cluster.partitions(topics.raw, *self._answers.values())
         self._commits = committed_offsets(self._cluster, group, topics.raw)
         self._ends = {
-            topic: settled_ends(self._cluster, topic, self._partitions[topic], stop) for topic in self._answers.values()
+            topic: settled_ends(self._cluster, topic, self._partitions[topic]) for topic in self._answers.values()
         }
         self._ranges = self._ranges_up_to({partition: commit.offset for partition, commit in self._commits.items()})
         if not self._commits and any(offsets.start < offsets.latest for offsets in self._ranges.values()):
@@ -84,12 +84,12 @@ class _Audit:
     def read(self) -> Iterator[int]:
         """Read everything into the ledger, inputs first; yield the number of records of each batch."""
         ends = {partition: offsets.latest for partition, offsets in self._ranges.items()}
-        for records in read(self._clients, self._raw, stop=self._stop, ends=ends):
+        for records in read(self._cluster, self._raw, ends=ends):
             self._ledger.add_inputs(records)
             yield len(records)
         self._ledger.forget(self._starts(self._raw))
         for kind, topic in self._answers.items():
-            for records in read(self._clients, topic, stop=self._stop, ends=self._ends[topic]):
+            for records in read(self._cluster, topic, ends=self._ends[topic]):
                 self._ledger.add_answers(kind, records)
                 yield len(records)
 
@@ -121,7 +121,7 @@ class _Audit:
             "unexplained": [position for account in accounts for position in account.first_unexplained],
         }
         return Evidence(
-            brokers=self._clients.settings.bootstrap_servers,
+            brokers=self._cluster.clients.settings.bootstrap_servers,
             group=self._group,
             raw=self._raw,
             predictions=self._answers["prediction"],
@@ -165,7 +165,7 @@ class _Audit:
             return self._ledger.oldest[kind, partition, source]
         end = self._ranges[source].end
         firsts = [first for (_, _, raw_partition), first in self._ledger.oldest.items() if raw_partition == source]
-        retention = max(0, self._clients.settings.topics.retention_ms)
+        retention = max(0, self._cluster.clients.settings.topics.retention_ms)
         cutoff = self._ledger.oldest_times.get((kind, partition), int(self._now * 1000) - retention)
         offset = self._cluster.offsets_at(self._raw, [source], cutoff)[source]
         return max(min(firsts, default=end), offset if offset >= 0 else end)

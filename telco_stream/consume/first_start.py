@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from telco_stream.errors import DataError, KafkaError
-from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.offsets import Commit, CommitMetadata, GroupOffsets, committed_offsets
 from telco_stream.kafka.permissions import require_read
@@ -18,7 +17,6 @@ from telco_stream.kafka.reading import read
 from telco_stream.kafka.starts import Reset
 from telco_stream.messages.headers import parse_position, source_of
 from telco_stream.messages.record import Record
-from telco_stream.runtime.signals import Stop
 
 log = logging.getLogger("telco_stream.consume.loop")
 
@@ -28,32 +26,32 @@ IfAnswered: TypeAlias = Literal["refuse", "restart", "resume"]
 _NEWEST = 100
 
 
-def choose_reset(clients: Clients, topic_id: str | None, if_answered: IfAnswered, stop: Stop) -> Reset:
+def choose_reset(cluster: Cluster, topic_id: str | None, if_answered: IfAnswered) -> Reset:
     """Return the reset policy for partitions without a committed offset.
 
     Raises `DataError` if the group has no commits although its topic has answers, and `if_answered` is `refuse`.
     """
-    topics = clients.settings.topics
+    settings, topics = cluster.clients.settings, cluster.clients.settings.topics
     answers_in = (topics.predictions, topics.deadletter)
-    start = _FirstStart(clients, clients.settings.consumer.group_id, topics.raw, topic_id, answers_in, stop)
+    start = _FirstStart(cluster, settings.consumer.group_id, topics.raw, topic_id, answers_in)
     if if_answered == "restart" or start.has_commits():
-        return clients.settings.consumer.auto_offset_reset
+        return settings.consumer.auto_offset_reset
     if if_answered == "resume":
         start.log_resumed(start.commit_after_answers())
-        return clients.settings.consumer.auto_offset_reset
+        return settings.consumer.auto_offset_reset
     answers = start.newest_answers()
     # Another member commits its start before its first answer: checked in this order, its commit is not missed.
     if answers.next_offsets and not start.has_commits():
         raise DataError(start.refusal())
-    return "earliest" if answers.has_earlier_topic else clients.settings.consumer.auto_offset_reset
+    return "earliest" if answers.has_earlier_topic else settings.consumer.auto_offset_reset
 
 
-def resume_after_letters(clients: Clients, group: str, topic: str, topic_id: str | None, stop: Stop) -> None:
+def resume_after_letters(cluster: Cluster, group: str, topic: str, topic_id: str | None) -> None:
     """Commit the offset after the newest record with a dead letter in each partition, if the group has no commits.
 
     The records after these have no letters, so that none gets a second one.
     """
-    start = _FirstStart(clients, group, topic, topic_id, (clients.settings.topics.deadletter,), stop)
+    start = _FirstStart(cluster, group, topic, topic_id, (cluster.clients.settings.topics.deadletter,))
     if not start.has_commits() and (offsets := start.commit_after_answers()):
         start.log_resumed(offsets)
 
@@ -84,18 +82,11 @@ class _Answers:
 class _FirstStart:
     """Commits of a group's earlier runs, and their answers in the topics `answers_in`."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what it depends on
-        self,
-        clients: Clients,
-        group: str,
-        topic: str,
-        topic_id: str | None,
-        answers_in: Sequence[str],
-        stop: Stop,
+    def __init__(
+        self, cluster: Cluster, group: str, topic: str, topic_id: str | None, answers_in: Sequence[str]
     ) -> None:
-        self._clients, self._group, self._stop = clients, group, stop
+        self._cluster, self._group = cluster, group
         self._topic, self._topic_id, self._answers_in = topic, topic_id, answers_in
-        self._cluster = Cluster(clients, stop)
 
     def has_commits(self) -> bool:
         return bool(committed_offsets(self._cluster, self._group, self._topic))
@@ -113,8 +104,8 @@ class _FirstStart:
         """Commit the offset after the newest answered record of each partition, and return them; reads all answers."""
         offsets = dict(sorted(self._read({}).next_offsets.items()))
         if offsets:
-            consumer = self._clients.consumer(self._group)
-            group_offsets = GroupOffsets(consumer, self._topic, self._stop)
+            consumer = self._cluster.clients.consumer(self._group)
+            group_offsets = GroupOffsets(consumer, self._topic, self._cluster.stop)
             metadata = CommitMetadata(topic_id=self._topic_id)
             commits = {partition: Commit(offset, metadata) for partition, offset in offsets.items()}
             try:
@@ -140,7 +131,7 @@ class _FirstStart:
         """Read the topics with answers from these offsets, or from their beginning."""
         answers = _Answers(self._topic, self._topic_id)
         for topic in self._answers_in:
-            for records in read(self._clients, topic, stop=self._stop, starts=starts.get(topic)):
+            for records in read(self._cluster, topic, starts=starts.get(topic)):
                 for record in records:
                     answers.add(record)
         return answers

@@ -111,7 +111,7 @@ def _check(clients: Clients, contract: Contract, counts: _Counts, stop: Stop) ->
     logs.log_start("outcomes check", group=group, outcomes=topics.outcomes, deadletter=topics.deadletter)
     limit = largest_letter(cluster, topics)
     transactions = transactions_under(group, clients, stop, has_unique_id=False, fenced=_FENCED, largest_batch=limit)
-    resume_after_letters(clients, group, topics.outcomes, topic_id, stop)
+    resume_after_letters(cluster, group, topics.outcomes, topic_id)
     plan = ConsumePlan(
         mode="batch",
         batch_size=consumer.max_poll_records,

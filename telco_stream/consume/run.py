@@ -155,9 +155,8 @@ def decide_first_start(clients: Clients, options: ConsumeOptions, stop: Stop) ->
 
     Checked once for all workers, because each of them would see the answers of the others.
     """
-    settings, raw = clients.settings, clients.settings.topics.raw
-    topic_id = Cluster(clients, stop).topic_ids(raw)[raw]
-    reset = choose_reset(clients, topic_id, options.if_answered, stop)
+    settings, raw, cluster = clients.settings, clients.settings.topics.raw, Cluster(clients, stop)
+    reset = choose_reset(cluster, cluster.topic_ids(raw)[raw], options.if_answered)
     consumer = settings.consumer.model_copy(update={"auto_offset_reset": reset})
     return settings.model_copy(update={"consumer": consumer}), replace(options, if_answered="restart")
 
@@ -203,7 +202,7 @@ def _consume(
     topic_id = cluster.topic_ids(topics.raw)[topics.raw]
     limits = _limits(cluster, topics)
     plan = _plan(options, clients, models, limits, topic_id)
-    reset = choose_reset(clients, topic_id, options.if_answered, stop)
+    reset = choose_reset(cluster, topic_id, options.if_answered)
     topic = TopicToRead(topics.raw, cluster.ask_offsets, topic_id, partitions[topics.raw], reset)
     _log_start(options, settings, models)
     _warn_of_compaction(cluster, partitions)

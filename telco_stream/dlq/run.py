@@ -52,9 +52,10 @@ def run_list(
 
     Iterating over the letters reads them and may raise `Stopped`.
     """
-    topic = DeadLetterTopic(clients, Cluster(clients, stop), stop)
+    cluster = Cluster(clients, stop)
+    topic = DeadLetterTopic(cluster)
     candidates = Letters(topic.records(criteria.partition), replace(criteria, limit=None))
-    _, states = read_states(clients, candidates, topic.ends, options, stop=stop)
+    _, states = read_states(cluster, candidates, topic.ends, options)
 
     def is_selected(letter: Letter) -> bool:
         return not only_open or states.of(letter).is_open
@@ -62,11 +63,11 @@ def run_list(
     return Letters(topic.records(criteria.partition), criteria, is_selected), states
 
 
-def count_letters(clients: Clients, options: StateOptions, *, stop: Stop) -> tuple[int, int | None]:
+def count_letters(cluster: Cluster, options: StateOptions) -> tuple[int, int | None]:
     """Return the number of records of the dead-letter topic, and of open letters; the latter is None if unknown."""
-    topic = DeadLetterTopic(clients, Cluster(clients, stop), stop)
+    topic = DeadLetterTopic(cluster)
     letters = Letters(topic.records(), LetterFilter())
-    retry_counts, states = read_states(clients, letters, topic.ends, options, stop=stop)
+    retry_counts, states = read_states(cluster, letters, topic.ends, options)
     total = len(retry_counts) + letters.unreadable
     if states.unknown_because is not None:
         return total, None
@@ -75,7 +76,7 @@ def count_letters(clients: Clients, options: StateOptions, *, stop: Stop) -> tup
 
 def run_show(clients: Clients, position: LetterPosition, *, stop: Stop) -> ShownLetter:
     """Return the letter at this position; raise `DataError` if it is missing."""
-    return show_letter(DeadLetterTopic(clients, Cluster(clients, stop), stop).record_at(*position))
+    return show_letter(DeadLetterTopic(Cluster(clients, stop)).record_at(*position))
 
 
 def run_replay(  # noqa: PLR0913 - the options of the command
@@ -85,8 +86,8 @@ def run_replay(  # noqa: PLR0913 - the options of the command
     clients.on_refused = stop.fail
     cluster, topics = Cluster(clients, stop), clients.settings.topics
     require_read(cluster, topics.deadletter)
-    letters = DeadLetterTopic(clients, cluster, stop)
-    sources = SourceReaders(clients, cluster, stop, is_written=execute)
+    letters = DeadLetterTopic(cluster)
+    sources = SourceReaders(cluster, is_written=execute)
     if criteria.source_topic != topics.outcomes:
         sources.reader(topics.raw)  # fails even if there are no letters
     default = Limits().prediction
@@ -126,7 +127,7 @@ def _answer_with(scorer: Scorer, topics: TopicSettings, limits: Limits) -> Calla
 
 
 def read_states(
-    clients: Clients, letters: Iterable[Letter], ends: Mapping[int, int], options: StateOptions, *, stop: Stop
+    cluster: Cluster, letters: Iterable[Letter], ends: Mapping[int, int], options: StateOptions
 ) -> tuple[Mapping[bytes, int], LetterStates]:
     """Derive the states of letters, and return them with the letters' retry counts by fingerprint.
 
@@ -136,8 +137,8 @@ def read_states(
     source topic from the original of its oldest letter on, and only if it finds a replay, the answers since that
     letter.
     """
-    cluster, topics = Cluster(clients, stop), clients.settings.topics
-    sources, searches = SourceReaders(clients, cluster, stop, options.on_read), dict[str, Search]()
+    topics = cluster.clients.settings.topics
+    sources, searches = SourceReaders(cluster, options.on_read), dict[str, Search]()
     unknown_because = None
     for letter in letters:
         name = source_name(letter, topics)
@@ -154,7 +155,7 @@ def read_states(
     outcomes: dict[bytes, LetterState] = {}
     for name, search in searches.items():
         if unknown_because is None:
-            states = _StateSearch(clients, cluster, sources.reader(name), search, options, stop).states(ends)
+            states = _StateSearch(cluster, sources.reader(name), search, options).states(ends)
             outcomes |= states.outcomes
             unknown_because = states.unknown_because
     return retry_counts, LetterStates(outcomes, options.max_retries, unknown_because)
@@ -164,16 +165,14 @@ def read_states(
 class _StateSearch:
     """Search for the replays of the letters of one source topic, and for their answers."""
 
-    clients: Clients
     cluster: Cluster
     source: SourceReader
     search: Search
     options: StateOptions
-    stop: Stop
 
     def states(self, letter_ends: Mapping[int, int]) -> LetterStates:
         """Return the states of the letters."""
-        topic, topics, max_retries = self.source.topic, self.clients.settings.topics, self.options.max_retries
+        topic, topics, max_retries = self.source.topic, self.cluster.clients.settings.topics, self.options.max_retries
         starts = self.search.starts
         if self._exceeds_limit(self.cluster.starts(topic.name, topic.ends) if starts is None else starts, topic.ends):
             return self._unknown
@@ -202,6 +201,6 @@ class _StateSearch:
         return limit is not None and sum(max(0, ends[partition] - start) for partition, start in starts.items()) > limit
 
     def _records(self, topic: str, starts: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[Record]:
-        for batch in read(self.clients, topic, stop=self.stop, starts=starts, ends=ends):
+        for batch in read(self.cluster, topic, starts=starts, ends=ends):
             self.options.on_read(len(batch))
             yield from batch

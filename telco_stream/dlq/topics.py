@@ -20,11 +20,9 @@ from telco_stream.settings import TopicSettings
 class DeadLetterTopic:
     """Contents of the topic when this object was created; later letters, as from a replay's failures, are left out."""
 
-    def __init__(self, clients: Clients, cluster: Cluster, stop: Stop) -> None:
-        self.name = clients.settings.topics.deadletter
-        self._clients = clients
+    def __init__(self, cluster: Cluster) -> None:
+        self.name = cluster.clients.settings.topics.deadletter
         self._cluster = cluster
-        self._stop = stop
         #: End offsets by partition.
         self.ends = cluster.ends(self.name, range(cluster.partitions(self.name)[self.name]))
 
@@ -32,13 +30,13 @@ class DeadLetterTopic:
         """Yield the records of all partitions or of one; the order is always the same."""
         for number, end in sorted(self.ends.items()):
             if partition in {None, number}:
-                for batch in read(self._clients, self.name, stop=self._stop, ends={number: end}):
+                for batch in read(self._cluster, self.name, ends={number: end}):
                     yield from batch
 
     def record_at(self, partition: int, offset: int) -> Record:
         """Return the record at this position; raise `DataError` if it is missing."""
         bounds = {"starts": {partition: offset}, "ends": {partition: offset + 1}}
-        for batch in read(self._clients, self.name, stop=self._stop, **bounds):
+        for batch in read(self._cluster, self.name, **bounds):
             for record in batch:
                 return record
         raise DataError(f"{self.name} {partition}:{offset} {self._explain_missing(partition, offset)}")
@@ -60,14 +58,10 @@ class SourceReader:
     `on_read` is called with the number of records of each batch.
     """
 
-    def __init__(
-        self, clients: Clients, cluster: Cluster, name: str, stop: Stop, on_read: Callable[[int], object]
-    ) -> None:
-        self._clients = clients
+    def __init__(self, cluster: Cluster, name: str, on_read: Callable[[int], object]) -> None:
         self._cluster = cluster
-        self._stop = stop
         self._on_read = on_read
-        self._letters = clients.settings.topics.deadletter
+        self._letters = cluster.clients.settings.topics.deadletter
         partitions = range(cluster.partitions(name)[name])
         ids = cluster.topic_ids(name, self._letters)
         #: ID of the dead-letter topic; None if the broker lacks topic IDs.
@@ -76,7 +70,7 @@ class SourceReader:
 
     def find_replayed(self, fingerprints: AbstractSet[bytes], starts: Mapping[int, int] | None) -> set[bytes]:
         """Return the fingerprints that belong to replayed letters; wait for open transactions that could hide any."""
-        ends = settled_ends(self._cluster, self.topic.name, len(self.topic.ends), self._stop)
+        ends = settled_ends(self._cluster, self.topic.name, len(self.topic.ends))
         return {replay.fingerprint for replay in self.replays(fingerprints, starts, ends)}
 
     def replays(
@@ -88,7 +82,7 @@ class SourceReader:
         marker names a letter but key or value differ from the letter's original, the fingerprint differs too, so a
         forged marker doesn't hide a letter.
         """
-        for batch in read(self._clients, self.topic.name, stop=self._stop, starts=starts, ends=ends):
+        for batch in read(self._cluster, self.topic.name, starts=starts, ends=ends):
             self._on_read(len(batch))
             for record in batch:
                 marker = replay_marker(record)
@@ -113,16 +107,9 @@ class SourceReaders:
     """
 
     def __init__(
-        self,
-        clients: Clients,
-        cluster: Cluster,
-        stop: Stop,
-        on_read: Callable[[int], object] = lambda _: None,
-        *,
-        is_written: bool = False,
+        self, cluster: Cluster, on_read: Callable[[int], object] = lambda _: None, *, is_written: bool = False
     ) -> None:
-        self._clients, self._cluster, self._stop, self._on_read = clients, cluster, stop, on_read
-        self._is_written = is_written
+        self._cluster, self._on_read, self._is_written = cluster, on_read, is_written
         self._readers: dict[str, SourceReader] = {}
 
     def reader(self, name: str) -> SourceReader:
@@ -131,12 +118,12 @@ class SourceReaders:
             require_read(self._cluster, name)
             if self._is_written:
                 require_write(self._cluster, name)
-            self._readers[name] = SourceReader(self._clients, self._cluster, name, self._stop, self._on_read)
+            self._readers[name] = SourceReader(self._cluster, name, self._on_read)
         return self._readers[name]
 
     def topic_of(self, letter: Letter) -> SourceTopic:
         """Return the letter's source topic."""
-        return self.reader(source_name(letter, self._clients.settings.topics)).topic
+        return self.reader(source_name(letter, self._cluster.clients.settings.topics)).topic
 
     def find_replayed(self, search: Search) -> set[bytes]:
         """Return the fingerprints of the replayed ones among the letters."""

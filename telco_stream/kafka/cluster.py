@@ -89,7 +89,8 @@ class Cluster:
 
     def __init__(self, clients: Clients, stop: Stop | None = None) -> None:
         self.clients = clients
-        self._stop = stop or Stop()
+        #: Stop request that ends waiting for an answer.
+        self.stop = stop or Stop()
         self._admin: AdminClient = clients.admin()
         #: True once the cluster has named a controller; the embedded broker never does.
         self._has_controller = False
@@ -337,7 +338,7 @@ class Cluster:
             try:
                 return future.result(MAX_CALL_SECONDS)
             except TimeoutError:
-                if self._stop.requested:
+                if self.stop.requested:
                     raise Stopped from None
                 if self._is_refused() or deadline.has_passed:
                     raise KafkaException(KafkaError(KafkaError._TIMED_OUT)) from None  # noqa: SLF001
@@ -348,7 +349,7 @@ class Cluster:
         def is_permanent(error: KafkaError) -> bool:
             return (codes is not None and error.code() not in codes) or self._is_refused()
 
-        return retry(call, Deadline(self.clients.timeout), self._stop, is_permanent, pause=pause)
+        return retry(call, Deadline(self.clients.timeout), self.stop, is_permanent, pause=pause)
 
     def _is_refused(self) -> bool:
         self._admin.poll(0)  # serves the error callback, which sets `last_error`

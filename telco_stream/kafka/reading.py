@@ -13,12 +13,11 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from telco_stream import errors
 from telco_stream.kafka.auth_errors import reason_of
 from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS, Deadline
-from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.error_policy import cannot_connect, consumer_failure, is_fatal, response_too_large
 from telco_stream.kafka.polling import BoundedPoll
 from telco_stream.messages.record import Record
-from telco_stream.runtime.signals import Stop, Stopped
+from telco_stream.runtime.signals import Stopped
 
 log = logging.getLogger("telco_stream.kafka.reading")
 
@@ -35,10 +34,9 @@ _MARKER_SECONDS, _MARKER_PAUSE = 1.0, 0.02
 
 
 def read(
-    clients: Clients,
+    cluster: Cluster,
     topic: str,
     *,
-    stop: Stop,
     starts: Mapping[int, int] | None = None,
     ends: Mapping[int, int] | None = None,
 ) -> Iterator[list[Record]]:
@@ -48,12 +46,12 @@ def read(
     returns it if no record is new enough. Raises `Stopped`, and `errors.KafkaError` if nothing arrives for the clients'
     timeout.
     """
-    ranges = _ranges(Cluster(clients, stop), topic, starts, ends)
+    ranges = _ranges(cluster, topic, starts, ends)
     offsets = ", ".join(f"{partition}: {start} to {end}" for partition, (start, end) in ranges.items())
     log.debug("reading topic %s, offsets by partition: %s", topic, offsets or "none")
     if not ranges:
         return
-    reader = _Reader(clients, topic, ranges, stop)
+    reader = _Reader(cluster, topic, ranges)
     try:
         yield from reader.batches()
     finally:
@@ -71,7 +69,7 @@ def starts_since(cluster: Cluster, topic: str, ends: Mapping[int, int], millisec
     return {partition: offset if offset >= 0 else ends[partition] for partition, offset in offsets.items()}
 
 
-def settled_ends(cluster: Cluster, topic: str, partitions: int, stop: Stop) -> dict[int, int]:
+def settled_ends(cluster: Cluster, topic: str, partitions: int) -> dict[int, int]:
     """Return the high watermarks, once all transactions below them have ended.
 
     A group's offsets can be visible before the messages of the same transaction, because the broker writes its markers
@@ -86,7 +84,7 @@ def settled_ends(cluster: Cluster, topic: str, partitions: int, stop: Stop) -> d
                 " hides the records after it; try again when its producer has ended it, or abort it with"
                 " kafka-transactions.sh"
             )
-        if stop.wait(MAX_CALL_SECONDS):
+        if cluster.stop.wait(MAX_CALL_SECONDS):
             raise Stopped
     return written
 
@@ -131,15 +129,15 @@ def _ranges(
 class _Reader:
     """Consumer of assigned partitions, each up to its end."""
 
-    def __init__(self, clients: Clients, topic: str, ranges: Mapping[int, tuple[int, int]], stop: Stop) -> None:
-        self._clients = clients
+    def __init__(self, cluster: Cluster, topic: str, ranges: Mapping[int, tuple[int, int]]) -> None:
+        self._cluster = cluster
+        self._clients = cluster.clients
         self._topic = topic
-        self._stop = stop
         self._ends = {partition: end for partition, (_, end) in ranges.items()}
         self._position = {partition: start for partition, (start, _) in ranges.items()}
         self._unfinished = set(ranges)
         self._last_error: KafkaError | None = None
-        self._consumer: Consumer = clients.reader()
+        self._consumer: Consumer = self._clients.reader()
         self._consumer.assign([TopicPartition(topic, partition, start) for partition, start in self._position.items()])
 
     def batches(self) -> Iterator[list[Record]]:
@@ -162,7 +160,7 @@ class _Reader:
 
     def _poll(self, deadline: Deadline) -> list[Message]:
         """Wait for at least one message; it can be an error, so the caller has to check for progress."""
-        while not self._stop.requested:
+        while not self._cluster.stop.requested:
             polling = BoundedPoll(self._consumer, _BATCH_BYTES)
             first = polling.poll(MAX_CALL_SECONDS)
             if first is not None:
@@ -200,7 +198,7 @@ class _Reader:
 
     def _skip_deleted(self, partition: int) -> None:
         """Continue at the oldest retained record after retention has overtaken the reader."""
-        oldest = Cluster(self._clients, self._stop).starts(self._topic, [partition])[partition]
+        oldest = self._cluster.starts(self._topic, [partition])[partition]
         if oldest <= self._position[partition]:
             raise errors.KafkaError(
                 f"Topic {self._topic}, partition {partition} no longer has offset {self._position[partition]}: was the"

@@ -146,9 +146,9 @@ class ExactlyOnceWriter:
         if cluster.is_embedded():  # it keeps offsets
             return None
         count = cluster.partitions(topic)[topic]
-        ends = settled_ends(cluster, topic, count, self._stop) if whole else _old_ends(cluster, topic, count)
+        ends = settled_ends(cluster, topic, count) if whole else _old_ends(cluster, topic, count)
         newest: dict[str, _Mark] = {}
-        for record in chain.from_iterable(read(self._clients, topic, stop=self._stop, ends=ends)):
+        for record in chain.from_iterable(read(cluster, topic, ends=ends)):
             progress = _progress_in(record)
             if progress is None or progress.of.identity != self._pass_key.identity:
                 continue

@@ -113,8 +113,9 @@ class _BlockCounts:
 
 def _read(clients: Clients, options: DriftOptions, stop: Stop) -> Iterator[list[Record]]:
     """Yield the records of the raw topic that may have been written in the period."""
-    offsets = offsets_of(Cluster(clients, stop), clients.settings.topics.raw, options.period, stop)
-    for batch in read(clients, offsets.topic, stop=stop, starts=offsets.starts, ends=offsets.ends):
+    cluster = Cluster(clients, stop)
+    offsets = offsets_of(cluster, clients.settings.topics.raw, options.period)
+    for batch in read(cluster, offsets.topic, starts=offsets.starts, ends=offsets.ends):
         yield batch
         options.on_read(len(batch))
 

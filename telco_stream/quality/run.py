@@ -118,22 +118,22 @@ def join_outcomes(clients: Clients, options: QualityOptions, stop: Stop) -> Join
 
     Raises `DataError` for a bad row of the file.
     """
-    join = Join()
-    _add_predictions(join, clients, options, stop)
+    join, cluster = Join(), Cluster(clients, stop)
+    _add_predictions(join, cluster, options)
     if options.outcomes is not None:
         _add_file(join, options.outcomes, options, stop)
     else:
-        _add_topic(join, clients, options, stop)
+        _add_topic(join, cluster, options)
     return join.result(options.horizon)
 
 
-def _add_predictions(join: Join, clients: Clients, options: QualityOptions, stop: Stop) -> None:
+def _add_predictions(join: Join, cluster: Cluster, options: QualityOptions) -> None:
     """Add the matching predictions, and count the values that are not predictions."""
     codec = PredictionCodec(options.contract, [] if options.uplift == "never" else [CONTROL])
     criteria, positive = options.criteria, options.contract.label.positive
     first, last = criteria.period.bounds()
-    offsets = offsets_of(Cluster(clients, stop), clients.settings.topics.predictions, criteria.period, stop)
-    for batch in read(clients, offsets.topic, stop=stop, starts=offsets.starts, ends=offsets.ends):
+    offsets = offsets_of(cluster, cluster.clients.settings.topics.predictions, criteria.period)
+    for batch in read(cluster, offsets.topic, starts=offsets.starts, ends=offsets.ends):
         for record in batch:
             prediction = decode_valid(record.value(), codec)
             if prediction is None:
@@ -148,10 +148,10 @@ def _add_predictions(join: Join, clients: Clients, options: QualityOptions, stop
         options.on_read(len(batch))
 
 
-def _add_topic(join: Join, clients: Clients, options: QualityOptions, stop: Stop) -> None:
+def _add_topic(join: Join, cluster: Cluster, options: QualityOptions) -> None:
     """Add the outcomes of the topic, and count the records for which `outcomes check` writes a dead letter."""
     codec, label = EventCodec(outcome_contract(options.contract)), options.contract.label
-    for batch in read(clients, clients.settings.topics.outcomes, stop=stop):
+    for batch in read(cluster, cluster.clients.settings.topics.outcomes):
         _, events, rejected = decode_events(batch, codec)
         for event, value in zip(events, codec.values(label.name, events), strict=True):
             join.add_outcome(event.key, to_timestamp(event.event_ts), positive=value == label.positive)

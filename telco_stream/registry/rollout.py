@@ -50,7 +50,7 @@ class RolloutWatch:
 
     def __init__(self, clients: Clients, group: str, stop: Stop) -> None:
         topics = clients.settings.topics
-        self._clients, self._group, self._stop = clients, group, stop
+        self._group = group
         self._raw, self._predictions = topics.raw, topics.predictions
         self._cluster = Cluster(clients, stop)
         count = self._cluster.partitions(self._raw, self._predictions)[self._predictions]
@@ -70,7 +70,7 @@ class RolloutWatch:
         while (missing := (rollout := self._look(topic, result)).missing()) is not None:
             if time.monotonic() > deadline:
                 raise DataError(f"{result.version} was promoted, but after {seconds:g} s {missing}")
-            if self._stop.wait(_PAUSE):
+            if self._cluster.stop.wait(_PAUSE):
                 raise Stopped
         return rollout
 
@@ -97,7 +97,7 @@ class RolloutWatch:
 
     def _read_answers(self) -> None:
         """Read the predictions that are new, and keep the version of the newest for each raw partition."""
-        for batch in read(self._clients, self._predictions, stop=self._stop, starts=self._positions):
+        for batch in read(self._cluster, self._predictions, starts=self._positions):
             self._positions |= {record.partition(): record.offset() + 1 for record in batch}
             for partition, answer in newest_versions(batch, self._raw).items():
                 self._answers[partition] = max(self._answers.get(partition, answer), answer)
@@ -117,4 +117,4 @@ class RolloutWatch:
     def _has_record(self, partition: int, start: int, ends: Mapping[int, int]) -> bool:
         if ends[partition] - start > _MAX_SEARCHED:
             return True
-        return any(read(self._clients, self._raw, stop=self._stop, starts={partition: start}, ends=ends))
+        return any(read(self._cluster, self._raw, starts={partition: start}, ends=ends))

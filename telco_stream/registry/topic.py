@@ -29,8 +29,6 @@ class ModelTopic:
     def __init__(self, clients: Clients, topic: str, stop: Stop, *, writes: bool = False) -> None:
         self.name = topic
         self.signing_key = signing_key(clients)
-        self._clients = clients
-        self._stop = stop
         self._cluster = Cluster(clients, stop)
         self._cluster.partitions(topic)
         require_read(self._cluster, topic)
@@ -67,7 +65,7 @@ class ModelTopic:
     def files_of(self, published: Published) -> dict[str, bytes]:
         """Read the files of an archive at its offset; raise `ModelError` if they can't be used."""
         starts, ends = {PARTITION: published.offset}, {PARTITION: published.offset + 1}
-        for records in read(self._clients, self.name, stop=self._stop, starts=starts, ends=ends):
+        for records in read(self._cluster, self.name, starts=starts, ends=ends):
             for entry in valid_entries(records, self.signing_key):
                 if isinstance(entry.content, Publication) and entry.content.archive is not None:
                     return unpack_version(entry.content.archive, f"{self.name}, version {published.version}")
@@ -96,13 +94,14 @@ class ModelTopic:
 
     @cached_property
     def _sink(self) -> Sink:
-        timeout = str(int(self._clients.timeout * 1_000))
-        producer = self._clients.producer(message_max_bytes=str(MAX_MODEL_BYTES), message_timeout_ms=timeout)
-        return Sink(producer, self._stop)
+        clients = self._cluster.clients
+        timeout = str(int(clients.timeout * 1_000))
+        producer = clients.producer(message_max_bytes=str(MAX_MODEL_BYTES), message_timeout_ms=timeout)
+        return Sink(producer, self._cluster.stop)
 
     def _entries(self, start: int) -> Iterator[Entry]:
         """Read the valid records from an offset on; log the others."""
-        for batch in read(self._clients, self.name, stop=self._stop, starts={PARTITION: start}):
+        for batch in read(self._cluster, self.name, starts={PARTITION: start}):
             yield from valid_entries(batch, self.signing_key)
             self._position = max(self._position, batch[-1].offset() + 1)
 

@@ -69,18 +69,18 @@ class ReportData:
 
 def run_report(clients: Clients, options: ReportOptions, *, stop: Stop) -> Report:
     """Aggregate the matching predictions that the topic holds now."""
-    topic = clients.settings.topics.predictions
-    offsets = offsets_of(Cluster(clients, stop), topic, options.previous or options.criteria.period, stop)
-    return report(_records(clients, offsets, options, stop), options)
+    cluster, topic = Cluster(clients, stop), clients.settings.topics.predictions
+    offsets = offsets_of(cluster, topic, options.previous or options.criteria.period)
+    return report(_records(cluster, offsets, options), options)
 
 
 def run_lookup(clients: Clients, options: LookupOptions, *, stop: Stop) -> Lookup:
     """Find the customer's newest predictions among the records that the topic holds now."""
     cluster, topic = Cluster(clients, stop), clients.settings.topics.predictions
-    offsets = offsets_of(cluster, topic, ALWAYS, stop)
+    offsets = offsets_of(cluster, topic, ALWAYS)
     search = Search(options, offsets.starts, offsets.ends)
     while starts := search.next_block():
-        for batch in read(clients, topic, stop=stop, starts=starts, ends=search.unread):
+        for batch in read(cluster, topic, starts=starts, ends=search.unread):
             search.add(batch)
             options.on_read(len(batch))
         search.end_block(starts)
@@ -96,7 +96,7 @@ def read_source(clients: Clients, source: str, *, stop: Stop) -> Record:
     if partition < cluster.partitions(topic)[topic]:
         start, end = cluster.starts(topic, [partition])[partition], cluster.ends(topic, [partition])[partition]
         if start <= offset < end:
-            for batch in read(clients, topic, stop=stop, starts={partition: offset}, ends={partition: offset + 1}):
+            for batch in read(cluster, topic, starts={partition: offset}, ends={partition: offset + 1}):
                 for record in batch:
                     return record
     raise DataError(f"There is no record at {source}: retention may have deleted it, or it is a transaction marker")
@@ -124,15 +124,15 @@ def run_report_data(clients: Clients, options: ReportOptions, *, stop: Stop) -> 
     """Collect the contents of the HTML page; read the dead letters for their states, and again to count them."""
     cluster, topics, criteria = Cluster(clients, stop), clients.settings.topics, options.criteria
     trends = Trends(options.contract.label.positive)
-    predictions_read = offsets_of(cluster, topics.predictions, options.previous or criteria.period, stop)
-    letters_read = offsets_of(cluster, topics.deadletter, criteria.period, stop)
+    predictions_read = offsets_of(cluster, topics.predictions, options.previous or criteria.period)
+    letters_read = offsets_of(cluster, topics.deadletter, criteria.period)
     as_of = utc_timestamp()
     with_trends = replace(options, on_prediction=[trends.add, *options.on_prediction])
-    result = report(_records(clients, predictions_read, options, stop), with_trends)
+    result = report(_records(cluster, predictions_read, options), with_trends)
     state_options = StateOptions(on_read=options.on_read)
-    candidates = _letters(clients, letters_read, options, stop)
-    _, states = read_states(clients, candidates, letters_read.ends, state_options, stop=stop)
-    letters = summarize(_letters(clients, letters_read, options, stop), states)
+    candidates = _letters(cluster, letters_read, options)
+    _, states = read_states(cluster, candidates, letters_read.ends, state_options)
+    letters = summarize(_letters(cluster, letters_read, options), states)
     return ReportData(as_of, criteria, result, trends, letters, predictions_read, letters_read)
 
 
@@ -191,10 +191,10 @@ def csv_line(values: Iterable[str | float]) -> str:
     return text.getvalue()
 
 
-def offsets_of(cluster: Cluster, topic: str, period: Period, stop: Stop) -> OffsetRange:
+def offsets_of(cluster: Cluster, topic: str, period: Period) -> OffsetRange:
     """Return the offsets that can hold records or answers of the period; an answer's record is never older than it."""
     partitions = cluster.partitions(topic)[topic]
-    ends = settled_ends(cluster, topic, partitions, stop)
+    ends = settled_ends(cluster, topic, partitions)
     if period.since is None:
         starts = cluster.starts(topic, ends)
     else:
@@ -202,16 +202,16 @@ def offsets_of(cluster: Cluster, topic: str, period: Period, stop: Stop) -> Offs
     return OffsetRange(topic, starts, ends)
 
 
-def _records(clients: Clients, offsets: OffsetRange, options: ReportOptions, stop: Stop) -> Iterator[Record]:
-    for batch in read(clients, offsets.topic, stop=stop, starts=offsets.starts, ends=offsets.ends):
+def _records(cluster: Cluster, offsets: OffsetRange, options: ReportOptions) -> Iterator[Record]:
+    for batch in read(cluster, offsets.topic, starts=offsets.starts, ends=offsets.ends):
         yield from batch
         options.on_read(len(batch))
 
 
-def _letters(clients: Clients, offsets: OffsetRange, options: ReportOptions, stop: Stop) -> Letters:
+def _letters(cluster: Cluster, offsets: OffsetRange, options: ReportOptions) -> Letters:
     """Return the dead letters of the period and of the model version, without those of outcomes."""
-    criteria, outcomes = options.criteria, clients.settings.topics.outcomes
-    records = _records(clients, offsets, options, stop)
+    criteria, outcomes = options.criteria, cluster.clients.settings.topics.outcomes
+    records = _records(cluster, offsets, options)
     return Letters(
         (record for record in records if _has_version(record, criteria.model_version)),
         LetterFilter(since=criteria.period.since, until=criteria.period.until),

@@ -109,7 +109,7 @@ def _check(stop: Stop) -> None:
 
 def _unscored_records(clients: Clients, stop: Stop) -> tuple[UnscoredRecord, ...]:
     """Return the dead letters, ordered by key."""
-    records = DeadLetterTopic(clients, Cluster(clients, stop), stop).records()
+    records = DeadLetterTopic(Cluster(clients, stop)).records()
     letters = [
         UnscoredRecord(text_of(letter.record.key()) or "", letter.content.error_type, letter.content.error_message)
         for letter in Letters(records, LetterFilter())
