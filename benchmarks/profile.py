@@ -98,6 +98,7 @@ def _consuming(session: BenchSession, raw: str, out: str, letters: str) -> Stage
     source = KafkaSource(consumer, Subscription(TopicToRead(raw, Cluster(clients).ask_offsets)), stop)
     name = session.topics.unique_name("id")
     transactions = Transactions(lambda: clients.producer(name), stop, has_unique_id=True)
+    transactions.start()
     polled, sent, committed = list[float](), list[float](), list[float]()
     records: list[Any] = []
     while len(polled) < BATCHES - 3:

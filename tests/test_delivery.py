@@ -48,6 +48,7 @@ class DeliveryHarness:
 
     def exactly_once(self) -> ExactlyOnce:
         transactions = Transactions(lambda: cast("Any", self.producer), self._stop, has_unique_id=True)
+        transactions.start()
         self.log.clear()
         return ExactlyOnce(transactions, self._source, TOPICS, self._largest_letters)
 

@@ -28,6 +28,7 @@ class Harness:
         self.producers: list[FakeProducer] = []
         self._failures = list(failures)
         self.transactions = Transactions(self._make, self.stop, has_unique_id=has_unique_id, **more)
+        self.transactions.start()
 
     def run(self) -> End:
         self.log.clear()

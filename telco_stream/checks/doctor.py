@@ -111,7 +111,7 @@ class Doctor:
         self._need_broker()
         if failed := sorted(needs.topics & self._failed):
             raise _Skipped(f"needs topic {failed[0]}")
-        needs.check(self._cluster, self._stop)
+        needs.check(self._cluster)
         return "allowed"
 
     def _examine_model(self) -> str:
@@ -126,7 +126,7 @@ class Doctor:
             raise _Skipped("only a command with a transactional ID can compare them")
         before = self._clock()
         try:
-            transactions_under(name, self._clients, self._stop, has_unique_id=False)
+            transactions_under(name, self._clients, self._stop, has_unique_id=False).start()
             after, newest = self._clock(), self._cluster.newest_time(_BROKER_CLOCK)
         except KafkaError as error:
             raise _Skipped(f"not compared: {error}") from error

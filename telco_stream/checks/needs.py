@@ -7,7 +7,6 @@ from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.permissions import require_group, require_read, require_write
 from telco_stream.kafka.transactions import transactions_under
 from telco_stream.runtime.choices import models_topic
-from telco_stream.runtime.signals import Stop
 from telco_stream.settings import Settings
 
 #: Group and transactional ID for a check of the prefix that passes have in common.
@@ -29,7 +28,7 @@ class Needs:
         """Return all topics of the command."""
         return {*self.reads, *self.writes}
 
-    def check(self, cluster: Cluster, stop: Stop) -> None:
+    def check(self, cluster: Cluster) -> None:
         """Raise `KafkaError` for the first right that this user lacks."""
         require_read(cluster, *self.reads)
         require_write(cluster, *self.writes)
@@ -38,7 +37,7 @@ class Needs:
         if self.joins:
             require_group(cluster, self.joins)
         if self.transactional_id:
-            transactions_under(self.transactional_id, cluster.clients, stop, has_unique_id=False)
+            transactions_under(self.transactional_id, cluster.clients, cluster.stop, has_unique_id=False).start()
 
 
 def needs_of(settings: Settings, names: list[str]) -> dict[str, Needs]:

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from telco_stream.consume.run import ConsumeOptions
     from telco_stream.contract.schema import Contract
     from telco_stream.display.consume_view import ConsumeView
+    from telco_stream.kafka.cluster import Cluster
     from telco_stream.model.serving import Models
     from telco_stream.monitoring.protocols import RunObserver
     from telco_stream.monitoring.snapshot import ConsumerSnapshot
-    from telco_stream.runtime.signals import Stop
 
 
 def consume(
@@ -142,6 +142,7 @@ def consume(
     options.check_metrics(metrics_host, metrics_port)
     stop = session.stop  # handle signals while the model is loaded
     from telco_stream.consume.run import ConsumeOptions, open_models
+    from telco_stream.kafka.cluster import Cluster
     from telco_stream.model.reasons.request import ReasonRequest
     from telco_stream.monitoring import MonitoringOptions
 
@@ -154,16 +155,17 @@ def consume(
     run_options = ConsumeOptions(
         mode, delivery, limit, idle_timeout, top_k, monitoring, if_answered, holdout_percent, request
     )
-    with open_models(session.clients, session.model_folder(), engine, stop, request, follow=workers == 1) as models:
+    cluster = Cluster(session.clients, stop)  # it connects while the model is loaded
+    with open_models(cluster, session.model_folder(), engine, request, follow=workers == 1) as models:
         result = (
-            _run_workers(session, run_options, engine, workers, models.serving.scorer.codec.contract)
+            _run_workers(session, cluster, run_options, engine, workers, models.serving.scorer.codec.contract)
             if workers > 1
-            else _run_one(session, run_options, models, stop)
+            else _run_one(session, cluster, run_options, models)
         )
     session.screen.show(result)
 
 
-def _run_one(session: Session, run_options: "ConsumeOptions", models: "Models", stop: "Stop") -> "ConsumeResult":
+def _run_one(session: Session, cluster: "Cluster", run_options: "ConsumeOptions", models: "Models") -> "ConsumeResult":
     """Consume in this process."""
     from telco_stream.consume.run import run_consume
     from telco_stream.monitoring.snapshot import ConsumerStats, ProgressLog
@@ -178,11 +180,16 @@ def _run_one(session: Session, run_options: "ConsumeOptions", models: "Models", 
         observers.append(ProgressLog())
     contract = models.serving.scorer.codec.contract
     with session.live(lambda: _view(session, run_options, contract, stats.snapshot)):
-        return run_consume(session.clients, models, run_options, stop=stop, observers=observers)
+        return run_consume(cluster, models, run_options, observers=observers)
 
 
 def _run_workers(
-    session: Session, run_options: "ConsumeOptions", engine: Engine, count: int, contract: "Contract"
+    session: Session,
+    cluster: "Cluster",
+    run_options: "ConsumeOptions",
+    engine: Engine,
+    count: int,
+    contract: "Contract",
 ) -> "ConsumeResult":
     """Consume in several processes, each of which loads the model that this process has checked."""
     from telco_stream.consume.run import WorkerTask, decide_first_start, new_transactional_id
@@ -198,7 +205,7 @@ def _run_workers(
     folder, drawn = session.model_folder(), session.has_live_view
     settings = session.settings
     with suppress(Stopped):  # `run_workers` ends at once if a stop is requested
-        settings, run_options = decide_first_start(session.clients, run_options, session.stop)
+        settings, run_options = decide_first_start(cluster, run_options)
     task = WorkerTask(settings, folder, engine, run_options, session.clients.timeout, session.log_options, name, drawn)
     aggregator = WorkerAggregator(session.log)
     with session.live(lambda: _view(session, run_options, contract, aggregator.snapshot, f"{count} workers")):

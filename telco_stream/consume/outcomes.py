@@ -111,6 +111,7 @@ def _check(clients: Clients, contract: Contract, counts: _Counts, stop: Stop) ->
     logs.log_start("outcomes check", group=group, outcomes=topics.outcomes, deadletter=topics.deadletter)
     limit = largest_letter(cluster, topics)
     transactions = transactions_under(group, clients, stop, has_unique_id=False, fenced=_FENCED, largest_batch=limit)
+    transactions.start()  # fences a run that still goes on, before its letters are read
     resume_after_letters(cluster, group, topics.outcomes, topic_id)
     plan = ConsumePlan(
         mode="batch",
@@ -134,8 +135,8 @@ def _check(clients: Clients, contract: Contract, counts: _Counts, stop: Stop) ->
 
     topic = TopicToRead(topics.outcomes, cluster.ask_offsets, topic_id, partitions, "earliest")
     # As a static member, it takes the place of a killed run at once.
-    member = {"group_instance_id": group}
-    with closing(open_source(clients, cluster, group, topic, stop, is_batch=True, is_bounded=True, **member)) as source:
+    member = clients.member(group, group_instance_id=group)
+    with closing(open_source(cluster, member, topic, is_batch=True, is_bounded=True)) as source:
         delivery, letters = ExactlyOnce(transactions, source, topics, limit), DeadLetterLog()
         loop = ConsumeLoop(source, delivery, process, plan, stop=stop, observers=[letters, counts])
         result = loop.run()

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
+from confluent_kafka import Consumer
+
 from telco_stream.consume.batches import BatchScorer
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters
 from telco_stream.consume.delivery import AtLeastOnce, ExactlyOnce
@@ -22,7 +24,7 @@ from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import KafkaSource, open_source
 from telco_stream.kafka.starts import TopicToRead
 from telco_stream.kafka.topics import compacted_topics, compaction_warning, largest_letter
-from telco_stream.kafka.transactions import transactions_under
+from telco_stream.kafka.transactions import Transactions, transactions_under
 from telco_stream.messages.codec import Codec
 from telco_stream.messages.prediction import APPROXIMATE, BASE, CONTROL, REASONS, Holdout
 from telco_stream.model.artifact import BASELINE, load_requested, manifest_of, read_folder
@@ -94,14 +96,15 @@ class WorkerTask:
         consumer = self.settings.consumer.model_copy(update={"transactional_id": f"{self.id_prefix}-{slot}"})
         settings = self.settings.model_copy(update={"consumer": consumer, "kafka": self._properties(slot)})
         clients = Clients(settings, self.timeout)
+        cluster = Cluster(clients, stop)
         options = replace(self.options, monitoring=self.options.monitoring.in_slot(slot))
         observers: list[RunObserver] = [reporter] if self.has_live_view else [reporter, ProgressLog()]
-        opened = open_models(clients, self.model, self.engine, stop, options.reasons)
+        opened = open_models(cluster, self.model, self.engine, options.reasons)
         with opened as models, ExitStack() as reporting:
             if self.has_live_view:
                 codec = models.serving.scorer.codec
                 reporting.enter_context(reporter.reporting_snapshots(codec, clients.unavailable_for, models.versions))
-            return run_consume(clients, models, options, stop=stop, observers=observers)
+            return run_consume(cluster, models, options, observers=observers)
 
     def _properties(self, slot: int) -> dict[str, str]:
         """Return the client properties of one worker: two members with the same instance ID fence each other."""
@@ -112,19 +115,14 @@ class WorkerTask:
 
 
 @contextmanager
-def open_models(  # noqa: PLR0913 - where models are, and what they have to do
-    clients: Clients,
-    folder: Path,
-    engine: Engine,
-    stop: Stop,
-    reasons: ReasonRequest | None = None,
-    *,
-    follow: bool = True,
+def open_models(
+    cluster: Cluster, folder: Path, engine: Engine, reasons: ReasonRequest | None = None, *, follow: bool = True
 ) -> Iterator[Models]:
     """Yield the models of the configured topic, or else of the folder, with what the reasons of answers need.
 
     Those of a topic `follow` it while the block runs.
     """
+    clients, stop = cluster.clients, cluster.stop
     topic = models_topic(clients.settings.model.path)
     if topic is None:
         yield load_models(folder, engine, reasons)
@@ -150,19 +148,19 @@ def load_models(folder: Path, engine: Engine, reasons: ReasonRequest | None = No
     return Models(ServingModels(scorer, created_at=created_at, baseline=files.get(BASELINE)))
 
 
-def decide_first_start(clients: Clients, options: ConsumeOptions, stop: Stop) -> tuple[Settings, ConsumeOptions]:
+def decide_first_start(cluster: Cluster, options: ConsumeOptions) -> tuple[Settings, ConsumeOptions]:
     """Check whether the group has answered its topic before; return settings and options for the workers.
 
     Checked once for all workers, because each of them would see the answers of the others.
     """
-    settings, raw, cluster = clients.settings, clients.settings.topics.raw, Cluster(clients, stop)
+    settings, raw = cluster.clients.settings, cluster.clients.settings.topics.raw
     reset = choose_reset(cluster, cluster.topic_ids(raw)[raw], options.if_answered)
     consumer = settings.consumer.model_copy(update={"auto_offset_reset": reset})
     return settings.model_copy(update={"consumer": consumer}), replace(options, if_answered="restart")
 
 
 def run_consume(
-    clients: Clients, models: Models, options: ConsumeOptions, *, stop: Stop, observers: Sequence[RunObserver] = ()
+    cluster: Cluster, models: Models, options: ConsumeOptions, *, observers: Sequence[RunObserver] = ()
 ) -> ConsumeResult:
     """Consume until a stop condition is met or a stop is requested, and leave the group in every case."""
     if options.holdout_percent:
@@ -170,12 +168,13 @@ def run_consume(
     if options.reasons:
         for name in (BASE, REASONS, APPROXIMATE):
             _check_field(name, "--reasons", models.serving.scorer.codec)
+    clients, stop = cluster.clients, cluster.stop
     clients.on_refused = stop.fail
     with monitor_run(options.monitoring, clients, models, stop=stop, observers=observers) as monitored, reduced_gc():
         try:
-            result = _consume(clients, options, stop, models, monitored)
+            result = _consume(cluster, options, models, monitored)
         except Stopped:  # while a request to the broker was pending, before the loop
-            result = RunCounters(_plan(options, clients, models, Limits())).result("signal")
+            result = RunCounters(_plan(options, cluster.clients, models, Limits())).result("signal")
         stop.raise_failure()
     logs.log_end(
         "consume",
@@ -194,20 +193,26 @@ def new_transactional_id(settings: Settings) -> str:
 
 
 def _consume(
-    clients: Clients, options: ConsumeOptions, stop: Stop, models: Models, observers: Sequence[RunObserver]
+    cluster: Cluster, options: ConsumeOptions, models: Models, observers: Sequence[RunObserver]
 ) -> ConsumeResult:
-    settings, topics, cluster = clients.settings, clients.settings.topics, Cluster(clients, stop)
+    clients, stop, topics = cluster.clients, cluster.stop, cluster.clients.settings.topics
+    consumer = _consumer(clients)  # it connects, as the producer does, while the cluster is asked
     partitions = cluster.partitions(topics.raw, topics.predictions, topics.deadletter)
-    _check_permissions(cluster, settings)
+    _check_permissions(cluster, clients.settings)
     topic_id = cluster.topic_ids(topics.raw)[topics.raw]
     limits = _limits(cluster, topics)
+    sender = _sender(cluster, options, limits.prediction)
     plan = _plan(options, clients, models, limits, topic_id)
     reset = choose_reset(cluster, topic_id, options.if_answered)
     topic = TopicToRead(topics.raw, cluster.ask_offsets, topic_id, partitions[topics.raw], reset)
-    _log_start(options, settings, models)
+    _log_start(options, clients.settings, models)
     _warn_of_compaction(cluster, partitions)
-    with closing(_source(clients, cluster, topic, options, stop)) as source, ExitStack() as attached:
-        delivery, outcomes = _delivery(clients, options, source, stop, limits)
+    is_batch, is_bounded = options.mode == "batch", options.is_bounded
+    with (
+        closing(open_source(cluster, consumer, topic, is_batch=is_batch, is_bounded=is_bounded)) as source,
+        ExitStack() as attached,
+    ):
+        delivery, outcomes = _delivery(sender, source, topics, limits.letter)
         scorer = BatchScorer(models, plan, utc_timestamp)
         loop = ConsumeLoop(
             source, delivery, scorer.process, plan, stop=stop, observers=observers, compare=scorer.compare_shadow
@@ -218,28 +223,33 @@ def _consume(
         return loop.run()
 
 
-def _source(clients: Clients, cluster: Cluster, topic: TopicToRead, options: ConsumeOptions, stop: Stop) -> KafkaSource:
-    """Return a new member of the group."""
-    settings, is_batch, properties = clients.settings, options.mode == "batch", dict[str, str]()
+def _consumer(clients: Clients) -> Consumer:
+    """Return a client that can become a member of the group."""
+    settings, properties = clients.settings, dict[str, str]()
     if models_topic(settings.model.path) is not None:  # `model promote --wait` looks for its reports
         properties["client_id"] = clients.worker
-    group, is_bounded = settings.consumer.group_id, options.is_bounded
-    return open_source(clients, cluster, group, topic, stop, is_batch=is_batch, is_bounded=is_bounded, **properties)
+    return clients.member(settings.consumer.group_id, **properties)
+
+
+def _sender(cluster: Cluster, options: ConsumeOptions, largest_batch: int) -> Sink | Transactions:
+    """Return what sends the answers: transactions, which have not started yet, or a producer without them."""
+    clients, settings = cluster.clients, cluster.clients.settings
+    if options.delivery == "at-least-once":
+        return Sink(clients.producer(largest_batch=largest_batch), cluster.stop)
+    name, has_unique_id = new_transactional_id(settings), settings.consumer.transactional_id is None
+    return transactions_under(
+        name, clients, cluster.stop, has_unique_id=has_unique_id, fenced=_FENCED, largest_batch=largest_batch
+    )
 
 
 def _delivery(
-    clients: Clients, options: ConsumeOptions, source: KafkaSource, stop: Stop, limits: Limits
+    sender: Sink | Transactions, source: KafkaSource, topics: TopicSettings, largest_letters: int
 ) -> tuple[Delivery, Callable[[], Mapping[str, int]]]:
-    """Return the delivery, and a function that returns its number of transactions by outcome."""
-    settings = clients.settings
-    if options.delivery == "at-least-once":
-        sink = Sink(clients.producer(largest_batch=limits.prediction), stop)
-        return AtLeastOnce(sink, source, settings.topics, limits.letter), dict
-    name, has_unique_id = new_transactional_id(settings), settings.consumer.transactional_id is None
-    transactions = transactions_under(
-        name, clients, stop, has_unique_id=has_unique_id, fenced=_FENCED, largest_batch=limits.prediction
-    )
-    return ExactlyOnce(transactions, source, settings.topics, limits.letter), transactions.outcomes
+    """Start the transactions, if there are any; return the delivery, and a function that counts them by outcome."""
+    if isinstance(sender, Sink):
+        return AtLeastOnce(sender, source, topics, largest_letters), dict
+    sender.start()
+    return ExactlyOnce(sender, source, topics, largest_letters), sender.outcomes
 
 
 def _check_field(name: str, option: str, codec: Codec) -> None:

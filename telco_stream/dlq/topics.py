@@ -145,6 +145,7 @@ class ReplayWriter:
         self._transactions = transactions_under(
             name, clients, stop, has_unique_id=False, fenced=_FENCED, largest_batch=largest_batch
         )
+        self._transactions.start()
 
     def send(self, messages: Mapping[tuple[str, int | None], Sequence[Outgoing]]) -> bool:
         """Send messages by topic and partition (None: by key) in one transaction.

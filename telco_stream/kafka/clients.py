@@ -158,6 +158,11 @@ class Clients:
         properties |= _named(overrides)
         return self._make(Consumer, defaults | properties)
 
+    def member(self, group: str, **overrides: str) -> Consumer:
+        """Create a consumer that joins the group as soon as it subscribes to a topic."""
+        # End-of-partition events distinguish an idle partition from a stalled one.
+        return self.consumer(group, enable_partition_eof="true", **overrides)
+
     @cached_property
     def worker(self) -> str:
         """Name of this process in a consumer group: its instance ID, or else a client ID that no other process has."""

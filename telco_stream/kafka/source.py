@@ -17,7 +17,6 @@ from typing import cast
 from confluent_kafka import Consumer, KafkaError, Message
 
 from telco_stream.kafka.blocking_calls import MAX_CALL_SECONDS, SHUTDOWN_GRACE_SECONDS, BackgroundCall
-from telco_stream.kafka.clients import Clients
 from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.error_policy import is_missing_topic, response_too_large
 from telco_stream.kafka.identity import TopicIdentity
@@ -66,21 +65,14 @@ class Subscription:
     is_incremental: bool = True
 
 
-def open_source(  # noqa: PLR0913 - runs differ in each of these
-    clients: Clients,
-    cluster: Cluster,
-    group: str,
-    topic: TopicToRead,
-    stop: Stop,
-    *,
-    is_batch: bool,
-    is_bounded: bool,
-    **properties: str,
+def open_source(
+    cluster: Cluster, consumer: Consumer, topic: TopicToRead, *, is_batch: bool, is_bounded: bool
 ) -> "KafkaSource":
-    """Return a new member of the group; in batch mode it ends at the end that the topic has now.
+    """Join the group of `Clients.member`; in batch mode the source ends at the end that the topic has now.
 
-    A bounded run does not wait for a group that refuses it. `properties` are as the overrides of `Clients.consumer`.
+    A bounded run does not wait for a group that refuses it.
     """
+    clients = cluster.clients
     until = None
     if is_batch:
         # The high watermark, not the last stable offset: a transaction just committed becomes visible a moment later.
@@ -88,12 +80,10 @@ def open_source(  # noqa: PLR0913 - runs differ in each of these
     errors = ConsumerErrors(
         clients.timeout if is_bounded else math.inf, counts=clients.errors, too_large=lambda: clients.too_large
     )
-    # End-of-partition events distinguish an idle partition from a stalled one.
-    consumer = clients.consumer(group, enable_partition_eof="true", **properties)
     describe = partial(cluster.describe_topic, topic.name)
     identity = TopicIdentity(topic.name, topic.topic_id, describe, clients.suspect_outage)
     subscription = Subscription(topic, identity, clients.is_incremental())
-    return KafkaSource(consumer, subscription, stop, until=until, errors=errors)
+    return KafkaSource(consumer, subscription, cluster.stop, until=until, errors=errors)
 
 
 class KafkaSource:

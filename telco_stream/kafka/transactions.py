@@ -59,7 +59,7 @@ def transactions_under(  # noqa: PLR0913 - runs differ in each of these
     fenced: str = _FENCED,
     largest_batch: int | None = None,
 ) -> "Transactions":
-    """Create a transactional producer with this id; the broker aborts an open transaction of an earlier process.
+    """Create a transactional producer with this id, which is then to be started.
 
     `fenced` is the error message if another process takes over the id; `largest_batch` is as in `Clients.producer`.
     """
@@ -105,7 +105,15 @@ class Transactions:
         #: Number of transactions by how they ended.
         self.ended = dict.fromkeys(End, 0)
         self._failed_before = 0
-        self._sink = self._start(timeout)
+        self._timeout = timeout
+        self._sink = Sink(make_producer(), stop)
+
+    def start(self) -> None:
+        """Start the first producer: the broker aborts an open transaction of its ID, and fences earlier producers.
+
+        Raises `errors.KafkaError` if it does not start within the timeout.
+        """
+        self._sink = self._start(self._sink.producer, self._timeout)
 
     def outcomes(self) -> dict[str, int]:
         """Return the number of transactions by how they ended."""
@@ -171,7 +179,7 @@ class Transactions:
         if unresolved is None:
             return End.ABORTED
         self._failed_before += self._sink.failed
-        self._sink = self._start()
+        self._sink = self._start(self._make_producer())
         return End.UNCLEAR
 
     def _recovery_for(self, error: KafkaError) -> Recovery:
@@ -197,10 +205,9 @@ class Transactions:
         error: KafkaError = failure.args[0]
         return error
 
-    def _start(self, timeout: float | None = None) -> Sink:
-        """Start a new producer, which ends an open transaction of its id; without a timeout, retry until it starts."""
+    def _start(self, producer: Producer, timeout: float | None = None) -> Sink:
+        """Start a producer, which ends an open transaction of its ID; without a timeout, retry with new ones."""
         while True:
-            producer = self._make_producer()
             self._initialize(producer, timeout)
             failure, self._failure = self._failure, None
             if failure is None:
@@ -214,6 +221,7 @@ class Transactions:
                 raise user_error(failure.args[0], self._starting) from failure
             if self._stop.wait(MAX_CALL_SECONDS):
                 raise Stopped
+            producer = self._make_producer()
 
     def _initialize(self, producer: Producer, timeout: float | None) -> None:
         """Initialize the producer, with calls of growing length: each resumes the one before."""

@@ -120,6 +120,7 @@ class ExactlyOnceWriter:
         self._transactions = transactions_under(
             self._group, clients, stop, has_unique_id=False, fenced=_FENCED, largest_batch=largest_batch
         )
+        self._transactions.start()
         self.counters = SendCounters(self._transactions.failed, self._transactions.outcomes)
         self._stored = StoredOffset(clients, self._group, pass_key.topic, stop)
         self._open = False

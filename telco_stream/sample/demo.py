@@ -83,9 +83,8 @@ def run_demo(scorer: Scorer, *, stop: Stop, say: Callable[[str], None], show: Ca
         _send_broken_records(clients, topics.raw, contract.key.name, stop)
         say("3. Consume: each record becomes a prediction, or a dead letter with the reason.")
         say("")
-        consumed = run_consume(
-            clients, Models(ServingModels(scorer)), ConsumeOptions("batch", "at-least-once"), stop=stop
-        )
+        models, as_batch = Models(ServingModels(scorer)), ConsumeOptions("batch", "at-least-once")
+        consumed = run_consume(Cluster(clients, stop), models, as_batch)
         _check(stop)
         letters = _unscored_records(clients, stop)
         show(letters)

@@ -8,6 +8,7 @@ from typing import Any
 from telco_stream.consume.counters import ConsumeResult
 from telco_stream.consume.run import ConsumeOptions, run_consume
 from telco_stream.kafka.clients import Clients
+from telco_stream.kafka.cluster import Cluster
 from telco_stream.model.scorer import Scorer
 from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring.protocols import BatchTimings, PartitionView, ViewPartitions
@@ -88,7 +89,7 @@ class RunningConsumer:
     def _run(self) -> None:
         _, options, models = self._work
         try:
-            self._result.set_result(run_consume(self.clients, models, options, stop=self.stop, observers=[self]))
+            self._result.set_result(run_consume(Cluster(self.clients, self.stop), models, options, observers=[self]))
         except BaseException as error:  # noqa: BLE001 - result() raises it again
             self._result.set_exception(error)
 

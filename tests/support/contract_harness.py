@@ -136,4 +136,5 @@ class ContractHarness:
             return AtLeastOnce(Sink(self.environment.producer(), self.stop), source, topics, Limits().letter)
         name = f"{self.environment.settings.consumer.group_id}-{time.monotonic_ns()}"
         transactions = Transactions(lambda: self.environment.producer(name), self.stop, has_unique_id=True)
+        transactions.start()
         return ExactlyOnce(transactions, source, topics, Limits().letter)
