@@ -116,9 +116,9 @@ def test_compacted_topics_returns_those_that_are_known(
 ) -> None:
     configure_topic(kafka, topics.raw, "cleanup.policy", "compact,delete")
     names = (topics.raw, topics.predictions)
-    assert compacted_topics(cluster_of(settings(kafka, topics)), *names, "no-such-topic") == [topics.raw]
+    assert compacted_topics(cluster_of(settings(kafka, topics)).topic_configs(*names, "no-such-topic")) == [topics.raw]
     embedded_cluster = cluster_of(settings_of(embedded.bootstrap, embedded_topics))
-    assert compacted_topics(embedded_cluster, embedded_topics.raw) == []
+    assert compacted_topics(embedded_cluster.topic_configs(embedded_topics.raw)) == []
 
 
 def test_topics_init_warns_when_a_topic_is_compacted(kafka: str, topics: Topics) -> None:

@@ -100,7 +100,7 @@ class Doctor:
                 f"{partitions} of {configured} partitions; add them with kafka-topics.sh --alter, or set"
                 f" TELCO_STREAM_TOPICS__{setting.upper()}_PARTITIONS={partitions}"
             )
-        config = self._cluster.topic_config(topic)
+        config = self._cluster.topic_configs(topic)[topic]
         replicas = self._cluster.topics()[topic][1]
         check_replicas(self._cluster.in_sync_replicas(topic), replicas, int(config.get("min.insync.replicas", 1)))
         if config and is_compacted(config) != (setting == "models"):

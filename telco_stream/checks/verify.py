@@ -79,7 +79,7 @@ class _Audit:
             )
         topic_id = self._cluster.topic_ids(self._raw)[self._raw]
         self._ledger = Ledger(self._raw, self._ranges, topic_id, outcomes=topics.outcomes)
-        self.compacted = compacted_topics(self._cluster, *self._partitions)
+        self.compacted = compacted_topics(self._cluster.topic_configs(*self._partitions))
 
     def read(self) -> Iterator[int]:
         """Read everything into the ledger, inputs first; yield the number of records of each batch."""

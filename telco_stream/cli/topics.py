@@ -50,7 +50,7 @@ def init(
     cluster = Cluster(session.clients, session.stop)
     result = init_topics(cluster, session.settings, models=models, outcomes=outcomes, dry_run=dry_run)
     existing = [topic.name for topic in result.topics if not topic.created]
-    compacted, of_models = compacted_topics(cluster, *existing), session.settings.topics.models
+    compacted, of_models = compacted_topics(cluster.topic_configs(*existing)), session.settings.topics.models
     for name in compacted:
         if name != of_models:
             session.screen.warn(compaction_warning(name))

@@ -6,12 +6,13 @@ letters remain, and their `source` header names the records that they answer.
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from telco_stream.errors import DataError, KafkaError
 from telco_stream.kafka.cluster import Cluster
-from telco_stream.kafka.offsets import Commit, CommitMetadata, GroupOffsets, committed_offsets
+from telco_stream.kafka.offsets import Commit, CommitMetadata, CommitReader, GroupOffsets
 from telco_stream.kafka.permissions import require_read
 from telco_stream.kafka.reading import read
 from telco_stream.kafka.starts import Reset
@@ -26,14 +27,14 @@ IfAnswered: TypeAlias = Literal["refuse", "restart", "resume"]
 _NEWEST = 100
 
 
-def choose_reset(cluster: Cluster, topic_id: str | None, if_answered: IfAnswered) -> Reset:
+def choose_reset(cluster: Cluster, commits: CommitReader, topic_id: str | None, if_answered: IfAnswered) -> Reset:
     """Return the reset policy for partitions without a committed offset.
 
     Raises `DataError` if the group has no commits although its topic has answers, and `if_answered` is `refuse`.
     """
     settings, topics = cluster.clients.settings, cluster.clients.settings.topics
     answers_in = (topics.predictions, topics.deadletter)
-    start = _FirstStart(cluster, settings.consumer.group_id, topics.raw, topic_id, answers_in)
+    start = _FirstStart(cluster, commits, topic_id, answers_in)
     if if_answered == "restart" or start.has_commits():
         return settings.consumer.auto_offset_reset
     if if_answered == "resume":
@@ -51,9 +52,10 @@ def resume_after_letters(cluster: Cluster, group: str, topic: str, topic_id: str
 
     The records after these have no letters, so that none gets a second one.
     """
-    start = _FirstStart(cluster, group, topic, topic_id, (cluster.clients.settings.topics.deadletter,))
-    if not start.has_commits() and (offsets := start.commit_after_answers()):
-        start.log_resumed(offsets)
+    with closing(CommitReader(cluster, group, topic)) as commits:
+        start = _FirstStart(cluster, commits, topic_id, (cluster.clients.settings.topics.deadletter,))
+        if not start.has_commits() and (offsets := start.commit_after_answers()):
+            start.log_resumed(offsets)
 
 
 @dataclass(slots=True)
@@ -83,13 +85,13 @@ class _FirstStart:
     """Commits of a group's earlier runs, and their answers in the topics `answers_in`."""
 
     def __init__(
-        self, cluster: Cluster, group: str, topic: str, topic_id: str | None, answers_in: Sequence[str]
+        self, cluster: Cluster, commits: CommitReader, topic_id: str | None, answers_in: Sequence[str]
     ) -> None:
-        self._cluster, self._group = cluster, group
-        self._topic, self._topic_id, self._answers_in = topic, topic_id, answers_in
+        self._cluster, self._commits, self._topic_id, self._answers_in = cluster, commits, topic_id, answers_in
+        self._group, self._topic = commits.group, commits.topic
 
     def has_commits(self) -> bool:
-        return bool(committed_offsets(self._cluster, self._group, self._topic))
+        return bool(self._commits.read())
 
     def newest_answers(self) -> _Answers:
         """Read the newest answers, as far as possible: `consume` itself only needs the right to write them."""
@@ -137,12 +139,15 @@ class _FirstStart:
         return answers
 
     def _newest(self, topic: str) -> dict[int, int]:
-        """Return the offsets from which the newest answers are read; partitions without a leader are left out."""
+        """Return the offsets from which the newest answers are read.
+
+        Partitions that are empty or have no leader are left out.
+        """
         partitions = range(self._cluster.partitions(topic)[topic])
         ends = self._cluster.reachable_ends(topic, partitions, committed_only=True)
         if len(ends) < len(partitions):
             self._warn("a partition of %s has no leader", topic)
-        return {partition: max(0, end - _NEWEST) for partition, end in ends.items()}
+        return {partition: max(0, end - _NEWEST) for partition, end in ends.items() if end}
 
     def _warn(self, reason: str, *topics: str) -> None:
         text = f"group %s has no committed offsets; whether it has answered before is unknown: {reason}"

@@ -109,7 +109,7 @@ def _check(clients: Clients, contract: Contract, counts: _Counts, stop: Stop) ->
     require_write(cluster, topics.deadletter)
     topic_id = cluster.topic_ids(topics.outcomes)[topics.outcomes]
     logs.log_start("outcomes check", group=group, outcomes=topics.outcomes, deadletter=topics.deadletter)
-    limit = largest_letter(cluster, topics)
+    limit = largest_letter(cluster.topic_configs(topics.deadletter), topics)
     transactions = transactions_under(group, clients, stop, has_unique_id=False, fenced=_FENCED, largest_batch=limit)
     transactions.start()  # fences a run that still goes on, before its letters are read
     resume_after_letters(cluster, group, topics.outcomes, topic_id)

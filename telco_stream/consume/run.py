@@ -18,7 +18,8 @@ from telco_stream.consume.loop import ConsumeLoop, Delivery
 from telco_stream.consume.worker_reports import WorkerReporter
 from telco_stream.errors import UsageError
 from telco_stream.kafka.clients import Clients
-from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.cluster import Cluster, largest_message
+from telco_stream.kafka.offsets import CommitReader
 from telco_stream.kafka.permissions import require_group, require_read, require_write
 from telco_stream.kafka.sink import Sink
 from telco_stream.kafka.source import KafkaSource, open_source
@@ -154,7 +155,8 @@ def decide_first_start(cluster: Cluster, options: ConsumeOptions) -> tuple[Setti
     Checked once for all workers, because each of them would see the answers of the others.
     """
     settings, raw = cluster.clients.settings, cluster.clients.settings.topics.raw
-    reset = choose_reset(cluster, cluster.topic_ids(raw)[raw], options.if_answered)
+    with closing(CommitReader(cluster, settings.consumer.group_id, raw)) as commits:
+        reset = choose_reset(cluster, commits, cluster.topic_ids(raw)[raw], options.if_answered)
     consumer = settings.consumer.model_copy(update={"auto_offset_reset": reset})
     return settings.model_copy(update={"consumer": consumer}), replace(options, if_answered="restart")
 
@@ -196,17 +198,20 @@ def _consume(
     cluster: Cluster, options: ConsumeOptions, models: Models, observers: Sequence[RunObserver]
 ) -> ConsumeResult:
     clients, stop, topics = cluster.clients, cluster.stop, cluster.clients.settings.topics
-    consumer = _consumer(clients)  # it connects, as the producer does, while the cluster is asked
+    # These clients connect while the cluster is asked.
+    consumer, commits = _consumer(clients), CommitReader(cluster, clients.settings.consumer.group_id, topics.raw)
     partitions = cluster.partitions(topics.raw, topics.predictions, topics.deadletter)
     _check_permissions(cluster, clients.settings)
     topic_id = cluster.topic_ids(topics.raw)[topics.raw]
-    limits = _limits(cluster, topics)
+    configs = cluster.topic_configs(*partitions)
+    limits = _limits(configs, topics)
     sender = _sender(cluster, options, limits.prediction)
     plan = _plan(options, clients, models, limits, topic_id)
-    reset = choose_reset(cluster, topic_id, options.if_answered)
+    with closing(commits):
+        reset = choose_reset(cluster, commits, topic_id, options.if_answered)
     topic = TopicToRead(topics.raw, cluster.ask_offsets, topic_id, partitions[topics.raw], reset)
     _log_start(options, clients.settings, models)
-    _warn_of_compaction(cluster, partitions)
+    _warn_of_compaction(compacted_topics(configs))
     is_batch, is_bounded = options.mode == "batch", options.is_bounded
     with (
         closing(open_source(cluster, consumer, topic, is_batch=is_batch, is_bounded=is_bounded)) as source,
@@ -287,8 +292,8 @@ def _log_start(options: ConsumeOptions, settings: Settings, models: Models) -> N
     logs.log_start("consume", **facts, **names, model_version=scorer.version, engine=scorer.engine, **until)
 
 
-def _warn_of_compaction(cluster: Cluster, topics: Iterable[str]) -> None:
-    for topic in compacted_topics(cluster, *topics):
+def _warn_of_compaction(topics: Iterable[str]) -> None:
+    for topic in topics:
         log.warning("%s", compaction_warning(topic), extra={"event": "compacted_topic", "facts": {"topic": topic}})
 
 
@@ -318,7 +323,7 @@ def _check_permissions(cluster: Cluster, settings: Settings) -> None:
     require_write(cluster, settings.topics.predictions, settings.topics.deadletter)
 
 
-def _limits(cluster: Cluster, topics: TopicSettings) -> Limits:
+def _limits(configs: Mapping[str, Mapping[str, str]], topics: TopicSettings) -> Limits:
     """Return the message sizes that the topics accept, or defaults where the broker doesn't say."""
-    prediction = cluster.largest_message(topics.predictions, Limits().prediction)
-    return Limits(prediction=prediction, letter=largest_letter(cluster, topics))
+    prediction = largest_message(configs[topics.predictions], Limits().prediction)
+    return Limits(prediction=prediction, letter=largest_letter(configs, topics))

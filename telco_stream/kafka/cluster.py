@@ -12,6 +12,7 @@ from confluent_kafka import OFFSET_INVALID, IsolationLevel, KafkaError, KafkaExc
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     ClusterMetadata,
+    ConfigEntry,
     ConfigResource,
     ListOffsetsResultInfo,
     MemberDescription,
@@ -212,14 +213,17 @@ class Cluster:
 
     def largest_message(self, topic: str, default: int) -> int:
         """Return the topic's `max.message.bytes`, or `default` if it is unknown."""
-        return int(self.topic_config(topic).get("max.message.bytes", default))
+        return largest_message(self.topic_configs(topic)[topic], default)
 
-    def topic_config(self, topic: str) -> dict[str, str]:
-        """Return the topic's configuration; empty without the right to describe it and on the embedded broker."""
+    def topic_configs(self, *topics: str) -> dict[str, dict[str, str]]:
+        """Return the topics' configurations; empty without the right to describe it and on the embedded broker."""
         if self.is_embedded():
-            return {}
-        resource = ConfigResource(ResourceType.TOPIC, topic)
-        future = self._admin.describe_configs([resource], request_timeout=self.clients.timeout)[resource]
+            return {topic: {} for topic in topics}
+        resources = {topic: ConfigResource(ResourceType.TOPIC, topic) for topic in topics}
+        futures = self._admin.describe_configs(list(resources.values()), request_timeout=self.clients.timeout)
+        return {topic: self._topic_config(topic, futures[resource]) for topic, resource in resources.items()}
+
+    def _topic_config(self, topic: str, future: "Future[dict[str, ConfigEntry]]") -> dict[str, str]:
         try:
             return {name: entry.value for name, entry in self._result(future).items() if entry.value is not None}
         except KafkaException as error:
@@ -379,6 +383,11 @@ def _member_of(member: MemberDescription) -> GroupMember:
     owned = member.assignment.topic_partitions if member.assignment else []
     partitions = frozenset((partition.topic, partition.partition) for partition in owned)
     return GroupMember(name, member.group_instance_id or member.client_id, member.host.removeprefix("/"), partitions)
+
+
+def largest_message(config: Mapping[str, str], default: int) -> int:
+    """Return the `max.message.bytes` of a topic with this configuration, or `default` if it is unknown."""
+    return int(config.get("max.message.bytes", default))
 
 
 def answered(listed: "ListOffsetsResultInfo") -> "ListOffsetsResultInfo":

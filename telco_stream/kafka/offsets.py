@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -84,28 +85,42 @@ def newest_consecutive_dead_letters(commits: Iterable[CommitMetadata]) -> int:
     return max(((commit.at, commit.dead_letters_in_a_row) for commit in commits), default=(0, 0))[1]
 
 
-def committed_offsets(cluster: Cluster, group: str, topic: str) -> dict[int, Commit]:
-    """Return a group's commits by partition, without those for a deleted topic of the same name; doesn't join it.
+class CommitReader:
+    """Reader of a group's commits of one topic, which doesn't join the group; it connects when it is created."""
 
-    Raises `errors.KafkaError` if the request fails for the clients' timeout.
-    """
-    topic_id = cluster.topic_ids(topic)[topic]
-    partitions = [TopicPartition(topic, partition) for partition in range(cluster.partitions(topic)[topic])]
-    # The admin client's own request crashes (segmentation fault) if the coordinator answers with an error while it
-    # starts. With read_committed, the request would wait for open transactions.
-    consumer = cluster.clients.consumer(group, isolation_level="read_uncommitted")
-    try:
-        committed = cluster.ask_group(lambda: _committed(consumer, partitions), group)
-    finally:
-        consumer.close()
-    commits = {}
-    for partition in committed:
-        if partition.error is not None:
-            raise user_error(partition.error, f"Group {group}, topic {topic}")
-        commit = Commit(partition.offset, decode_commit_metadata(partition.metadata))
-        if commit.offset >= 0 and commit.metadata.belongs_to(topic_id):
-            commits[partition.partition] = commit
-    return commits
+    def __init__(self, cluster: Cluster, group: str, topic: str) -> None:
+        self.group, self.topic = group, topic
+        self._cluster = cluster
+        # The admin client's own request crashes (segmentation fault) if the coordinator answers with an error while it
+        # starts. With read_committed, the request would wait for open transactions.
+        self._consumer = cluster.clients.consumer(group, isolation_level="read_uncommitted")
+
+    def read(self) -> dict[int, Commit]:
+        """Return the commits by partition, without those for a deleted topic of the same name.
+
+        Raises `errors.KafkaError` if the request fails for the clients' timeout.
+        """
+        topic_id = self._cluster.topic_ids(self.topic)[self.topic]
+        numbers = range(self._cluster.partitions(self.topic)[self.topic])
+        partitions = [TopicPartition(self.topic, partition) for partition in numbers]
+        commits = {}
+        for partition in self._cluster.ask_group(lambda: _committed(self._consumer, partitions), self.group):
+            if partition.error is not None:
+                raise user_error(partition.error, f"Group {self.group}, topic {self.topic}")
+            commit = Commit(partition.offset, decode_commit_metadata(partition.metadata))
+            if commit.offset >= 0 and commit.metadata.belongs_to(topic_id):
+                commits[partition.partition] = commit
+        return commits
+
+    def close(self) -> None:
+        """Close the client."""
+        self._consumer.close()
+
+
+def committed_offsets(cluster: Cluster, group: str, topic: str) -> dict[int, Commit]:
+    """Return a group's commits of a topic by partition; see `CommitReader.read`."""
+    with closing(CommitReader(cluster, group, topic)) as reader:
+        return reader.read()
 
 
 class GroupOffsets:

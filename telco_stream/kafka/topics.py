@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]
 
 from telco_stream.errors import UsageError
-from telco_stream.kafka.cluster import Cluster
+from telco_stream.kafka.cluster import Cluster, largest_message
 from telco_stream.settings import Settings, TopicSettings
 
 #: Largest record of the models topic, which holds the archive of a model.
@@ -47,15 +47,15 @@ def init_topics(
     return TopicsResult([_result(topic, existing.get(topic.topic)) for topic in topics])
 
 
-def largest_letter(cluster: Cluster, topics: TopicSettings) -> int:
+def largest_letter(configs: Mapping[str, Mapping[str, str]], topics: TopicSettings) -> int:
     """Return the largest dead letter in bytes: the limit of the settings, or a lower one of the topic."""
     limit = topics.deadletter_max_message_bytes
-    return min(cluster.largest_message(topics.deadletter, limit), limit)
+    return min(largest_message(configs[topics.deadletter], limit), limit)
 
 
-def compacted_topics(cluster: Cluster, *topics: str) -> list[str]:
-    """Return the compacted topics; a topic whose configuration this user may not read counts as not compacted."""
-    return [topic for topic in topics if is_compacted(cluster.topic_config(topic))]
+def compacted_topics(configs: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Return the compacted ones of topics with these configurations; one without a configuration is not compacted."""
+    return [topic for topic, config in configs.items() if is_compacted(config)]
 
 
 def is_compacted(config: Mapping[str, str]) -> bool:
