@@ -118,7 +118,7 @@ def test_each_worker_has_a_unique_instance_id(monkeypatch: pytest.MonkeyPatch, t
     seen: list[Settings] = []
     module = "telco_stream.consume.run"
     monkeypatch.setattr(f"{module}.load_models", lambda *_: Models(ServingModels(RuleScorer())))
-    monkeypatch.setattr(f"{module}.run_consume", lambda clients, *_, **__: seen.append(clients.settings))
+    monkeypatch.setattr(f"{module}.run_consume", lambda cluster, *_, **__: seen.append(cluster.clients.settings))
     for kafka in ({"group.instance.id": "one"}, {}):
         work = WorkerTask(Settings(kafka=kafka), tmp_path, "auto", ConsumeOptions(), 1.0, {}, "name")  # type: ignore[arg-type]
         for slot in (0, 1):

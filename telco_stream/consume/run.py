@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from confluent_kafka import Consumer
-
 from telco_stream.consume.batches import BatchScorer
 from telco_stream.consume.counters import ConsumePlan, ConsumeResult, RunCounters
 from telco_stream.consume.delivery import AtLeastOnce, ExactlyOnce
@@ -198,8 +196,11 @@ def _consume(
     cluster: Cluster, options: ConsumeOptions, models: Models, observers: Sequence[RunObserver]
 ) -> ConsumeResult:
     clients, stop, topics = cluster.clients, cluster.stop, cluster.clients.settings.topics
+    group, follows = clients.settings.consumer.group_id, models_topic(clients.settings.model.path) is not None
+    # `model promote --wait` finds the reports of a worker by its client ID.
+    properties = {"client_id": clients.worker} if follows else {}
     # These clients connect while the cluster is asked.
-    consumer, commits = _consumer(clients), CommitReader(cluster, clients.settings.consumer.group_id, topics.raw)
+    consumer, commits = clients.member(group, **properties), CommitReader(cluster, group, topics.raw)
     partitions = cluster.partitions(topics.raw, topics.predictions, topics.deadletter)
     _check_permissions(cluster, clients.settings)
     topic_id = cluster.topic_ids(topics.raw)[topics.raw]
@@ -226,14 +227,6 @@ def _consume(
             attached.callback(observer.finish)
             observer.attach(partial(_view_partitions, source, loop, outcomes))
         return loop.run()
-
-
-def _consumer(clients: Clients) -> Consumer:
-    """Return a client that can become a member of the group."""
-    settings, properties = clients.settings, dict[str, str]()
-    if models_topic(settings.model.path) is not None:  # `model promote --wait` looks for its reports
-        properties["client_id"] = clients.worker
-    return clients.member(settings.consumer.group_id, **properties)
 
 
 def _sender(cluster: Cluster, options: ConsumeOptions, largest_batch: int) -> Sink | Transactions:

@@ -217,7 +217,7 @@ class Cluster:
 
     def topic_configs(self, *topics: str) -> dict[str, dict[str, str]]:
         """Return the topics' configurations; empty without the right to describe it and on the embedded broker."""
-        if self.is_embedded():
+        if not topics or self.is_embedded():
             return {topic: {} for topic in topics}
         resources = {topic: ConfigResource(ResourceType.TOPIC, topic) for topic in topics}
         futures = self._admin.describe_configs(list(resources.values()), request_timeout=self.clients.timeout)
