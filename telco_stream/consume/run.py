@@ -196,12 +196,12 @@ def _consume(
     cluster: Cluster, options: ConsumeOptions, models: Models, observers: Sequence[RunObserver]
 ) -> ConsumeResult:
     clients, stop, topics = cluster.clients, cluster.stop, cluster.clients.settings.topics
+    partitions = cluster.partitions(topics.raw, topics.predictions, topics.deadletter)
     group, follows = clients.settings.consumer.group_id, models_topic(clients.settings.model.path) is not None
     # `model promote --wait` finds the reports of a worker by its client ID.
     properties = {"client_id": clients.worker} if follows else {}
-    # These clients connect while the cluster is asked.
+    # These clients connect while the cluster is asked for the rest; it has accepted this process.
     consumer, commits = clients.member(group, **properties), CommitReader(cluster, group, topics.raw)
-    partitions = cluster.partitions(topics.raw, topics.predictions, topics.deadletter)
     _check_permissions(cluster, clients.settings)
     topic_id = cluster.topic_ids(topics.raw)[topics.raw]
     configs = cluster.topic_configs(*partitions)
