@@ -86,11 +86,17 @@ def newest_consecutive_dead_letters(commits: Iterable[CommitMetadata]) -> int:
 
 
 class CommitReader:
-    """Reader of a group's commits of one topic, which doesn't join the group; it connects when it is created."""
+    """Reader of a group's commits of one topic, which doesn't join the group; it connects when it is created.
+
+    Raises `errors.KafkaError` if the topic is missing or the broker refuses this process.
+    """
 
     def __init__(self, cluster: Cluster, group: str, topic: str) -> None:
         self.group, self.topic = group, topic
         self._cluster = cluster
+        self._topic_id = cluster.topic_ids(topic)[topic]
+        numbers = range(cluster.partitions(topic)[topic])
+        self._partitions = [TopicPartition(topic, partition) for partition in numbers]
         # The admin client's own request crashes (segmentation fault) if the coordinator answers with an error while it
         # starts. With read_committed, the request would wait for open transactions.
         self._consumer = cluster.clients.consumer(group, isolation_level="read_uncommitted")
@@ -100,15 +106,12 @@ class CommitReader:
 
         Raises `errors.KafkaError` if the request fails for the clients' timeout.
         """
-        topic_id = self._cluster.topic_ids(self.topic)[self.topic]
-        numbers = range(self._cluster.partitions(self.topic)[self.topic])
-        partitions = [TopicPartition(self.topic, partition) for partition in numbers]
         commits = {}
-        for partition in self._cluster.ask_group(lambda: _committed(self._consumer, partitions), self.group):
+        for partition in self._cluster.ask_group(lambda: _committed(self._consumer, self._partitions), self.group):
             if partition.error is not None:
                 raise user_error(partition.error, f"Group {self.group}, topic {self.topic}")
             commit = Commit(partition.offset, decode_commit_metadata(partition.metadata))
-            if commit.offset >= 0 and commit.metadata.belongs_to(topic_id):
+            if commit.offset >= 0 and commit.metadata.belongs_to(self._topic_id):
                 commits[partition.partition] = commit
         return commits
 
