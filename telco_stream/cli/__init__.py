@@ -1,5 +1,6 @@
 """The command line: parses options, runs a command, shows its result and sets the exit code."""
 
+import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -94,6 +95,8 @@ def _options(
 def main() -> None:
     """Run a command; show a `TelcoStreamError` as one line with its exit code, and a bug as a traceback."""
     streams.prepare()
+    # Pydantic looks for plugins in every installed distribution, which takes longer than to read the settings.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     names = [name for name in sys.argv[1:2] if name in COMMANDS]
     try:
         make_app(names or COMMANDS)()

@@ -14,6 +14,9 @@ from telco_stream.report.analytics import Analytics, Summary
 from telco_stream.runtime.choices import Mode
 from telco_stream.scoring import Limits, Outcome
 
+#: Records of the first batch of a stream, which is small so that its answers come soon.
+_FIRST_BATCH = 500
+
 StoppedBy = Literal["signal", "idle", "max-messages", "end"]
 
 
@@ -108,9 +111,11 @@ class RunCounters:
 
     def remaining(self) -> int:
         """Return how many records the next batch may have."""
+        is_first = self._plan.mode == "streaming" and not self._totals.batches and not self._in_flight
+        size = min(self._plan.batch_size, _FIRST_BATCH) if is_first else self._plan.batch_size
         if self._plan.max_messages is None:
-            return self._plan.batch_size
-        return min(self._plan.batch_size, self._plan.max_messages - self._totals.consumed - self._in_flight)
+            return size
+        return min(size, self._plan.max_messages - self._totals.consumed - self._in_flight)
 
     def on_received(self, consecutive: int | None) -> None:
         """Count from this number of dead letters on, if a new partition's last owner has left a higher one."""

@@ -33,7 +33,7 @@ log = logging.getLogger("telco_stream.consume.loop")
 _LEAVE_TIMEOUT = 1.0
 #: Longest poll in seconds before the first assignment, and later while no partition is fetched: a poll does not return
 #: when the group assigns partitions.
-_JOIN_POLL, _UNASSIGNED_POLL = 0.01, 0.05
+_JOIN_POLL, _UNASSIGNED_POLL = 0.002, 0.05
 #: Seconds between two requests for unknown start offsets: each can delay the other partitions by a second.
 _START_INTERVAL = 0.5
 #: Seconds without a record after which positions beyond the last commit are committed.
