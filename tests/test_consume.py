@@ -39,6 +39,14 @@ def test_loop_awaits_the_commit_when_a_batch_is_not_full() -> None:
     assert harness.source.log == ["poll", "process", "send", "commit"] * 2
 
 
+@pytest.mark.parametrize(("mode", "sizes"), [("streaming", [500, 600, 100]), ("batch", [600, 600])])
+def test_first_batch_of_a_stream_is_small(mode: str, sizes: list[int]) -> None:
+    """Its answers come soon; a window of batch mode has the size that was asked for."""
+    harness = harness_with(*goods(1_200))
+    harness.run(mode, batch_size=600, idle_timeout=0.02)
+    assert harness.observer.sizes == sizes
+
+
 @pytest.mark.parametrize(("mode", "at_once"), [("batch", False), ("streaming", True)])
 def test_loop_awaits_the_commit_when_it_cannot_overlap(mode: str, at_once: bool) -> None:
     """A window of batch mode may take long to fill, and an at-least-once delivery has ended when it returns."""

@@ -63,7 +63,7 @@ def test_poll_batch_polls_briefly_until_a_partition_is_fetched() -> None:
     source.poll_batch(10, 0.5)
     consumer.assign(0)
     source.poll_batch(10, 0.5)
-    assert consumer.poll_timeouts == [0.01, 0.05, 0.5]
+    assert consumer.poll_timeouts == [0.002, 0.05, 0.5]
 
 
 def test_poll_batch_splits_calls_when_the_batch_is_large() -> None:

@@ -169,8 +169,8 @@ class LoopHarness:
     #: Default: the scorer alone.
     models: Models | None = None
 
-    def run(self, mode: str = "batch", **more: Any) -> ConsumeResult:
-        plan = ConsumePlan(cast("Any", mode), batch_size=3, limits=Limits(), **more)
+    def run(self, mode: str = "batch", batch_size: int = 3, **more: Any) -> ConsumeResult:
+        plan = ConsumePlan(cast("Any", mode), batch_size=batch_size, limits=Limits(), **more)
         self.delivery = FakeDelivery(self.source, self.ends, self.at_once)
         scorer = BatchScorer(self.models or Models(ServingModels(self._logging_scorer)), plan, lambda: "now")
         self.loop = ConsumeLoop(
