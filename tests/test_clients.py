@@ -259,6 +259,16 @@ def test_refusal_is_logged_when_an_outage_was_logged_a_moment_ago(
     wait_until(lambda: "refuses this process: wrong password" in caplog.text, 5, "the refusal's log line")
 
 
+def test_probes_end_when_nothing_uses_the_clients() -> None:
+    """The thread that probes a broker must not keep the clients of a run that has ended."""
+    clients = Clients(Settings(bootstrap_servers="127.0.0.1:1"))
+    outage = clients._outage
+    clients.suspect_outage()
+    wait_until(lambda: outage.since is not None, 10, "an outage")
+    del clients
+    wait_until(lambda: not outage._watching.locked(), 10, "the end of the probes")
+
+
 def test_outage_is_suspected_when_brokers_fail_or_refuse() -> None:
     clients = Clients(Settings(bootstrap_servers="localhost:1"))
     seen: list[str | None] = []

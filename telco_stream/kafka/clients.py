@@ -10,10 +10,11 @@ import os
 import secrets
 import socket
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -91,7 +92,9 @@ class Clients:
         self._too_large: list[KafkaError] = []
         #: Called with the error that ends the run after the broker has refused this process for `timeout` seconds.
         self.on_refused: Callable[[errors.KafkaError], None] = lambda _: None
-        self._outage = Outage(settings.bootstrap_servers, self._probe, timeout, self._refused)
+        clients = weakref.proxy(self)  # probes end when nothing uses the clients any more
+        probe, refused = partial(Clients._probe, clients), partial(Clients._refused, clients)
+        self._outage = Outage(settings.bootstrap_servers, probe, timeout, refused)
 
     def unavailable_for(self) -> float | None:
         """Return the seconds since the broker became unavailable, or None while it is available."""

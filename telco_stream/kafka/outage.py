@@ -82,12 +82,17 @@ class Outage:
                 threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
-        """Probe until a probe that began after the last suspicion succeeds: the client reports an outage only once."""
+        """Probe until a probe that began after the last suspicion succeeds: the client reports an outage only once.
+
+        A `ReferenceError` of the probe ends it, too: nothing uses the clients any more.
+        """
         try:
             while self._suspects:
                 address = self._suspects.pop()
                 if (error := self._probe(address)) is not None:
                     self._wait(address, error)
+        except ReferenceError:
+            return
         finally:
             self._watching.release()
         if self._suspects:  # suspected between the last look and the release
