@@ -1,8 +1,8 @@
 """CPU time of answers with reasons: `python -m benchmarks.reasons [MODEL]`, or `--trees`.
 
 Each row is the lowest CPU time of `process` over several batches of 5,000 records of the bundled sample, in
-microseconds per record, and its ratio to the time without reasons. The kinds of answers alternate, so that all of them
-noise of the machine. MODEL is a folder, by default the bundled model.
+microseconds per record, and its ratio to the time without reasons. The kinds of answers alternate, so that noise of the
+machine affects all of them. MODEL is a folder, by default the bundled model.
 
 `--trees` fits models of 300 trees to the bundled sample, and prints the CPU time of exact and of approximate
 contributions, and how many records, and how many flagged ones, have the same top reason in both.

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, get_args
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -46,6 +47,7 @@ from telco_stream.model.reasons.explainer import Explainer
 from telco_stream.model.reasons.files import load_reasons
 from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.reasons.sentences import default_sentences, read_sentences, write_sentences
+from telco_stream.model.reasons.text import ReasonWriter
 from telco_stream.model.scorer import ScoringError
 from telco_stream.model.serving import CanaryModel
 from telco_stream.model.sklearn_engine import SklearnScorer, frame
@@ -193,6 +195,30 @@ def test_reasons_are_the_largest_effects() -> None:
     (reasons,) = explainer.reasons(EventBatch([event]), 99, with_values=False)
     assert len(reasons) == len(FEATURES)
     assert sum(reason.contribution for reason in reasons) == pytest.approx(contributions.sum())
+
+
+@pytest.mark.parametrize("digits", [7, 12])
+@pytest.mark.parametrize("count", [1, 3, 99])
+def test_reasons_to_send_are_those_of_reasons(digits: int, count: int) -> None:
+    """Also numbers that rounding makes longer, and those that are too large for the writer of JSON."""
+    draw = np.random.default_rng(0)
+    drawn = draw.normal(size=(1_000, 6)) * 10.0 ** draw.integers(-9, 3, size=(1_000, 6))
+    edges = np.array(
+        [[0.0, -0.0, 1e-13, -1.0, 0.99999999999951, 9.999999951], [10.0, -10.5, 99.99999996, 999.9, 5e-8, 0]]
+    )
+    for contributions in (drawn, edges, drawn[:5] * 1e6):
+        explainer = Explainer(CODEC, -1.0, lambda _, found=contributions: found, digits=digits)  # type: ignore[misc]
+        events = EventBatch([CODEC.events.make({})] * len(contributions))
+        sent = explainer.reasons_to_send(events, count, with_values=False)
+        decoded = [msgspec.json.decode(msgspec.json.encode(each), type=tuple[Reason, ...]) for each in sent]
+        assert decoded == explainer.reasons(events, count, with_values=False)
+
+
+def test_reason_writer_escapes_names() -> None:
+    names = ['a"b', "é\n", "\0"]
+    (text,) = ReasonWriter(names, 2).write(np.array([[0, 1, 2]]), np.array([[0.25, -123.456, 7.0]])) or []
+    found = [(reason["feature"], reason["contribution"]) for reason in json.loads(text)]
+    assert found == list(zip(names, [0.25, -123.46, 7.0], strict=True))
 
 
 def test_null_is_a_value_of_a_reason() -> None:

@@ -55,7 +55,7 @@ class Prediction(msgspec.Struct, gc=False, frozen=True):
 
     control: ClassVar[bool | UnsetType | None] = None
     base: ClassVar[float | UnsetType | None] = None
-    reasons: ClassVar[tuple[Reason, ...] | UnsetType | None] = None
+    reasons: ClassVar[tuple[Reason, ...] | msgspec.Raw | UnsetType | None] = None
     reasons_approximate: ClassVar[bool | UnsetType | None] = None
 
 
@@ -66,7 +66,7 @@ BASE, REASONS = "base", "reasons"
 #: Field of predictions whose reasons are not exact contributions.
 APPROXIMATE = "reasons_approximate"
 #: Fields that predictions have only where an option asks for them, with their types. Booleans are true or absent.
-OPTIONAL: dict[str, Any] = {CONTROL: bool, BASE: float, REASONS: tuple[Reason, ...], APPROXIMATE: bool}
+OPTIONAL: dict[str, Any] = {CONTROL: bool, BASE: float, REASONS: tuple[Reason, ...] | msgspec.Raw, APPROXIMATE: bool}
 #: What follows the name of a main reason that is approximate.
 APPROXIMATE_MARK = " (approximate)"
 #: Number of parts of the keys, one of which is the smallest holdout: 0.01 %.
@@ -92,10 +92,15 @@ class Holdout:
         return [True if self.takes(key) else UNSET for key in keys]
 
 
+_decode_reasons = msgspec.json.Decoder(tuple[Reason, ...]).decode
+
+
 def reasons_of(prediction: Prediction) -> tuple[Reason, ...]:
     """Return the reasons of a prediction; none if the field is missing, or written by another program."""
     if isinstance(prediction.reasons, tuple):
         return prediction.reasons
+    if isinstance(prediction.reasons, msgspec.Raw):
+        return _decode_reasons(prediction.reasons)
     if not isinstance(prediction.reasons, list):
         return ()
     try:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +13,7 @@ from telco_stream.contract.events import Event, EventBatch
 from telco_stream.messages.codec import Codec
 from telco_stream.messages.prediction import Reason
 from telco_stream.model.features import input_order
+from telco_stream.model.reasons.text import ReasonWriter
 
 #: Contributions to the logit [events, features].
 Contributions: TypeAlias = NDArray[np.floating[Any]]
@@ -47,6 +49,7 @@ class Explainer:
         #: Names of the features, in the order of the contributions.
         self.features = tuple(input_order(codec.contract))
         self._names = np.array(self.features, object)
+        self._writer = ReasonWriter(self.features, digits)
 
     def scaled(self, slope: float, intercept: float) -> "Explainer":
         """Return the reasons of a model whose logit is `slope` times that of this one, plus `intercept`."""
@@ -81,18 +84,39 @@ class Explainer:
         Features with the same effect are in the order of the inputs. With values, a reason has the event's value too.
         Raise ScoringError if the model fails.
         """
-        if rows is not None and self.probabilities is None:
-            events, rows = EventBatch(events[row] for row in rows), None
-        contributions = self._contribute(events)
-        if rows is not None:
-            contributions = contributions[np.array(rows, np.intp)]
+        events, largest, contributions = self._choose(events, count, rows)
+        return self._objects(events, largest, contributions, with_values=with_values)
+
+    def reasons_to_send(
+        self, events: EventBatch, count: int, *, with_values: bool, rows: Sequence[int] | None = None
+    ) -> Sequence[tuple[Reason, ...] | msgspec.Raw]:
+        """Return what `reasons` returns; without values as JSON, unless a contribution is too large for its writer."""
+        events, largest, contributions = self._choose(events, count, rows)
+        texts = None if with_values else self._writer.write(largest, contributions)
+        if texts is None:
+            return self._objects(events, largest, contributions, with_values=with_values)
+        return list(map(msgspec.Raw, texts))
+
+    def _choose(
+        self, events: EventBatch, count: int, rows: Sequence[int] | None
+    ) -> tuple[EventBatch, NDArray[np.intp], NDArray[np.float64]]:
+        """Return the events that get reasons, and features and values of their largest contributions."""
+        chosen = events if rows is None else EventBatch(events[row] for row in rows)
+        if rows is None or self.probabilities is None:
+            contributions = self._contribute(chosen)
+        else:  # those of all events were computed with their probabilities
+            contributions = self._contribute(events)[np.array(rows, np.intp)]
         largest = _largest(contributions, count)
-        chosen = np.take_along_axis(contributions, largest, axis=1).astype(np.float64).round(self._digits)
+        return chosen, largest, np.take_along_axis(contributions, largest, axis=1).astype(np.float64)
+
+    def _objects(
+        self, events: EventBatch, largest: NDArray[np.intp], contributions: NDArray[np.float64], *, with_values: bool
+    ) -> list[tuple[Reason, ...]]:
         names = self._names[largest.ravel()].tolist()
-        columns = [names, chosen.ravel().tolist()]
+        columns = [names, contributions.round(self._digits).ravel().tolist()]
         if with_values:
             values = {name: self._codec.events.values(name, events) for name in self.features}
-            positions = np.array(range(len(events)) if rows is None else rows).repeat(largest.shape[1]).tolist()
+            positions = np.arange(len(events)).repeat(largest.shape[1]).tolist()
             columns.append([values[name][position] for name, position in zip(names, positions, strict=True)])
         reasons = map(Reason, *columns)
         return list(zip(*[reasons] * largest.shape[1], strict=True))

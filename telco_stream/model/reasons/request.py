@@ -38,11 +38,11 @@ class ReasonRequest:
         if not rows:
             return {}
         if len(rows) == len(events):
-            of_all = explainer.reasons(events, self.count, with_values=self.with_values)
-            fields: dict[str, list[Any]] = {BASE: [explainer.base] * len(events), REASONS: of_all}
+            of_all = explainer.reasons_to_send(events, self.count, with_values=self.with_values)
+            fields: dict[str, list[Any]] = {BASE: [explainer.base] * len(events), REASONS: list(of_all)}
         else:
             fields = {BASE: [UNSET] * len(events), REASONS: [UNSET] * len(events)}
-            found = explainer.reasons(events, self.count, with_values=self.with_values, rows=rows)
+            found = explainer.reasons_to_send(events, self.count, with_values=self.with_values, rows=rows)
             for row, reasons in zip(rows, found, strict=True):
                 fields[BASE][row], fields[REASONS][row] = explainer.base, reasons
         if explainer.is_approximate:
