@@ -20,6 +20,8 @@ ONE_COMMAND = "import typer\ndef main(name: str = 'x') -> None:\n    '''Say it.'
 REPEATED = 7
 #: Number of starts; the slowest of them shows how often the client has to wait for its transaction coordinator.
 STARTS = 20
+#: Starts before these, not counted: a broker that has just started runs code that is not compiled yet.
+WARM_UP = 15
 
 
 def measure(session: BenchSession, is_selected: Callable[[str], bool]) -> Figures:
@@ -50,6 +52,8 @@ def _start(session: BenchSession) -> Figures:
 
     A bare client with the same properties, which joins a group, gets a record and leaves, takes a part of it.
     """
+    for _ in range(WARM_UP):
+        _first_prediction(session)
     firsts, clients = [], []
     for _ in range(STARTS):
         firsts.append(_first_prediction(session))
