@@ -41,6 +41,7 @@ from telco_stream.model.conversion import convert
 from telco_stream.model.features import input_table
 from telco_stream.model.labelled import LabelledEvents
 from telco_stream.model.pipelines import boosted, linear
+from telco_stream.model.probes import edge_events
 from telco_stream.model.reasons.baselines import Rows
 from telco_stream.model.reasons.build import BuiltReasons, build_reasons, read_trees
 from telco_stream.model.reasons.explainer import Explainer
@@ -66,6 +67,7 @@ from tests.support.records import FakeRecord, RuleScorer, good
 from tests.support.report_data import MANIFEST, prediction, report_data, with_reasons
 from tests.support.telco import CODEC as TELCO
 from tests.support.topics import Topics, read_topic
+from tests.support.training_data import customers_of, labelled_rows
 
 CODEC = compile_contract(decode_contract(json.dumps(SMALL).encode()))
 FEATURES = ("monthly_fee", "data_gb", "complaints", "roaming", "plan", "device")
@@ -225,6 +227,28 @@ def test_null_is_a_value_of_a_reason() -> None:
     explainer = Explainer(CODEC, -1.0, lambda _: np.array([[0.0, 0.0, 0.0, 1.0, 0.0, 0.0]]))
     ((reason,),) = explainer.reasons(EventBatch([CODEC.events.make({"roaming": None})]), 1, with_values=True)
     assert (reason.feature, reason.value) == ("roaming", None)
+
+
+def test_reasons_as_sent_add_up_to_the_logit() -> None:
+    """Of the pipeline in float64, for 20,000 records and at the edges, some of which the contract refuses."""
+    lines, edges = labelled_rows(20_000), edge_events(TELCO, customers_of(labelled_rows(300)), seed=0)
+    records = [FakeRecord(good(**row), number) for number, row in enumerate(lines)]
+    scorer, pipeline = load_scorer(COMMITTED, "onnx", "all"), load_scorer(COMMITTED, "sklearn")
+    assert scorer.explainer is not None
+    assert isinstance(pipeline, SklearnScorer)
+    outcome = process(records, scorer, processed_at="2026", limits=Limits(), reasons=ReasonRequest(100))
+    messages = [json.loads(value) for _, value, _ in outcome.prediction_messages]
+    sent = scorer.explainer.reasons_to_send(EventBatch(edges), 100, with_values=False)
+    of_edges = [json.loads(msgspec.json.encode(reasons)) for reasons in sent]
+    assert {message["base"] for message in messages} == {scorer.explainer.base}
+    for events, found in (
+        (customers_of(lines), [message["reasons"] for message in messages]),
+        (edges, of_edges),
+    ):
+        sums = [scorer.explainer.base + sum(reason["contribution"] for reason in reasons) for reasons in found]
+        expected = pipeline.pipeline.decision_function(frame(TELCO.events, events))
+        assert len(sums) == len(events)
+        assert np.abs(sums - expected).max() < 2e-6
 
 
 @pytest.mark.parametrize("with_values", [False, True])
