@@ -175,6 +175,8 @@ def test_consume_exits_3_when_the_predictions_topic_is_deleted(kafka: str, topic
     running.wait_for(3)
     admin = AdminClient({"bootstrap.servers": kafka})
     admin.delete_topics([topics.predictions])[topics.predictions].result(10)
+    # Until then, the broker may still store an answer.
+    wait_until(lambda: topics.predictions not in admin.list_topics().topics, 10, "the end of the topic")
     send(kafka, topics.raw, customers(range(3, 6)))
     with pytest.raises(errors.KafkaError, match="topics init"):
         running.result(40)
