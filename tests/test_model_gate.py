@@ -9,7 +9,7 @@ import pytest
 from telco_stream.contract.events import Event
 from telco_stream.errors import KafkaError, ModelError
 from telco_stream.model.artifact import load_files
-from telco_stream.model.serving import ServingModels
+from telco_stream.model.serving import Models, ServingModels, VersionCounts
 from telco_stream.registry.archive import pack, unpack
 from telco_stream.registry.candidates import Candidates
 from telco_stream.registry.gate import GateLimits, Scores, compare, judge, measure
@@ -194,6 +194,25 @@ def test_candidates_select_none_before_the_first_promotion() -> None:
     assert topic.candidates.select(topic.registry) is None
 
 
+def test_version_rolled_back_by_the_loop_answers_only_after_another_promotion() -> None:
+    """Other records may come before that of the rollback; a canary is rolled back like a serving version."""
+    topic = FakeTopic(a="equal", b="close", c="close", d="close")
+    topic.promote("a")
+    models = Models(topic.promote("b"))
+    assert version(rolled_back(models, "b")) == "a"
+    models.serving = topic.publish("d")
+    assert version(models.current()) == "a"
+    models.serving = topic.promote("c", "shadow")
+    assert version(models.current()) == "a"
+    topic.roll_back("b")
+    models.serving = topic.promote("b")
+    assert version(models.current()) == "b", "a new trial, although the loop has not seen the rollback"
+    models.serving = topic.promote("c", "canary", 50.0)
+    assert rolled_back(models, "c").canary is None
+    models.serving = topic.select()
+    assert (version(models.current()), models.current().canary) == ("b", None)
+
+
 def test_candidates_forget_versions_without_a_role() -> None:
     topic = FakeTopic(LIMITS, **{f"v{number}": "equal" for number in range(5)})
     for number in range(5):
@@ -254,6 +273,14 @@ class FakeTopic:
     @property
     def offset(self) -> int:
         return len(self.registry.history) + len(self.registry.published) + 1
+
+
+def rolled_back(models: Models, name: str) -> ServingModels:
+    """Let a version fail; return the models that answer after its rollback."""
+    models.current()
+    assert models.on_scored({name: VersionCounts(0, 100)}) == name
+    models.roll_back(name)
+    return models.current()
 
 
 def version(models: ServingModels) -> str:

@@ -6,7 +6,7 @@ The loop asks `Models.current` once per batch, so that a batch has one set of mo
 
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from telco_stream.contract.events import Event
@@ -48,6 +48,8 @@ class ServingModels:
     baseline: bytes | None = None
     #: Models that answer instead if a version fails too often in its trial, by that version.
     fallbacks: Mapping[str, "ServingModels"] = field(default_factory=dict)
+    #: Promotion that began the trial of a version in `fallbacks`: a later one begins another trial.
+    promotions: Mapping[str, Hashable] = field(default_factory=dict)
 
     @property
     def by_role(self) -> dict[str, Scorer]:
@@ -90,6 +92,8 @@ class Models:
         self._source: ServingModels | None = None
         self._active = serving
         self._counts: dict[str, VersionCounts] = {}
+        #: Versions and promotions whose trial has ended with a rollback.
+        self._failed: set[tuple[str, Hashable]] = set()
         self._recent: deque[Event] = deque(maxlen=recent)
 
     @property
@@ -116,7 +120,7 @@ class Models:
     def current(self) -> ServingModels:
         """Return the models for the next batch."""
         if (serving := self.serving) is not self._source:
-            self._source, self._active = serving, serving.wrap(self.wrap)
+            self._source, self._active = serving, self._without_failed(serving).wrap(self.wrap)
             self._counts = {
                 version: self._counts.get(version, VersionCounts(0, 0)) for version in self._active.fallbacks
             }
@@ -141,15 +145,23 @@ class Models:
         return None
 
     def roll_back(self, version: str) -> None:
-        """Let the fallback of this version answer until `serving` is set again."""
+        """Let the fallback of this version answer until another promotion gives it a role."""
         counts = self._counts[version]
         total = counts.predicted + counts.failed
+        self._failed.add((version, self._active.promotions.get(version)))
         self._active = self._active.fallbacks[version]
         self._counts = {
             version: counts for version, counts in self._counts.items() if version in self._active.fallbacks
         }
         self.rolled_back += 1
         self.on_rollback(version, f"it failed on {counts.failed} of its first {total} records")
+
+    def _without_failed(self, models: ServingModels) -> ServingModels:
+        """Return the fallbacks of versions that were rolled back: their roles end when the topic has the rollback."""
+        for version, fallback in models.fallbacks.items():
+            if (version, models.promotions.get(version)) in self._failed:
+                return self._without_failed(fallback)
+        return models
 
     def _exceeds_limit(self, counts: VersionCounts) -> bool:
         """Return whether the failures are as many as those of a model that fails at the limit, within chance."""

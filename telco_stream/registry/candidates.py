@@ -33,9 +33,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class _Decision:
-    """Role change that gave a version its role: its offset, and whether it promoted the version."""
+    """Role change that gave a version its role: its offset and time, and whether it promoted the version."""
 
     offset: int
+    time: int
     is_promotion: bool
 
 
@@ -88,9 +89,11 @@ class Candidates:
         if self._current is None:
             return None
         models = _alone(self._current)
-        is_on_trial = serving is not None and _decision(registry, "serving", roles.serving).is_promotion
+        decision = _decision(registry, "serving", roles.serving)
+        is_on_trial = serving is not None and decision.is_promotion
         if is_on_trial and previous is not None and previous is not serving:
-            models = replace(models, fallbacks={roles.serving: _alone(previous)})
+            fallbacks, promotions = {roles.serving: _alone(previous)}, {roles.serving: decision}
+            models = replace(models, fallbacks=fallbacks, promotions=promotions)
         models = self._with_others(registry, models, recent)
         self._forget(registry)
         return models
@@ -101,9 +104,11 @@ class Candidates:
         if roles.canary is not None and (
             canary := self._accepted(registry, "canary", roles.canary.version, current, recent)
         ):
-            fallbacks = {**models.fallbacks, roles.canary.version: models}
+            version = roles.canary.version
+            fallbacks = {**models.fallbacks, version: models}
+            promotions = {**models.promotions, version: _decision(registry, "canary", version)}
             model = CanaryModel(canary.scorer, roles.canary.takes)
-            models = replace(models, canary=model, fallbacks=fallbacks)
+            models = replace(models, canary=model, fallbacks=fallbacks, promotions=promotions)
         if roles.shadow is not None and (shadow := self._accepted(registry, "shadow", roles.shadow, current, recent)):
             models = replace(models, shadow=shadow.scorer)
         return models
@@ -205,7 +210,7 @@ def _decision(registry: Registry, role: Role, version: str) -> _Decision:
         if not applied.effective or change.role != role:
             continue
         if change.action == "promote" and change.version == version:
-            return _Decision(applied.offset, is_promotion=True)
+            return _Decision(applied.offset, applied.time, is_promotion=True)
         if change.action == "rollback" and role == "serving":
-            return _Decision(applied.offset, is_promotion=False)
-    return _Decision(-1, is_promotion=False)
+            return _Decision(applied.offset, applied.time, is_promotion=False)
+    return _Decision(-1, -1, is_promotion=False)
