@@ -119,6 +119,23 @@ def test_candidates_reject_a_bad_model_without_records_by_golden_rows() -> None:
     assert [verdict.reason is None for verdict in restarted.take_verdicts()] == [False]
 
 
+@pytest.mark.parametrize(("recent", "judged"), [(0, 400), (3, 403), (999, 1_399), (1_000, 1_000)])
+def test_candidates_add_golden_rows_to_few_recent_events(recent: int, judged: int) -> None:
+    """Both models have 200."""
+    topic = FakeTopic(a="equal", bad="always yes")
+    topic.promote("a")
+    topic.recent = EVENTS[:recent]
+    topic.promote("bad")
+    assert f" of {judged} decisions" in topic.reasons()[1]
+
+
+def test_candidates_reject_a_slow_model_before_any_has_served() -> None:
+    topic = FakeTopic(slow="slow")
+    topic._add(RoleChange("promote", "slow", checksum("slow"), "serving", "command", "now"))
+    assert topic.candidates.select(topic.registry) is None
+    assert ["µs per event" in reason for reason in topic.reasons()] == [True]
+
+
 def test_candidates_put_a_promoted_version_on_trial() -> None:
     topic = FakeTopic(a="equal", b="close")
     assert topic.promote("a").fallbacks == {}
@@ -228,6 +245,7 @@ class FakeTopic:
         self.archives = {name: pack(variant(name, change)) for name, change in changes.items()}
         self.candidates = Candidates(self.read, "auto", limits)
         self.registry = Registry()
+        self.recent: Sequence[Event] = EVENTS
         self.is_away = False
         self.reads = 0
         self._verdicts: list[str] = []
@@ -258,7 +276,7 @@ class FakeTopic:
         return self.select()
 
     def select(self) -> ServingModels:
-        models = self.candidates.select(self.registry, EVENTS)
+        models = self.candidates.select(self.registry, self.recent)
         assert models is not None
         return models
 

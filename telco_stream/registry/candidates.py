@@ -21,6 +21,9 @@ from telco_stream.runtime.choices import Engine
 #: Reads the files of an archive; raises ModelError if they can't be used.
 ReadFiles: TypeAlias = Callable[[Published], Mapping[str, bytes]]
 
+#: Newest events on which a candidate is judged alone; with fewer, golden rows are added.
+_ENOUGH_EVENTS = 1_000
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -143,7 +146,8 @@ class Candidates:
     ) -> str | None:
         """Return why a version is rejected, or None.
 
-        A version that serves again after a rollback is not compared with the model that was rolled back.
+        A version that serves again after a rollback is not compared with the model that was rolled back. The first
+        version has no model to be compared with; only its time is measured.
         """
         try:
             candidate = self._load(registry, version)
@@ -152,14 +156,14 @@ class Candidates:
         serving = self._current or reference
         if serving and candidate.scorer.codec.contract != serving.scorer.codec.contract:
             return "its contract is not that of the serving model: publish it to another topic of models"
-        if not decision.is_promotion or reference is None or reference is candidate:
+        if not decision.is_promotion or reference is candidate:
             return None
-        events = recent or [*reference.golden, *candidate.golden]
+        golden = [*(reference.golden if reference else ()), *candidate.golden]
+        events = recent if len(recent) >= _ENOUGH_EVENTS else [*recent, *golden]
         if not events:
             return None
-        return compare(reference.scorer, candidate.scorer, events, self._limits) or measure(
-            candidate.scorer, events, time.perf_counter, self._limits
-        )
+        reason = compare(reference.scorer, candidate.scorer, events, self._limits) if reference else None
+        return reason or measure(candidate.scorer, events, time.perf_counter, self._limits)
 
     def _load(self, registry: Registry, version: str) -> _Loaded:
         """Return the model of a version; raise `ModelError` if it can't be used here."""
