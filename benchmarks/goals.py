@@ -48,6 +48,10 @@ def _growth(figures: Figures) -> float:
     return _ratio("consume 2,000,000", "consume 100,000", "rss_mb")(figures) - 1
 
 
+def _longer_pause(figures: Figures) -> float:
+    return figures["promotions"]["pause_ms"].median - figures["folder"]["pause_ms"].median
+
+
 def _latency(measure: str, own: str, other: str) -> Value:
     return _ratio(f"latency {own} at 1000", f"latency {other} at 1000", measure)
 
@@ -79,4 +83,12 @@ GOALS: Sequence[Goal] = (
     Goal("2 workers ÷ 1", _ratio("2 workers", "1 worker"), 1.0),
     Goal("with metrics ÷ without", _ratio("telco-stream onnx metrics", OWN), 0.95),
     Goal("drawn ÷ not drawn", _ratio("telco-stream onnx drawn", "telco-stream onnx --no-live"), 0.98),
+)
+#: Goals of `benchmarks.promotions`.
+PROMOTION_GOALS: Sequence[Goal] = (
+    Goal("longest pause with promotions, ms longer", _longer_pause, 100, at_most=True),
+    Goal("drained with promotions ÷ without", _ratio("drained, promotions", "drained, folder"), 0.95),
+    Goal("CPU a record with a shadow ÷ without", _ratio("shadow", "folder", "cpu_us"), 1.4, at_most=True),
+    Goal("the same, drained", _ratio("drained, shadow", "drained, folder", "cpu_us"), 1.4, at_most=True),
+    Goal("memory's growth over promotions, %", _of("promotions", "growth_percent"), 3, at_most=True),
 )

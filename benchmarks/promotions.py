@@ -2,9 +2,10 @@
 
 Streams customers to three consumers, with a fixed folder, with 50 promotions in a minute, and with a shadow. Prints for
 each the CPU time per record, the longest pause between two predictions of a partition, and the growth of the memory.
-Then drains a full topic with one consumer.
+Then drains a full topic with one consumer, and prints the goals.
 """
 
+import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,10 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.broker import running_broker
+from benchmarks.figures import figure
+from benchmarks.goals import PROMOTION_GOALS
 from benchmarks.processes import Process, cli
+from benchmarks.table import goal_lines
 from tests.faults.load import Load
 from tests.faults.numbered import numbered
 from tests.support.published_models import OPEN_GATE, PublishedModels
@@ -24,7 +28,8 @@ from tests.support.waiting import wait_until
 WORKERS = 3
 RATE, SECONDS = 5_000, 60
 PROMOTIONS, INTERVAL = 50, 1.2
-DRAINED = 400_000
+#: Enough for about ten promotions in a drain.
+DRAINED = 1_200_000
 #: Milliseconds after the first prediction in which the consumers still join the group.
 JOINING = 5_000
 #: Promotions after which the memory is the base: allocators keep what the first ones have used.
@@ -33,17 +38,25 @@ SETTLED = 10
 
 def main() -> None:
     """Print the figures."""
+    runs: dict[str, list[Values]] = {}
     with running_broker() as bootstrap:
         for name, act in (("folder", None), ("promotions", _promote), ("shadow", _shadow), ("folder", None)):
-            _stream(bootstrap, name, act)
+            runs.setdefault(name, []).append(_stream(bootstrap, name, act))
         for name, act in (("folder", None), ("promotions", _promote), ("shadow", _shadow)) * 2:
-            _drain(bootstrap, name, act)
+            runs.setdefault(f"drained, {name}", []).append(_drain(bootstrap, name, act))
+    figures = {
+        name: {measure: figure([run[measure] for run in values], 3) for measure in values[0]}
+        for name, values in runs.items()
+    }
+    print("", *goal_lines(PROMOTION_GOALS, figures), sep="\n")
 
 
+#: Values of a run by measure.
+Values = dict[str, float]
 Act = Callable[[PublishedModels, Callable[[], bool], list[Process]], float]
 
 
-def _stream(bootstrap: str, name: str, act: Act | None) -> None:
+def _stream(bootstrap: str, name: str, act: Act | None) -> Values:
     with _models(bootstrap, act is not None) as (topics, models), tempfile.TemporaryDirectory() as folder:
         env = _env(bootstrap, topics, models if act else None)
         command = cli("consume", "--mode", "streaming", "--no-live", "--quiet", "--output", "json")
@@ -62,15 +75,16 @@ def _stream(bootstrap: str, name: str, act: Act | None) -> None:
             runs = [worker.end() for worker in workers]
         finally:
             load.end()
-        cpu = sum(run.cpu for run in runs) / len(load.sent) * 1e6
+        cpu, pause = sum(run.cpu for run in runs) / len(load.sent) * 1e6, _longest_pause(predictions)
         print(
             f"{name:12} {len(load.sent):8,} records {cpu:6.2f} µs CPU a record, longest pause "
-            f"{_longest_pause(predictions):5.0f} ms, {memory:.0f} MB each, growth {growth:+.1%}",
+            f"{pause:5.0f} ms, {memory:.0f} MB each, growth {growth:+.1%}",
             flush=True,
         )
+    return {"cpu_us": cpu, "pause_ms": pause, "growth_percent": growth * 100}
 
 
-def _drain(bootstrap: str, name: str, act: Act | None) -> None:
+def _drain(bootstrap: str, name: str, act: Act | None) -> Values:
     with _models(bootstrap, act is not None) as (topics, models), tempfile.TemporaryDirectory() as folder:
         load = Load(bootstrap, topics.raw, numbered(Random(1)), rate=1e9, least=DRAINED)
         load.start()
@@ -81,12 +95,14 @@ def _drain(bootstrap: str, name: str, act: Act | None) -> None:
         if act is not None:
             act(models, worker.is_alive, [worker])
         run = worker.end()
-        print(f"drained, {name:12} {run.rate:9,.0f} records/s, {run.cpu / number * 1e6:6.2f} µs CPU", flush=True)
+        cpu = run.cpu / number * 1e6
+        print(f"drained, {name:12} {run.rate:9,.0f} records/s, {cpu:6.2f} µs CPU", flush=True)
+    return {"rate": run.rate, "cpu_us": cpu}
 
 
 def _promote(models: PublishedModels, goes_on: Callable[[], bool], workers: list[Process]) -> float:
-    """Promote a version each 1.2 s; return the growth of the memory after the first ones."""
-    base, growth, number = 0.0, 0.0, 0
+    """Promote a version each 1.2 s; return the growth of the memory after the first ones, NaN if there were no more."""
+    base, growth, number = 0.0, math.nan, 0
     while goes_on() and number < PROMOTIONS:
         started, number = time.monotonic(), number + 1
         models.promote(f"v{number}")
