@@ -2,21 +2,27 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import Any, get_args
 
-import numpy as np
+import joblib
 import pytest
 from confluent_kafka import Producer
 
 from telco_stream.errors import DataError, UsageError
 from telco_stream.model.artifact import load_files, load_scorer, load_with_all_reasons, read_folder
+from telco_stream.model.calibration import Calibration, Platt, encode_calibration
+from telco_stream.model.conversion import convert
+from telco_stream.model.labelled import LabelledEvents
 from telco_stream.model.onnx_engine import OnnxScorer
-from telco_stream.model.reasons.explainer import Explainer
+from telco_stream.model.pipelines import boosted
+from telco_stream.model.reasons.build import build_reasons, read_trees
 from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.scorer import Scorer
+from telco_stream.model.sklearn_engine import SklearnScorer, frame
 from telco_stream.report.explanation import Explanation, explain
 from telco_stream.report.lookup import LookupOptions, Search
 from telco_stream.runtime.choices import Baseline, Engine
@@ -24,26 +30,56 @@ from telco_stream.scoring import Limits, process
 from tests.support.captured_screen import CapturedScreen
 from tests.support.cli import ROOT
 from tests.support.in_process import run_in_process
-from tests.support.model_folder import COMMITTED, copy_model, edit_manifest
+from tests.support.model_folder import COMMITTED, copy_model, edit_manifest, replace_artifact
 from tests.support.model_variants import variant
 from tests.support.records import FakeRecord, good
 from tests.support.telco import CODEC, CONTRACT
 from tests.support.topics import Topics, read_topic
+from tests.support.training_data import customers_of, labelled_rows
 
 CUSTOMER = "4141-VLMRE"
 
 
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    """Folders of three versions: the committed one, the same calibrated, and boosted trees."""
+    calibrated, trees = (copy_model(tmp_path_factory.mktemp(name)) for name in ("calibrated", "trees"))
+    replace_artifact(calibrated, "calibration.json", encode_calibration(Calibration((Platt(0.8, -0.3),))))
+    rows = labelled_rows(300)
+    events, positive = customers_of(rows), [row["Churn"] == "Yes" for row in rows]
+    pipeline = boosted(CODEC).fit(frame(CODEC.events, events), positive)
+    scorer, data = SklearnScorer("", 0.5, pipeline, CODEC), LabelledEvents(events, positive, "")
+    built = build_reasons(partial(read_trees, pipeline, CODEC), scorer, None, data)
+    pickled = BytesIO()
+    joblib.dump(pipeline, pickled)
+    files = {"pipeline.joblib": pickled.getvalue(), "pipeline.onnx": convert(pipeline, CODEC), **built.files}
+    for name, content in files.items():
+        replace_artifact(trees, name, content)
+    edit_manifest(trees, lambda manifest: manifest["artifacts"].pop("reasons.onnx"))
+    for name, folder in (("calibrated", calibrated), ("trees", trees)):
+        edit_manifest(folder, lambda manifest: manifest["artifacts"].pop("golden.json"))
+        edit_manifest(folder, partial(dict.update, model_version=name))
+    return {"committed": COMMITTED, "calibrated": calibrated, "trees": trees}
+
+
 @pytest.mark.parametrize("engine", ["onnx", "sklearn"])
-@pytest.mark.parametrize("reasons", [None, ReasonRequest(3), ReasonRequest(2, with_values=True)])
-def test_every_bit_is_reproduced(engine: Engine, reasons: ReasonRequest | None) -> None:
-    """From batches of any size, by each version and engine."""
-    random, scorer = Random(5), load_scorer(COMMITTED, engine, "stayers")
-    records = [record(number) for number in range(300 if engine == "onnx" else 40)]
+@pytest.mark.parametrize("version", ["committed", "calibrated", "trees"])
+def test_every_bit_is_reproduced(folders: Mapping[str, Path], version: str, engine: Engine) -> None:
+    """From batches of any size, without reasons and with those of any kind, by the model loaded again."""
+    random, files = Random(5), read_folder(folders[version])
+    without = load_files(files, version, engine)
+    answering, loaded = (load_with_all_reasons(files, version, engine, approximate=True) for _ in range(2))
+    assert len(answering) == (4 if version == "trees" else 2)
+    records, kinds = [record(number) for number in range(500 if engine == "onnx" else 100)], set()
     while records:
         batch = [records.pop() for _ in range(min(len(records), random.randrange(1, 60)))]
-        for one, explanation in zip(batch, explanations(batch, scorer, reasons), strict=True):
+        scorer = random.choice([without, *answering])
+        reasons = ReasonRequest(random.randrange(1, 20), random.choice([True, False]), random.choice([True, False]))
+        kinds.add(id(scorer))
+        for one, explanation in zip(batch, explanations(batch, scorer, reasons, models=loaded), strict=True):
             assert explanation.reproduced, explanation.differences
             assert explanation.key == json.loads(one.value() or b"")["customerID"]
+    assert len(kinds) > 1
 
 
 def test_model_is_loaded_once_for_the_reasons_of_all_baselines() -> None:
@@ -62,7 +98,7 @@ def test_model_without_reasons_is_loaded_without_any() -> None:
 
 def test_another_version_is_identified() -> None:
     scorer, other = load_scorer(COMMITTED), load_files(variant("b", "shifted"), "b")
-    (explanation,) = explanations([record(1)], scorer, model=other)
+    (explanation,) = explanations([record(1)], scorer, models=[other])
     assert f"model_version: recorded {scorer.version}, now b" in explanation.differences
     assert any(text.startswith("churn_probability: recorded") for text in explanation.differences)
 
@@ -71,7 +107,7 @@ def test_another_engine_is_identified() -> None:
     found = [
         text
         for number in range(20)
-        for text in explanations([record(number)], load_scorer(COMMITTED), model=load_scorer(COMMITTED, "sklearn"))[
+        for text in explanations([record(number)], load_scorer(COMMITTED), models=[load_scorer(COMMITTED, "sklearn")])[
             0
         ].differences
     ]
@@ -90,8 +126,15 @@ def test_changed_record_is_identified() -> None:
         ({"prediction": "No"}, "prediction: recorded No, now Yes"),
         ({"customerID": "other"}, "customerID: recorded other, now 7"),
         ({"Contract": "One year"}, "Contract: recorded One year, now Month-to-month"),
+        ({"control": False}, "control: recorded False"),
         ({"base": 1.0}, "base: recorded 1.0, now "),
+        ({"base": None}, "base: recorded nothing, now "),
+        ({"reasons": None}, "reasons: recorded nothing that can be read, but base"),
+        ({"reasons": []}, "reasons: recorded nothing that can be read, but base, reasons"),
+        ({"base": None, "reasons": 5}, "reasons: recorded nothing that can be read, but reasons"),
         ({"reasons": [{"feature": "tenure", "contribution": 1.0}]}, "reasons: recorded tenure +1, now "),
+        ({"reasons_approximate": False}, "reasons_approximate: recorded False"),
+        ({"reasons_approximate": True}, "reasons: recorded tenure +"),
     ],
 )
 def test_changed_prediction_is_identified(change: Mapping[str, Any], difference: str) -> None:
@@ -102,22 +145,49 @@ def test_changed_prediction_is_identified(change: Mapping[str, Any], difference:
     assert explanation.differences[0].startswith(difference)
 
 
-def test_approximate_reasons_are_not_compared() -> None:
+def test_control_cannot_be_computed_again() -> None:
+    """It depends on an option of the run that wrote the prediction."""
+    (explanation,) = explanations([record(1)], load_scorer(COMMITTED), edit={"control": True})
+    assert explanation.reproduced
+
+
+@pytest.mark.parametrize(
+    ("edit", "difference"),
+    [
+        ({}, None),
+        ({"base": 1.0}, "base: recorded 1.0, now "),
+        ({"reasons": [{"feature": "tenure", "contribution": 1.0}]}, "reasons: recorded tenure +1, now "),
+        ({"reasons_approximate": None}, "reasons: recorded "),
+    ],
+)
+def test_approximate_reasons_are_compared(
+    folders: Mapping[str, Path], edit: Mapping[str, Any], difference: str | None
+) -> None:
     """The exact ones are shown; the base of both is the same."""
-    scorer = load_scorer(COMMITTED, reasons="all")
-    assert scorer.explainer is not None
-    base = scorer.explainer.base
-    approximate = Explainer(scorer.codec, base, lambda events: np.zeros((len(events), 19)), is_approximate=True)
-    answering = replace(scorer, explainer=approximate)  # type: ignore[type-var]
-    for is_changed in (False, True):
-        edit = {"base": 1.0} if is_changed else None
-        (explanation,) = explanations([record(1)], answering, ReasonRequest(3), model=scorer, edit=edit)
-        assert explanation.reproduced != is_changed
-        assert explanation.recorded["reasons_approximate"] is True
-        assert [reason.contribution for reason in explanation.reasons[:1]] != [0.0]
+    scorers = load_with_all_reasons(read_folder(folders["trees"]), "trees", "onnx", approximate=True)
+    (explanation,) = explanations([record(1)], scorers[2], ReasonRequest(3), models=scorers, edit=edit)
+    assert [text.partition(difference or "")[:2] for text in explanation.differences] == (
+        [("", difference)] if difference else []
+    )
+    shown = [(reason.feature, reason.contribution) for reason in explanation.reasons[:3]]
+    assert shown != [tuple(reason.values()) for reason in explanation.recorded["reasons"]]
     captured = CapturedScreen()
     captured.screen.show_explanation(explanation, {})
-    assert "approximate, and not compared; these are exact" in captured.stdout
+    assert ("approximate; these are exact" in captured.stdout) == ("reasons_approximate" not in edit)
+
+
+def test_exact_reasons_called_approximate_are_identified(folders: Mapping[str, Path]) -> None:
+    scorers = load_with_all_reasons(read_folder(folders["trees"]), "trees", "onnx", approximate=True)
+    edit = {"reasons_approximate": True}
+    (explanation,) = explanations([record(1)], scorers[0], ReasonRequest(3), models=scorers, edit=edit)
+    assert [text[:17] for text in explanation.differences] == ["reasons: recorded"]
+
+
+def test_reasons_that_the_model_does_not_have_are_identified() -> None:
+    scorer = load_scorer(COMMITTED, reasons="all")
+    (explanation,) = explanations([record(1)], scorer, ReasonRequest(3), models=[load_scorer(COMMITTED)])
+    (difference,) = explanation.differences
+    assert difference.endswith("but the model has no exact reasons")
 
 
 def test_what_if_changes_only_what_is_asked() -> None:
@@ -208,12 +278,12 @@ def explanations(
     scorer: Scorer,
     reasons: ReasonRequest | None = None,
     *,
-    model: Scorer | None = None,
+    models: Sequence[Scorer] = (),
     changed: FakeRecord | None = None,
     edit: Mapping[str, Any] | None = None,
     changes: Mapping[str, str] | None = None,
 ) -> list[Explanation]:
-    """Answer the records in one batch, and explain each prediction, by another model, or from a changed record."""
+    """Answer the records in one batch, and explain each prediction, by other scorers, or from a changed record."""
     outcome = process(records, scorer, processed_at="2026-01-01T00:00:01Z", limits=Limits(), reasons=reasons)
     results = []
     for one, (key, value, headers) in zip(records, outcome.prediction_messages, strict=True):
@@ -223,5 +293,5 @@ def explanations(
         search = Search(LookupOptions(name, contract=CONTRACT), {0: 0}, {0: 1})
         search.add([written])
         (found,) = search.result().predictions
-        results.append(explain(found, changed or one, [model or scorer], changes))
+        results.append(explain(found, changed or one, models or [scorer], changes))
     return results

@@ -60,7 +60,8 @@ def explain(
             raise DataError("The prediction does not say which record it answers: it has no header `source`")
         record = read_source(clients, answer.source, stop=stop)
     files = session.files_of_version(answer.prediction.model_version)
-    scorers = load_with_all_reasons(files, session.model_origin, engine)
+    approximate = answer.prediction.reasons_approximate is True
+    scorers = load_with_all_reasons(files, session.model_origin, engine, approximate=approximate)
     result = explain_record(answer, record, scorers, changes)
     session.screen.show_explanation(result, session.sentences())
     if not result.reproduced:

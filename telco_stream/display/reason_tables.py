@@ -62,8 +62,8 @@ def explanation_tables(explanation: Explanation, sentences: Mapping[str, Sentenc
         "Prediction": explanation.prediction,
         "Computed again": "the same, to the last bit" if explanation.reproduced else "; ".join(explanation.differences),
     }
-    if explanation.recorded.get(APPROXIMATE):
-        fields["Its reasons"] = "approximate, and not compared; these are exact"
+    if explanation.recorded.get(APPROXIMATE) and explanation.reasons:
+        fields["Its reasons"] = "approximate; these are exact"
     blocks: list[RenderableType] = [field_table(fields, label=str)]
     if explanation.reasons:
         title = f"Reasons in log-odds, from {explanation.base:+.2f} on average to {_total(explanation):+.2f}"

@@ -9,7 +9,7 @@ import logging
 import os
 import shutil
 from collections.abc import Container, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -144,10 +144,13 @@ def load_requested(files: Mapping[str, bytes], origin: str, engine: Engine, requ
     return load_files(files, origin, engine, request.baseline, approximate=request.approximate)
 
 
-def load_with_all_reasons(files: Mapping[str, bytes], origin: str, engine: Engine) -> list[Scorer]:
+def load_with_all_reasons(
+    files: Mapping[str, bytes], origin: str, engine: Engine, *, approximate: bool = False
+) -> list[Scorer]:
     """Load a model; return it with the exact reasons of each baseline, or without any if it has none.
 
-    Raise ModelError as `load_files` does.
+    If `approximate`, it follows with the approximate reasons of each baseline, if it has them. Raise ModelError as
+    `load_files` does.
     """
     loaded = _Loaded(files, origin, engine)
     try:
@@ -155,6 +158,9 @@ def load_with_all_reasons(files: Mapping[str, bytes], origin: str, engine: Engin
     except UsageError:
         scorers = [loaded.scorer(None)]
     loaded.check(scorers[0])
+    if approximate:
+        with suppress(UsageError):
+            scorers += [loaded.scorer(baseline, approximate=True) for baseline in BASELINES]
     return scorers
 
 

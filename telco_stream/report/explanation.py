@@ -3,15 +3,18 @@
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from telco_stream.contract.events import BAD_DATA, Event, EventBatch, EventCodec
 from telco_stream.contract.schema import Contract
 from telco_stream.errors import DataError, UsageError
-from telco_stream.messages.prediction import BASE, REASONS, Prediction, Reason, reasons_of
+from telco_stream.messages.prediction import APPROXIMATE, BASE, CONTROL, REASONS, Prediction, Reason, reasons_of
 from telco_stream.messages.record import Record
 from telco_stream.model.scorer import Scorer, ScoringError
 from telco_stream.report.lookup import FoundPrediction
+
+if TYPE_CHECKING:
+    from telco_stream.model.reasons.explainer import Explainer
 
 #: Largest difference of a probability that another engine or another kind of processor makes.
 _ROUNDING = 1e-6
@@ -70,18 +73,18 @@ def explain(
 ) -> Explanation:
     """Explain a prediction from its record.
 
-    `scorers` are the model with the reasons of each baseline, or without any; the one whose baseline the prediction
-    names is used. `changes` are values of features, as texts, for the question "what if". Raises `DataError` if the
-    record has no prediction now, and `UsageError` for a change that the contract does not accept.
+    `scorers` are the model with the exact reasons of each baseline, or without any, and then with the approximate ones
+    if the prediction has such; those whose baseline the prediction names are used. `changes` are values of features, as
+    texts, for the question "what if". Raises `DataError` if the record has no prediction now, and `UsageError` for a
+    change that the contract does not accept.
     """
-    candidates = list(scorers)
-    recorded = found.prediction
-    scorer = next(
-        (each for each in candidates if each.explainer and each.explainer.base == recorded.base), candidates[0]
-    )
+    candidates, recorded = list(scorers), found.prediction
+    exact = [each for each in candidates if each.explainer is None or not each.explainer.is_approximate]
+    scorer = next((each for each in exact if each.explainer and each.explainer.base == recorded.base), exact[0])
     event = _decode(scorer.codec.events, record.value())
     answer = _answer(scorer, event, recorded.processed_ts)
-    differences = _differences(scorer, found, answer, event)
+    explainers = [each.explainer for each in candidates if each.explainer is not None]
+    differences = _differences(scorer, found, answer) + _reason_differences(recorded, explainers, event)
     base, reasons = _reasons(scorer, event)
     return Explanation(
         key=recorded.key,
@@ -125,8 +128,11 @@ def _answer(scorer: Scorer, event: Event, processed_at: str) -> Prediction:
     return prediction
 
 
-def _differences(scorer: Scorer, found: FoundPrediction, answer: Prediction, event: Event) -> list[str]:
-    """Return a text for each field of the recorded prediction that the answer does not have."""
+def _differences(scorer: Scorer, found: FoundPrediction, answer: Prediction) -> list[str]:
+    """Return a text for each field of the recorded prediction that the answer does not have.
+
+    The field `control` depends on the option of the run: it must only be true or absent.
+    """
     recorded, attributes = found.prediction, scorer.codec.predictions.attributes
     differences = []
     for name in scorer.codec.predictions.names:
@@ -138,15 +144,30 @@ def _differences(scorer: Scorer, found: FoundPrediction, answer: Prediction, eve
             differences[-1],
             "such a small difference comes from another engine (--engine) or processor",
         ]
-    known = reasons_of(recorded)
-    if known and scorer.explainer is not None:
-        with_values = any(reason.has_value for reason in known)
-        (now_reasons,) = scorer.explainer.reasons(EventBatch([event]), len(known), with_values=with_values)
-        if recorded.base != scorer.explainer.base:
-            differences.append(f"{BASE}: recorded {_shown(recorded.base)}, now {_shown(scorer.explainer.base)}")
-        elif known != now_reasons and recorded.reasons_approximate is not True:
-            differences.append(f"{REASONS}: recorded {_listed(known)}, now {_listed(now_reasons)}")
+    for name, value in ((CONTROL, recorded.control), (APPROXIMATE, recorded.reasons_approximate)):
+        if value is not None and value is not True:
+            differences.append(f"{name}: recorded {_shown(value)}, but it is true or absent")
     return differences
+
+
+def _reason_differences(recorded: Prediction, explainers: Iterable["Explainer"], event: Event) -> list[str]:
+    """Return a text for what the model's reasons of the same kind and baseline do not have; none without reasons."""
+    known = reasons_of(recorded)
+    if not known:
+        fields = {BASE: recorded.base, REASONS: recorded.reasons, APPROXIMATE: recorded.reasons_approximate}
+        present = [name for name, value in fields.items() if value is not None]
+        return [f"{REASONS}: recorded nothing that can be read, but {', '.join(present)}"] if present else []
+    is_approximate = recorded.reasons_approximate is True
+    same_kind = [explainer for explainer in explainers if explainer.is_approximate == is_approximate]
+    if not same_kind:
+        kind = "approximate" if is_approximate else "exact"
+        return [f"{REASONS}: recorded {_listed(known)}, but the model has no {kind} reasons"]
+    explainer = next((each for each in same_kind if each.base == recorded.base), same_kind[0])
+    if recorded.base != explainer.base:
+        return [f"{BASE}: recorded {_shown(recorded.base)}, now {_shown(explainer.base)}"]
+    with_values = any(reason.has_value for reason in known)
+    (now,) = explainer.reasons(EventBatch([event]), len(known), with_values=with_values)
+    return [] if known == now else [f"{REASONS}: recorded {_listed(known)}, now {_listed(now)}"]
 
 
 def _reasons(scorer: Scorer, event: Event) -> tuple[float | None, tuple[Effect, ...]]:
