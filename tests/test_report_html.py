@@ -371,7 +371,8 @@ def test_page_shows_drift_by_feature() -> None:
     assert "Drifted since 2026-01-30 08:00:00 UTC: Contract." in text
     assert "Drift is a change, not damage" in text
     assert [row["data-feature"] for row in page.attributes("tr", "data-feature")] == ["Contract", "tenure", "score"]
-    assert "Contract more Contract 20.0% to 40.0% 0.2500 (0.0100) 2026-01-30 08:00 tenure higher 10.0% to 12.0%" in text
+    assert "Contract more Contract 20.0% to 40.0% 0.2500 (0.0100) 2026-01-30 08:00" in text
+    assert "tenure higher (40 to 49) 10.0% to 12.0%" in text
     assert "2026-01-30 08:00, one window score - 0.0010 (0.0150) -" in text
     assert "ROC AUC 0.800 0.850 Precision - 0.550 Recall 0.700 0.760 Brier score 0.120 0.130" in text
     assert {"href": "#drift"} in page.attributes("a")
