@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -377,7 +378,9 @@ def test_calibration_scales_approximate_reasons() -> None:
     assert (scaled.base, scaled.is_approximate) == (-0.25, True)
 
 
-def test_folder_without_reasons_says_how_to_get_them(tmp_path: Path) -> None:
+def test_folder_without_reasons_says_how_to_get_them(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Without a request for reasons, it says so with `--verbose`."""
+    caplog.set_level(logging.DEBUG, "telco_stream")
     folder = copy_model(tmp_path)
     edit_manifest(folder, lambda manifest: manifest["artifacts"].pop("reasons.onnx"))
     with pytest.raises(UsageError, match=r"has no exact reasons: .*train or import the model again"):
@@ -385,7 +388,11 @@ def test_folder_without_reasons_says_how_to_get_them(tmp_path: Path) -> None:
     edit_manifest(folder, lambda manifest: manifest.update(no_reasons="it is odd"))
     with pytest.raises(UsageError, match="has no exact reasons: it is odd"):
         load_scorer(folder, reasons="all")
+    caplog.clear()
     assert load_scorer(folder).explainer is None
+    assert "it has no exact reasons: it is odd" in caplog.messages
+    load_scorer(COMMITTED)
+    assert str(caplog.messages).count("no exact reasons") == 1
 
 
 def test_calibration_scales_the_reasons(tmp_path: Path) -> None:

@@ -176,6 +176,11 @@ class _Loaded:
             for name, sha256 in self._manifest.artifacts.items()
             if name in files or name not in _PICKLES or engine == "sklearn"
         }
+        self._no_reasons = (
+            self._manifest.no_reasons or "its folder was made by an earlier version; train or import the model again"
+        )
+        if not self._files.keys() & {GRAPH, LEAVES}:
+            log.debug("it has no exact reasons: %s", self._no_reasons)
         self._codec = compile_contract(contract_of(files, origin))
         self._engine = _load_engine(self._files, self._codec, self._manifest, engine, origin)
 
@@ -200,9 +205,7 @@ class _Loaded:
         explainer = load_reasons(self._files, self._codec, baseline, approximate=approximate)
         if explainer is not None:
             return explainer
-        cause = (
-            self._manifest.no_reasons or "its folder was made by an earlier version; train or import the model again"
-        )
+        cause = self._no_reasons
         if approximate and GRAPH in self._files:
             cause = "only boosted trees do; its exact ones cost little, so leave out --reasons-approximate"
         elif not approximate and APPROXIMATE in self._files:
