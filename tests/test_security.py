@@ -2,8 +2,9 @@
 
 import json
 import shlex
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -16,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 from telco_stream.model.artifact import read_manifest
 from telco_stream.settings import Settings
 from tests.support.acls import bindings_in, grant, granted_by, has_bindings, revoke
-from tests.support.cli import ROOT, run_cli
+from tests.support.cli import ROOT, RunningCli, run_cli
 from tests.support.in_process import CompletedRun, run_in_process
 from tests.support.model_folder import COMMITTED, copy_model, edit_manifest
 from tests.support.records import good
@@ -29,7 +30,6 @@ PAGE = ROOT / "docs/security.md"
 RIGHTS = granted_by(PAGE)
 USERS = sorted({right.principal.removeprefix("User:") for right in RIGHTS})
 NAMES = Settings().topics
-GROUP = Settings().consumer.group_id
 BY_SETTING = {name: getattr(NAMES, name) for name in ("raw", "predictions", "deadletter", "models", "outcomes")}
 
 #: Each command that uses Kafka, and the user in docs/security.md that runs it.
@@ -65,6 +65,7 @@ COMMANDS = {
     f"model compare {VERSION} {OTHER} --data {ROOT}/data/sample_customers.csv": "telco-model-reader",
     "model show --model kafka:telco.models": "telco-model-reader",
     "doctor --command 'model publish'": "telco-model-owner",
+    "doctor --command 'model promote --wait'": "telco-model-promoter",
     "doctor --command 'model list'": "telco-model-auditor",
 }
 #: Timeout of a command in seconds.
@@ -139,7 +140,7 @@ def test_error_names_the_missing_permission(
 def test_error_names_the_topic_when_it_may_not_be_created(broker: SecuredKafka, admin: AdminClient) -> None:
     """The topics do not exist yet; the user has the documented rights for the default names only."""
     names = {f"TELCO_STREAM_TOPICS__{setting.upper()}": f"new.{topic}" for setting, topic in BY_SETTING.items()}
-    rights = [replaced(right, name=f"new.{right.name}") for right in RIGHTS if right.principal == "User:telco-admin"]
+    rights = [renamed(right, f"new.{right.name}") for right in RIGHTS if right.principal == "User:telco-admin"]
     env = broker.environment("telco-admin") | names
     for right in rights:
         if right.operation is AclOperation.CREATE:
@@ -162,20 +163,23 @@ def test_topic_limit_comes_from_settings_when_it_may_not_be_read(broker: Secured
             assert run(command, broker.environment(user)).code == 0, command
 
 
-def test_doctor_checks_the_group_when_a_promotion_waits(broker: SecuredKafka, admin: AdminClient) -> None:
-    """The user has the documented rights of `status` and of `model promote`."""
-    auditor = broker.environment("telco-auditor")
-    of_models = [
-        replaced(right, principal="User:telco-auditor")
-        for right in RIGHTS
-        if right.principal == "User:telco-model-owner"
-    ]
-    grant(admin, of_models)
-    assert run("doctor --command 'model promote --wait'", auditor).code == 0
-    revoke(admin, [right for right in RIGHTS if right.principal == "User:telco-auditor" and right.name == GROUP])
-    refused(run("doctor --command 'model promote --wait'", auditor), GROUP, "docs/security.md lists the rights")
-    assert run("doctor --command 'model promote'", auditor).code == 0
-    revoke(admin, of_models)
+def test_promotion_waits_with_its_documented_permissions(
+    broker: SecuredKafka, admin: AdminClient, start_cli: Callable[..., RunningCli]
+) -> None:
+    """It is refused without any one of them."""
+    promoter, command = broker.environment("telco-model-promoter"), f"model promote {OTHER} --wait"
+    for right in RIGHTS:
+        if right.principal == "User:telco-model-promoter" and right.operation is not OPTIONAL:
+            revoke(admin, [right])
+            refused(run(command, promoter), right.name, "docs/security.md lists the rights")
+            grant(admin, [right])
+    env = broker.environment("telco-consumer") | {"TELCO_STREAM_MODEL__GATE_MICROSECONDS": "1e6"}
+    consumer = start_cli("consume", "--no-live", "--model", "kafka:telco.models", env=env)
+    send_good_and_bad(broker)
+    done = run(command, promoter)
+    assert done.code == 0, done.err
+    consumer.signal(signal.SIGTERM)
+    assert consumer.wait() == 0
 
 
 def test_kafka_acls_accepts_the_documented_lines(secured_kafka: SecuredKafka, admin: AdminClient) -> None:
@@ -267,12 +271,12 @@ def refused(done: CompletedRun, *reasons: str) -> None:
     assert PASSWORD not in done.err
 
 
-def replaced(right: AclBinding, *, name: str | None = None, principal: str | None = None) -> AclBinding:
+def renamed(right: AclBinding, name: str) -> AclBinding:
     return AclBinding(
         right.restype,
-        name or right.name,
+        name,
         right.resource_pattern_type,
-        principal or right.principal,
+        right.principal,
         "*",
         right.operation,
         right.permission_type,
