@@ -73,19 +73,39 @@ def load_onnx(model: bytes, codec: Codec, *, version: str, threshold: float, pos
     `positive` is the position of the positive label in the graph's probabilities.
     """
     try:
-        session = onnxruntime.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
+        session = _start_session(model)
     except UNLOADABLE as error:
         raise ModelError(
             f"onnxruntime {onnxruntime.__version__} can't load the compiled model ({type(error).__name__}): "
             "install a newer one, or use --engine sklearn"
         ) from error
     try:
-        inputs, output = graph_inputs(session.get_inputs(), codec), probability_output(session.get_outputs())
-        check_probabilities(
-            codec.events, lambda events: _run(session, inputs, output, feature_table(codec.events, events))
-        )
+        return _adapted(session, codec, version, threshold, positive)
     except ModelError as error:
         raise ModelError(f"The compiled model can't be used: {error}; {RETRAIN}") from error
+
+
+def read_onnx(content: bytes, codec: Codec) -> OnnxScorer:
+    """Create the scorer of an ONNX file of any origin; raise ModelError if onnxruntime cannot run it."""
+    try:
+        session = _start_session(content)
+    except UNLOADABLE as error:
+        raise ModelError(
+            f"onnxruntime {onnxruntime.__version__} can't load it ({type(error).__name__}): "
+            "the file is damaged, or needs a newer version"
+        ) from error
+    return _adapted(session, codec, version="", threshold=0.5, positive=1)
+
+
+def _start_session(model: bytes) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(model, session_options(), providers=["CPUExecutionProvider"])
+
+
+def _adapted(
+    session: onnxruntime.InferenceSession, codec: Codec, version: str, threshold: float, positive: int
+) -> OnnxScorer:
+    inputs, output = graph_inputs(session.get_inputs(), codec), probability_output(session.get_outputs())
+    check_probabilities(codec.events, lambda events: _run(session, inputs, output, feature_table(codec.events, events)))
     return OnnxScorer(version, threshold, session, codec, inputs, output, positive)
 
 

@@ -384,6 +384,13 @@ def test_import_refuses_a_graph_that_returns_dictionaries(tmp_path: Path) -> Non
     assert (done.code, "zipmap=False" in done.err) == (4, True)
 
 
+def test_import_refuses_a_graph_that_cannot_be_loaded(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(convert_columns(tmp_path, zipmap=False)[0].read_bytes()[:-100])
+    done = run_import(tmp_path / "model.onnx", tmp_path)
+    assert (done.code, done.err.count("\n")) == (4, 1)
+    assert "can't load it (InvalidProtobuf): the file is damaged, or needs a newer version" in done.err
+
+
 def test_import_names_columns_of_a_graph_that_the_contract_does_not_have(tmp_path: Path) -> None:
     contract = write_contract(tmp_path, lambda document: document["features"].pop(0))  # the gender
     done = run_import(convert_columns(tmp_path, zipmap=False)[0], tmp_path, "--contract", str(contract))

@@ -17,7 +17,7 @@ from telco_stream.model.engines import Candidate, EngineFile, Original
 from telco_stream.model.imports import kinds
 from telco_stream.model.imports.kinds import Kind
 from telco_stream.model.library_engines import load_library
-from telco_stream.model.onnx_engine import load_onnx
+from telco_stream.model.onnx_engine import load_onnx, read_onnx
 from telco_stream.model.reasons.linear import is_logistic_regression
 from telco_stream.model.sklearn_engine import SklearnScorer, adapt, read_skops, unpickle
 from telco_stream.model.trees.ensemble import Ensemble, UnreadableModelError, split_values
@@ -133,7 +133,7 @@ def _open_catboost(content: bytes, kind: Kind, codec: Codec) -> Opened:
 
 
 def _open_onnx(content: bytes, kind: Kind, codec: Codec) -> Opened:
-    scorer = load_onnx(content, codec, version="", threshold=0.5)
+    scorer = read_onnx(content, codec)
     read = partial(_unreadable, "an ONNX file doesn't say which of its numbers depend on which feature")
     is_single = any(node.type == "tensor(float)" for node in scorer.session.get_inputs())
     notes = (_SINGLE_PRECISION,) if is_single and b"TreeEnsemble" in content else ()
