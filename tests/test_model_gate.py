@@ -129,11 +129,11 @@ def test_candidates_add_golden_rows_to_few_recent_events(recent: int, judged: in
     assert f" of {judged} decisions" in topic.reasons()[1]
 
 
-def test_candidates_reject_a_slow_model_before_any_has_served() -> None:
+def test_candidates_accept_a_slow_model_before_any_has_served() -> None:
+    """No other model could answer instead, and a busy machine makes each model slow."""
     topic = FakeTopic(slow="slow")
-    topic._add(RoleChange("promote", "slow", checksum("slow"), "serving", "command", "now"))
-    assert topic.candidates.select(topic.registry) is None
-    assert ["µs per event" in reason for reason in topic.reasons()] == [True]
+    topic.promote("slow")
+    assert topic.reasons() == [""]
 
 
 def test_candidates_put_a_promoted_version_on_trial() -> None:

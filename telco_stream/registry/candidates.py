@@ -147,7 +147,8 @@ class Candidates:
         """Return why a version is rejected, or None.
 
         A version that serves again after a rollback is not compared with the model that was rolled back. The first
-        version has no model to be compared with; only its time is measured.
+        version has no model to be compared with, and none that could answer instead: it is not timed either, since a
+        busy machine would keep a process from starting.
         """
         try:
             candidate = self._load(registry, version)
@@ -156,14 +157,14 @@ class Candidates:
         serving = self._current or reference
         if serving and candidate.scorer.codec.contract != serving.scorer.codec.contract:
             return "its contract is not that of the serving model: publish it to another topic of models"
-        if not decision.is_promotion or reference is candidate:
+        if not decision.is_promotion or reference is None or reference is candidate:
             return None
-        golden = [*(reference.golden if reference else ()), *candidate.golden]
-        events = recent if len(recent) >= _ENOUGH_EVENTS else [*recent, *golden]
+        events = recent if len(recent) >= _ENOUGH_EVENTS else [*recent, *reference.golden, *candidate.golden]
         if not events:
             return None
-        reason = compare(reference.scorer, candidate.scorer, events, self._limits) if reference else None
-        return reason or measure(candidate.scorer, events, time.perf_counter, self._limits)
+        return compare(reference.scorer, candidate.scorer, events, self._limits) or measure(
+            candidate.scorer, events, time.perf_counter, self._limits
+        )
 
     def _load(self, registry: Registry, version: str) -> _Loaded:
         """Return the model of a version; raise `ModelError` if it can't be used here."""
