@@ -147,8 +147,7 @@ def test_consume_sends_batches_that_the_topic_accepts_when_they_hardly_compress(
     kafka: str, topics: Topics, delivery: str
 ) -> None:
     configure_topic(kafka, topics.predictions, "max.message.bytes", "20000")
-    draw = random.Random(0)
-    keys = ["".join(draw.choices(string.printable.strip(), k=1_000)) for _ in range(300)]
+    keys = random_texts(300)
     send(kafka, topics.raw, [(key, good(customerID=key), []) for key in keys])
     assert consume(kafka, topics, "--mode", "batch", "--delivery", delivery)["predicted"] == 300
 
@@ -159,11 +158,16 @@ def test_consume_sends_letters_that_the_topic_accepts_when_they_hardly_compress(
 ) -> None:
     """The topic of predictions accepts larger batches than that of dead letters."""
     configure_topic(kafka, topics.deadletter, "max.message.bytes", "20000")
-    draw = random.Random(0)
-    originals = ["".join(draw.choices(string.ascii_letters, k=1_000)).encode() for _ in range(200)]
-    send(kafka, topics.raw, [("0", value, []) for original in originals for value in (original, good())])
+    originals = random_texts(200)
+    send(kafka, topics.raw, [("0", value, []) for text in originals for value in (text.encode(), good())])
     result = consume(kafka, topics, "--mode", "batch", "--delivery", delivery)
     assert (result["predicted"], result["dead_lettered"]) == (200, 200)
+
+
+def random_texts(number: int) -> list[str]:
+    """Draw texts of 1,000 characters."""
+    draw = random.Random(0)
+    return ["".join(draw.choices(string.printable.strip(), k=1_000)) for _ in range(number)]
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])

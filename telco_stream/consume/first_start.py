@@ -27,14 +27,14 @@ IfAnswered: TypeAlias = Literal["refuse", "restart", "resume"]
 _NEWEST = 100
 
 
-def choose_reset(cluster: Cluster, commits: CommitReader, topic_id: str | None, if_answered: IfAnswered) -> Reset:
+def choose_reset(cluster: Cluster, commits: CommitReader, if_answered: IfAnswered) -> Reset:
     """Return the reset policy for partitions without a committed offset.
 
     Raises `DataError` if the group has no commits although its topic has answers, and `if_answered` is `refuse`.
     """
     settings, topics = cluster.clients.settings, cluster.clients.settings.topics
     answers_in = (topics.predictions, topics.deadletter)
-    start = _FirstStart(cluster, commits, topic_id, answers_in)
+    start = _FirstStart(cluster, commits, answers_in)
     if if_answered == "restart" or start.has_commits():
         return settings.consumer.auto_offset_reset
     if if_answered == "resume":
@@ -47,13 +47,13 @@ def choose_reset(cluster: Cluster, commits: CommitReader, topic_id: str | None, 
     return "earliest" if answers.has_earlier_topic else settings.consumer.auto_offset_reset
 
 
-def resume_after_letters(cluster: Cluster, group: str, topic: str, topic_id: str | None) -> None:
+def resume_after_letters(cluster: Cluster, group: str, topic: str) -> None:
     """Commit the offset after the newest record with a dead letter in each partition, if the group has no commits.
 
     The records after these have no letters, so that none gets a second one.
     """
     with closing(CommitReader(cluster, group, topic)) as commits:
-        start = _FirstStart(cluster, commits, topic_id, (cluster.clients.settings.topics.deadletter,))
+        start = _FirstStart(cluster, commits, (cluster.clients.settings.topics.deadletter,))
         if not start.has_commits() and (offsets := start.commit_after_answers()):
             start.log_resumed(offsets)
 
@@ -84,11 +84,9 @@ class _Answers:
 class _FirstStart:
     """Commits of a group's earlier runs, and their answers in the topics `answers_in`."""
 
-    def __init__(
-        self, cluster: Cluster, commits: CommitReader, topic_id: str | None, answers_in: Sequence[str]
-    ) -> None:
-        self._cluster, self._commits, self._topic_id, self._answers_in = cluster, commits, topic_id, answers_in
-        self._group, self._topic = commits.group, commits.topic
+    def __init__(self, cluster: Cluster, commits: CommitReader, answers_in: Sequence[str]) -> None:
+        self._cluster, self._commits, self._answers_in = cluster, commits, answers_in
+        self._group, self._topic, self._topic_id = commits.group, commits.topic, commits.topic_id
 
     def has_commits(self) -> bool:
         return bool(self._commits.read())

@@ -112,7 +112,7 @@ def _check(clients: Clients, contract: Contract, counts: _Counts, stop: Stop) ->
     limit = largest_letter(cluster.topic_configs(topics.deadletter), topics)
     transactions = transactions_under(group, clients, stop, has_unique_id=False, fenced=_FENCED, largest_batch=limit)
     transactions.start()  # fences a run that still goes on, before its letters are read
-    resume_after_letters(cluster, group, topics.outcomes, topic_id)
+    resume_after_letters(cluster, group, topics.outcomes)
     plan = ConsumePlan(
         mode="batch",
         batch_size=consumer.max_poll_records,

@@ -154,7 +154,7 @@ def decide_first_start(cluster: Cluster, options: ConsumeOptions) -> tuple[Setti
     """
     settings, raw = cluster.clients.settings, cluster.clients.settings.topics.raw
     with closing(CommitReader(cluster, settings.consumer.group_id, raw)) as commits:
-        reset = choose_reset(cluster, commits, cluster.topic_ids(raw)[raw], options.if_answered)
+        reset = choose_reset(cluster, commits, options.if_answered)
     consumer = settings.consumer.model_copy(update={"auto_offset_reset": reset})
     return settings.model_copy(update={"consumer": consumer}), replace(options, if_answered="restart")
 
@@ -174,7 +174,7 @@ def run_consume(
         try:
             result = _consume(cluster, options, models, monitored)
         except Stopped:  # while a request to the broker was pending, before the loop
-            result = RunCounters(_plan(options, cluster.clients, models, Limits())).result("signal")
+            result = RunCounters(_plan(options, clients, models, Limits())).result("signal")
         stop.raise_failure()
     logs.log_end(
         "consume",
@@ -203,14 +203,13 @@ def _consume(
     # These clients connect while the cluster is asked for the rest; it has accepted this process.
     consumer, commits = clients.member(group, **properties), CommitReader(cluster, group, topics.raw)
     _check_permissions(cluster, clients.settings)
-    topic_id = cluster.topic_ids(topics.raw)[topics.raw]
     configs = cluster.topic_configs(*partitions)
     limits = _limits(configs, topics)
     sender = _sender(cluster, options, limits.prediction)
-    plan = _plan(options, clients, models, limits, topic_id)
+    plan = _plan(options, clients, models, limits, commits.topic_id)
     with closing(commits):
-        reset = choose_reset(cluster, commits, topic_id, options.if_answered)
-    topic = TopicToRead(topics.raw, cluster.ask_offsets, topic_id, partitions[topics.raw], reset)
+        reset = choose_reset(cluster, commits, options.if_answered)
+    topic = TopicToRead(topics.raw, cluster.ask_offsets, commits.topic_id, partitions[topics.raw], reset)
     _log_start(options, clients.settings, models)
     _warn_of_compaction(compacted_topics(configs))
     is_batch, is_bounded = options.mode == "batch", options.is_bounded

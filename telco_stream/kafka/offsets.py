@@ -94,7 +94,7 @@ class CommitReader:
     def __init__(self, cluster: Cluster, group: str, topic: str) -> None:
         self.group, self.topic = group, topic
         self._cluster = cluster
-        self._topic_id = cluster.topic_ids(topic)[topic]
+        self.topic_id = cluster.topic_ids(topic)[topic]
         numbers = range(cluster.partitions(topic)[topic])
         self._partitions = [TopicPartition(topic, partition) for partition in numbers]
         # The admin client's own request crashes (segmentation fault) if the coordinator answers with an error while it
@@ -111,7 +111,7 @@ class CommitReader:
             if partition.error is not None:
                 raise user_error(partition.error, f"Group {self.group}, topic {self.topic}")
             commit = Commit(partition.offset, decode_commit_metadata(partition.metadata))
-            if commit.offset >= 0 and commit.metadata.belongs_to(self._topic_id):
+            if commit.offset >= 0 and commit.metadata.belongs_to(self.topic_id):
                 commits[partition.partition] = commit
         return commits
 

@@ -11,7 +11,6 @@ from uuid import uuid4
 from telco_stream.errors import KafkaError, ModelError, TelcoStreamError, UsageError
 from telco_stream.kafka.blocking_calls import Deadline
 from telco_stream.kafka.clients import Clients
-from telco_stream.kafka.cluster import Cluster
 from telco_stream.kafka.tail import Tail
 from telco_stream.messages.record import Message, Record
 from telco_stream.model.reasons.request import ReasonRequest
@@ -115,7 +114,7 @@ class _Follower:
         """Read up to the end of the topic, so that earlier role changes have no effect, and then each new record."""
         if self._has_failed:  # it may have been deleted and created again
             self._topic = ModelTopic(self._clients, self._topic.name, self._stop, writes=True)
-        topic_id = self._topic_id()
+        topic_id = self._topic.topic_id()
         before, self._registry = self._registry, self._topic.registry()
         self._log_rollbacks(len(before.history))
         self._update()
@@ -135,13 +134,9 @@ class _Follower:
         finally:
             tail.close()
 
-    def _topic_id(self) -> str | None:
-        name = self._topic.name
-        return Cluster(self._clients, self._stop).topic_ids(name)[name]
-
     def _check(self, topic_id: str | None) -> None:
         """Raise `KafkaError` if the topic is another one, which the client would not notice for minutes."""
-        if self._topic_id() != topic_id:
+        if self._topic.topic_id() != topic_id:
             raise KafkaError(f"Topic {self._topic.name} was deleted and created again")
 
     def _log_error(self, error: TelcoStreamError) -> None:

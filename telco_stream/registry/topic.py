@@ -37,6 +37,10 @@ class ModelTopic:
         self._registry = Registry()
         self._position = 0
 
+    def topic_id(self) -> str | None:
+        """Return the ID that the topic has now; None if the broker lacks topic IDs."""
+        return self._cluster.topic_ids(self.name)[self.name]
+
     @property
     def position(self) -> int:
         """Offset up to which the records have been read."""

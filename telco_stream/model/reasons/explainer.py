@@ -89,7 +89,7 @@ class Explainer:
 
     def reasons_to_send(
         self, events: EventBatch, count: int, *, with_values: bool, rows: Sequence[int] | None = None
-    ) -> Sequence[tuple[Reason, ...] | msgspec.Raw]:
+    ) -> list[tuple[Reason, ...]] | list[msgspec.Raw]:
         """Return what `reasons` returns; without values as JSON, unless a contribution is too large for its writer."""
         events, largest, contributions = self._choose(events, count, rows)
         texts = None if with_values else self._writer.write(largest, contributions)

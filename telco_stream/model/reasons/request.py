@@ -39,7 +39,7 @@ class ReasonRequest:
             return {}
         if len(rows) == len(events):
             of_all = explainer.reasons_to_send(events, self.count, with_values=self.with_values)
-            fields: dict[str, list[Any]] = {BASE: [explainer.base] * len(events), REASONS: list(of_all)}
+            fields: dict[str, list[Any]] = {BASE: [explainer.base] * len(events), REASONS: of_all}
         else:
             fields = {BASE: [UNSET] * len(events), REASONS: [UNSET] * len(events)}
             found = explainer.reasons_to_send(events, self.count, with_values=self.with_values, rows=rows)
