@@ -4,6 +4,7 @@ import csv
 import io
 import os
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
@@ -15,6 +16,9 @@ from telco_stream.report.customers import shorten_id
 from telco_stream.report.html import render
 from telco_stream.report.run import ReportData
 from tests.support.browser import AXE, chromium, open_page, running_browser, violations
+from tests.support.cli import ROOT
+from tests.support.in_process import run_in_process
+from tests.support.records import good
 from tests.support.report_data import (
     HOSTILE,
     MANIFEST,
@@ -27,6 +31,7 @@ from tests.support.report_data import (
     with_reasons,
     write_page,
 )
+from tests.support.topics import Topics, send
 from tests.support.worded_contracts import data_of
 
 pytestmark = pytest.mark.slow
@@ -52,6 +57,8 @@ DETAILED = ("many", "hostile", "four segments", "long contract", "outcomes", "dr
 LONG = ("Month-to-month with a discount for students", "Donaudampfschifffahrtsgesellschaftskapitänsvertrag")
 DEVICES = {"light": (1280, "light"), "dark": (1280, "dark"), "phone": (390, "light"), "dark phone": (320, "dark")}
 PHONES = (320, 375, 390)
+#: Sections that the page has if it is asked for them.
+SECTIONS = ("reasons", "drift", "quality")
 A4_WIDTH = 794
 #: Returns the elements that end right of the window, or of the region that would scroll sideways for them.
 PAST_THE_EDGE = """[...document.querySelectorAll('body *')].filter(element => {
@@ -87,14 +94,48 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 )
 def test_page_is_accessible_and_fits_the_window(browser: Any, pages: dict[str, Path], name: str, device: str) -> None:
     """It makes no request, logs nothing, does not scroll sideways, and axe finds nothing."""
+    check_accessibility(browser, pages[name], device)
+
+
+def check_accessibility(browser: Any, file: Path, device: str) -> None:
+    """Open the page on a device with all details, and check it."""
     if not AXE.is_file():
         _skip("axe-core is not installed: make axe")
     width, scheme = DEVICES[device]
-    with open_page(browser, pages[name], width=width, scheme=scheme) as page:
+    with open_page(browser, file, width=width, scheme=scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate("window.harmed") is None
         page.evaluate("document.querySelectorAll('details').forEach(details => (details.open = true))")
         assert violations(page) == []
+
+
+def test_page_with_reasons_drift_and_quality_is_accessible(
+    browser: Any, kafka: str, topics: Topics, tmp_path: Path
+) -> None:
+    """Written by the commands; on each device."""
+    file = write_whole_page(topics.env(kafka), topics, kafka, tmp_path)
+    with open_page(browser, file) as page:
+        assert [name for name in SECTIONS if not page.locator(f"#{name} table tbody tr").count()] == []
+    for device in DEVICES:
+        check_accessibility(browser, file, device)
+
+
+def write_whole_page(env: dict[str, str], topics: Topics, kafka: str, folder: Path) -> Path:
+    """Report on 1,000 real customers with outcomes, a tenth in the control group, and 1,500 others who are alike."""
+    page, sample = folder / "report.html", ROOT / "data/sample_customers.csv"
+    known = (datetime.now(UTC) + timedelta(days=7)).isoformat()
+    with sample.open() as file:
+        lines = [f"{row['customerID']},{row['Churn']},{known}" for row in csv.DictReader(file)]
+    (folder / "outcomes.csv").write_text("\n".join(["customer,outcome,time", *lines]))
+    assert run_in_process("produce", "--mode", "batch", "--data-path", str(sample), env=env).code == 0
+    send(kafka, topics.raw, [(f"c{number}", good(customerID=f"c{number}"), []) for number in range(1_500)])
+    for command in (
+        ("consume", "--mode", "batch", "--reasons", "3", "--holdout-percent", "10"),
+        ("report", "--drift", "--outcomes", str(folder / "outcomes.csv"), "--html", str(page)),
+    ):
+        done = run_in_process(*command, env=env)
+        assert done.code == 0, done.err
+    return page
 
 
 @pytest.mark.parametrize("name", PAGES)
