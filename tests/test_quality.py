@@ -1,15 +1,18 @@
 """`quality` on a real Kafka: from the topic and from a file, with records that are no outcomes."""
 
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from telco_stream.messages.prediction import Prediction, encode_prediction
 from telco_stream.runtime.period import parse_length
 from tests.support.cli import ROOT
 from tests.support.in_process import run_in_process
+from tests.support.report_data import prediction
 from tests.support.topics import Topics, send
 
 SAMPLE = ROOT / "data/sample_customers.csv"
@@ -70,13 +73,44 @@ def test_quality_is_the_same_from_the_topic_and_from_a_file(
     assert sum(week["measures"]["predictions"] for week in of_topic["by_week"]) == COUNT
 
 
-def test_late_outcomes_change_past_weeks(env: dict[str, str], tmp_path: Path) -> None:
+def test_newer_outcomes_count_in_whatever_order_they_arrive(env: dict[str, str], tmp_path: Path) -> None:
     first, late = outcomes(tmp_path), outcomes(tmp_path, days=9, flip=True)
     for number, path in enumerate((late, first)):
         assert run_in_process("outcomes", "send", str(path), "--run-id", f"run-{number}", env=env).code == 0
     result = quality(env)
     assert result["coverage"]["replaced"] == COUNT
     assert result["total"]["auc"]["value"] < 0.4, "the newer outcomes say the opposite"
+
+
+def test_late_outcomes_change_past_weeks(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    """They correct 30 predictions of the first of two weeks, and are the first for 10; the second week stays."""
+    env = topics.env(kafka)
+    assert run_in_process("topics", "init", "--outcomes", env=env).code == 0
+    first, second = (
+        [prediction(f"{day}-{number}", number / 40, processed_ts=f"{day}T12:00:00.000Z") for number in range(40)]
+        for day in ("2026-01-05", "2026-01-18")
+    )
+    send(kafka, topics.predictions, [(each.key.encode(), encode_prediction(each), []) for each in [*first, *second]])
+
+    def send_outcomes(run_id: str, of: list[Prediction], day: str, positive: Callable[[float], bool]) -> None:
+        rows = [f"{each.key},{'Yes' if positive(each.probability) else 'No'},{day}T00:00:00Z" for each in of]
+        path = tmp_path / f"{run_id}.csv"
+        path.write_text("\n".join(["customer,outcome,time", *rows]) + "\n")
+        assert run_in_process("outcomes", "send", str(path), "--run-id", run_id, env=env).code == 0
+
+    send_outcomes("known", [*first[:30], *second], "2026-01-20", lambda probability: probability >= 0.5)
+    before = quality(env)
+    send_outcomes("late", first, "2026-01-28", lambda probability: probability < 0.25)
+    after = quality(env)
+    assert [week["week"] for week in after["by_week"]] == ["2026-01-05", "2026-01-12"]
+    assert after["by_week"][1] == before["by_week"][1]
+    (was, now), names = (run["by_week"][0]["measures"] for run in (before, after)), ("predictions", "positive")
+    assert [[measures[name] for name in names] for measures in (was, now)] == [[30, 10], [40, 10]]
+    assert (was["auc"]["value"], now["auc"]["value"]) == (1.0, 0.0)
+    assert was["brier"]["value"] < 0.2 < now["brier"]["value"]
+    assert (before["coverage"]["with_outcome"], before["coverage"]["pending"]) == (70, 10)
+    assert (after["coverage"]["with_outcome"], after["coverage"]["replaced"]) == (80, 30)
+    assert "Outcomes that arrive later change past weeks." in run_in_process("quality", env=env).out
 
 
 def test_quality_exits_with_5_when_no_prediction_has_an_outcome(env: dict[str, str], tmp_path: Path) -> None:
