@@ -1,15 +1,20 @@
 """`drift` on a real Kafka: what it finds, which records it compares, and which models it refuses."""
 
+import csv
 import json
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
+from telco_stream.runtime.clock import rfc3339
+from telco_stream.runtime.humanize import to_datetime
+from tests.support.cli import ROOT
 from tests.support.in_process import run_in_process
 from tests.support.model_folder import copy_model, edit_manifest, replace_artifact
 from tests.support.telco import CATEGORIES, FEATURES
-from tests.support.topics import Topics, send
+from tests.support.topics import Topics, read_topic, send
 
 #: A customer of whom copies are sent.
 CUSTOMER = {name: values[0] for name, values in CATEGORIES.items()} | {
@@ -24,6 +29,22 @@ CUSTOMER = {name: values[0] for name, values in CATEGORIES.items()} | {
 def records(number: int) -> list[tuple[bytes, bytes, list[Any]]]:
     """Return customers who are much alike: every feature has changed."""
     return [(f"c{i}".encode(), json.dumps(CUSTOMER | {"customerID": f"c{i}"}).encode(), []) for i in range(number)]
+
+
+def send_windows(kafka: str, topics: Topics, windows: str) -> list[str]:
+    """Send 700 customers for each letter, `c` for changed ones, and return the time of the first of each."""
+    for letter in windows:
+        send(kafka, topics.raw, records(700) if letter == "c" else unchanged(700), partition=0)
+    stored = sorted(read_topic(kafka, topics.raw), key=lambda record: record.offset)
+    return [rfc3339(to_datetime(record.timestamp / 1_000)) for record in stored[::700]]
+
+
+def unchanged(number: int) -> list[tuple[bytes, bytes, list[Any]]]:
+    """Return customers of the sample of the training data."""
+    customers = list(csv.DictReader((ROOT / "data/sample_customers.csv").read_text().splitlines()))
+    time = {"event_ts": CUSTOMER["event_ts"]}
+    chosen = Random(number).choices(customers, k=number)
+    return [(row["customerID"].encode(), json.dumps(row | time).encode(), []) for row in chosen]
 
 
 def sample(env: dict[str, str], tmp_path: Path, rows: int, seed: int) -> None:
@@ -69,6 +90,36 @@ def test_drift_exits_with_5_and_names_what_has_changed(
     assert "Drift is a change, not damage" in text
     assert "less Two year" in text
     assert f"Drifted since {contract['since'][:19].replace('T', ' ')} UTC: " in text
+
+
+@pytest.mark.parametrize(("windows", "since", "until"), [
+    ("uccu", 1, 3), ("ccucu", 0, 2), ("ccuuccc", 4, None), ("uccucc", 4, None),
+])  # fmt: skip
+def test_drift_finds_what_began_and_ended_in_the_period(
+    kafka: str, topics: Topics, windows: str, since: int, until: int | None
+) -> None:
+    """Each letter is a window of 700 unchanged or changed customers."""
+    env, times = topics.env(kafka), send_windows(kafka, topics, windows)
+    result = drift(env, "--window", "700", code=5)
+    assert (result["windows"], result["window_records"]) == (len(windows), 700)
+    contract = next(feature for feature in result["features"] if feature["feature"] == "Contract")
+    count = (until or len(windows)) - since
+    begin, end = times[since], None if until is None else times[until]
+    assert [contract[name] for name in ("drifted", "windows", "since", "until")] == [True, count, begin, end]
+    assert contract["change"] == "less Two year"
+    assert "Contract" in result["drifted"]
+    text = " ".join(run_in_process("drift", "--window", "700", env=env).out.split())
+    first, last = (time[:19].replace("T", " ") for time in (begin, end or ""))
+    assert (f"Drifted from {first} to {last} UTC: " if end else f"Drifted since {first} UTC: ") in text
+    assert ("or the last one of a drift that has ended" in text) == bool(end)
+    assert "lower (" in text, "the range of a number"
+
+
+def test_drift_exits_with_0_when_no_two_windows_in_a_row_exceed_the_limit(kafka: str, topics: Topics) -> None:
+    send_windows(kafka, topics, "ucucu")
+    result = drift(topics.env(kafka), "--window", "700")
+    assert (result["windows"], result["drifted"]) == (5, [])
+    assert {feature["until"] for feature in result["features"]} == {None}
 
 
 def test_drift_compares_only_the_period(env: dict[str, str], kafka: str, topics: Topics) -> None:

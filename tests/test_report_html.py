@@ -378,6 +378,15 @@ def test_page_shows_drift_by_feature() -> None:
     assert {"href": "#drift"} in page.attributes("a")
 
 
+def test_page_shows_when_a_drift_ended() -> None:
+    result = drift_result()
+    ended = dataclasses.replace(result.features[0], until="2026-01-31T09:00:00.000Z")
+    page = PageParser(html(report_data([], drift=dataclasses.replace(result, features=[ended]))))
+    text = " ".join(" ".join(page.text).split())
+    assert "0.2500 (0.0100) 2026-01-30 08:00 to 2026-01-31 09:00" in text
+    assert "Drifted from 2026-01-30 08:00:00 to 2026-01-31 09:00:00 UTC: Contract." in text
+
+
 def test_page_has_no_drift_unless_it_was_asked_for() -> None:
     page = PageParser(html(report_data(many_predictions(3))))
     assert not [attrs for attrs in page.attributes("section") if attrs.get("id") == "drift"]

@@ -33,7 +33,7 @@ def drift(
     quiet: options.Quiet = False,
     verbose: options.Verbose = False,
 ) -> None:
-    """Compare records with the training data of the model. Exits 5 if features or scores have drifted."""
+    """Compare records with the training data of the model. Exits 5 if features or scores drifted in the period."""
     import time
 
     from telco_stream.display.progress import RowProgress

@@ -82,7 +82,7 @@ PAGES = {
         "telco-stream explain --customer 7590-VHVEG",
         _KAFKA | _MODEL | {5: "the prediction can't be reproduced, or it or its record was not found"},
     ),
-    "drift": Page("telco-stream drift --since 24h", _KAFKA | _MODEL | {5: "features or scores have drifted"}),
+    "drift": Page("telco-stream drift --since 24h", _KAFKA | _MODEL | {5: "features or scores drifted in the period"}),
     "model import": Page(
         "telco-stream model import model.ubj --contract contract.json --data labelled.csv",
         _ALWAYS | {4: "the model cannot be imported", 5: "a file has a malformed or unlabelled row, or too few rows"},

@@ -3,7 +3,7 @@
 from array import array
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from telco_stream.contract.events import BAD_DATA, Event, EventBatch
 from telco_stream.kafka.clients import Clients
@@ -46,9 +46,10 @@ def run_drift(
     blocks = counts.finish()
     size = min(options.window or tracker.largest_window, tracker.largest_window)
     compared = [window for window in windows(blocks, size) if window.records >= MIN_RECORDS]
-    newest: Sequence[FeatureDrift] = ()
+    features: dict[str, FeatureDrift] = {}
     for window in compared:
-        newest = tracker.add(window.counts, window.started)
+        for feature in tracker.add(window.counts, window.started):
+            features[feature.feature] = _choose(features.get(feature.feature, feature), feature, window.started)
     return DriftResult(
         model_version=scorer.version,
         baseline_records=tracker.largest_window,
@@ -57,11 +58,18 @@ def run_drift(
         first=rfc3339(to_datetime(min(block.started for block in blocks))) if blocks else None,
         windows=len(compared),
         window_records=max((window.records for window in compared), default=0),
-        drifted=[feature.feature for feature in newest if feature.drifted],
-        features=sorted(newest, key=lambda feature: (-feature.windows, -feature.psi / feature.limit)),
+        drifted=[feature.feature for feature in features.values() if feature.drifted],
+        features=sorted(features.values(), key=lambda feature: (-feature.windows, -feature.psi / feature.limit)),
         quality=expected_quality(counts.scores, scorer.threshold) if compared and counts.scores else None,
         quality_in_training=ExpectedQuality(metrics.roc_auc, metrics.precision, metrics.recall, metrics.brier),
     )
+
+
+def _choose(before: FeatureDrift, now: FeatureDrift, started: float) -> FeatureDrift:
+    """Return the feature in the window that began at `started`, or in the last one of a drift that has ended."""
+    if now.drifted or not before.drifted:
+        return now
+    return replace(before, until=before.until or rfc3339(to_datetime(started)))
 
 
 class _BlockCounts:

@@ -199,10 +199,11 @@ def test_reasons_page_runs(kafka: str, names: Topics, commands: Path, checkout: 
 
 
 def test_drift_page_runs(kafka: str, names: Topics, commands: Path, tmp_path: Path) -> None:
-    """Rows of the same population do not drift, and those with another payment method do."""
+    """Rows of the same population do not drift, and those with another payment method do, also when they have ended."""
     printed = " ".join(_run_page(ROOT / "docs/drift.md", kafka, names, commands, tmp_path).split())
     assert printed.count("No drift.") == 1
-    assert printed.count("UTC: PaymentMethod") == 1
+    assert printed.count("UTC: PaymentMethod") == 2
+    assert re.search(r"Drifted since [^.]+ UTC: PaymentMethod.*Drifted from [^.]+ to [^.]+ UTC: PaymentMethod", printed)
     assert "less Mailed check" in printed
 
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from telco_stream.model.drift.results import MIN_RECORDS, DriftResult
+from telco_stream.model.drift.results import MIN_RECORDS, DriftResult, FeatureDrift
 from telco_stream.runtime.humanize import count_of
 
 CAVEAT = (
@@ -30,14 +30,21 @@ def drift_sentences(result: DriftResult) -> Iterator[str]:
     elif result.windows == 1:
         yield f"{compared}: drift needs two windows in a row above the limit. Read a longer period."
     else:
-        yield f"{compared}; the table shows the newest."
+        drifted = [feature for feature in result.features if feature.drifted]
+        ended = ", or the last one of a drift that has ended" if any(feature.until for feature in drifted) else ""
+        yield f"{compared}; the table shows the newest{ended}."
         names = defaultdict(list)
-        for feature in result.features:
-            if feature.drifted and feature.since:
-                names[feature.since].append(feature.feature)
-        yield from (f"Drifted since {_time(since)} UTC: {', '.join(names[since])}." for since in sorted(names))
+        for feature in sorted(drifted, key=lambda each: each.since or ""):
+            names[_describe_period(feature)].append(feature.feature)
+        yield from (f"{since} UTC: {', '.join(features)}." for since, features in names.items())
         if not names:
             yield "No drift."
+
+
+def _describe_period(feature: FeatureDrift) -> str:
+    """Return since when a feature has drifted, or from when until when."""
+    since = _time(feature.since or "")
+    return f"Drifted from {since} to {_time(feature.until)}" if feature.until else f"Drifted since {since}"
 
 
 def _time(timestamp: str) -> str:
