@@ -7,6 +7,13 @@ from itertools import count
 
 import pytest
 
+from telco_stream.kafka.clients import Clients
+from telco_stream.model.serving import Models
+from telco_stream.registry.follower import follow_models
+from telco_stream.registry.roles import Roles
+from telco_stream.runtime.signals import Stop
+from telco_stream.settings import Settings
+from telco_stream.settings.tree import ModelSettings
 from tests.support.cli import RunningCli
 from tests.support.in_process import run_in_process
 from tests.support.published_models import OPEN_GATE, PublishedModels
@@ -155,6 +162,31 @@ def test_failing_version_is_rolled_back_on_all_workers(models: PublishedModels, 
     assert "it failed on" in (changes[-1].reason or "")
     for worker in workers:
         worker.wait_for_stderr("version bad was rolled back as serving by a worker")
+
+
+def test_no_rollback_returns_to_a_version_that_failed_late(kafka: str, models: PublishedModels) -> None:
+    """Its last batch may still be scored when the next version is promoted."""
+    for version in ("failing", "c"):
+        models.publish(version, "close")
+    models.promote("failing")
+    clients = Clients(Settings(bootstrap_servers=kafka, model=ModelSettings(gate_microseconds=500.0)))
+    with follow_models(clients, models.topic, "auto", Stop()) as served:
+        assert served.serving.scorer.version == "failing"
+        models.promote("c")
+        wait_until(lambda: served.serving.scorer.version == "c", 30, "the promotion")
+        served.on_rollback("failing", "it failed on 9 of its first 90 records")
+        wait_until(lambda: set(served.serving.fallbacks) == {"c"} and fallback(served) == "a", 30, "the rollback")
+        assert models.registry().roles == Roles("c", previous=("a",))
+        models.roll_back("c")
+        wait_until(lambda: served.serving.scorer.version == "a", 30, "the second rollback")
+    changes = [applied.change for applied in models.registry().history if applied.effective]
+    assert [(change.action, change.version) for change in changes[-2:]] == [("rollback", "failing"), ("rollback", "c")]
+
+
+def fallback(models: Models) -> str:
+    """Return the version that answers if the serving one fails."""
+    (only,) = models.serving.fallbacks.values()
+    return only.scorer.version
 
 
 def test_canary_answers_for_its_share_until_it_is_rolled_back(

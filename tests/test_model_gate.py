@@ -154,6 +154,28 @@ def test_candidates_accept_a_rollback_from_a_very_different_model() -> None:
     assert topic.reasons() == ["", "", ""]
 
 
+def test_version_promoted_before_a_rollback_was_written_stays_on_trial() -> None:
+    """It falls back to the version before the one that has failed."""
+    topic = FakeTopic(a="equal", failing="close", c="close")
+    topic.promote("a")
+    topic.promote("failing")
+    models = topic.promote("c")
+    assert {name: version(fallback) for name, fallback in models.fallbacks.items()} == {"c": "failing"}
+    after = topic.roll_back("failing")
+    assert (version(after), after.promotions) == ("c", models.promotions)
+    assert {name: version(fallback) for name, fallback in after.fallbacks.items()} == {"c": "a"}
+    assert version(topic.roll_back("c")) == "a"
+    assert topic.reasons() == ["", "", "", ""], "the last one is about a, which serves again"
+
+
+def test_version_rolled_back_does_not_serve_when_the_next_is_rejected() -> None:
+    topic = FakeTopic(a="equal", failing="close", bad="always yes")
+    topic.promote("a")
+    topic.promote("failing")
+    assert version(topic.promote("bad")) == "failing"
+    assert version(topic.roll_back("failing")) == "a"
+
+
 def test_candidates_give_canary_and_shadow_their_roles() -> None:
     topic = FakeTopic(a="equal", b="close", c="close")
     topic.promote("a")

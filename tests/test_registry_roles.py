@@ -21,6 +21,11 @@ def roll_back(version: str, reason: str | None = None) -> RoleChange:
     return RoleChange("rollback", version, version.lower() * 64, "serving", "worker", "", reason=reason)
 
 
+def end(version: str, role: Role) -> RoleChange:
+    """Return the rollback that a command makes."""
+    return RoleChange("rollback", version, version.lower() * 64, role, "command", "")
+
+
 def publish(version: str, archive: bytes | None = b"zip", sha256: str | None = None) -> Publication:
     return Publication(version, archive, sha256 or version.lower() * 64)
 
@@ -38,6 +43,7 @@ CHANGES = st.one_of(
     st.builds(promote, st.sampled_from(VERSIONS), st.sampled_from([1.0, 100.0])),
     st.builds(lambda version: promote(version, shadow=True), st.sampled_from(VERSIONS)),
     st.builds(roll_back, st.sampled_from(VERSIONS), st.sampled_from([None, "slow"])),
+    st.builds(end, st.sampled_from(VERSIONS), st.sampled_from(["serving", "canary", "shadow"])),
 )
 CONTENTS = st.lists(st.one_of(CHANGES, st.builds(publish, st.sampled_from(VERSIONS))), max_size=30)
 
@@ -61,7 +67,13 @@ CONTENTS = st.lists(st.one_of(CHANGES, st.builds(publish, st.sampled_from(VERSIO
         ([promote("A"), promote("A", shadow=True)], Roles("A")),
         ([promote("A"), promote("B"), roll_back("B")], Roles("A")),
         ([promote("A"), promote("B"), promote("C"), roll_back("C")], Roles("B", previous=("A",))),
-        ([promote("A"), promote("B"), roll_back("A")], Roles("B", previous=("A",))),
+        ([promote("A"), promote("B"), roll_back("A")], Roles("B")),
+        ([promote("A"), promote("B"), promote("C"), roll_back("B")], Roles("C", previous=("A",))),
+        ([promote("A"), promote("B"), promote("C"), roll_back("B"), roll_back("C")], Roles("A")),
+        ([promote("A"), promote("B"), promote("C"), end("B", "serving"), end("C", "serving")], Roles("A")),
+        ([promote("A"), promote("B"), promote("A", 5.0), end("A", "canary")], Roles("B", previous=("A",))),
+        ([promote("A"), promote("B"), promote("A", shadow=True), end("A", "shadow")], Roles("B", previous=("A",))),
+        ([promote("A"), promote("B"), promote("A", 5.0), roll_back("A")], Roles("B")),
         ([promote("A"), roll_back("A")], Roles("A")),
         ([roll_back("A")], Roles()),
         ([promote("A"), promote("B", 5.0), roll_back("B")], Roles("A")),

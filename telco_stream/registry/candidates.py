@@ -82,11 +82,11 @@ class Candidates:
 
         A version that is rejected leaves its role to the model before. Raises `KafkaError` if an archive can't be read.
         """
-        roles, before = registry.roles, self._current
+        roles = registry.roles
         if roles.serving is None:
-            return None if before is None else _alone(before)
+            return None if self._current is None else _alone(self._current)
         previous = self._load_previous(registry)
-        reference = before or previous
+        reference = self._model_before(registry, previous)
         serving = self._accepted(registry, "serving", roles.serving, reference, recent)
         self._current = serving or reference
         if self._current is None:
@@ -115,6 +115,12 @@ class Candidates:
         if roles.shadow is not None and (shadow := self._accepted(registry, "shadow", roles.shadow, current, recent)):
             models = replace(models, shadow=shadow.scorer)
         return models
+
+    def _model_before(self, registry: Registry, previous: _Loaded | None) -> _Loaded | None:
+        """Return the model that serves here, or the previous one if that has been rolled back."""
+        roles, current = registry.roles, self._current
+        is_held = current is not None and current.scorer.version in {roles.serving, *roles.previous}
+        return current if is_held else previous or current
 
     def _load_previous(self, registry: Registry) -> _Loaded | None:
         """Return the version that served before, to which a rollback returns, if it can be loaded."""
@@ -216,6 +222,7 @@ def _decision(registry: Registry, role: Role, version: str) -> _Decision:
             continue
         if change.action == "promote" and change.version == version:
             return _Decision(applied.offset, applied.time, is_promotion=True)
-        if change.action == "rollback" and role == "serving":
+        # Another rollback may have ended no role, but that a version can be returned to.
+        if change.action == "rollback" and role == "serving" and registry.since[version] == applied.offset:
             return _Decision(applied.offset, applied.time, is_promotion=False)
     return _Decision(-1, -1, is_promotion=False)

@@ -197,7 +197,8 @@ class _Follower:
                 version, reason = self._failed.get_nowait()
                 self._rollbacks[version] = f"{reason} (worker {self._worker})"
         roles = self._registry.roles
-        self._rollbacks = {version: why for version, why in self._rollbacks.items() if roles.role_of(version)}
+        held = {*roles.in_use, *roles.previous}
+        self._rollbacks = {version: why for version, why in self._rollbacks.items() if version in held}
         if time.monotonic() < self._write_at:
             return
         for version, reason in self._rollbacks.items():

@@ -52,7 +52,10 @@ class Roles:
     def after(self, change: RoleChange) -> "Roles":
         """Return the roles after a change; a change that does not apply has no effect."""
         if change.action == "rollback":
-            return self._rolled_back(change.version)
+            rolled_back = self._rolled_back(change.version)
+            # The command that ends a canary or a shadow says nothing against a version that served before.
+            ends_trial = change.by == "command" and change.role != "serving"
+            return rolled_back if ends_trial else rolled_back.without_previous(change.version)
         if change.role == "serving":
             return self._promoted(change.version)
         if self.serving in {None, change.version}:
@@ -61,6 +64,10 @@ class Roles:
         if change.percent is not None:
             return replace(rest, canary=Canary(change.version, change.percent))
         return replace(rest, shadow=change.version)
+
+    def without_previous(self, version: str) -> "Roles":
+        """Return the roles after which no rollback returns to this version."""
+        return replace(self, previous=tuple(other for other in self.previous if other != version))
 
     def _promoted(self, version: str) -> "Roles":
         if version == self.serving:
