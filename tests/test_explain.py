@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from io import BytesIO
+from math import log
 from pathlib import Path
 from random import Random
 from typing import Any, get_args
@@ -252,6 +253,37 @@ def test_explain_on_kafka(kafka: str, topics: Topics, tmp_path: Path) -> None:
     assert (missing.code, "No prediction of customer nobody" in missing.err) == (5, True)
     gone = run_in_process("explain", "--source", f"{topics.raw}/0/9999", env=env)
     assert (gone.code, "There is no record at" in gone.err) == (5, True)
+
+
+def test_reasons_of_trees_are_the_same_in_stream_and_commands(
+    folders: Mapping[str, Path], kafka: str, topics: Topics
+) -> None:
+    """Each process loads the model itself; the contributions of all features make up the logit."""
+    env = topics.env(kafka) | {"TELCO_STREAM_MODEL__PATH": str(folders["trees"])}
+    for command in (
+        ("produce", "--mode", "batch", "--data-path", str(ROOT / "data/sample_customers.csv"), "--limit", "60"),
+        ("consume", "--mode", "batch", "--reasons", "3", "--reasons-for", "flagged"),
+    ):
+        done = run_in_process(*command, env=env)
+        assert done.code == 0, done.err
+    answers = [answer.json() for answer in read_topic(kafka, topics.predictions)]
+    numbers = {(answer["prediction"], len(answer.get("reasons", []))) for answer in answers}
+    assert numbers == {("Yes", 3), ("No", 0)}
+    for answer in [answer for answer in answers if "reasons" in answer][:5]:
+        assert answer["model_version"] == "trees"
+        done = run_in_process("explain", "--customer", answer["customerID"], "--output", "json", env=env)
+        explanation = json.loads(done.out)
+        assert (explanation["reproduced"], explanation["base"]) == (True, answer["base"]), done.err
+        assert [without_value(reason) for reason in explanation["reasons"][:3]] == answer["reasons"]
+        total = explanation["base"] + sum(reason["contribution"] for reason in explanation["reasons"])
+        odds = answer["churn_probability"] / (1 - answer["churn_probability"])
+        assert total == pytest.approx(log(odds), rel=0, abs=1e-9)
+        shown = run_in_process("predictions", "show", answer["customerID"], "--output", "json", env=env)
+        assert json.loads(shown.out)["reasons"] == answer["reasons"]
+
+
+def without_value(reason: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: reason[name] for name in ("feature", "contribution")}
 
 
 @pytest.mark.parametrize(
