@@ -5,13 +5,21 @@ from dataclasses import replace
 import pytest
 from rich.text import Text
 
-from telco_stream.display.consume_view import ConsumeRun, ConsumeView, customer_lines, describe_state, format_lag
-from telco_stream.display.widgets import bar, progress_bar, rule, sparkline, table_row
+from telco_stream.display.consume_view import (
+    ConsumeRun,
+    ConsumeView,
+    customer_lines,
+    describe_state,
+    format_lag,
+    reason_lines,
+)
+from telco_stream.display.widgets import bar, fit_words, progress_bar, rule, sparkline, table_row
 from telco_stream.monitoring.snapshot import ConsumerSnapshot
 from telco_stream.report.customers import AtRisk
 from tests.support.telco import CONTRACT
 
 RISKY = AtRisk("7590-VHVEG", 0.871, {"Contract": "Month-to-month", "InternetService": "Fiber optic"})
+REASONED = replace(RISKY, main_reason="+tenure", meaning="Customers who joined less than a year ago leave more often.")
 BUSY = ConsumerSnapshot(
     consumed=1_204_331,
     dead_lettered=331,
@@ -27,10 +35,15 @@ class Harness:
     """A view whose snapshot, time and stop request a test sets."""
 
     def __init__(
-        self, snapshot: ConsumerSnapshot = BUSY, *, ends_with_topic: bool = False, max_messages: int | None = None
+        self,
+        snapshot: ConsumerSnapshot = BUSY,
+        *,
+        ends_with_topic: bool = False,
+        max_messages: int | None = None,
+        has_reasons: bool = False,
     ) -> None:
         self.snapshot, self.time, self.is_stopping = snapshot, 0.0, False
-        run = ConsumeRun("consume", lambda: self.is_stopping, ends_with_topic, max_messages)
+        run = ConsumeRun("consume", lambda: self.is_stopping, ends_with_topic, max_messages, has_reasons=has_reasons)
         self.view = ConsumeView(run, lambda: self.snapshot, lambda: self.time)
 
     def rows(self, columns: int = 80, rows: int = 24) -> list[str]:
@@ -39,8 +52,10 @@ class Harness:
 
 @pytest.mark.parametrize("columns", [20, 40, 60, 79, 80, 115, 116, 140, 200])
 @pytest.mark.parametrize("rows", [3, 8, 12, 24])
-def test_consume_view_fits_the_terminal(columns: int, rows: int) -> None:
-    shown = Harness(ends_with_topic=True).view.render(columns, rows).split("\n")
+@pytest.mark.parametrize("has_reasons", [True, False])
+def test_consume_view_fits_the_terminal(columns: int, rows: int, has_reasons: bool) -> None:
+    snapshot = replace(BUSY, at_risk=(REASONED,) * 9)
+    shown = Harness(snapshot, ends_with_topic=True, has_reasons=has_reasons).view.render(columns, rows).split("\n")
     assert len(shown) <= rows
     assert max(line.cell_len for line in shown) <= columns
 
@@ -66,8 +81,61 @@ def test_consume_view_has_two_columns_when_wide() -> None:
     assert not any("Answered" in line and "Newest flagged" in line for line in Harness().rows(100))
 
 
-def test_consume_view_keeps_its_height_when_customers_arrive() -> None:
-    assert len(Harness(ConsumerSnapshot()).rows()) == len(Harness().rows())
+@pytest.mark.parametrize(
+    ("columns", "shown"),
+    [
+        (80, "Customers who joined less than a year ago…"),
+        (93, "Customers who joined less than a year ago leave more often."),
+        (139, "Customers who joined less than a year ago leave more often."),
+        (140, "Customers who joined less than a year ago…"),
+    ],
+)
+def test_consume_view_shows_sentences_cut_between_words(columns: int, shown: str) -> None:
+    """Of the main reasons; beside the numbers only in a window that has the room."""
+    rows = Harness(replace(BUSY, at_risk=(REASONED,)), has_reasons=True).rows(columns)
+    (heading,), (line,) = ([row for row in rows if text in row] for text in ("Main reason", "7590-VHVEG"))
+    assert ("Answered" in heading) is (columns >= 140)
+    assert line.rstrip().endswith(f"7590-VHVEG             87.1%  {shown}")
+    assert "Fiber" not in line
+
+
+def test_reason_lines_name_the_feature_without_a_sentence() -> None:
+    line = reason_lines([replace(REASONED, meaning=""), RISKY], CONTRACT, 80)[1]
+    assert line.plain.rstrip().endswith("87.1%  +tenure")
+
+
+def test_reason_lines_mark_what_is_approximate() -> None:
+    """Only in the heading if all of them are."""
+    approximate = replace(REASONED, main_reason="+tenure (approximate)")
+    heading, line = (line.plain for line in reason_lines([approximate], CONTRACT, 80))
+    assert "Approximate reason" in heading
+    assert line.rstrip().endswith("Customers who joined less than a year ago…")
+    heading, line, exact = (line.plain for line in reason_lines([approximate, REASONED], CONTRACT, 80))
+    assert "Main reason" in heading
+    assert line.rstrip().endswith("Customers who joined less than… (approximate)")
+    assert "approximate" not in exact
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "shown"),
+    [
+        ("as it is", 8, "as it is"),
+        ("as it is", 7, "as it…"),
+        ("as it is", 5, "as…"),
+        ("unbreakable", 5, "unbreakable"),
+        ("一 二 三", 7, "一 二…"),
+        ("a\x1b[2J b", 99, "a\\x1b[2J b"),
+        ("", 5, ""),
+    ],
+)
+def test_fit_words_keeps_whole_words(text: str, width: int, shown: str) -> None:
+    assert fit_words(text, width) == shown
+
+
+@pytest.mark.parametrize("has_reasons", [True, False])
+def test_consume_view_keeps_its_height_when_customers_arrive(has_reasons: bool) -> None:
+    empty, busy = (Harness(snapshot, has_reasons=has_reasons).rows() for snapshot in (ConsumerSnapshot(), BUSY))
+    assert len(empty) == len(busy)
 
 
 def test_consume_view_shows_rate_and_history_when_time_passes() -> None:

@@ -1,5 +1,6 @@
 """The gate: why a candidate is rejected, and which models the roles of the topic lead to."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,13 +9,15 @@ import pytest
 
 from telco_stream.contract.events import Event
 from telco_stream.errors import KafkaError, ModelError
-from telco_stream.model.artifact import load_files
+from telco_stream.model.artifact import load_files, read_folder
+from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.serving import Models, ServingModels, VersionCounts
 from telco_stream.registry.archive import pack, unpack
 from telco_stream.registry.candidates import Candidates
 from telco_stream.registry.gate import GateLimits, Scores, compare, judge, measure
 from telco_stream.registry.records import Entry, Publication, RoleChange
 from telco_stream.registry.roles import Published, Registry, fold
+from tests.support.model_folder import COMMITTED
 from tests.support.model_variants import variant
 from tests.support.records import RuleScorer, good
 from tests.support.telco import CODEC
@@ -106,6 +109,22 @@ def test_candidates_reject_the_archive_of_another_version() -> None:
     topic.promote("a")
     assert version(topic.promote("b")) == "a"
     assert topic.reasons()[1] == "The archive of b has the manifest of another version"
+
+
+def test_candidates_reject_sentences_that_cannot_be_read() -> None:
+    """If reasons are asked for, since the live view shows them."""
+    topic, files = FakeTopic(a="equal", b="equal"), read_folder(COMMITTED)
+    for name, sentences in (("a", files["reasons.json"]), ("b", b"{")):
+        manifest = json.loads(files["manifest.json"]) | {"model_version": name}
+        changed = {"manifest.json": json.dumps(manifest).encode(), "reasons.json": sentences}
+        topic.archives[name] = pack(files | changed)
+    assert topic.promote("a").sentences == {}
+    assert version(topic.promote("b")) == "b"
+    with_reasons = Candidates(topic.read, "auto", LIMITS, ReasonRequest(1))
+    models = with_reasons.select(topic.registry)
+    assert models is not None
+    assert (version(models), models.sentences["tenure"].raises) == ("a", "tenure raises the probability.")
+    assert "reasons.json has another form" in (with_reasons.take_verdicts()[0].reason or "")
 
 
 def test_candidates_reject_a_bad_model_without_records_by_golden_rows() -> None:

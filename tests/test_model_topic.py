@@ -155,6 +155,12 @@ def test_publish_refuses_a_model_whose_file_could_run_code(tmp_path: Path) -> No
     assert (done.code, "pipeline.skops serves, and an archive holds no file" in done.err) == (4, True), done.err
 
 
+def test_publish_refuses_sentences_that_cannot_be_read(tmp_path: Path) -> None:
+    (folder := copy_with(tmp_path, lambda _: None)).joinpath("reasons.json").write_bytes(b"[]")
+    done = run_in_process("model", "publish", str(folder), env={})
+    assert (done.code, "reasons.json has another form" in done.err) == (4, True), done.err
+
+
 def test_list_names_the_members_that_accepted_or_rejected_a_version(
     cli: ModelCli, start_cli: Callable[..., RunningCli]
 ) -> None:

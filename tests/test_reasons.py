@@ -22,9 +22,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline
 
+from telco_stream.consume.run import load_models
 from telco_stream.contract.document import decode_contract
 from telco_stream.contract.events import Event, EventBatch
-from telco_stream.display.consume_view import customer_lines
 from telco_stream.errors import ModelError, UsageError
 from telco_stream.messages.codec import compile_contract
 from telco_stream.messages.prediction import (
@@ -55,7 +55,7 @@ from telco_stream.model.serving import CanaryModel
 from telco_stream.model.sklearn_engine import SklearnScorer, frame
 from telco_stream.model.trees.ensemble import Ensemble, Leaf, Split, Tree
 from telco_stream.report.analytics import Summary
-from telco_stream.report.customers import AtRisk, MainReason
+from telco_stream.report.customers import MainReason
 from telco_stream.report.html import render
 from telco_stream.report.predictions import ReportOptions, report
 from telco_stream.runtime.choices import Baseline
@@ -496,18 +496,14 @@ def page_of(*predictions: Prediction) -> str:
     return render(report_data(predictions), MANIFEST).decode()
 
 
-def test_live_view_shows_the_main_reason() -> None:
-    risky = AtRisk("a", 0.9, {"Contract": "Month-to-month", "InternetService": "DSL"}, "+tenure")
-    heading, first, second = customer_lines([risky, dataclasses.replace(risky, main_reason=None)], TELCO.contract)[:3]
-    assert "Main reason" in heading.plain
-    assert "+tenure" in first.plain
-    assert "DSL" not in second.plain
-    approximate = dataclasses.replace(risky, main_reason="+tenure (approximate)")
-    heading, first = customer_lines([approximate], TELCO.contract)[:2]
-    assert "Approximate" in heading.plain
-    assert "+tenure " in first.plain
-    assert "(" not in first.plain
-    assert "Main reason" in customer_lines([approximate, risky], TELCO.contract)[0].plain
+@pytest.mark.parametrize("content", [b"{", b"[]"])
+def test_consume_exits_4_when_the_sentences_cannot_be_read(content: bytes, tmp_path: Path) -> None:
+    """Only if it shows them: they are not needed to answer."""
+    folder = copy_model(tmp_path)
+    (folder / "reasons.json").write_bytes(content)
+    done = run_in_process("consume", "--model", str(folder), "--reasons", "1", env={})
+    assert (done.code, "reasons.json has another form" in done.err) == (4, True)
+    assert load_models(folder, "auto").serving.sentences == {}
 
 
 @pytest.mark.parametrize("option", ["--reasons-values", "--reasons-approximate"])

@@ -6,12 +6,14 @@ from typing import Literal
 import pytest
 
 from telco_stream.consume.worker_reports import BatchCommitted, LogLine, WorkerAggregator
-from telco_stream.messages.prediction import Prediction
+from telco_stream.messages.prediction import Prediction, Reason
 from telco_stream.messages.record import Message
+from telco_stream.model.reasons.sentences import Sentences
 from telco_stream.monitoring.protocols import BatchTimings, PartitionView
 from telco_stream.monitoring.snapshot import ConsumerSnapshot, ConsumerStats
 from telco_stream.report.customers import AtRisk
 from telco_stream.scoring import Outcome
+from tests.support.report_data import with_reasons
 from tests.support.telco import CODEC, prediction_of
 
 TIME = "2026-01-01T00:00:00Z"
@@ -46,6 +48,20 @@ def test_snapshot_counts_batches_and_lists_newest_at_risk() -> None:
     assert stats.snapshot() == ConsumerSnapshot(
         consumed=4, dead_lettered=1, unavailable_for=2.5, flagged=2, at_risk=(risky("c"), risky("a"))
     )
+
+
+def test_snapshot_has_the_sentence_about_the_main_reason() -> None:
+    sentences = {"tenure": Sentences("A new customer.", "A loyal customer.")}
+    stats = ConsumerStats(CODEC, always_available, sentences=lambda: sentences)
+    reasons = [(Reason("tenure", share), Reason("Contract", 0.1)) for share in (0.5, -0.5)]
+    commit(stats, *(with_reasons(prediction("a"), *each) for each in reasons), with_reasons(prediction("b")))
+    assert [(each.main_reason, each.meaning) for each in stats.snapshot().at_risk] == [
+        (None, ""),
+        ("+Contract", ""),
+        ("+tenure", "A new customer."),
+    ]
+    commit(stats, with_reasons(prediction("a"), Reason("tenure", -0.5)))
+    assert stats.snapshot().at_risk[0].meaning == "A loyal customer.", "none raises the probability"
 
 
 def test_snapshot_lists_each_customer_once() -> None:

@@ -1,5 +1,6 @@
 """`consume` and `produce` on a terminal: the live view, and that nothing of it is left at the end."""
 
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 from tests.support.cli import ROOT
 from tests.support.consumer_harness import customers
 from tests.support.mock_cluster import MockCluster
+from tests.support.model_folder import copy_model
 from tests.support.records import good
 from tests.support.terminal import TerminalRun
 from tests.support.topics import Outgoing, Topics, send
@@ -69,6 +71,26 @@ def test_consume_erases_its_live_view_when_stopped(embedded: MockCluster, embedd
         assert any("Stopped by     signal" in row for row in terminal.rows())
         assert terminal.raw.endswith(b"\n")
         assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(b"\x1b[?25l"), "the cursor is back"
+
+
+def test_consume_view_shows_the_sentence_of_the_main_reason(
+    embedded: MockCluster, embedded_topics: Topics, tmp_path: Path
+) -> None:
+    """As the owner of the model has edited it, cut between words where it is too long."""
+    folder = copy_model(tmp_path)
+    sentences = json.loads((folder / "reasons.json").read_text())
+    edited = "{} is one of those signs that we see in customers who leave us."
+    sentences = {name: {"raises": edited.format(name), "lowers": "Unlike them."} for name in sentences}
+    (folder / "reasons.json").write_text(json.dumps(sentences))
+    send(embedded.bootstrap, embedded_topics.raw, map(at_risk, range(30)))
+    with telco_stream(embedded_topics, embedded.bootstrap, *STREAM, "--model", str(folder), "--reasons", "1") as shown:
+        shown.wait_for("Answered                30")
+        shown.wait_until(lambda: any("% " in row and "is one of those signs that we" in row for row in shown.rows()))
+        assert any(re.search(r"^  Newest flagged +Churn +Main reason *$", row) for row in shown.rows())
+        pattern = r"^  c\d+ +\d+\.\d%  \w+ is one of those signs that we( see( in)?)?…$"
+        assert sum(bool(re.search(pattern, row.rstrip())) for row in shown.rows()) == 6
+        shown.press(b"\x03")
+        assert shown.end() == 0
 
 
 def test_consume_prints_log_lines_once_above_the_view(embedded: MockCluster, embedded_topics: Topics) -> None:
@@ -166,11 +188,11 @@ def test_produce_shows_its_rate_target_and_progress(
 def test_consume_shows_one_view_when_it_has_workers(kafka: str, topics: Topics) -> None:
     """The view has the lag and the sums of all workers, and the log has the lines of each."""
     send(kafka, topics.raw, map(at_risk, range(300)))
-    with telco_stream(topics, kafka, "consume", "--workers", "2", size=(160, 40)) as terminal:
+    with telco_stream(topics, kafka, "consume", "--workers", "2", "--reasons", "1", size=(160, 40)) as terminal:
         terminal.wait_for("2 workers")
         terminal.wait_for("Answered               300")
         terminal.wait_for("0: 0  1: 0  2: 0")
-        terminal.wait_for("Fiber optic")
+        terminal.wait_for(" raises the probability.")
         rows = terminal.rows()
         head = next(number for number, row in enumerate(rows) if row.startswith("── consume"))
         started = sorted(found[1] for row in rows[:head] if (found := re.search(r" worker (\d+): Consuming ", row)))

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from telco_stream.contract.schema import Contract
-from telco_stream.display.consume_view import customer_lines
+from telco_stream.display.consume_view import customer_lines, reason_lines
 from telco_stream.display.report_tables import summary_tables
 from telco_stream.display.text import describe_lookup
 from telco_stream.report.html import render
@@ -85,10 +85,11 @@ def test_tables_name_the_segments_that_do_not_fit() -> None:
 
 @pytest.mark.parametrize("name", CONTRACTS)
 def test_live_view_lists_flagged_keys_for_every_contract(name: str) -> None:
-    lines = [line.plain for line in customer_lines(data_of(name, 50).report.summary.top[:1], CONTRACTS[name])]
-    assert lines[0].startswith("  Newest flagged ")
-    assert max(map(len, lines)) <= 78
-    assert len(lines) == len(customer_lines([], CONTRACTS[name]))
+    customers = data_of(name, 50).report.summary.top[:1]
+    for lines in (customer_lines(customers, CONTRACTS[name]), reason_lines(customers, CONTRACTS[name], 80)):
+        assert lines[0].plain.startswith("  Newest flagged ")
+        assert lines[1].plain.startswith(f"  {customers[0].key} ")
+        assert max(line.cell_len for line in lines) <= 80
 
 
 def test_segments_show_missing_values_by_name() -> None:

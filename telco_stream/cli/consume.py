@@ -170,7 +170,8 @@ def _run_one(session: Session, cluster: "Cluster", run_options: "ConsumeOptions"
     from telco_stream.consume.run import run_consume
     from telco_stream.monitoring.snapshot import ConsumerStats, ProgressLog
 
-    stats = ConsumerStats(models.serving.scorer.codec, session.clients.unavailable_for, models.versions)
+    codec, unavailable_for = models.serving.scorer.codec, session.clients.unavailable_for
+    stats = ConsumerStats(codec, unavailable_for, models.versions, models.sentences)
     observers: list[RunObserver] = [stats]
     if run_options.mode == "batch":
         from telco_stream.display.progress import WindowReporter
@@ -178,8 +179,7 @@ def _run_one(session: Session, cluster: "Cluster", run_options: "ConsumeOptions"
         observers.insert(0, WindowReporter(session.screen.window))
     elif not session.has_live_view:
         observers.append(ProgressLog())
-    contract = models.serving.scorer.codec.contract
-    with session.live(lambda: _view(session, run_options, contract, stats.snapshot)):
+    with session.live(lambda: _view(session, run_options, codec.contract, stats.snapshot)):
         return run_consume(cluster, models, run_options, observers=observers)
 
 
@@ -224,5 +224,6 @@ def _view(
 
     title = " · ".join((f"consume {run_options.mode}", run_options.delivery.replace("-", " "), *details))
     is_batch, limit = run_options.mode == "batch", run_options.max_messages
-    run = ConsumeRun(title, lambda: session.stop.requested, is_batch, limit, contract)
+    has_reasons = run_options.reasons is not None
+    run = ConsumeRun(title, lambda: session.stop.requested, is_batch, limit, contract, has_reasons)
     return ConsumeView(run, snapshot)

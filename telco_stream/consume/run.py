@@ -27,11 +27,13 @@ from telco_stream.kafka.transactions import Transactions, transactions_under
 from telco_stream.messages.codec import Codec
 from telco_stream.messages.prediction import APPROXIMATE, BASE, CONTROL, REASONS, Holdout
 from telco_stream.model.artifact import BASELINE, load_requested, manifest_of, read_folder
+from telco_stream.model.reasons.files import SENTENCES
 from telco_stream.model.reasons.request import ReasonRequest
+from telco_stream.model.reasons.sentences import read_sentences
 from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring import NO_MONITORING, MonitoringOptions, monitor_run
 from telco_stream.monitoring.protocols import PartitionView, RunObserver
-from telco_stream.monitoring.snapshot import ProgressLog
+from telco_stream.monitoring.snapshot import ConsumerStats, ProgressLog
 from telco_stream.runtime import logs
 from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode, models_topic
 from telco_stream.runtime.clock import utc_timestamp
@@ -101,8 +103,10 @@ class WorkerTask:
         opened = open_models(cluster, self.model, self.engine, options.reasons)
         with opened as models, ExitStack() as reporting:
             if self.has_live_view:
-                codec = models.serving.scorer.codec
-                reporting.enter_context(reporter.reporting_snapshots(codec, clients.unavailable_for, models.versions))
+                stats = ConsumerStats(
+                    models.serving.scorer.codec, clients.unavailable_for, models.versions, models.sentences
+                )
+                reporting.enter_context(reporter.reporting_snapshots(stats))
             return run_consume(cluster, models, options, observers=observers)
 
     def _properties(self, slot: int) -> dict[str, str]:
@@ -139,12 +143,13 @@ def open_models(
 def load_models(folder: Path, engine: Engine, reasons: ReasonRequest | None = None) -> Models:
     """Check and load the model of a folder, which answers in the whole run.
 
-    Raise UsageError if its reasons are asked for and it has none.
+    Raise UsageError if its reasons are asked for and it has none, and ModelError if their sentences can't be read.
     """
     files, origin = read_folder(folder), str(folder)
     scorer = load_requested(files, origin, engine, reasons)
     created_at = manifest_of(files, origin).created_at
-    return Models(ServingModels(scorer, created_at=created_at, baseline=files.get(BASELINE)))
+    sentences = read_sentences(files.get(SENTENCES), scorer.codec.contract) if reasons else {}
+    return Models(ServingModels(scorer, created_at=created_at, baseline=files.get(BASELINE), sentences=sentences))
 
 
 def decide_first_start(cluster: Cluster, options: ConsumeOptions) -> tuple[Settings, ConsumeOptions]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from telco_stream.consume.counters import CommittedTotals, ConsumeResult
 from telco_stream.errors import TelcoStreamError
-from telco_stream.messages.codec import Codec
 from telco_stream.monitoring.protocols import BatchTimings, RunObserver, ViewPartitions
 from telco_stream.monitoring.snapshot import AT_RISK, ConsumerSnapshot, ConsumerStats
 from telco_stream.runtime import logs
@@ -58,15 +57,9 @@ class WorkerReporter(RunObserver):
         self._stats: ConsumerStats | None = None
 
     @contextmanager
-    def reporting_snapshots(
-        self,
-        codec: Codec,
-        unavailable_for: Callable[[], float | None],
-        versions: Callable[[], Mapping[str, str]] = dict,
-    ) -> Iterator[None]:
+    def reporting_snapshots(self, stats: ConsumerStats) -> Iterator[None]:
         """Send snapshots and log lines too while the block runs: only one process can draw on the terminal."""
-        stats, end = ConsumerStats(codec, unavailable_for, versions), threading.Event()
-        self._stats = stats
+        self._stats, end = stats, threading.Event()
         logs.divert(lambda line: self._send(LogLine(line)))
         thread = threading.Thread(target=self._send_snapshots, args=(stats, end), name="worker-reporter", daemon=True)
         thread.start()

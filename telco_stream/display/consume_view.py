@@ -4,7 +4,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
@@ -13,6 +15,7 @@ from telco_stream.contract.schema import Contract
 from telco_stream.display import widgets
 from telco_stream.display.reason_tables import reason_column
 from telco_stream.display.widgets import number_field
+from telco_stream.messages.prediction import APPROXIMATE_MARK
 from telco_stream.monitoring.snapshot import ConsumerSnapshot
 from telco_stream.report.customers import AtRisk
 from telco_stream.report.wording import Wording, capitalize
@@ -28,8 +31,10 @@ _CUSTOMERS = 6
 _CUSTOMERS_EVERY = 1.0
 #: Widths of the customers' keys, probabilities, and first two segments.
 _CUSTOMER_WIDTHS, _MAX_SEGMENTS = (20, 16, 14, 12), 2
-#: Columns from which on the customers are beside the numbers, and the column where they begin.
-_WIDE, _RIGHT = 116, 62
+#: Columns from which on the customers are beside the numbers, also with reasons, and the column where they begin.
+_WIDE, _WIDE_WITH_REASONS, _RIGHT = 116, 140, 62
+#: Width of a probability without a bar, and the least one of a sentence.
+_NUMBER_WIDTH, _MIN_SENTENCE = 6, 12
 _PROGRESS_WIDTH = 30
 #: The smallest share that is shown as a number.
 _SMALLEST_SHARE = 0.001
@@ -45,6 +50,8 @@ class ConsumeRun:
     ends_with_topic: bool = False
     max_messages: int | None = None
     contract: Contract = field(default_factory=builtin_contract)
+    #: Whether the predictions have reasons.
+    has_reasons: bool = False
 
 
 class ConsumeView:
@@ -71,9 +78,9 @@ class ConsumeView:
         """Draw the current state in at most this many columns and rows."""
         now, snapshot = self._clock(), self._snapshot()
         self._update(now, snapshot)
-        is_wide = columns >= _WIDE
+        is_wide = columns >= (_WIDE_WITH_REASONS if self._run.has_reasons else _WIDE)
         numbers = self._numbers(snapshot, self._meter.rate(now), _RIGHT - 2 if is_wide else columns)
-        customers = customer_lines(self._listed, self._run.contract)
+        customers = self._customers(columns - _RIGHT if is_wide else columns)
         body = widgets.join_columns(numbers, customers, _RIGHT) if is_wide else [*numbers, Text(), *customers]
         text, style = describe_state(snapshot, is_stopping=self._run.is_stopping())
         state = Text(text, style).append(f" ── {format_elapsed(now - self._started)}", "default not bold")
@@ -109,6 +116,12 @@ class ConsumeView:
             *self._progress(snapshot, rate),
             *_model_lines(snapshot.versions),
         ]
+
+    def _customers(self, columns: int) -> list[Text]:
+        """Draw a heading and always the same number of lines, so that the view keeps its height."""
+        draw = partial(reason_lines, columns=columns) if self._run.has_reasons else customer_lines
+        lines = draw(self._listed, self._run.contract)
+        return lines + [Text()] * (_CUSTOMERS + 1 - len(lines))
 
     def _progress(self, snapshot: ConsumerSnapshot, rate: float) -> list[Text]:
         """Draw the progress and the time left of a run that has an end."""
@@ -158,23 +171,31 @@ def format_lag(lag: Mapping[int, int | None], columns: int) -> str:
 
 
 def customer_lines(customers: Sequence[AtRisk], contract: Contract) -> list[Text]:
-    """Draw a heading and always the same number of lines, so that the view keeps its height."""
+    """Draw a heading, and a line with the first segments of each flagged customer."""
     segments = contract.segments[:_MAX_SEGMENTS]
-    has_reasons = bool(segments) and any(customer.main_reason for customer in customers)
-    title, reasons = reason_column([customer.main_reason for customer in customers])
     titles = ["Newest flagged", capitalize(Wording(contract).outcome), *segments]
-    if has_reasons:
-        titles[-1] = title
     widths = _CUSTOMER_WIDTHS[: len(titles)]
     lines = [widgets.table_row([(title, "bold") for title in titles], widths)]
-    for customer, reason in zip(customers, reasons, strict=True):
+    for customer in customers:
         risk = f"{format_percent(customer.probability):>6} {widgets.bar(customer.probability, 9)}"
-        names = [customer.segments[name] for name in segments]
-        if has_reasons:
-            names[-1] = reason
-        cells = [(customer.key, ""), (risk, "red"), *((name, "") for name in names)]
+        cells = [(customer.key, ""), (risk, "red"), *((customer.segments[name], "") for name in segments)]
         lines.append(widgets.table_row(cells, widths))
-    return lines + [Text()] * (_CUSTOMERS - len(customers))
+    return lines
+
+
+def reason_lines(customers: Sequence[AtRisk], contract: Contract, columns: int) -> list[Text]:
+    """Draw a heading, and a line for each flagged customer with the sentence about its main reason."""
+    title, labels = reason_column([customer.main_reason for customer in customers])
+    outcome = capitalize(Wording(contract).outcome)
+    key, risk = _CUSTOMER_WIDTHS[0], max(_NUMBER_WIDTH, min(cell_len(outcome), _CUSTOMER_WIDTHS[1]))
+    widths = (key, risk, max(_MIN_SENTENCE, columns - key - risk - 2 * 4))
+    lines = [widgets.table_row([("Newest flagged", "bold"), (outcome, "bold"), (title, "bold")], widths)]
+    for customer, label in zip(customers, labels, strict=True):
+        mark = APPROXIMATE_MARK if label.endswith(APPROXIMATE_MARK) else ""
+        sentence = widgets.fit_words(customer.meaning or label.removesuffix(mark), widths[2] - len(mark)) + mark
+        cells = [(customer.key, ""), (f"{format_percent(customer.probability):>{risk}}", "red"), (sentence, "")]
+        lines.append(widgets.table_row(cells, widths))
+    return lines
 
 
 def _model_lines(versions: Mapping[str, str]) -> list[Text]:

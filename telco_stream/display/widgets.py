@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from telco_stream.runtime.humanize import escape_unprintable
@@ -36,6 +37,16 @@ def table_row(cells: Sequence[tuple[str, str]], widths: Sequence[int]) -> Text:
         cell.truncate(width, overflow="ellipsis", pad=True)
         line.append_text(cell).append("  ")
     return line
+
+
+def fit_words(text: str, width: int) -> str:
+    """Return the untrusted text escaped, or as many of its first words as fit into the columns, and an ellipsis."""
+    text = escape_unprintable(text)
+    words = text.split(" ")
+    while cell_len(text) > width and len(words) > 1:
+        words.pop()
+        text = " ".join(words) + "…"
+    return text
 
 
 def bar(share: float, width: int) -> str:

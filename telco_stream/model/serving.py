@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from telco_stream.contract.events import Event
+from telco_stream.model.reasons.sentences import Sentences
 from telco_stream.model.scorer import Scorer
 
 #: Failures below this number never end a trial: a few bad records say nothing about a model.
@@ -46,6 +47,8 @@ class ServingModels:
     created_at: str | None = None
     #: Content of its `baseline.json`, if it has one.
     baseline: bytes | None = None
+    #: What its `reasons.json` says about each feature; empty unless reasons are asked for.
+    sentences: Mapping[str, Sentences] = field(default_factory=dict)
     #: Models that answer instead if a version fails too often in its trial, by that version.
     fallbacks: Mapping[str, "ServingModels"] = field(default_factory=dict)
     #: Promotion that began the trial of a version in `fallbacks`: a later one begins another trial.
@@ -111,6 +114,10 @@ class Models:
         if not self.is_followed:
             return {}
         return {role: scorer.version for role, scorer in self.active.by_role.items()}
+
+    def sentences(self) -> Mapping[str, Sentences]:
+        """Return the sentences about the features; empty unless reasons are asked for."""
+        return self.active.sentences
 
     @property
     def active(self) -> ServingModels:

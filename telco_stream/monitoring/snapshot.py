@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from telco_stream.messages.codec import Codec
-from telco_stream.messages.prediction import Prediction, main_reason_label
+from telco_stream.messages.prediction import Prediction, main_reason, main_reason_label
+from telco_stream.model.reasons.sentences import Sentences
 from telco_stream.monitoring.protocols import BatchTimings, PartitionView, RunObserver, ViewPartitions, sample_batch
 from telco_stream.report.customers import AtRisk, segment_name
 from telco_stream.runtime.logs import MINUTE, list_facts, log
@@ -47,9 +48,14 @@ class ConsumerStats(RunObserver):
         codec: Codec,
         unavailable_for: Callable[[], float | None],
         versions: Callable[[], Mapping[str, str]] = dict,
+        sentences: Callable[[], Mapping[str, Sentences]] = dict,
     ) -> None:
-        """Take snapshots; `versions` returns the followed versions of the model by role."""
-        self._codec, self._unavailable_for, self._versions = codec, unavailable_for, versions
+        """Take snapshots; `versions` returns the followed versions of the model by role.
+
+        `sentences` returns what the reasons of the serving version say, by feature.
+        """
+        self._codec, self._unavailable_for = codec, unavailable_for
+        self._versions, self._sentences = versions, sentences
         self._partitions: ViewPartitions | None = None
         self._consumed = self._dead_lettered = self._flagged = 0
         self._predictions: deque[Prediction] = deque(maxlen=_MAX_KEPT)
@@ -86,7 +92,9 @@ class ConsumerStats(RunObserver):
     def _at_risk(self, prediction: Prediction) -> AtRisk:
         attributes = self._codec.predictions.attributes
         segments = {name: segment_name(getattr(prediction, attributes[name])) for name in self._codec.contract.segments}
-        return AtRisk(prediction.key, prediction.probability, segments, main_reason_label(prediction))
+        reason, sentences = main_reason(prediction, flagged=True), self._sentences()
+        meaning = sentences[reason.feature].about(reason.contribution) if reason and reason.feature in sentences else ""
+        return AtRisk(prediction.key, prediction.probability, segments, main_reason_label(prediction), meaning)
 
 
 class ProgressLog(RunObserver):

@@ -9,7 +9,9 @@ from telco_stream.contract.events import Event
 from telco_stream.errors import ModelError, TelcoStreamError
 from telco_stream.model.artifact import BASELINE, GOLDEN, load_requested, manifest_of
 from telco_stream.model.golden import golden_events
+from telco_stream.model.reasons.files import SENTENCES
 from telco_stream.model.reasons.request import ReasonRequest
+from telco_stream.model.reasons.sentences import Sentences, read_sentences
 from telco_stream.model.scorer import Scorer, ScoringError, call_model
 from telco_stream.model.serving import CanaryModel, ServingModels
 from telco_stream.registry.gate import GateLimits, compare, measure
@@ -45,13 +47,14 @@ class _Decision:
 
 @dataclass(frozen=True, slots=True)
 class _Loaded:
-    """Model of a version with the events of its golden rows, and its baseline."""
+    """Model of a version with the events of its golden rows, its baseline, and the sentences of its reasons."""
 
     sha256: str
     scorer: Scorer
     created_at: str
     golden: Sequence[Event]
     baseline: bytes | None
+    sentences: Mapping[str, Sentences]
 
 
 class Candidates:
@@ -194,7 +197,8 @@ class Candidates:
         if manifest.model_version != version:
             raise ModelError(f"The archive of {version} has the manifest of another version")
         golden = golden_events(files[GOLDEN], scorer.codec.events) if GOLDEN in files else []
-        return _Loaded(archive.sha256, scorer, manifest.created_at, golden, files.get(BASELINE))
+        sentences = read_sentences(files.get(SENTENCES), scorer.codec.contract) if self._reasons else {}
+        return _Loaded(archive.sha256, scorer, manifest.created_at, golden, files.get(BASELINE), sentences)
 
     def _forget(self, registry: Registry) -> None:
         """Drop models without a role, except the one before, and the reasons of earlier role changes."""
@@ -211,7 +215,9 @@ class Candidates:
 
 
 def _alone(loaded: _Loaded) -> ServingModels:
-    return ServingModels(loaded.scorer, created_at=loaded.created_at, baseline=loaded.baseline)
+    return ServingModels(
+        loaded.scorer, created_at=loaded.created_at, baseline=loaded.baseline, sentences=loaded.sentences
+    )
 
 
 def _decision(registry: Registry, role: Role, version: str) -> _Decision:

@@ -8,6 +8,7 @@ from uuid import uuid4
 from telco_stream.errors import ModelError, UsageError
 from telco_stream.model.artifact import load_files, manifest_of, read_folder
 from telco_stream.model.reasons.files import SENTENCES
+from telco_stream.model.reasons.sentences import read_sentences
 from telco_stream.registry.archive import ArchiveError, pack, unpack
 from telco_stream.registry.records import Role, RoleChange, encode_publication, encode_role_change, is_version
 from telco_stream.registry.results import ListedChange, ListedModel, PublishResult, RoleResult
@@ -37,7 +38,9 @@ def package(folder: Path) -> Package:
             f"The model in {folder} can't be published: {serving.artifact} serves, and an archive holds no file that"
             " could run code; import the model in the format of its library"
         )
-    version = load_files(packed, str(folder)).version
+    scorer = load_files(packed, str(folder))
+    read_sentences(packed.get(SENTENCES), scorer.codec.contract)
+    version = scorer.version
     if not is_version(version):
         raise ModelError(
             f"The model in {folder} can't be published: its model_version may only have letters, digits and . _ : + -"

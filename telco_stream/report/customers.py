@@ -49,13 +49,14 @@ class AtRisk:
     """Newest prediction of a customer at high risk, with the values of the contract's segments.
 
     `main_reason` is the feature that raises the probability most, or has the largest effect if none raises it, after +
-    or - for its direction; None if the prediction has no reasons.
+    or - for its direction; None if the prediction has no reasons. `meaning` is the sentence about it, in the live view.
     """
 
     key: str
     probability: float
     segments: Mapping[str, str]
     main_reason: str | None = None
+    meaning: str = ""
 
 
 @dataclass(frozen=True, slots=True)

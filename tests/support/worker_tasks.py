@@ -13,7 +13,7 @@ from telco_stream.consume.workers import Task, run_workers
 from telco_stream.errors import FencedError
 from telco_stream.messages.record import Message
 from telco_stream.monitoring.protocols import BatchTimings
-from telco_stream.monitoring.snapshot import ConsumerSnapshot
+from telco_stream.monitoring.snapshot import ConsumerSnapshot, ConsumerStats
 from telco_stream.runtime import logs
 from telco_stream.runtime.signals import Stop
 from telco_stream.scoring import Outcome
@@ -104,7 +104,7 @@ class ReportingTask(SteadyTask):
 
     def __call__(self, slot: int, stop: Stop, reporter: WorkerReporter) -> None:
         logs.configure()
-        with reporter.reporting_snapshots(CODEC, lambda: 1.5):
+        with reporter.reporting_snapshots(ConsumerStats(CODEC, lambda: 1.5)):
             logging.getLogger("telco_stream.test").warning("slot %d has started", slot)
             super().__call__(slot, stop, reporter)
 
