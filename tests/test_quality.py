@@ -1,14 +1,18 @@
 """`quality` on a real Kafka: from the topic and from a file, with records that are no outcomes."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 from telco_stream.messages.prediction import Prediction, encode_prediction
+from telco_stream.quality.measures import measure
 from telco_stream.runtime.period import parse_length
 from tests.support.cli import ROOT
 from tests.support.in_process import run_in_process
@@ -67,7 +71,7 @@ def test_quality_is_the_same_from_the_topic_and_from_a_file(
     assert of_topic == of_file
     assert of_topic["coverage"]["with_outcome"] == of_topic["total"]["predictions"] == COUNT
     assert 0.6 < of_topic["total"]["auc"]["value"] < 1
-    assert [step["predictions"] for step in of_topic["calibration"]] == [6] * 10
+    assert [step["predictions"] for step in of_topic["total"]["calibration"]] == [6] * 10
     (version,) = of_topic["by_version"]
     assert version["measures"] == of_topic["total"]
     assert sum(week["measures"]["predictions"] for week in of_topic["by_week"]) == COUNT
@@ -92,15 +96,11 @@ def test_late_outcomes_change_past_weeks(kafka: str, topics: Topics, tmp_path: P
     )
     send(kafka, topics.predictions, [(each.key.encode(), encode_prediction(each), []) for each in [*first, *second]])
 
-    def send_outcomes(run_id: str, of: list[Prediction], day: str, positive: Callable[[float], bool]) -> None:
-        rows = [f"{each.key},{'Yes' if positive(each.probability) else 'No'},{day}T00:00:00Z" for each in of]
-        path = tmp_path / f"{run_id}.csv"
-        path.write_text("\n".join(["customer,outcome,time", *rows]) + "\n")
-        assert run_in_process("outcomes", "send", str(path), "--run-id", run_id, env=env).code == 0
-
-    send_outcomes("known", [*first[:30], *second], "2026-01-20", lambda probability: probability >= 0.5)
+    known = write(tmp_path / "known.csv", [*first[:30], *second], "2026-01-20", lambda each: each.probability >= 0.5)
+    assert run_in_process("outcomes", "send", str(known), "--run-id", "known", env=env).code == 0
     before = quality(env)
-    send_outcomes("late", first, "2026-01-28", lambda probability: probability < 0.25)
+    late = write(tmp_path / "late.csv", first, "2026-01-28", lambda each: each.probability < 0.25)
+    assert run_in_process("outcomes", "send", str(late), "--run-id", "late", env=env).code == 0
     after = quality(env)
     assert [week["week"] for week in after["by_week"]] == ["2026-01-05", "2026-01-12"]
     assert after["by_week"][1] == before["by_week"][1]
@@ -110,7 +110,58 @@ def test_late_outcomes_change_past_weeks(kafka: str, topics: Topics, tmp_path: P
     assert was["brier"]["value"] < 0.2 < now["brier"]["value"]
     assert (before["coverage"]["with_outcome"], before["coverage"]["pending"]) == (70, 10)
     assert (after["coverage"]["with_outcome"], after["coverage"]["replaced"]) == (80, 30)
-    assert "Outcomes that arrive later change past weeks." in run_in_process("quality", env=env).out
+    printed = " ".join(run_in_process("quality", env=env).out.split())
+    assert "Outcomes that arrive later change past weeks." in printed
+
+
+def test_each_version_and_week_has_the_measures_of_its_predictions(kafka: str, topics: Topics, tmp_path: Path) -> None:
+    """All of them, with intervals and calibration."""
+    random = Random(4)
+    rows = [
+        prediction(f"{number}", random.random(), model_version=version, processed_ts=f"{day}T12:00:00.000Z")
+        for number, (version, day) in enumerate([("v1", "2026-01-05"), ("v2", "2026-01-06"), ("v2", "2026-01-12")] * 60)
+    ]
+    send(kafka, topics.predictions, [(each.key.encode(), encode_prediction(each), []) for each in rows])
+    left = {each.key: random.random() < each.probability for each in rows}
+    path = write(tmp_path / "outcomes.csv", rows, "2026-01-20", lambda each: left[each.key])
+    result = quality(topics.env(kafka), "--outcomes", str(path), "--capacity", "20")
+    groups = [(row["model_version"], row["week"], row["measures"]) for row in result["by_version"] + result["by_week"]]
+    weeks = [("v1", "2026-01-05"), ("v2", "2026-01-05"), ("v2", "2026-01-12")]
+    assert [group[:2] for group in groups] == [("v1", None), ("v2", None), *weeks]
+    for version, week, measures in groups:
+        days = {week, "2026-01-06" if week == "2026-01-05" else week}
+        of_group = [row for row in rows if row.model_version == version and (not week or row.processed_ts[:10] in days)]
+        expected = measured(of_group, left)
+        assert list(numbers(measures)) == pytest.approx(list(numbers(expected))), (version, week)
+        assert measures.keys() == expected.keys() == result["total"].keys()
+        assert len(measures["calibration"]) == 10
+        estimates = [value for value in measures.values() if isinstance(value, dict)]
+        assert len(estimates) == 7
+        assert all(estimate["low"] <= estimate["value"] <= estimate["high"] for estimate in estimates)
+
+
+def measured(rows: list[Prediction], left: Mapping[str, bool]) -> Any:
+    """Return the measures of the predictions with the keys of JSON."""
+    probability = np.array([each.probability for each in rows])
+    flagged = np.array([each.prediction == "Yes" for each in rows])
+    positive = np.array([left[each.key] for each in rows])
+    return asdict(measure(probability, positive, flagged, 0.2))
+
+
+def numbers(value: Any) -> Iterator[float]:
+    """Yield all numbers in a JSON value."""
+    if isinstance(value, (dict, list)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from numbers(each)
+    else:
+        yield value
+
+
+def write(path: Path, rows: list[Prediction], day: str, positive: Callable[[Prediction], bool]) -> Path:
+    """Write the outcomes of the predictions, all known at the beginning of that day."""
+    lines = [f"{each.key},{'Yes' if positive(each) else 'No'},{day}T00:00:00Z" for each in rows]
+    path.write_text("\n".join(["customer,outcome,time", *lines]) + "\n")
+    return path
 
 
 def test_quality_exits_with_5_when_no_prediction_has_an_outcome(env: dict[str, str], tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sklearn.metrics import brier_score_loss, log_loss, precision_score, recall_
 from telco_stream.model.artifact import load_scorer
 from telco_stream.model.labelled import read_labelled_events
 from telco_stream.quality.joining import Join, Joined
-from telco_stream.quality.measures import calibration, measure, proportion
+from telco_stream.quality.measures import measure, proportion
 from tests.support.model_folder import COMMITTED
 from tests.support.telco import CODEC, FORMAT
 
@@ -77,8 +77,7 @@ def test_quality_of_the_public_data_matches_scikit_learn(real_data: Path) -> Non
         abs=1e-12,
     )
     observed, mean = calibration_curve(positive, probability, n_bins=10, strategy="quantile")
-    steps = calibration(joined.probability, joined.positive)
-    of_tenth = [(step.mean_probability, step.observed.value) for step in steps]
+    of_tenth = [(step.mean_probability, step.observed.value) for step in measures.calibration]
     # The limits of scikit-learn's tenths differ by one row.
     assert np.array(of_tenth) == pytest.approx(np.transpose([mean, observed]), abs=2 / 704)
 
@@ -123,8 +122,8 @@ def test_proportion_is_wilsons_interval() -> None:
 
 
 def test_calibration_has_fewer_steps_when_there_are_fewer_than_ten_predictions() -> None:
-    steps = calibration(np.array([0.9, 0.1, 0.5]), np.array([True, False, True]))
-    assert [(step.predictions, step.mean_probability, step.observed.value) for step in steps] == [
+    measures = measure(np.array([0.9, 0.1, 0.5]), np.array([True, False, True]), np.zeros(3, bool), 0.1)
+    assert [(step.predictions, step.mean_probability, step.observed.value) for step in measures.calibration] == [
         (1, 0.1, 0.0),
         (1, 0.5, 1.0),
         (1, 0.9, 1.0),

@@ -89,7 +89,17 @@ def test_page_shows_quality_if_there_are_outcomes() -> None:
     assert f"{auc.value:.3f} 95 % interval {auc.low:.3f}\N{EN DASH}{auc.high:.3f}." in text
     assert f"{100 * uplift.value:.1f} points 95 % interval {100 * uplift.low:.1f} to {100 * uplift.high:.1f}." in text
     assert "2,400 of 2,470 predictions have an outcome within 30 days" in text
-    assert text.count("2026-01-19") == 2, "a row for each version"
+    assert text.count("2026-01-19") == 2 * 4, "a row for each version in three tables, and its calibration"
+    week = quality.by_week[-1].measures
+    assert week.log_loss is not None
+    assert week.recall_at_capacity is not None
+    for estimate in (week.log_loss, week.recall_at_capacity):
+        assert f"{estimate.value:.3f} {estimate.low:.3f}\N{EN DASH}{estimate.high:.3f}" in text
+    assert "other-version, week from 2026-01-19" in text
+    for step in week.calibration:
+        observed = step.observed
+        interval = f"{observed.low:.1%}\N{EN DASH}{observed.high:.1%}"
+        assert f"{step.mean_probability:.1%} {observed.value:.1%} {interval} {step.predictions}" in text
     assert "outcomes-title" in {attrs["id"] for attrs in page.attributes("b", "id")}
     plain = html(report_data(many_predictions(300))).decode()
     assert 'id="quality"' not in plain

@@ -39,8 +39,8 @@ def new_table(*columns: Column, pad_edge: bool = True) -> Table:
 
 
 def number_column(title: str) -> Column:
-    """Return a column of numbers, which are never cut."""
-    return Column(title, justify="right", no_wrap=True, min_width=len(title))
+    """Return a column of numbers, which are never cut; the title can have several lines."""
+    return Column(title, justify="right", no_wrap=True, min_width=max(map(len, title.splitlines())))
 
 
 def name_column(title: str, min_width: int | None = None) -> Column:
@@ -156,8 +156,8 @@ def _narrow(widths: list[int], least: Sequence[int], available: int, columns: Se
 
 def _blocks(titles: Iterable[RenderableType], rows: Iterable[Iterable[RenderableType]]) -> RenderableType:
     """Draw each row as a block of its titles and cells."""
-    names = [_text(title).plain for title in titles]
-    return stack(*(_FieldTable(list(zip(names, map(_text, row), strict=True))) for row in rows))
+    names = [_one_line(title).plain for title in titles]
+    return stack(*(_FieldTable(list(zip(names, map(_one_line, row), strict=True))) for row in rows))
 
 
 def _cells(column: Column) -> list[Text]:
@@ -166,6 +166,10 @@ def _cells(column: Column) -> list[Text]:
 
 def _text(cell: RenderableType) -> Text:
     return cell if isinstance(cell, Text) else Text(str(cell))
+
+
+def _one_line(cell: RenderableType) -> Text:
+    return Text(" ").join(_text(cell).split("\n"))
 
 
 def _full_width(column: Column) -> int:

@@ -1,12 +1,12 @@
 """Tables of `quality`: what was joined, figures with their intervals, calibration, and model versions by week."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Column
 from rich.text import Text
 
-from telco_stream.display.layout import NamesTable, new_table, number_column, stack
+from telco_stream.display.layout import name_column, new_table, number_column, stack
 from telco_stream.display.text import safe_text
 from telco_stream.model.quality import (
     CalibrationStep,
@@ -15,24 +15,28 @@ from telco_stream.model.quality import (
     Measures,
     QualityResult,
     Uplift,
-    VersionQuality,
 )
 from telco_stream.quality.results import describe_unreadable
 from telco_stream.runtime.humanize import count_of, format_percent
 
-_TITLES = ("Model version", "Week", "Known", "AUC", "Brier", "Precision", "Recall")
+#: Title as wide as a version that `train` writes, which is never cut.
+_GROUP = "Model version, week"
+_NOTE = (
+    " Each figure has its 95 % interval. Weeks begin on Monday, UTC. Outcomes that arrive later change past weeks."
+    " JSON and the page of report have the calibration of each."
+)
 
 
 def quality_tables(result: QualityResult) -> RenderableType:
-    """Draw what was joined, the figures in total, calibration, and a row for each model version and week."""
+    """Draw what was joined, the figures in total, calibration, and rows for each model version and its weeks."""
     blocks: list[RenderableType] = [Group(*map(safe_text, _coverage_lines(result.coverage, result.horizon_days)))]
     blocks += [
         _total_table(result.total, result.capacity),
         *([safe_text(f" {result.total.caveat}")] if result.total.caveat else []),
-        _titled("Calibration", _calibration_table(result.calibration)),
+        _titled("Calibration", _calibration_table(result.total.calibration)),
     ]
-    blocks.append(_titled("By model version and week", _version_table([*result.by_version, *result.by_week])))
-    blocks.append(Text(" Weeks begin on Monday, UTC. Outcomes that arrive later change past weeks.", "dim"))
+    blocks.append(_titled("By model version and week", _version_tables(result)))
+    blocks.append(Text(_NOTE, "dim"))
     if result.uplift:
         blocks.append(_titled("Uplift of contacts", _uplift_table(result.uplift)))
         blocks.append(Group(*map(safe_text, _uplift_lines(result.uplift))))
@@ -111,17 +115,37 @@ def _total_table(total: Measures, capacity: float) -> RenderableType:
     return table
 
 
-def _version_table(rows: Sequence[VersionQuality]) -> RenderableType:
-    cells = [
-        (
-            row.model_version,
-            row.week or "all",
-            f"{row.measures.predictions:,}",
-            *map(_value, (row.measures.auc, row.measures.brier, row.measures.precision, row.measures.recall)),
+def _version_tables(result: QualityResult) -> RenderableType:
+    """Draw two tables, with a row for each model version and below it a row for each of its weeks."""
+    at = f"\nat {format_percent(result.capacity)}"
+    first, second = (
+        new_table(name_column(_GROUP, len(_GROUP)), *map(number_column, titles))
+        for titles in (
+            ("Known", "AUC", "Brier", "Log loss"),
+            ("Precision", "Recall", f"Precision{at}", f"Recall{at}"),
         )
-        for row in rows
-    ]
-    return NamesTable(_TITLES, cells, range(1, len(_TITLES)))
+    )
+    for name, measures in _by_version(result):
+        of_probabilities = (measures.auc, measures.brier, measures.log_loss)
+        first.add_row(safe_text(name), f"{measures.predictions:,}", *map(_figure, of_probabilities))
+        of_contacts = (measures.precision, measures.recall, measures.precision_at_capacity, measures.recall_at_capacity)
+        second.add_row(safe_text(name), *map(_figure, of_contacts))
+    return stack(first, second)
+
+
+def _by_version(result: QualityResult) -> Iterator[tuple[str, Measures]]:
+    """Yield the names and measures of each model version and of its weeks."""
+    for version in result.by_version:
+        yield version.model_version, version.measures
+        weeks = (row for row in result.by_week if row.model_version == version.model_version)
+        yield from ((f"  {row.week}", row.measures) for row in weeks)
+
+
+def _figure(estimate: Estimate | None) -> Text:
+    """Return the value with its interval on the next line."""
+    if estimate is None:
+        return Text("-")
+    return Text(f"{estimate.value:.3f}\n").append(f"{estimate.low:.3f}\N{EN DASH}{estimate.high:.3f}", "dim")
 
 
 def _titled(title: str, table: RenderableType) -> RenderableType:

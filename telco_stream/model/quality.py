@@ -13,11 +13,21 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class CalibrationStep:
+    """Tenth of the predictions, ordered by probability: the mean probability, and the share of positive outcomes."""
+
+    predictions: int
+    mean_probability: float
+    observed: Estimate
+
+
+@dataclass(frozen=True, slots=True)
 class Measures:
     """Quality of some predictions. A figure is null if it isn't defined, as AUC without both outcomes.
 
     `precision` and `recall` are at the model's threshold, those with `_at_capacity` for the share of the predictions
-    with the highest probabilities that `--capacity` gives.
+    with the highest probabilities that `--capacity` gives. `calibration` has a step for each tenth of the predictions,
+    fewer if there are fewer than ten.
     """
 
     predictions: int
@@ -31,6 +41,7 @@ class Measures:
     contacts_at_capacity: int
     precision_at_capacity: Estimate | None
     recall_at_capacity: Estimate | None
+    calibration: list[CalibrationStep]
 
     @property
     def caveat(self) -> str:
@@ -39,15 +50,6 @@ class Measures:
             return ""
         sign = "positive" if self.positive else "negative"
         return f"All known outcomes are {sign}: without the others, these figures say nothing."
-
-
-@dataclass(frozen=True, slots=True)
-class CalibrationStep:
-    """Tenth of the predictions, ordered by probability: the mean probability, and the share of positive outcomes."""
-
-    predictions: int
-    mean_probability: float
-    observed: Estimate
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +110,14 @@ class Uplift:
 class QualityResult:
     """Quality of the predictions whose outcome is known, in total and by model version and week.
 
-    A figure has `value`, and `low` and `high` of its 95 % interval. Outcomes that arrive later change past weeks.
-    `uplift` is null without `--uplift`.
+    All have the same measures. A figure has `value`, and `low` and `high` of its 95 % interval. Outcomes that arrive
+    later change past weeks. `uplift` is null without `--uplift`.
     """
 
     horizon_days: float
     capacity: float
     coverage: Coverage
     total: Measures
-    calibration: list[CalibrationStep]
     by_version: list[VersionQuality]
     by_week: list[VersionQuality]
     uplift: Uplift | None = None

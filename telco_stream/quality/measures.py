@@ -19,8 +19,9 @@ def measure(
     """Measure predictions; `capacity` is the share from 0 to 1 that can be contacted."""
     count, positives = len(probability), int(positive.sum())
     contacts = min(count, math.ceil(count * capacity))
+    falling = np.argsort(-probability, kind="stable")
     chosen = np.zeros(count, dtype=bool)
-    chosen[np.argsort(-probability, kind="stable")[:contacts]] = True
+    chosen[falling[:contacts]] = True
     precision, recall = _precision_recall(flagged, positive)
     precision_at, recall_at = _precision_recall(chosen, positive)
     return Measures(
@@ -35,17 +36,12 @@ def measure(
         contacts_at_capacity=contacts,
         precision_at_capacity=precision_at,
         recall_at_capacity=recall_at,
+        calibration=[
+            _calibration_step(probability[tenth], positive[tenth])
+            for tenth in np.array_split(falling[::-1], 10)
+            if len(tenth)
+        ],
     )
-
-
-def calibration(probability: NDArray[np.float64], positive: NDArray[np.bool_]) -> list[CalibrationStep]:
-    """Return the tenths of the predictions in the order of their probabilities; fewer than ten without enough rows."""
-    order = np.argsort(probability, kind="stable")
-    return [
-        CalibrationStep(len(part), float(probability[part].mean()), proportion(int(positive[part].sum()), len(part)))
-        for part in np.array_split(order, 10)
-        if len(part)
-    ]
 
 
 def measure_uplift(
@@ -80,6 +76,11 @@ def proportion(hits: int, count: int) -> Estimate:
     centre = (share + spread / 2) / (1 + spread)
     half = _Z * math.sqrt(share * (1 - share) / count + spread / (4 * count)) / (1 + spread)
     return Estimate(share, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def _calibration_step(probability: NDArray[np.float64], positive: NDArray[np.bool_]) -> CalibrationStep:
+    count = len(positive)
+    return CalibrationStep(count, float(probability.mean()), proportion(int(positive.sum()), count))
 
 
 def _group(probability: NDArray[np.float64], positive: NDArray[np.bool_]) -> UpliftGroup:

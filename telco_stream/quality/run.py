@@ -23,7 +23,7 @@ from telco_stream.kafka.reading import read
 from telco_stream.messages.prediction import CONTROL, PredictionCodec
 from telco_stream.model.quality import Measures, QualityResult, Uplift, VersionQuality
 from telco_stream.quality.joining import Join, Joined
-from telco_stream.quality.measures import calibration, measure, measure_uplift
+from telco_stream.quality.measures import measure, measure_uplift
 from telco_stream.quality.results import coverage_advice
 from telco_stream.report.predictions import PredictionFilter, decode_valid, time_of
 from telco_stream.report.run import offsets_of
@@ -91,9 +91,8 @@ def _quality(joined: Joined, options: QualityOptions) -> QualityResult:
         capacity=options.capacity,
         coverage=joined.coverage,
         total=_measured(joined, slice(None), options),
-        calibration=calibration(joined.probability, joined.positive),
-        by_version=_by_version(joined, options),
-        by_week=_by_week(joined, options),
+        by_version=_by_group(joined, options, by_week=False),
+        by_week=_by_group(joined, options, by_week=True),
         uplift=None if options.uplift == "never" else _uplift(joined, is_required=options.uplift == "always"),
     )
 
@@ -173,26 +172,25 @@ def _add_file(join: Join, path: Path, options: QualityOptions, stop: Stop) -> No
             options.on_read(len(chunk.rows))
 
 
-def _measured(joined: Joined, rows: NDArray[np.bool_] | slice, options: QualityOptions) -> Measures:
+def _measured(joined: Joined, rows: NDArray[np.int64] | slice, options: QualityOptions) -> Measures:
     return measure(joined.probability[rows], joined.positive[rows], joined.flagged[rows], options.capacity)
 
 
-def _by_version(joined: Joined, options: QualityOptions) -> list[VersionQuality]:
-    """Return each version that has outcomes, in the order of its first prediction with one."""
-    rows = [(number, joined.version == number) for number in np.unique(joined.version)]
-    rows.sort(key=lambda each: float(joined.time[each[1]].min()))
-    return [VersionQuality(joined.versions[number], None, _measured(joined, of, options)) for number, of in rows]
-
-
-def _by_week(joined: Joined, options: QualityOptions) -> list[VersionQuality]:
-    """Return each week, from Monday 00:00 UTC, and version that has outcomes, in the order of time."""
+def _by_group(joined: Joined, options: QualityOptions, *, by_week: bool) -> list[VersionQuality]:
+    """Measure each model version with outcomes, or each of its weeks from Monday 00:00 UTC, in the order of time."""
     weeks = np.floor((joined.time - _MONDAY) / _WEEK).astype(np.int64)
-    pairs = sorted(set(zip(weeks.tolist(), joined.version.tolist(), strict=True)))
+    names = weeks * len(joined.versions) + joined.version if by_week else joined.version
+    groups = [np.flatnonzero(names == name) for name in np.unique(names)]
+    groups.sort(key=lambda rows: float(joined.time[rows].min()))
     return [
         VersionQuality(
-            joined.versions[version],
-            datetime.fromtimestamp(week * _WEEK + _MONDAY, UTC).date().isoformat(),
-            _measured(joined, (weeks == week) & (joined.version == version), options),
+            joined.versions[joined.version[rows[0]]],
+            _date(weeks[rows[0]]) if by_week else None,
+            _measured(joined, rows, options),
         )
-        for week, version in pairs
+        for rows in groups
     ]
+
+
+def _date(week: int) -> str:
+    return datetime.fromtimestamp(week * _WEEK + _MONDAY, UTC).date().isoformat()

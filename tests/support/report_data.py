@@ -14,7 +14,7 @@ from telco_stream.messages.prediction import APPROXIMATE, BASE, REASONS, Predict
 from telco_stream.model.drift.results import DriftResult, ExpectedQuality, FeatureDrift
 from telco_stream.model.manifest import Manifest, decode_manifest
 from telco_stream.model.quality import Coverage, Measures, QualityResult, VersionQuality
-from telco_stream.quality.measures import calibration, measure, measure_uplift
+from telco_stream.quality.measures import measure, measure_uplift
 from telco_stream.report.predictions import ContactCosts, PredictionFilter, ReportOptions, report
 from telco_stream.report.run import OffsetRange, ReportData
 from telco_stream.report.trends import Trends
@@ -138,7 +138,6 @@ def with_quality(data: ReportData, *versions: str, weeks: int = 3, positive: flo
         capacity=0.1,
         coverage=Coverage(count + 70, count, 50, count + 9, 4, 3, 1, 1, 0, 0),
         total=measured(slice(None)),
-        calibration=calibration(probability, left),
         by_version=[VersionQuality(name, None, measured(version == at)) for at, name in enumerate(versions)],
         by_week=[
             VersionQuality(name, f"2026-01-{5 + 7 * number:02}", measured((version == at) & (week == number)))

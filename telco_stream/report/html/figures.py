@@ -196,7 +196,7 @@ def _calibration(manifest: Manifest, words: Wording) -> Figure:
 
 
 def _outcomes(quality: QualityResult, words: Wording) -> Figure:
-    steps = quality.calibration
+    steps = quality.total.calibration
     predicted, observed = [step.mean_probability for step in steps], [step.observed for step in steps]
     totals = [step.predictions for step in steps]
     gap = max(abs(mean - rate.value) for mean, rate in zip(predicted, observed, strict=True))
