@@ -60,8 +60,8 @@ def import_model(
     for note in result.notes:
         session.screen.warn(note)
     session.screen.show(result)
-    folder = quote(str(out))
-    session.screen.say(f"To score with it, use --model {folder} or TELCO_STREAM_MODEL__PATH={folder}")
+    folder, engine = quote(str(out)), "--engine sklearn with " if result.needs_pickle else ""
+    session.screen.say(f"To score with it, use {engine}--model {folder} or TELCO_STREAM_MODEL__PATH={folder}")
 
 
 def threshold_rule(threshold: float | None, cost: float | None, value: float | None) -> "ThresholdRule":

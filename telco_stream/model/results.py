@@ -60,6 +60,11 @@ class ImportResult:
     replaced: ReplacedModel | None
     seconds: float
 
+    @property
+    def needs_pickle(self) -> bool:
+        """Whether scikit-learn serves the model from a pickle, which is loaded only with `--engine sklearn`."""
+        return self.kind == "scikit-learn" and any(each.serves and each.name == self.kind for each in self.engines)
+
 
 def compare_models(old: Manifest, new: Manifest) -> ReplacedModel:
     """Put the metrics of a replaced model beside those of the new one."""

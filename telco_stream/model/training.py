@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from io import BytesIO
 from pathlib import Path
 
@@ -193,4 +193,12 @@ def model_version(created_at: str, model: bytes, contract: bytes, threshold: flo
 
 def library_versions(*more: str) -> dict[str, str]:
     """Return the versions of Python and of the libraries that a model may depend on."""
-    return {"python": platform.python_version()} | {name: version(name) for name in (*_LIBRARIES, *more)}
+    return {"python": platform.python_version()} | {name: _version(name) for name in (*_LIBRARIES, *more)}
+
+
+def _version(package: str) -> str:
+    """Return the version of a package, or of the one of its name without `-cpu`, which has the same library."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return version(package.removesuffix("-cpu"))

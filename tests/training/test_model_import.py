@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
 from operator import attrgetter, methodcaller
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,21 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from telco_stream.contract.document import decode_contract
 from telco_stream.errors import ModelError
 from telco_stream.messages.codec import Codec, compile_contract
-from telco_stream.model.artifact import BASELINE, GOLDEN, load_requested, load_scorer, read_folder, read_manifest
+from telco_stream.model import training
+from telco_stream.model.artifact import (
+    BASELINE,
+    GOLDEN,
+    load_files,
+    load_requested,
+    load_scorer,
+    read_folder,
+    read_manifest,
+)
 from telco_stream.model.calibration import logit
 from telco_stream.model.reasons.request import ReasonRequest
 from telco_stream.model.trees.from_lightgbm import read_lightgbm
+from telco_stream.registry.archive import unpack
+from telco_stream.registry.run import package
 from tests.support import converted_lightgbm
 from tests.support.cli import ROOT
 from tests.support.contracts import Edit, edited, telco
@@ -99,7 +111,14 @@ def fit_pickled_lightgbm(folder: Path) -> Fitted:
     lightgbm = pytest.importorskip("lightgbm")
     model = lightgbm.LGBMClassifier(n_estimators=20, verbose=-1).fit(WITH_CATEGORIES, CHURNED)
     expected = model.predict_proba(WITH_CATEGORIES)[:, 1]
-    return Fitted(dump(model, folder), expected, "onnx", ("--trust",))
+    return Fitted(dump(model, folder), expected, "onnx lightgbm", ("--trust",))
+
+
+def fit_pickled_xgboost(folder: Path) -> Fitted:
+    xgboost = pytest.importorskip("xgboost")
+    model = xgboost.XGBClassifier(n_estimators=20, enable_categorical=True).fit(WITH_CATEGORIES, CHURNED)
+    expected = model.predict_proba(WITH_CATEGORIES)[:, 1]
+    return Fitted(dump(model, folder), expected, "onnx xgboost", ("--trust",))
 
 
 def fit_xgboost(folder: Path, suffix: str = "json") -> Fitted:
@@ -131,7 +150,7 @@ def give_onnx(folder: Path) -> Fitted:
 
 FITTED: list[Callable[[Path], Fitted]] = [
     *(fit_linear, fit_forest, fit_boosted_with_categories, fit_skops, fit_lightgbm, fit_pickled_lightgbm),
-    *(fit_xgboost, fit_xgboost_binary, fit_catboost, give_onnx),
+    *(fit_pickled_xgboost, fit_xgboost, fit_xgboost_binary, fit_catboost, give_onnx),
 ]
 
 
@@ -158,6 +177,7 @@ def test_import_serves_what_the_library_predicts(fit: Callable[[Path], Fitted], 
     assert scorer.score(customers_of(ROWS)) == pytest.approx(fitted.expected, rel=0, abs=1e-6)
     (serving,) = [engine for engine in result["engines"] if engine["serves"]]
     assert serving["max_difference"] <= 1e-6
+    assert "from its pickle" not in done.err
     assert min(serving[f"us_{size}"] for size in (1, 50, 5_000)) > 0
     manifest = read_manifest(tmp_path / "mine")
     assert {GOLDEN, BASELINE} <= set(manifest.artifacts)
@@ -283,12 +303,63 @@ def fit_without_converter(folder: Path) -> Path:
 
 
 def test_scikit_learn_serves_when_no_other_engine_is_equal(tmp_path: Path) -> None:
+    """As the command says: only `--engine sklearn` loads a pickle."""
     done = run_import(fit_without_converter(tmp_path), tmp_path, "--trust", "--output", "json")
     (serving,) = [engine["name"] for engine in json.loads(done.out)["engines"] if engine["serves"]]
     assert serving == "scikit-learn"
+    assert "scikit-learn serves the model from its pickle: commands load it only with --engine sklearn" in done.err
+    assert f"use --engine sklearn with --model {tmp_path / 'mine'} or " in done.err
     with pytest.raises(ModelError, match=r"no compiled form.*--engine sklearn"):
         load_scorer(tmp_path / "mine")
     assert load_scorer(tmp_path / "mine", "sklearn").engine == "sklearn"
+
+
+@pytest.mark.parametrize(
+    ("library", "name", "options"),
+    [("lightgbm", "LGBMClassifier", {"linear_tree": True}), ("xgboost", "XGBClassifier", {"booster": "dart"})],
+)
+def test_library_serves_a_pickled_model_in_its_own_format(
+    library: str, name: str, options: dict[str, Any], tmp_path: Path
+) -> None:
+    """Of kinds that have no ONNX form: the folder can be published, because it needs no pickle."""
+    numbers = FRAME[list(NUMBERS)]
+    model = getattr(pytest.importorskip(library), name)(n_estimators=20, verbosity=0, **options).fit(numbers, CHURNED)
+    done = run_import(dump(model, tmp_path), tmp_path, "--trust", "--output", "json")
+    assert done.code == 0, done.err
+    assert "from its pickle" not in done.err
+    engines = {engine["name"]: engine for engine in json.loads(done.out)["engines"]}
+    assert list(engines) == ["onnx (trees)", "onnx (skl2onnx)", library, "scikit-learn"]
+    assert (engines[library]["serves"], engines[library]["max_difference"] < 1e-12) == (True, True)
+    scorer = load_scorer(tmp_path / "mine")
+    assert scorer.engine == library
+    assert scorer.score(customers_of(ROWS)) == pytest.approx(model.predict_proba(numbers)[:, 1], rel=0, abs=1e-12)
+    assert load_files(unpack(package(tmp_path / "mine").archive), "archive").engine == library
+
+
+def test_library_does_not_serve_a_pickled_model_with_reversed_classes(tmp_path: Path) -> None:
+    """Its own format does not name the classes."""
+    lightgbm = pytest.importorskip("lightgbm")
+    contract = write_contract(tmp_path, lambda document: document["label"].update(positive="No", negative="Yes"))
+    model = lightgbm.LGBMClassifier(n_estimators=5, verbose=-1).fit(
+        FRAME[list(NUMBERS)], np.where(CHURNED, "Yes", "No")
+    )
+    options = ("--trust", "--contract", str(contract), "--output", "json")
+    engines = json.loads(run_import(dump(model, tmp_path), tmp_path, *options).out)["engines"]
+    assert "its classes are in reverse order" in engines[2]["rejected"]
+    scores = load_scorer(tmp_path / "mine").score(customers_of(ROWS))
+    assert scores == pytest.approx(model.predict_proba(FRAME[list(NUMBERS)])[:, 0], rel=0, abs=1e-6)
+
+
+def test_libraries_name_the_version_of_either_build(monkeypatch: pytest.MonkeyPatch) -> None:
+    """XGBoost with CUDA is a package of another name."""
+
+    def version(name: str) -> str:
+        if name == "xgboost-cpu":
+            raise PackageNotFoundError(name)
+        return f"{name} 1"
+
+    monkeypatch.setattr(training, "version", version)
+    assert training.library_versions("xgboost-cpu")["xgboost-cpu"] == "xgboost 1"
 
 
 def test_import_rejects_a_converter_that_lies(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Models of any library as the library itself runs them, and the engines that may run them instead."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -65,35 +66,49 @@ def open_model(content: bytes, name: str, codec: Codec, *, trust: bool) -> Opene
             opened = _OPENERS[kind](content, kind, codec)
     except ModelError as error:
         raise ModelError(f"{name} can't be imported: {error}") from error
-    return opened if kind in _CORE else replace(opened, packages=(kind.package,))
+    return opened if kind in _CORE else replace(opened, packages=(*opened.packages, kind.package))
 
 
 def _open_sklearn(content: bytes, kind: Kind, codec: Codec) -> Opened:
     scorer = adapt(unpickle(content) if kind is kinds.PICKLE else read_skops(content), codec)
     model, positive = scorer.pipeline, scorer.positive
-    candidates = (
+    candidates = [
         Candidate(TREES, partial(_exported, lambda: _read_fitted(model, codec), codec, positive)),
         Candidate(SKL2ONNX, partial(_converted, scorer, codec)),
-    )
+    ]
+    packages: tuple[str, ...] = ()
+    if saved := _saved_by_library(model):
+        library, content, own_kind = saved
+        candidates.append(Candidate(library, partial(_own_format, library, content, own_kind, codec, positive)))
+        packages = (own_kind.package,)
     original = Original(kind.name, EngineFile(scorer, kind.artifact, content), is_code=kind.is_code)
     try:
         splits = split_values(_read_fitted(model, codec), codec.contract)
     except UnreadableModelError:
         splits = sklearn_splits(model, codec)
     read = partial(_read_explained, model, codec, positive)
-    return Opened(original, read, candidates, splits, tuple(_notes(codec, positive)))
+    return Opened(original, read, tuple(candidates), splits, tuple(_notes(codec, positive)), packages)
 
 
-def _read_fitted(model: Any, codec: Codec) -> Ensemble:  # noqa: ANN401 - a fitted model of any type
-    """Read the trees of a fitted model; those of other libraries with the values of categories that they know."""
+def _saved_by_library(model: Any) -> tuple[str, bytes, Kind] | None:  # noqa: ANN401 - a fitted model of any type
+    """Return the library of a fitted model, and the model in its format; None unless that is LightGBM or XGBoost."""
     while isinstance(model, Pipeline) and len(model.steps) == 1:
         model = model.steps[0][1]
-    match type(model).__module__.partition(".")[0]:
+    match library := type(model).__module__.partition(".")[0]:
         case "lightgbm":
-            return read_lightgbm(model.booster_.model_to_string(), codec)
+            return library, model.booster_.model_to_string().encode(), kinds.LIGHTGBM
         case "xgboost":
-            return read_xgboost(xgboost_document(bytes(model.get_booster().save_raw("json"))), codec)
-    return read_sklearn(model, codec)
+            return library, bytes(model.get_booster().save_raw("json")), kinds.XGBOOST_JSON
+    return None
+
+
+def _read_fitted(model: Any, codec: Codec) -> Ensemble:  # noqa: ANN401 - as above
+    """Read the trees of a fitted model; those of other libraries with the values of categories that they know."""
+    saved = _saved_by_library(model)
+    if saved is None:
+        return read_sklearn(model, codec)
+    library, content, _ = saved
+    return read_lightgbm(content.decode(), codec) if library == "lightgbm" else read_xgboost(json.loads(content), codec)
 
 
 def _read_explained(model: Any, codec: Codec, positive: int) -> Ensemble | Pipeline:  # noqa: ANN401 - as above
@@ -148,6 +163,13 @@ def _exported(read: Callable[[], Ensemble], codec: Codec, positive: int) -> Engi
     """Write trees as a graph whose positive label is that of the contract."""
     ensemble = read()
     return _graph(write_onnx(ensemble if positive else ensemble.opposite(), codec.contract), codec, 1)
+
+
+def _own_format(library: str, content: bytes, kind: Kind, codec: Codec, positive: int) -> EngineFile:
+    """Load a model from the format of its library, which can't run code as a pickle can."""
+    if not positive:
+        raise ModelError("its classes are in reverse order, and the format of its library has no classes")
+    return EngineFile(load_library(library, content, codec, version="", threshold=0.5), kind.artifact, content)
 
 
 def _converted(scorer: SklearnScorer, codec: Codec) -> EngineFile:

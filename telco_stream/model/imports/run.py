@@ -49,6 +49,10 @@ _MAX_BYTES = 1_073_741_824
 _POOR_AUC = 0.55
 _IN_SAMPLE = "in-sample: on the rows of the import's data, which the model may have been fitted to"
 _HOLDOUT = "hold-out: on the rows of a file that was given as not used for fitting"
+_NEEDS_PICKLE = (
+    "No other engine is equal, so scikit-learn serves the model from its pickle: commands load it only with --engine "
+    "sklearn, and it can't be published to a topic of models"
+)
 _POOR = (
     "The model orders the rows hardly better than chance (AUC {:.3f}): is it the right file, and is the contract's "
     "positive label the value that it predicts?"
@@ -103,7 +107,7 @@ def import_model(  # noqa: PLR0913 - options of the command
     replaced = replaced_model(out, manifest)
     files |= {MANIFEST: encode_manifest(manifest)} | sentences_of(out, manifest, codec.contract)
     write_folder(out, files, replace_model=options.replace_model)
-    return ImportResult(
+    result = ImportResult(
         version=manifest.model_version,
         path=out,
         kind=opened.original.name,
@@ -115,6 +119,7 @@ def import_model(  # noqa: PLR0913 - options of the command
         replaced=replaced,
         seconds=time.perf_counter() - started,
     )
+    return replace(result, notes=(*result.notes, _NEEDS_PICKLE)) if result.needs_pickle else result
 
 
 @dataclass(frozen=True, slots=True)
