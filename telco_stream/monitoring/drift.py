@@ -8,7 +8,7 @@ from telco_stream.errors import ModelError
 from telco_stream.model.drift.baseline import Floats
 from telco_stream.model.drift.estimate import expected_quality
 from telco_stream.model.drift.results import ExpectedQuality, FeatureDrift
-from telco_stream.model.drift.tracking import DriftTracker, open_tracker
+from telco_stream.model.drift.tracking import ComparedWindow, DriftTracker, open_tracker
 from telco_stream.model.drift.windows import Block, OpenWindow
 from telco_stream.model.features import feature_table
 from telco_stream.model.serving import Models, ServingModels
@@ -23,7 +23,7 @@ log = logging.getLogger("telco_stream.monitoring.drift")
 class DriftMonitor(RunObserver):
     """Observer that looks for drift in windows of all records, and logs the features that drift.
 
-    Its public attributes, and `expected`, may be read from another thread. Another serving model begins a new window,
+    Its public attributes may be read from another thread. Another serving model begins a new window,
     with its own baseline. `clock` returns seconds since 1970.
     """
 
@@ -35,11 +35,17 @@ class DriftMonitor(RunObserver):
         self._counted: Sequence[Block] = ()
         #: Names of the features, as soon as there is a baseline.
         self.features: Sequence[str] = ()
-        #: Features in the newest window, and the number of windows that were compared.
-        self.newest: Sequence[FeatureDrift] = ()
+        self._newest: ComparedWindow | None = None
+        #: Number of windows that were compared.
         self.windows = 0
         #: Probabilities in the newest window, and the threshold of their model.
         self._scores: tuple[Sequence[float] | Floats, float] = ((), 0.0)
+
+    @property
+    def newest(self) -> Sequence[FeatureDrift]:
+        """Features in the newest window."""
+        newest = self._newest
+        return newest.features if newest else ()
 
     @property
     def expected(self) -> ExpectedQuality | None:
@@ -80,7 +86,7 @@ class DriftMonitor(RunObserver):
 
     def _begin(self, serving: ServingModels) -> None:
         """Begin with the baseline of another model."""
-        self._serving, self._tracker, self.newest, self.features = serving, None, (), ()
+        self._serving, self._tracker, self._newest, self.features = serving, None, None, ()
         self._scores = ((), 0.0)
         try:
             self._tracker = open_tracker(serving.baseline, serving.scorer)
@@ -96,11 +102,10 @@ class DriftMonitor(RunObserver):
     def _compare(self, window: Block | None) -> None:
         if window is None or self._tracker is None or self._serving is None:
             return
-        before = {feature.feature for feature in self.newest if feature.drifted}
-        newest = self._tracker.add(window.counts, window.started)
-        self.newest, self.windows = newest, self.windows + 1
+        before = self._newest.drifted if self._newest else {}
+        self._newest, self.windows = self._tracker.add(window.counts, window.started), self.windows + 1
         self._scores = (window.scores, self._serving.scorer.threshold)
-        drifted = {feature.feature: feature.since for feature in newest if feature.drifted}
+        drifted = self._newest.drifted
         if new := [name for name in drifted if name not in before]:
             facts = {"features": ", ".join(new), "since": drifted[new[0]], "records": window.records}
             log.warning("features have drifted: %s", list_facts(facts), extra={"event": "drift", "facts": facts})

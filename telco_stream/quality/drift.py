@@ -48,7 +48,7 @@ def run_drift(
     compared = [window for window in windows(blocks, size) if window.records >= MIN_RECORDS]
     features: dict[str, FeatureDrift] = {}
     for window in compared:
-        for feature in tracker.add(window.counts, window.started):
+        for feature in tracker.add(window.counts, window.started).features:
             features[feature.feature] = _choose(features.get(feature.feature, feature), feature, window.started)
     return DriftResult(
         model_version=scorer.version,

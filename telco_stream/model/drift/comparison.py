@@ -25,46 +25,49 @@ _EMPTY = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """PSI of one feature of a window, and its limit."""
+    """PSI of each feature of a window, and its limit."""
 
-    psi: float
-    limit: float
+    psi: Floats
+    limit: Floats
 
     @property
-    def exceeds(self) -> bool:
-        """Whether the PSI is above the limit."""
-        return self.psi > self.limit
+    def exceeds(self) -> NDArray[np.bool_]:
+        """Whether the PSI of each feature is above its limit."""
+        above: NDArray[np.bool_] = self.psi > self.limit
+        return above
 
 
-def compare(baseline: Counts, window: Counts, starts: NDArray[np.intp]) -> list[Comparison]:
+def compare(baseline: Counts, window: Counts, starts: NDArray[np.intp]) -> Comparison:
     """Compare the counts by bin of all features, of which each begins at one of the `starts`."""
-    measured = _measure_all(baseline, window, starts)
-    by_chance = sorted(range(len(measured)), key=lambda index: measured[index].chance)
-    limits = [0.0] * len(measured)
-    remaining = len(measured)
-    for index in by_chance:
-        limits[index] = max(MIN_PSI, measured[index].limit(ALPHA / remaining))
-        if measured[index].chance < ALPHA / remaining:  # Holm: the others share what is left
-            remaining = max(1, remaining - 1)
-    return [Comparison(each.psi, limit) for each, limit in zip(measured, limits, strict=True)]
+    psis, degrees, scales = _measure_all(baseline, window, starts)
+    spreads, left = list(zip(degrees.tolist(), scales.tolist(), strict=True)), len(psis)
+    limits = np.array([_limit(left, *spread) for spread in spreads])
+    if (psis > limits).any():  # Holm: after each that chance does not explain, the others share what is left
+        chances = list(map(_chance, psis.tolist(), spreads))
+        for position in np.argsort(chances, kind="stable").tolist():
+            limits[position] = _limit(left, *spreads[position])
+            left = max(1, left - (chances[position] < ALPHA / left))
+    return Comparison(psis, np.maximum(limits, MIN_PSI))
 
 
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    psi: float
-    #: Mean of PSI per degree of freedom if nothing has changed.
-    scale: float
-    degrees: int
-    #: Probability of a PSI as large as this one if nothing has changed.
-    chance: float
-
-    def limit(self, probability: float) -> float:
-        """Return the PSI that is exceeded with this probability if nothing has changed."""
-        return quantile(probability, self.degrees) * self.scale if self.degrees else 0.0
+def _chance(value: float, spread: tuple[int, float]) -> float:
+    """Return the probability of a PSI as large as this one if nothing has changed; 1 if it is above `ALPHA`."""
+    degrees, scale = spread
+    return tail(value / scale, degrees) if value > _limit(1, degrees, scale) else 1.0
 
 
-def _measure_all(baseline: Counts, window: Counts, starts: NDArray[np.intp]) -> list[_Measured]:
-    """Measure all features at once, except those of which bins must be merged."""
+def _limit(count: int, degrees: int, scale: float) -> float:
+    """Return the PSI that any of `count` equal features exceeds with the probability `ALPHA` if nothing has changed."""
+    return quantile(ALPHA / count, degrees) * scale if degrees else 0.0
+
+
+def _measure_all(
+    baseline: Counts, window: Counts, starts: NDArray[np.intp]
+) -> tuple[Floats, NDArray[np.int64], Floats]:
+    """Return PSI, degrees of freedom, and mean PSI by degree of each feature if nothing has changed.
+
+    Only features of which bins must be merged are measured one by one. A feature without records has no degrees.
+    """
     lengths = np.diff(np.append(starts, len(baseline)))
     sizes = [np.add.reduceat(counts, starts) for counts in (baseline, window)]
     pooled = baseline + window
@@ -77,23 +80,13 @@ def _measure_all(baseline: Counts, window: Counts, starts: NDArray[np.intp]) -> 
     ]
     psis = np.add.reduceat(np.where(pooled > 0, _terms(*shares), 0.0), starts)
     degrees = np.add.reduceat(pooled > 0, starts, dtype=np.int64) - 1
-    measured = []
-    for index, (start, length) in enumerate(zip(starts.tolist(), lengths.tolist(), strict=True)):
-        before, now = int(sizes[0][index]), int(sizes[1][index])
-        if not before or not now:
-            measured.append(_Measured(0.0, 1.0, 0, 1.0))
-        elif has_rare[index]:
-            bins = slice(start, start + length)
-            merged = _merge_rare_bins(baseline[bins], window[bins], expected[bins])
-            measured.append(_measured(psi(*merged), len(merged[0]) - 1, before, now))
-        else:
-            measured.append(_measured(float(psis[index]), int(degrees[index]), before, now))
-    return measured
-
-
-def _measured(value: float, degrees: int, before: int, now: int) -> _Measured:
-    scale = 1 / before + 1 / now
-    return _Measured(value, scale, degrees, tail(value / scale, degrees) if degrees else 1.0)
+    is_empty = (sizes[0] == 0) | (sizes[1] == 0)
+    for index in np.flatnonzero(has_rare & ~is_empty).tolist():
+        bins = slice(starts[index], starts[index] + lengths[index])
+        merged = _merge_rare_bins(baseline[bins], window[bins], expected[bins])
+        psis[index], degrees[index] = psi(*merged), len(merged[0]) - 1
+    psis[is_empty], degrees[is_empty] = 0.0, 0
+    return psis, degrees, 1 / np.maximum(1, sizes[0]) + 1 / np.maximum(1, sizes[1])
 
 
 def psi(baseline: Floats, window: Floats) -> float:

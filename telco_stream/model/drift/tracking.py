@@ -1,5 +1,9 @@
 """Drift over several windows: a feature has drifted once it exceeds its limit in two windows in a row."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 
 from telco_stream.contract.events import EventCodec
@@ -54,29 +58,58 @@ class DriftTracker:
         self.largest_window = min(baseline.rows, sum(baseline.score.counts))
         #: Names of the features, and `score`.
         self.names = [bins.name for bins in every]
-        self._bins = [name_bins(codec, bins) for bins in every]
+        #: Descriptions of their bins.
+        self.bins = [name_bins(codec, bins) for bins in every]
         self._counts = np.concatenate([np.array(bins.counts, np.int64) for bins in every])
-        self._shares = self._shares_of(self._counts)
+        #: Shares of the bins in the baseline, by feature.
+        self.shares = self.split_shares(self._counts)
         #: Number of windows in a row above the limit, and the time of the first one, by feature.
         self._runs = [(0, 0.0) for _ in every]
 
-    def add(self, counts: Counts, started: float) -> list[FeatureDrift]:
+    def add(self, counts: Counts, started: float) -> "ComparedWindow":
         """Compare the counts of the next window, which began at `started` in seconds since 1970."""
-        compared = compare(self._counts, counts, self.counter.bounds[:-1])
+        comparison = compare(self._counts, counts, self.counter.bounds[:-1])
         self._runs = [
-            (count + 1, since if count else started) if comparison.exceeds else (0, 0.0)
-            for (count, since), comparison in zip(self._runs, compared, strict=True)
+            (count + 1, since if count else started) if exceeds else (0, 0.0)
+            for (count, since), exceeds in zip(self._runs, comparison.exceeds.tolist(), strict=True)
         ]
-        shares = zip(self.counter.split(self._shares), self.counter.split(self._shares_of(counts)), strict=True)
-        return [self._describe(index, *each) for index, each in enumerate(zip(compared, shares, strict=True))]
+        return ComparedWindow(self, counts, comparison, self._runs)
 
-    def _describe(self, index: int, comparison: Comparison, shares: tuple[Floats, Floats]) -> FeatureDrift:
-        names, (count, since), (before, now) = self._bins[index], self._runs[index], shares
+    def split_shares(self, counts: Counts) -> list[Floats]:
+        """Return the share of each bin among those of its feature, by feature."""
+        bounds = self.counter.bounds
+        sizes = np.maximum(1, np.add.reduceat(counts, bounds[:-1]))
+        return self.counter.split(counts / np.repeat(sizes, np.diff(bounds)))
+
+
+@dataclass(frozen=True)
+class ComparedWindow:
+    """A window, the PSI of its features, and for each the number of windows in a row above the limit since a time."""
+
+    tracker: DriftTracker
+    counts: Counts
+    comparison: Comparison
+    runs: Sequence[tuple[int, float]]
+
+    @property
+    def drifted(self) -> dict[str, str]:
+        """Names of the features that have drifted, and since when."""
+        runs = zip(self.tracker.names, self.runs, strict=True)
+        return {name: _time(since) for name, (count, since) in runs if count >= CONSECUTIVE}
+
+    @cached_property
+    def features(self) -> list[FeatureDrift]:
+        """Change of each feature, computed when it is asked for."""
+        shares = zip(self.tracker.shares, self.tracker.split_shares(self.counts), strict=True)
+        return [self._describe(index, *each) for index, each in enumerate(shares)]
+
+    def _describe(self, index: int, before: Floats, now: Floats) -> FeatureDrift:
+        names, (count, since) = self.tracker.bins[index], self.runs[index]
         position, change = _change(names, before, now) if count else (None, None)
         return FeatureDrift(
-            feature=self.names[index],
-            psi=round(comparison.psi, _DIGITS),
-            limit=round(comparison.limit, _DIGITS),
+            feature=self.tracker.names[index],
+            psi=round(float(self.comparison.psi[index]), _DIGITS),
+            limit=round(float(self.comparison.limit[index]), _DIGITS),
             change=change,
             bin=None if position is None else names.labels[position],
             share_before=_share_of(before, position),
@@ -84,16 +117,9 @@ class DriftTracker:
             null_share=_share_of(now, names.null) or 0.0,
             unknown_share=_share_of(now, names.unknown) or 0.0,
             windows=count,
-            since=rfc3339(to_datetime(since)) if count else None,
+            since=_time(since) if count else None,
             drifted=count >= CONSECUTIVE,
         )
-
-    def _shares_of(self, counts: Counts) -> Floats:
-        """Return the share of each bin among those of its feature."""
-        bounds = self.counter.bounds
-        sizes = np.maximum(1, np.add.reduceat(counts, bounds[:-1]))
-        shares: Floats = counts / np.repeat(sizes, np.diff(bounds))
-        return shares
 
 
 def _change(names: BinNames, before: Floats, now: Floats) -> tuple[int, str]:
@@ -109,3 +135,7 @@ def _change(names: BinNames, before: Floats, now: Floats) -> tuple[int, str]:
 
 def _share_of(shares: Floats, position: int | None) -> float | None:
     return None if position is None else round(float(shares[position]), _DIGITS)
+
+
+def _time(seconds: float) -> str:
+    return rfc3339(to_datetime(seconds))
