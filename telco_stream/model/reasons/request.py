@@ -1,5 +1,6 @@
 """What `consume --reasons` asks for, and the fields that predictions get from it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,8 +34,7 @@ class ReasonRequest:
         explainer = scorer.explainer
         if explainer is None:
             return {}
-        lowest = scorer.threshold if self.flagged_only else 0.0
-        rows = [row for row, probability in enumerate(probabilities) if probability >= lowest]  # not those without one
+        rows = self._rows(scorer, probabilities)
         if not rows:
             return {}
         if len(rows) == len(events):
@@ -48,3 +48,10 @@ class ReasonRequest:
         if explainer.is_approximate:
             fields[APPROXIMATE] = [UNSET if base is UNSET else True for base in fields[BASE]]
         return fields
+
+    def _rows(self, scorer: Scorer, probabilities: Sequence[float]) -> Sequence[int]:
+        """Return the positions of the events that get reasons: not of those without a probability, which is NaN."""
+        if not self.flagged_only and not math.isnan(sum(probabilities)):
+            return range(len(probabilities))
+        lowest = scorer.threshold if self.flagged_only else 0.0
+        return [row for row, probability in enumerate(probabilities) if probability >= lowest]
