@@ -26,6 +26,7 @@ PYTEST := $(BIN)/python -m pytest -q
 PARALLEL_PYTEST := $(PYTEST) --numprocesses $(WORKERS)
 RUN := .venv/installed
 TEST := .venv/installed-for-tests
+TRAINING := .venv/installed-for-training
 AUDIT := .venv/audit
 AIRFLOW := .airflow/venv
 
@@ -44,7 +45,7 @@ demo: $(RUN) ## The whole pipeline on the embedded broker, in seconds
 test: $(TEST) ## All tests that can run here, without those below
 	@$(PARALLEL_PYTEST) --ignore tests/faults --ignore tests/pages --ignore tests/training $(ARGS)
 
-training: $(TEST) ## Train on contracts of any shape, in a few minutes
+training: $(TRAINING) ## Train on contracts of any shape, and import models of every library, in a few minutes
 	@$(PARALLEL_PYTEST) tests/training $(ARGS)
 
 pages: $(TEST) ## Run the commands of every page, in about two minutes
@@ -138,4 +139,10 @@ $(RUN): pyproject.toml constraints.txt | $(BIN)/python
 $(TEST): $(RUN)
 	@echo "Installing the test dependencies …" >&2
 	@$(call install,.venv,$(VERSIONS) --editable '.[test]')
+	@touch $@
+
+# CatBoost and its own dependencies need as much space as everything else, and only tests of models use them.
+$(TRAINING): $(TEST)
+	@echo "Installing CatBoost (about 370 MB) …" >&2
+	@$(call install,.venv,$(VERSIONS) --editable '.[catboost]')
 	@touch $@
