@@ -1,6 +1,8 @@
 # Two images from one wheel:
 #   docker build -t telco-stream .                            everything, training included
 #   docker build -t telco-stream:consume --target consume .   serves the compiled model; no pandas, no scikit-learn
+# With --build-arg EXTRAS=lightgbm,xgboost (extras of pyproject.toml), they serve models by these libraries, too.
+ARG EXTRAS=
 FROM python:3.11-slim-bookworm AS base
 # ORT_DISABLE_TELEMETRY stops onnxruntime from reporting its use to Microsoft.
 ENV PATH=/opt/venv/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 ORT_DISABLE_TELEMETRY=1
@@ -27,6 +29,12 @@ RUN python -c "import re, tomllib; needs = tomllib.load(open('pyproject.toml', '
  && find /opt/venv/lib -type d -name tests -prune -exec rm -rf {} +
 COPY --from=wheel /wheels /wheels
 RUN pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-deps /wheels/*.whl
+ARG EXTRAS
+RUN [ -z "$EXTRAS" ] || { \
+      python -c "import sys, tomllib; extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
+        print(*(need for extra in sys.argv[1].split(',') for need in extras[extra]), sep='\n')" "$EXTRAS" >extras.txt \
+   && pip --python /opt/venv/bin/python install --quiet --no-cache-dir --constraint constraints.txt --requirement extras.txt \
+   && find /opt/venv/lib -type d -name tests -prune -exec rm -rf {} +; }
 
 # The remaining dependencies.
 FROM serving AS everything
@@ -34,6 +42,11 @@ RUN pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-compil
  && find /opt/venv/lib -type d \( -name tests -o -path '*/onnx/backend/test' \) -prune -exec rm -rf {} +
 
 FROM base AS runtime
+ARG EXTRAS
+# LightGBM needs the OpenMP library of the system.
+RUN case ",$EXTRAS," in *,lightgbm,*) \
+      apt-get update -qq && apt-get install -qq --yes --no-install-recommends libgomp1 >/dev/null && rm -rf /var/lib/apt/lists/* ;; \
+    esac
 ARG VERSION=0.0.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="telco-stream" \

@@ -354,7 +354,8 @@ def _load_engine(files: Mapping[str, bytes], codec: Codec, manifest: Manifest, e
 
 def _load_library(content: bytes, codec: Codec, manifest: Manifest, library: str) -> Scorer:
     package = "xgboost-cpu" if library == "xgboost" else library
-    with requiring_libraries("To load the model", ModelError, f"pip install {package}"):
+    alternative = f"pip install {package}, or build the image with --build-arg EXTRAS={library}"
+    with requiring_libraries("To load the model", ModelError, alternative):
         from telco_stream.model.library_engines import load_library  # noqa: PLC0415 - only these engines need it
 
         return load_library(library, content, codec, version=manifest.model_version, threshold=manifest.threshold)

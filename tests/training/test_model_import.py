@@ -279,7 +279,7 @@ def test_load_scorer_names_the_command_when_the_library_is_missing(
 ) -> None:
     assert run_import(fit_catboost(tmp_path).path, tmp_path).code == 0
     monkeypatch.setitem(sys.modules, "catboost", None)
-    with pytest.raises(ModelError, match="pip install catboost"):
+    with pytest.raises(ModelError, match="pip install catboost, or build the image with --build-arg EXTRAS=catboost"):
         load_scorer(tmp_path / "mine")
 
 
