@@ -164,6 +164,25 @@ def test_failing_version_is_rolled_back_on_all_workers(models: PublishedModels, 
         worker.wait_for_stderr("version bad was rolled back as serving by a worker")
 
 
+def test_rollback_skips_a_version_that_was_rejected(models: PublishedModels, stream: Stream, start: Start) -> None:
+    models.publish("bad", "always yes")
+    models.publish("c", "close")
+    start()
+    stream.send()
+    assert stream.versions() == {"a": 300}
+    models.promote("bad")
+    models.wait_for_reports("bad", 1, accepted=False)
+    models.promote("c")
+    models.wait_for_reports("c", 1)
+    models.roll_back("c")
+    wait_until(
+        lambda: any("no worker accepted" in (each.reason or "") for each in models.reports("bad")), 30, "its report"
+    )
+    stream.send()
+    assert stream.versions() == {"a": 600}
+    assert models.registry().roles == Roles("bad", previous=("a",))
+
+
 def test_no_rollback_returns_to_a_version_that_failed_late(kafka: str, models: PublishedModels) -> None:
     """Its last batch may still be scored when the next version is promoted."""
     for version in ("failing", "c"):

@@ -15,7 +15,7 @@ from telco_stream.model.serving import Models, ServingModels, VersionCounts
 from telco_stream.registry.archive import pack, unpack
 from telco_stream.registry.candidates import Candidates
 from telco_stream.registry.gate import GateLimits, Scores, compare, judge, measure
-from telco_stream.registry.records import Entry, Publication, RoleChange
+from telco_stream.registry.records import Entry, Publication, RoleChange, WorkerReport
 from telco_stream.registry.roles import Published, Registry, fold
 from tests.support.model_folder import COMMITTED
 from tests.support.model_variants import variant
@@ -195,6 +195,32 @@ def test_version_rolled_back_does_not_serve_when_the_next_is_rejected() -> None:
     assert version(topic.roll_back("failing")) == "a"
 
 
+def test_no_rollback_returns_to_a_version_that_all_workers_rejected() -> None:
+    """Neither in the loop nor by a record, and a restarted worker answers like the others."""
+    topic = FakeTopic(a="equal", bad="always yes", c="close")
+    topic.promote("a")
+    topic.promote("bad")
+    topic.report("1", "bad", accepted=False)
+    models = topic.promote("c")
+    assert {name: version(fallback) for name, fallback in models.fallbacks.items()} == {"c": "a"}
+    topic.report("1", "c", accepted=True)
+    assert version(topic.roll_back("c")) == "a"
+    assert (topic.registry.roles.serving, topic.registry.roles.previous) == ("bad", ("a",))
+    assert topic.reasons()[-1] == "no worker accepted it when it was promoted"
+    topic.candidates = Candidates(topic.read, "auto", LIMITS)
+    assert version(topic.select()) == "a"
+
+
+def test_rollback_returns_to_a_version_that_one_worker_accepted() -> None:
+    topic = FakeTopic(a="equal", b="close", c="close")
+    topic.promote("a")
+    topic.promote("b")
+    topic.report("1", "b", accepted=False)
+    topic.report("2", "b", accepted=True)
+    topic.promote("c")
+    assert version(topic.roll_back("c")) == "b"
+
+
 def test_candidates_give_canary_and_shadow_their_roles() -> None:
     topic = FakeTopic(a="equal", b="close", c="close")
     topic.promote("a")
@@ -316,6 +342,9 @@ class FakeTopic:
         self._add(RoleChange("rollback", name, checksum(name), role, "command", "now"))
         return self.select()
 
+    def report(self, worker: str, name: str, *, accepted: bool) -> None:
+        self._add(WorkerReport(worker, name, accepted, "now", None if accepted else "slow"))
+
     def select(self) -> ServingModels:
         models = self.candidates.select(self.registry, self.recent)
         assert models is not None
@@ -326,7 +355,7 @@ class FakeTopic:
         self._verdicts += [verdict.reason or "" for verdict in self.candidates.take_verdicts()]
         return self._verdicts
 
-    def _add(self, content: Publication | RoleChange) -> None:
+    def _add(self, content: Publication | RoleChange | WorkerReport) -> None:
         self.registry = fold([Entry(self.offset, 0, content)], self.registry)
 
     @property

@@ -189,6 +189,31 @@ def test_verdicts_on_are_those_since_the_version_got_its_role(
     assert [verdict.worker for verdict in registry.verdicts_on(version, {"1", "2"})] == workers
 
 
+def rejection(worker: str, version: str) -> WorkerReport:
+    return WorkerReport(worker, version, accepted=False, at="")
+
+
+@pytest.mark.parametrize(
+    ("contents", "is_rejected"),
+    [
+        ([promote("A")], False),
+        ([promote("A"), rejection("1", "A"), rejection("2", "A")], True),
+        ([promote("A"), rejection("1", "A"), report("2", "A")], False),
+        ([promote("A"), rejection("1", "A"), report("1", "A")], False),
+        ([promote("A"), rejection("1", "B")], False),
+        ([rejection("1", "A"), promote("A")], False),
+        ([promote("A"), report("1", "A"), promote("B"), promote("A", 5.0), rejection("1", "A")], False),
+        ([promote("B"), promote("A", 5.0), report("1", "A"), promote("A"), rejection("1", "A")], True),
+    ],
+)
+def test_version_is_rejected_when_no_worker_accepts_its_promotion(
+    contents: list[RoleChange | WorkerReport], is_rejected: bool
+) -> None:
+    registry = fold(entries(*contents, promote("C")))
+    assert registry.is_rejected("A") is is_rejected
+    assert ("A" in registry.returnable()) is (not is_rejected)
+
+
 @pytest.mark.parametrize(("percent", "lowest", "highest"), [(100.0, 10_000, 10_000), (5.0, 400, 600), (0.01, 0, 6)])
 def test_canary_takes_its_share_of_the_keys(percent: float, lowest: int, highest: int) -> None:
     canary = Canary("B", percent)

@@ -25,6 +25,7 @@ ReadFiles: TypeAlias = Callable[[Published], Mapping[str, bytes]]
 
 #: Newest events on which a candidate is judged alone; with fewer, golden rows are added.
 _ENOUGH_EVENTS = 1_000
+_NEVER_ACCEPTED = "no worker accepted it when it was promoted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +128,10 @@ class Candidates:
 
     def _load_previous(self, registry: Registry) -> _Loaded | None:
         """Return the version that served before, to which a rollback returns, if it can be loaded."""
-        if not registry.roles.previous:
+        if not (versions := registry.returnable()):
             return None
         try:
-            return self._load(registry, registry.roles.previous[-1])
+            return self._load(registry, versions[-1])
         except ModelError:
             return None
 
@@ -155,9 +156,9 @@ class Candidates:
     ) -> str | None:
         """Return why a version is rejected, or None.
 
-        A version that serves again after a rollback is not compared with the model that was rolled back. The first
-        version has no model to be compared with, and none that could answer instead: it is not timed either, since a
-        busy machine would keep a process from starting.
+        A version that serves again after a rollback is not compared with the model that was rolled back, but rejected
+        if no worker accepted its promotion. The first version has no model to be compared with, and none that could
+        answer instead: it is not timed either, since a busy machine would keep a process from starting.
         """
         try:
             candidate = self._load(registry, version)
@@ -166,8 +167,10 @@ class Candidates:
         serving = self._current or reference
         if serving and candidate.scorer.codec.contract != serving.scorer.codec.contract:
             return "its contract is not that of the serving model: publish it to another topic of models"
-        if not decision.is_promotion or reference is None or reference is candidate:
+        if reference is None or reference is candidate:
             return None
+        if not decision.is_promotion:
+            return _NEVER_ACCEPTED if registry.is_rejected(version) else None
         events = recent if len(recent) >= _ENOUGH_EVENTS else [*recent, *reference.golden, *candidate.golden]
         if not events:
             return None
@@ -202,7 +205,7 @@ class Candidates:
 
     def _forget(self, registry: Registry) -> None:
         """Drop models without a role, except the one before, and the reasons of earlier role changes."""
-        kept = {*registry.roles.in_use, *registry.roles.previous[-1:]}
+        kept = {*registry.roles.in_use, *registry.returnable()[-1:]}
         self._loaded = {
             version: loaded for version, loaded in self._loaded.items() if version in kept or loaded is self._current
         }

@@ -148,6 +148,27 @@ class Registry:
             if decided is not None and reported == version and verdict.offset > decided and worker in workers
         ]
 
+    def is_rejected(self, version: str) -> bool:
+        """Return whether workers have reported about a version since it was promoted to serve, all that they reject it.
+
+        A version that was a canary or shadow since then may have served before.
+        """
+        promotions = [
+            each for each in self.history if each.change.action == "promote" and each.change.version == version
+        ]
+        if not promotions or promotions[-1].change.role != "serving":
+            return False
+        accepted = [
+            verdict.report.accepted
+            for (_, reported), verdict in self.verdicts.items()
+            if reported == version and verdict.offset > promotions[-1].offset
+        ]
+        return bool(accepted) and not any(accepted)
+
+    def returnable(self) -> list[str]:
+        """Return the versions that served before, the newest last, without those that all workers rejected."""
+        return [version for version in self.roles.previous if not self.is_rejected(version)]
+
     def rollback_target(self) -> str | None:
         """Return the version that a rollback ends: the canary, else the shadow, else the serving one if it can."""
         roles = self.roles
