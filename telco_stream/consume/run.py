@@ -38,7 +38,7 @@ from telco_stream.runtime import logs
 from telco_stream.runtime.choices import DeliveryGuarantee, Engine, Mode, models_topic
 from telco_stream.runtime.clock import utc_timestamp
 from telco_stream.runtime.gc_tuning import reduced_gc
-from telco_stream.runtime.malloc import keep_freed_memory
+from telco_stream.runtime.malloc import limit_heaps
 from telco_stream.runtime.signals import Stop, Stopped
 from telco_stream.scoring import Limits
 from telco_stream.settings import Settings, TopicSettings
@@ -125,8 +125,6 @@ def open_models(
 
     Those of a topic `follow` it while the block runs.
     """
-    if follow:
-        keep_freed_memory()
     clients, stop = cluster.clients, cluster.stop
     topic = models_topic(clients.settings.model.path)
     if topic is None:
@@ -137,6 +135,7 @@ def open_models(
     if not follow:
         yield wait_for_models(clients, topic, engine, stop, reasons)
         return
+    limit_heaps()
     with follow_models(clients, topic, engine, stop, reasons) as models:
         yield models
 
