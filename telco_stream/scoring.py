@@ -47,6 +47,8 @@ class Outcome:
     by_version: Mapping[str, VersionCounts] = field(default_factory=dict)
     #: Events that the model could score, in the order of the batch. Their features are packed already.
     events: Sequence[Event] = ()
+    #: Probability of each of them.
+    probabilities: Sequence[float] = ()
     #: Comparison with the shadow model, if there is one.
     shadow: "ShadowComparison | None" = None
     #: Valid records that need no answer, as outcomes do.
@@ -113,7 +115,7 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
     indices, events, undecodable = decode_events(records, codec.events)
     failures: dict[int, ScoringError] = {}
     options = _PredictionOptions(processed_at, holdout, reasons)
-    scored = _predict(indices, events, scorer, canary, options, failures)
+    scored, probabilities = _predict(indices, events, scorer, canary, options, failures)
     predictions, prediction_messages, unanswerable = _encode(
         records, zip(indices, scored, strict=True), sources, limits.prediction, codec.contract.entity
     )
@@ -140,6 +142,7 @@ def process(  # noqa: PLR0913 - a pure function takes all that its result depend
         model_errors=tuple(sorted({error.cause for error in failures.values()})),
         by_version=_count_by_version(scorer, canary, predictions, unanswerable, failed_versions),
         events=_answered(indices, events, unanswerable),
+        probabilities=_probabilities_of(predictions) if unanswerable else probabilities,
     )
 
 
@@ -275,21 +278,25 @@ def _predict(  # noqa: PLR0913, PLR0917 - a batch, its models and its errors
     canary: CanaryModel | None,
     options: _PredictionOptions,
     failures: dict[int, ScoringError],
-) -> list[Prediction]:
-    """Return a prediction for each event, in their order: by the canary for its keys, by the scorer for the others."""
+) -> tuple[list[Prediction], list[float]]:
+    """Return a prediction for each event, in their order, and their probabilities.
+
+    Those of the canary's keys are by the canary, and the others by the scorer.
+    """
     if canary is not None:
         sides = [canary.takes(event.key.encode()) for event in events]
         of_canary, of_scorer = (
             iter(
                 _predict(
                     [*compress(indices, takes)], EventBatch(compress(events, takes)), model, None, options, failures
-                )
+                )[0]
             )
             for takes, model in ((sides, canary.scorer), ([not side for side in sides], scorer))
         )
-        return [next(of_canary if side else of_scorer) for side in sides]
+        merged = [next(of_canary if side else of_scorer) for side in sides]
+        return merged, _probabilities_of(merged)
     probabilities = _score(indices, events, scorer, failures)
-    return scorer.codec.build_predictions(
+    predictions = scorer.codec.build_predictions(
         events,
         probabilities,
         threshold=scorer.threshold,
@@ -297,6 +304,11 @@ def _predict(  # noqa: PLR0913, PLR0917 - a batch, its models and its errors
         model_version=scorer.version,
         optional=options.optional_fields(scorer, events, probabilities),
     )
+    return predictions, probabilities
+
+
+def _probabilities_of(predictions: Iterable[Prediction]) -> list[float]:
+    return [prediction.probability for prediction in predictions]
 
 
 def _versions_of(

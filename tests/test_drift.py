@@ -26,7 +26,7 @@ from telco_stream.model.drift.comparison import ALPHA, MIN_PSI, Comparison, comp
 from telco_stream.model.drift.estimate import expected_quality
 from telco_stream.model.drift.results import ExpectedQuality
 from telco_stream.model.drift.tracking import DriftTracker
-from telco_stream.model.drift.windows import Block, windows
+from telco_stream.model.drift.windows import Block, OpenWindow, windows
 from telco_stream.model.features import feature_table
 from tests.support.contracts import small
 from tests.support.model_folder import COMMITTED
@@ -87,7 +87,7 @@ def test_bins_count_nulls_unknown_texts_and_fill_separately() -> None:
         *events(2, device="watch", data_gb=None),
         *events(1, device="tablet", data_gb=1e9, roaming=False),
     ]
-    counts = counter.split(counter.count(feature_table(SMALL_CODEC, odd), [0.1] * 5 + [math.nan]))
+    counts = counter.split(counter.count([feature_table(SMALL_CODEC, odd)], [0.1] * 5 + [math.nan]))
     named = {
         bins.name: dict(zip(name_bins(SMALL_CODEC, bins).labels, part.tolist(), strict=True))
         for bins, part in zip([*baseline.features, baseline.score], counts, strict=True)
@@ -272,3 +272,20 @@ def test_tracker_names_what_has_changed() -> None:
     assert (payment.change, payment.bin) == ("less Mailed check", "Mailed check")
     assert (payment.share_before, payment.share_now) == (round(1_612 / 7_043, 6), round(612 / 7_043, 6))
     assert (found["tenure"].change, found["score"].change) == ("higher", "lower")
+
+
+@pytest.mark.parametrize(
+    "sizes", [[1] * 700, [30_000, 499, 200], [300, 25_000, 4_700, 80]], ids=["1 each", "many", "mixed"]
+)
+def test_open_window_counts_its_rows_in_whatever_parts_they_come(sizes: list[int]) -> None:
+    counter, _ = counter_of(events(100))
+    rows = events(sum(sizes))
+    table, scores = feature_table(SMALL_CODEC, rows), np.random.default_rng(3).random(len(rows))
+    window = OpenWindow(counter, len(rows), math.inf)
+    full: list[Block] = []
+    for end, size in zip(np.cumsum(sizes).tolist(), sizes, strict=True):
+        full += window.add(table[end - size : end], scores[end - size : end], float(end))
+    (block,) = full
+    assert (block.started, block.records, len(block.scores)) == (sizes[0], len(rows), len(rows))
+    assert block.counts.tolist() == counter.count([table], scores).tolist()
+    assert block.scores.tolist() == scores.tolist()

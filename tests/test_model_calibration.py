@@ -155,7 +155,7 @@ def test_baseline_of_the_score_follows_the_calibration(method: str) -> None:
     table = feature_table(CODEC.events, [CODEC.events.decode(good())] * 3_000)
     baseline = make_baseline(CODEC.events, table, probability)
     mapped = map_score(baseline, Calibration((step,)).apply)
-    counted = BinCounter(mapped, CODEC.events).count(table, Calibration((step,)).apply(probability))
+    counted = BinCounter(mapped, CODEC.events).count([table], Calibration((step,)).apply(probability))
     assert counted.tolist()[-len(mapped.score.counts) :] == mapped.score.counts
     assert sum(mapped.score.counts) == 3_000
     assert min(mapped.score.counts[1:-2]) >= 299, "about as many rows in each bin as before"

@@ -2,7 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
 
 from telco_stream.errors import ModelError
 from telco_stream.model.drift.baseline import Floats
@@ -10,7 +12,7 @@ from telco_stream.model.drift.estimate import expected_quality
 from telco_stream.model.drift.results import ExpectedQuality, FeatureDrift
 from telco_stream.model.drift.tracking import ComparedWindow, DriftTracker, open_tracker
 from telco_stream.model.drift.windows import Block, OpenWindow
-from telco_stream.model.features import feature_table
+from telco_stream.model.features import Table, feature_table
 from telco_stream.model.serving import Models, ServingModels
 from telco_stream.monitoring.protocols import BatchTimings, RunObserver
 from telco_stream.runtime.logs import list_facts
@@ -31,8 +33,9 @@ class DriftMonitor(RunObserver):
         self._models, self._settings, self._clock = models, settings, clock
         self._serving: ServingModels | None = None
         self._tracker: DriftTracker | None = None
-        self._window = OpenWindow(0, 0.0)
-        self._counted: Sequence[Block] = ()
+        self._window: OpenWindow | None = None
+        #: Rows of the batch that is being committed, and the scores of the serving model.
+        self._delivering: tuple[Table, Floats] | None = None
         #: Names of the features, as soon as there is a baseline.
         self.features: Sequence[str] = ()
         self._newest: ComparedWindow | None = None
@@ -55,11 +58,12 @@ class DriftMonitor(RunObserver):
 
     def on_poll(self) -> None:
         """Compare the window if it is old enough."""
-        self._compare(self._window.take_if_over(self._clock()))
+        if self._window:
+            self._compare(self._window.take_if_over(self._clock()))
 
     def on_delivering(self, outcome: Outcome) -> None:
-        """Count the records of the batch, while it is being committed."""
-        self._counted = ()
+        """Keep the features and scores of the batch, while it is being committed."""
+        self._delivering = None
         if not self._settings.window_records:
             return
         serving = self._models.active
@@ -67,26 +71,27 @@ class DriftMonitor(RunObserver):
             self._begin(serving)
         if self._tracker is None or not outcome.events:
             return
-        version = serving.scorer.version
-        scores = [
-            each.probability for each in outcome.predictions if not serving.canary or each.model_version == version
-        ]
+        scores = outcome.probabilities
+        if serving.canary:  # whose scores the baseline does not describe
+            version = serving.scorer.version
+            scores = [each.probability for each in outcome.predictions if each.model_version == version]
         table = feature_table(serving.scorer.codec.events, outcome.events)
-        self._counted = self._window.count(self._tracker.counter, table, scores, self._clock())
+        self._delivering = table, np.asarray(scores, np.float64)
 
     def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:  # noqa: ARG002 - the protocol's parameters
         """Add the records of the batch to the window."""
-        counted, self._counted = self._counted, ()
-        for block in counted:
-            self._compare(self._window.add(block))
+        delivering, self._delivering = self._delivering, None
+        if self._window and delivering:
+            self._compare(self._window.add(*delivering, self._clock()))
 
     def finish(self) -> None:
         """Compare the last window, if it has enough records."""
-        self._compare(self._window.take())
+        if self._window:
+            self._compare(self._window.take())
 
     def _begin(self, serving: ServingModels) -> None:
         """Begin with the baseline of another model."""
-        self._serving, self._tracker, self._newest, self.features = serving, None, None, ()
+        self._serving, self._tracker, self._window, self._newest, self.features = serving, None, None, None, ()
         self._scores = ((), 0.0)
         try:
             self._tracker = open_tracker(serving.baseline, serving.scorer)
@@ -97,18 +102,24 @@ class DriftMonitor(RunObserver):
             return
         self.features = self._tracker.names
         size = min(self._settings.window_records, self._tracker.largest_window)
-        self._window = OpenWindow(size, self._settings.window_seconds)
+        self._window = OpenWindow(self._tracker.counter, size, self._settings.window_seconds)
 
-    def _compare(self, window: Block | None) -> None:
-        if window is None or self._tracker is None or self._serving is None:
+    def _compare(self, windows: Iterable[Block]) -> None:
+        if self._tracker is None or self._serving is None:
             return
-        before = self._newest.drifted if self._newest else {}
-        self._newest, self.windows = self._tracker.add(window.counts, window.started), self.windows + 1
-        self._scores = (window.scores, self._serving.scorer.threshold)
-        drifted = self._newest.drifted
-        if new := [name for name in drifted if name not in before]:
-            facts = {"features": ", ".join(new), "since": drifted[new[0]], "records": window.records}
-            log.warning("features have drifted: %s", list_facts(facts), extra={"event": "drift", "facts": facts})
-        if ended := [name for name in before if name not in drifted]:
-            facts = {"features": ", ".join(sorted(ended)), "records": window.records}
-            log.info("drift has ended: %s", list_facts(facts), extra={"event": "drift_ended", "facts": facts})
+        for window in windows:
+            before = self._newest.drifted if self._newest else {}
+            self._newest = self._tracker.add(window.counts, window.started)
+            self._scores = (window.scores, self._serving.scorer.threshold)
+            self.windows += 1
+            _log_changes(before, self._newest.drifted, window.records)
+
+
+def _log_changes(before: Mapping[str, str], now: Mapping[str, str], records: int) -> None:
+    """Log the features whose drift has begun or ended in a window of this many records."""
+    if new := [name for name in now if name not in before]:
+        facts = {"features": ", ".join(new), "since": now[new[0]], "records": records}
+        log.warning("features have drifted: %s", list_facts(facts), extra={"event": "drift", "facts": facts})
+    if ended := [name for name in before if name not in now]:
+        facts = {"features": ", ".join(sorted(ended)), "records": records}
+        log.info("drift has ended: %s", list_facts(facts), extra={"event": "drift_ended", "facts": facts})

@@ -115,7 +115,7 @@ class _BlockCounts:
         table = feature_table(self._scorer.codec.events, events)
         scores = score_each(self._scorer, events)
         self.scores.extend(score for score in scores if 0.0 <= score <= 1.0)
-        counts = self._tracker.counter.count(table, scores)
+        counts = self._tracker.counter.count([table], scores)
         self._blocks.append(Block(min(time for time, _ in pending), len(pending), counts))
 
 

@@ -131,7 +131,8 @@ def test_clean_windows_raise_at_most_two_false_alarms_in_1000(population: Popula
         tracker = DriftTracker(baseline, CODEC.events)
         for size in (500, 1_000, 2_000, 5_000, tracker.largest_window):
             for number in range(15):
-                counts = tracker.counter.count(*population.draw(random, size))
+                table, scores = population.draw(random, size)
+                counts = tracker.counter.count([table], scores)
                 features = tracker.add(counts, float(number)).features
                 alarms += any(feature.drifted for feature in features)
                 exceeded += any(feature.windows for feature in features)
@@ -153,7 +154,7 @@ def test_planted_shift_is_found(population: Population, name: str) -> None:
     for number in range(FOUND_WITHIN // tracker.largest_window):
         table, scores = population.draw(random, tracker.largest_window)
         shift(table, random)
-        counts = tracker.counter.count(table, scores)
+        counts = tracker.counter.count([table], scores)
         drifted = [*tracker.add(counts, float(number)).drifted]
         if drifted:
             break
@@ -187,6 +188,6 @@ def test_usual_limit_of_psi_finds_no_shift_of_small_groups(population: Populatio
     for name in ("seniors +30 %", "a fifth of mailed checks are electronic", "tenure -2 months"):
         table, scores = population.draw(random, baseline.rows)
         SHIFTS[name][1](table, random)
-        compared = compare(before, counter.count(table, scores), counter.bounds[:-1])
+        compared = compare(before, counter.count([table], scores), counter.bounds[:-1])
         assert compared.psi.max() < 0.1
         assert compared.exceeds.any()

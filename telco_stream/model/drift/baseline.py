@@ -64,7 +64,7 @@ def make_baseline(codec: EventCodec, table: Table, scores: Sequence[float] | Flo
     empty = [_empty_bins(feature, table[:, column]) for column, feature in enumerate(features)]
     score = Bins(SCORE, [], _edges(np.asarray(scores)))
     counter = BinCounter(Baseline(len(table), empty, score), codec)
-    counts = [part.tolist() for part in counter.split(counter.count(table, scores))]
+    counts = [part.tolist() for part in counter.split(counter.count([table], scores))]
     filled = [msgspec.structs.replace(bins, counts=part) for bins, part in zip([*empty, score], counts, strict=True)]
     return Baseline(len(table), filled[:-1], filled[-1])
 
@@ -123,21 +123,24 @@ class BinCounter:
         self._starts = [_starts(bins, size) for bins, size in zip(baseline.features, sizes, strict=True)]
         self._score_starts = _number_starts(baseline.score)
 
-    def count(self, table: Table, scores: Sequence[float] | Floats) -> Counts:
+    def count(self, tables: Sequence[Table], scores: Sequence[float] | Floats) -> Counts:
         """Return the number of rows by bin of each feature, one feature after the other, and then of the score.
 
         A score that is not a number is not counted.
         """
         with np.errstate(invalid="ignore"):  # of the columns of numbers, which are not read from here
-            codes = np.ascontiguousarray(table.astype(np.uint8).T)  # many times faster than columns of the table
+            codes = np.concatenate([table.astype(np.uint8) for table in tables])
+        codes = np.ascontiguousarray(codes.T)  # many times faster than columns of the table
         counts: list[int] = []
         for column, starts in enumerate(self._starts):
             if starts is None:
                 size = self.bounds[column + 1] - self.bounds[column]
-                counts += np.bincount(table[:, column].astype(np.intp), minlength=size).tolist()
+                values = np.concatenate([table[:, column] for table in tables])
+                counts += np.bincount(values.astype(np.intp), minlength=size).tolist()
+            elif starts.dtype == np.uint8:
+                counts += _count_between(codes[column], starts)
             else:
-                is_code = starts.dtype == np.uint8
-                counts += _count_between(codes[column] if is_code else table[:, column].copy(), starts)
+                counts += _count_between(np.concatenate([table[:, column] for table in tables]), starts)
         counts += _count_between(np.asarray(scores), self._score_starts)
         counts[-1] = 0
         return np.array(counts, np.int64)

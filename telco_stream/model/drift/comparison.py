@@ -68,7 +68,7 @@ def _measure_all(
 
     Only features of which bins must be merged are measured one by one. A feature without records has no degrees.
     """
-    lengths = np.diff(np.append(starts, len(baseline)))
+    lengths = np.diff(starts, append=len(baseline))
     sizes = [np.add.reduceat(counts, starts) for counts in (baseline, window)]
     pooled = baseline + window
     share = np.minimum(*sizes) / np.maximum(1, sizes[0] + sizes[1])

@@ -1,10 +1,9 @@
 """Windows of records in the order of time; the order in which partitions are read does not matter."""
 
 import math
-from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import groupby, pairwise
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 
@@ -14,6 +13,8 @@ from telco_stream.model.features import Table
 
 #: Records of a block. A window is a number of blocks, so that only their counts need to be kept.
 BLOCK = 100
+#: Rows of an open window that are kept before they are counted, and parts in which they came.
+_MAX_ROWS, _MAX_TABLES = 20_000, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,43 +31,58 @@ class Block:
 
 
 class OpenWindow:
-    """Window that grows until it has `size` records, or until it is `seconds` old and has enough to compare."""
+    """Window that grows until it has `size` records, or until it is `seconds` old and has enough to compare.
 
-    def __init__(self, size: int, seconds: float) -> None:
+    Its rows are counted when it is full, or when there are many: the fewer calls, the less time for each row.
+    """
+
+    def __init__(self, counter: BinCounter, size: int, seconds: float) -> None:
+        self._counter = counter
         self._size = max(size, MIN_RECORDS)
         self._seconds = seconds
-        self._block: Block | None = None
-        self._scores = array("d")
+        self._started, self._records, self._counted = 0.0, 0, 0
+        #: Rows that were not counted yet, and the scores of all rows.
+        self._tables: list[Table] = []
+        self._scores: list[Floats] = []
+        self._counts = self._no_counts()
 
-    def count(self, counter: BinCounter, table: Table, scores: Sequence[float], started: float) -> list[Block]:
-        """Count the rows of the table, and the scores, in blocks of which each fills a window, except for the last."""
-        room = self._size - (self._block.records if self._block else 0)
-        bounds, values = [0, *range(room, len(table), self._size), len(table)], np.asarray(scores, np.float64)
-        return [
-            Block(started, end - start, counter.count(table[start:end], values[start:end]), values[start:end])
-            for start, end in pairwise(bounds)
-        ]
+    def add(self, table: Table, scores: Floats, now: float) -> Iterator[Block]:
+        """Add rows and scores at this time, in seconds since 1970; yield each window that they fill."""
+        position = 0
+        while position < len(table):
+            self._started = self._started if self._records else now
+            rows = slice(position, position + self._size - self._records)
+            self._tables.append(table[rows])
+            self._scores.append(scores[rows])
+            self._records += len(self._tables[-1])
+            position = rows.stop
+            if self._records >= self._size:
+                yield from self.take()
+            elif len(self._tables) >= _MAX_TABLES or self._records - self._counted >= _MAX_ROWS:
+                self._count()
 
-    def add(self, block: Block) -> Block | None:
-        """Add a block; return the window if it is full."""
-        self._scores.frombytes(block.scores.tobytes())
-        if (before := self._block) is not None:
-            block = Block(before.started, before.records + block.records, before.counts + block.counts)
-        self._block = block
-        return self.take() if block.records >= self._size else None
+    def take_if_over(self, now: float) -> Iterator[Block]:
+        """Yield the window if it is old enough at this time, in seconds since 1970, and has enough records."""
+        if self._records and now - self._started >= self._seconds:
+            yield from self.take()
 
-    def take_if_over(self, now: float) -> Block | None:
-        """Return the window if it is old enough at this time, in seconds since 1970, and has enough records."""
-        is_over = self._block is not None and now - self._block.started >= self._seconds
-        return self.take() if is_over else None
+    def take(self) -> Iterator[Block]:
+        """Yield the window and begin a new one, unless it has too few records."""
+        if self._records < MIN_RECORDS:
+            return
+        self._count()
+        block = Block(self._started, self._records, self._counts, np.concatenate(self._scores))
+        self._records, self._counted, self._scores, self._counts = 0, 0, [], self._no_counts()
+        yield block
 
-    def take(self) -> Block | None:
-        """Return the window and begin a new one, unless it has too few records."""
-        block = self._block
-        if block is None or block.records < MIN_RECORDS:
-            return None
-        scores, self._block, self._scores = np.array(self._scores), None, array("d")
-        return replace(block, scores=scores)
+    def _count(self) -> None:
+        if self._tables:
+            scores = np.concatenate(self._scores[-len(self._tables) :])
+            self._counts += self._counter.count(self._tables, scores)
+            self._tables, self._counted = [], self._records
+
+    def _no_counts(self) -> Counts:
+        return np.zeros(self._counter.bounds[-1], np.int64)
 
 
 def windows(blocks: Iterable[Block], size: int) -> Iterator[Block]:
