@@ -54,7 +54,10 @@ SUBJECTS: Sequence[Subject] = (
     Subject("telco-stream onnx", EO, "yes", "yes", _consume()),
     Subject("telco-stream onnx alo", ALO, "yes", "yes", _consume(*AT_LEAST_ONCE)),
     Subject("telco-stream onnx metrics", EO, "yes", "yes", _consume("--metrics-port", METRICS_PORT)),
-    Subject("telco-stream onnx reasons", EO, "yes", "yes", _consume("--reasons", "3")),
+    *(
+        Subject(f"telco-stream onnx reasons {number}", EO, "yes", "yes", _consume("--reasons", number))
+        for number in ("1", "2", "3")
+    ),
     Subject("telco-stream onnx no drift", EO, "yes", "yes", _consume(TELCO_STREAM_DRIFT__WINDOW_RECORDS="0")),
     Subject("telco-stream onnx drawn", EO, "yes", "yes", _consume_on_terminal()),
     Subject("telco-stream onnx --no-live", EO, "yes", "yes", _consume_on_terminal("--no-live")),
