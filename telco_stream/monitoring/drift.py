@@ -4,8 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-import numpy as np
-
 from telco_stream.errors import ModelError
 from telco_stream.model.drift.baseline import Floats
 from telco_stream.model.drift.estimate import expected_quality
@@ -35,7 +33,7 @@ class DriftMonitor(RunObserver):
         self._tracker: DriftTracker | None = None
         self._window: OpenWindow | None = None
         #: Rows of the batch that is being committed, and the scores of the serving model.
-        self._delivering: tuple[Table, Floats] | None = None
+        self._delivering: tuple[Table, Sequence[float]] | None = None
         #: Names of the features, as soon as there is a baseline.
         self.features: Sequence[str] = ()
         self._newest: ComparedWindow | None = None
@@ -76,7 +74,7 @@ class DriftMonitor(RunObserver):
             version = serving.scorer.version
             scores = [each.probability for each in outcome.predictions if each.model_version == version]
         table = feature_table(serving.scorer.codec.events, outcome.events)
-        self._delivering = table, np.asarray(scores, np.float64)
+        self._delivering = table, scores
 
     def on_committed(self, outcome: Outcome, timings: BatchTimings) -> None:  # noqa: ARG002 - the protocol's parameters
         """Add the records of the batch to the window."""

@@ -1,7 +1,7 @@
 """Windows of records in the order of time; the order in which partitions are read does not matter."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -46,14 +46,14 @@ class OpenWindow:
         self._scores: list[Floats] = []
         self._counts = self._no_counts()
 
-    def add(self, table: Table, scores: Floats, now: float) -> Iterator[Block]:
+    def add(self, table: Table, scores: Sequence[float] | Floats, now: float) -> Iterator[Block]:
         """Add rows and scores at this time, in seconds since 1970; yield each window that they fill."""
-        position = 0
+        values, position = np.asarray(scores, np.float64), 0
         while position < len(table):
             self._started = self._started if self._records else now
             rows = slice(position, position + self._size - self._records)
             self._tables.append(table[rows])
-            self._scores.append(scores[rows])
+            self._scores.append(values[rows])
             self._records += len(self._tables[-1])
             position = rows.stop
             if self._records >= self._size:
