@@ -47,7 +47,11 @@ def test_signals_end_the_run_when_broker_is_paused(own_kafka: KafkaContainer, st
     kafka, topics = own_kafka.bootstrap, fresh_topics()
     create_topics(kafka, topics)
     send(kafka, topics.raw, customers(range(100)))
-    clis = [start_cli("consume", "--group", f"{topics.group}-{number}", env=topics.env(kafka)) for number in range(2)]
+    # --restart, because each group may find the answers of the other one when it starts.
+    clis = [
+        start_cli("consume", "--restart", "--group", f"{topics.group}-{number}", env=topics.env(kafka))
+        for number in range(2)
+    ]
     for cli in clis:
         cli.wait_for_stderr("assigned partitions")
     wait_until(lambda: len(read_topic(kafka, topics.predictions)) == 200, 30, "both groups' answers")
