@@ -45,7 +45,7 @@ demo: $(RUN) ## The whole pipeline on the embedded broker, in seconds
 test: $(TEST) ## All tests that can run here, without those below
 	@$(PARALLEL_PYTEST) --ignore tests/faults --ignore tests/pages --ignore tests/training $(ARGS)
 
-training: $(TRAINING) ## Train on contracts of any shape, and import models of every library, in a few minutes
+training: $(TRAINING) ## Train and import models of every kind, in a few minutes
 	@$(PARALLEL_PYTEST) tests/training $(ARGS)
 
 pages: $(TEST) ## Run the commands of every page, in about two minutes

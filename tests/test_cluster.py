@@ -69,3 +69,18 @@ def test_topic_ids_describes_all_topics_in_one_request() -> None:
     described = cluster(1, list_topics=lambda timeout: metadata(1), describe_topics=describe)  # noqa: ARG005
     assert described.topic_ids("a", "b", "c") == {"a": "a-_", "b": "b-_", "c": "c-_"}
     assert requests == [["a", "b", "c"]]
+
+
+def test_create_waits_until_the_broker_knows_the_topic() -> None:
+    """The controller answers first; a client that asks the broker at once would get "Unknown topic or partition"."""
+    topic = SimpleNamespace(partitions={0: SimpleNamespace(replicas=[1])})
+    listed: Iterator[dict[str, Any]] = iter([{}, {"new": SimpleNamespace(partitions={})}, {"new": topic}])
+
+    def list_topics(timeout: float) -> Any:  # noqa: ARG001 - the client's keyword
+        answered = metadata(1)
+        answered.topics = next(listed)
+        return answered
+
+    created = cluster(1, list_topics=list_topics, create_topics=lambda *_, **_options: {"new": answer("")})
+    created.create([cast("Any", SimpleNamespace(topic="new"))], dry_run=False)
+    assert next(listed, None) is None

@@ -57,6 +57,8 @@ _COORDINATOR_PENDING = frozenset(
 _NO_ANSWER = frozenset({KafkaError._TIMED_OUT, KafkaError._TRANSPORT})  # noqa: SLF001
 #: Seconds after which a command that waits for its first answer says so.
 _SLOW_ANSWER = 1.5
+#: Longest time in seconds in which a broker should learn of a new topic, and the time between two questions.
+_PROPAGATION_SECONDS, _PROPAGATION_PAUSE = 5.0, 0.05
 #: Seconds between two tries of such a request.
 _PAUSE = 0.1
 _URL_SAFE = str.maketrans("+/", "-_")
@@ -167,6 +169,18 @@ class Cluster:
                 if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                     raise self._user_error(error.args[0], f"Topic {name} was not created") from error
                 self._check_visible(name)
+        if not dry_run:
+            self._await_topics({topic.topic for topic in topics})
+
+    def _await_topics(self, names: Collection[str]) -> None:
+        """Wait until the broker knows new topics: it learns of them a moment after the controller has created them."""
+        deadline = Deadline(_PROPAGATION_SECONDS)
+        while not self._known_topics().issuperset(names) and not deadline.has_passed:
+            if self.stop.wait(_PROPAGATION_PAUSE):
+                return
+
+    def _known_topics(self) -> set[str]:
+        return {name for name, (partitions, _) in self.topics().items() if partitions}
 
     def ends(self, topic: str, partitions: Collection[int], *, committed_only: bool = True) -> dict[int, int]:
         """Return the end offset of each partition: the last stable offset, or the high watermark of all records."""
