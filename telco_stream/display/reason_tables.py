@@ -9,7 +9,7 @@ from rich.text import Text
 from telco_stream.display.layout import field_table, new_table, number_column, stack
 from telco_stream.display.text import format_value, safe_text
 from telco_stream.messages.prediction import APPROXIMATE, APPROXIMATE_MARK, Reason, reasons_of
-from telco_stream.model.reasons.sentences import Sentences
+from telco_stream.model.reasons.sentences import Sentences, sentence_about
 from telco_stream.report.explanation import Effect, Explanation, WhatIf
 from telco_stream.report.lookup import Lookup
 from telco_stream.runtime.humanize import format_percent
@@ -46,7 +46,7 @@ def reasons_table(
     columns += [Column("Value", overflow="fold")] if has_values else []
     table = new_table(*columns, Column("Meaning", overflow="fold"), pad_edge=False)
     for reason in reasons:
-        sentence = sentences[reason.feature].about(reason.contribution) if reason.feature in sentences else ""
+        sentence = sentence_about(sentences, reason.feature, reason.contribution)
         value = [format_value(reason.feature, reason.value)] if has_values else []
         table.add_row(f"{reason.contribution:+.2f}", *map(safe_text, (reason.feature, *value, sentence)))
     return stack(safe_text(title, "bold"), table)

@@ -23,8 +23,8 @@ log = logging.getLogger("telco_stream.monitoring.drift")
 class DriftMonitor(RunObserver):
     """Observer that looks for drift in windows of all records, and logs the features that drift.
 
-    Its public attributes may be read from another thread. Another serving model begins a new window,
-    with its own baseline. `clock` returns seconds since 1970.
+    Its public attributes may be read from another thread. Another serving model begins a new window, with its own
+    baseline. `clock` returns seconds since 1970.
     """
 
     def __init__(self, models: Models, settings: DriftSettings, clock: Callable[[], float] = time.time) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from telco_stream.messages.codec import Codec
 from telco_stream.messages.prediction import Prediction, main_reason, main_reason_label
-from telco_stream.model.reasons.sentences import Sentences
+from telco_stream.model.reasons.sentences import Sentences, sentence_about
 from telco_stream.monitoring.protocols import BatchTimings, PartitionView, RunObserver, ViewPartitions, sample_batch
 from telco_stream.report.customers import AtRisk, segment_name
 from telco_stream.runtime.logs import MINUTE, list_facts, log
@@ -92,8 +92,8 @@ class ConsumerStats(RunObserver):
     def _at_risk(self, prediction: Prediction) -> AtRisk:
         attributes = self._codec.predictions.attributes
         segments = {name: segment_name(getattr(prediction, attributes[name])) for name in self._codec.contract.segments}
-        reason, sentences = main_reason(prediction, flagged=True), self._sentences()
-        meaning = sentences[reason.feature].about(reason.contribution) if reason and reason.feature in sentences else ""
+        reason = main_reason(prediction, flagged=True)
+        meaning = sentence_about(self._sentences(), reason.feature, reason.contribution) if reason else ""
         return AtRisk(prediction.key, prediction.probability, segments, main_reason_label(prediction), meaning)
 
 

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from telco_stream.contract.schema import Boolean, Carried, Category, Contract
 from telco_stream.messages.prediction import APPROXIMATE_MARK, Prediction, main_reason
-from telco_stream.model.reasons.sentences import Sentences
+from telco_stream.model.reasons.sentences import Sentences, sentence_about
 from telco_stream.runtime.period import to_timestamp
 
 #: Key of a group of customers.
@@ -213,8 +213,7 @@ class NewestPredictions:
         return self._reason_text(self._reasons[row]) if self._reasons is not None and self._reasons[row] else None
 
     def _meaning(self, position: int, sentences: Mapping[str, Sentences]) -> str:
-        known = sentences.get(self._feature(position))
-        return known.about(position) if known else ""
+        return sentence_about(sentences, self._feature(position), position)
 
     def _reason_text(self, position: int) -> str:
         mark = APPROXIMATE_MARK if abs(position) > len(self._features) else ""

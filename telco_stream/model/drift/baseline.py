@@ -133,14 +133,15 @@ class BinCounter:
         codes = np.ascontiguousarray(codes.T)  # many times faster than columns of the table
         counts: list[int] = []
         for column, starts in enumerate(self._starts):
+            if starts is not None and starts.dtype == np.uint8:
+                counts += _count_between(codes[column], starts)
+                continue
+            values = np.concatenate([table[:, column] for table in tables])
             if starts is None:
                 size = self.bounds[column + 1] - self.bounds[column]
-                values = np.concatenate([table[:, column] for table in tables])
                 counts += np.bincount(values.astype(np.intp), minlength=size).tolist()
-            elif starts.dtype == np.uint8:
-                counts += _count_between(codes[column], starts)
             else:
-                counts += _count_between(np.concatenate([table[:, column] for table in tables]), starts)
+                counts += _count_between(values, starts)
         counts += _count_between(np.asarray(scores), self._score_starts)
         counts[-1] = 0
         return np.array(counts, np.int64)

@@ -40,7 +40,7 @@ class OpenWindow:
         self._counter = counter
         self._size = max(size, MIN_RECORDS)
         self._seconds = seconds
-        self._started, self._records, self._counted = 0.0, 0, 0
+        self._started, self._records = 0.0, 0
         #: Rows that were not counted yet, and the scores of all rows.
         self._tables: list[Table] = []
         self._scores: list[Floats] = []
@@ -58,7 +58,7 @@ class OpenWindow:
             position = rows.stop
             if self._records >= self._size:
                 yield from self.take()
-            elif len(self._tables) >= _MAX_TABLES or self._records - self._counted >= _MAX_ROWS:
+            elif len(self._tables) >= _MAX_TABLES or sum(map(len, self._tables)) >= _MAX_ROWS:
                 self._count()
 
     def take_if_over(self, now: float) -> Iterator[Block]:
@@ -72,14 +72,14 @@ class OpenWindow:
             return
         self._count()
         block = Block(self._started, self._records, self._counts, np.concatenate(self._scores))
-        self._records, self._counted, self._scores, self._counts = 0, 0, [], self._no_counts()
+        self._records, self._scores, self._counts = 0, [], self._no_counts()
         yield block
 
     def _count(self) -> None:
         if self._tables:
             scores = np.concatenate(self._scores[-len(self._tables) :])
             self._counts += self._counter.count(self._tables, scores)
-            self._tables, self._counted = [], self._records
+            self._tables = []
 
     def _no_counts(self) -> Counts:
         return np.zeros(self._counter.bounds[-1], np.int64)

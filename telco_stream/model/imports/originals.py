@@ -1,6 +1,5 @@
 """Models of any library as the library itself runs them, and the engines that may run them instead."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -108,7 +107,9 @@ def _read_fitted(model: Any, codec: Codec) -> Ensemble:  # noqa: ANN401 - as abo
     if saved is None:
         return read_sklearn(model, codec)
     library, content, _ = saved
-    return read_lightgbm(content.decode(), codec) if library == "lightgbm" else read_xgboost(json.loads(content), codec)
+    if library == "lightgbm":
+        return read_lightgbm(content.decode(), codec)
+    return read_xgboost(xgboost_document(content), codec)
 
 
 def _read_explained(model: Any, codec: Codec, positive: int) -> Ensemble | Pipeline:  # noqa: ANN401 - as above

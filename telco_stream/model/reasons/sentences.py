@@ -19,6 +19,12 @@ class Sentences(msgspec.Struct, frozen=True):
         return self.raises if contribution >= 0 else self.lowers
 
 
+def sentence_about(sentences: Mapping[str, Sentences], feature: str, contribution: float) -> str:
+    """Return the sentence about a contribution of a feature; empty if there is none about the feature."""
+    known = sentences.get(feature)
+    return known.about(contribution) if known else ""
+
+
 _decode = msgspec.json.Decoder(dict[str, Sentences]).decode
 
 
